@@ -1,0 +1,1 @@
+"""Fuse box: the only room that sees the whole house."""

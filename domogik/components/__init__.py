@@ -1,0 +1,1 @@
+"""Drawings: the values that every room shares."""

@@ -1,0 +1,82 @@
+"""The one ordered stream of events: rooms publish, doors subscribe."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+
+import attrs
+from twisted.logger import Logger
+
+#: what an event may carry: values that JSON can say
+Data = Mapping[str, object]
+Receiver = Callable[["Event"], None]
+
+
+@attrs.frozen
+class Event:
+    """Something happened. `id` grows by one, from 1; `time` is Unix time in seconds.
+
+    Types: `component.changed` {id, host, state, previous, enabled, reason}, `component.added` and
+    `component.removed` {id, host}, `host.changed` {id, on}, `configuration.changed` {path} and
+    `configuration.refused` {path, error}.
+    """
+
+    id: int
+    time: float
+    type: str
+    data: Data
+
+
+@attrs.define(eq=False)
+class EventStream:
+    """Gives every event its number, keeps the last `keep`, hands each to who listens."""
+
+    _now: Callable[[], float]
+    _keep: int = 1000
+    _log: Logger = Logger()
+    _last: int = 0
+    _kept: deque[Event] = attrs.field(init=False)
+    _receivers: list[Receiver] = attrs.field(init=False, factory=list)
+
+    def __attrs_post_init__(self) -> None:
+        self._kept = deque(maxlen=self._keep)
+
+    @property
+    def last_id(self) -> int:
+        """The number of the newest event, 0 before the first."""
+        return self._last
+
+    def publish(self, type: str, **data: object) -> Event:
+        """Tell everyone; a receiver that raises is logged and silences nobody."""
+        self._last += 1
+        event = Event(self._last, self._now(), type, data)
+        self._kept.append(event)
+        for receiver in tuple(self._receivers):
+            try:
+                receiver(event)
+            except Exception:  # noqa: BLE001 - a door for callbacks
+                self._log.failure("a receiver of {event.type} raised", event=event)
+        return event
+
+    def subscribe(self, receiver: Receiver) -> Callable[[], None]:
+        """Hand every later event to `receiver`; the answer unsubscribes and may be called twice."""
+        self._receivers.append(receiver)
+
+        def unsubscribe() -> None:
+            if receiver in self._receivers:
+                self._receivers.remove(receiver)
+
+        return unsubscribe
+
+    def since(self, event_id: int) -> tuple[Event, ...] | None:
+        """The events after `event_id`; None where some of them are no longer kept.
+
+        An id this stream has not given yet counts as unknown: the program was started again.
+        """
+        if event_id > self._last:
+            return None
+        oldest = self._last - len(self._kept)
+        if event_id < oldest:
+            return None
+        return tuple(event for event in self._kept if event.id > event_id)

@@ -1,0 +1,1 @@
+"""Where things are: the files of a home and what they say."""

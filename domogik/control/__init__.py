@@ -1,0 +1,1 @@
+"""Door for xPL."""

@@ -1,0 +1,1 @@
+"""Office: one method for each thing a person can ask."""

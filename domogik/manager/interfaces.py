@@ -1,0 +1,75 @@
+"""What a door may ask of the house, wherever the component lives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from zope.interface import Attribute, Interface
+
+from domogik.components.model import Component, ConfigValue, Detail, HostInfo
+
+
+class IHouse(Interface):
+    """Every component of every host, as seen from this host.
+
+    Reading never waits. What changes something is awaited to its end: another host is asked over
+    xPL, this host directly. The texts of `OperationFailed` and `NoAnswer` are those that Domogik's
+    clients know (`Component demo is not running on vm`).
+    """
+
+    host = Attribute("str: the name of this host")
+    events = Attribute("EventStream: what happens here")
+    package_mode = Attribute("bool: whether packages are managed, not only listed")
+
+    def hosts() -> tuple[HostInfo, ...]:
+        """The hosts whose manager was heard; this one first."""
+
+    def components(host: str | None = None) -> tuple[Component, ...]:
+        """Everything known, or that of one host, in a steady order."""
+
+    def find(name: str, host: str | None = None) -> Component:
+        """The component of that id or bare name on `host`, by default here.
+
+        Raises `UnknownComponent` or `AmbiguousComponent`.
+        """
+
+    async def detail(component: Component) -> Detail:
+        """With its configuration keys; `OperationFailed`, `NoAnswer`."""
+
+    async def usage(component: Component) -> Component:
+        """The same with fresh CPU, memory and open files where it runs on this host."""
+
+    async def start(component: Component) -> None:
+        """Until it is `alive` or `running`; `OperationFailed`, `NotPossible`, `NoAnswer`."""
+
+    async def stop(component: Component) -> None:
+        """Until no process of it is left; `OperationFailed`, `NotPossible`, `NoAnswer`."""
+
+    async def restart(component: Component) -> None:
+        """Stop if it runs, then start; `OperationFailed`, `NotPossible`, `NoAnswer`."""
+
+    async def enable(component: Component) -> None:
+        """`OperationFailed`, `NotPossible`, `NoAnswer`."""
+
+    async def disable(component: Component) -> None:
+        """`OperationFailed` while it runs; `NotPossible`, `NoAnswer`."""
+
+    async def log_lines(component: Component, lines: int) -> list[str]:
+        """Its last lines of output, oldest first; `NotPossible` from another host."""
+
+    def follow_log(component: Component, receive: Callable[[str], None]) -> Callable[[], None]:
+        """Hand every new line to `receive`; the answer ends that. `NotPossible`."""
+
+    async def config_list(
+        host: str | None = None, plugin: str | None = None, key: str | None = None
+    ) -> list[ConfigValue]:
+        """Stored values, sorted; `NotPossible` without a database."""
+
+    async def config_set(host: str, plugin: str, key: str, value: str) -> ConfigValue:
+        """Store one value; an empty one deletes. `NotPossible` without a database."""
+
+    async def config_delete(host: str, plugin: str, key: str | None = None) -> list[ConfigValue]:
+        """Delete one value, or all of a plugin; what was deleted."""
+
+    def upgrade() -> None:
+        """Execute the manager anew with its children kept; `NotPossible` elsewhere."""

@@ -1,0 +1,1 @@
+"""Storeroom: what is installed, and how it gets there."""

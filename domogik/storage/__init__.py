@@ -1,0 +1,1 @@
+"""Records: what is remembered about plugins."""

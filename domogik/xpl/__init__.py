@@ -1,0 +1,6 @@
+"""The street: xPL, the network of home automation. Knows nothing of plugins or packages."""
+
+from pkgutil import extend_path
+
+# Packages of the 0.2 era bring `src/domogik/xpl/lib/<id>.py`; they find theirs beside ours.
+__path__ = extend_path(__path__, __name__)

@@ -1,0 +1,65 @@
+"""Packaging of Domogik: what is installed, and the commands it brings."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).resolve().parent
+VERSION = re.search(
+    r"__version__ = \"(.+?)\"", (HERE / "domogik" / "__init__.py").read_text(encoding="utf-8")
+)[1]
+
+setup(
+    name="domogik",
+    version=VERSION,
+    description="Keeps the plugins of a house, and the services they need, alive",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=["twisted.plugins", *find_packages(include=["domogik", "domogik.*"])],
+    package_data={"domogik": ["py.typed"], "domogik.config": ["templates/*"]},
+    install_requires=[
+        "Twisted>=24.7",
+        "treq>=24.9",
+        "zope.interface>=6",
+        "attrs>=23.2",
+        "lxml>=5",
+        "packaging>=23",
+        "psutil>=5.9",
+        "prometheus-client>=0.20",
+    ],
+    extras_require={
+        "tls": ["Twisted[tls]"],
+        "test": [
+            "coverage[toml]>=7.4",
+            "hypothesis>=6.100",
+            "import-linter>=2.0",
+            "mypy>=1.10",
+            "mypy-zope>=1.0",
+            "openapi-spec-validator>=0.7",
+            "pytest>=8.2",
+            "pytest-xdist>=3.6",
+            "ruff>=0.6",
+            "tox>=4.15",
+            "types-psutil",
+            "lxml-stubs",
+        ],
+        "bench": ["supervisor>=4.2", "circus>=0.18"],
+    },
+    entry_points={
+        "console_scripts": [
+            "dmg_manager = domogik.app.commands:manager",
+            "dmg_hub = domogik.app.commands:hub",
+            "dmg_dbmgr = domogik.app.commands:dbmgr",
+            "dmg_rest = domogik.app.commands:rest",
+            "dmg_send = domogik.cli.send:main",
+            "dmg_dump = domogik.cli.dump:main",
+            "dmg_ctl = domogik.cli.ctl:main",
+            "dmgenplug = domogik.cli.plugins:enable",
+            "dmgdisplug = domogik.cli.plugins:disable",
+        ]
+    },
+    zip_safe=False,
+)
