@@ -1,0 +1,155 @@
+"""What the two halves of the workroom, and its callers, say to each other about a process."""
+
+from __future__ import annotations
+
+import enum
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+from twisted.internet.defer import Deferred
+from zope.interface import Attribute, Interface
+
+from domogik.components.model import State
+
+
+@attrs.frozen
+class Program:
+    """What to execute, and where.
+
+    `environment` is the whole environment, nothing is added to it. `argv[0]` is looked for in its
+    PATH when it holds no slash. `memory_max` bounds the address space in bytes, `open_files_max`
+    the number of descriptors (None: as the manager's own); `nice` is added to the manager's own.
+    """
+
+    argv: tuple[str, ...] = attrs.field(validator=attrs.validators.min_len(1))
+    environment: Mapping[str, str]
+    directory: Path
+    memory_max: int | None = None
+    open_files_max: int | None = None
+    nice: int = 0
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether anything has to be set between the start and the program itself."""
+        return self.memory_max is not None or self.open_files_max is not None or self.nice != 0
+
+
+class Restart(enum.Enum):
+    """When a process that ended by itself is started again."""
+
+    ON_FAILURE = "on-failure"
+    ALWAYS = "always"
+    NO = "no"
+
+
+@attrs.frozen
+class Policy:
+    """How a component is kept running: the keys of `[supervision]` and `[component:<id>]`.
+
+    Times are seconds, sizes bytes. `restart_after_misses` and `watchdog` are off at 0.
+    """
+
+    restart: Restart = Restart.ON_FAILURE
+    backoff_first: float = 1
+    backoff_max: float = 300
+    start_limit: int = 5
+    start_limit_window: float = 600
+    slow_retry: float = 900
+    start_timeout: float = 30
+    stop_signal: str = "TERM"
+    stop_timeout: float = 10
+    restart_after_misses: int = 0
+    watchdog: float = 0
+    log_max_size: int = 10 * 2**20
+    log_files: int = 5
+
+
+class Readiness(enum.Enum):
+    """Who says that a started process is ready."""
+
+    TOLD = "told"  # somebody outside (a heartbeat): `Supervisor.alive`
+    NOTIFY = "notify"  # the process itself, READY=1 on NOTIFY_SOCKET
+    SURVIVAL = "survival"  # nobody: it is there
+
+
+@attrs.frozen
+class Specification:
+    """One component to be kept running. `id` is `<kind>:<name>`, `needs` are such ids."""
+
+    id: str
+    program: Program
+    policy: Policy = Policy()
+    readiness: Readiness = Readiness.TOLD
+    needs: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Exit:
+    """How a process ended: by a status, by a signal's number, or nobody could tell (both None)."""
+
+    code: int | None = None
+    signal: int | None = None
+
+    @property
+    def unknown(self) -> bool:
+        """It was not our child, so the kernel told its status to somebody else."""
+        return self.code is None and self.signal is None
+
+    @property
+    def words(self) -> str:
+        """The end in words for a person."""
+        if self.signal is not None:
+            return f"killed by {_signal_name(self.signal)}"
+        if self.code is not None:
+            return f"exit status {self.code}"
+        return "ended; its status could not be read"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # real-time signals have numbers only
+        return f"signal {number}"
+
+
+@attrs.frozen
+class Status:
+    """How one component is now.
+
+    `since` is the Unix time in seconds of the last change of state; `reason` a sentence for a
+    person, empty when there is nothing to say; `restarts` counts those nobody asked for;
+    `run_id` marks this start (`DOMOGIK_RUN_ID`), empty before the first; `exit` is the last end.
+    """
+
+    state: State
+    reason: str = ""
+    pid: int | None = None
+    since: float = 0.0
+    restarts: int = 0
+    run_id: str = ""
+    adopted: bool = False
+    exit: Exit | None = None
+
+
+class IRunner(Interface):
+    """One component that can be started and stopped, whatever stands behind it."""
+
+    specification = Attribute("Specification: what it runs; a change counts from the next start")
+    status = Attribute("Status: how it is now")
+
+    def start() -> Deferred[None]:
+        """Fires when it is ready; at once when it already is.
+
+        Fails with `OperationFailed` when it ended, or was not ready in time.
+        """
+
+    def stop() -> Deferred[None]:
+        """Fires when no process of it is left; at once when there is none.
+
+        Fails with `OperationFailed` when one cannot be killed.
+        """
+
+    def restart() -> Deferred[None]:
+        """`stop`, then `start`, with nothing between them."""
