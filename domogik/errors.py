@@ -23,7 +23,14 @@ class AmbiguousComponent(DomogikError):
 
 
 class OperationFailed(DomogikError):
-    """What was asked was tried and did not succeed; the text says why."""
+    """What was asked was tried and did not succeed.
+
+    The text is the one that Domogik's clients know; `reason` says more, where there is more.
+    """
+
+    def __init__(self, text: str, reason: str = "") -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class NotPossible(DomogikError):

@@ -1,0 +1,80 @@
+"""The one list: every component of this host, as it is now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+
+from domogik.components.events import EventStream
+from domogik.components.model import Component, ComponentId, Kind
+from domogik.errors import AmbiguousComponent, UnknownComponent
+
+_ORDER = {kind: place for place, kind in enumerate(Kind)}
+
+
+@attrs.define(eq=False)
+class ComponentList:
+    """Id -> component; what changes is published, what did not change is not."""
+
+    _events: EventStream
+    _entries: dict[ComponentId, Component] = attrs.field(factory=dict)
+
+    def __iter__(self) -> Iterable[Component]:
+        return iter(self.all())
+
+    def all(self) -> tuple[Component, ...]:
+        """Sorted by kind, then name."""
+        return tuple(
+            sorted(self._entries.values(), key=lambda entry: (_ORDER[entry.id.kind], entry.id.name))
+        )
+
+    def get(self, component_id: ComponentId) -> Component | None:
+        """The component of that id, None when there is none."""
+        return self._entries.get(component_id)
+
+    def put(self, component: Component) -> None:
+        """Add it, or say what it is like now."""
+        previous = self._entries.get(component.id)
+        if previous == component:
+            return
+        self._entries[component.id] = component
+        if previous is None:
+            self._events.publish(
+                "component.added",
+                id=str(component.id),
+                host=component.host,
+                state=component.state.value,
+            )
+            return
+        self._events.publish(
+            "component.changed",
+            id=str(component.id),
+            host=component.host,
+            state=component.state.value,
+            previous=previous.state.value,
+            enabled=component.enabled,
+            reason=component.reason,
+        )
+
+    def remove(self, component_id: ComponentId) -> None:
+        """Forget it, if it was there."""
+        component = self._entries.pop(component_id, None)
+        if component is not None:
+            self._events.publish("component.removed", id=str(component_id), host=component.host)
+
+
+def find(components: Iterable[Component], name: str, host: str) -> Component:
+    """The component that `name`, an id or a bare name, means among `components`.
+
+    Raises `UnknownComponent`, or `AmbiguousComponent` where several kinds have the bare name.
+    """
+    found = [entry for entry in components if name in (str(entry.id), entry.id.name)]
+    exact = [entry for entry in found if str(entry.id) == name]
+    if exact:
+        return exact[0]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise UnknownComponent(f"Component {name} doesn't exists on {host}")
+    raise AmbiguousComponent(name, tuple(sorted(str(entry.id) for entry in found)))

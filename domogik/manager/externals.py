@@ -1,0 +1,172 @@
+"""External members: devices and programs of other makers that are only heard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import attrs
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from domogik.components.model import Component, ComponentId, Detail, Kind, State
+from domogik.manager.components import ComponentList
+from domogik.packages.installed import Installed
+from domogik.xpl.bus import Bus, Origin, Subscription
+from domogik.xpl.message import STAT, Message
+
+#: minutes between two heartbeats of a member that does not say; the protocol's default
+DEFAULT_INTERVAL = 5
+#: intervals above this are a mistake (seconds instead of minutes); the protocol's limit
+MAX_INTERVAL = 30
+#: more members than this are no home, they are an attack
+MAX_MEMBERS = 1000
+
+
+@attrs.define(eq=False)
+class _Member:
+    vendor_device: str
+    instance: str
+    values: tuple[tuple[str, str], ...]
+    last_heard: float
+    silent_after: float
+    left: bool = False
+
+
+@attrs.define(eq=False)
+class Externals:
+    """Who was heard, under the model that a descriptor names, else under its own address.
+
+    A member is silent when nothing was heard of it for twice its interval and a minute, which is
+    how long a hub keeps a client (xPL hub specification). One timer, for the next to fall silent.
+    """
+
+    _clock: IReactorTime
+    _wall_clock: Callable[[], float]
+    _bus: Bus
+    _components: ComponentList
+    _host: str
+    _log: Logger = Logger()
+    _models: dict[str, Installed] = attrs.field(factory=dict)
+    _members: dict[str, _Member] = attrs.field(factory=dict)
+    _subscriptions: list[Subscription] = attrs.field(factory=list)
+    _timer: IDelayedCall | None = None
+    _crowded: bool = False
+
+    def start(self) -> None:
+        """Listen for heartbeats."""
+        for schema, handler in (
+            ("hbeat.app", self._beat),
+            ("hbeat.basic", self._beat),
+            ("hbeat.end", self._end),
+        ):
+            self._subscriptions.append(self._bus.subscribe(handler, type=STAT, schema=schema))
+
+    def stop(self) -> None:
+        """Listen no more."""
+        for subscription in self._subscriptions:
+            subscription.cancel()
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+
+    def update(self, models: Mapping[str, Installed]) -> None:
+        """Take over the models that are installed now; members get their names by them."""
+        self._models = {
+            f"{entry.package.vendor}-{entry.package.device}": entry for entry in models.values()
+        }
+        for member in self._members.values():
+            self._show(member)
+
+    def model_id(self, component: Component) -> str:
+        """What Domogik's clients call it: its model's id, else `vendor-device`."""
+        vendor_device = component.name.partition(".")[0]
+        model = self._models.get(vendor_device)
+        return model.package.id if model is not None else vendor_device
+
+    def instance(self, component: Component) -> str:
+        """What Domogik's clients call its host."""
+        return component.name.partition(".")[2]
+
+    def detail(self, component: Component) -> Detail:
+        """With what its last heartbeat said, the interval left out."""
+        member = self._members.get(component.name)
+        return Detail(component, values=member.values if member is not None else ())
+
+    def _beat(self, message: Message, origin: Origin) -> None:
+        if message.source.startswith("domogik-"):
+            return
+        member = self._members.get(message.source)
+        if member is None and len(self._members) >= MAX_MEMBERS:
+            if not self._crowded:
+                self._crowded = True
+                self._log.warn("more than {n} external members: no new ones", n=MAX_MEMBERS)
+            return
+        self._members[message.source] = member = _Member(
+            vendor_device=message.vendor_device,
+            instance=message.instance,
+            values=tuple(pair for pair in message.body if pair[0] != "interval"),
+            last_heard=self._clock.seconds(),
+            silent_after=60.0 * (2 * _interval(message) + 1),
+        )
+        self._show(member)
+        self._schedule()
+
+    def _end(self, message: Message, origin: Origin) -> None:
+        member = self._members.get(message.source)
+        if member is not None:
+            member.left = True
+            self._show(member)
+
+    def _show(self, member: _Member) -> None:
+        name = f"{member.vendor_device}.{member.instance}"
+        component_id = ComponentId(Kind.EXTERNAL, name)
+        state, reason = self._state(member)
+        model = self._models.get(member.vendor_device)
+        before = self._components.get(component_id)
+        since = before.since if before and before.state is state else self._wall_clock()
+        package = model.package if model is not None else None
+        self._components.put(
+            Component(
+                id=component_id,
+                host=self._host,
+                state=state,
+                reason=reason,
+                since=since,
+                technology=package.technology if package else "unknown",
+                version=package.release if package else "n/a",
+                description=package.description if package else " ",
+                documentation=package.documentation if package else "#",
+            )
+        )
+
+    def _state(self, member: _Member) -> tuple[State, str]:
+        if member.left:
+            return State.STOPPED, "it said that it leaves"
+        if self._clock.seconds() - member.last_heard >= member.silent_after:
+            minutes = member.silent_after / 60
+            return State.NOT_RESPONDING, f"nothing was heard of it for {minutes:.0f} minutes"
+        return State.ALIVE, ""
+
+    def _schedule(self) -> None:
+        if self._timer is not None and self._timer.active():
+            return
+        now = self._clock.seconds()
+        due = [
+            member.last_heard + member.silent_after - now
+            for member in self._members.values()
+            if self._state(member)[0] is State.ALIVE
+        ]
+        if due:
+            self._timer = self._clock.callLater(max(0.0, min(due)), self._look)
+
+    def _look(self) -> None:
+        for member in self._members.values():
+            self._show(member)
+        self._schedule()
+
+
+def _interval(message: Message) -> int:
+    """Minutes; a missing or silly number counts as the nearest sensible one."""
+    text = message.get("interval", "") or ""
+    if not text.isascii() or not text.isdigit():
+        return DEFAULT_INTERVAL
+    return min(max(int(text[:6]), 1), MAX_INTERVAL)

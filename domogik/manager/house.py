@@ -1,0 +1,134 @@
+"""The whole house from one host: what is here is asked directly, the rest over xPL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+from zope.interface import implementer
+
+from domogik.components.events import EventStream
+from domogik.components.model import Component, ComponentId, ConfigValue, Detail, HostInfo, Kind
+from domogik.errors import NotPossible
+from domogik.manager.components import find
+from domogik.manager.hosts import Hosts
+from domogik.manager.interfaces import IHouse
+from domogik.manager.office import Office
+from domogik.manager.values import Values
+
+
+@implementer(IHouse)
+@attrs.define(eq=False)
+class House:
+    """`IHouse` over this host's office (None where no manager runs in this process).
+
+    `values` answers with what plugins are configured with, None without a database.
+    """
+
+    host: str
+    events: EventStream
+    package_mode: bool
+    _hosts: Hosts
+    _office: Office | None = None
+    _values: Callable[[], Values | None] = lambda: None
+
+    def hosts(self) -> tuple[HostInfo, ...]:
+        return self._hosts.known()
+
+    def components(self, host: str | None = None) -> tuple[Component, ...]:
+        if self._office is None:
+            return self._hosts.components(host)
+        own = self._office.components.all() if host in (None, self.host) else ()
+        if host == self.host:
+            return own
+        return own + tuple(
+            component for component in self._hosts.components(host) if component.host != self.host
+        )
+
+    def find(self, name: str, host: str | None = None) -> Component:
+        host = host or self.host
+        if self._is_here(host):
+            return find(self.components(host), name, host)
+        for component in self._hosts.components(host):
+            if name in (str(component.id), component.name):
+                return component
+        # Another host knows best what it has: a disabled plugin is in no list, yet can be enabled.
+        component_id = ComponentId.parse(name) if ":" in name else ComponentId(Kind.PLUGIN, name)
+        return Component(id=component_id, host=host)
+
+    async def detail(self, component: Component) -> Detail:
+        office = self._office_of(component)
+        return office.detail(component) if office else await self._hosts.detail(component)
+
+    async def usage(self, component: Component) -> Component:
+        office = self._office_of(component)
+        return await office.usage(component) if office else component
+
+    async def start(self, component: Component) -> None:
+        office = self._office_of(component)
+        await (office.start(component) if office else self._ask("start", component))
+
+    async def stop(self, component: Component) -> None:
+        office = self._office_of(component)
+        await (office.stop(component) if office else self._ask("stop", component))
+
+    async def restart(self, component: Component) -> None:
+        office = self._office_of(component)
+        await (office.restart(component) if office else self._ask("restart", component))
+
+    async def enable(self, component: Component) -> None:
+        office = self._office_of(component)
+        await (office.enable(component) if office else self._ask("enable", component))
+
+    async def disable(self, component: Component) -> None:
+        office = self._office_of(component)
+        await (office.disable(component) if office else self._ask("disable", component))
+
+    async def log_lines(self, component: Component, lines: int) -> list[str]:
+        return await self._here(component).log_lines(component, lines)
+
+    def follow_log(
+        self, component: Component, receive: Callable[[str], None]
+    ) -> Callable[[], None]:
+        return self._here(component).follow_log(component, receive)
+
+    async def config_list(
+        self, host: str | None = None, plugin: str | None = None, key: str | None = None
+    ) -> list[ConfigValue]:
+        return list(await self._stored().store.list(host, plugin, key))
+
+    async def config_set(self, host: str, plugin: str, key: str, value: str) -> ConfigValue:
+        return await self._stored().set(host, plugin, key, value)
+
+    async def config_delete(
+        self, host: str, plugin: str, key: str | None = None
+    ) -> list[ConfigValue]:
+        return list(await self._stored().store.delete(host, plugin, key))
+
+    def upgrade(self) -> None:
+        if self._office is None:
+            raise NotPossible("There is no manager in this process")
+        self._office.upgrade()
+
+    async def _ask(self, command: str, component: Component) -> None:
+        if component.id.kind is not Kind.PLUGIN:
+            raise NotPossible(f"{component.id} on {component.host} can only be looked at from here")
+        await self._hosts.command(component.host, command, component.name)
+
+    def _is_here(self, host: str) -> bool:
+        return self._office is not None and host == self.host
+
+    def _office_of(self, component: Component) -> Office | None:
+        return self._office if component.host == self.host else None
+
+    def _here(self, component: Component) -> Office:
+        office = self._office_of(component)
+        if office is None:
+            raise NotPossible("Not available from another host")
+        return office
+
+    def _stored(self) -> Values:
+        values = self._values()
+        if values is None:
+            raise NotPossible("There is no database here: start the manager with -d")
+        return values

@@ -1,0 +1,91 @@
+"""What a person can ask of this host, one method for each thing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from domogik.components.model import Component, ComponentId, Detail, Kind
+from domogik.errors import NotPossible, UnknownComponent
+from domogik.manager.components import ComponentList, find
+from domogik.manager.externals import Externals
+from domogik.manager.plugins import Plugins
+from domogik.supervisor.service import Supervisor
+
+
+@attrs.define(eq=False)
+class Office:
+    """The components of this host. `upgrade` executes the manager anew, children kept."""
+
+    host: str
+    components: ComponentList
+    plugins: Plugins
+    externals: Externals
+    supervisor: Supervisor
+    upgrade: Callable[[], None]
+
+    def find(self, name: str) -> Component:
+        """By id or bare name; `UnknownComponent`, `AmbiguousComponent`."""
+        return find(self.components.all(), name, self.host)
+
+    def plugin(self, name: str) -> Component:
+        """The plugin of that bare name; `UnknownComponent`."""
+        component = self.components.get(ComponentId(Kind.PLUGIN, name))
+        if component is None:
+            raise UnknownComponent(f"Component {name} doesn't exists on {self.host}")
+        return component
+
+    def detail(self, component: Component) -> Detail:
+        """With what can be configured."""
+        if component.id.kind is Kind.EXTERNAL:
+            return self.externals.detail(component)
+        return self.plugins.detail(component)
+
+    async def usage(self, component: Component) -> Component:
+        """With CPU, memory and open files as they are now."""
+        used = await self.supervisor.usage([str(component.id)])
+        return attrs.evolve(component, usage=used.get(str(component.id)))
+
+    async def start(self, component: Component) -> None:
+        """Until it is alive."""
+        await self.plugins.start(self._plugin_name(component, "started"))
+
+    async def stop(self, component: Component) -> None:
+        """Until nothing of it is left."""
+        await self.plugins.stop(self._plugin_name(component, "stopped"))
+
+    async def restart(self, component: Component) -> None:
+        """Stop it if it is up, then start it."""
+        await self.plugins.restart(self._plugin_name(component, "restarted"))
+
+    async def enable(self, component: Component) -> None:
+        """In the configuration file."""
+        await self.plugins.enable(self._plugin_name(component, "enabled"))
+
+    async def disable(self, component: Component) -> None:
+        """In the configuration file; it must not run."""
+        await self.plugins.disable(self._plugin_name(component, "disabled"))
+
+    async def log_lines(self, component: Component, lines: int) -> list[str]:
+        """Its last lines of output, oldest first; none where it was never started."""
+        if str(component.id) not in self.supervisor.ids():
+            return []
+        return await self.supervisor.output(str(component.id)).tail(lines)
+
+    def follow_log(
+        self, component: Component, receive: Callable[[str], None]
+    ) -> Callable[[], None]:
+        """Every new line, until the answer is called."""
+        if str(component.id) not in self.supervisor.ids():
+            raise NotPossible(f"{component.id} has no output of its own")
+        return self.supervisor.output(str(component.id)).follow(receive)
+
+    def _plugin_name(self, component: Component, verb: str) -> str:
+        if component.id.kind is Kind.PLUGIN:
+            return component.name
+        why = {
+            Kind.CORE: "it is a part of the manager",
+            Kind.EXTERNAL: "it is only heard on the network",
+        }.get(component.id.kind, "its kind is not known here")
+        raise NotPossible(f"{component.id} cannot be {verb}: {why}")

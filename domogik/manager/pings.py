@@ -1,0 +1,155 @@
+"""What plugins say of themselves on xPL, and asking those who say nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from domogik.errors import OperationFailed
+from domogik.manager.plugins import Plugins
+from domogik.xpl.bus import Bus, Origin, Subscription
+from domogik.xpl.message import CMND, STAT, Message
+from domogik.xpl.port import Identity, NoReply
+
+#: `status` in a heartbeat of Domogik: 0 looks for the hub, 1 configures itself, 2 is ready
+READY = "2"
+Address = tuple[str, int]
+
+
+@attrs.define(eq=False)
+class PluginPings:
+    """Heartbeats of this host's plugins -> alive or left; an unanswered ping -> silent.
+
+    A ping is an `hbeat.request` straight to the port of the plugin's last heartbeat, so that it
+    needs neither hub nor network. `timeout_s` is the whole time a ping may take (`-t`), `pause_s`
+    the time between two of them (`-w`), None for no background pings.
+    """
+
+    _clock: IReactorTime
+    _identity: Identity
+    _bus: Bus
+    _plugins: Plugins
+    _host: str
+    _is_own: Callable[[str], bool]
+    _timeout_s: float = 10.0
+    _pause_s: float | None = None
+    _log: Logger = Logger()
+    _addresses: dict[str, Address] = attrs.field(factory=dict)
+    _waiting: dict[str, Deferred[Message]] = attrs.field(factory=dict)
+    _leaving: dict[str, Deferred[None]] = attrs.field(factory=dict)
+    _subscriptions: list[Subscription] = attrs.field(factory=list)
+    _loop: LoopingCall | None = None
+
+    def start(self) -> None:
+        """Listen, and ping at once: adopted plugins have to say that they are there."""
+        for schema, handler in (("hbeat.app", self._beat), ("hbeat.end", self._end)):
+            self._subscriptions.append(self._bus.subscribe(handler, type=STAT, schema=schema))
+        self.ping_all()
+        if self._pause_s is not None:
+            self._loop = LoopingCall(self.ping_all)
+            self._loop.clock = self._clock
+            self._loop.start(self._pause_s, now=False)
+
+    def stop(self) -> None:
+        """Neither listen nor ask any more."""
+        if self._loop is not None and self._loop.running:
+            self._loop.stop()
+        for subscription in self._subscriptions:
+            subscription.cancel()
+        for waiting in list(self._waiting.values()):
+            waiting.cancel()
+
+    def ping_all(self) -> None:
+        """Ask every plugin that should be there; one that is being asked is not asked twice."""
+        for name in self._plugins.watched():
+            if name not in self._waiting:
+                self._ping(name)
+
+    def _ping(self, name: str) -> None:
+        source = self._source(name)
+
+        def is_answer(message: Message) -> bool:
+            return message.source == source and message.schema == "hbeat.app"
+
+        waiting = self._identity.request(
+            "hbeat.request",
+            [("command", "request")],
+            answer=is_answer,
+            target=source,
+            to=self._addresses.get(name),
+            timeout=self._timeout_s,
+            repeat=max(1.0, self._timeout_s / 3),
+        )
+        self._waiting[name] = waiting
+        waiting.addErrback(self._unanswered, name)
+        waiting.addBoth(self._answered, name)
+
+    def _answered(self, result: object, name: str) -> None:
+        self._waiting.pop(name, None)
+
+    def _unanswered(self, failure: object, name: str) -> None:
+        if getattr(failure, "check", lambda *_: None)(NoReply):
+            self._plugins.silent(name)
+
+    def _source(self, name: str) -> str:
+        return f"domogik-{name}.{self._host}"
+
+    def _name(self, message: Message) -> str | None:
+        """The plugin that speaks; None for another host's or another vendor's program."""
+        device, _, instance = message.source.removeprefix("domogik-").partition(".")
+        if instance != self._host or self._plugins.installed(device) is None:
+            return None
+        return device if message.source == self._source(device) else None
+
+    def _beat(self, message: Message, origin: Origin) -> None:
+        name = self._name(message)
+        if name is None:
+            return
+        address = _address(message)
+        if address is not None and self._is_own(address[0]):
+            self._addresses[name] = address
+        if message.get("status", READY) == READY:
+            self._plugins.alive(name)
+
+    def _end(self, message: Message, origin: Origin) -> None:
+        name = self._name(message)
+        if name is None:
+            return
+        self._addresses.pop(name, None)
+        self._plugins.left(name)
+        leaving = self._leaving.pop(name, None)
+        if leaving is not None:
+            leaving.callback(None)
+
+    async def dismiss(self, name: str) -> None:
+        """Ask a plugin that is no child of ours to stop, and wait until it says that it leaves."""
+        self._identity.send(
+            CMND,
+            "domogik.system",
+            [("command", "stop"), ("host", self._host), ("plugin", name)],
+            to=self._addresses.get(name),
+        )
+        leaving: Deferred[None] = Deferred()
+        self._leaving[name] = leaving
+        try:
+            await leaving.addTimeout(self._timeout_s, self._clock)
+        except TimeoutError:
+            raise OperationFailed(
+                f"Component {name} is still running on {self._host}",
+                "it was started by hand and does not obey",
+            ) from None
+        finally:
+            self._leaving.pop(name, None)
+
+
+def _address(message: Message) -> Address | None:
+    """Where the sender of a heartbeat listens; None when it does not say so."""
+    ip, port = message.get("remote-ip"), message.get("port")
+    if not ip or not port or not port.isascii() or not port.isdigit():
+        return None
+    return (ip, int(port)) if 0 < int(port) < 2**16 else None

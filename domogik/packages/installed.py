@@ -1,0 +1,126 @@
+"""Which plugins and external models this host has, and where a plugin's script lies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import attrs
+
+from domogik.packages.descriptor import BrokenDescriptor, Package, read
+
+#: where a package keeps its script, newest layout first
+_SCRIPTS = ("domogik_packages/xpl/bin/{id}.py", "domogik/xpl/bin/{id}.py")
+_DESCRIPTORS = ("share/domogik/{type}s/*.xml", "share/domogik/{type}s/*.json")
+
+
+@attrs.frozen
+class Installed:
+    """A package on this host.
+
+    `source` is the tree that goes on PYTHONPATH, `directory` where it runs, `script` the file to
+    run; the three are None for a package without a script (an external model, or a plugin whose
+    script is nowhere: then `problem` says where it was looked for).
+    """
+
+    package: Package
+    source: Path | None = None
+    directory: Path | None = None
+    script: Path | None = None
+    problem: str = ""
+
+
+@attrs.frozen
+class Inventory:
+    """What one look found: id -> package, and a sentence for each descriptor left out."""
+
+    plugins: dict[str, Installed]
+    externals: dict[str, Installed]
+    problems: tuple[str, ...] = ()
+
+
+def installed_packages(
+    plugins: Path, externals: Path, store: Path, prefixes: Sequence[Path]
+) -> Inventory:
+    """What is installed in package mode: the descriptor is what makes it so. Reads files.
+
+    A descriptor that is a link into the store runs from the release it points to; a plain one,
+    put there by hand, has its script in one of `prefixes`.
+    """
+    problems: list[str] = []
+    found: dict[str, dict[str, Installed]] = {"plugin": {}, "external": {}}
+    sources = list(_sources(prefixes))
+    for kind, directory in (("plugin", plugins), ("external", externals)):
+        for path in sorted(directory.glob("*.xml")) + sorted(directory.glob("*.json")):
+            release = _release(path, store)
+            _take(path, kind, [release / "src"] if release else sources, found[kind], problems)
+    return Inventory(found["plugin"], found["external"], tuple(problems))
+
+
+def developed_packages(prefixes: Sequence[Path]) -> Inventory:
+    """What lies in `src_prefix` in development mode. Reads files."""
+    problems: list[str] = []
+    found: dict[str, dict[str, Installed]] = {"plugin": {}, "external": {}}
+    for source in _sources(prefixes):
+        for kind in found:
+            for pattern in _DESCRIPTORS:
+                for path in sorted(source.glob(pattern.format(type=kind))):
+                    _take(path, kind, [source], found[kind], problems)
+    return Inventory(found["plugin"], found["external"], tuple(problems))
+
+
+def watched_directories(prefixes: Sequence[Path]) -> tuple[Path, ...]:
+    """The directories whose change may change what `developed_packages` finds. Reads files."""
+    found = [prefix for prefix in prefixes if prefix.is_dir()]
+    for source in _sources(prefixes):
+        share = source / "share" / "domogik"
+        found += [path for path in (share / "plugins", share / "externals") if path.is_dir()]
+    return tuple(dict.fromkeys(found))
+
+
+def _sources(prefixes: Iterable[Path]) -> Iterable[Path]:
+    """The `src` trees: a prefix itself, or those of the package directories it holds."""
+    for prefix in prefixes:
+        if (prefix / "share" / "domogik").is_dir():
+            yield prefix
+            continue
+        for entry in sorted(prefix.glob("*/src")):
+            if (entry / "share" / "domogik").is_dir():
+                yield entry
+
+
+def _release(path: Path, store: Path) -> Path | None:
+    """The directory of the release that a descriptor link points into, None for a plain file."""
+    try:
+        parts = path.resolve(strict=True).relative_to(store.resolve()).parts
+    except (OSError, ValueError):
+        return None
+    return store.joinpath(*parts[:2]) if len(parts) > 2 else None
+
+
+def _take(
+    path: Path, kind: str, sources: Sequence[Path], found: dict[str, Installed], problems: list[str]
+) -> None:
+    try:
+        package = read(path)
+    except BrokenDescriptor as error:
+        problems.append(str(error))
+        return
+    if package.type != kind:
+        problems.append(f"{path}: a package of type {package.type} among the {kind}s")
+        return
+    if package.id in found:
+        problems.append(f"{path}: {kind} {package.id} is already described elsewhere")
+        return
+    found[package.id] = _with_script(package, sources) if kind == "plugin" else Installed(package)
+
+
+def _with_script(package: Package, sources: Sequence[Path]) -> Installed:
+    for source in sources:
+        for pattern in _SCRIPTS:
+            script = source / pattern.format(id=package.id)
+            if script.is_file():
+                directory = source.parent if source.name == "src" else source
+                return Installed(package, source, directory, script)
+    places = " or ".join(str(source) for source in sources) or "src_prefix, which names nothing"
+    return Installed(package, problem=f"its script {package.id}.py is nowhere in {places}")
