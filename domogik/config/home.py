@@ -1,0 +1,229 @@
+"""Where everything lies: one directory per manager, with everything that is private in it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+import stat
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+
+import attrs
+
+from domogik.config.files import create_exclusively, read_bounded
+from domogik.errors import DomogikError
+
+_NOT_IN_A_HOST = re.compile(r"[^a-z0-9]")
+_HOST_LENGTH = 16
+_PLUGIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_TOKEN_LIMIT = 4096
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+class HomeInUse(DomogikError):
+    """Another manager works in this home; `pid` is its process, None when it did not say."""
+
+    def __init__(self, path: Path, pid: int | None) -> None:
+        who = f"the manager with pid {pid}" if pid is not None else "another manager"
+        super().__init__(f"{path} is in use by {who}: stop it, or choose another --home")
+        self.pid = pid
+
+
+class NoToken(DomogikError):
+    """The administrator's token cannot be had from its file."""
+
+
+@attrs.define(eq=False)
+class HomeLock:
+    """A home that is ours until `release`, or until this process ends in whatever way.
+
+    Children do not inherit it, and a program this process executes in its own place (an upgrade)
+    takes it anew.
+    """
+
+    _descriptor: int | None
+
+    def release(self) -> None:
+        """Let the next manager in; may be called twice. The file stays: only the lock counts."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+@attrs.frozen
+class Home:
+    """The paths of one home; `path` is absolute."""
+
+    path: Path
+
+    @classmethod
+    def from_options(cls, home: str | None, environ: Mapping[str, str]) -> Home:
+        """`--home`, else `$DOMOGIK_HOME`, else `~/.domogik`."""
+        name = home or environ.get("DOMOGIK_HOME") or "~/.domogik"
+        return cls(Path.cwd() / Path(name).expanduser())
+
+    @property
+    def configuration(self) -> Path:
+        """What the program changes, over what `/etc/domogik/domogik.cfg` says."""
+        return self.path / "domogik.cfg"
+
+    @property
+    def sources(self) -> Path:
+        """The repositories: a file, or a directory of `*.list` files."""
+        return self.path / "sources.list"
+
+    @property
+    def token(self) -> Path:
+        """The administrator's token."""
+        return self.path / "admin.token"
+
+    @property
+    def plugins(self) -> Path:
+        """Descriptors of installed plugins."""
+        return self.path / "packages" / "plugins"
+
+    @property
+    def externals(self) -> Path:
+        """Descriptors of installed external models."""
+        return self.path / "packages" / "externals"
+
+    @property
+    def store(self) -> Path:
+        """`<type>-<id>/<release>/`: the content of installed packages."""
+        return self.path / "packages" / "store"
+
+    @property
+    def rinor(self) -> Path:
+        """Links to the releases whose icons and the like are served."""
+        return self.path / "packages" / "rinor"
+
+    @property
+    def uploads(self) -> Path:
+        """The local repository."""
+        return self.path / "uploads"
+
+    @property
+    def cache(self) -> Path:
+        """What the repositories offer."""
+        return self.path / "cache"
+
+    @property
+    def log(self) -> Path:
+        """Logs, rotated."""
+        return self.path / "log"
+
+    @property
+    def run(self) -> Path:
+        """PID, port and state files."""
+        return self.path / "run"
+
+    @property
+    def data(self) -> Path:
+        """Databases, and what plugins keep."""
+        return self.path / "data"
+
+    @property
+    def daemons(self) -> Path:
+        """Working directories of managed daemons."""
+        return self.path / "daemons"
+
+    def plugin_data(self, plugin: str) -> Path:
+        """A plugin's own directory, which survives its updates; it may have to be made.
+
+        Raises `ValueError` for what is no plugin's id.
+        """
+        if not _PLUGIN.fullmatch(plugin):
+            raise ValueError(f"'{plugin}' is not the id of a plugin")
+        return self.data / "plugins" / plugin
+
+    def create(self) -> tuple[str, ...]:
+        """Make what is missing, all of it private; what is there stays as it is.
+
+        The answer is a sentence for each thing found that lets other users in. Raises `OSError`.
+        """
+        for directory in (
+            *reversed(self.path.parents),
+            self.path,
+            self.plugins.parent,
+            self.plugins,
+            self.externals,
+            self.store,
+            self.rinor,
+            self.uploads,
+            self.cache,
+            self.log,
+            self.run,
+            self.data,
+            self.daemons,
+        ):
+            # is_dir first: an unreadable parent is none of our business as long as it is there
+            if not directory.is_dir():
+                directory.mkdir(mode=0o700, exist_ok=True)
+        create_exclusively(self.configuration, _template("domogik.cfg"))
+        create_exclusively(self.sources, _template("sources.list"))
+        create_exclusively(self.token, f"{secrets.token_urlsafe(32)}\n".encode())
+        return self._open_doors()
+
+    def _open_doors(self) -> tuple[str, ...]:
+        sentences = []
+        if self.token.exists() and self.token.stat().st_mode & _OPEN_TO_OTHERS:
+            sentences.append(
+                f"{self.token} can be read by other users: chmod 600 it, or remove it to get a "
+                "new one at the next start"
+            )
+        sentences += [
+            f"{path} can be changed by other users, who can thus run programs as this one: "
+            f"chmod go-w {path}"
+            for path in (self.path, self.configuration, self.plugins, self.store)
+            if path.stat().st_mode & _WRITABLE_BY_OTHERS
+        ]
+        return tuple(sentences)
+
+    def read_token(self) -> str:
+        """The administrator's token; raises `NoToken`."""
+        try:
+            token = read_bounded(self.token, _TOKEN_LIMIT).decode("ascii").strip()
+        except OSError as error:
+            raise NoToken(f"{self.token} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise NoToken(f"{self.token} holds no token: remove it and start again") from error
+        if not token:
+            raise NoToken(f"{self.token} is empty: remove it and start again")
+        return token
+
+    def lock(self) -> HomeLock:
+        """Take the home for this process, whose pid `run/manager.lock` then says.
+
+        Raises `HomeInUse` while another process has it, and `OSError`. Never waits.
+        """
+        self.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(self.run / "manager.lock", flags, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        except BlockingIOError:
+            text = os.pread(descriptor, 32, 0).strip()
+            os.close(descriptor)
+            raise HomeInUse(self.path, int(text) if text.isdigit() else None) from None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return HomeLock(descriptor)
+
+
+def sanitised_host(name: str) -> str:
+    """A machine's name as an xPL instance: up to the first dot, `a-z` and `0-9`, at most 16.
+
+    `default`, as xPL's other programs have it, when nothing is left.
+    """
+    return _NOT_IN_A_HOST.sub("", name.split(".")[0].lower())[:_HOST_LENGTH] or "default"
+
+
+def _template(name: str) -> bytes:
+    return (resources.files("domogik.config") / "templates" / name).read_bytes()

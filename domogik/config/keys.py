@@ -1,0 +1,72 @@
+"""Which sections and keys a configuration file may hold; the rest is reported and ignored.
+
+What a key means and which values it takes is known by the room that reads it; the reference is
+docs/reference/configuration.md, and a test holds the three together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+
+_SUPERVISION = frozenset(
+    {
+        "restart",
+        "backoff_first",
+        "backoff_max",
+        "start_limit",
+        "start_limit_window",
+        "slow_retry",
+        "start_timeout",
+        "stop_signal",
+        "stop_timeout",
+        "restart_after_misses",
+        "watchdog",
+        "needs",
+        "memory_max",
+        "open_files_max",
+        "nice",
+        "log_max_size",
+        "log_files",
+    }
+)
+
+#: section, or the beginning of its name with a colon, -> its keys; None: any key
+KNOWN: Mapping[str, Collection[str] | None] = MappingProxyType(
+    {
+        "domogik": frozenset(
+            {
+                "package_path",
+                "src_prefix",
+                "cache_path",
+                "log_dir_path",
+                "pid_dir_path",
+                "log_level",
+                "hostname",
+                "bind_interface",
+                "broadcast",
+                "xpl_port",
+                "hub",
+                "xpl_trusted",
+                "config_provider",
+                "query_xpl_timeout",
+            }
+        ),
+        "rest": frozenset(
+            {
+                "rest_server_ip",
+                "rest_server_port",
+                "rest_use_ssl",
+                "rest_ssl_certificate",
+                "trusted_clients",
+                "jsonp_origins",
+            }
+        ),
+        "database": frozenset({"url"}),
+        "plugins": None,
+        "daemon:": None,
+        "unit:": frozenset({"unit", "listen_ports", "alias", "strict_check", "role", "app"}),
+        "supervision": _SUPERVISION,
+        "component:": _SUPERVISION,
+    }
+)

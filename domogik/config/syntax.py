@@ -1,0 +1,110 @@
+"""What one line of a configuration file says.
+
+The rules, which `load` and `edit` share:
+
+- `[section]` opens a section; a section may be opened again further down and goes on there;
+- `key = value`, split at the first `=`; blanks around key and value do not count; keys are folded
+  to lower case, section names are not;
+- a line whose first non-blank is `#` or `;` is a comment; there are no comments after a value,
+  because a password may contain either character;
+- nothing is interpolated, nothing is quoted, no value goes on in the next line;
+- UTF-8, with or without a mark at the beginning; lines end in LF or CRLF.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+
+import attrs
+
+from domogik.errors import DomogikError
+
+#: a larger configuration file is a mistake
+MAXIMUM_BYTES = 1024 * 1024
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+class InvalidLine(DomogikError):
+    """What line `line` (from 1) says cannot be understood."""
+
+    def __init__(self, line: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.line = line
+
+
+@attrs.frozen
+class Header:
+    """`[section]`"""
+
+    line: int
+    section: str
+
+
+@attrs.frozen
+class Assignment:
+    """`key = value` in the section that was opened last."""
+
+    line: int
+    section: str
+    key: str
+    value: str
+
+
+def statements(content: bytes) -> Iterator[Header | Assignment]:
+    """What the file says, in its order; raises `InvalidLine` at the first line that says nothing.
+
+    `Header.line` and `Assignment.line` count from 1.
+    """
+    section: str | None = None
+    for number, raw in enumerate(split_lines(content), start=1):
+        text = _text(raw, number)
+        if not text or text[0] in "#;":
+            continue
+        if text[0] == "[":
+            section = _section(text, number)
+            yield Header(number, section)
+            continue
+        key, equals, value = text.partition("=")
+        key = fold(key)
+        if not equals or not key:
+            raise InvalidLine(number, "expected [section] or key = value")
+        if section is None:
+            raise InvalidLine(number, f"'{key}' comes before the first [section]")
+        yield Assignment(number, section, key, value.strip())
+
+
+def split_lines(content: bytes) -> list[bytes]:
+    """The lines with their ends; only LF ends a line."""
+    return re.findall(rb"[^\n]*\n|[^\n]+", content)
+
+
+def fold(key: str) -> str:
+    """A key as it is compared."""
+    return key.strip().lower()
+
+
+def has_control_characters(text: str) -> bool:
+    """Whether it holds what no line of text holds; a tab is allowed."""
+    return _CONTROL.search(text) is not None
+
+
+def _text(raw: bytes, number: int) -> str:
+    if number == 1:
+        raw = raw.removeprefix(codecs.BOM_UTF8)
+    try:
+        text = raw.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        raise InvalidLine(number, "not UTF-8") from None
+    if has_control_characters(text):
+        raise InvalidLine(number, "contains a control character")
+    return text
+
+
+def _section(text: str, number: int) -> str:
+    name = text[1:-1].strip()
+    if not text.endswith("]") or not name or "[" in name or "]" in name:
+        raise InvalidLine(number, "expected [section], and nothing else on the line")
+    return name
