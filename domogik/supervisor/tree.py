@@ -1,0 +1,348 @@
+"""Every process of a component: who they are, and how none of them is left.
+
+A component's processes are those of its session, its descendants, and every process whose
+environment holds this start's `DOMOGIK_RUN_ID`; so a grandchild is found in a session of its own
+and after its parent has died. (Nobody finds one that did both and cleared its environment before
+anybody looked: that needs a control group of its own.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import signal as signals
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from domogik.errors import DomogikError
+from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity, Stat, read_stat
+from domogik.supervisor.pidfd import IProcessReactor, ProcessHandle
+
+
+class StillRunning(DomogikError):
+    """Processes that even SIGKILL does not end: they hang in the kernel or are not ours to kill."""
+
+    def __init__(self, pids: Iterable[int]) -> None:
+        self.pids = tuple(sorted(pids))
+        super().__init__(f"cannot be killed: {', '.join(f'process {pid}' for pid in self.pids)}")
+
+
+_SETTLE = 0.005  # seconds in which several who ask for a fresh pass get the same one
+_SHARE = 0.02  # seconds for which a pass serves who does not need a fresh one
+_SPACING = 4  # the pause after a pass, in its own lengths: at most a fifth of a core
+_LISTINGS = 20
+_RUN_ID = b"DOMOGIK_RUN_ID="
+
+
+@attrs.frozen
+class _Pass:
+    """All living processes at one moment."""
+
+    stats: Mapping[int, Stat]
+    children: Mapping[int, list[int]]
+    sessions: Mapping[int, list[int]]
+    groups: Mapping[int, list[int]]
+    run_ids: Mapping[str, list[int]]
+
+
+@attrs.define(eq=False)
+class ProcessTable:
+    """The process table of this machine, read once for everybody who asks at the same time."""
+
+    _reactor: IReactorTime
+    _proc: str = "/proc"
+    _environments: dict[tuple[int, int], str] = attrs.field(init=False, factory=dict)
+    _pass: _Pass | None = attrs.field(init=False, default=None)
+    _begun: float = attrs.field(init=False, default=0.0)
+    _rest_until: float = attrs.field(init=False, default=0.0)
+    _waiting: list[Deferred[None]] = attrs.field(init=False, factory=list)
+
+    def members(
+        self,
+        *,
+        session: int,
+        root: int | None = None,
+        run_id: str = "",
+        known: Iterable[ProcessIdentity] = (),
+    ) -> frozenset[ProcessIdentity]:
+        """The living processes of one component; never this process itself.
+
+        `session` and `root` are numbers of its first process, `known` are members seen before:
+        those that still live are members, with their descendants, and a number that has passed
+        from one of them to a stranger finds nothing. What this returns is at most 20 ms old; after
+        `fresh` it is as new as that.
+        """
+        now = self._reactor.seconds()
+        if self._pass is None or not 0 <= now - self._begun <= _SHARE:
+            self._look()
+        assert self._pass is not None
+        found = self._pass
+        pids: set[int] = set()
+        strangers: set[int] = set()
+        for identity in known:
+            stat = found.stats.get(identity.pid)
+            if stat is not None:
+                same = ProcessIdentity.from_stat(stat) == identity
+                (pids if same else strangers).add(identity.pid)
+        if session not in strangers:
+            pids.update(found.sessions.get(session, ()))
+        if root is not None and root not in strangers and root in found.stats:
+            pids.add(root)
+        if run_id:
+            pids.update(found.run_ids.get(run_id, ()))
+        return frozenset(
+            ProcessIdentity.from_stat(found.stats[pid]) for pid in _with_descendants(pids, found)
+        )
+
+    def groups_within(self, members: Iterable[ProcessIdentity]) -> frozenset[int]:
+        """The process groups that hold nobody but `members`, as of the last pass."""
+        if self._pass is None:
+            return frozenset()
+        pids = {identity.pid for identity in members}
+        return frozenset(
+            group for group, held in self._pass.groups.items() if pids.issuperset(held)
+        )
+
+    def fresh(self) -> Deferred[None]:
+        """Fires right after a pass that began after this call; several callers share one."""
+        if not self._waiting:
+            pause = max(_SETTLE, self._rest_until - self._reactor.seconds())
+            self._reactor.callLater(pause, self._serve)
+        waiter: Deferred[None] = Deferred()
+        self._waiting.append(waiter)
+        return waiter
+
+    def _serve(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        self._look()
+        for waiter in waiting:
+            if not waiter.called:  # given up meanwhile
+                waiter.callback(None)
+
+    def _look(self) -> None:
+        """Read all of /proc, and list it again until nobody new has appeared.
+
+        Who forks and ends between the list and the look at him would otherwise hide his child.
+        """
+        self._begun = self._reactor.seconds()
+        seen: dict[int, Stat] = {}
+        gone: set[int] = set()
+        for _ in range(_LISTINGS):
+            new = self._list() - seen.keys() - gone
+            if not new:
+                break
+            for pid in new:
+                stat = self._stat(pid)
+                if stat is None:
+                    gone.add(pid)
+                else:
+                    seen[pid] = stat
+        self._pass = self._arrange(seen)
+        end = self._reactor.seconds()
+        self._rest_until = end + _SPACING * (end - self._begun)
+
+    def _list(self) -> set[int]:
+        return {int(name) for name in os.listdir(self._proc) if name.isdigit()}
+
+    def _stat(self, pid: int) -> Stat | None:
+        try:
+            stat = read_stat(pid, self._proc)
+        except NoSuchProcess:
+            return None
+        if stat.is_gone or stat.is_kernel_thread:
+            return None
+        key = pid, stat.start_ticks
+        if key not in self._environments:
+            self._environments[key] = self._run_id(pid)
+        return stat
+
+    def _run_id(self, pid: int) -> str:
+        """The `DOMOGIK_RUN_ID` it was started with; empty if none, or not ours to see."""
+        try:
+            with open(f"{self._proc}/{pid}/environ", "rb", buffering=0) as file:
+                environment = file.read()
+        except OSError:
+            return ""
+        for entry in environment.split(b"\0") if _RUN_ID in environment else ():
+            if entry.startswith(_RUN_ID):
+                return os.fsdecode(entry.removeprefix(_RUN_ID))
+        return ""
+
+    def _arrange(self, stats: Mapping[int, Stat]) -> _Pass:
+        children: defaultdict[int, list[int]] = defaultdict(list)
+        sessions: defaultdict[int, list[int]] = defaultdict(list)
+        groups: defaultdict[int, list[int]] = defaultdict(list)
+        run_ids: defaultdict[str, list[int]] = defaultdict(list)
+        environments = {}
+        for pid, stat in stats.items():
+            children[stat.parent].append(pid)
+            sessions[stat.session].append(pid)
+            groups[stat.group].append(pid)
+            key = pid, stat.start_ticks
+            environments[key] = run_id = self._environments[key]
+            if run_id:
+                run_ids[run_id].append(pid)
+        self._environments = environments
+        return _Pass(stats, children, sessions, groups, run_ids)
+
+
+def _with_descendants(pids: Iterable[int], found: _Pass) -> set[int]:
+    members: set[int] = set()
+    unseen = list(pids)
+    while unseen:
+        pid = unseen.pop()
+        # A manager that was started from a plugin's terminal must not count itself, or its own.
+        if pid not in members and pid not in (1, os.getpid()):
+            members.add(pid)
+            unseen.extend(found.children.get(pid, ()))
+    return members
+
+
+_KILL_PATIENCE = 5.0  # seconds until who does not die of SIGKILL is given up
+_KILL_ROUND = 0.5
+
+
+def stop_tree(
+    reactor: IProcessReactor,
+    table: ProcessTable,
+    leader: ProcessIdentity,
+    *,
+    run_id: str,
+    signal: int = signals.SIGTERM,
+    timeout: float,
+    known: Iterable[ProcessIdentity] = (),
+) -> Deferred[None]:
+    """End every process of the component whose first process is, or was, `leader`.
+
+    All that are there get `signal` before this returns (one signal each: the whole group at once,
+    and who is elsewhere), and who comes later gets it when the leader is gone. Whoever is left
+    after `timeout` seconds is killed, with everybody who appears meanwhile. Fires when a pass over
+    the process table that began after the last of them had ended finds nobody; zombies count as
+    ended. Fails with `StillRunning` about 5 s after the first SIGKILL that had no effect.
+    """
+    stop = _TreeStop(reactor, table, leader, run_id)
+    return Deferred.fromCoroutine(stop.run(signal, reactor.seconds() + timeout, known))
+
+
+@attrs.define(eq=False)
+class _TreeStop:
+    _reactor: IProcessReactor
+    _table: ProcessTable
+    _leader: ProcessIdentity
+    _run_id: str
+    _held: dict[ProcessIdentity, ProcessHandle] = attrs.field(init=False, factory=dict)
+    _ended: Deferred[None] | None = attrs.field(init=False, default=None)
+
+    async def run(self, signal: int, deadline: float, known: Iterable[ProcessIdentity]) -> None:
+        try:
+            self._hold_newcomers(known)
+            self._signal_first(signal)
+            if not await self._end_politely(signal, deadline):
+                await self._kill()
+        finally:
+            for handle in self._held.values():
+                handle.close()
+
+    async def _end_politely(self, signal: int, deadline: float) -> bool:
+        enough = self._leader_is_gone
+        while await self._until(enough, deadline):
+            await self._table.fresh()
+            newcomers = self._hold_newcomers()
+            if self._nobody_is_left():
+                return True
+            self._signal(newcomers, signal)
+            enough = self._nobody_is_left
+        return False
+
+    async def _kill(self) -> None:
+        give_up = self._reactor.seconds() + _KILL_PATIENCE
+        await self._table.fresh()
+        self._hold_newcomers()
+        while not self._nobody_is_left():
+            # A group dies at once, and nobody in it can fork away from the signal.
+            for group in self._table.groups_within(self._held):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(group, signals.SIGKILL)
+            self._signal(list(self._held), signals.SIGKILL)
+            now = self._reactor.seconds()
+            if now >= give_up:
+                raise StillRunning(identity.pid for identity in self._held)
+            await self._until(self._nobody_is_left, now + _KILL_ROUND)
+            await self._table.fresh()
+            self._hold_newcomers()
+
+    def _hold_newcomers(self, known: Iterable[ProcessIdentity] = ()) -> list[ProcessIdentity]:
+        """Look who is there, and hold those we did not hold yet."""
+        members = self._table.members(
+            session=self._leader.pid,
+            root=self._leader.pid,
+            run_id=self._run_id,
+            known=[self._leader, *known, *self._held],
+        )
+        newcomers = []
+        for identity in members - self._held.keys():
+            with contextlib.suppress(NoSuchProcess):
+                self._held[identity] = ProcessHandle.open(
+                    self._reactor, identity, functools.partial(self._has_ended, identity)
+                )
+                newcomers.append(identity)
+        return newcomers
+
+    def _has_ended(self, identity: ProcessIdentity) -> None:
+        del self._held[identity]
+        self._wake()
+
+    def _wake(self) -> None:
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            ended.callback(None)
+
+    def _signal_first(self, signal: int) -> None:
+        """One signal for everybody: twice means "now, without tidying up" to some programs."""
+        elsewhere = list(self._held)
+        if self._leader in self._held:
+            elsewhere = [one for one in self._held if _group(one) != self._leader.pid]
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._leader.pid, signal)
+                os.killpg(self._leader.pid, signals.SIGCONT)
+        self._signal(elsewhere, signal)
+
+    def _signal(self, identities: Iterable[ProcessIdentity], signal: int) -> None:
+        """Who was stopped could not hear it: SIGCONT comes after, as systemd does it."""
+        for identity in identities:
+            with contextlib.suppress(NoSuchProcess, PermissionError):
+                self._held[identity].signal(signal)
+                if signal != signals.SIGKILL:
+                    self._held[identity].signal(signals.SIGCONT)
+
+    def _leader_is_gone(self) -> bool:
+        return self._leader not in self._held
+
+    def _nobody_is_left(self) -> bool:
+        return not self._held
+
+    async def _until(self, condition: Callable[[], bool], deadline: float) -> bool:
+        """Wait until `condition` holds, but not beyond `deadline`; whether it did in time."""
+        while self._reactor.seconds() < deadline:
+            if condition():
+                return True
+            self._ended = Deferred()
+            timer = self._reactor.callLater(deadline - self._reactor.seconds(), self._wake)
+            try:
+                await self._ended
+            finally:
+                if timer.active():
+                    timer.cancel()
+        return False
+
+
+def _group(identity: ProcessIdentity) -> int | None:
+    try:
+        return os.getpgid(identity.pid)
+    except ProcessLookupError:
+        return None
