@@ -1,0 +1,154 @@
+"""Who in this process wants to hear a message: subscriptions, and delivery to them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Coroutine, Mapping
+from fnmatch import translate
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from domogik.xpl.message import Message
+
+#: what a subscriber gives: called with the message and where it came from; it may be `async def`
+Handler = Callable[[Message, "Origin"], object]
+
+
+@attrs.frozen
+class Origin:
+    """Where a message came from: the sender's (ip, port), or None for this very process."""
+
+    address: tuple[str, int] | None = None
+
+    @property
+    def ip(self) -> str | None:
+        """The sender's dotted quad, for those who decide on trust; None for this process."""
+        return self.address[0] if self.address is not None else None
+
+
+@attrs.define(eq=False)
+class Subscription:
+    """What one subscriber wants to hear, until `cancel`."""
+
+    _bus: Bus
+    _number: int
+    _handler: Handler
+    schema: str | None
+    _type: str | None
+    _source: Callable[[str], object] | None
+    _body: tuple[tuple[str, str], ...]
+    active: bool = True
+
+    def cancel(self) -> None:
+        """Hear nothing more, also of a message that is just being delivered; twice is once."""
+        if self.active:
+            self.active = False
+            self._bus._forget(self)
+
+    def _wants(self, message: Message) -> bool:
+        return (
+            (self._type is None or message.type == self._type)
+            and (self._source is None or bool(self._source(message.source)))
+            and all(_has(message, name, wanted) for name, wanted in self._body)
+        )
+
+
+@attrs.define(eq=False)
+class Bus:
+    """Hands each message to the subscribers that want it, in the order in which they came.
+
+    Subscriptions are found by schema, so that a flood of messages nobody asked for costs three
+    look-ups each.
+    """
+
+    _log: Logger = Logger()
+    _count: int = 0
+    #: by "class.type", by "class.*", and under None those that take any schema
+    _by_schema: dict[str | None, list[Subscription]] = attrs.field(init=False, factory=dict)
+
+    def subscribe(
+        self,
+        handler: Handler,
+        *,
+        type: str | None = None,
+        schema: str | None = None,
+        source: str | None = None,
+        body: Mapping[str, str] | None = None,
+    ) -> Subscription:
+        """Call `handler(message, origin)` for every later message that fits all that is given.
+
+        `schema` is exact or one class (`hbeat.*`); `source` is exact or has wildcards
+        (`domogik-*.vm`); of `body`, each name must have that value, in any case of letters, in at
+        least one of its lines. Whom a message is aimed at is not looked at: see
+        `Identity.is_for_me`.
+
+        A handler that raises, or whose coroutine or Deferred fails, is logged and silences nobody.
+        It may subscribe and cancel while it is called; a new subscription hears the next message.
+        """
+        self._count += 1
+        subscription = Subscription(
+            bus=self,
+            number=self._count,
+            handler=handler,
+            schema=schema.lower() if schema is not None else None,
+            type=type,
+            source=_source_matcher(source),
+            body=tuple((name.lower(), value.casefold()) for name, value in (body or {}).items()),
+        )
+        self._by_schema.setdefault(subscription.schema, []).append(subscription)
+        return subscription
+
+    def deliver(self, message: Message, origin: Origin) -> None:
+        """Hand `message` to everyone who wants it; raises nothing."""
+        for subscription in self._interested(message.schema):
+            if subscription.active and subscription._wants(message):
+                self._call(subscription._handler, message, origin)
+
+    def _interested(self, schema: str) -> list[Subscription]:
+        """A copy: handlers subscribe and cancel while we go through it."""
+        found = [
+            subscriptions
+            for key in (schema, schema.partition(".")[0] + ".*", None)
+            if (subscriptions := self._by_schema.get(key))
+        ]
+        if len(found) == 1:
+            return found[0].copy()
+        return sorted((one for some in found for one in some), key=_number)
+
+    def _call(self, handler: Handler, message: Message, origin: Origin) -> None:
+        try:
+            result = handler(message, origin)
+        except Exception:  # noqa: BLE001 - a door for callbacks: one never silences the next
+            self._log.failure("a handler of {message.schema} raised", message=message)
+            return
+        if isinstance(result, Coroutine):
+            result = Deferred.fromCoroutine(result)
+        if isinstance(result, Deferred):
+            _ = result.addErrback(self._failed, message)
+
+    def _failed(self, failure: Failure, message: Message) -> None:
+        self._log.failure("a handler of {message.schema} failed", failure, message=message)
+
+    def _forget(self, subscription: Subscription) -> None:
+        remaining = self._by_schema[subscription.schema]
+        remaining.remove(subscription)
+        if not remaining:
+            del self._by_schema[subscription.schema]
+
+
+def _number(subscription: Subscription) -> int:
+    return subscription._number
+
+
+def _source_matcher(source: str | None) -> Callable[[str], object] | None:
+    if source is None:
+        return None
+    source = source.lower()
+    return re.compile(translate(source)).match if "*" in source else source.__eq__
+
+
+def _has(message: Message, name: str, wanted: str) -> bool:
+    return any(value.casefold() == wanted for value in message.values(name))
