@@ -97,6 +97,13 @@ def encode(message: Message, *, addressed: bool = False) -> bytes:
     return wire
 
 
+def read_schema(text: str) -> str:
+    """A schema that came in from outside, folded to lower case; raises `InvalidMessage`."""
+    if not _SCHEMA.fullmatch(text):
+        raise InvalidMessage(f"the schema {shown(text)} is not class.type")
+    return text.lower()
+
+
 def _read_canonical(data: bytes) -> Message | None:
     match = _match_canonical(data.decode("utf-8", "surrogateescape"))
     if match is None:
@@ -233,9 +240,7 @@ def _read_leniently(data: bytes) -> tuple[Message, tuple[str, ...]]:
     lines.open("the type")
     hop, source, target = _header(lines)
     schema = lines.next("no schema and body after the header")
-    if not _SCHEMA.fullmatch(schema):
-        raise InvalidMessage(f"the schema {shown(schema)} is not class.type")
-    schema = _folded(lines, "schema", schema, _STRICT_SCHEMA)
+    schema = _folded(lines, "schema", schema, read_schema(schema), _STRICT_SCHEMA)
     lines.open("the schema")
     body = tuple([_pair(lines, name, value) for name, value in lines.block("body")])
     match lines.rest:
@@ -283,7 +288,7 @@ def _address(lines: _Lines, what: str, text: str | None) -> str:
         raise InvalidMessage(f"no {what} in the header")
     if not _ADDRESS.fullmatch(text):
         raise InvalidMessage(f"the {what} {shown(text)} is not an address")
-    return _folded(lines, what, text, _STRICT_ADDRESS)
+    return _folded(lines, what, text, text.lower(), _STRICT_ADDRESS)
 
 
 def _pair(lines: _Lines, name: str, value: str) -> Pair:
@@ -291,11 +296,10 @@ def _pair(lines: _Lines, name: str, value: str) -> Pair:
         raise InvalidMessage(f"{shown(name)} is no name for a value")
     if _CONTROL.search(value):
         lines.warn("a value holds a control character")
-    return _folded(lines, "name", name, _STRICT_NAME), value
+    return _folded(lines, "name", name, name.lower(), _STRICT_NAME), value
 
 
-def _folded(lines: _Lines, what: str, text: str, strict: re.Pattern[str]) -> str:
-    folded = text.lower()
+def _folded(lines: _Lines, what: str, text: str, folded: str, strict: re.Pattern[str]) -> str:
     if folded != text:
         lines.warn(f"a {what} is in upper case")
     if not strict.fullmatch(folded):
