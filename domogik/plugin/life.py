@@ -1,0 +1,257 @@
+"""A plugin from its start to its end."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger, LogLevel
+from twisted.python.failure import Failure
+
+from domogik.config.remembered import Remembered
+from domogik.config.surroundings import Surroundings
+from domogik.errors import DomogikError
+from domogik.plugin.author import Plugin
+from domogik.plugin.threads import IReactor, Stopping, Threads, limited, name_of
+from domogik.xpl.bus import Bus, Origin, Subscription
+from domogik.xpl.configuration import ConfigurationClient
+from domogik.xpl.identity import Identity
+from domogik.xpl.message import CMND, Message
+from domogik.xpl.port import Port
+from domogik.xpl.presence import Body
+
+#: seconds that `stopping()` and `work()` have to end, both at once
+FAREWELL_S = 4.0
+#: seconds after which the process ends whatever still hangs; the manager waits 10 before it kills
+LAST_MOMENT_S = 7
+
+
+@attrs.define(eq=False)
+class Life:
+    """A plugin from its start to its end; behind every method of `Plugin`.
+
+    `now` gives Unix time; `alarm` is told how many seconds later the process has to be gone,
+    whatever hangs.
+    """
+
+    plugin: Plugin
+    surroundings: Surroundings
+    _reactor: IReactor
+    _bus: Bus
+    _port: Port
+    _now: Callable[[], float]
+    _alarm: Callable[[int], object]
+    exit_status: int = 0
+    identity: Identity = attrs.field(init=False)
+    config: ConfigurationClient = attrs.field(init=False)
+    threads: Threads = attrs.field(init=False)
+    _log: Logger = Logger()
+    _is_ending: bool = attrs.field(init=False, default=False)
+    _is_gone: bool = attrs.field(init=False, default=False)
+    _starting: Deferred[None] | None = attrs.field(init=False, default=None)
+    _worker: Deferred[None] | None = attrs.field(init=False, default=None)
+    _subscriptions: list[Subscription] = attrs.field(init=False, factory=list)
+    _timers: list[LoopingCall] = attrs.field(init=False, factory=list)
+    _calls: set[IDelayedCall] = attrs.field(init=False, factory=set)
+
+    def __attrs_post_init__(self) -> None:
+        name, host = self.surroundings.name, self.surroundings.host
+        self.threads = Threads(self._reactor)
+        self.identity = self._port.identity(name, host)
+        self.config = ConfigurationClient(
+            identity=self.identity,
+            technology=name,
+            hostname=host,
+            remembered=Remembered(self.surroundings.data / "configuration.json"),
+            now=self._now,
+            timeout=self.surroundings.query_timeout,
+            provider=self.surroundings.config_provider,
+        )
+        self.plugin._life = self
+
+    # Beginning
+
+    def start(self) -> None:
+        """Open the port and look for the hub; `started()` comes when it is found."""
+        if self.surroundings.complaint:
+            self._log.warn("{complaint}", complaint=self.surroundings.complaint)
+        try:
+            self._port.start()
+        except (DomogikError, OSError) as error:
+            self._log.critical("{id} cannot start: {error}", id=self.surroundings.name, error=error)
+            self.exit_status = 1
+            self._reactor.stop()
+            return
+        self._bus.subscribe(
+            self._told_to_stop, type=CMND, schema="domogik.system", body={"command": "stop"}
+        )
+        self.notify("STATUS=looking for the hub")
+        self.identity.presence.on_hub(self._begin)
+        self.identity.presence.start()
+
+    def _begin(self) -> None:
+        if not self._is_ending:
+            self.notify("STATUS=configuring")
+            starting = Deferred.fromCoroutine(self._started())
+            self._starting = starting.addErrback(self._failed, "started")
+
+    async def _started(self) -> None:
+        await self.plugin.started()
+        if self._is_ending:
+            return
+        self._listen_as_marked()
+        if type(self.plugin).work is not Plugin.work:
+            self._worker = self._working()
+        self.identity.presence.ready()
+        self.notify("READY=1\nSTATUS=ready")
+        self._log.info("{source} is ready", source=self.identity.source)
+
+    def _working(self) -> Deferred[None]:
+        """Fires when `work()` is over, however it ended."""
+        over: Deferred[None] = Deferred()
+        worked = self.threads.run(self.plugin.work).addErrback(self._failed, "work")
+        _ = worked.addBoth(lambda _: over.callback(None))
+        return over
+
+    def _failed(self, failure: Failure, where: str) -> None:
+        if self._is_ending and failure.check(CancelledError, Stopping):
+            return
+        self._log.failure("{where}() failed", failure, LogLevel.critical, where=where)
+        self.stop(1)
+
+    def _listen_as_marked(self) -> None:
+        for name in dir(type(self.plugin)):
+            for wish in getattr(getattr(type(self.plugin), name), "_listens", ()):
+                self.listen(getattr(self.plugin, name), **wish)
+
+    # Living
+
+    def in_reactor(self, function: Callable[[], None]) -> None:
+        """Now, or from another thread as soon as the reactor comes to it."""
+        if self.threads.in_reactor:
+            function()
+        else:
+            self._reactor.callFromThread(function)
+
+    def send(self, type: str, schema: str, body: Body, target: str) -> None:
+        """Nothing is said any more after `hbeat.end`."""
+        if not self._is_gone:
+            self.identity.send(type, schema, body, target)
+
+    def listen(self, handler: Callable[[Message], object], **wish: Any) -> Subscription:
+        def hear(message: Message, _: Origin) -> object:
+            return handler(message) if self.identity.is_for_me(message) else None
+
+        subscription = self._bus.subscribe(hear, **wish)
+        self._subscriptions.append(subscription)
+        return subscription
+
+    def every(
+        self, seconds: float, function: Callable[..., object], args: tuple[Any, ...], now: bool
+    ) -> LoopingCall:
+        timer = LoopingCall(self._guarded, function, args)
+        timer.clock = self._reactor
+        self._timers.append(timer)
+        _ = timer.start(seconds, now)  # what it calls never fails
+        return timer
+
+    def later(
+        self, seconds: float, function: Callable[..., object], args: tuple[Any, ...]
+    ) -> IDelayedCall:
+        def due() -> None:
+            self._calls.discard(call)
+            _ = self._guarded(function, args)
+
+        self._calls = {call for call in self._calls if call.active()}
+        call = self._reactor.callLater(seconds, due)
+        self._calls.add(call)
+        return call
+
+    def _guarded(self, function: Callable[..., object], args: tuple[Any, ...]) -> Deferred[None]:
+        """Call it to its end; what goes wrong is logged."""
+
+        async def call() -> None:
+            try:
+                result = function(*args)
+                if isinstance(result, Awaitable):
+                    await result
+            except Exception:  # noqa: BLE001 - a door for callbacks
+                self._log.failure("{function} failed", function=name_of(function))
+
+        return Deferred.fromCoroutine(call())
+
+    def notify(self, text: str) -> None:
+        """sd_notify: lines such as READY=1 to the datagram socket in `NOTIFY_SOCKET`."""
+        address = self.surroundings.notify_socket
+        if not address:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
+            try:
+                sender.sendto(text.encode(), address.replace("@", "\0", 1))
+            except OSError as error:
+                self._log.debug(
+                    "nobody listens at {address}: {error}", address=address, error=error
+                )
+
+    # Ending
+
+    def _told_to_stop(self, message: Message, _: Origin) -> None:
+        """`domogik.system` with `command=stop`: obeyed here, answered once, by the manager."""
+        name, host = self.surroundings.name, self.surroundings.host
+        if (
+            self.identity.is_for_me(message)
+            and message.get("host") == host
+            and message.get("plugin") in (name, "*")
+            and message.get("type", "plugin") == "plugin"
+        ):
+            self._log.info("{source} says stop", source=message.source)
+            self.stop()
+
+    def stop(self, status: int = 0) -> None:
+        """Say good-bye, leave, and stop the reactor; the first call counts."""
+        if self._is_ending:
+            return
+        self._is_ending = True
+        self.exit_status = status
+        self._alarm(LAST_MOMENT_S)
+        self.notify("STOPPING=1")
+        if self._starting is not None:
+            self._starting.cancel()
+        for subscription in self._subscriptions:
+            subscription.cancel()
+        for timer in self._timers:
+            if timer.running:
+                timer.stop()
+        for call in self._calls:
+            if call.active():
+                call.cancel()
+        self.threads.stop()
+        end = Deferred.fromCoroutine(self._leave())
+        end = end.addErrback(lambda failure: self._log.failure("leaving", failure))
+        _ = end.addBoth(lambda _: self._reactor.stop())
+
+    async def _leave(self) -> None:
+        farewell = self._in_time("stopping()", Deferred.fromCoroutine(self.plugin.stopping()))
+        worker = self._in_time("work()", self._worker) if self._worker is not None else None
+        await farewell
+        if worker is not None:
+            await worker
+        self._is_gone = True
+        self.identity.presence.leave()
+        await self._in_time("closing the network", ensureDeferred(self._port.stop()))
+
+    def _in_time(self, what: str, deferred: Deferred[None]) -> Deferred[None]:
+        """The same with an end, and without a failure."""
+
+        def failed(failure: Failure) -> None:
+            if failure.check(TimeoutError):
+                self._log.warn("{what} is not done in time", what=what)
+            elif not failure.check(Stopping):
+                self._log.failure("{what} failed", failure, what=what)
+
+        return limited(deferred, FAREWELL_S, self._reactor).addErrback(failed)

@@ -1,0 +1,199 @@
+"""Asking the database manager what a person has set: the client's side of `domogik.config`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TypeVar
+
+import attrs
+from twisted.logger import Logger
+
+from domogik.config.remembered import Remembered
+from domogik.xpl.identity import Identity, NoReply
+from domogik.xpl.message import STAT, Message
+
+SCHEMA = "domogik.config"
+
+#: how the wire says "not set": an empty value would make 0.2 and 0.3 refuse the whole message
+UNSET = "None"
+
+#: once dbmgr has been silent for a whole time-out, later questions wait no longer than this until
+#: it answers one: ten keys must not cost ten time-outs
+IMPATIENT_S = 0.3
+_REPEAT_S = 2.0
+
+MOST_INTERFACES = 100
+
+_TRUE = frozenset({"true", "yes", "on", "1"})
+_FALSE = frozenset({"false", "no", "off", "0"})
+
+N = TypeVar("N", int, float)
+
+
+@attrs.frozen
+class Value:
+    """One value as it was last heard.
+
+    `text` is None when nothing is set. `received_at` is the Unix time in seconds at which dbmgr
+    said so, None when it never did; `remembered` that it did not answer this time.
+    """
+
+    text: str | None = None
+    received_at: float | None = None
+    remembered: bool = False
+
+
+@attrs.define(eq=False)
+class ConfigurationClient:
+    """Asks for the values of one plugin on one host, and keeps the last answers.
+
+    `now` gives Unix time in seconds; `timeout` is in seconds. With a `provider` only that host's
+    dbmgr is asked and believed, otherwise any.
+    """
+
+    _identity: Identity
+    _technology: str
+    _hostname: str
+    _remembered: Remembered
+    _now: Callable[[], float]
+    _timeout: float = 10.0
+    _provider: str = ""
+    _log: Logger = Logger()
+    _silent: bool = attrs.field(init=False, default=False)
+
+    async def __call__(self, key: str, default: str | None = None) -> str | None:
+        """The value of `key` as text; `default` where nothing is set or ever was heard."""
+        text = (await self.value(key)).text
+        return default if text is None else text
+
+    async def integer(
+        self, key: str, default: int, *, minimum: int | None = None, maximum: int | None = None
+    ) -> int:
+        """A whole number; `default`, with a line in the log, where it is none or out of bounds."""
+        return await self._read(key, default, int, minimum, maximum)
+
+    async def number(
+        self,
+        key: str,
+        default: float,
+        *,
+        minimum: float | None = None,
+        maximum: float | None = None,
+    ) -> float:
+        """A number; `default`, with a line in the log, where it is none or out of bounds."""
+        return await self._read(key, default, _finite, minimum, maximum)
+
+    async def boolean(self, key: str, default: bool = False) -> bool:
+        """True for True, yes, on and 1, False for False, no, off and 0, in any case of letters."""
+        return bool(await self._read(key, default, _truth, None, None))
+
+    async def interfaces(self, *keys: str) -> list[dict[str, str | None]]:
+        """What belongs together: `<key>-1` of every key, `<key>-2`, ... as one mapping each.
+
+        `nb-int` says how many there are. Where it is not set, they are read until nothing new is
+        found. An interface of which nothing is set is left out.
+        """
+        count = await self.integer("nb-int", 0, minimum=0, maximum=MOST_INTERFACES)
+        found: list[dict[str, str | None]] = []
+        for number in range(1, (count or MOST_INTERFACES) + 1):
+            interface = {key: await self(f"{key}-{number}") for key in keys}
+            is_set = any(text is not None for text in interface.values())
+            # A default that is given for every number must not go on for ever.
+            if not count and (not is_set or interface in found):
+                break
+            if is_set:
+                found.append(interface)
+        return found
+
+    async def value(self, key: str) -> Value:
+        """What dbmgr says, else what it said last; never raises for want of an answer.
+
+        The request carries `technology`, `hostname` and `key`; the answer repeats the first two and
+        has the key itself as the name of the value.
+        """
+        body = (("technology", self._technology), ("hostname", self._hostname), ("key", key))
+        try:
+            answer = await self._identity.request(
+                SCHEMA,
+                body,
+                answer=lambda message: self._is_answer(message, key),
+                target=f"domogik-dbmgr.{self._provider}" if self._provider else "*",
+                timeout=min(IMPATIENT_S, self._timeout) if self._silent else self._timeout,
+                repeat=_REPEAT_S,
+            )
+        except NoReply:
+            return self._last(key)
+        self._silent = False
+        text = _meaning(answer.get(key))
+        self._remembered.put(key, text, self._now())
+        return Value(text, self._now())
+
+    def _is_answer(self, message: Message, key: str) -> bool:
+        return (
+            message.type == STAT
+            and message.schema == SCHEMA
+            and message.vendor_device == "domogik-dbmgr"
+            and (not self._provider or message.instance == self._provider)
+            and message.get("technology") == self._technology
+            and message.get("hostname") == self._hostname
+            and message.get(key) is not None
+        )
+
+    def _last(self, key: str) -> Value:
+        if not self._silent:
+            self._silent = True
+            self._log.warn("the database manager does not answer: using the values it gave last")
+        kept = self._remembered.get(key)
+        if kept is None:
+            return Value(remembered=True)
+        return Value(kept.value, kept.received, remembered=True)
+
+    async def _read(
+        self,
+        key: str,
+        default: N,
+        reader: Callable[[str], N],
+        minimum: N | None,
+        maximum: N | None,
+    ) -> N:
+        text = (await self.value(key)).text
+        if text is None:
+            return default
+        try:
+            number = reader(text.strip())
+        except ValueError:
+            problem = "cannot be understood"
+        else:
+            if minimum is not None and number < minimum:
+                problem = f"must be at least {minimum}"
+            elif maximum is not None and number > maximum:
+                problem = f"must be at most {maximum}"
+            else:
+                return number
+        self._log.warn(
+            "{key}={text} {problem}: using {default}",
+            key=key,
+            text=text,
+            problem=problem,
+            default=default,
+        )
+        return default
+
+
+def _meaning(text: str | None) -> str | None:
+    return None if text is None or text.strip() in ("", UNSET) else text
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+def _truth(text: str) -> bool:
+    word = text.lower()
+    if word not in _TRUE | _FALSE:
+        raise ValueError(text)
+    return word in _TRUE
