@@ -1,0 +1,108 @@
+"""What a descriptor says, before anybody has judged it; the two forms of descriptor end here.
+
+The files that people have were never checked by anybody: whatever has one sensible meaning is
+taken with a warning, and only what cannot be understood is refused.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+
+from domogik.errors import DomogikError
+
+#: a file that does everything wrong is told so much
+_MAXIMUM_WARNINGS = 100
+
+
+@attrs.frozen
+class Found:
+    """A text and where it was: `element` as a person finds it, `line` from 1, 0 when unknown."""
+
+    text: str
+    element: str
+    line: int = 0
+
+
+class BrokenDescriptor(DomogikError):
+    """A descriptor that cannot be read or understood; `str()` names file, line and element."""
+
+    def __init__(self, path: Path, sentence: str, element: str = "", line: int = 0) -> None:
+        super().__init__(_sentence(path, sentence, element, line))
+        self.path = path
+        self.element = element
+        self.line = line
+
+
+@attrs.define
+class DraftKey:
+    """A configuration key as written."""
+
+    at: Found
+    order: Found | None
+    key: Found | None
+    type: Found | None
+    description: Found | None
+    default: Found | None
+    options: list[Found]
+    interface: Found | None
+    optional: Found | None
+
+
+@attrs.define
+class DraftRecord:
+    """A device type, feature model, udev rule or dependency: names and texts as written."""
+
+    at: Found
+    texts: dict[str, Found]
+
+    def text(self, name: str) -> str:
+        """What is written there, empty where nothing is."""
+        found = self.texts.get(name)
+        return found.text if found is not None else ""
+
+    def place(self, name: str) -> Found:
+        """Where it is written, or else where it is missing."""
+        return self.texts.get(name, self.at)
+
+
+@attrs.define
+class Draft:
+    """A descriptor as written.
+
+    `texts` has the single texts by the names of `Package`'s fields, and `category`, which older
+    files call the technology.
+    """
+
+    path: Path
+    texts: dict[str, Found] = attrs.field(factory=dict)
+    keys: list[DraftKey] = attrs.field(factory=list)
+    files: list[Found] = attrs.field(factory=list)
+    external_files: list[Found] = attrs.field(factory=list)
+    dependencies: list[DraftRecord] = attrs.field(factory=list)
+    udev_rules: list[DraftRecord] = attrs.field(factory=list)
+    device_types: list[DraftRecord] = attrs.field(factory=list)
+    feature_models: list[DraftRecord] = attrs.field(factory=list)
+    warnings: list[str] = attrs.field(factory=list)
+
+    def text(self, name: str) -> str:
+        """What is written there, empty where nothing is."""
+        found = self.texts.get(name)
+        return found.text if found is not None else ""
+
+    def warn(self, sentence: str, at: Found | None = None) -> None:
+        """Note what is not as it should be, and where."""
+        if len(self.warnings) < _MAXIMUM_WARNINGS:
+            element, line = (at.element, at.line) if at is not None else ("", 0)
+            self.warnings.append(_sentence(self.path, sentence, element, line))
+
+    def broken(self, sentence: str, at: Found | None = None) -> BrokenDescriptor:
+        """The error to raise for what cannot be understood, and where."""
+        element, line = (at.element, at.line) if at is not None else ("", 0)
+        return BrokenDescriptor(self.path, sentence, element, line)
+
+
+def _sentence(path: Path, sentence: str, element: str, line: int) -> str:
+    place = f"{path}:{line}" if line else f"{path}"
+    return ": ".join(part for part in (place, element, sentence) if part)

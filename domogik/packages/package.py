@@ -1,0 +1,96 @@
+"""What a package is: the values that a descriptor gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+
+from domogik.components.model import ConfigurationKey
+
+
+@attrs.frozen
+class Dependency:
+    """Something the package needs: `type` is python, plugin or other, `id` as it was written."""
+
+    type: str
+    id: str
+
+
+@attrs.frozen
+class UdevRule:
+    """A rule that a person may install, so that the plugin finds its device."""
+
+    model: str
+    description: str
+    filename: str
+    rule: str
+
+
+@attrs.frozen
+class DeviceType:
+    """A kind of device that the package knows."""
+
+    id: str
+    name: str
+    description: str
+
+
+@attrs.frozen
+class FeatureModel:
+    """Something that a kind of device measures (`sensor`) or does (`actuator`).
+
+    `parameters` is the text of a JSON object; `stat_key` is empty where nothing is recorded.
+    """
+
+    id: str
+    name: str
+    feature_type: str
+    device_type_id: str
+    value_type: str
+    return_confirmation: bool
+    parameters: str
+    stat_key: str
+
+
+@attrs.frozen
+class Package:
+    """A package as its descriptor describes it.
+
+    `type` is plugin or external. `release` is safe as the name of a directory. `technology` is the
+    id of the technology. `vendor` and `device` are the xPL names of an external member, empty for
+    a plugin. `configuration` is in the order of its ids, which count from 0 without a hole.
+    `files` and `external_files` are paths as they were written, which nobody has judged. `path` is
+    the file that was read. `warnings` are sentences, each with file and place, about what is
+    not as it should be and was understood all the same.
+    """
+
+    type: str
+    id: str
+    release: str
+    technology: str
+    description: str
+    documentation: str
+    author: str
+    author_email: str
+    changelog: str
+    min_version: str
+    path: Path
+    configuration: tuple[ConfigurationKey, ...] = ()
+    vendor: str = ""
+    device: str = ""
+    technology_name: str = ""
+    technology_description: str = ""
+    generated: str = ""
+    files: tuple[str, ...] = ()
+    external_files: tuple[str, ...] = ()
+    dependencies: tuple[Dependency, ...] = ()
+    udev_rules: tuple[UdevRule, ...] = ()
+    device_types: tuple[DeviceType, ...] = ()
+    feature_models: tuple[FeatureModel, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def full_name(self) -> str:
+        """`<type>-<id>`"""
+        return f"{self.type}-{self.id}"
