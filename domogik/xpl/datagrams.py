@@ -111,9 +111,9 @@ def local_address(towards: Address) -> str:
 
 
 def _checked(ip: str) -> str:
-    """`ip`, where it is a dotted quad: for anything else the kernel's library would ask the DNS."""
+    """`ip`, where it is a dotted quad: for anything else the system's library would ask the DNS."""
     try:
         socket.inet_pton(socket.AF_INET, ip)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise OSError(f"{ip!r} is not an IPv4 address") from error
     return ip

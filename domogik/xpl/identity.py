@@ -7,7 +7,7 @@ from random import Random
 from typing import Protocol
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from domogik.errors import DomogikError
@@ -15,6 +15,9 @@ from domogik.xpl.bus import Bus, Origin, Subscription
 from domogik.xpl.datagrams import Address
 from domogik.xpl.message import CMND, InvalidMessage, Message
 from domogik.xpl.presence import Body, Presence
+
+#: why nobody can answer any more
+CLOSED = "the network was closed before an answer came"
 
 
 class NoReply(DomogikError):
@@ -43,6 +46,7 @@ class Identity:
     _extra: Body = ()
     presence: Presence = attrs.field(init=False)
     _questions: set[_Question] = attrs.field(init=False, factory=set)
+    _is_closed: bool = attrs.field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
         self.presence = Presence(
@@ -96,6 +100,8 @@ class Identity:
         when the port stops, with `InvalidMessage` where the command cannot be said. Until then the
         command is sent again every `repeat` seconds (None: never). Cancelling ends the wait.
         """
+        if self._is_closed:
+            return fail(NoReply(CLOSED))
         said = tuple(body)
         question = _Question(
             clock=self._clock,
@@ -109,8 +115,9 @@ class Identity:
 
     def hang_up(self) -> None:
         """Fail what still waits for an answer, and leave; the port does this when it stops."""
+        self._is_closed = True
         for question in tuple(self._questions):
-            question.give_up("the network was closed before an answer came")
+            question.give_up(CLOSED)
         self.presence.leave()
 
 

@@ -146,13 +146,21 @@ class Presence:
 
     def heard(self, message: Message, origin: Origin) -> None:
         """A message of our own source came from the network: an echo, or a namesake's."""
-        if message.schema != "hbeat.app" or self._requests is None or self._announced is None:
+        if message.schema != "hbeat.app":
             return
-        ip, port = self._announced
-        if message.get("remote-ip", ip) != ip or message.get("port", str(port)) != str(port):
+        if not self._is_mine(message):
             for handler in tuple(self._namesakes):
                 self._run(handler, message, origin)
-            return
+        elif self._requests is not None:
+            self._echoed(origin)
+
+    def _is_mine(self, message: Message) -> bool:
+        if self._announced is None:
+            return False
+        ip, port = self._announced
+        return message.get("remote-ip", ip) == ip and message.get("port", str(port)) == str(port)
+
+    def _echoed(self, origin: Origin) -> None:
         self._last_echo = self._clock.seconds()
         self._hub_port = origin.address[1] if origin.address is not None else None
         _cancel(self._echo_missing)
