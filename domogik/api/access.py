@@ -1,0 +1,219 @@
+"""Who may do what over HTTP?
+
+Reading is open on loopback; from elsewhere it needs the token. Changing needs the token, a session
+of the page, or an address that `trusted_clients` lists. A request that another site made a browser
+send, or that came for a name that is not this host's (DNS rebinding), changes nothing, gets no
+JSONP, and reads nothing of ours without the token.
+"""
+
+from __future__ import annotations
+
+import enum
+import hmac
+import ipaddress
+import socket
+from collections.abc import Callable
+from functools import lru_cache
+
+import attrs
+from twisted.web.http import Request
+
+from domogik.api.settings import Network, RestSettings, origin_of
+from domogik.errors import NotAllowed
+
+
+class TokenNeeded(NotAllowed):
+    """Who asks has not shown the token, or a wrong one."""
+
+
+class ForeignSite(NotAllowed):
+    """The request was made by the page of another site, or for the name of another host."""
+
+
+class Need(enum.Enum):
+    """What a path asks of its caller."""
+
+    NOTHING = "nothing"
+    READ = "read"
+    CHANGE = "change"
+
+
+@attrs.frozen
+class Caller:
+    """Who asks, as far as the request shows.
+
+    `foreign` says in words which other site is behind it, empty for none; `wrong_token` that a
+    token was shown which is not ours. `sees_passwords` is what masks go by.
+    """
+
+    has_token: bool = False
+    wrong_token: bool = False
+    in_session: bool = False
+    trusted: bool = False
+    local: bool = False
+    own_host: bool = True
+    foreign: str = ""
+
+    @property
+    def sees_passwords(self) -> bool:
+        """Only the token (or the page of who has it) lifts the mask, never an address."""
+        return self.has_token or self.in_session
+
+
+def names_of_this_host(sanitised: str = "") -> frozenset[str]:
+    """What a browser may call this host, without asking any name server."""
+    full = socket.gethostname().lower()
+    short = full.partition(".")[0]
+    names = {"localhost", "localhost.localdomain", full, short, f"{short}.local"}
+    if sanitised:
+        names |= {sanitised, f"{sanitised}.local"}
+    return frozenset(name for name in names if name)
+
+
+def no_session(request: Request) -> bool:
+    """Nobody has a session before there is a page."""
+    return False
+
+
+@attrs.define(eq=False)
+class Access:
+    """The rules. `session` tells whether a request carries a session of the page."""
+
+    _token: bytes
+    _names: frozenset[str]
+    _trusted: tuple[Network, ...] = ()
+    _origins: frozenset[str] = frozenset()
+    _session: Callable[[Request], bool] = no_session
+    _peer: Callable[[str], tuple[bool, bool]] = attrs.field(init=False)
+
+    @classmethod
+    def from_settings(
+        cls,
+        settings: RestSettings,
+        token: str,
+        names: frozenset[str],
+        session: Callable[[Request], bool] = no_session,
+    ) -> Access:
+        """`token` is the text of `admin.token`; empty means that nobody can show it."""
+        return cls(
+            token.strip().encode(),
+            names,
+            settings.trusted_clients,
+            settings.jsonp_origins,
+            session,
+        )
+
+    def __attrs_post_init__(self) -> None:
+        self._peer = lru_cache(maxsize=1024)(self._look_at)
+
+    def caller(self, request: Request) -> Caller:
+        """Read everything that tells who asks from the request, deciding nothing yet."""
+        headers = request.requestHeaders
+        local, trusted = self._peer(str(getattr(request.getClientAddress(), "host", "")))
+        if headers.hasHeader(b"x-forwarded-for") or headers.hasHeader(b"forwarded"):
+            local = False  # the peer is a proxy; who asks it may be anywhere
+        has_token = wrong_token = False
+        authorization = request.getHeader(b"authorization")
+        if authorization is not None:
+            scheme, _, credentials = authorization.partition(b" ")
+            if scheme.lower() == b"bearer":
+                given = credentials.strip()
+                has_token = bool(self._token) and hmac.compare_digest(given, self._token)
+                wrong_token = not has_token
+        own_host = self._own_host(request)
+        return Caller(
+            has_token=has_token,
+            wrong_token=wrong_token,
+            in_session=self._session(request),
+            trusted=trusted,
+            local=local,
+            own_host=own_host,
+            foreign=self._foreign(request) if own_host else "the Host is not a name of this host",
+        )
+
+    def check(self, caller: Caller, need: Need) -> None:
+        """Raises `TokenNeeded` or `ForeignSite`; silence means: go on."""
+        if need is Need.NOTHING:
+            return
+        if caller.wrong_token:
+            raise TokenNeeded("This is not the token of this host (see its admin.token)")
+        if need is Need.CHANGE:
+            if caller.foreign:
+                raise ForeignSite(f"Nothing is changed for another site: {caller.foreign}")
+            if not (caller.has_token or caller.in_session or caller.trusted):
+                raise TokenNeeded("Changing needs 'Authorization: Bearer <token>'")
+            return
+        known = caller.has_token or caller.in_session
+        if not caller.own_host and not known:
+            raise ForeignSite(f"Nothing is told without the token: {caller.foreign}")
+        if not (caller.local or caller.trusted or known):
+            raise TokenNeeded("Reading from another host needs 'Authorization: Bearer <token>'")
+
+    def check_script(self, caller: Caller) -> None:
+        """Whether a page may have the answer as a script (JSONP); raises `ForeignSite`."""
+        if caller.foreign:
+            raise ForeignSite(f"No JSONP for another site: {caller.foreign}")
+
+    def _look_at(self, peer: str) -> tuple[bool, bool]:
+        """(on this host's loopback, listed in trusted_clients)."""
+        address = _ip(peer)
+        if address is None:
+            return False, False
+        return address.is_loopback, any(address in network for network in self._trusted)
+
+    def _own_host(self, request: Request) -> bool:
+        header = request.getHeader(b"host")
+        if header is None:
+            return True  # HTTP/1.0; no browser leaves it out
+        try:
+            name = _host_name(header.decode("ascii"))
+        except UnicodeDecodeError:
+            return False
+        return self._is_this_host(name, request)
+
+    def _is_this_host(self, name: str, request: Request) -> bool:
+        if name in self._names:
+            return True
+        address = _ip(name)
+        if address is None:
+            return False
+        here = _ip(str(getattr(request.getHost(), "host", "")))
+        return address.is_loopback or address == here
+
+    def _foreign(self, request: Request) -> str:
+        claims = [
+            claim.decode("latin-1")
+            for claim in (request.getHeader(b"origin"), request.getHeader(b"referer"))
+            if claim
+        ]
+        excepted = bool(claims)
+        for claim in claims:
+            origin = origin_of(claim)
+            if origin in self._origins:
+                continue
+            excepted = False
+            name = "" if origin is None else _host_name(origin.partition("://")[2])
+            if not self._is_this_host(name, request):
+                return "its page is of another site"
+        fetch_site = request.getHeader(b"sec-fetch-site")
+        if fetch_site == b"cross-site" and not excepted:
+            return "the browser calls it cross-site"
+        if fetch_site == b"same-site" and not claims:
+            return "the browser does not say which page it is"
+        return ""
+
+
+def _host_name(host: str) -> str:
+    """`name`, `name:port`, `[v6]:port` -> the name, lower case, without a final dot."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].lower().rstrip(".")
+
+
+def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    mapped = getattr(address, "ipv4_mapped", None)
+    return address if mapped is None else ipaddress.ip_address(str(mapped))

@@ -1,0 +1,76 @@
+"""Which stored values are passwords, and who may see them?
+
+The descriptor says it: keys of type `password`. Where the descriptor cannot be had (the plugin is
+gone, its host is silent) nobody can tell, and everything but plain switches and numbers is masked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+from domogik.api.access import Caller
+from domogik.components.model import ConfigurationKey, ConfigValue
+from domogik.errors import DomogikError
+from domogik.manager.interfaces import IHouse
+
+#: what stands in the place of a password; giving it back as a new value changes nothing
+MASK = "********"
+
+_HARMLESS = re.compile(r"(?:|True|False|\d{1,4})")
+
+
+def key_of(declared: Iterable[ConfigurationKey], name: str) -> ConfigurationKey | None:
+    """The declaration behind a stored key; `device-2` belongs to the interface key `device`."""
+    several = re.sub(r"-\d+$", "", name)
+    for key in declared:
+        if key.key == name or (key.interface and key.key == several):
+            return key
+    return None
+
+
+def masked(value: ConfigValue, declared: Sequence[ConfigurationKey] | None) -> ConfigValue:
+    """The value for who may not see passwords; `declared` None: nobody knows the keys."""
+    key = None if declared is None else key_of(declared, value.key)
+    if key is None:
+        secret = not _HARMLESS.fullmatch(value.value)
+    else:
+        secret = key.type == "password" and value.value != ""
+    return attrs.evolve(value, value=MASK) if secret else value
+
+
+async def declared_keys(
+    house: IHouse, host: str, plugin: str
+) -> tuple[ConfigurationKey, ...] | None:
+    """What the plugin's descriptor declares; None where it cannot be had."""
+    try:
+        detail = await house.detail(house.find(f"plugin:{plugin}", host))
+    except DomogikError:
+        return None
+    return detail.configuration
+
+
+async def for_caller(
+    house: IHouse, values: Iterable[ConfigValue], caller: Caller
+) -> list[ConfigValue]:
+    """The values as this caller may see them."""
+    if caller.sees_passwords:
+        return list(values)
+    known: dict[tuple[str, str], tuple[ConfigurationKey, ...] | None] = {}
+    shown = []
+    for value in values:
+        owner = (value.host, value.plugin)
+        if owner not in known:
+            known[owner] = await declared_keys(house, *owner)
+        shown.append(masked(value, known[owner]))
+    return shown
+
+
+async def store(house: IHouse, host: str, plugin: str, key: str, value: str) -> ConfigValue:
+    """Store a value, except the mask itself where it stands for a value that is there."""
+    if value == MASK:
+        for kept in await house.config_list(host, plugin, key):
+            return kept
+    return await house.config_set(host, plugin, key, value)

@@ -1,0 +1,184 @@
+"""`/plugin`: the plugins and external members, as Domogik's clients see them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+
+from domogik.api.access import Need
+from domogik.api.envelope import Answer, RinorError
+from domogik.api.rinor import Asked, Operation, identifier
+from domogik.components.model import Component, ConfigurationKey, Detail, InvalidId, Kind
+from domogik.errors import AmbiguousComponent, NoAnswer, OperationFailed, UnknownComponent
+from domogik.manager.interfaces import IHouse
+
+#: seconds an encoded list may be handed out again while no event said that something changed
+LIST_AGE = 1.0
+
+
+@attrs.define(eq=False)
+class PluginPaths:
+    """Everything under `/plugin` but its configuration."""
+
+    _clock: IReactorTime
+    _house: IHouse
+    _list: bytes = b""
+    _list_event: int = -1
+    _list_until: float = 0.0
+
+    def operations(self) -> tuple[Operation, ...]:
+        """The lines of the table."""
+        house = self._house
+        changing = {
+            "start": house.start,
+            "stop": house.stop,
+            "enable": house.enable,
+            "disable": house.disable,
+        }
+        return (
+            Operation("plugin/list", self.list),
+            Operation("plugin/detail/<host>/<id>", self.detail),
+            *(
+                Operation(f"plugin/{verb}/<host>/<id>", _order(house, verb, act), Need.CHANGE)
+                for verb, act in changing.items()
+            ),
+        )
+
+    async def list(self, asked: Asked) -> bytes:
+        """One item per host with plugins, then one per host of external members.
+
+        Encoded once per change: the number of the newest event tells whether there was one, and
+        what no event announces is at most `LIST_AGE` seconds old.
+        """
+        now = self._clock.seconds()
+        event = self._house.events.last_id
+        if event != self._list_event or now >= self._list_until:
+            self._list = Answer("plugin", plugin_list(self._house.components())).encoded()
+            self._list_event = event
+            self._list_until = now + LIST_AGE
+        return self._list
+
+    async def detail(self, asked: Asked) -> Answer:
+        """One plugin or member with what can be configured."""
+        component = find_member(self._house, asked["host"], asked["id"])
+        try:
+            detail = await self._house.detail(component)
+        except NoAnswer as error:
+            text = f"No data or timeout on getting plugin detail for {asked['id']}"
+            raise RinorError(text, "plugin") from error
+        except OperationFailed as error:
+            raise RinorError(f"Error on detail request : {error}", "plugin") from error
+        return Answer("plugin", [_detail_item(detail)])
+
+
+def plugin_list(components: Iterable[Component]) -> list[dict[str, object]]:
+    """`[{host, list: [{id, technology, status, type, host}]}]`."""
+    groups: dict[tuple[str, str], list[dict[str, object]]] = {}
+    for component in components:
+        kind = component.id.kind
+        if kind not in (Kind.PLUGIN, Kind.EXTERNAL):
+            continue
+        name, host = member(component)
+        item: dict[str, object] = {
+            "id": name,
+            "technology": component.technology,
+            "status": status(component),
+            "type": kind.value,
+            "host": host,
+        }
+        groups.setdefault((kind.value, host), []).append(item)
+    # "plugin" sorts behind "external"; the hosts keep the order in which the house has them
+    ordered = sorted(groups.items(), key=lambda group: group[0][0], reverse=True)
+    return [{"host": host, "list": items} for (_, host), items in ordered]
+
+
+def member(component: Component) -> tuple[str, str]:
+    """(id, host) in Domogik's words: an external member's host is its own instance."""
+    if component.id.kind is not Kind.EXTERNAL:
+        return component.name, component.host
+    device, _, instance = component.name.rpartition(".")
+    return (device, instance) if device else (component.name, component.host)
+
+
+def status(component: Component) -> str:
+    """`ON` or `OFF`; there is no third word."""
+    return "ON" if component.state.is_on else "OFF"
+
+
+def find_member(house: IHouse, host: str, name: str) -> Component:
+    """The plugin or external member of that name; raises `RinorError` with Domogik's words."""
+    identifier(host, "host")
+    identifier(name, "id")
+    try:
+        return house.find(f"plugin:{name}", host)
+    except (UnknownComponent, AmbiguousComponent, InvalidId):
+        pass
+    for component in house.components():
+        if component.id.kind is Kind.EXTERNAL and member(component) == (name, host):
+            return component
+    raise RinorError(f"Component {name} doesn't exists on {host}")
+
+
+def _order(
+    house: IHouse, verb: str, act: Callable[[Component], Awaitable[None]]
+) -> Callable[[Asked], Awaitable[Answer]]:
+    async def order(asked: Asked) -> Answer:
+        component = find_member(house, asked["host"], asked["id"])
+        try:
+            await act(component)
+        except NoAnswer as error:
+            raise RinorError(f"No data or timeout on {verb} plugin {asked['id']}") from error
+        return Answer()
+
+    return order
+
+
+def _detail_item(detail: Detail) -> dict[str, object]:
+    component = detail.component
+    name, host = member(component)
+    if component.id.kind is Kind.EXTERNAL:
+        configuration: list[dict[str, object]] = [
+            {"id": place, "key": key, "value": value}
+            for place, (key, value) in enumerate(detail.values, start=1)
+        ]
+    else:
+        configuration = configuration_items(detail.configuration)
+    return {
+        "id": name,
+        "technology": component.technology,
+        "description": component.description,
+        "status": status(component),
+        "host": host,
+        "version": component.version,
+        "documentation": component.documentation,
+        "configuration": configuration,
+    }
+
+
+def configuration_items(keys: Sequence[ConfigurationKey]) -> list[dict[str, object]]:
+    """The keys in their order; interface keys in one group, where the first of them stood."""
+    items: list[dict[str, object]] = []
+    elements: list[dict[str, object]] | None = None
+    for key in sorted(keys, key=lambda key: key.id):
+        words = _key_words(key)
+        if not key.interface:
+            items.append({"id": key.id + 1, "element_type": "item", **words})
+            continue
+        if elements is None:
+            elements = []
+            items.append({"id": key.id + 1, "element_type": "group", "elements": elements})
+        elements.append({"id": key.id + 1, **words})
+    return items
+
+
+def _key_words(key: ConfigurationKey) -> dict[str, object]:
+    return {
+        "key": key.key,
+        "type": key.type,
+        "description": key.description,
+        "default": key.default or "None",
+        "options": ",".join(key.options),
+        "optionnal": "yes" if key.optional else "no",
+    }

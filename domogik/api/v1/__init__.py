@@ -1,0 +1,1 @@
+"""The face for new programs and for the page: nouns, verbs, real status codes."""

@@ -1,0 +1,151 @@
+"""`/components`: look at them, and tell them what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import attrs
+
+from domogik.api.access import Need
+from domogik.api.exchange import BadRequest, Reply
+from domogik.api.v1.routes import JSON, Asked, Parameter, Route, json_reply
+from domogik.api.v1.shapes import TEXT, component_json, host_json, named
+from domogik.components.model import Component, Kind
+from domogik.errors import UnknownComponent
+from domogik.manager.interfaces import IHouse
+
+BASE = "/api/v1"
+ONE = f"{BASE}/components/{{id}}"
+HOST = Parameter("host", "The host it is on, by default the one that answers.", TEXT)
+#: what naming a component can end in
+NAMING = (404, 409)
+
+_KINDS = [kind.value for kind in Kind]
+_ONE_COMPONENT = {JSON: named("Component")}
+_DONE = {
+    "start": "Start it; answered once it is alive or running",
+    "stop": "Stop it; answered once no process of it is left",
+    "restart": "Stop it if it runs, then start it",
+    "enable": "Have it started with the manager",
+    "disable": "Do not have it started with the manager; not while it runs",
+}
+
+
+def find(house: IHouse, asked: Asked) -> Component:
+    """The component of the path; raises what `IHouse.find` raises."""
+    return house.find(asked["id"], asked.text("host"))
+
+
+@attrs.define(eq=False)
+class ComponentRoutes:
+    """Reading, the five verbs, the hosts, and the upgrade of the manager."""
+
+    _house: IHouse
+
+    def routes(self) -> tuple[Route, ...]:
+        """The lines of the table."""
+        house = self._house
+        acts = (house.start, house.stop, house.restart, house.enable, house.disable)
+        return (
+            Route(
+                "GET",
+                f"{BASE}/components",
+                "listComponents",
+                "Every component of every host",
+                self.list,
+                {JSON: named("ComponentList")},
+                query=(
+                    Parameter("kind", "Only those of one kind.", {**TEXT, "enum": _KINDS}),
+                    Parameter("host", "Only those of one host.", TEXT),
+                ),
+            ),
+            Route(
+                "GET",
+                ONE,
+                "getComponent",
+                "One component, with what its processes use now",
+                self.get,
+                _ONE_COMPONENT,
+                query=(HOST,),
+                errors=NAMING,
+                description="A bare name will do where only one kind of component has it.",
+            ),
+            *(
+                Route(
+                    "POST",
+                    f"{ONE}/{verb}",
+                    f"{verb}Component",
+                    summary,
+                    self._verb(act),
+                    _ONE_COMPONENT,
+                    need=Need.CHANGE,
+                    query=(HOST,),
+                    errors=(*NAMING, 504),
+                )
+                for (verb, summary), act in zip(_DONE.items(), acts, strict=True)
+            ),
+            Route(
+                "GET",
+                f"{BASE}/hosts",
+                "listHosts",
+                "The hosts whose manager was heard",
+                self.hosts,
+                {JSON: named("HostList")},
+            ),
+            Route(
+                "POST",
+                f"{BASE}/upgrade",
+                "upgradeManager",
+                "Execute the manager anew; its children go on",
+                self.upgrade,
+                {JSON: named("Accepted")},
+                status=202,
+                need=Need.CHANGE,
+                errors=(409,),
+            ),
+        )
+
+    async def list(self, asked: Asked) -> Reply:
+        """In the steady order of the house."""
+        kind = asked.text("kind")
+        if kind is not None and kind not in _KINDS:
+            raise BadRequest(f"kind is one of {', '.join(_KINDS)}")
+        components = self._house.components(asked.text("host"))
+        return json_reply(
+            {
+                "host": self._house.host,
+                "components": [
+                    component_json(component)
+                    for component in components
+                    if kind is None or component.id.kind.value == kind
+                ],
+            }
+        )
+
+    async def get(self, asked: Asked) -> Reply:
+        """With fresh figures where it runs here."""
+        return json_reply(component_json(await self._house.usage(find(self._house, asked))))
+
+    async def hosts(self, asked: Asked) -> Reply:
+        """This one first."""
+        hosts = [host_json(host) for host in self._house.hosts()]
+        return json_reply({"host": self._house.host, "hosts": hosts})
+
+    async def upgrade(self, asked: Asked) -> Reply:
+        """The answer leaves before the manager does."""
+        self._house.upgrade()
+        return json_reply({"accepted": True}, 202)
+
+    def _verb(
+        self, act: Callable[[Component], Awaitable[None]]
+    ) -> Callable[[Asked], Awaitable[Reply]]:
+        async def do(asked: Asked) -> Reply:
+            component = find(self._house, asked)
+            await act(component)
+            try:
+                after = self._house.find(str(component.id), component.host)
+            except UnknownComponent:
+                after = component  # stopped and gone: it was only there while it ran
+            return json_reply(component_json(after))
+
+        return do

@@ -1,0 +1,66 @@
+"""The door of `/api/v1` and `/metrics`: a call in, an answer or a problem out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from domogik.api.exchange import Call, Reply, Stream
+from domogik.api.v1 import openapi
+from domogik.api.v1.components import BASE
+from domogik.api.v1.problems import Problem, WrongMethod, problem_of
+from domogik.api.v1.routes import JSON, Asked, Route, RouteTable, json_reply
+
+
+@attrs.define(eq=False)
+class V1:
+    """Every route and their description."""
+
+    _given: Sequence[Route]
+    _version: str
+    table: RouteTable = attrs.field(init=False)
+    _log: Logger = Logger()
+
+    def __attrs_post_init__(self) -> None:
+        description = Route(
+            "GET",
+            f"{BASE}/openapi.json",
+            "getDescription",
+            "This document",
+            self.describe,
+            {JSON: {"type": "object"}},
+        )
+        self.table = RouteTable((*self._given, description))
+
+    async def describe(self, asked: Asked) -> Reply:
+        """OpenAPI 3.1."""
+        return json_reply(openapi.document(self.table.routes, self._version))
+
+    async def answer(self, call: Call) -> Reply | Stream:
+        """Never raises what a request can cause."""
+        try:
+            if call.method == "OPTIONS":
+                return self._options(call)
+            route, asked = self.table.find(call)
+            call.access.check(call.caller, route.need)
+            return await route.handler(asked)
+        except Exception as error:  # noqa: BLE001 - the door: every request gets an answer
+            return self.failed(error)
+
+    def failed(self, error: Exception) -> Reply:
+        """The problem it is; what nobody foresaw is logged and told as nothing but 500."""
+        problem = problem_of(error)
+        if problem is None:
+            self._log.failure("a path of /api/v1 failed", failure=Failure(error))
+            problem = Problem(500, "Internal error, see the log")
+        return problem.reply()
+
+    def _options(self, call: Call) -> Reply:
+        try:
+            self.table.find(call)
+        except WrongMethod as error:
+            return Reply(204, b"", "", (("Allow", ", ".join(error.allowed)),))
+        raise AssertionError("no route has the method OPTIONS")

@@ -1,0 +1,127 @@
+"""`/metrics`: figures for Prometheus, taken when they are asked for."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+
+import attrs
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from domogik.api.exchange import Reply
+from domogik.api.v1.routes import Asked, Route
+from domogik.api.v1.shapes import TEXT
+from domogik.components.model import State
+from domogik.manager.interfaces import IHouse
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+#: figures of other rooms: a name such as `xpl_received` -> how many since the start
+Counters = Callable[[], Mapping[str, float]]
+
+
+def no_counters() -> Mapping[str, float]:
+    """Nobody counts anything."""
+    return {}
+
+
+@attrs.define(eq=False)
+class Requests:
+    """How many requests were answered, by method and status."""
+
+    answered: Counter[tuple[str, int]] = attrs.field(factory=Counter)
+
+    def count(self, method: str, status: int) -> None:
+        """A method is a stranger's word: those that nobody knows are one."""
+        known = method in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
+        self.answered[method if known else "other", status] += 1
+
+
+@attrs.define(eq=False)
+class _House(Collector):
+    """What Prometheus' registry asks at each look."""
+
+    _house: IHouse
+    _requests: Requests
+    _counters: Counters
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._components()
+        requests = CounterMetricFamily(
+            "domogik_http_requests", "Requests answered", labels=["method", "status"]
+        )
+        for (method, status), count in sorted(self._requests.answered.items()):
+            requests.add_metric([method, str(status)], count)
+        yield requests
+        hosts = GaugeMetricFamily(
+            "domogik_host_up", "Hosts whose manager is heard", labels=["host"]
+        )
+        for host in self._house.hosts():
+            hosts.add_metric([host.id], float(host.on))
+        yield hosts
+        for name, value in sorted(self._counters().items()):
+            safe = re.sub(r"\W", "_", name, flags=re.ASCII)
+            yield CounterMetricFamily(f"domogik_{safe}", f"{name} since the start", value=value)
+
+    def _components(self) -> Iterator[Metric]:
+        components = self._house.components()
+        states = GaugeMetricFamily("domogik_components", "Components by state", labels=["state"])
+        count = Counter(component.state for component in components)
+        for state in State:
+            states.add_metric([state.value], count[state])
+        yield states
+        labels = ["component", "host"]
+        up = GaugeMetricFamily("domogik_component_up", "1 while alive or running", labels=labels)
+        restarts = CounterMetricFamily(
+            "domogik_component_restarts", "Restarts after a failure", labels=labels
+        )
+        memory = GaugeMetricFamily(
+            "domogik_component_memory_bytes", "Resident memory", labels=labels
+        )
+        cpu = GaugeMetricFamily(
+            "domogik_component_cpu_percent", "Percent of one core", labels=labels
+        )
+        for component in components:
+            label = [str(component.id), component.host]
+            up.add_metric(label, float(component.state.is_on))
+            restarts.add_metric(label, component.restarts)
+            if component.usage is not None:
+                memory.add_metric(label, component.usage.memory_bytes)
+                cpu.add_metric(label, component.usage.cpu_percent)
+        yield from (up, restarts, memory, cpu)
+
+
+@attrs.define(eq=False)
+class MetricsRoutes:
+    """One path, outside `/api/v1`, where Prometheus looks for it."""
+
+    _house: IHouse
+    _requests: Requests
+    _counters: Counters = no_counters
+    _registry: CollectorRegistry = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        # a registry of our own: the global one holds figures of the process that nobody asked for
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(_House(self._house, self._requests, self._counters))
+
+    def routes(self) -> tuple[Route, ...]:
+        """The lines of the table."""
+        return (
+            Route(
+                "GET",
+                "/metrics",
+                "getMetrics",
+                "Figures for Prometheus",
+                self.get,
+                {"text/plain": TEXT},
+            ),
+        )
+
+    async def get(self, asked: Asked) -> Reply:
+        """Prometheus' text format."""
+        body = generate_latest(self._registry)
+        return Reply(200, body, CONTENT_TYPE, (("Cache-Control", "no-store"),))

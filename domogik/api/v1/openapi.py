@@ -1,0 +1,93 @@
+"""The OpenAPI 3.1 document, made from the table that dispatches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+
+from domogik.api.access import Need
+from domogik.api.v1.problems import CONTENT_TYPE
+from domogik.api.v1.routes import Route, Schema
+from domogik.api.v1.shapes import SCHEMAS, TEXT, named
+
+#: any path can end in one of these
+_ALWAYS = (400, 401, 403, 500)
+
+
+def document(routes: Iterable[Route], version: str) -> dict[str, object]:
+    """Everything in `routes`, and nothing else."""
+    paths: dict[str, dict[str, object]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Domogik",
+            "version": version,
+            "description": (
+                "Reading is open on loopback and needs the token from elsewhere; changing always "
+                "needs it. Errors are problem details (RFC 9457)."
+            ),
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {
+            "schemas": SCHEMAS,
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The text of `admin.token` in the home.",
+                }
+            },
+        },
+    }
+
+
+def _operation(route: Route) -> dict[str, object]:
+    operation: dict[str, object] = {
+        "operationId": route.name,
+        "summary": route.summary,
+        "security": [{"token": []}] if route.need is Need.CHANGE else [{}, {"token": []}],
+        "responses": _responses(route),
+    }
+    if route.description:
+        operation["description"] = route.description
+    parameters: list[dict[str, object]] = [
+        {"name": name, "in": "path", "required": True, "schema": TEXT} for name in route.names
+    ]
+    parameters += [
+        {
+            "name": parameter.name,
+            "in": "query",
+            "description": parameter.description,
+            "schema": parameter.schema,
+        }
+        for parameter in route.query
+    ]
+    if parameters:
+        operation["parameters"] = parameters
+    if route.body is not None:
+        operation["requestBody"] = {"required": True, "content": _content(route.body)}
+    return operation
+
+
+def _responses(route: Route) -> dict[str, object]:
+    responses: dict[str, object] = {
+        str(route.status): {
+            "description": HTTPStatus(route.status).phrase,
+            "content": {kind: {"schema": schema} for kind, schema in route.answers.items()},
+        }
+    }
+    too_large = (413,) if route.body is not None else ()
+    for status in sorted({*_ALWAYS, *too_large, *route.errors}):
+        responses[str(status)] = {
+            "description": HTTPStatus(status).phrase,
+            "content": {CONTENT_TYPE: {"schema": named("Problem")}},
+        }
+    return responses
+
+
+def _content(schema: Schema) -> Mapping[str, object]:
+    return {"application/json": {"schema": schema}}

@@ -1,0 +1,169 @@
+"""The HTTP server: what is accepted from the wire before any path is looked at.
+
+A stranger may send anything: what cannot be read is answered with a status and a problem document,
+never with a connection that just closes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.web.http import HTTPChannel, datetimeToString
+from twisted.web.http import Request as HTTPRequest
+from twisted.web.server import Request as TwistedRequest
+from twisted.web.server import Site as TwistedSite
+
+from domogik.api.root import Root
+from domogik.api.v1.metrics import Requests
+from domogik.api.v1.problems import CONTENT_TYPE, Problem
+
+#: bytes; nothing that is sent to us is larger
+MAX_BODY = 64 * 1024
+#: seconds a connection may be silent between requests or within one
+IDLE_TIMEOUT = 60.0
+#: seconds a refused client is listened to, so that it can read the refusal before the reset
+LINGER = 2.0
+
+_STORED = re.compile(rb"(?i)(/value/)[^/?]+")
+
+
+class Channel(HTTPChannel):
+    """One connection. HTTP/1.1 with keep-alive; HTTP/2 would gain these clients nothing."""
+
+    totalHeadersSize = 16 * 1024
+    maxHeaders = 100
+    refused = False
+    site: Site
+
+    def dataReceived(self, data: bytes) -> None:
+        if not self.refused:
+            super().dataReceived(data)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        # LineReceiver asks for this; without it the connection closes without a word
+        self.refuse(431 if self.requests else 414, "The request line or a header is too long")
+
+    def allHeadersReceived(self) -> None:
+        if self.refused:
+            return
+        if self.length is not None and self.length > MAX_BODY:
+            self.refuse(413, f"At most {MAX_BODY} bytes are accepted")
+            return
+        super().allHeadersReceived()
+
+    def allContentReceived(self) -> None:
+        if not self.refused:
+            super().allContentReceived()
+
+    def lineReceived(self, line: bytes) -> None:
+        if not self.refused:
+            super().lineReceived(line)
+
+    def rawDataReceived(self, data: bytes) -> None:
+        if not self.refused:
+            super().rawDataReceived(data)
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        self.refuse(400, "This is not a request that can be read")
+
+    def refuse(self, status: int, why: str) -> None:
+        """Answer, read nothing more, and close once the client has had time to read it."""
+        if self.refused:
+            return
+        self.refused = True
+        problem = Problem(status, why)
+        body = problem.body()
+        head = (
+            f"HTTP/1.1 {status} {problem.title}\r\n"
+            f"Content-Type: {CONTENT_TYPE}\r\n"
+            f"Content-Length: {len(body)}\r\n"
+            "Connection: close\r\n\r\n"
+        )
+        assert self.transport is not None
+        self.transport.write(head.encode("ascii") + body)
+        self.site.counts.count("other", status)
+        self.setTimeout(LINGER)
+
+    def timeoutConnection(self) -> None:
+        # no line in the log for each idle client, as the original class has it
+        assert self.transport is not None
+        self.transport.loseConnection()
+        self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
+
+
+class Request(TwistedRequest):
+    """One request; the server says nothing of its version."""
+
+    defaultContentType = None
+    received = 0
+    channel: Channel
+
+    def handleContentChunk(self, data: bytes) -> None:
+        # a chunked body says its length only by arriving
+        self.received += len(data)
+        if self.received > MAX_BODY:
+            self.channel.refuse(413, f"At most {MAX_BODY} bytes are accepted")
+        else:
+            super().handleContentChunk(data)
+
+    def process(self) -> None:
+        self.site = self.channel.site
+        self.setHeader(b"Server", b"Domogik")
+        self.setHeader(b"Date", datetimeToString())
+        self.site.resource.render(self)
+
+
+class Site(TwistedSite):
+    """The factory of connections, and the log of requests."""
+
+    protocol = Channel  # type: ignore[assignment]  # the original takes a chooser of protocols
+    _log = Logger()
+
+    def __init__(
+        self,
+        root: Root,
+        counts: Requests,
+        reactor: IReactorTime,
+        on_stop: Callable[[], None],
+    ) -> None:
+        super().__init__(
+            root,
+            requestFactory=Request,
+            timeout=IDLE_TIMEOUT,
+            reactor=reactor,
+            parsePOSTFormSubmission=False,
+        )
+        self.counts = counts
+        self._on_stop = on_stop
+
+    def startFactory(self) -> None:
+        """Not the original's: it wakes up every second to format a date for its own log."""
+
+    def stopFactory(self) -> None:
+        """The port is closed: whoever still waits is answered."""
+        self._on_stop()
+
+    def log(self, request: HTTPRequest) -> None:
+        """One event per answer; no query (it may hold anything), no stored value, no header."""
+        method = request.method.decode("latin-1")
+        self.counts.count(method, request.code)
+        emit = self._log.debug if method == "GET" and request.code == 200 else self._log.info
+        emit(
+            "{client} {method} {path} {status} {size}",
+            client=getattr(request.getClientAddress(), "host", "?"),
+            method=method,
+            path=shown_path(request.uri),
+            status=request.code,
+            size=request.sentLength,
+        )
+
+
+def shown_path(uri: bytes) -> str:
+    """The path as a log may have it."""
+    path = uri.partition(b"?")[0]
+    if b"/value/" in path.lower():
+        path = _STORED.sub(rb"\1***", path)
+    return path[:512].decode("latin-1")

@@ -1,0 +1,240 @@
+"""A house that needs no processes: for tests of the doors, here and in other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import attrs
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from domogik.components.events import EventStream
+from domogik.components.model import (
+    Component,
+    ComponentId,
+    ConfigurationKey,
+    ConfigValue,
+    Detail,
+    HostInfo,
+    InvalidId,
+    Kind,
+    State,
+    Usage,
+)
+from domogik.errors import (
+    AmbiguousComponent,
+    DomogikError,
+    NotPossible,
+    OperationFailed,
+    UnknownComponent,
+)
+from domogik.manager.interfaces import IHouse
+
+
+def plugin(name: str, host: str = "vm", **fields: object) -> Component:
+    """A plugin of that name."""
+    given: dict[str, object] = {"technology": "service", "version": "1.0", "enabled": True}
+    given.update(fields)
+    return Component(ComponentId(Kind.PLUGIN, name), host, **given)  # type: ignore[arg-type]
+
+
+@implementer(IHouse)
+@attrs.define(eq=False)
+class FakeHouse:
+    """Keeps what it is told, at once and in memory.
+
+    `failures` makes a verb (or `detail`) of a name fail with that error; `held` makes it wait for
+    the Deferred. `done` lists what was asked, in order; `upgraded` counts upgrades.
+    """
+
+    host: str = "vm"
+    package_mode: bool = True
+    events: EventStream = attrs.field(factory=lambda: EventStream(lambda: 1000.0))
+    others: list[HostInfo] = attrs.field(factory=list)
+    keys: dict[str, tuple[ConfigurationKey, ...]] = attrs.field(factory=dict)
+    member_values: dict[str, tuple[tuple[str, str], ...]] = attrs.field(factory=dict)
+    logs: dict[str, list[str]] = attrs.field(factory=dict)
+    failures: dict[tuple[str, str], Exception] = attrs.field(factory=dict)
+    held: dict[tuple[str, str], Deferred[None]] = attrs.field(factory=dict)
+    done: list[tuple[str, str, str]] = attrs.field(factory=list)
+    upgraded: int = 0
+    _components: dict[tuple[str, ComponentId], Component] = attrs.field(factory=dict)
+    _values: dict[tuple[str, str, str], str] = attrs.field(factory=dict)
+    _followers: dict[ComponentId, list[Callable[[str], None]]] = attrs.field(factory=dict)
+
+    def put(self, *components: Component) -> FakeHouse:
+        """Add or change components, and say so."""
+        for component in components:
+            place = component.host, component.id
+            before = self._components.get(place)
+            self._components[place] = component
+            if before is None:
+                self.events.publish("component.added", id=str(component.id), host=component.host)
+            elif before != component:
+                self.events.publish(
+                    "component.changed",
+                    id=str(component.id),
+                    host=component.host,
+                    state=component.state.value,
+                    previous=before.state.value,
+                    enabled=component.enabled,
+                    reason=component.reason,
+                )
+        return self
+
+    def remove(self, component: Component) -> None:
+        """Forget one, and say so."""
+        del self._components[component.host, component.id]
+        self.events.publish("component.removed", id=str(component.id), host=component.host)
+
+    def say(self, name: str, line: str) -> None:
+        """A line of output of a component of this host."""
+        component = self.find(name)
+        self.logs.setdefault(component.name, []).append(line)
+        for receive in tuple(self._followers.get(component.id, ())):
+            receive(line)
+
+    def hosts(self) -> tuple[HostInfo, ...]:
+        here = HostInfo(self.host, True, True, "127.0.0.1", 300.0, 1000.0)
+        return (here, *self.others)
+
+    def components(self, host: str | None = None) -> tuple[Component, ...]:
+        return tuple(
+            component
+            for (where, _), component in self._components.items()
+            if host is None or where == host
+        )
+
+    def find(self, name: str, host: str | None = None) -> Component:
+        where = self.host if host is None else host
+        try:
+            wanted = ComponentId.parse(name)
+        except InvalidId:
+            wanted = None
+        found = [
+            component
+            for component in self.components(where)
+            if component.id == wanted or component.name == name
+        ]
+        if not found:
+            raise UnknownComponent(f"There is no {name} on {where}")
+        if len(found) > 1:
+            raise AmbiguousComponent(name, tuple(str(component.id) for component in found))
+        return found[0]
+
+    async def detail(self, component: Component) -> Detail:
+        await self._about("detail", component)
+        return Detail(
+            component,
+            self.keys.get(component.name, ()),
+            self.member_values.get(component.name, ()),
+        )
+
+    async def usage(self, component: Component) -> Component:
+        await self._about("usage", component)
+        if component.host != self.host or component.pid is None:
+            return component
+        return attrs.evolve(component, usage=Usage(1.5, 4096, 7, 1))
+
+    async def start(self, component: Component) -> None:
+        if component.state.is_on:
+            raise OperationFailed(
+                f"Component {component.name} is already running on {component.host}"
+            )
+        await self._do("start", component, state=State.ALIVE, pid=42)
+
+    async def stop(self, component: Component) -> None:
+        if not component.state.is_on:
+            raise OperationFailed(f"Component {component.name} is not running on {component.host}")
+        await self._do("stop", component, state=State.STOPPED, pid=None)
+
+    async def restart(self, component: Component) -> None:
+        await self._do("restart", component, state=State.ALIVE, pid=43)
+
+    async def enable(self, component: Component) -> None:
+        await self._do("enable", component, enabled=True)
+
+    async def disable(self, component: Component) -> None:
+        if component.state.is_on:
+            raise OperationFailed(
+                f"Component '{component.name}' is running. Please stop it before trying to disable"
+            )
+        await self._do("disable", component, enabled=False)
+
+    async def log_lines(self, component: Component, lines: int) -> list[str]:
+        self._here(component)
+        await self._about("log_lines", component)
+        return self.logs.get(component.name, [])[-lines:]
+
+    def follow_log(
+        self, component: Component, receive: Callable[[str], None]
+    ) -> Callable[[], None]:
+        self._here(component)
+        followers = self._followers.setdefault(component.id, [])
+        followers.append(receive)
+
+        def forget() -> None:
+            if receive in followers:
+                followers.remove(receive)
+
+        return forget
+
+    def followers(self, name: str) -> int:
+        """How many follow the log of that component."""
+        return len(self._followers.get(self.find(name).id, ()))
+
+    async def config_list(
+        self, host: str | None = None, plugin: str | None = None, key: str | None = None
+    ) -> list[ConfigValue]:
+        return list(self._stored(host, plugin, key))
+
+    async def config_set(self, host: str, plugin: str, key: str, value: str) -> ConfigValue:
+        if value:
+            self._values[host, plugin, key] = value
+        else:
+            self._values.pop((host, plugin, key), None)
+        return ConfigValue(host, plugin, key, value)
+
+    async def config_delete(
+        self, host: str, plugin: str, key: str | None = None
+    ) -> list[ConfigValue]:
+        deleted = list(self._stored(host, plugin, key))
+        for value in deleted:
+            del self._values[value.host, value.plugin, value.key]
+        return deleted
+
+    def upgrade(self) -> None:
+        failure = self.failures.get(("upgrade", ""))
+        if failure is not None:
+            raise failure
+        self.upgraded += 1
+
+    def _stored(
+        self, host: str | None, plugin: str | None, key: str | None
+    ) -> Iterable[ConfigValue]:
+        for place, value in sorted(self._values.items()):
+            if all(
+                wanted in (None, is_)
+                for wanted, is_ in zip((host, plugin, key), place, strict=True)
+            ):
+                yield ConfigValue(*place, value)
+
+    def _here(self, component: Component) -> None:
+        if component.host != self.host:
+            raise NotPossible("Not available from another host")
+
+    async def _about(self, verb: str, component: Component) -> None:
+        held = self.held.get((verb, component.name))
+        if held is not None:
+            await held
+        failure = self.failures.get((verb, component.name))
+        if failure is not None:
+            raise failure
+
+    async def _do(self, verb: str, component: Component, **changes: object) -> None:
+        self.done.append((verb, component.host, component.name))
+        await self._about(verb, component)
+        current = self._components.get((component.host, component.id))
+        if current is None:
+            raise DomogikError(f"{component.id} went away")
+        self.put(attrs.evolve(current, **changes))  # type: ignore[arg-type]
