@@ -91,6 +91,11 @@ class Life:
             self._told_to_stop, type=CMND, schema="domogik.system", body={"command": "stop"}
         )
         self.notify("STATUS=looking for the hub")
+        self._log.info(
+            "{source} listens at {address} and is looking for the hub",
+            source=self.identity.source,
+            address="{}:{}".format(*self._port.address),
+        )
         self.identity.presence.on_hub(self._begin)
         self.identity.presence.start()
 
