@@ -1,0 +1,261 @@
+"""The output of one component: from a FIFO into rotated files, and to who wants to see it.
+
+The child writes into a FIFO that it holds open for reading too. So when the manager dies, nothing
+breaks: what was written waits in the FIFO, and the next manager reads on. docs/adr/0002-output.md
+has the reasons and the figures.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from domogik.errors import DomogikError
+from domogik.supervisor.lines import LineSplitter, last_lines, open_pieces
+from domogik.supervisor.rotation import IRotationReactor, RotatingFile
+
+
+class CannotCapture(DomogikError):
+    """The FIFO or the log file cannot be used; the text says why."""
+
+
+class IOutputReactor(IReactorFDSet, IRotationReactor):
+    """What is asked of a reactor here."""
+
+
+_READ = 2**17  # bytes at a time
+_READS_PER_TURN = 8  # then the other children have theirs
+_WIDE_PIPE = 2**20  # for who fills a pipe; all pipes of a user together are limited (pipe(7))
+
+
+@implementer(IReadDescriptor)
+@attrs.define(eq=False)
+class OutputLog:
+    """Reads `fifo` and appends to `file`, of which `files` older pieces of `max_size` are kept.
+
+    Output that cannot be written (a full disk) is dropped, so that the child never waits for it,
+    and counted in `lost_bytes`; `on_error` gets the reason once, and an empty one when it is over.
+    A line in the file then says how much is missing. Nothing happens here while the child is quiet.
+    """
+
+    _log = Logger()
+
+    _reactor: IOutputReactor
+    _fifo: Path
+    file: Path
+    _max_size: int = attrs.field(kw_only=True)
+    _files: int = attrs.field(kw_only=True)
+    on_error: Callable[[str], None] = attrs.field(kw_only=True, default=lambda reason: None)
+    lost_bytes: int = attrs.field(init=False, default=0)
+    _unreported: int = attrs.field(init=False, default=0)
+    _trouble: str = attrs.field(init=False, default="")
+    _descriptor: int = attrs.field(init=False, default=-1)
+    _capacity: int = attrs.field(init=False, default=0)
+    _rotating: RotatingFile = attrs.field(init=False)
+    _followers: dict[object, tuple[LineSplitter, Callable[[str], None]]] = attrs.field(
+        init=False, factory=dict
+    )
+
+    def __attrs_post_init__(self) -> None:
+        self._rotating = RotatingFile(self._reactor, self.file, self._max_size, self._files)
+
+    def open(self) -> None:
+        """Begin to read; raises `CannotCapture`.
+
+        A log file that cannot be written does not prevent it: the output is lost, as told above.
+        """
+        if self._descriptor != -1:
+            return
+        self._descriptor = _open_fifo(self._fifo)
+        self._capacity = fcntl.fcntl(self._descriptor, fcntl.F_GETPIPE_SZ)
+        try:
+            self._rotating.open()
+        except OSError as error:
+            self._fail(error)
+        self._reactor.addReader(self)
+
+    def writer(self) -> int:
+        """A descriptor for the child's output; the caller closes it once the child has it.
+
+        Blocking, and open for reading too: the child is never told that nobody listens.
+        """
+        assert self._descriptor != -1, "not open"
+        # By way of our own descriptor: whatever lies at the path by now, it is the FIFO we read.
+        return os.open(f"/proc/self/fd/{self._descriptor}", os.O_RDWR | os.O_CLOEXEC)
+
+    def drain(self) -> None:
+        """Take what is in the FIFO now: the last words of a child that has ended.
+
+        A last line without an end is handed to the followers as it is.
+        """
+        left = max(self._capacity, _READ)
+        while left > 0 and (data := self._read()):
+            left -= len(data)
+            self._take(data)
+        for splitter, receive in tuple(self._followers.values()):
+            self._hand(splitter.flush(), receive)
+
+    def close(self) -> Deferred[None]:
+        """Drain, and read no longer; fires when nothing is being compressed any more.
+
+        The FIFO stays: a child that goes on may write into it, and waits when it is full.
+        """
+        if self._descriptor != -1:
+            self.drain()
+            self._reactor.removeReader(self)
+            os.close(self._descriptor)
+            self._descriptor = -1
+        return self._rotating.close()
+
+    def limit(self, max_size: int, files: int) -> None:
+        """Other limits from the next rotation on."""
+        self._rotating.max_size = max_size
+        self._rotating.files = files
+
+    def tail(self, lines: int) -> Deferred[list[str]]:
+        """The last `lines` lines, oldest first, also from compressed pieces; read in a thread.
+
+        At most 8 MiB, a line at most 64 KiB; bytes that are not UTF-8 are replaced.
+        """
+        pieces = open_pieces(
+            self.file, self._rotating.files
+        )  # now, so that no rotation comes between
+        pool = self._reactor.getThreadPool()
+        return deferToThreadPool(self._reactor, pool, last_lines, pieces, lines)
+
+    def follow(self, receive: Callable[[str], None]) -> Callable[[], None]:
+        """Hand every complete line from now on to `receive`; the answer ends that."""
+        key = object()
+        self._followers[key] = LineSplitter(skip_first=not self._rotating.at_line_start), receive
+
+        def unfollow() -> None:
+            self._followers.pop(key, None)
+
+        return unfollow
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def logPrefix(self) -> str:
+        return "output"
+
+    def doRead(self) -> None:
+        for _ in range(_READS_PER_TURN):
+            data = self._read()
+            self._take(data)
+            if len(data) < _READ:
+                break
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor stops before we were closed."""
+        if self._descriptor != -1:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _read(self) -> bytes:
+        try:
+            data = os.read(self._descriptor, _READ)
+        except BlockingIOError:
+            return b""
+        if len(data) >= self._capacity < _WIDE_PIPE:
+            self._widen()
+        return data
+
+    def _widen(self) -> None:
+        """The child had to wait for us: give it more room, once and if we may."""
+        try:
+            self._capacity = fcntl.fcntl(self._descriptor, fcntl.F_SETPIPE_SZ, _WIDE_PIPE)
+        except OSError:
+            self._capacity = _WIDE_PIPE  # as far as we are concerned
+
+    def _take(self, data: bytes) -> None:
+        if not data:
+            return
+        self._write(data)
+        if self._followers:
+            for splitter, receive in tuple(self._followers.values()):
+                self._hand(splitter.feed(data), receive)
+
+    def _hand(self, lines: list[str], receive: Callable[[str], None]) -> None:
+        for line in lines:
+            with self._log.failuresHandled("while a line of {file} was followed", file=self.file):
+                receive(line)
+
+    def _write(self, data: bytes) -> None:
+        rotating = self._rotating
+        if self._unreported:
+            data = self._resume(data)
+        try:
+            rotating.write(data)
+        except OSError as error:
+            self._lose(len(data) - rotating.taken, error)
+        else:
+            if self._trouble and not self._unreported:
+                self._recover()
+
+    def _resume(self, data: bytes) -> bytes:
+        """Say first what is missing; then go on at the beginning of a line, if that works."""
+        begin = data.find(b"\n") + 1
+        missing = self._unreported + begin
+        start = "" if self._rotating.at_line_start else "\n"
+        marker = f"{start}[{missing} bytes of output are missing here: {self._trouble}]\n".encode()
+        try:
+            self._rotating.write(marker)
+        except OSError as error:
+            self._lose(len(data), error)
+            return b""
+        self.lost_bytes += begin
+        self._unreported = 0
+        return data[begin:]
+
+    def _lose(self, count: int, error: OSError) -> None:
+        self.lost_bytes += count
+        self._unreported += count
+        self._fail(error)
+
+    def _fail(self, error: OSError) -> None:
+        if not self._trouble:
+            self._trouble = os.strerror(error.errno or 0)
+            reason = f"output cannot be written to {self.file}: {self._trouble}"
+            self._log.error("{reason}", reason=reason)
+            self._tell(reason)
+
+    def _recover(self) -> None:
+        self._trouble = ""
+        self._log.info("{file} can be written again", file=self.file)
+        self._tell("")
+
+    def _tell(self, reason: str) -> None:
+        with self._log.failuresHandled("while trouble with {file} was told", file=self.file):
+            self.on_error(reason)
+
+
+def _open_fifo(path: Path) -> int:
+    """Open for reading and writing, so that it never ends; made when missing."""
+    try:
+        try:
+            os.mkfifo(path, 0o600)
+        except FileExistsError:
+            if not stat.S_ISFIFO(path.lstat().st_mode):
+                raise CannotCapture(f"{path} is in the way: it is not a FIFO") from None
+        flags = os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        raise CannotCapture(f"{path} cannot be used: {error.strerror}") from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISFIFO(status.st_mode) or status.st_uid != os.geteuid():
+        os.close(descriptor)
+        raise CannotCapture(f"{path} is not a FIFO of ours")
+    os.fchmod(descriptor, 0o600)
+    return descriptor
