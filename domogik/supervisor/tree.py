@@ -72,7 +72,7 @@ class ProcessTable:
     ) -> frozenset[ProcessIdentity]:
         """The living processes of one component; never this process itself.
 
-        `session` and `root` are numbers of its first process, `known` are members seen before:
+        `session` and `root` are numbers of its first process (0: none), `known` are members seen before:
         those that still live are members, with their descendants, and a number that has passed
         from one of them to a stranger finds nothing. What this returns is at most 20 ms old; after
         `fresh` it is as new as that.
@@ -89,7 +89,8 @@ class ProcessTable:
             if stat is not None:
                 same = ProcessIdentity.from_stat(stat) == identity
                 (pids if same else strangers).add(identity.pid)
-        if session not in strangers:
+        # Session 0 is that of everybody who came into this container from outside.
+        if session > 0 and session not in strangers:
             pids.update(found.sessions.get(session, ()))
         if root is not None and root not in strangers and root in found.stats:
             pids.add(root)

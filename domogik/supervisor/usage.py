@@ -1,0 +1,90 @@
+"""What do the processes of the components use? Asked only when somebody wants to know."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import attrs
+import psutil
+
+from domogik.components.model import Usage
+from domogik.supervisor.identity import ProcessIdentity
+
+_FRESH_FOR = 1.0  # seconds
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@attrs.define(eq=False)
+class UsageMeter:
+    """`monotonic` gives seconds. One look at each process, and none within a second of the last.
+
+    To be called in a thread: it reads some files of every process. Several threads may.
+    """
+
+    _monotonic: Callable[[], float]
+    _lock: threading.Lock = attrs.field(init=False, factory=threading.Lock)
+    _measured_at: float = attrs.field(init=False, default=float("-inf"))
+    _cpu_seconds: dict[ProcessIdentity, tuple[float, float]] = attrs.field(init=False, factory=dict)
+    _figures: dict[str, Usage] = attrs.field(init=False, factory=dict)
+    _asked: Mapping[str, frozenset[ProcessIdentity]] = attrs.field(init=False, factory=dict)
+
+    def usage(self, identities_by_id: Mapping[str, Iterable[ProcessIdentity]]) -> dict[str, Usage]:
+        """The figures of every component, summed over those of its processes that live.
+
+        CPU is that since the last look at the process, and since its start at the first.
+        """
+        asked = {key: frozenset(processes) for key, processes in identities_by_id.items()}
+        with self._lock:
+            now = self._monotonic()
+            if asked != self._asked or now - self._measured_at >= _FRESH_FOR:
+                self._asked, self._measured_at = asked, now
+                self._measure(now)
+            return dict(self._figures)
+
+    def _measure(self, now: float) -> None:
+        before, self._cpu_seconds = self._cpu_seconds, {}
+        uptime = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
+        self._figures = {
+            key: _sum(self._one(process, before, now, uptime) for process in processes)
+            for key, processes in self._asked.items()
+        }
+
+    def _one(
+        self,
+        identity: ProcessIdentity,
+        before: Mapping[ProcessIdentity, tuple[float, float]],
+        now: float,
+        uptime: float,
+    ) -> Usage | None:
+        try:
+            process = psutil.Process(identity.pid)
+            with process.oneshot():
+                times = process.cpu_times()
+                memory = process.memory_info().rss
+                files = process.num_fds()
+            if not identity.is_running():  # asked last: until here the number was its own
+                return None
+        except psutil.Error:
+            return None
+        seconds = times.user + times.system
+        started = now - (uptime - identity.start_ticks / _TICKS)
+        then, seconds_then = before.get(identity, (started, 0.0))
+        self._cpu_seconds[identity] = now, seconds
+        percent = 100 * (seconds - seconds_then) / max(now - then, 0.01)
+        return Usage(percent, memory, files, 1)
+
+
+def _sum(parts: Iterable[Usage | None]) -> Usage:
+    total = Usage(0.0, 0, 0, 0)
+    for part in parts:
+        if part is not None:
+            total = Usage(
+                total.cpu_percent + part.cpu_percent,
+                total.memory_bytes + part.memory_bytes,
+                total.open_files + part.open_files,
+                total.processes + part.processes,
+            )
+    return total
