@@ -72,7 +72,7 @@ class ProcessTable:
     ) -> frozenset[ProcessIdentity]:
         """The living processes of one component; never this process itself.
 
-        `session` and `root` are numbers of its first process (0: none), `known` are members seen before:
+        `session` and `root` are numbers of its first process, 0 for none. `known` were seen before:
         those that still live are members, with their descendants, and a number that has passed
         from one of them to a stranger finds nothing. What this returns is at most 20 ms old; after
         `fresh` it is as new as that.
