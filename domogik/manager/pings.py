@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from domogik.errors import OperationFailed
 from domogik.manager.plugins import Plugins
@@ -53,7 +54,7 @@ class PluginPings:
         if self._pause_s is not None:
             self._loop = LoopingCall(self.ping_all)
             self._loop.clock = self._clock
-            self._loop.start(self._pause_s, now=False)
+            _ = self._loop.start(self._pause_s, now=False)
 
     def stop(self) -> None:
         """Neither listen nor ask any more."""
@@ -86,15 +87,17 @@ class PluginPings:
             repeat=max(1.0, self._timeout_s / 3),
         )
         self._waiting[name] = waiting
-        waiting.addErrback(self._unanswered, name)
-        waiting.addBoth(self._answered, name)
+        _ = waiting.addCallbacks(self._answered, self._unanswered, (name,), {}, (name,), {})
 
-    def _answered(self, result: object, name: str) -> None:
+    def _answered(self, answer: Message, name: str) -> None:
         self._waiting.pop(name, None)
 
-    def _unanswered(self, failure: object, name: str) -> None:
-        if getattr(failure, "check", lambda *_: None)(NoReply):
+    def _unanswered(self, failure: Failure, name: str) -> None:
+        self._waiting.pop(name, None)
+        if failure.check(NoReply):
             self._plugins.silent(name)
+        elif not failure.check(CancelledError):
+            self._log.failure("pinging {name}", failure, name=name)
 
     def _source(self, name: str) -> str:
         return f"domogik-{name}.{self._host}"

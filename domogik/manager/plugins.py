@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from domogik.components.model import Component, ComponentId, Detail, Kind, State
 from domogik.config.edit import set_value
 from domogik.config.load import Configuration
-from domogik.errors import NotPossible, OperationFailed, UnknownComponent
+from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.components import ComponentList
 from domogik.manager.settings import enabled_plugins
 from domogik.packages.installed import Installed, Inventory
@@ -33,6 +33,7 @@ class Workplace:
 
     host: str
     interpreter: str
+    configuration_file: Path
     environment: Mapping[str, str]
     data: Callable[[str], Path]
 
@@ -65,15 +66,15 @@ class Workplace:
 class Plugins:
     """Turns descriptors and `[plugins]` into supervised components, and back into the one list.
 
-    `reload` reads the configuration again; `dismiss` asks a plugin that somebody started by hand to
-    go, and is done when it went.
+    `in_thread(f, *args)` calls what blocks; `reload` reads the configuration again; `dismiss` asks
+    a plugin that somebody started by hand to go, and is done when it went.
     """
 
     _workplace: Workplace
     _supervisor: Supervisor
     _components: ComponentList
-    _configuration_file: Path
-    _reload: Callable[[], None]
+    _in_thread: Callable[..., Awaitable[object]]
+    _reload: Callable[[], Awaitable[None]]
     _dismiss: Callable[[str], Awaitable[None]]
     _log: Logger = Logger()
     _installed: dict[str, Installed] = attrs.field(factory=dict)
@@ -87,32 +88,34 @@ class Plugins:
         """Take over what is installed and configured now; what did not change is not touched.
 
         A plugin that is up keeps running, also when it is disabled or its descriptor is gone; it
-        leaves the list when it has ended.
+        leaves the list when it has ended. Raises `BrokenConfiguration` before it changes anything.
         """
-        self._enabled = enabled_plugins(configuration)
+        specifications = {
+            name: self._specification(name, installed, configuration)
+            for name, installed in inventory.plugins.items()
+            if installed.script is not None
+        }
         gone = set(self._installed) - set(inventory.plugins)
+        self._enabled = enabled_plugins(configuration)
         self._installed = dict(inventory.plugins)
-        for name in sorted(inventory.plugins):
-            self._configure(name, inventory.plugins[name], configuration)
-            self.refresh(name)
-        for name in sorted(gone):
+        for name in sorted(specifications):
+            if self._specifications.get(name) != specifications[name]:
+                self._specifications[name] = specifications[name]
+                self._supervisor.configure(specifications[name])
+        for name in sorted({*inventory.plugins, *gone}):
             self.refresh(name)
 
-    def _configure(self, name: str, installed: Installed, configuration: Configuration) -> None:
-        if installed.script is None:
-            self._specifications.pop(name, None)
-            return
-        component_id = _id(name)
-        supervision = Supervision.of(configuration, str(component_id))
-        specification = Specification(
-            id=str(component_id),
+    def _specification(
+        self, name: str, installed: Installed, configuration: Configuration
+    ) -> Specification:
+        component_id = str(_id(name))
+        supervision = Supervision.of(configuration, component_id)
+        return Specification(
+            id=component_id,
             program=self._workplace.program(installed, supervision),
             policy=supervision.policy,
             needs=supervision.needs,
         )
-        if self._specifications.get(name) != specification:
-            self._specifications[name] = specification
-            self._supervisor.configure(specification)
 
     def status(self, name: str) -> Status:
         """What the supervisor knows of it; stopped when it knows nothing."""
@@ -163,7 +166,7 @@ class Plugins:
 
     def _forget(self, name: str) -> None:
         if self._specifications.pop(name, None) is not None:
-            self._supervisor.forget(str(_id(name))).addErrback(
+            _ = self._supervisor.forget(str(_id(name))).addErrback(
                 lambda failure: self._log.failure("forgetting {name}", failure, name=name)
             )
         self._by_hand.discard(name)
@@ -227,9 +230,9 @@ class Plugins:
             or self.status(name).state in (State.STARTING, State.ALIVE, State.NOT_RESPONDING)
         )
 
-    def is_by_hand(self, name: str) -> bool:
-        """Whether it runs without being a child of ours."""
-        return name in self._by_hand
+    def is_up(self, name: str) -> bool:
+        """Whether some process of it runs, ours or not."""
+        return name in self._by_hand or self.status(name).state in _UP
 
     # What a person can ask
 
@@ -277,27 +280,27 @@ class Plugins:
     async def enable(self, name: str) -> None:
         """Mark it enabled in the configuration file; `UnknownComponent`, `OperationFailed`."""
         self._known(name)
-        self._mark(name, "enabled")
+        await self._mark(name, "enabled")
 
     async def disable(self, name: str) -> None:
         """Mark it disabled; `OperationFailed` while it runs."""
         self._known(name)
-        if name in self._by_hand or self.status(name).state in _UP:
+        if self.is_up(name):
             raise OperationFailed(
                 f"Component '{name}' is running. Please stop it before trying to disable"
             )
         if self.status(name).state is State.BACKOFF:
             await self.stop(name)
-        self._mark(name, "disabled")
+        await self._mark(name, "disabled")
 
-    def _mark(self, name: str, word: str) -> None:
+    async def _mark(self, name: str, word: str) -> None:
         try:
-            set_value(self._configuration_file, "plugins", name, word)
-        except OSError as error:
-            raise OperationFailed(
-                f"{self._configuration_file} cannot be written: {error.strerror}"
-            ) from error
-        self._reload()
+            await self._in_thread(
+                set_value, self._workplace.configuration_file, "plugins", name, word
+            )
+        except (OSError, DomogikError) as error:
+            raise OperationFailed(str(error)) from error
+        await self._reload()
 
     def _known(self, name: str) -> Installed:
         installed = self._installed.get(name)

@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 
 from domogik.config.home import Home, sanitised_host
-from domogik.config.load import BrokenConfiguration, Configuration
+from domogik.config.load import Configuration
 
 #: the values of `[domogik] hub`
 HUB_MODES = ("auto", "embedded", "external")
@@ -46,9 +46,7 @@ class ManagerSettings:
         if hostname is not None and hostname.text():
             name = hostname.text()
             if name != sanitised_host(name):
-                raise BrokenConfiguration(
-                    hostname.path, hostname.line, "hostname is at most 16 of a-z and 0-9"
-                )
+                raise hostname.broken("must be at most 16 of a-z and 0-9")
         src_prefix = text("src_prefix") or ""
         package_path = text("package_path")
         hub = configuration.get("domogik", "hub")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import attrs
 
+from domogik.components.model import ConfigurationKey
+from domogik.config.home import Home
 from domogik.packages.descriptor import BrokenDescriptor, Package, read
 
 #: where a package keeps its script, newest layout first
@@ -37,6 +39,19 @@ class Inventory:
     plugins: dict[str, Installed]
     externals: dict[str, Installed]
     problems: tuple[str, ...] = ()
+
+    def declared(self, plugin: str, key: str) -> ConfigurationKey | None:
+        """A plugin's configuration key as its descriptor declares it, None where none does."""
+        installed = self.plugins.get(plugin)
+        keys = installed.package.configuration if installed is not None else ()
+        return next((entry for entry in keys if entry.key == key), None)
+
+
+def find_packages(home: Home, package_mode: bool, prefixes: Sequence[Path]) -> Inventory:
+    """What there is on this host, in package or in development mode. Reads files."""
+    if package_mode:
+        return installed_packages(home.plugins, home.externals, home.store, prefixes)
+    return developed_packages(prefixes)
 
 
 def installed_packages(

@@ -6,7 +6,7 @@ import signal
 
 import attrs
 
-from domogik.config.load import BrokenConfiguration, Configuration, Setting
+from domogik.config.load import Configuration, Setting
 from domogik.supervisor.interfaces import Policy, Restart
 
 
@@ -57,9 +57,7 @@ def _settings(configuration: Configuration, component_id: str) -> dict[str, Sett
 def _signal_name(setting: Setting) -> str:
     name = setting.text().upper().removeprefix("SIG")
     if f"SIG{name}" not in signal.Signals.__members__:
-        raise BrokenConfiguration(
-            setting.path, setting.line, f"'{setting.text()}' is no signal's name (TERM, INT, ...)"
-        )
+        raise setting.broken("must be the name of a signal (TERM, INT, ...)")
     return name
 
 

@@ -1,0 +1,5 @@
+"""`python -m domogik.app manager ...`: the daemons without an installed command."""
+
+from domogik.app.commands import by_name
+
+by_name()

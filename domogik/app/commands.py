@@ -1,0 +1,79 @@
+"""The commands that start daemons: `dmg_manager`, `dmg_hub`, `dmg_dbmgr`, `dmg_rest`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, NoReturn
+
+from domogik.app.progress import Progress
+
+
+def _main(name: str, arguments: list[str]) -> NoReturn:
+    # imported here: the background needs a fork before any reactor is made
+    from domogik.app.options import DbmgrOptions, HubOptions, ManagerOptions, RestOptions
+    from domogik.app.runner import run_background
+
+    kinds = {
+        "manager": ManagerOptions,
+        "hub": HubOptions,
+        "dbmgr": DbmgrOptions,
+        "rest": RestOptions,
+    }
+    options = kinds[name]()
+    options.parseOptions(arguments)
+    if options["foreground"]:
+        _foreground(name, options, Progress.from_environment(os.environ))
+    run_background(
+        lambda progress: _foreground(name, options, progress), wait=bool(options.get("wait"))
+    )
+
+
+def _foreground(name: str, options: Any, progress: Progress) -> NoReturn:
+    from domogik.app import logs
+    from domogik.app.daemons import KINDS, upgrade_command
+    from domogik.app.foundation import CannotStart, Foundation
+    from domogik.app.runner import run_foreground
+
+    try:
+        foundation = Foundation.lay(options, os.environ)
+    except CannotStart as error:
+        progress.failed(str(error))
+        sys.stderr.write(f"{error}\n")
+        sys.exit(1)
+    logs.begin(
+        foundation.log_directory,
+        name,
+        foundation.settings.log_level,
+        terminal=bool(options["foreground"]),
+    )
+    run_foreground(
+        lambda run: KINDS[name].make(options, run, foundation),
+        progress,
+        upgrade_command(name, options),
+    )
+
+
+def manager() -> NoReturn:
+    """`dmg_manager`"""
+    _main("manager", sys.argv[1:])
+
+
+def hub() -> NoReturn:
+    """`dmg_hub`"""
+    _main("hub", sys.argv[1:])
+
+
+def dbmgr() -> NoReturn:
+    """`dmg_dbmgr`"""
+    _main("dbmgr", sys.argv[1:])
+
+
+def rest() -> NoReturn:
+    """`dmg_rest`"""
+    _main("rest", sys.argv[1:])
+
+
+def by_name() -> NoReturn:
+    """`python -m domogik.app NAME ...`, which an upgrade executes."""
+    _main(sys.argv[1], sys.argv[2:])

@@ -1,0 +1,104 @@
+"""Each daemon by its name: its options, how it is made, and what it says when it is ready."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.application.service import IService
+
+from domogik import __version__
+from domogik.app.foundation import Foundation
+from domogik.app.manager import ManagerDaemon, ManagerRoles
+from domogik.app.options import DbmgrOptions, HubOptions, ManagerOptions, RestOptions
+from domogik.app.runner import Run, catch_signals
+from domogik.app.single import DbmgrDaemon, HubDaemon, RestDaemon, SingleDaemon
+
+Options = Mapping[str, Any]
+
+
+def _manager(options: Options, run: Run, foundation: Foundation) -> IService:
+    daemon = ManagerDaemon(
+        run.reactor,
+        foundation,
+        ManagerRoles.from_options(options),
+        run.progress,
+        run.fail,
+        run.upgrade,
+    )
+    if options["foreground"]:
+        run.progress.on_ready.append(lambda: _banner(daemon, foundation))
+    catch_signals(
+        run.reactor,
+        reload=daemon.reload_soon,
+        upgrade=daemon.upgrade,
+        terminal=sys.stdin is not None and sys.stdin.isatty(),
+    )
+    return daemon
+
+
+def _single(daemon: type[SingleDaemon]) -> Callable[[Options, Run, Foundation], IService]:
+    def make(options: Options, run: Run, foundation: Foundation) -> IService:
+        return daemon(run.reactor, foundation, run.progress, run.fail)
+
+    return make
+
+
+@attrs.frozen
+class DaemonKind:
+    """`make` raises `CannotStart`; `name` is that of its log file too."""
+
+    name: str
+    description: str
+    options: type[Any]
+    make: Callable[[Options, Run, Foundation], IService]
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        DaemonKind("manager", "The manager of this host's plugins.", ManagerOptions, _manager),
+        DaemonKind("hub", "The xPL hub alone.", HubOptions, _single(HubDaemon)),
+        DaemonKind("dbmgr", "The database manager alone.", DbmgrOptions, _single(DbmgrDaemon)),
+        DaemonKind("rest", "The REST server alone.", RestOptions, _single(RestDaemon)),
+    )
+}
+
+
+def upgrade_command(name: str, options: Options) -> list[str]:
+    """What is executed in this program's place: the same daemon, in the foreground."""
+    command = [sys.executable, "-m", "domogik.app", name, "--foreground"]
+    for option, value in options.items():
+        if option in ("foreground", "wait") or value in (None, 0, False):
+            continue
+        command += [f"--{option}"] if value in (1, True) else [f"--{option}", str(value)]
+    return command
+
+
+def _banner(daemon: ManagerDaemon, foundation: Foundation) -> None:
+    """What a person at the terminal may want to do next."""
+    bin_directory = Path(sys.argv[0]).parent
+    home = shlex.quote(str(foundation.home.path))
+
+    def command(line: str) -> str:
+        name, _, rest = line.partition(" ")
+        path = bin_directory / name
+        return f"{path if path.exists() else name} --home {home} {rest}".rstrip()
+
+    lines = [f"Domogik {__version__} on {foundation.settings.hostname} is ready"]
+    if daemon.rest is not None:
+        lines.append(f"  API   {daemon.rest.address}/api/v1/components")
+    lines += [
+        f"  home  {foundation.home.path}",
+        "Try in a second terminal:",
+        f"  {command('dmg_ctl status')}",
+        f"  {command('dmg_ctl enable diskfree')}",
+        f"  {command('dmg_ctl start diskfree')}",
+        f"  {command('dmg_dump')}",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()

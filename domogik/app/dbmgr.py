@@ -1,0 +1,55 @@
+"""The database manager's part of a process: the store, and its voice on xPL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from domogik.app.foundation import Foundation
+from domogik.app.street import Street
+from domogik.components.model import ConfigurationKey
+from domogik.control.config import ConfigControl
+from domogik.manager.trust import Trust
+from domogik.manager.values import Values
+from domogik.storage.values import ConfigStore
+from domogik.xpl.port import Identity
+
+
+@attrs.define(eq=False)
+class DbmgrRole:
+    """Opened by `start`; `values` is None until then."""
+
+    _reactor: Any
+    _foundation: Foundation
+    _street: Street
+    _trust: Trust
+    _declared: Callable[[str, str], ConfigurationKey | None] = lambda plugin, key: None
+    values: Values | None = None
+    _identity: Identity | None = None
+    _control: ConfigControl | None = None
+
+    async def open(self) -> None:
+        """Open the database; raises `DomogikError` with one line."""
+        store = await ConfigStore.open(self._reactor, self._foundation.database_url())
+        self.values = Values(store, self._declared)
+
+    def speak(self) -> None:
+        """Answer `domogik.config`, as `domogik-dbmgr.<host>`."""
+        assert self.values is not None
+        host = self._foundation.settings.hostname
+        self._identity = self._street.port.identity("dbmgr", host)
+        self._control = ConfigControl(self._identity, self._street.bus, self.values, self._trust)
+        self._control.start()
+        self._identity.presence.start()
+        self._identity.presence.ready()
+
+    async def close(self) -> None:
+        """Say that we leave, and close the database."""
+        if self._control is not None:
+            self._control.stop()
+        if self._identity is not None:
+            self._identity.presence.leave()
+        if self.values is not None:
+            await self.values.store.close()

@@ -1,0 +1,110 @@
+"""What every daemon of ours stands on: its home, its configuration, its place on the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.internet import threads
+from twisted.internet.defer import Deferred
+
+from domogik.config.home import Home
+from domogik.config.keys import KNOWN
+from domogik.config.load import BrokenConfiguration, Configuration, load
+from domogik.errors import DomogikError
+from domogik.manager.settings import ManagerSettings
+from domogik.manager.trust import Trust
+from domogik.xpl.port import NetworkSettings
+
+#: read before the home's own file
+SYSTEM_CONFIGURATION = Path("/etc/domogik/domogik.cfg")
+
+
+class CannotStart(DomogikError):
+    """One line that says what to change."""
+
+
+@attrs.frozen
+class Foundation:
+    """Made before the reactor runs: what is wrong here is said on the terminal."""
+
+    home: Home
+    files: tuple[Path, ...]
+    configuration: Configuration
+    settings: ManagerSettings
+    network: NetworkSettings
+    notices: tuple[str, ...]
+
+    @classmethod
+    def lay(cls, options: Mapping[str, Any], environment: Mapping[str, str]) -> Foundation:
+        """Make the home where it is missing and read the configuration; `CannotStart`."""
+        home = Home.from_options(options.get("home"), environment)
+        try:
+            notices = home.create()
+            config = options.get("config")
+            own = Path(config).absolute() if config else home.configuration
+            files = (SYSTEM_CONFIGURATION, own)
+            if config and not own.exists():
+                raise CannotStart(f"{own} is not there: --config names a file that exists")
+            configuration = load(files)
+            settings = ManagerSettings.from_configuration(configuration, home)
+            network = network_settings(configuration)
+            Trust(network.bind_interface, settings.trusted)
+        except OSError as error:
+            raise CannotStart(
+                f"{error.filename}: {error.strerror}: choose another --home"
+            ) from error
+        except CannotStart:
+            raise
+        except DomogikError as error:
+            raise CannotStart(str(error)) from error
+        complaints = (*notices, *configuration.notices, *configuration.unknown(KNOWN))
+        return cls(home, files, configuration, settings, network, complaints)
+
+    @property
+    def configuration_file(self) -> Path:
+        """The file that the program changes."""
+        return self.files[-1]
+
+    @property
+    def log_directory(self) -> Path:
+        """`log_dir_path`, else the home's."""
+        return self.settings.log_dir or self.home.log
+
+    def database_url(self) -> str:
+        """`[database] url`, else a file in the home."""
+        setting = self.configuration.get("database", "url")
+        default = f"sqlite:///{self.home.data / 'domogik.db'}"
+        return default if setting is None else setting.text() or default
+
+
+def network_settings(configuration: Configuration) -> NetworkSettings:
+    """`bind_interface`, `broadcast` and `xpl_port`; raises `BrokenConfiguration`."""
+    values: dict[str, Any] = {}
+    for key in ("bind_interface", "broadcast"):
+        setting = configuration.get("domogik", key)
+        if setting is not None:
+            values[key] = _address(setting.text(), setting.broken)
+    port = configuration.get("domogik", "xpl_port")
+    if port is not None:
+        values["xpl_port"] = port.integer(0, 65535)
+    return NetworkSettings(**values)
+
+
+def _address(text: str, broken: Callable[[str], BrokenConfiguration]) -> str:
+    try:
+        return str(IPv4Address(text))
+    except ValueError:
+        raise broken("must be an IPv4 address") from None
+
+
+def in_thread(reactor: Any) -> Callable[..., Deferred[Any]]:
+    """A callable that does what blocks in the reactor's own threads."""
+
+    def call(work: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        return threads.deferToThreadPool(reactor, reactor.getThreadPool(), work, *args)
+
+    return call

@@ -1,0 +1,79 @@
+"""Where the daemons' own log goes: a rotated file, and the terminal in the foreground."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from twisted.logger import (
+    FileLogObserver,
+    FilteringLogObserver,
+    ILogObserver,
+    LogLevel,
+    LogLevelFilterPredicate,
+    eventAsText,
+    formatTime,
+    globalLogBeginner,
+    globalLogPublisher,
+)
+from twisted.python.logfile import LogFile
+
+#: a log file is rotated at this size, so many old ones are kept
+MAX_SIZE = 10 * 2**20
+KEPT = 5
+#: how Domogik spells the levels
+LEVELS = {
+    "debug": LogLevel.debug,
+    "info": LogLevel.info,
+    "warning": LogLevel.warn,
+    "error": LogLevel.error,
+    "critical": LogLevel.critical,
+}
+
+
+def _text(event: dict[str, object]) -> str:
+    """`2026-01-31T12:00:00+0100 warn  supervisor.runner: text`, with a traceback where there is
+    one."""
+    level = getattr(event.get("log_level"), "name", "info")
+    room = str(event.get("log_namespace", "")).removeprefix("domogik.")
+    text = eventAsText(event, includeTimestamp=False, includeSystem=False)
+    return f"{formatTime(event.get('log_time'))} {level:<5} {room}: {text}\n"  # type: ignore[arg-type]
+
+
+class _Text:
+    """A `LogFile` takes bytes; an observer writes text."""
+
+    def __init__(self, file: LogFile) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        self._file.write(text.encode("utf-8", "backslashreplace"))
+        return len(text)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def file_observer(directory: Path, name: str, level: str) -> ILogObserver:
+    """Into `<directory>/<name>.log`, which only we can read."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = LogFile(f"{name}.log", str(directory), MAX_SIZE, defaultMode=0o600, maxRotatedFiles=KEPT)
+    return _from_level(FileLogObserver(_Text(file), _text), level)  # type: ignore[arg-type]
+
+
+def _from_level(observer: ILogObserver, level: str) -> ILogObserver:
+    predicate = LogLevelFilterPredicate(LEVELS[level])
+    return FilteringLogObserver(observer, [predicate])
+
+
+def begin(directory: Path, name: str, level: str, *, terminal: bool) -> None:
+    """Log to the file from now on, and with `terminal` to standard output too."""
+    observers = [file_observer(directory, name, level)]
+    if terminal:
+        observers.append(_from_level(FileLogObserver(sys.stdout, _text), level))
+    globalLogBeginner.beginLoggingTo(observers, redirectStandardIO=False)
+
+
+def join(directory: Path, name: str, level: str) -> None:
+    """Log to the file as well, where twistd has begun its own log."""
+    globalLogPublisher.addObserver(file_observer(directory, name, level))

@@ -1,0 +1,505 @@
+"""The manager of one host, put together and taken apart again in order."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from random import Random
+from typing import Any
+
+import attrs
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from domogik.app.dbmgr import DbmgrRole
+from domogik.app.foundation import CannotStart, Foundation, in_thread
+from domogik.app.progress import Progress
+from domogik.app.rest import RestRole
+from domogik.app.street import Street
+from domogik.components.events import EventStream
+from domogik.components.model import Component, ComponentId, ConfigurationKey, Kind, State
+from domogik.config.home import HomeLock
+from domogik.config.load import Configuration
+from domogik.config.watch import DirectoryWatcher
+from domogik.control.system import SystemControl
+from domogik.errors import DomogikError
+from domogik.manager.autostart import Autostart
+from domogik.manager.components import ComponentList
+from domogik.manager.configuration import ConfigurationKeeper
+from domogik.manager.externals import Externals
+from domogik.manager.hosts import Hosts
+from domogik.manager.house import House
+from domogik.manager.office import Office
+from domogik.manager.pings import PluginPings
+from domogik.manager.plugins import Plugins, Workplace
+from domogik.manager.trust import Trust
+from domogik.packages.installed import Inventory, find_packages, watched_directories
+from domogik.supervisor.interfaces import Status
+from domogik.supervisor.service import Supervisor
+from domogik.xpl.message import Message
+from domogik.xpl.port import Identity, NoReply
+
+#: seconds that another manager, dbmgr or rest has to answer where the hub is our own
+ASK_OWN_HUB = 1.0
+#: where it is not, a second manager is looked for this long
+ASK_FOR_RIVAL = 2.0
+
+
+@attrs.frozen
+class ManagerRoles:
+    """The options of the manager; times in seconds."""
+
+    dbmgr: bool = False
+    rest: bool = False
+    ping: bool = False
+    external: bool = False
+    ping_duration: float = 10.0
+    wait_between_pings: float = 15.0
+    keep_children: bool = False
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> ManagerRoles:
+        """What was given on the command line."""
+        return cls(
+            dbmgr=bool(options["dbmgr"]),
+            rest=bool(options["rest"]),
+            ping=bool(options["ping"]),
+            external=bool(options["external"]),
+            ping_duration=options["ping-duration"],
+            wait_between_pings=options["wait-between-pings"],
+            keep_children=bool(options["keep-children"]),
+        )
+
+
+class ManagerDaemon(Service):
+    """Everything of one manager. Made before the reactor runs; raises `CannotStart` then.
+
+    A failure after that is told to `on_failure`, with one line. `on_upgrade` is called when the
+    program shall be executed anew once it has stopped.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        foundation: Foundation,
+        roles: ManagerRoles,
+        progress: Progress,
+        on_failure: Callable[[str], None],
+        on_upgrade: Callable[[], None],
+    ) -> None:
+        self._reactor = reactor
+        self._foundation = foundation
+        self._roles = roles
+        self._progress = progress
+        self._on_failure = on_failure
+        self._on_upgrade = on_upgrade
+        self._pid = os.getpid()
+        self._lock = self._take_home()
+        try:
+            self.street = Street.open(reactor, foundation, foundation.settings.hub)
+        except CannotStart:
+            self._lock.release()
+            raise
+        self._starting: Deferred[None] | None = None
+        self._probe: Identity | None = None
+        self._inventory = Inventory({}, {})
+        self._upgrading = False
+        self._started = False
+        self.rest: RestRole | None = None
+        self.dbmgr: DbmgrRole | None = None
+        self._stops: list[Callable[[], object]] = []
+        self._assemble()
+
+    def _take_home(self) -> HomeLock:
+        try:
+            return self._foundation.home.lock()
+        except DomogikError as error:
+            raise CannotStart(str(error)) from error
+
+    # Putting together
+
+    def _assemble(self) -> None:
+        """Make everything; nothing speaks or starts a process yet."""
+        reactor, foundation, street = self._reactor, self._foundation, self.street
+        settings = foundation.settings
+        host = settings.hostname
+        self._thread = in_thread(reactor)
+        self.events = EventStream(time.time)
+        self.components = ComponentList(self.events)
+        self.trust = Trust(street.network.bind_interface, settings.trusted)
+        self.supervisor = Supervisor(
+            reactor,
+            foundation.home.run,
+            foundation.log_directory,
+            on_change=self._status_changed,
+            wall_clock=time.time,
+            random=Random().random,
+        )
+        self.plugins = Plugins(
+            workplace=self._workplace(),
+            supervisor=self.supervisor,
+            components=self.components,
+            in_thread=self._thread,
+            reload=self.reload,
+            dismiss=self._dismiss,
+        )
+        self.externals = Externals(reactor, time.time, street.bus, self.components, host)
+        self.office = Office(
+            host, self.components, self.plugins, self.externals, self.supervisor, self.upgrade
+        )
+        self.keeper = ConfigurationKeeper(
+            foundation.files,
+            foundation.configuration,
+            self._scan,
+            self._apply,
+            self._thread,
+            self.events,
+        )
+        self.watcher = DirectoryWatcher(reactor, self.keeper.changed)
+
+    def _workplace(self) -> Workplace:
+        foundation, network = self._foundation, self.street.network
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "DOMOGIK_RUN_ID")
+        }
+        environment |= {
+            "DOMOGIK_HOME": str(foundation.home.path),
+            "DOMOGIK_CONFIG": str(foundation.configuration_file),
+            "XPL_ADDRESS": network.bind_interface,
+            "XPL_BROADCAST": network.hub_address[0],
+            "XPL_PORT": str(network.xpl_port),
+        }
+        return Workplace(
+            host=foundation.settings.hostname,
+            interpreter=sys.executable,
+            configuration_file=foundation.configuration_file,
+            environment=environment,
+            data=self._plugin_data,
+        )
+
+    def _plugin_data(self, name: str) -> Any:
+        directory = self._foundation.home.plugin_data(name)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return directory
+
+    # Life
+
+    def startService(self) -> None:
+        super().startService()
+        if os.getpid() != self._pid:
+            # twistd went to the background after it had made us: the lock names the old pid
+            self._lock.release()
+            self._lock = self._take_home()
+        self._starting = Deferred.fromCoroutine(self._start())
+        _ = self._starting.addErrback(self._could_not_start)
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        self._progress.stopping()
+        if self._starting is not None:
+            self._starting.cancel()
+        return Deferred.fromCoroutine(self._stop())
+
+    def upgrade(self) -> None:
+        """Stop with the children kept, then execute the program anew."""
+        self._log.info("executing anew, children kept")
+        self._upgrading = True
+        self._on_upgrade()
+
+    async def reload(self) -> None:
+        """Read the configuration and what is installed again."""
+        await self.keeper.reload()
+
+    def reload_soon(self) -> None:
+        """As `reload`, for a signal."""
+        self.keeper.changed(set())
+
+    def _could_not_start(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return
+        if not failure.check(DomogikError):
+            self._log.failure("the start failed", failure)
+        line = failure.getErrorMessage()
+        self._progress.failed(line)
+        self._on_failure(line)
+
+    async def _start(self) -> None:
+        foundation, street = self._foundation, self.street
+        host = foundation.settings.hostname
+        for notice in foundation.notices:
+            self._log.warn("{notice}", notice=notice)
+        (foundation.home.run / "manager.pid").write_text(f"{os.getpid()}\n", encoding="ascii")
+        await self._refuse_second_manager(host)
+        self.identity = street.port.identity("manager", host)
+        self._make_house(host)
+        rest_elsewhere = await self._open_rest() if self._roles.rest else False
+        self._put_core("manager", State.RUNNING)
+        self._start_presence()
+        self.supervisor.startService()
+        await self.reload()
+        self._watch_files()
+        parts: list[Any] = [self.control, self.pings, self.hosts, *self._optional()]
+        for part in parts:
+            part.start()
+            self._stops.append(part.stop)
+        self._started = True
+        self._stop_orphans()
+        autostart = self._autostart()
+        self._in_background("resuming plugins", autostart.resume(self._interrupted()))
+        rest = Deferred.fromCoroutine(self._start_rest(rest_elsewhere))
+        await self._start_dbmgr()
+        self._progress.status("plugins start")
+        self._in_background("starting plugins", autostart.run())
+        await rest
+        self._progress.ready()
+        self._log.info("{host} is ready", host=host)
+
+    def _in_background(self, what: str, work: Coroutine[Deferred[None], None, None]) -> None:
+        _ = Deferred.fromCoroutine(work).addErrback(
+            lambda failure: self._log.failure("{what}", failure, what=what)
+        )
+
+    def _make_house(self, host: str) -> None:
+        reactor, bus = self._reactor, self.street.bus
+        self.hosts = Hosts(reactor, time.time, self.identity, bus, self.events, host)
+        self.house = House(
+            host,
+            self.events,
+            self._foundation.settings.package_mode,
+            self.hosts,
+            self.office,
+            lambda: self.dbmgr.values if self.dbmgr is not None else None,
+        )
+        self.control = SystemControl(
+            reactor, self.identity, bus, self.office, self.trust, self.events
+        )
+        self.pings = PluginPings(
+            reactor,
+            self.identity,
+            bus,
+            self.plugins,
+            host,
+            self.trust.is_own,
+            self._roles.ping_duration,
+            self._roles.wait_between_pings if self._roles.ping else None,
+        )
+
+    def _optional(self) -> tuple[Externals, ...]:
+        return (self.externals,) if self._roles.external else ()
+
+    def _start_presence(self) -> None:
+        presence = self.identity.presence
+        presence.on_namesake(self._rival_heard)
+        presence.start()
+        presence.ready()
+        self.street.on_hub = lambda state, reason: self._put_core("hub", state, reason)
+        self.street.watch(presence)
+
+    def _rival_heard(self, message: Message, origin: object) -> None:
+        self._log.error("{rival}", rival=_rival_line(message))
+
+    async def _refuse_second_manager(self, host: str) -> None:
+        """Where the hub is our own nobody else can have been heard through it yet."""
+        if self.street.hub is not None and self.street.network.is_loopback:
+            return
+        answer = await self._ask("manager", ASK_FOR_RIVAL)
+        if answer is not None:
+            raise CannotStart(_rival_line(answer))
+
+    async def _ask(self, device: str, timeout_s: float) -> Message | None:
+        """The heartbeat of `domogik-<device>.<host>` if such a program runs already."""
+        host = self._foundation.settings.hostname
+        source = f"domogik-{device}.{host}"
+        if self._probe is None:
+            self._probe = self.street.port.identity("ask", host)
+        try:
+            return await self._probe.request(
+                "hbeat.request",
+                [("command", "request")],
+                answer=lambda message: message.source == source and message.schema == "hbeat.app",
+                target=source,
+                timeout=timeout_s,
+                repeat=1.0,
+            )
+        except NoReply:
+            return None
+
+    def _patience(self) -> float:
+        return ASK_OWN_HUB if self.street.hub is not None else self._roles.ping_duration
+
+    # Core services
+
+    async def _open_rest(self) -> bool:
+        """Listen at once, so that it cannot be taken later; True where REST runs elsewhere."""
+        role = RestRole(
+            self._reactor, self._foundation, self.street, self.house, self.street.counters
+        )
+        try:
+            await role.open()
+        except DomogikError as error:
+            if await self._ask("rest", self._patience()) is None:
+                raise CannotStart(str(error)) from error
+            return True
+        self.rest = role
+        return False
+
+    async def _start_dbmgr(self) -> None:
+        if not self._roles.dbmgr:
+            return
+        self._progress.status("Check if dbmgr is running.")
+        if await self._ask("dbmgr", self._patience()) is not None:
+            self._log.warn("Manager started with -d, but a database manager is already running")
+            self._put_core("dbmgr", State.ALIVE, "it runs in another process")
+            return
+        role = DbmgrRole(self._reactor, self._foundation, self.street, self.trust, self._declared)
+        try:
+            await role.open()
+        except DomogikError as error:
+            # The plugins do not need it to live: they go on with the values they had.
+            self._log.error("no database: {error}", error=str(error))
+            self._put_core("dbmgr", State.FAILED, str(error))
+            return
+        role.speak()
+        self.dbmgr = role
+        self._put_core("dbmgr", State.RUNNING)
+
+    async def _start_rest(self, elsewhere: bool) -> None:
+        if not self._roles.rest:
+            return
+        self._progress.status("Check if rest is running.")
+        if not elsewhere:
+            elsewhere = await self._ask("rest", self._patience()) is not None
+        if elsewhere:
+            self._log.warn("Manager started with -r, but a REST manager is already running")
+            self._put_core("rest", State.ALIVE, "it runs in another process")
+            if self.rest is not None:
+                await self.rest.close()
+                self.rest = None
+            return
+        assert self.rest is not None
+        self.rest.speak()
+        self._put_core("rest", State.RUNNING)
+
+    def _declared(self, plugin: str, key: str) -> ConfigurationKey | None:
+        return self._inventory.declared(plugin, key)
+
+    def _put_core(self, name: str, state: State, reason: str = "") -> None:
+        component_id = ComponentId(Kind.CORE, name)
+        before = self.components.get(component_id)
+        since = before.since if before and before.state is state else time.time()
+        self.components.put(
+            Component(
+                id=component_id,
+                host=self._foundation.settings.hostname,
+                state=state,
+                reason=reason,
+                pid=os.getpid() if state is State.RUNNING else None,
+                since=since,
+                technology="core",
+            )
+        )
+
+    # Plugins
+
+    def _scan(self) -> Inventory:
+        settings = self._foundation.settings
+        return find_packages(self._foundation.home, settings.package_mode, settings.src_prefixes)
+
+    def _apply(self, inventory: Inventory, configuration: Configuration) -> None:
+        self.plugins.update(inventory, configuration)
+        self.externals.update(inventory.externals)
+        self._inventory = inventory
+
+    def _watch_files(self) -> None:
+        home, settings = self._foundation.home, self._foundation.settings
+        directories = {path.parent for path in self._foundation.files}
+        if settings.package_mode:
+            directories |= {home.plugins, home.externals}
+        else:
+            directories |= set(watched_directories(settings.src_prefixes))
+        for directory in sorted(directories):
+            self.watcher.watch(directory)
+        self._stops.append(self.watcher.stop)
+
+    def _status_changed(self, component_id: str, old: Status, new: Status) -> None:
+        self._log.info(
+            "{id}: {state}{why}",
+            id=component_id,
+            state=new.state.value,
+            why=f" ({new.reason})" if new.reason else "",
+        )
+        self.plugins.status_changed(component_id)
+
+    async def _dismiss(self, name: str) -> None:
+        await self.pings.dismiss(name)
+
+    def _stop_orphans(self) -> None:
+        """Processes of ours from before a crash whose component is no longer known."""
+        for component_id in self.supervisor.orphans():
+            self._log.warn("{id} is no longer known: its process is stopped", id=component_id)
+            stopping = self.supervisor.stop_orphan(component_id)
+            _ = stopping.addErrback(lambda failure: self._log.failure("stopping it", failure))
+
+    def _interrupted(self) -> list[str]:
+        return [
+            ComponentId.parse(component_id).name
+            for component_id in self.supervisor.wanted_after_crash()
+        ]
+
+    def _autostart(self) -> Autostart:
+        settings = self._foundation.settings
+        return Autostart(
+            self.identity,
+            settings.hostname,
+            self.plugins,
+            self._foundation.home.data / "remembered",
+            time.time,
+            settings.query_timeout_s,
+            settings.config_provider or "",
+        )
+
+    # Taking apart
+
+    async def _stop(self) -> None:
+        """In the reverse order, the plugins first; whatever fails, the rest is still done."""
+        self.supervisor.keep_children = (
+            self._upgrading or self._roles.keep_children or not self._started
+        )
+        for step in (self._stop_plugins, self._stop_doors, self._leave):
+            try:
+                await step()
+            except Exception:  # noqa: BLE001 - the end of the program: everything gets its turn
+                self._log.failure("stopping")
+
+    async def _stop_plugins(self) -> None:
+        if self.supervisor.running:
+            await self.supervisor.stopService()
+
+    async def _stop_doors(self) -> None:
+        for stop in reversed(self._stops):
+            stop()
+        if self.rest is not None:
+            await self.rest.close()
+        if self.dbmgr is not None:
+            await self.dbmgr.close()
+
+    async def _leave(self) -> None:
+        await self.street.close()
+        (self._foundation.home.run / "manager.pid").unlink(missing_ok=True)
+        self._lock.release()
+
+
+def _rival_line(heartbeat: Message) -> str:
+    where = f"{heartbeat.get('remote-ip')}:{heartbeat.get('port')}"
+    return (
+        f"{heartbeat.source} already speaks from {where}: stop that manager, or give this one "
+        "another name with the key hostname in [domogik]"
+    )

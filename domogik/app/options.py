@@ -1,0 +1,104 @@
+"""The options of the commands that start daemons, for twistd and for `dmg_*` alike."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from twisted.python import usage
+
+from domogik import __version__
+
+
+class _Options(usage.Options):
+    """Wrong usage ends with status 2, also under twistd, which by itself ends with 1."""
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            name = self.synopsis.split()[1] if self.synopsis else "domogik"
+            sys.stderr.write(f"{name}: {error}\n")
+            sys.stderr.write(f"Try '{name} --help'.\n")
+            raise SystemExit(2) from None
+
+    synopsis = "Usage: domogik [options]"
+
+    def opt_version(self) -> NoReturn:
+        """Print the version and exit."""
+        sys.stdout.write(f"{__version__}\n")
+        raise SystemExit(0)
+
+    opt_V = opt_version
+
+    def parseArgs(self, *args: str) -> None:
+        if args:
+            raise usage.UsageError(f"'{args[0]}' is one argument too many")
+
+
+_HOME = ["home", None, None, "Directory of everything (default $DOMOGIK_HOME, else ~/.domogik)."]
+_CONFIG = ["config", None, None, "Read this file instead of the home's domogik.cfg."]
+_FOREGROUND = ["foreground", "f", "Stay in the foreground (dmg_* commands only)."]
+
+
+class HomeOptions(_Options):
+    """What the hub, dbmgr and rest take, each alone."""
+
+    optFlags = [_FOREGROUND]
+    optParameters = [_HOME, _CONFIG]
+
+
+class HubOptions(HomeOptions):
+    synopsis = "Usage: domogik-hub [options]"
+    longdesc = "The xPL hub alone."
+
+
+class DbmgrOptions(HomeOptions):
+    synopsis = "Usage: domogik-dbmgr [options]"
+    longdesc = "The database manager alone, on this or another host than the manager."
+
+
+class RestOptions(HomeOptions):
+    synopsis = "Usage: domogik-rest [options]"
+    longdesc = "The REST server alone, on this or another host than the manager."
+
+
+class ManagerOptions(_Options):
+    """The manager of one host."""
+
+    synopsis = "Usage: domogik-manager [options]"
+    longdesc = (
+        "Starts, stops and watches the plugins of this host. On the main host give -d -r -p -E; on "
+        "the others -p."
+    )
+    optFlags = [
+        ["dbmgr", "d", "Start database manager if not already running."],
+        ["rest", "r", "Start REST if not already running."],
+        ["ping", "p", "Activate background ping for all plugins."],
+        ["external", "E", "This manager is the one who looks for external members."],
+        _FOREGROUND,
+        ["wait", None, "Return only when it is ready, telling what it does (dmg_manager only)."],
+        ["keep-children", None, "A stop leaves the children running for the next manager."],
+    ]
+    optParameters = [
+        ["ping-duration", "t", 10.0, "Time for an xPL ping, in seconds.", None],
+        ["wait-between-pings", "w", 15.0, "Time between two xPL pings, in seconds.", None],
+        _HOME,
+        _CONFIG,
+    ]
+
+    def opt_H(self) -> None:
+        self["external"] = True
+
+    opt_H.__doc__ = None
+
+    def postOptions(self) -> None:
+        for name in ("ping-duration", "wait-between-pings"):
+            try:
+                seconds = float(self[name])
+            except ValueError:
+                raise usage.UsageError(f"--{name} takes seconds, not '{self[name]}'") from None
+            if not 0 < seconds <= 3600:
+                raise usage.UsageError(f"--{name} is more than 0 and at most 3600 seconds")
+            self[name] = seconds

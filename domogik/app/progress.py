@@ -1,0 +1,78 @@
+"""How far the start has come: for systemd, for `--wait`, for a person at a terminal."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, MutableMapping
+
+import attrs
+from twisted.logger import Logger
+
+Write = Callable[[str], None]
+
+
+def notify_socket(path: str) -> Write:
+    """Lines to systemd's notification socket (sd_notify(3)); `@` begins an abstract name."""
+    address = f"\0{path[1:]}" if path.startswith("@") else path
+
+    def write(line: str) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
+            out.connect(address)
+            out.sendall(line.encode())
+
+    return write
+
+
+def pipe(descriptor: int) -> Write:
+    """Lines to whoever waits at the other end of a pipe."""
+
+    def write(line: str) -> None:
+        os.write(descriptor, f"{line}\n".encode())
+
+    return write
+
+
+@attrs.define(eq=False)
+class Progress:
+    """Says each step once to everyone who listens; a listener that is gone is left out."""
+
+    _listeners: list[Write] = attrs.field(factory=list)
+    on_ready: list[Callable[[], None]] = attrs.field(factory=list)
+    _log: Logger = Logger()
+
+    @classmethod
+    def from_environment(cls, environment: MutableMapping[str, str]) -> Progress:
+        """With systemd where it listens; its variable is taken out, children are not to use it."""
+        path = environment.pop("NOTIFY_SOCKET", "")
+        return cls([notify_socket(path)] if path else [])
+
+    def add(self, listener: Write) -> None:
+        """One more who wants to know."""
+        self._listeners.append(listener)
+
+    def status(self, text: str) -> None:
+        """What it does now, in a few words."""
+        self._log.info("{text}", text=text)
+        self._say(f"STATUS={text}")
+
+    def ready(self) -> None:
+        """Every door is open."""
+        self._say("READY=1")
+        for callback in self.on_ready:
+            callback()
+
+    def failed(self, text: str) -> None:
+        """It cannot start; one line that says what to change."""
+        self._say(f"ERROR={text}")
+
+    def stopping(self) -> None:
+        """It was told to stop."""
+        self._say("STOPPING=1")
+
+    def _say(self, line: str) -> None:
+        for listener in tuple(self._listeners):
+            try:
+                listener(line)
+            except OSError:
+                self._listeners.remove(listener)

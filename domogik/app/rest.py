@@ -1,0 +1,84 @@
+"""The REST server's part of a process: its doors, and its presence on xPL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+from twisted.internet.interfaces import IListeningPort
+
+from domogik import __version__
+from domogik.api.access import Access, names_of_this_host
+from domogik.api.settings import RestSettings
+from domogik.api.site import listen, make_site
+from domogik.app.foundation import Foundation
+from domogik.app.street import Street, write_port
+from domogik.manager.interfaces import IHouse
+from domogik.xpl.port import Identity
+
+
+@attrs.define(eq=False)
+class RestRole:
+    """Listens from `open` on; speaks on xPL from `speak` on."""
+
+    _reactor: Any
+    _foundation: Foundation
+    _street: Street
+    _house: IHouse
+    _counters: Callable[[], Mapping[str, float]]
+    _listening: IListeningPort | None = None
+    _identity: Identity | None = None
+    _settings: RestSettings = RestSettings()
+
+    async def open(self) -> None:
+        """Listen; raises `DomogikError` with one line (`PortTaken`, a bad certificate, ...)."""
+        foundation = self._foundation
+        settings = RestSettings.from_configuration(foundation.configuration)
+        access = Access.from_settings(
+            settings,
+            foundation.home.read_token(),
+            names_of_this_host(foundation.settings.hostname),
+        )
+        site = make_site(
+            self._house,
+            access,
+            reactor=self._reactor,
+            version=__version__,
+            use_ssl=settings.use_ssl,
+            counters=self._counters,
+        )
+        self._settings = settings
+        self._listening = await listen(self._reactor, site, settings)
+        write_port(foundation.home.run / "rest.port", self.port)
+
+    @property
+    def port(self) -> int:
+        """The TCP port that was bound."""
+        assert self._listening is not None
+        host: Any = self._listening.getHost()
+        return int(host.port)
+
+    @property
+    def address(self) -> str:
+        """Where it answers, for people."""
+        settings = self._settings
+        scheme = "https" if settings.use_ssl else "http"
+        ip = "127.0.0.1" if settings.ip == "0.0.0.0" else settings.ip  # noqa: S104 - shown, not bound
+        return f"{scheme}://{ip}:{self.port}"
+
+    def speak(self) -> None:
+        """Be heard, as `domogik-rest.<host>`."""
+        host = self._foundation.settings.hostname
+        self._identity = self._street.port.identity("rest", host)
+        self._identity.presence.start()
+        self._identity.presence.ready()
+
+    async def close(self) -> None:
+        """Listen no more, end what is open, leave."""
+        if self._listening is not None:
+            listening, self._listening = self._listening, None
+            await listening.stopListening()  # type: ignore[misc]
+            (self._foundation.home.run / "rest.port").unlink(missing_ok=True)
+        if self._identity is not None:
+            self._identity.presence.leave()

@@ -1,0 +1,144 @@
+"""Running a daemon of ours without twistd: background, signals, exit status, upgrade."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import attrs
+
+from domogik.app.foundation import CannotStart
+from domogik.app.progress import Progress, pipe
+
+Make = Callable[["Run"], Any]
+
+
+@attrs.define(eq=False)
+class Run:
+    """One run of a daemon: what its service tells about the end.
+
+    `upgrade_command` is what is executed in this program's place where an upgrade was asked for.
+    """
+
+    reactor: Any
+    progress: Progress
+    upgrade_command: list[str]
+    status: int = 0
+    _upgrading: bool = False
+
+    def fail(self, line: str) -> None:
+        """End with status 1, having said why."""
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+        self.status = 1
+        # under twistd, which would end with 0, this is the last word
+        atexit.register(self._exit)
+        self._stop_reactor()
+
+    def upgrade(self) -> None:
+        """End, then execute the program anew with the same process id."""
+        if not self._upgrading:
+            self._upgrading = True
+            atexit.register(self._execute)
+            self._stop_reactor()
+
+    def _stop_reactor(self) -> None:
+        if self.reactor.running:
+            self.reactor.stop()
+        else:
+            self.reactor.callWhenRunning(self.reactor.stop)
+
+    def _exit(self) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(self.status)
+
+    def _execute(self) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.execv(self.upgrade_command[0], self.upgrade_command)  # noqa: S606 - the whole point
+
+
+def catch_signals(
+    reactor: Any, *, reload: Callable[[], None], upgrade: Callable[[], None], terminal: bool
+) -> None:
+    """HUP re-reads the configuration, USR2 upgrades; TERM and INT are the reactor's own.
+
+    With `terminal`, a HUP because the terminal went away is a plain stop.
+    """
+
+    def hang_up() -> None:
+        if terminal and not _has_terminal():
+            reactor.stop()
+        else:
+            reload()
+
+    signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(hang_up))
+    signal.signal(signal.SIGUSR2, lambda *_: reactor.callFromThread(upgrade))
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+def run_foreground(make: Make, progress: Progress, upgrade_command: list[str]) -> NoReturn:
+    """Run until it is told to stop; exits with its status."""
+    from twisted.internet import reactor
+
+    run = Run(reactor, progress, upgrade_command)
+    try:
+        service = make(run)
+    except CannotStart as error:
+        progress.failed(str(error))
+        sys.stderr.write(f"{error}\n")
+        sys.exit(1)
+    reactor.callWhenRunning(service.startService)
+    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    reactor.run()
+    sys.exit(run.status)
+
+
+def run_background(foreground: Callable[[Progress], NoReturn], *, wait: bool) -> NoReturn:
+    """Go to the background; return when it has started, or with `wait` when it is ready.
+
+    What it says meanwhile is printed with `wait`; why it cannot start, always. Exits with 1 then.
+    """
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        os.close(reading)
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        _detach()
+        foreground(Progress([pipe(writing)]))
+    os.close(writing)
+    with os.fdopen(reading, encoding="utf-8") as lines:
+        for line in lines:
+            word, _, text = line.rstrip("\n").partition("=")
+            if word == "ERROR":
+                sys.stderr.write(f"{text}\n")
+                sys.exit(1)
+            if word == "STATUS" and wait:
+                sys.stdout.write(f"{text}\n")
+                sys.stdout.flush()
+            if word == "READY" or (word == "STATUS" and not wait):
+                sys.exit(0)
+    sys.stderr.write("it ended before it was ready; its log says more\n")
+    sys.exit(1)
+
+
+def _detach() -> None:
+    os.chdir("/")
+    os.umask(0o077)
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    os.close(null)

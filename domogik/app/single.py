@@ -1,0 +1,144 @@
+"""The hub, dbmgr and rest, each alone in a process of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from domogik.app.dbmgr import DbmgrRole
+from domogik.app.foundation import Foundation, in_thread
+from domogik.app.progress import Progress
+from domogik.app.rest import RestRole
+from domogik.app.street import Street
+from domogik.components.events import EventStream
+from domogik.components.model import ConfigurationKey
+from domogik.errors import DomogikError
+from domogik.manager.hosts import Hosts
+from domogik.manager.house import House
+from domogik.manager.trust import Trust
+from domogik.packages.installed import Inventory, find_packages
+
+
+class SingleDaemon(Service):
+    """Starts in the reactor, says when it is ready, tells `on_failure` one line if it cannot."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        foundation: Foundation,
+        progress: Progress,
+        on_failure: Callable[[str], None],
+    ) -> None:
+        self.reactor = reactor
+        self.foundation = foundation
+        self._progress = progress
+        self._on_failure = on_failure
+        self.street = Street.open(reactor, foundation, self.hub_mode)
+        self._starting: Deferred[None] = succeed(None)
+
+    #: dbmgr and rest use the hub that is there
+    hub_mode = "external"
+
+    def startService(self) -> None:
+        super().startService()
+        for notice in self.foundation.notices:
+            self._log.warn("{notice}", notice=notice)
+        self._starting = Deferred.fromCoroutine(self._run())
+        _ = self._starting.addErrback(self._failed)
+
+    async def _run(self) -> None:
+        await self.begin()
+        self._progress.ready()
+
+    def _failed(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return
+        if not failure.check(DomogikError):
+            self._log.failure("the start failed", failure)
+        self._progress.failed(failure.getErrorMessage())
+        self._on_failure(failure.getErrorMessage())
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        self._progress.stopping()
+        self._starting.cancel()
+        return Deferred.fromCoroutine(self._end())
+
+    async def _end(self) -> None:
+        try:
+            await self.end()
+        finally:
+            await self.street.close()
+
+    async def begin(self) -> None:
+        """Open what this daemon offers; raises `DomogikError` with one line."""
+
+    async def end(self) -> None:
+        """Close it."""
+
+
+class HubDaemon(SingleDaemon):
+    """Nothing but the hub."""
+
+    hub_mode = "embedded"
+
+
+class DbmgrDaemon(SingleDaemon):
+    """The database manager; it knows the descriptors that are installed on its own host."""
+
+    _role: DbmgrRole | None = None
+    _inventory = Inventory({}, {})
+
+    async def begin(self) -> None:
+        foundation = self.foundation
+        self._inventory = await in_thread(self.reactor)(
+            find_packages,
+            foundation.home,
+            foundation.settings.package_mode,
+            foundation.settings.src_prefixes,
+        )
+        trust = Trust(foundation.network.bind_interface, foundation.settings.trusted)
+        self._role = DbmgrRole(self.reactor, foundation, self.street, trust, self._declared)
+        await self._role.open()
+        self._role.speak()
+
+    def _declared(self, plugin: str, key: str) -> ConfigurationKey | None:
+        return self._inventory.declared(plugin, key)
+
+    async def end(self) -> None:
+        if self._role is not None:
+            await self._role.close()
+
+
+class RestDaemon(SingleDaemon):
+    """The REST server; every host, its own too, is asked over xPL."""
+
+    _role: RestRole | None = None
+    _hosts: Hosts | None = None
+
+    async def begin(self) -> None:
+        foundation, street = self.foundation, self.street
+        host = foundation.settings.hostname
+        identity = street.port.identity("rest", host)
+        events = EventStream(time.time)
+        self._hosts = Hosts(self.reactor, time.time, identity, street.bus, events, host)
+        house = House(host, events, foundation.settings.package_mode, self._hosts)
+        self._role = RestRole(self.reactor, foundation, street, house, street.counters)
+        await self._role.open()
+        identity.presence.start()
+        identity.presence.ready()
+        self._hosts.start()
+
+    async def end(self) -> None:
+        if self._hosts is not None:
+            self._hosts.stop()
+        if self._role is not None:
+            await self._role.close()

@@ -1,0 +1,159 @@
+"""This process's place on xPL: its port, and the hub where it is ours to run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from domogik.app.foundation import CannotStart, Foundation
+from domogik.components.model import State
+from domogik.errors import DomogikError
+from domogik.xpl.bus import Bus
+from domogik.xpl.hub import Hub
+from domogik.xpl.hubsocket import PortTaken
+from domogik.xpl.port import NetworkSettings, Port
+from domogik.xpl.presence import Presence
+
+#: seconds for which our own heartbeat stays away before the hub's port is tried again
+REBIND_AFTER = 60.0
+
+
+@attrs.define(eq=False)
+class Street:
+    """A bus and a port, and a hub in this process unless somebody else's is used."""
+
+    _reactor: Any
+    _foundation: Foundation
+    bus: Bus
+    port: Port
+    hub: Hub | None
+    #: tells how the hub is, at once and whenever that changes
+    on_hub: Callable[[State, str], None] = lambda state, reason: None
+    _log: Logger = Logger()
+    _retry: IDelayedCall | None = None
+
+    @classmethod
+    def open(cls, reactor: Any, foundation: Foundation, mode: str) -> Street:
+        """Bind, before the reactor runs; `mode` is `auto`, `embedded` or `external`.
+
+        Raises `CannotStart`.
+        """
+        run = foundation.home.run
+        hub = None
+        network = foundation.network
+        try:
+            if mode != "external":
+                hub = _hub(reactor, foundation)
+                try:
+                    hub.start()
+                    network = attrs.evolve(network, xpl_port=hub.port)
+                except PortTaken:
+                    if mode == "embedded":
+                        raise
+                    hub = None
+            if hub is None:
+                network = attrs.evolve(network, xpl_port=_others_port(run, network))
+            write_port(run / "xpl.port", network.xpl_port)
+            bus = Bus()
+            port = Port(reactor, network, bus, Random())
+            port.start()
+        except DomogikError as error:
+            raise CannotStart(str(error)) from error
+        if hub is not None:
+            hub.attach(port)
+        return cls(reactor, foundation, bus, port, hub)
+
+    @property
+    def network(self) -> NetworkSettings:
+        """With the port that is really used."""
+        return self.port.settings
+
+    def watch(self, presence: Presence) -> None:
+        """Keep an eye on the hub through the heartbeats of that identity."""
+        self._presence = presence
+        presence.on_hub(self._tell)
+        self._tell()
+        if self.hub is None and self._foundation.settings.hub == "auto":
+            self._retry = self._reactor.callLater(REBIND_AFTER, self._look)
+
+    _presence: Presence | None = None
+
+    def _tell(self) -> None:
+        if self.hub is not None:
+            self.on_hub(State.RUNNING, "")
+        elif self._presence is not None and self._presence.hub_found:
+            self.on_hub(State.ALIVE, "another program's")
+        else:
+            self.on_hub(
+                State.NOT_RESPONDING,
+                f"no hub answers on port {self.network.xpl_port}: start dmg_hub, or free the port",
+            )
+
+    def _look(self) -> None:
+        """The other hub is silent: is its port free by now?"""
+        self._retry = self._reactor.callLater(REBIND_AFTER, self._look)
+        assert self._presence is not None
+        if self._presence.hub_found:
+            return
+        self._tell()
+        hub = _hub(self._reactor, self._foundation)
+        try:
+            hub.start()
+        except DomogikError as error:
+            self._log.debug("no hub yet: {error}", error=str(error))
+            return
+        hub.attach(self.port)
+        self.hub = hub
+        self._retry.cancel()
+        self._log.info("the other hub is gone: this process is the hub now")
+        self._tell()
+
+    def close(self) -> Deferred[None]:
+        """Every identity leaves; then the hub goes."""
+        if self._retry is not None and self._retry.active():
+            self._retry.cancel()
+        closed = self.port.stop()
+        return closed.addCallback(lambda _: self.hub.stop() if self.hub else succeed(None))
+
+    def counters(self) -> dict[str, float]:
+        """What the port and the hub have counted, for `/metrics`."""
+        counted = {f"xpl_{name}": value for name, value in attrs.asdict(self.port.counters).items()}
+        if self.hub is not None:
+            counted |= {f"hub_{name}": value for name, value in self.hub.counters.items()}
+        return counted
+
+
+def _hub(reactor: Any, foundation: Foundation) -> Hub:
+    return Hub(
+        reactor,
+        foundation.network,
+        foundation.home.run / "hub.json",
+        foundation.log_directory / "hub-invalid.log",
+        wall_clock=time.time,
+        host=foundation.settings.hostname,
+    )
+
+
+def _others_port(run: Path, network: NetworkSettings) -> int:
+    """The port of a hub that is not ours; where any free one was asked for, the home says which."""
+    if network.xpl_port:
+        return network.xpl_port
+    try:
+        return int((run / "xpl.port").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        raise CannotStart(
+            f"xpl_port is 0 and {run / 'xpl.port'} names no port: start the manager first"
+        ) from None
+
+
+def write_port(path: Path, port: int) -> None:
+    """One number, for programs that look for us."""
+    path.write_text(f"{port}\n", encoding="ascii")

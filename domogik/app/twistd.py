@@ -1,0 +1,52 @@
+"""The daemons as twistd commands; twistd brings the background, the pid file and its own log."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+from twisted.application.service import IService, IServiceMaker
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+
+@implementer(IPlugin, IServiceMaker)
+@attrs.frozen
+class DomogikServiceMaker:
+    """`twistd domogik-<name>`; imports when it is used, since twistd lists everybody."""
+
+    name: str
+    description: str
+
+    @property
+    def tapname(self) -> str:
+        return f"domogik-{self.name}"
+
+    @property
+    def options(self) -> type[Any]:
+        from domogik.app.daemons import KINDS
+
+        return KINDS[self.name].options
+
+    def makeService(self, options: Mapping[str, Any]) -> IService:
+        from twisted.internet import reactor
+
+        from domogik.app import logs
+        from domogik.app.daemons import KINDS, upgrade_command
+        from domogik.app.foundation import CannotStart, Foundation
+        from domogik.app.progress import Progress
+        from domogik.app.runner import Run
+
+        progress = Progress.from_environment(os.environ)
+        try:
+            foundation = Foundation.lay(options, os.environ)
+            logs.join(foundation.log_directory, self.name, foundation.settings.log_level)
+            run = Run(reactor, progress, upgrade_command(self.name, options))
+            return KINDS[self.name].make(options, run, foundation)
+        except CannotStart as error:
+            progress.failed(str(error))
+            sys.stderr.write(f"{error}\n")
+            raise SystemExit(1) from None

@@ -1,0 +1,98 @@
+"""The configuration in force and what is installed, taken over again whenever either changes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from domogik.components.events import EventStream
+from domogik.config.keys import KNOWN
+from domogik.config.load import BrokenConfiguration, Configuration, load
+from domogik.packages.installed import Inventory
+
+Apply = Callable[[Inventory, Configuration], None]
+
+
+@attrs.define(eq=False)
+class ConfigurationKeeper:
+    """Reads both, in a thread, and hands them to `apply`; a broken file changes nothing.
+
+    `scan` finds what is installed and blocks; `in_thread(f, *args)` calls what blocks.
+    """
+
+    _paths: tuple[Path, ...]
+    current: Configuration
+    _scan: Callable[[], Inventory]
+    _apply: Apply
+    _in_thread: Callable[..., Awaitable[Any]]
+    _events: EventStream
+    _log: Logger = Logger()
+    _reading: bool = False
+    _again: bool = False
+    _waiting: list[Deferred[None]] = attrs.field(factory=list)
+    _said: frozenset[str] = frozenset()
+
+    def changed(self, paths: set[Path]) -> None:
+        """Files changed: read again. What fails is logged, since nobody waits for it."""
+        self._log.debug("changed: {paths}", paths=sorted(str(path) for path in paths))
+        _ = Deferred.fromCoroutine(self.reload()).addErrback(
+            lambda failure: self._log.failure("reading the configuration again", failure)
+        )
+
+    async def reload(self) -> None:
+        """Done when what the files say now is in force, or was refused.
+
+        Asked again while it reads, it reads once more: what was written before the question is
+        always seen.
+        """
+        if self._reading:
+            self._again = True
+            waiting: Deferred[None] = Deferred()
+            self._waiting.append(waiting)
+            await waiting
+            return
+        self._reading = True
+        try:
+            again = True
+            while again:
+                self._again = False
+                await self._read()
+                again = self._again
+        finally:
+            self._reading = False
+            waiters, self._waiting = self._waiting, []
+            for waiter in waiters:
+                waiter.callback(None)
+
+    async def _read(self) -> None:
+        try:
+            configuration, inventory = await self._in_thread(self._both)
+            self._apply(inventory, configuration)
+        except BrokenConfiguration as error:
+            self._log.error("the configuration stays as it was: {error}", error=str(error))
+            self._events.publish("configuration.refused", path=str(error.path), error=str(error))
+            return
+        changed = configuration != self.current
+        self.current = configuration
+        self._complain(configuration, inventory)
+        if changed:
+            self._events.publish(
+                "configuration.changed", path=", ".join(str(path) for path in self._paths)
+            )
+
+    def _both(self) -> tuple[Configuration, Inventory]:
+        return load(self._paths), self._scan()
+
+    def _complain(self, configuration: Configuration, inventory: Inventory) -> None:
+        """Say what is odd in them, each thing once while it lasts."""
+        sentences = frozenset(
+            (*configuration.notices, *configuration.unknown(KNOWN), *inventory.problems)
+        )
+        for sentence in sorted(sentences - self._said):
+            self._log.warn("{sentence}", sentence=sentence)
+        self._said = sentences
