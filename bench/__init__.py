@@ -1,0 +1,1 @@
+"""Measured against peers and against the physical limit, in one run; the ratio is the result."""

@@ -1,0 +1,1 @@
+"""Who is measured by `bench.hub`, and what feeds and counts them."""
