@@ -139,17 +139,19 @@ class IRunner(Interface):
     specification = Attribute("Specification: what it runs; a change counts from the next start")
     status = Attribute("Status: how it is now")
 
-    def start() -> Deferred[None]:
-        """Fires when it is ready; at once when it already is.
+    def start() -> Deferred[Status]:
+        """Fires when it is ready.
 
-        Fails with `OperationFailed` when it ended, or was not ready in time.
+        Fails with `NotPossible` when it already is, with `OperationFailed` when it ended, or was
+        not ready in time.
         """
 
-    def stop() -> Deferred[None]:
-        """Fires when no process of it is left; at once when there is none.
+    def stop() -> Deferred[Status]:
+        """Fires when no process of it is left.
 
-        Fails with `OperationFailed` when one cannot be killed.
+        Fails with `NotPossible` when there was none, with `OperationFailed` when one cannot be
+        killed.
         """
 
-    def restart() -> Deferred[None]:
+    def restart() -> Deferred[Status]:
         """`stop`, then `start`, with nothing between them."""

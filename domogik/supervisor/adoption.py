@@ -1,0 +1,173 @@
+"""Which processes did the manager before us start? One small file for each wanted component.
+
+A record is written before a process is started, with the mark of that start (`DOMOGIK_RUN_ID`), and
+again when its identity is known. So there is no moment at which a killed manager loses a child: one
+without identity is found by the mark in its environment. The file is there as long as the component
+is wanted running, through backoff and slow retry too; a wanted end removes it. After a power cut it
+says what was running.
+
+The files are written by rename and not flushed to the disk: death of the manager loses nothing, a
+power cut at most the starts of the last seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+from twisted.logger import Logger
+
+from domogik.errors import DomogikError
+from domogik.supervisor.identity import InvalidIdentity, ProcessIdentity
+
+_ENDING = ".json"
+_LARGEST = 64 * 1024
+
+
+class BrokenRecord(DomogikError):
+    """A file that does not hold a record; the text says why."""
+
+
+@attrs.frozen
+class Record:
+    """A start. `started` is Unix time in seconds; `process` None before it ran.
+
+    `wanted` is false when the manager let go of it in the middle of a stop.
+    """
+
+    id: str
+    run_id: str
+    started: float
+    process: ProcessIdentity | None = None
+    wanted: bool = True
+
+    def to_json(self) -> bytes:
+        """The content of the file."""
+        process = None if self.process is None else self.process.to_dict()
+        content = {
+            "id": self.id,
+            "run_id": self.run_id,
+            "started": self.started,
+            "wanted": self.wanted,
+            "process": process,
+        }
+        return json.dumps(content).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Record:
+        """Raises `BrokenRecord`, and nothing else."""
+        try:
+            content = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise BrokenRecord(f"not JSON: {error}") from None
+        if not isinstance(content, dict):
+            raise BrokenRecord("not an object")
+        id, run_id, started = (content.get(key) for key in ("id", "run_id", "started"))
+        if not (isinstance(id, str) and isinstance(run_id, str) and id and run_id):
+            raise BrokenRecord("id or run_id is missing")
+        if not isinstance(started, int | float):
+            raise BrokenRecord("started is missing")
+        process = content.get("process")
+        try:
+            identity = None if process is None else ProcessIdentity.from_dict(process)
+        except InvalidIdentity as error:
+            raise BrokenRecord(str(error)) from None
+        return cls(id, run_id, float(started), identity, content.get("wanted") is not False)
+
+
+def file_name(component_id: str) -> str:
+    """`component_id` as the beginning of a file's name; no two ids share one."""
+    kind, _, name = component_id.partition(":")
+    return f"{kind}-{urllib.parse.quote(name, safe='')}"
+
+
+def component_id(file_name: str) -> str:
+    """What `file_name` was made from."""
+    kind, _, name = file_name.partition("-")
+    return f"{kind}:{urllib.parse.unquote(name)}"
+
+
+@attrs.define(eq=False)
+class Records:
+    """The records in one directory, which is made when it is missing, for us alone."""
+
+    _directory: Path
+    _log: Logger = Logger()
+
+    def write(self, record: Record) -> None:
+        """Keep it in place of the one before.
+
+        A full disk must not keep a house from running: what cannot be written is logged.
+        """
+        path = self._path(record.id)
+        part = f"{path}.part"
+        try:
+            self._write(part, record.to_json())
+            os.replace(part, path)  # noqa: PTH105 - a path made of text is twice as fast
+        except OSError as error:
+            self._log.error(
+                "{component} would be lost with the manager: {error}",
+                component=record.id,
+                error=error,
+            )
+
+    def _write(self, path: str, data: bytes) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        try:
+            descriptor = os.open(path, flags, 0o600)
+        except FileNotFoundError:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(path, flags, 0o600)
+        try:
+            if os.write(descriptor, data) != len(data):
+                raise OSError(f"{path} was written in part")
+        finally:
+            os.close(descriptor)
+
+    def remove(self, component_id: str) -> None:
+        """It is wanted no longer. Nothing happens where there is no record."""
+        try:
+            Path(self._path(component_id)).unlink()
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            self._log.error(
+                "{component} will be started again after a crash of the manager: {error}",
+                component=component_id,
+                error=error,
+            )
+
+    def load(self) -> Iterator[tuple[str, Record | None]]:
+        """Every component that was wanted, with its record.
+
+        What cannot be read is put aside as `.broken`; its name still says which one was wanted.
+        """
+        for path in sorted(self._directory.glob(f"*{_ENDING}")):
+            wanted = component_id(path.name.removesuffix(_ENDING))
+            try:
+                yield wanted, _read(path, wanted)
+            except (OSError, BrokenRecord) as error:
+                self._log.warn("{path} is put aside: {error}", path=str(path), error=error)
+                self._put_aside(path)
+                yield wanted, None
+
+    def _put_aside(self, path: Path) -> None:
+        try:
+            path.rename(path.with_suffix(".broken"))
+        except OSError as error:
+            self._log.error("{path} stays: {error}", path=str(path), error=error)
+
+    def _path(self, component_id: str) -> str:
+        return f"{self._directory}/{file_name(component_id)}{_ENDING}"
+
+
+def _read(path: Path, wanted: str) -> Record:
+    with path.open("rb") as file:
+        record = Record.from_json(file.read(_LARGEST))
+    if record.id != wanted:
+        raise BrokenRecord(f"it speaks of {record.id!r}")
+    return record

@@ -1,0 +1,86 @@
+"""How long to wait before a component that failed is started again: arithmetic only.
+
+The first restart comes `backoff_first` seconds after the failure (0: at once, and so are all that
+follow), each later one after twice as long, up to `backoff_max`; a quarter of each wait is left to
+chance, so that components that failed together do not come back together. `start_limit` automatic
+starts within `start_limit_window` seconds are enough: then the answer is to give up, and it stays
+so for each later try until the component has run steadily or a person has started it.
+
+Steady is who ran longer than `start_limit_window / start_limit`: at that pace the limit is never
+reached. A limit of 0 is no limit.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import attrs
+
+from domogik.supervisor.interfaces import Policy
+
+_JITTER = 0.25
+_MOST_DOUBLINGS = 60  # keeps the power in the range of a float
+
+
+@attrs.frozen
+class Wait:
+    """Start it again in `seconds`."""
+
+    seconds: float
+
+
+@attrs.frozen
+class GiveUp:
+    """It failed too often; `reason` says so in words."""
+
+    reason: str
+
+
+@attrs.define(eq=False)
+class Restarts:
+    """The automatic starts of one component so far. `random` gives numbers from [0, 1)."""
+
+    _random: Callable[[], float]
+    _failures: int = 0
+    _gave_up: bool = False
+    _starts: deque[float] | None = None  # most components never need one
+
+    def after_failure(self, policy: Policy, now: float, ran_for: float) -> Wait | GiveUp:
+        """What to do about a failure at `now`, after `ran_for` seconds of running."""
+        if ran_for > _steady(policy):
+            self.forget()
+        if self._gave_up or self._too_often(policy, now):
+            self._gave_up = True
+            return GiveUp(
+                f"failed {policy.start_limit} times within {policy.start_limit_window:g} s; "
+                f"tried again every {policy.slow_retry:g} s"
+            )
+        wait = policy.backoff_first * 2.0 ** min(self._failures, _MOST_DOUBLINGS)
+        self._failures += 1
+        return Wait(min(wait, policy.backoff_max) * (1 - _JITTER * self._random()))
+
+    def started(self, now: float) -> None:
+        """An automatic start took place at `now`."""
+        if self._starts is None:
+            self._starts = deque()
+        self._starts.append(now)
+
+    def forget(self) -> None:
+        """A person started it, or it ran steadily: what was before does not count."""
+        self._failures = 0
+        self._gave_up = False
+        self._starts = None
+
+    def _too_often(self, policy: Policy, now: float) -> bool:
+        if not policy.start_limit or self._starts is None:
+            return False
+        while self._starts and self._starts[0] <= now - policy.start_limit_window:
+            self._starts.popleft()
+        return len(self._starts) >= policy.start_limit
+
+
+def _steady(policy: Policy) -> float:
+    if not policy.start_limit:
+        return policy.backoff_max
+    return policy.start_limit_window / policy.start_limit

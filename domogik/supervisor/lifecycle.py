@@ -1,0 +1,254 @@
+"""What happens next to a component: a table, without a clock, a process or a reactor.
+
+A component is in one *phase*; something happens (an *event*); the table answers with the next phase
+and with what has to be done about it (*actions*), in order. `step` is total: what a phase takes no
+notice of is listed, not forgotten. `docs/reference/lifecycle.md` is drawn from this table.
+
+Phases are the states that people see, with one more: a component that has failed and whose
+processes are still being ended is `FAILING`. People see `stopping`; what comes next differs.
+
+A timer belongs to the phase that armed it, the watchdog's to all phases in which the component is
+up: whoever carries the actions out drops it when that is over.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+
+import attrs
+
+from domogik.components.model import State
+from domogik.supervisor.interfaces import Exit, Restart
+
+
+class Phase(enum.Enum):
+    """Where a component is; `state` is the word people see for it."""
+
+    STOPPED = "stopped"
+    STARTING = "starting"
+    RUNNING = "running"
+    ALIVE = "alive"
+    NOT_RESPONDING = "not responding"
+    STOPPING = "stopping"
+    FAILING = "failing"
+    BACKOFF = "backoff"
+    FAILED = "failed"
+
+    @property
+    def state(self) -> State:
+        """The word of the common vocabulary."""
+        return State.STOPPING if self is Phase.FAILING else State[self.name]
+
+    @property
+    def is_ending(self) -> bool:
+        """Processes are being ended; nothing new may be started yet."""
+        return self in (Phase.STOPPING, Phase.FAILING)
+
+    @property
+    def is_up(self) -> bool:
+        """It was ready once and has not ended since."""
+        return self in (Phase.RUNNING, Phase.ALIVE, Phase.NOT_RESPONDING)
+
+
+class Event(enum.Enum):
+    """What can happen to a component; the value is how the diagram says it."""
+
+    START = "start asked"
+    STOP = "stop asked"
+    ADOPTED = "found running"
+    LEFTOVERS = "leftovers found"
+    SPAWNED = "spawned"
+    CANNOT_SPAWN = "cannot spawn"
+    READY = "ready"
+    ALIVE = "told alive"
+    SILENT = "told silent"
+    LEFT = "told it leaves"
+    MISSED_TOO_OFTEN = "silent too often"
+    WATCHDOG_MISSED = "watchdog missed"
+    START_TIMEOUT = "start timeout"
+    EXITED_WANTED = "exited as wanted"
+    EXITED_UNWANTED = "exited unasked"
+    NOBODY_LEFT = "nobody left"
+    CANNOT_END = "somebody cannot be ended"
+    END_AGAIN = "time to end them again"
+    TRY_AGAIN = "time to try again"
+    TOO_OFTEN = "failed too often"
+    NO_RESTART = "restart not wanted"
+
+
+class Action(enum.Enum):
+    """What has to be done about it."""
+
+    SPAWN = enum.auto()
+    ARM_START = enum.auto()  # a timer for START_TIMEOUT, or READY where survival is enough
+    ARM_WATCHDOG = enum.auto()
+    ARM_SLOW_RETRY = enum.auto()
+    ARM_END_AGAIN = enum.auto()
+    PLAN_RETRY = enum.auto()  # ends in TRY_AGAIN (at once or by a timer), TOO_OFTEN or NO_RESTART
+    END_TREE = enum.auto()  # ends in NOBODY_LEFT or CANNOT_END
+    COUNT_RESTART = enum.auto()
+    COUNT_MISS = enum.auto()  # may end in MISSED_TOO_OFTEN
+    FORGET_MISSES = enum.auto()
+    FORGET_FAILURES = enum.auto()
+    NOTE_LEAVING = enum.auto()
+    TELL_READY = enum.auto()  # who waits for the start
+    TELL_NOT_READY = enum.auto()
+    TELL_GONE = enum.auto()  # who waits for the stop
+    TELL_STUCK = enum.auto()
+    REST = enum.auto()  # nothing of it is wanted any more: close its output, drop its record
+
+
+Step = tuple[Phase, tuple[Action, ...]]
+
+_START = (Action.FORGET_FAILURES, Action.SPAWN)
+_UP = (Action.TELL_READY, Action.FORGET_MISSES, Action.ARM_WATCHDOG)
+_NOT_READY = (Action.TELL_NOT_READY, Action.END_TREE)
+_CALLED_OFF = (Action.REST, Action.TELL_GONE)
+
+#: from RUNNING, ALIVE and NOT_RESPONDING alike
+_WHILE_UP: Mapping[Event, Step] = {
+    Event.STOP: (Phase.STOPPING, (Action.END_TREE,)),
+    Event.EXITED_WANTED: (Phase.STOPPING, (Action.END_TREE,)),
+    Event.EXITED_UNWANTED: (Phase.FAILING, (Action.END_TREE,)),
+    Event.WATCHDOG_MISSED: (Phase.FAILING, (Action.END_TREE,)),
+    Event.MISSED_TOO_OFTEN: (Phase.FAILING, (Action.END_TREE,)),
+    Event.SILENT: (Phase.NOT_RESPONDING, (Action.COUNT_MISS,)),
+}
+
+TABLE: Mapping[Phase, Mapping[Event, Step]] = {
+    Phase.STOPPED: {
+        Event.START: (Phase.STARTING, _START),
+        Event.ADOPTED: (Phase.STARTING, (Action.ARM_START,)),
+        Event.LEFTOVERS: (Phase.STOPPING, (Action.END_TREE,)),
+    },
+    Phase.STARTING: {
+        Event.SPAWNED: (Phase.STARTING, (Action.ARM_START,)),
+        Event.CANNOT_SPAWN: (Phase.BACKOFF, (Action.TELL_NOT_READY, Action.PLAN_RETRY)),
+        Event.READY: (Phase.RUNNING, _UP),
+        Event.ALIVE: (Phase.ALIVE, _UP),
+        Event.LEFT: (Phase.STARTING, (Action.NOTE_LEAVING,)),
+        Event.STOP: (Phase.STOPPING, _NOT_READY),
+        Event.START_TIMEOUT: (Phase.FAILING, _NOT_READY),
+        Event.EXITED_WANTED: (Phase.STOPPING, _NOT_READY),
+        Event.EXITED_UNWANTED: (Phase.FAILING, _NOT_READY),
+    },
+    Phase.RUNNING: {
+        **_WHILE_UP,
+        Event.ALIVE: (Phase.ALIVE, (Action.FORGET_MISSES,)),
+        Event.LEFT: (Phase.RUNNING, (Action.NOTE_LEAVING,)),
+    },
+    Phase.ALIVE: {
+        **_WHILE_UP,
+        Event.LEFT: (Phase.ALIVE, (Action.NOTE_LEAVING,)),
+    },
+    Phase.NOT_RESPONDING: {
+        **_WHILE_UP,
+        Event.ALIVE: (Phase.ALIVE, (Action.FORGET_MISSES,)),
+        Event.LEFT: (Phase.NOT_RESPONDING, (Action.NOTE_LEAVING,)),
+    },
+    Phase.STOPPING: {
+        Event.NOBODY_LEFT: (Phase.STOPPED, (Action.REST, Action.TELL_GONE)),
+        Event.CANNOT_END: (Phase.STOPPING, (Action.TELL_STUCK, Action.ARM_END_AGAIN)),
+        Event.END_AGAIN: (Phase.STOPPING, (Action.END_TREE,)),
+    },
+    Phase.FAILING: {
+        Event.STOP: (Phase.STOPPING, ()),
+        Event.NOBODY_LEFT: (Phase.BACKOFF, (Action.TELL_GONE, Action.PLAN_RETRY)),
+        Event.CANNOT_END: (Phase.FAILING, (Action.TELL_STUCK, Action.ARM_END_AGAIN)),
+        Event.END_AGAIN: (Phase.FAILING, (Action.END_TREE,)),
+    },
+    Phase.BACKOFF: {
+        Event.START: (Phase.STARTING, _START),
+        Event.STOP: (Phase.STOPPED, _CALLED_OFF),
+        Event.TRY_AGAIN: (Phase.STARTING, (Action.COUNT_RESTART, Action.SPAWN)),
+        Event.TOO_OFTEN: (Phase.FAILED, (Action.ARM_SLOW_RETRY,)),
+        Event.NO_RESTART: (Phase.FAILED, (Action.REST,)),
+    },
+    Phase.FAILED: {
+        Event.START: (Phase.STARTING, _START),
+        Event.STOP: (Phase.STOPPED, _CALLED_OFF),
+        Event.TRY_AGAIN: (Phase.STARTING, (Action.COUNT_RESTART, Action.SPAWN)),
+    },
+}
+
+#: news that come too late or change nothing, which every phase may hear
+_TIDINGS = frozenset({Event.READY, Event.ALIVE, Event.SILENT, Event.LEFT})
+#: of a process; where there is none, of the one before
+_OF_A_PROCESS = frozenset(
+    {Event.SPAWNED, Event.CANNOT_SPAWN, Event.EXITED_WANTED, Event.EXITED_UNWANTED}
+)
+#: from a timer or an action of a phase that is over: they are dropped with it and never seen
+_OF_A_PHASE = frozenset(
+    {
+        Event.START_TIMEOUT,
+        Event.WATCHDOG_MISSED,
+        Event.MISSED_TOO_OFTEN,
+        Event.TRY_AGAIN,
+        Event.TOO_OFTEN,
+        Event.NO_RESTART,
+        Event.NOBODY_LEFT,
+        Event.CANNOT_END,
+        Event.END_AGAIN,
+    }
+)
+#: only before the first start
+_OF_THE_PAST = frozenset({Event.ADOPTED, Event.LEFTOVERS})
+
+IGNORED: Mapping[Phase, frozenset[Event]] = {
+    Phase.STOPPED: _TIDINGS | _OF_A_PROCESS | _OF_A_PHASE | {Event.STOP},
+    Phase.STARTING: _OF_THE_PAST
+    | (_OF_A_PHASE - {Event.START_TIMEOUT})
+    | {Event.START, Event.SILENT},
+    Phase.RUNNING: _OF_THE_PAST
+    | (_OF_A_PHASE - {Event.WATCHDOG_MISSED, Event.MISSED_TOO_OFTEN})
+    | {Event.START, Event.READY, Event.SPAWNED, Event.CANNOT_SPAWN},
+    Phase.ALIVE: _OF_THE_PAST
+    | (_OF_A_PHASE - {Event.WATCHDOG_MISSED, Event.MISSED_TOO_OFTEN})
+    | {Event.START, Event.READY, Event.ALIVE, Event.SPAWNED, Event.CANNOT_SPAWN},
+    Phase.NOT_RESPONDING: _OF_THE_PAST
+    | (_OF_A_PHASE - {Event.WATCHDOG_MISSED, Event.MISSED_TOO_OFTEN})
+    | {Event.START, Event.READY, Event.SPAWNED, Event.CANNOT_SPAWN},
+    # a start asked now waits for the end and is asked again then
+    Phase.STOPPING: _OF_THE_PAST
+    | _TIDINGS
+    | _OF_A_PROCESS
+    | (_OF_A_PHASE - {Event.NOBODY_LEFT, Event.CANNOT_END, Event.END_AGAIN})
+    | {Event.START, Event.STOP},
+    Phase.FAILING: _OF_THE_PAST
+    | _TIDINGS
+    | _OF_A_PROCESS
+    | (_OF_A_PHASE - {Event.NOBODY_LEFT, Event.CANNOT_END, Event.END_AGAIN})
+    | {Event.START},
+    Phase.BACKOFF: _OF_THE_PAST
+    | _TIDINGS
+    | _OF_A_PROCESS
+    | (_OF_A_PHASE - {Event.TRY_AGAIN, Event.TOO_OFTEN, Event.NO_RESTART}),
+    Phase.FAILED: _OF_THE_PAST | _TIDINGS | _OF_A_PROCESS | (_OF_A_PHASE - {Event.TRY_AGAIN}),
+}
+
+
+def step(phase: Phase, event: Event) -> Step:
+    """What comes after `event` in `phase`; the same phase and nothing to do where it is ignored."""
+    return TABLE[phase].get(event, (phase, ()))
+
+
+@attrs.frozen
+class Ended:
+    """How a process ended, and what was known of its intentions."""
+
+    exit: Exit
+    said_it_leaves: bool
+
+    def event(self, restart: Restart) -> Event:
+        """Whether that was a wanted end under the policy `restart`.
+
+        Exit 0 is wanted, unless the policy is to start it again always and it did not take leave;
+        any other status, or a signal, is a failure. Where the kernel told the status to somebody
+        else (an adopted process), only a leave just taken speaks for it.
+        """
+        if self.exit.unknown:
+            wanted = self.said_it_leaves
+        else:
+            wanted = self.exit.code == 0 and (restart is not Restart.ALWAYS or self.said_it_leaves)
+        return Event.EXITED_WANTED if wanted else Event.EXITED_UNWANTED

@@ -1,0 +1,109 @@
+"""What a runner asks of the machine: start a process, take one over, end all that belongs to it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProcessProtocol
+
+from domogik.supervisor.identity import ProcessIdentity
+from domogik.supervisor.interfaces import Program
+from domogik.supervisor.pidfd import IProcessReactor
+from domogik.supervisor.process import ProcessTransport, adopt, signal_number, spawn
+from domogik.supervisor.tree import ProcessTable, stop_tree
+
+
+@attrs.frozen
+class Started:
+    """One start: its first process, and the mark that all its processes carry."""
+
+    leader: ProcessIdentity
+    run_id: str
+
+
+class Watched(Protocol):
+    """The first process of a start, as long as somebody watches it."""
+
+    @property
+    def identity(self) -> ProcessIdentity:
+        """Which process it is."""
+        ...
+
+    def detach(self) -> None:
+        """Watch no longer; the process goes on."""
+
+
+class Processes(Protocol):
+    """The processes of this machine, as far as a runner is concerned."""
+
+    def spawn(self, protocol: IProcessProtocol, program: Program, output: int) -> Watched:
+        """Start it; its end is told by `processExited`, never before this returns.
+
+        Raises `CannotStart`.
+        """
+        ...
+
+    def adopt(self, protocol: IProcessProtocol, identity: ProcessIdentity) -> Watched:
+        """The same for a process that is there already; raises `NoSuchProcess`."""
+        ...
+
+    def end(self, started: Started, *, exited: bool, signal: str, timeout: float) -> Deferred[None]:
+        """End all that belongs to a start; fires when nobody is left.
+
+        `exited`: its first process is known to have ended. `signal` is a name, and who is left
+        after `timeout` seconds is killed. Fails with `StillRunning`.
+        """
+        ...
+
+    def marked(self, run_id: str) -> frozenset[ProcessIdentity]:
+        """The living processes with this mark in their environment, and their descendants."""
+        ...
+
+    def members(self, started: Started) -> frozenset[ProcessIdentity]:
+        """The living processes of that start."""
+        ...
+
+
+@attrs.define(eq=False)
+class HostProcesses:
+    """The real ones."""
+
+    _reactor: IProcessReactor
+    _table: ProcessTable
+
+    def spawn(self, protocol: IProcessProtocol, program: Program, output: int) -> ProcessTransport:
+        return spawn(self._reactor, protocol, program, output=output)
+
+    def adopt(self, protocol: IProcessProtocol, identity: ProcessIdentity) -> ProcessTransport:
+        return adopt(self._reactor, protocol, identity)
+
+    def end(self, started: Started, *, exited: bool, signal: str, timeout: float) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._end(started, exited, signal_number(signal), timeout))
+
+    async def _end(self, started: Started, exited: bool, signal: int, patience: float) -> None:
+        if exited:
+            # The usual case after a crash: one look shows that nobody is left, and that is all.
+            await self._table.fresh()
+            if not self.members(started):
+                return
+        await stop_tree(
+            self._reactor,
+            self._table,
+            started.leader,
+            run_id=started.run_id,
+            signal=signal,
+            timeout=patience,
+        )
+
+    def marked(self, run_id: str) -> frozenset[ProcessIdentity]:
+        return self._table.members(session=0, run_id=run_id)
+
+    def members(self, started: Started) -> frozenset[ProcessIdentity]:
+        return self._table.members(
+            session=started.leader.pid,
+            root=started.leader.pid,
+            run_id=started.run_id,
+            known=[started.leader],
+        )

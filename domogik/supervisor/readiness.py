@@ -1,0 +1,165 @@
+"""When is a started process ready? What it says itself, by sd_notify.
+
+One datagram socket serves all components; whose message it is, is decided by the pid that the
+kernel attaches to each datagram (SCM_CREDENTIALS), never by what the message says. A sender that
+has ended before its message is read can no longer be told and is dropped; systemd does the same.
+
+Protocol: sd_notify(3): lines `NAME=value`. Understood are READY, STOPPING, STATUS and WATCHDOG; a
+descriptor sent along is closed by the kernel, because there is no room to receive it, which is all
+that `BARRIER=1` wants.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import socket
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+#: how long a process without any better sign has to live to count as running, in seconds
+SURVIVAL = 1.0
+
+_CREDENTIALS = struct.Struct("iII")  # struct ucred: pid, uid, gid (unix(7))
+_MOST_BYTES = 4096
+_AT_A_TIME = 32  # datagrams read before others have their turn
+_LONGEST_STATUS = 200
+_LONGEST_PATH = 107  # sun_path, without its zero
+
+
+@attrs.frozen
+class Notice:
+    """What a process said of itself; `status` is None where it said nothing about that."""
+
+    ready: bool = False
+    stopping: bool = False
+    watchdog: bool = False
+    status: str | None = None
+
+    @classmethod
+    def parse(cls, data: bytes) -> Notice:
+        """The notice in any bytes whatever; what is not understood is left out."""
+        said = dict(
+            line.partition("=")[::2] for line in data.decode("utf-8", "replace").split("\n")
+        )
+        status = said.get("STATUS")
+        return cls(
+            ready=said.get("READY") == "1",
+            stopping=said.get("STOPPING") == "1",
+            watchdog=said.get("WATCHDOG") == "1",
+            status=None if status is None else _one_line(status),
+        )
+
+
+def _one_line(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text)[:_LONGEST_STATUS]
+
+
+def notify_address(path: Path) -> str:
+    """What NOTIFY_SOCKET is for a socket at `path`: steady, so that adopted processes find it.
+
+    A path too long for the kernel becomes a name of the abstract kind, derived from it.
+    """
+    if len(bytes(path)) <= _LONGEST_PATH:
+        return str(path)
+    return "@domogik-" + hashlib.sha256(bytes(path)).hexdigest()[:32]
+
+
+@implementer(IReadDescriptor)
+@attrs.define(eq=False)
+class NotifySocket:
+    """The socket of NOTIFY_SOCKET. `receive(pid, notice)` is called for every datagram."""
+
+    _reactor: IReactorFDSet
+    _path: Path
+    _receive: Callable[[int, Notice], None]
+    _log: Logger = Logger()
+    _socket: socket.socket | None = None
+
+    @property
+    def address(self) -> str:
+        """The value for NOTIFY_SOCKET."""
+        return notify_address(self._path)
+
+    def open(self) -> None:
+        """Listen; a socket left by a dead manager gives way. Raises `OSError`."""
+        address = self.address
+        listening = socket.socket(
+            socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        )
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            if address.startswith("@"):
+                listening.bind("\0" + address[1:])
+            else:
+                self._path.unlink(missing_ok=True)
+                listening.bind(address)
+                self._path.chmod(0o600)
+        except OSError:
+            listening.close()
+            raise
+        self._socket = listening
+        self._reactor.addReader(self)
+
+    def close(self) -> None:
+        """Listen no longer. May be called twice.
+
+        The name stays: processes that are kept send to it when the next manager listens there.
+        """
+        if self._socket is not None:
+            self._reactor.removeReader(self)
+            self._socket.close()
+            self._socket = None
+
+    def fileno(self) -> int:
+        """For the reactor."""
+        return -1 if self._socket is None else self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        """For the reactor."""
+        return "sd_notify"
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor ends, or had a failure with this descriptor."""
+        if not reason.check(ConnectionLost):
+            self._log.error("sd_notify is closed: {reason}", reason=reason.getErrorMessage())
+        self.close()
+
+    def doRead(self) -> None:
+        """Some datagrams are there."""
+        for _ in range(_AT_A_TIME):
+            if self._socket is None or not self._read_one(self._socket):
+                return
+
+    def _read_one(self, listening: socket.socket) -> bool:
+        room = socket.CMSG_SPACE(_CREDENTIALS.size)
+        try:
+            data, extra, flags, _ = listening.recvmsg(_MOST_BYTES, room)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR):
+                self._log.error("sd_notify cannot be read: {error}", error=error)
+            return False
+        pid = _sender(extra)
+        if pid is None or flags & socket.MSG_TRUNC:
+            return True
+        try:
+            self._receive(pid, Notice.parse(data))
+        except Exception:  # noqa: BLE001 - a door: one message never silences the next
+            self._log.failure("a notice of process {pid} was not understood", pid=pid)
+        return True
+
+
+def _sender(extra: list[tuple[int, int, bytes]]) -> int | None:
+    for level, kind, data in extra:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+            pid: int = _CREDENTIALS.unpack_from(data)[0]
+            return pid
+    return None

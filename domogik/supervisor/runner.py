@@ -1,0 +1,574 @@
+"""One component: carries out what the life-cycle table says.
+
+Events are queued: what happens while an action is under way waits for its turn, so nothing is ever
+re-entered. At most one process tree, one timer and one ending are under way at any time. Changes
+are published when the queue is empty, and only then are those told who wait for a start or a stop.
+
+What people ask (`start`, `stop`, `restart`) queues behind a lock of the component's own, which a
+start gives back as soon as it is under way: a stop need not wait for a start to succeed.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Protocol
+
+import attrs
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from domogik.components.model import State
+from domogik.errors import DomogikError, NotPossible, OperationFailed
+from domogik.supervisor.adoption import Record, Records
+from domogik.supervisor.backoff import GiveUp, Restarts
+from domogik.supervisor.identity import ProcessIdentity
+from domogik.supervisor.interfaces import (
+    Exit,
+    IRunner,
+    Program,
+    Readiness,
+    Restart,
+    Specification,
+    Status,
+)
+from domogik.supervisor.lifecycle import Action, Ended, Event, Phase, step
+from domogik.supervisor.logs import CannotCapture
+from domogik.supervisor.pacing import Pacing
+from domogik.supervisor.process import CannotStart, exit_of
+from domogik.supervisor.processes import Processes, Started, Watched
+from domogik.supervisor.readiness import SURVIVAL, Notice
+from domogik.supervisor.tree import StillRunning
+
+#: how long after its leave a process that is gone counts as one that left by itself, in seconds
+LEAVE = 5.0
+
+
+class StartFailed(OperationFailed):
+    """It ended, or was not ready in time; it may go on being tried, as its policy says."""
+
+
+class AlreadyRunning(NotPossible):
+    """A start of what runs."""
+
+
+class NotRunning(NotPossible):
+    """A stop of what does not run and is not about to."""
+
+
+@attrs.frozen
+class Tools:
+    """What every component of a supervisor works with.
+
+    `changed(runner, before)` is called after every change of a status; `now` is Unix time in
+    seconds; `random` gives numbers from [0, 1).
+    """
+
+    clock: IReactorTime
+    processes: Processes
+    records: Records
+    pacing: Pacing
+    notify_address: str
+    changed: Callable[[Runner, Status], None]
+    now: Callable[[], float]
+    random: Callable[[], float]
+
+
+class Output(Protocol):
+    """Where the words of a component go."""
+
+    def open(self) -> None:
+        """Begin to take them; raises `CannotCapture`."""
+
+    def writer(self) -> int:
+        """A descriptor for a new process; the caller closes it."""
+        ...
+
+    def close(self) -> Deferred[None]:
+        """Take what is there, and no more."""
+        ...
+
+
+@attrs.define(eq=False)
+class _Run:
+    """One start, and what is known of its first process."""
+
+    record: Record
+    started: Started | None = None
+    watched: Watched | None = None
+    exit: Exit | None = None
+    ended: Deferred[None] | None = None
+
+
+class _Leader(ProcessProtocol):
+    """Tells the runner how the process of one run ended, and of that run only."""
+
+    def __init__(self, run: _Run, exited: Callable[[_Run, Exit], None]) -> None:
+        self._run = run
+        self._exited = exited
+
+    def processExited(self, reason: Failure) -> None:
+        self._exited(self._run, exit_of(reason))
+
+
+@implementer(IRunner)
+@attrs.define(eq=False)
+class Runner:
+    """One component. `specification` may be replaced at any time and counts from the next start."""
+
+    _log: ClassVar[Logger] = Logger()
+
+    specification: Specification
+    output: Output
+    _tools: Tools
+    status: Status = attrs.field(init=False)
+    _published: Status = attrs.field(init=False)
+    _restarts: Restarts = attrs.field(init=False)
+    _phase: Phase = attrs.field(init=False, default=Phase.STOPPED)
+    _events: deque[tuple[Event, str | None]] = attrs.field(init=False, factory=deque)
+    _is_busy: bool = attrs.field(init=False, default=False)
+    _run: _Run | None = attrs.field(init=False, default=None)
+    _ticket: object | None = attrs.field(init=False, default=None)
+    _timer: IDelayedCall | None = attrs.field(init=False, default=None)
+    _lock: DeferredLock = attrs.field(init=False, factory=DeferredLock)
+    _await_ready: list[Deferred[Status]] = attrs.field(init=False, factory=list)
+    _await_gone: list[Deferred[Status]] = attrs.field(init=False, factory=list)
+    _to_tell: list[tuple[Deferred[Status], DomogikError | None]] = attrs.field(
+        init=False, factory=list
+    )
+    _misses: int = attrs.field(init=False, default=0)
+    _left_at: float | None = attrs.field(init=False, default=None)
+    _said: str = attrs.field(init=False, default="")
+    _failure: str = attrs.field(init=False, default="")
+    _up_since: float = attrs.field(init=False, default=0.0)
+    _was_up_for: float = attrs.field(init=False, default=0.0)
+
+    def __attrs_post_init__(self) -> None:
+        self.status = self._published = Status(State.STOPPED, since=self._tools.now())
+        self._restarts = Restarts(self._tools.random)
+
+    @property
+    def id(self) -> str:
+        """`<kind>:<name>`."""
+        return self.specification.id
+
+    @property
+    def started(self) -> Started | None:
+        """The start whose processes are there, or may be; None while there are none."""
+        return None if self._run is None else self._run.started
+
+    # What people ask
+
+    def start(self) -> Deferred[Status]:
+        """Fires when it is `alive` or `running`. A start that is under way already is joined.
+
+        Fails with `AlreadyRunning`; with `StartFailed` at the first failure, after which it may be
+        tried again in the background, as its policy says.
+        """
+        return Deferred.fromCoroutine(self._start())
+
+    def stop(self) -> Deferred[Status]:
+        """Fires when no process of it is left. A stop that is under way already is joined.
+
+        Fails with `NotRunning`, unless it went by itself just after taking its leave; with
+        `OperationFailed` when a process cannot be ended, which is then tried again and again.
+        """
+        return Deferred.fromCoroutine(self._stop())
+
+    def restart(self) -> Deferred[Status]:
+        """`stop` if there is anything to stop, then `start`, with nothing between them."""
+        return Deferred.fromCoroutine(self._restart())
+
+    async def _start(self) -> Status:
+        async with self._lock:
+            ready = await self._ask_for_start()
+        return await ready
+
+    async def _ask_for_start(self) -> Deferred[Status]:
+        while self._phase.is_ending:
+            await self._wait(self._await_gone)
+        if self._phase.is_up:
+            raise AlreadyRunning(f"{self.id} is already running")
+        ready = self._wait(self._await_ready)
+        self._post(Event.START, "")
+        return ready
+
+    async def _stop(self) -> Status:
+        if self._phase is Phase.STOPPING and not self._lock.waiting:
+            return await self._wait(self._await_gone)
+        async with self._lock:
+            if self._phase is Phase.STOPPED:
+                if self._has_just_left():
+                    return self.status
+                raise NotRunning(f"{self.id} is not running")
+            return await self._ask_for_stop()
+
+    async def _ask_for_stop(self) -> Status:
+        gone = self._wait(self._await_gone)
+        self._post(Event.STOP, "")
+        return await gone
+
+    async def _restart(self) -> Status:
+        async with self._lock:
+            if self._phase is not Phase.STOPPED:
+                await self._ask_for_stop()
+            ready = await self._ask_for_start()
+        return await ready
+
+    @staticmethod
+    def _wait(waiting: list[Deferred[Status]]) -> Deferred[Status]:
+        deferred: Deferred[Status] = Deferred()
+        waiting.append(deferred)
+        return deferred
+
+    # What others tell
+
+    def alive(self) -> None:
+        """Its check passed."""
+        self._left_at = None
+        self._post(Event.ALIVE, "")
+
+    def silent(self, reason: str) -> None:
+        """Its check failed; `reason` in words."""
+        self._post(Event.SILENT, reason)
+
+    def left(self) -> None:
+        """It said that it is about to end."""
+        self._post(Event.LEFT)
+
+    def notified(self, notice: Notice) -> None:
+        """One of its processes said this by sd_notify."""
+        if notice.status is not None:
+            self._said = notice.status
+            if self._phase in (Phase.STARTING, Phase.RUNNING, Phase.ALIVE) and not self._is_busy:
+                self._set(reason=notice.status)
+                self._publish()
+        if notice.watchdog and self._phase.is_up and self._timer is not None:
+            self._timer.reset(self.specification.policy.watchdog)
+        if notice.stopping:
+            self._post(Event.LEFT)
+        if notice.ready and self.specification.readiness is Readiness.NOTIFY:
+            self._post(Event.READY, self._said)
+
+    def output_trouble(self, reason: str) -> None:
+        """Its output is being lost because of `reason`; is kept again when that is empty."""
+        self._set(reason=f"its output is lost: {reason}" if reason else "")
+        if not self._is_busy:
+            self._publish()
+
+    # What a manager before this one left, or leaves
+
+    def adopt(self, record: Record, identity: ProcessIdentity) -> None:
+        """Take over the process of `record`; raises `NoSuchProcess`.
+
+        It is `starting` until its readiness is told; where nobody would tell, it runs.
+        """
+        run = _Run(attrs.evolve(record, process=identity), Started(identity, record.run_id))
+        run.watched = self._tools.processes.adopt(_Leader(run, self._exited), identity)
+        self._run = run
+        try:
+            self.output.open()
+        except CannotCapture as error:
+            self._log.error("{component} goes unheard: {error}", component=self.id, error=error)
+        self._tools.records.write(run.record)
+        self._events.append((Event.ADOPTED, "found running"))
+        if self.specification.readiness is not Readiness.TOLD:
+            self._events.append((Event.READY, ""))
+        self._set(pid=identity.pid, run_id=record.run_id, adopted=True)
+        self._work()
+
+    def clear_away(self, record: Record, leader: ProcessIdentity) -> None:
+        """End what is left of the start of `record`, before anything new starts."""
+        self._run = _Run(record, Started(leader, record.run_id), exit=Exit())
+        self._post(Event.LEFTOVERS, "ending what an earlier start left behind")
+
+    def let_go(self) -> None:
+        """Watch no longer; its processes, and the record of them, are for the next manager."""
+        self._drop_timer()
+        if self._drop_ticket():
+            self._tools.records.write(Record(self.id, uuid.uuid4().hex, self._tools.now()))
+        if self._phase is Phase.STOPPING and self._run is not None:
+            self._tools.records.write(attrs.evolve(self._run.record, wanted=False))
+        if self._run is not None and self._run.watched is not None:
+            self._run.watched.detach()
+        self._close_output()
+
+    # The queue
+
+    def _post(self, event: Event, reason: str | None = None) -> None:
+        self._events.append((event, reason))
+        if not self._is_busy:
+            self._work()
+
+    def _work(self) -> None:
+        self._is_busy = True
+        try:
+            while self._events:
+                self._take(*self._events.popleft())
+        finally:
+            self._is_busy = False
+        self._publish()
+
+    def _take(self, event: Event, reason: str | None) -> None:
+        phase, actions = step(self._phase, event)
+        if phase is self._phase and not actions:
+            return
+        self._enter(phase, reason)
+        for action in actions:
+            _DO[action](self)
+
+    def _enter(self, phase: Phase, reason: str | None) -> None:
+        was, self._phase, now = self._phase, phase, self._tools.clock.seconds()
+        if phase is not was and not (phase.is_up and was.is_up):
+            self._drop_timer()
+        if phase.is_up and not was.is_up:
+            self._up_since = now
+        if was.is_up and not phase.is_up:
+            self._was_up_for = now - self._up_since
+        if phase is Phase.FAILING and was is not phase:
+            self._failure = reason or ""
+        self._set(state=phase.state)
+        if reason is not None:
+            self._set(reason=reason)
+
+    def _set(self, **changes: Any) -> None:
+        self.status = attrs.evolve(self.status, **changes)
+
+    def _publish(self) -> None:
+        before = self._published
+        if self.status.state is not before.state:
+            self._set(since=self._tools.now())
+        if self.status != before:
+            self._published = self.status
+            self._tools.changed(self, before)
+        while self._to_tell:
+            deferred, error = self._to_tell.pop(0)
+            if error is None:
+                deferred.callback(self.status)
+            else:
+                deferred.errback(error)
+
+    def _tell(self, waiting: list[Deferred[Status]], error: DomogikError | None) -> None:
+        self._to_tell += [(deferred, error) for deferred in waiting]
+        waiting.clear()
+
+    # The timer
+
+    def _arm(self, seconds: float, event: Event, reason: str | None) -> None:
+        self._drop_timer()
+        self._timer = self._tools.clock.callLater(seconds, self._timer_went, event, reason)
+
+    def _timer_went(self, event: Event, reason: str | None) -> None:
+        self._timer = None
+        self._post(event, reason)
+
+    def _drop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _arm_start(self) -> None:
+        readiness, policy = self.specification.readiness, self.specification.policy
+        if readiness is Readiness.SURVIVAL:
+            self._arm(SURVIVAL, Event.READY, "")
+            return
+        what = "did not answer" if readiness is Readiness.TOLD else "did not say that it is ready"
+        reason = f"{what} within {policy.start_timeout:g} s"
+        self._arm(policy.start_timeout, Event.START_TIMEOUT, reason)
+
+    def _arm_watchdog(self) -> None:
+        seconds = self.specification.policy.watchdog
+        if seconds:
+            reason = f"gave no sign to its watchdog for {seconds:g} s"
+            self._arm(seconds, Event.WATCHDOG_MISSED, reason)
+
+    def _arm_slow_retry(self) -> None:
+        self._arm(self.specification.policy.slow_retry, Event.TRY_AGAIN, self._failure)
+
+    def _arm_end_again(self) -> None:
+        self._arm(max(self.specification.policy.stop_timeout, 1.0), Event.END_AGAIN, None)
+
+    # Starting
+
+    def _spawn(self) -> None:
+        self._was_up_for = 0.0
+        self._ticket = self._tools.pacing.ask(self._spawn_now)
+
+    def _drop_ticket(self) -> bool:
+        """Whether a start was still waiting for its turn."""
+        ticket, self._ticket = self._ticket, None
+        return ticket is not None and self._tools.pacing.cancel(ticket)
+
+    def _spawn_now(self) -> None:
+        self._ticket, self._left_at, self._said = None, None, ""
+        run = _Run(Record(self.id, uuid.uuid4().hex, self._tools.now()))
+        run_id = run.record.run_id
+        self._set(pid=None, run_id=run_id, adopted=False, exit=None)
+        # Before there is a process: a manager killed right after finds it by its mark.
+        self._tools.records.write(run.record)
+        try:
+            run.watched = self._execute(run)
+        except (CannotStart, CannotCapture, OSError) as error:
+            self._failure = str(error)
+            self._post(Event.CANNOT_SPAWN, self._failure)
+            return
+        leader = run.watched.identity
+        run.started = Started(leader, run_id)
+        run.record = attrs.evolve(run.record, process=leader)
+        self._tools.records.write(run.record)
+        self._run = run
+        self._set(pid=leader.pid)
+        self._post(Event.SPAWNED)
+
+    def _execute(self, run: _Run) -> Watched:
+        self.output.open()
+        writer = self.output.writer()
+        try:
+            return self._tools.processes.spawn(
+                _Leader(run, self._exited), self._program(run.record.run_id), writer
+            )
+        finally:
+            os.close(writer)
+
+    def _program(self, run_id: str) -> Program:
+        specification = self.specification
+        environment = {**specification.program.environment, "DOMOGIK_RUN_ID": run_id}
+        watchdog = specification.policy.watchdog
+        if watchdog or specification.readiness is not Readiness.SURVIVAL:
+            environment["NOTIFY_SOCKET"] = self._tools.notify_address
+        if watchdog:
+            environment["WATCHDOG_USEC"] = str(int(watchdog * 1e6))
+        return attrs.evolve(specification.program, environment=environment)
+
+    # Ending
+
+    def _exited(self, run: _Run, exit: Exit) -> None:
+        run.exit = exit
+        if run.ended is not None:
+            run.ended.callback(None)
+        if run is not self._run:
+            return
+        ended = Ended(exit, said_it_leaves=self._has_just_left())
+        self._set(pid=None, exit=exit)
+        words = exit.words if self._phase.is_up else f"ended before it was ready: {exit.words}"
+        self._post(ended.event(self.specification.policy.restart), words)
+
+    def _has_just_left(self) -> bool:
+        return self._left_at is not None and self._tools.clock.seconds() - self._left_at <= LEAVE
+
+    def _end_tree(self) -> None:
+        self._drop_ticket()
+        run = self._run
+        if run is None or run.started is None:
+            self._post(Event.NOBODY_LEFT)
+            return
+        _ = Deferred.fromCoroutine(self._end(run, run.started)).addErrback(self._ending_failed)
+
+    async def _end(self, run: _Run, started: Started) -> None:
+        policy = self.specification.policy
+        try:
+            await self._tools.processes.end(
+                started,
+                exited=run.exit is not None,
+                signal=policy.stop_signal,
+                timeout=policy.stop_timeout,
+            )
+        except StillRunning as error:
+            self._post(Event.CANNOT_END, str(error))
+            return
+        if run.exit is None:
+            run.ended = Deferred()
+            await run.ended
+        self._run = None
+        self._post(Event.NOBODY_LEFT)
+
+    def _ending_failed(self, failure: Failure) -> None:
+        self._log.failure("{component} could not be ended", failure, component=self.id)
+        self._post(Event.CANNOT_END, f"could not be ended: {failure.getErrorMessage()}")
+
+    def _rest(self) -> None:
+        self._tools.records.remove(self.id)
+        self._close_output()
+
+    def _close_output(self) -> None:
+        closed = self.output.close()
+        _ = closed.addErrback(
+            lambda failure: self._log.failure("closing {id}'s output", failure, id=self.id)
+        )
+
+    # Counting
+
+    def _plan_retry(self) -> None:
+        policy, now = self.specification.policy, self._tools.clock.seconds()
+        if policy.restart is Restart.NO:
+            self._post(Event.NO_RESTART, self._failure)
+            return
+        plan = self._restarts.after_failure(policy, now, self._was_up_for)
+        if isinstance(plan, GiveUp):
+            self._post(Event.TOO_OFTEN, f"{self._failure}; {plan.reason}")
+        elif plan.seconds <= 0:
+            self._post(Event.TRY_AGAIN, self._failure)
+        else:
+            self._arm(plan.seconds, Event.TRY_AGAIN, self._failure)
+            self._set(reason=f"{self._failure}; tried again in {plan.seconds:.1f} s")
+
+    def _count_restart(self) -> None:
+        self._restarts.started(self._tools.clock.seconds())
+        self._set(restarts=self.status.restarts + 1)
+
+    def _count_miss(self) -> None:
+        self._misses += 1
+        most = self.specification.policy.restart_after_misses
+        if most and self._misses >= most:
+            self._post(Event.MISSED_TOO_OFTEN, f"did not answer {self._misses} times in a row")
+
+    def _forget_misses(self) -> None:
+        self._misses = 0
+
+    def _forget_failures(self) -> None:
+        self._restarts.forget()
+
+    def _note_leaving(self) -> None:
+        self._left_at = self._tools.clock.seconds()
+
+    # Telling
+
+    def _tell_ready(self) -> None:
+        self._tell(self._await_ready, None)
+
+    def _tell_not_ready(self) -> None:
+        reason = self.status.reason or "stopped before it was ready"
+        self._tell(self._await_ready, StartFailed(f"{self.id} did not start: {reason}", reason))
+
+    def _tell_gone(self) -> None:
+        self._tell(self._await_gone, None)
+
+    def _tell_stuck(self) -> None:
+        self._tell(self._await_gone, OperationFailed(f"{self.id}: {self.status.reason}"))
+
+
+_DO: Mapping[Action, Callable[[Runner], None]] = {
+    Action.SPAWN: Runner._spawn,
+    Action.ARM_START: Runner._arm_start,
+    Action.ARM_WATCHDOG: Runner._arm_watchdog,
+    Action.ARM_SLOW_RETRY: Runner._arm_slow_retry,
+    Action.ARM_END_AGAIN: Runner._arm_end_again,
+    Action.PLAN_RETRY: Runner._plan_retry,
+    Action.END_TREE: Runner._end_tree,
+    Action.COUNT_RESTART: Runner._count_restart,
+    Action.COUNT_MISS: Runner._count_miss,
+    Action.FORGET_MISSES: Runner._forget_misses,
+    Action.FORGET_FAILURES: Runner._forget_failures,
+    Action.NOTE_LEAVING: Runner._note_leaving,
+    Action.TELL_READY: Runner._tell_ready,
+    Action.TELL_NOT_READY: Runner._tell_not_ready,
+    Action.TELL_GONE: Runner._tell_gone,
+    Action.TELL_STUCK: Runner._tell_stuck,
+    Action.REST: Runner._rest,
+}

@@ -1,0 +1,378 @@
+"""The components that are kept running: id -> runner, and what their predecessors left.
+
+At its start a supervisor reads the records of the manager before it. Whoever of those processes
+still lives is taken over when its component is configured; what was wanted and is gone is told by
+`wanted_after_crash`; what nobody configures is an orphan.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+
+import attrs
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+
+from domogik.components.model import Usage
+from domogik.errors import NotPossible, OperationFailed, UnknownComponent
+from domogik.supervisor.adoption import Record, Records, file_name
+from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity
+from domogik.supervisor.interfaces import Policy, Specification, Status
+from domogik.supervisor.logs import IOutputReactor, OutputLog
+from domogik.supervisor.pacing import Pacing
+from domogik.supervisor.pidfd import IProcessReactor
+from domogik.supervisor.processes import HostProcesses, Processes, Started
+from domogik.supervisor.readiness import Notice, NotifySocket
+from domogik.supervisor.runner import AlreadyRunning, NotRunning, Runner, StartFailed, Tools
+from domogik.supervisor.tree import ProcessTable, StillRunning
+from domogik.supervisor.usage import UsageMeter
+
+__all__ = ["AlreadyRunning", "NotRunning", "StartFailed", "Supervisor"]
+
+
+class ISupervisorReactor(IProcessReactor, IOutputReactor):
+    """What is asked of a reactor here."""
+
+
+@attrs.frozen
+class _Found:
+    """What is left of a start of the manager before us.
+
+    `leader` is its first process, if that is still in the process table; `member` somebody who is
+    there though the first one is gone.
+    """
+
+    record: Record | None
+    leader: ProcessIdentity | None = None
+    member: ProcessIdentity | None = None
+
+    @property
+    def lives(self) -> bool:
+        return self.leader is not None or self.member is not None
+
+
+@attrs.define(eq=False)
+class Supervisor(Service):
+    """Keeps processes running.
+
+    `run` and `log` are directories: state, and output. `on_change(id, before, after)` is called
+    after every change of a status. `wall_clock` gives Unix time in seconds, `random` numbers from
+    [0, 1). With `keep_children` a stop leaves the processes, and the records by which the next
+    supervisor takes them over.
+    """
+
+    _log = Logger()
+
+    _reactor: ISupervisorReactor
+    _run_directory: Path
+    _log_directory: Path
+    _on_change: Callable[[str, Status, Status], None] = attrs.field(kw_only=True)
+    _wall_clock: Callable[[], float] = attrs.field(kw_only=True)
+    _random: Callable[[], float] = attrs.field(kw_only=True)
+    keep_children: bool = attrs.field(default=False, kw_only=True)
+    _processes: Processes = attrs.field(init=False)
+    _records: Records = attrs.field(init=False)
+    _notify: NotifySocket = attrs.field(init=False)
+    _usage: UsageMeter = attrs.field(init=False)
+    _tools: Tools = attrs.field(init=False)
+    _runners: dict[str, Runner] = attrs.field(init=False, factory=dict)
+    _found: dict[str, _Found] = attrs.field(init=False, factory=dict)
+    _wanted: frozenset[str] = attrs.field(init=False, default=frozenset())
+    _is_closing: bool = attrs.field(init=False, default=False)
+
+    def __attrs_post_init__(self) -> None:
+        table = ProcessTable(self._reactor)
+        self._processes = HostProcesses(self._reactor, table)
+        self._usage = UsageMeter(self._reactor.seconds)
+        self._records = Records(self._run_directory / "processes")
+        self._notify = NotifySocket(self._reactor, self._run_directory / "notify.sock", self._heard)
+        self._tools = Tools(
+            clock=self._reactor,
+            processes=self._processes,
+            records=self._records,
+            pacing=Pacing(self._reactor),
+            notify_address=self._notify.address,
+            changed=self._changed,
+            now=self._wall_clock,
+            random=self._random,
+        )
+
+    def startService(self) -> None:
+        """Listen for sd_notify, and look at what the manager before us left; raises `OSError`."""
+        super().startService()
+        for directory in (self._run_directory / "output", self._log_directory):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._notify.open()
+        for component, record in self._records.load():
+            self._found[component] = self._look_for(record)
+        self._wanted = frozenset(
+            component
+            for component, found in self._found.items()
+            if found.leader is None and (found.record is None or found.record.wanted)
+        )
+
+    def stopService(self) -> Deferred[None]:
+        """Fires when nothing is left running; with `keep_children`, at once."""
+        super().stopService()
+        self._is_closing = True
+        return Deferred.fromCoroutine(self._close())
+
+    async def _close(self) -> None:
+        if self.keep_children:
+            self.prepare_exec()
+        else:
+            await self._stop_everybody()
+        self._notify.close()
+        await gatherResults([runner.output.close() for runner in self._runners.values()])
+
+    def prepare_exec(self) -> None:
+        """Let go of everybody: from here on they, and the records of them, are a successor's.
+
+        For who executes the manager anew, and for a stop that keeps the children.
+        """
+        self._is_closing = True
+        for runner in self._runners.values():
+            runner.let_go()
+        self._notify.close()
+
+    # What there is
+
+    def ids(self) -> tuple[str, ...]:
+        """The components that are configured."""
+        return tuple(self._runners)
+
+    def status(self, id: str) -> Status:
+        """How it is now; raises `UnknownComponent`."""
+        return self._runner(id).status
+
+    def output(self, id: str) -> OutputLog:
+        """What it writes; raises `UnknownComponent`."""
+        output = self._runner(id).output
+        assert isinstance(output, OutputLog)
+        return output
+
+    async def usage(self, ids: Iterable[str]) -> Mapping[str, Usage]:
+        """What the processes of those that run use now; who does not run is left out."""
+        found = {
+            id: self._processes.members(runner.started)
+            for id in ids
+            if (runner := self._runners.get(id)) is not None and runner.started is not None
+        }
+        pool = self._reactor.getThreadPool()
+        return await deferToThreadPool(self._reactor, pool, self._usage.usage, found)
+
+    def _runner(self, id: str) -> Runner:
+        try:
+            return self._runners[id]
+        except KeyError:
+            raise UnknownComponent(f"{id} is not known here") from None
+
+    # What is configured
+
+    def configure(self, specification: Specification) -> None:
+        """Know a component, or know it better: who runs is not touched until its next start.
+
+        If the manager before us left it running, it is taken over now.
+        """
+        id, policy = specification.id, specification.policy
+        runner = self._runners.get(id)
+        if runner is not None:
+            runner.specification = specification
+            self.output(id).limit(policy.log_max_size, policy.log_files)
+            return
+        runner = Runner(specification, self._output(specification), self._tools)
+        self._runners[id] = runner
+        found = self._found.pop(id, None)
+        if found is not None:
+            self._take_over(runner, found)
+
+    def _output(self, specification: Specification) -> OutputLog:
+        name, policy = file_name(specification.id), specification.policy
+        return OutputLog(
+            self._reactor,
+            self._run_directory / "output" / f"{name}.fifo",
+            self._log_directory / f"{name}.log",
+            max_size=policy.log_max_size,
+            files=policy.log_files,
+            on_error=partial(self._output_trouble, specification.id),
+        )
+
+    def _output_trouble(self, id: str, reason: str) -> None:
+        self._runner(id).output_trouble(reason)
+
+    def forget(self, id: str) -> Deferred[None]:
+        """Stop it, if it runs, and know it no longer; fails with `OperationFailed`."""
+        return Deferred.fromCoroutine(self._forget(self._runner(id)))
+
+    async def _forget(self, runner: Runner) -> None:
+        await self._end(runner)
+        if self._runners.get(runner.id) is runner:
+            del self._runners[runner.id]
+        await runner.output.close()
+
+    # What people ask
+
+    def start(self, id: str) -> Deferred[Status]:
+        """As `Runner.start`, after what it needs has been started.
+
+        Fails with `UnknownComponent`, `AlreadyRunning`, `StartFailed`, and with `NotPossible` when
+        the manager stops.
+        """
+        return Deferred.fromCoroutine(self._start(id, ()))
+
+    def stop(self, id: str) -> Deferred[Status]:
+        """As `Runner.stop`; fails with `UnknownComponent` too."""
+        return self._runner(id).stop()
+
+    def restart(self, id: str) -> Deferred[Status]:
+        """As `Runner.restart`; fails as `start` does."""
+        return self._runner(id).restart()
+
+    async def _start(self, id: str, needed_by: tuple[str, ...]) -> Status:
+        if self._is_closing:
+            raise NotPossible("the manager is stopping")
+        runner = self._runner(id)
+        for need in runner.specification.needs:
+            await self._start_need(need, (*needed_by, id))
+        return await runner.start()
+
+    async def _start_need(self, need: str, needed_by: tuple[str, ...]) -> None:
+        id = needed_by[-1]
+        if need in needed_by:
+            circle = " needs ".join((*needed_by[needed_by.index(need) :], need))
+            raise StartFailed(f"{id} cannot start: {circle}")
+        if need not in self._runners:
+            self._log.warn("{id} needs {need}, which is not supervised", id=id, need=need)
+            return
+        try:
+            await self._start(need, needed_by)
+        except AlreadyRunning:
+            return
+        except StartFailed as error:
+            raise StartFailed(f"{id} needs {need}: {error}", str(error)) from error
+
+    async def _stop_everybody(self) -> None:
+        """All at once, but who is needed after those who need it."""
+        remaining = dict(self._runners)
+        while remaining:
+            needed = {need for one in remaining.values() for need in one.specification.needs}
+            last = [runner for id, runner in remaining.items() if id not in needed]
+            together = last or list(remaining.values())  # who need each other stop together
+            for runner in together:
+                del remaining[runner.id]
+            await gatherResults(
+                [Deferred.fromCoroutine(self._end_and_tell(runner)) for runner in together]
+            )
+        await gatherResults([self.stop_orphan(id) for id in self.orphans()])
+        for id in tuple(self._found):
+            self._records.remove(id)
+
+    async def _end_and_tell(self, runner: Runner) -> None:
+        try:
+            await self._end(runner)
+        except OperationFailed as error:
+            self._log.error("{error}", error=error)
+
+    async def _end(self, runner: Runner) -> None:
+        try:
+            await runner.stop()
+        except NotRunning:
+            self._records.remove(runner.id)
+
+    # What others tell
+
+    def alive(self, id: str) -> None:
+        """Its check passed; raises `UnknownComponent`."""
+        self._runner(id).alive()
+
+    def silent(self, id: str, reason: str = "did not answer") -> None:
+        """Its check failed; raises `UnknownComponent`."""
+        self._runner(id).silent(reason)
+
+    def left(self, id: str) -> None:
+        """It said that it is about to end; raises `UnknownComponent`."""
+        self._runner(id).left()
+
+    def _heard(self, pid: int, notice: Notice) -> None:
+        try:
+            session = os.getsid(pid)
+        except ProcessLookupError:  # ended meanwhile: the leader itself may still be known
+            session = pid
+        for runner in self._runners.values():
+            if runner.started is not None and runner.started.leader.pid in (pid, session):
+                runner.notified(notice)
+                return
+
+    def _changed(self, runner: Runner, before: Status) -> None:
+        with self._log.failuresHandled("while a change of {id} was told", id=runner.id):
+            self._on_change(runner.id, before, runner.status)
+
+    # What the manager before us left
+
+    def wanted_after_crash(self) -> frozenset[str]:
+        """What was wanted running when the manager before us died, and does not run any more."""
+        return self._wanted
+
+    def orphans(self) -> tuple[str, ...]:
+        """Components that still run and that nobody has configured."""
+        return tuple(id for id, found in self._found.items() if found.lives)
+
+    def stop_orphan(self, id: str) -> Deferred[None]:
+        """Fires when no process of it is left; fails with `UnknownComponent`, `OperationFailed`."""
+        return Deferred.fromCoroutine(self._stop_orphan(id))
+
+    async def _stop_orphan(self, id: str) -> None:
+        found = self._found.get(id)
+        someone = None if found is None else found.leader or found.member
+        if found is None or found.record is None or someone is None:
+            raise UnknownComponent(f"{id} has left nothing running")
+        policy = Policy()
+        try:
+            await self._processes.end(
+                Started(someone, found.record.run_id),
+                exited=found.leader is None,
+                signal=policy.stop_signal,
+                timeout=policy.stop_timeout,
+            )
+        except StillRunning as error:
+            raise OperationFailed(f"{id}: {error}") from error
+        self._found.pop(id, None)
+        self._records.remove(id)
+
+    def _look_for(self, record: Record | None) -> _Found:
+        if record is None:
+            return _Found(None)
+        if record.process is not None:
+            leader = record.process if _is_there(record.process) else None
+            members = self._processes.members(Started(record.process, record.run_id))
+        else:
+            members = self._processes.marked(record.run_id)
+            leader = next(iter(one for one in members if os.getsid(one.pid) == one.pid), None)
+        return _Found(record, leader, next(iter(members), None))
+
+    def _take_over(self, runner: Runner, found: _Found) -> None:
+        record = found.record
+        if record is None:
+            return
+        if found.leader is not None and record.wanted:
+            try:
+                runner.adopt(record, found.leader)
+                return
+            except NoSuchProcess:
+                self._wanted |= {runner.id}
+        someone = found.leader or found.member
+        if someone is not None:
+            runner.clear_away(record, someone)
+
+
+def _is_there(process: ProcessIdentity) -> bool:
+    """In the process table: one that has just ended still has its status to tell."""
+    try:
+        return ProcessIdentity.of(process.pid) == process
+    except NoSuchProcess:
+        return False
