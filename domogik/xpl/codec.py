@@ -149,7 +149,7 @@ def _refuse(message: Message, error: Exception | None = None) -> NoReturn:
 
 
 def _fault(message: Message) -> str:
-    if message.hop not in range(1, 10):
+    if str(message.hop) not in _HOPS:
         return f"the hop is {shown(message.hop)}: it must be 1 to 9"
     for what, text in (("source", message.source), ("target", message.target)):
         if not _is(_STRICT_ADDRESS, text) and not (what == "target" and text == "*"):

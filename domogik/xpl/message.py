@@ -89,7 +89,9 @@ class Message:
         _set_source(self, source)
         _set_target(self, target)
         _set_schema(self, schema)
-        _set_body(self, tuple([(name, value) for name, value in body]))
+        if not isinstance(body, tuple):
+            body = tuple([(name, value) for name, value in body])
+        _set_body(self, body)
         _set_hop(self, hop)
         set_wire(self, None)
 
