@@ -160,7 +160,8 @@ class Configuration:
 def _entry(known: Mapping[str, Collection[str] | None], section: str) -> str | None:
     """What `known` calls the section; None when it does not list it."""
     prefix, colon, rest = section.partition(":")
-    return next((name for name in (section, prefix + colon if rest else "") if name in known), None)
+    name = prefix + colon if colon and rest else section
+    return name if name in known and (rest or not colon) else None
 
 
 def load(paths: Sequence[Path]) -> Configuration:
