@@ -1,0 +1,677 @@
+"""The hub's promises, without a network: a fake transport, a fake clock."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
+
+from domogik.xpl import hub as hub_module
+from domogik.xpl.codec import decode
+from domogik.xpl.hub import Hub, PortTaken
+from domogik.xpl.message import InvalidMessage
+from domogik.xpl.port import NetworkSettings
+
+Address = tuple[str, int]
+HERE = "127.0.0.1"
+OTHER_HOST = ("10.9.8.7", 3865)
+SOMEBODY = (HERE, 40000)
+MESSAGE = (
+    b"xpl-stat\n{\nhop=1\nsource=acme-lamp.kitchen\ntarget=*\n}\n"
+    b"sensor.basic\n{\ndevice=lamp\ncurrent=1\n}\n"
+)
+
+
+def presence(
+    port: object,
+    schema: str = "hbeat.app",
+    source: str = "acme-lamp.kitchen",
+    ip: str | None = HERE,
+    interval: object = 5,
+) -> bytes:
+    pairs = {"interval": interval, "port": port, "remote-ip": ip}
+    body = "".join(f"{name}={value}\n" for name, value in pairs.items() if value is not None)
+    return (
+        f"xpl-stat\n{{\nhop=1\nsource={source}\ntarget=*\n}}\n{schema}\n{{\n{body}}}\n"
+    ).encode()
+
+
+class FakeSockets:
+    """Notes what is sent; an address in `broken` raises its errno."""
+
+    port = 3865
+    receive_buffer_bytes = 8 << 20
+    dropped = 0
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[bytes, Address]] = []
+        self.broken: dict[Address, int] = {}
+        self.closed = False
+
+    def send(self, data: bytes, address: Address) -> int:
+        if address in self.broken:
+            raise OSError(self.broken[address], "no way there")
+        self.sent.append((data, address))
+        return len(data)
+
+    def listen(self, reactor: object, receive: Callable[[bytes, Address], object]) -> None:
+        self.receive = receive
+
+    def close(self) -> None:
+        self.closed = True
+
+    def to(self, port: int) -> list[bytes]:
+        return [data for data, address in self.sent if address[1] == port]
+
+
+class House:
+    """A hub with everything it is given."""
+
+    def __init__(self, directory: Path, *, start: bool = True, **options: object) -> None:
+        self.clock = Clock()
+        self.directory = directory
+        self.sockets = FakeSockets()
+        self.state = directory / "hub.json"
+        self.invalid = directory / "invalid.log"
+        self.hub = Hub(
+            self.clock,
+            NetworkSettings(),
+            self.state,
+            self.invalid,
+            wall_clock=lambda: 1_700_000_000 + self.clock.seconds(),
+            monotonic=self.clock.seconds,
+            local_addresses={HERE, "192.168.1.2"}.__contains__,
+            bind=lambda settings: self.sockets,
+            **options,
+        )
+        if start:
+            self.hub.start()
+
+    def hear(self, data: bytes, sender: Address = SOMEBODY) -> None:
+        self.sockets.receive(data, sender)
+
+    def pass_minutes(self, minutes: int) -> None:
+        self.clock.pump([60] * minutes)
+
+    @property
+    def ports(self) -> list[int]:
+        return [client.port for client in self.hub.clients]
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+class AttachedPort:
+    def __init__(self, address: Address, fault: Exception | None = None) -> None:
+        self.address = address
+        self.fault = fault
+        self.got: list[tuple[bytes, Address]] = []
+
+    def received(self, data: bytes, address: Address) -> None:
+        self.got.append((data, address))
+        if self.fault:
+            raise self.fault
+
+
+# -- clients
+
+
+def test_a_new_hub_has_no_clients(house: House) -> None:
+    assert house.hub.clients == ()
+
+
+def test_the_first_heartbeat_makes_a_client_and_is_echoed_to_it(house: House) -> None:
+    beat = presence(5001)
+    house.hear(beat)
+    (client,) = house.hub.clients
+    assert (client.address, client.port, client.interval) == (HERE, 5001, 5)
+    assert [source.name for source in client.sources] == ["acme-lamp.kitchen"]
+    assert house.sockets.sent == [(beat, (HERE, 5001))]
+
+
+def test_an_unconfigured_program_is_a_client_too(house: House) -> None:
+    house.hear(presence(5001, "config.app"))
+    assert house.ports == [5001]
+
+
+def test_a_client_is_where_its_body_says_not_where_the_datagram_came_from(house: House) -> None:
+    house.hear(presence(5001), (HERE, 61234))
+    assert house.ports == [5001]
+
+
+def test_a_second_heartbeat_refreshes_and_makes_no_second_client(house: House) -> None:
+    house.hear(presence(5001))
+    house.clock.advance(30)
+    house.hear(presence(5001))
+    (client,) = house.hub.clients
+    assert client.last_heard == 1_700_000_030
+
+
+@pytest.mark.parametrize("schema", ["hbeat.blah", "hbeat.basic", "hbeat.request", "config.basic"])
+def test_other_heartbeats_neither_register_nor_refresh(house: House, schema: str) -> None:
+    house.hear(presence(5001, schema))
+    assert house.ports == []
+    house.hear(presence(5001))
+    house.clock.advance(30)
+    house.hear(presence(5001, schema))
+    assert house.hub.clients[0].last_heard == 1_700_000_000
+
+
+@pytest.mark.parametrize("schema", ["hbeat.end", "config.end"])
+def test_an_end_removes_before_it_is_forwarded(house: House, schema: str) -> None:
+    house.hear(presence(5001))
+    house.hear(presence(5002, source="acme-lamp.hall"))
+    house.sockets.sent.clear()
+    end = presence(5001, schema)
+    house.hear(end)
+    assert house.ports == [5002]
+    assert house.sockets.sent == [(end, (HERE, 5002))]
+
+
+def test_the_end_of_an_unknown_client_changes_nothing(house: House) -> None:
+    house.hear(presence(5001))
+    house.hear(presence(5002, "hbeat.end"))
+    house.hear(presence(None, "hbeat.end", ip=None, interval=None))
+    assert house.ports == [5001]
+
+
+def test_a_program_with_two_devices_stays_until_both_have_ended(house: House) -> None:
+    house.hear(presence(5001, source="acme-lamp.one"))
+    house.hear(presence(5001, source="acme-lamp.two"))
+    (client,) = house.hub.clients
+    assert [source.name for source in client.sources] == ["acme-lamp.one", "acme-lamp.two"]
+    house.hear(presence(5001, "hbeat.end", source="acme-lamp.one"))
+    assert house.ports == [5001]
+    house.hear(presence(5001, "hbeat.end", source="acme-lamp.two"))
+    assert house.ports == []
+
+
+def test_the_end_of_a_stranger_at_the_same_port_removes_nobody(house: House) -> None:
+    house.hear(presence(5001))
+    house.hear(presence(5001, "hbeat.end", source="acme-lamp.stranger"))
+    assert house.ports == [5001]
+
+
+def test_a_new_program_at_a_used_port_becomes_its_source(house: House) -> None:
+    house.hear(presence(5001, source="acme-lamp.old"))
+    house.pass_minutes(10)
+    house.hear(presence(5001, source="acme-lamp.new"))
+    house.pass_minutes(2)
+    (client,) = house.hub.clients
+    assert [source.name for source in client.sources] == ["acme-lamp.new"]
+
+
+def test_a_client_silent_for_twice_its_interval_and_a_minute_is_dropped(house: House) -> None:
+    house.hear(presence(5001))
+    house.pass_minutes(11)
+    assert house.ports == [5001]
+    house.pass_minutes(1)
+    assert house.ports == []
+    assert house.hub.counters["expired"] == 1
+
+
+def test_silence_before_the_limit_is_forgiven(house: House) -> None:
+    house.hear(presence(5001))
+    house.pass_minutes(10)
+    house.hear(presence(5001))
+    house.pass_minutes(10)
+    assert house.ports == [5001]
+
+
+@pytest.mark.parametrize("interval", [None, "", "abc", "-1", "0", "5.5", "9" * 5000, "٣"])
+def test_a_heartbeat_without_a_sensible_interval_counts_as_five_minutes(
+    house: House, interval: object
+) -> None:
+    house.hear(presence(5001, interval=interval))
+    assert house.hub.clients[0].interval == 5
+
+
+def test_an_interval_in_seconds_does_not_keep_a_dead_client_for_hours(house: House) -> None:
+    house.hear(presence(5001, interval=300))
+    assert house.hub.clients[0].interval == 30
+
+
+def test_short_intervals_are_taken_as_they_are(house: House) -> None:
+    house.hear(presence(5001, interval=1))
+    house.pass_minutes(4)
+    assert house.ports == []
+
+
+@pytest.mark.parametrize("port", ["70000", "65536", "0", "-1", "abc", "", None, "5" * 5000, "٣٣٣"])
+def test_what_is_no_port_registers_nobody_and_is_counted(house: House, port: object) -> None:
+    house.hear(presence(5001))
+    house.hear(presence(port, source="acme-lamp.bad"))
+    house.hear(presence(5002, source="acme-lamp.later"))
+    assert house.ports == [5001, 5002]
+    assert house.hub.counters["refused"] == 1
+    assert len(house.sockets.to(5001)) == 3  # forwarded all the same
+
+
+@pytest.mark.parametrize("ip", ["127.0.0.2", "10.1.1.1", "0.0.0.0", "127.255.255.255", "", None])
+def test_a_remote_ip_that_is_not_of_this_computer_has_no_effect(
+    house: House, ip: str | None
+) -> None:
+    house.hear(presence(5001))
+    house.hear(presence(5002, ip=ip, source="acme-lamp.far"))
+    house.hear(presence(5001, "hbeat.end", ip=ip))
+    assert house.ports == [5001]
+    assert len(house.sockets.to(5001)) == 3  # forwarded all the same
+
+
+def test_an_address_of_another_interface_of_this_computer_is_fine(house: House) -> None:
+    house.hear(presence(5001, ip="192.168.1.2"), ("192.168.1.2", 5001))
+    assert house.hub.clients[0].address == "192.168.1.2"
+
+
+def test_another_computer_can_neither_add_nor_end_clients_of_ours(house: House) -> None:
+    house.hear(presence(5001))
+    house.hear(presence(53, source="evil-host.x"), OTHER_HOST)
+    house.hear(presence(5001, "hbeat.end"), OTHER_HOST)
+    assert house.ports == [5001]
+    assert house.hub.counters["refused"] == 2
+
+
+@pytest.mark.parametrize("ip", [HERE, "192.168.1.2"])
+def test_the_hubs_own_port_is_never_a_client_so_nothing_goes_in_circles(
+    house: House, ip: str
+) -> None:
+    house.hear(presence(3865, ip=ip))
+    house.hear(MESSAGE)
+    assert house.ports == []
+    assert house.sockets.sent == []
+
+
+def test_made_up_clients_are_bounded(house: House) -> None:
+    for port in range(10_000, 10_400):
+        house.hear(presence(port, source=f"evil-host.p{port}"))
+    assert len(house.hub.clients) == 256
+    for number in range(200):
+        house.hear(presence(10_000, source=f"evil-host.n{number}"))
+    assert len(house.hub.clients[0].sources) == 64
+
+
+def test_heartbeats_in_upper_case_and_with_crlf_count(house: House) -> None:
+    house.hear(presence(5001).upper())
+    house.hear(presence(5002, source="acme-lamp.hall").replace(b"\n", b"\r\n"))
+    assert house.ports == [5001, 5002]
+
+
+# -- forwarding
+
+
+@pytest.mark.parametrize(
+    "target", ["*", "acme-lamp.one", "nobody-here.x", "xpl-group.lights"], ids=str
+)
+def test_every_client_gets_every_message_whoever_it_is_for(house: House, target: str) -> None:
+    house.hear(presence(5001, source="acme-lamp.one"))
+    house.hear(presence(5002, source="acme-lamp.two"))
+    house.sockets.sent.clear()
+    message = MESSAGE.replace(b"target=*", b"target=" + target.encode())
+    house.hear(message, (HERE, 5001))
+    assert house.sockets.sent == [(message, (HERE, 5001)), (message, (HERE, 5002))]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        MESSAGE,
+        MESSAGE[:-1],
+        MESSAGE + b"trailing",
+        MESSAGE.replace(b"\n", b"\r\n"),
+        MESSAGE.replace(b"xpl-stat", b"XPL-STAT"),
+        MESSAGE.replace(b"hop=1", b"hop=10"),
+        MESSAGE.replace(b"hop=1\nsource=acme-lamp.kitchen\n", b"source=acme-lamp.kitchen\nhop=9\n"),
+        MESSAGE.replace(b"device=lamp\ncurrent=1\n", b""),
+        MESSAGE.replace(b"device=lamp", b"a_b=1\nfoo-bar=\na_b=2=3"),
+        MESSAGE.replace(b"lamp\n", b"\xff\xfe" * 30_000 + b"\n"),
+        MESSAGE.replace(b"current=1", b"current=}\nx={"),
+    ],
+    ids=lambda data: repr(data[:20]) if len(data) < 300 else "60 kB",
+)
+def test_bytes_are_forwarded_unchanged(house: House, data: bytes) -> None:
+    house.hear(presence(5001))
+    house.hear(data)
+    assert house.sockets.to(5001)[1:] == [data]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\0",
+        b"junk",
+        b"xpl-stat",
+        b"xpl-stat\n{\n",
+        MESSAGE.split(b"sensor")[0],
+        MESSAGE[:-3],
+        MESSAGE.replace(b"xpl-stat", b"xpl-blah"),
+        MESSAGE.replace(b"source=acme-lamp.kitchen\n", b""),
+        MESSAGE.replace(b"device=lamp", b"device"),
+    ],
+    ids=repr,
+)
+def test_what_is_no_message_is_counted_and_written_down_and_not_forwarded(
+    house: House, data: bytes
+) -> None:
+    house.hear(presence(5001))
+    house.hear(data, OTHER_HOST)
+    house.hear(MESSAGE)
+    assert house.sockets.to(5001)[1:] == [MESSAGE]
+    assert house.hub.counters["invalid"] == 1
+    house.clock.advance(1)
+    (line,) = house.invalid.read_text().splitlines()
+    assert line.startswith("2023-11-14T22:13:20.000+00:00 10.9.8.7:3865 ")
+
+
+@pytest.mark.parametrize(
+    "number", [errno.ECONNREFUSED, errno.ENETUNREACH, errno.EAGAIN, errno.EPERM]
+)
+def test_a_client_that_cannot_be_reached_harms_no_other(house: House, number: int) -> None:
+    for port in (5001, 5002, 5003):
+        house.hear(presence(port, source=f"acme-lamp.p{port}"))
+    house.sockets.sent.clear()
+    house.sockets.broken[HERE, 5002] = number
+    for _ in range(100):
+        house.hear(MESSAGE)
+    assert len(house.sockets.to(5001)) == len(house.sockets.to(5003)) == 100
+    assert house.ports == [5001, 5002, 5003]  # only silence or an end removes a client
+    errors = {client.port: client.errors for client in house.hub.clients}
+    assert errors == {5001: 0, 5002: 100, 5003: 0}
+
+
+def test_copies_are_counted_per_client(house: House) -> None:
+    house.hear(presence(5001))
+    house.hear(MESSAGE)
+    house.hear(presence(5002, source="acme-lamp.late"))
+    house.hear(MESSAGE)
+    assert [client.forwarded for client in house.hub.clients] == [4, 2]
+    counters = house.hub.counters
+    assert (counters["received"], counters["forwarded"], counters["clients"]) == (4, 6, 2)
+    assert counters["receive_buffer_bytes"] == 8 << 20
+
+
+@given(
+    st.binary(max_size=200)
+    | st.builds(
+        lambda head, tail: MESSAGE[:head] + tail,
+        st.integers(0, len(MESSAGE)),
+        st.binary(max_size=60),
+    )
+)
+def test_what_the_hub_takes_for_a_message_the_codec_can_read(data: bytes) -> None:
+    if hub_module._SHAPE.match(data):
+        decode(data)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, len(MESSAGE) - 1), st.sampled_from(b"\r\n{}=.*- aZ_\xff")),
+        max_size=4,
+    )
+)
+def test_a_damaged_message_is_forwarded_exactly_when_the_codec_can_read_it(
+    tmp_path_factory: pytest.TempPathFactory, damage: list[tuple[int, int]]
+) -> None:
+    data = bytearray(MESSAGE)
+    for place, byte in damage:
+        data[place] = byte
+    try:
+        decode(bytes(data))
+        readable = True
+    except InvalidMessage:
+        readable = False
+    house = House(tmp_path_factory.getbasetemp(), start=False)
+    house.hub.start()
+    house.hear(presence(5001))
+    house.hear(bytes(data))
+    assert (len(house.sockets.to(5001)) == 2) is readable
+
+
+# -- a client in this process
+
+
+def test_a_client_in_this_process_is_called_with_the_true_sender(house: House) -> None:
+    port = AttachedPort((HERE, 5001))
+    house.hub.attach(port)
+    house.hear(MESSAGE, OTHER_HOST)
+    assert port.got == [(MESSAGE, OTHER_HOST)]
+
+
+def test_its_own_heartbeat_does_not_make_it_hear_everything_twice(house: House) -> None:
+    port = AttachedPort((HERE, 5001))
+    house.hub.attach(port)
+    beat = presence(5001)
+    house.hear(beat, (HERE, 5001))
+    assert port.got == [(beat, (HERE, 5001))]
+    assert house.sockets.sent == []
+    (client,) = house.hub.clients
+    assert (client.port, client.attached, client.forwarded) == (5001, True, 1)
+
+
+def test_a_program_that_had_its_port_before_does_not_make_it_hear_twice(house: House) -> None:
+    house.hear(presence(5001, source="acme-lamp.dead"))
+    house.hub.attach(AttachedPort((HERE, 5001)))
+    house.sockets.sent.clear()
+    house.hear(MESSAGE)
+    assert house.sockets.sent == []
+
+
+def test_its_fault_is_nobody_elses(house: House) -> None:
+    first, second = AttachedPort((HERE, 5001), ValueError("bad day")), AttachedPort((HERE, 5002))
+    house.hub.attach(first)
+    house.hub.attach(second)
+    house.hear(presence(5003))
+    house.hear(MESSAGE)
+    assert len(second.got) == 2
+    assert len(house.sockets.to(5003)) == 2
+
+
+# -- from one hub to the next
+
+
+def test_the_client_table_is_written_within_a_second_of_a_change(house: House) -> None:
+    house.hear(presence(5001))
+    house.hear(presence(5002, source="acme-lamp.hall"))
+    assert not house.state.exists()
+    house.clock.advance(1)
+    table = json.loads(house.state.read_text())["clients"]
+    assert [(entry["address"], entry["port"]) for entry in table] == [(HERE, 5001), (HERE, 5002)]
+    assert table[0]["sources"] == [
+        {"source": "acme-lamp.kitchen", "interval": 5, "last_heard": 1_700_000_000}
+    ]
+    assert (house.state.stat().st_mode & 0o777) == 0o600
+
+
+def test_refreshed_heartbeats_are_written_once_a_minute(house: House) -> None:
+    house.hear(presence(5001))
+    house.clock.advance(1)
+    house.state.unlink()
+    house.hear(presence(5001))
+    house.clock.advance(58)
+    assert not house.state.exists()
+    house.clock.advance(1)
+    assert json.loads(house.state.read_text())["clients"][0]["last_heard"] == 1_700_000_001
+
+
+def test_a_quiet_hub_wakes_once_a_minute_and_writes_nothing(house: House) -> None:
+    house.clock.advance(60)
+    assert len(house.clock.getDelayedCalls()) == 1
+    assert list(house.directory.iterdir()) == []
+
+
+def test_the_next_hub_takes_over_the_clients_and_asks_each_for_a_heartbeat(tmp_path: Path) -> None:
+    first = House(tmp_path)
+    first.hear(presence(5001))
+    first.hear(presence(5002, source="acme-lamp.hall", interval=30))
+    first.clock.advance(1)  # and then it dies
+    second = House(tmp_path, host="tower")
+    assert second.ports == [5001, 5002]
+    assert [address for _, address in second.sockets.sent] == [(HERE, 5001), (HERE, 5002)]
+    request = decode(second.sockets.sent[0][0])
+    assert (request.type, request.schema, request.target) == ("xpl-cmnd", "hbeat.request", "*")
+    assert request.source == "domogik-hub.tower"
+    assert request.body == (("command", "request"),)
+    second.hear(MESSAGE)
+    assert second.sockets.to(5002)[1:] == [MESSAGE]
+
+
+def write_table(path: Path, **changes: object) -> None:
+    source = {"source": "acme-lamp.kitchen", "interval": 5, "last_heard": 1_700_000_000}
+    entry = {"address": HERE, "port": 5001, "sources": [source]} | changes
+    path.write_text(json.dumps({"clients": [entry]}))
+
+
+def heard(ago: float, interval: object = 5, source: object = "acme-lamp.kitchen") -> object:
+    return [{"source": source, "interval": interval, "last_heard": 1_700_000_000 - ago}]
+
+
+@pytest.mark.parametrize(("ago", "kept"), [(0, True), (650, True), (670, False), (-9e8, True)])
+def test_clients_that_would_be_dead_by_now_are_not_taken_over(
+    tmp_path: Path, ago: float, kept: bool
+) -> None:
+    write_table(tmp_path / "hub.json", sources=heard(ago))
+    house = House(tmp_path)
+    assert house.ports == ([5001] if kept else [])
+    house.pass_minutes(12)  # and one that never answers goes the usual way
+    assert house.ports == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"address": "10.1.1.1"},
+        {"address": "evil.example"},
+        {"address": 7},
+        {"port": 3865},
+        {"port": 70_000},
+        {"port": "5001"},
+        {"port": True},
+        {"sources": []},
+        {"sources": [None, 1, {}]},
+        {"sources": heard(0, interval="5")},
+        {"sources": heard(0, source="a\nb")},
+        {"sources": heard(float("nan"))},
+        {"sources": heard(float("-inf"))},
+        {"sources": heard(10**20)},
+    ],
+    ids=str,
+)
+def test_entries_that_are_wrong_or_of_another_host_are_not_taken_over(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
+    write_table(tmp_path / "hub.json", **changes)
+    house = House(tmp_path)
+    assert house.ports == []
+    assert house.sockets.sent == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff", b"null", b"[]", b"{}", b'{"clients": 1}', b'{"clients": [[[', b"[" * 100_000],
+    ids=lambda content: repr(content[:20]),
+)
+def test_a_broken_file_is_no_reason_not_to_start(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "hub.json").write_bytes(content)
+    house = House(tmp_path)
+    house.hear(presence(5001))
+    house.clock.advance(1)
+    assert json.loads(house.state.read_text())["clients"]
+
+
+def test_a_file_that_cannot_be_written_is_tried_again_and_stops_nothing(tmp_path: Path) -> None:
+    house = House(tmp_path / "missing")
+    house.hear(presence(5001))
+    house.clock.advance(1)
+    house.hear(b"junk")
+    house.clock.advance(1)
+    assert house.ports == [5001]
+    house.directory.mkdir()
+    house.pass_minutes(1)
+    assert house.state.exists()
+
+
+def test_a_client_in_this_process_is_not_passed_on_to_the_next_hub(house: House) -> None:
+    house.hub.attach(AttachedPort((HERE, 5001)))
+    house.hear(presence(5001))
+    house.clock.advance(1)
+    assert json.loads(house.state.read_text())["clients"] == []
+
+
+# -- its log
+
+
+def test_one_trouble_is_complained_of_once_a_minute_however_often_it_happens(house: House) -> None:
+    house.hear(presence(5001))
+    house.sockets.broken[HERE, 5001] = errno.ECONNREFUSED
+    with capturedLogs() as events:
+        for _ in range(1000):
+            house.hear(MESSAGE)
+            house.hear(b"junk %s {format} %(this)s")
+            house.hear(presence("abc", source="acme-lamp.bad"))
+    assert len(events) == 3
+    with capturedLogs() as events:
+        house.clock.advance(60)
+        house.hear(MESSAGE)
+    assert len(events) == 1
+
+
+def test_heartbeats_of_other_computers_are_no_complaint(house: House) -> None:
+    with capturedLogs() as events:
+        house.hear(presence(3865, ip="10.9.8.7", source="acme-lamp.far"), OTHER_HOST)
+    assert events == []
+
+
+# -- life
+
+
+def test_stopping_closes_the_port_keeps_the_table_and_leaves_no_timer(house: House) -> None:
+    house.hear(presence(5001))
+    house.hear(b"junk")
+    assert house.hub.stop().called
+    assert house.sockets.closed
+    assert house.clock.getDelayedCalls() == []
+    assert json.loads(house.state.read_text())["clients"][0]["port"] == 5001
+    assert "junk" in house.invalid.read_text()
+    assert house.hub.stop().called
+    assert house.hub.port == 0
+
+
+def test_a_stopped_hub_can_start_again(house: House) -> None:
+    house.hear(presence(5001))
+    house.hub.stop()
+    house.hub.start()
+    assert house.ports == [5001]
+
+
+def test_a_taken_port_changes_nothing_and_may_be_tried_again(tmp_path: Path) -> None:
+    house = House(tmp_path, start=False)
+    taken = True
+
+    def bind(settings: NetworkSettings) -> FakeSockets:
+        if taken:
+            raise PortTaken("UDP port 3865 is taken")
+        return house.sockets
+
+    house.hub._bind = bind
+    with pytest.raises(PortTaken):
+        house.hub.start()
+    assert house.clock.getDelayedCalls() == []
+    taken = False
+    house.hub.start()
+    assert house.hub.port == 3865
+
+
+def test_a_host_name_that_xpl_cannot_say_is_refused_before_anything_is_bound(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(InvalidMessage):
+        House(tmp_path, host="my host")
