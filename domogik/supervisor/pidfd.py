@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorFDSet, IReactorTime, IReadDescri
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity
+from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity, Stat, read_stat
 
 
 class IProcessReactor(IReactorFDSet, IReactorTime):
@@ -28,13 +28,15 @@ class IProcessReactor(IReactorFDSet, IReactorTime):
 class ProcessHandle:
     """One process, watched until it ends or `close` is called.
 
-    `on_end` is called once, from the reactor; a zombie counts as ended.
+    `on_end` is called once, from the reactor; a zombie counts as ended. `stat` is how it was when
+    it was opened.
     """
 
     identity: ProcessIdentity
     _reactor: IReactorFDSet
     _on_end: Callable[[], None]
     _descriptor: int
+    stat: Stat
 
     @classmethod
     def open(
@@ -47,12 +49,13 @@ class ProcessHandle:
             raise NoSuchProcess(f"process {identity.pid} has ended") from error
         try:
             # Looked at after the descriptor is ours: from here on the number cannot change hands.
-            if ProcessIdentity.of(identity.pid) != identity:
+            stat = read_stat(identity.pid)
+            if ProcessIdentity.from_stat(stat) != identity:
                 raise NoSuchProcess(f"process {identity.pid} is another one by now")
         except (NoSuchProcess, OSError):
             os.close(descriptor)
             raise
-        handle = cls(identity, reactor, on_end, descriptor)
+        handle = cls(identity, reactor, on_end, descriptor, stat)
         reactor.addReader(handle)
         return handle
 

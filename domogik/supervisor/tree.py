@@ -12,8 +12,9 @@ import contextlib
 import functools
 import os
 import signal as signals
+import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -33,7 +34,7 @@ class StillRunning(DomogikError):
 
 
 _SETTLE = 0.005  # seconds in which several who ask for a fresh pass get the same one
-_SHARE = 0.02  # seconds for which a pass serves who does not need a fresh one
+_SHARE = 0.1  # seconds for which a pass serves who does not need a fresh one
 _SPACING = 4  # the pause after a pass, in its own lengths: at most a fifth of a core
 _LISTINGS = 20
 _RUN_ID = b"DOMOGIK_RUN_ID="
@@ -74,7 +75,7 @@ class ProcessTable:
 
         `session` and `root` are numbers of its first process, 0 for none. `known` were seen before:
         those that still live are members, with their descendants, and a number that has passed
-        from one of them to a stranger finds nothing. What this returns is at most 20 ms old; after
+        from one of them to a stranger finds nothing. What this returns is at most 0.1 s old; after
         `fresh` it is as new as that.
         """
         now = self._reactor.seconds()
@@ -108,6 +109,22 @@ class ProcessTable:
         return frozenset(
             group for group, held in self._pass.groups.items() if pids.issuperset(held)
         )
+
+    def has_children(self, stat: Stat) -> bool:
+        """False if it surely has none now: one look at /proc/PID/task/TID/children (proc(5))."""
+        if stat.threads > 1:
+            return True
+        try:
+            path = f"{self._proc}/{stat.pid}/task/{stat.pid}/children"
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:  # a kernel without that file, or a process that has ended
+            return True
+        try:
+            return bool(os.read(descriptor, 1))
+        except OSError:
+            return True
+        finally:
+            os.close(descriptor)
 
     def fresh(self) -> Deferred[None]:
         """Fires right after a pass that began after this call; several callers share one."""
@@ -206,6 +223,7 @@ def _with_descendants(pids: Iterable[int], found: _Pass) -> set[int]:
 
 _KILL_PATIENCE = 5.0  # seconds until who does not die of SIGKILL is given up
 _KILL_ROUND = 0.5
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def stop_tree(
@@ -216,7 +234,7 @@ def stop_tree(
     run_id: str,
     signal: int = signals.SIGTERM,
     timeout: float,
-    known: Iterable[ProcessIdentity] = (),
+    known: Collection[ProcessIdentity] = (),
 ) -> Deferred[None]:
     """End every process of the component whose first process is, or was, `leader`.
 
@@ -238,10 +256,17 @@ class _TreeStop:
     _run_id: str
     _held: dict[ProcessIdentity, ProcessHandle] = attrs.field(init=False, factory=dict)
     _ended: Deferred[None] | None = attrs.field(init=False, default=None)
+    _group_signalled: float = attrs.field(init=False, default=0.0)  # seconds since the boot
+    _heard: set[ProcessIdentity] = attrs.field(init=False, factory=set)
 
-    async def run(self, signal: int, deadline: float, known: Iterable[ProcessIdentity]) -> None:
+    async def run(self, signal: int, deadline: float, known: Collection[ProcessIdentity]) -> None:
         try:
-            self._hold_newcomers(known)
+            self._hold(self._leader)
+            leader = self._held.get(self._leader)
+            # Who has no children has at most relatives by session or environment, who are found
+            # just as well later: a hundred simple programs are signalled before anybody looks.
+            if known or leader is None or self._table.has_children(leader.stat):
+                self._hold_newcomers(known)
             self._signal_first(signal)
             if not await self._end_politely(signal, deadline):
                 await self._kill()
@@ -285,14 +310,16 @@ class _TreeStop:
             run_id=self._run_id,
             known=[self._leader, *known, *self._held],
         )
-        newcomers = []
-        for identity in members - self._held.keys():
-            with contextlib.suppress(NoSuchProcess):
-                self._held[identity] = ProcessHandle.open(
-                    self._reactor, identity, functools.partial(self._has_ended, identity)
-                )
-                newcomers.append(identity)
-        return newcomers
+        return [identity for identity in members - self._held.keys() if self._hold(identity)]
+
+    def _hold(self, identity: ProcessIdentity) -> bool:
+        try:
+            self._held[identity] = ProcessHandle.open(
+                self._reactor, identity, functools.partial(self._has_ended, identity)
+            )
+        except NoSuchProcess:
+            return False
+        return True
 
     def _has_ended(self, identity: ProcessIdentity) -> None:
         del self._held[identity]
@@ -304,22 +331,38 @@ class _TreeStop:
             ended.callback(None)
 
     def _signal_first(self, signal: int) -> None:
-        """One signal for everybody: twice means "now, without tidying up" to some programs."""
-        elsewhere = list(self._held)
-        if self._leader in self._held:
-            elsewhere = [one for one in self._held if _group(one) != self._leader.pid]
+        """To the whole group of the leader at once, and to who is elsewhere."""
+        leader = self._held.get(self._leader)
+        if leader is not None and leader.stat.group == self._leader.pid:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._leader.pid, signal)
-                os.killpg(self._leader.pid, signals.SIGCONT)
-        self._signal(elsewhere, signal)
+                self._group_signalled = time.clock_gettime(time.CLOCK_BOOTTIME)
+                self._heard = {
+                    identity
+                    for identity, handle in self._held.items()
+                    if handle.stat.group == self._leader.pid
+                }
+        self._signal(self._held, signal)
 
     def _signal(self, identities: Iterable[ProcessIdentity], signal: int) -> None:
-        """Who was stopped could not hear it: SIGCONT comes after, as systemd does it."""
+        """One signal for everybody: twice means "now, without tidying up" to some programs.
+
+        Who was stopped could not hear it: SIGCONT comes after.
+        """
         for identity in identities:
+            handle = self._held[identity]
             with contextlib.suppress(NoSuchProcess, PermissionError):
-                self._held[identity].signal(signal)
-                if signal != signals.SIGKILL:
-                    self._held[identity].signal(signals.SIGCONT)
+                if signal == signals.SIGKILL or not self._has_heard(handle):
+                    handle.signal(signal)
+                if handle.stat.state == "T":
+                    handle.signal(signals.SIGCONT)
+
+    def _has_heard(self, handle: ProcessHandle) -> bool:
+        """Whether it was there, and in the group, when that was signalled."""
+        there_since = (handle.stat.start_ticks + 1) / _TICKS
+        return handle.identity in self._heard or (
+            handle.stat.group == self._leader.pid and there_since < self._group_signalled
+        )
 
     def _leader_is_gone(self) -> bool:
         return self._leader not in self._held
@@ -340,10 +383,3 @@ class _TreeStop:
                 if timer.active():
                     timer.cancel()
         return False
-
-
-def _group(identity: ProcessIdentity) -> int | None:
-    try:
-        return os.getpgid(identity.pid)
-    except ProcessLookupError:
-        return None
