@@ -17,6 +17,8 @@ from domogik.api.access import Access
 from domogik.api.exchange import BadRequest, Call, Reply, Stream, send
 
 _V1 = (b"/api", b"/metrics")
+#: what `OPTIONS *` is told
+_ANYTHING = (("Allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS"),)
 
 
 class Face(Protocol):
@@ -68,6 +70,9 @@ class Root:
         request.setHeader(b"X-Content-Type-Options", b"nosniff")
         face = self._v1 if _is_v1(request.uri) else self._rinor
         answer: Reply | Stream
+        if request.uri == b"*":
+            send(request, Reply(204, b"", "", _ANYTHING))
+            return
         try:
             _check_host(request)
             call = Call.read(request, self._access)

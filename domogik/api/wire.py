@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from io import BytesIO
+from urllib.parse import unquote
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -27,7 +29,7 @@ IDLE_TIMEOUT = 60.0
 #: seconds a refused client is listened to, so that it can read the refusal before the reset
 LINGER = 2.0
 
-_STORED = re.compile(rb"(?i)(/value/)[^/?]+")
+_STORED = re.compile(r"(?is)(/config/set/).*")
 
 
 class Channel(HTTPChannel):
@@ -146,6 +148,10 @@ class Site(TwistedSite):
         """The port is closed: whoever still waits is answered."""
         self._on_stop()
 
+    def getContentFile(self, length: int | None) -> BytesIO:
+        """Where a body is kept: in memory, for none is larger than `MAX_BODY`."""
+        return BytesIO()
+
     def log(self, request: HTTPRequest) -> None:
         """One event per answer; no query (it may hold anything), no stored value, no header."""
         method = request.method.decode("latin-1")
@@ -162,8 +168,6 @@ class Site(TwistedSite):
 
 
 def shown_path(uri: bytes) -> str:
-    """The path as a log may have it."""
-    path = uri.partition(b"?")[0]
-    if b"/value/" in path.lower():
-        path = _STORED.sub(rb"\1***", path)
-    return path[:512].decode("latin-1")
+    """The path as a log may have it: decoded first, so that no spelling hides a stored value."""
+    path = unquote(uri.partition(b"?")[0].decode("latin-1"), errors="replace")
+    return _STORED.sub(r"\1***", path)[:512]

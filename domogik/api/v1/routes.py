@@ -108,7 +108,7 @@ class Route:
             return None
         values = {}
         for word, part in zip(self.parts, parts, strict=True):
-            if word.startswith("{"):
+            if word.startswith("{") and part:
                 values[word[1:-1]] = part
             elif word != part:
                 return None

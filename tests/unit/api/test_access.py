@@ -1,0 +1,151 @@
+"""Who may do what over HTTP."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+
+from domogik.components.model import State
+from domogik.testing.house import plugin
+
+STOP = "/api/v1/components/demo/stop"
+
+
+@pytest.fixture(autouse=True)
+def demo(house):
+    house.put(plugin("demo", state=State.ALIVE))
+
+
+def test_reading_is_open_on_loopback(door):
+    assert door.get("/api/v1/components").status == 200
+    assert door.get("/plugin/list").json["status"] == "OK"
+
+
+def test_reading_from_elsewhere_needs_the_token(door):
+    elsewhere = {"peer": "10.0.0.9", "here": "10.0.0.1", "headers": {"Host": "10.0.0.1:40405"}}
+    refused = door.get("/api/v1/components", **elsewhere)
+    assert refused.status == 401
+    assert refused.headers["www-authenticate"].startswith("Bearer")
+    assert door.get("/plugin/list", **elsewhere).status == 401
+    assert door.get("/api/v1/components", token=True, **elsewhere).status == 200
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded"])
+def test_what_a_proxy_relays_is_not_from_loopback(door, header):
+    assert door.get("/plugin/list", headers={header: "10.0.0.9"}).status == 401
+
+
+def test_an_ipv4_loopback_address_written_as_ipv6_is_loopback(door):
+    assert door.get("/plugin/list", peer="::ffff:127.0.0.1").status == 200
+    assert door.get("/plugin/list", peer="::1").status == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+def test_a_changing_rinor_path_takes_these_methods_and_wants_the_token(door, house, method):
+    assert door.ask(method, "/plugin/stop/vm/demo").status == 401
+    assert house.done == []
+    answer = door.ask(method, "/plugin/stop/vm/demo", token=True)
+    assert answer.status == 200
+    assert answer.json == {"status": "OK", "code": 0, "description": "None"}
+
+
+def test_a_wrong_token_is_refused_even_for_reading(door):
+    wrong = {"Authorization": "Bearer nonsense"}
+    assert door.get("/plugin/list", headers=wrong).status == 401
+    assert door.get("/api/v1/components", headers=wrong).status == 401
+
+
+def test_an_empty_token_file_lets_nobody_in(make_door):
+    door = make_door(token="")
+    door.house.put(plugin("demo", state=State.ALIVE))
+    empty = {"Authorization": "Bearer "}
+    assert door.post(STOP, token=False, headers=empty).status == 401
+
+
+def test_a_listed_address_changes_without_the_token(make_door):
+    door = make_door(trusted_clients=(ipaddress.ip_network("10.0.0.0/24"),))
+    door.house.put(plugin("demo", state=State.ALIVE))
+    at = {"here": "10.0.0.1", "headers": {"Host": "10.0.0.1"}, "token": False}
+    assert door.post(STOP, peer="10.0.1.9", **at).status == 401
+    assert door.post(STOP, peer="10.0.0.9", **at).status == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:40405", "10.9.9.9", "\xff", "["])
+def test_a_request_for_another_host_name_changes_nothing(door, house, host):
+    """DNS rebinding: the page's own name leads to this address."""
+    for path in (STOP, "/plugin/stop/vm/demo"):
+        assert door.post(path, headers={"Host": host}).status == 403
+    assert house.done == []
+
+
+@pytest.mark.parametrize("host", ["localhost", "LocalHost.:1", "127.0.0.1:40405", "[::1]:1", "vm"])
+def test_a_request_for_a_name_or_address_of_this_host_changes(door, host):
+    assert door.post(STOP, headers={"Host": host}).status == 200
+
+
+def test_a_rebinding_page_reads_nothing(door):
+    assert door.get("/plugin/list", headers={"Host": "evil.example"}).status == 403
+    assert door.get("/plugin/list", headers={"Host": "evil.example"}, token=True).status == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Referer": "http://evil.example/page"},
+        {"Referer": "nonsense"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost:40405"},
+        {"Origin": "http://localhost:40405", "Referer": "http://evil.example/"},
+    ],
+)
+def test_another_site_changes_nothing_and_gets_no_script(door, house, headers):
+    for path in (STOP, "/plugin/stop/vm/demo"):
+        assert door.post(path, headers=headers).status == 403
+    assert house.done == []
+    script = door.get("/plugin/list?callback=f", headers=headers)
+    assert script.status == 403
+    assert script.headers["content-type"].startswith("application/json")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://localhost:40405"},
+        {"Referer": "http://vm:40404/rinor"},
+        {"Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "none"},
+        {"Sec-Fetch-Site": "same-site", "Referer": "http://localhost:8000/"},
+    ],
+)
+def test_a_page_of_this_host_changes_with_the_token_and_gets_scripts(door, headers):
+    assert door.post(STOP, headers=headers).status == 200
+    assert door.get("/plugin/list?callback=f", headers=headers).body.startswith(b"f (")
+
+
+def test_an_excepted_origin_gets_scripts(make_door):
+    door = make_door(jsonp_origins=frozenset({"https://page.example"}))
+    for headers in (
+        {"Origin": "https://page.example", "Sec-Fetch-Site": "cross-site"},
+        {"Referer": "https://page.example:443/x", "Sec-Fetch-Site": "cross-site"},
+    ):
+        assert door.get("/plugin/list?callback=f", headers=headers).status == 200
+    other = {"Referer": "https://page.example.evil.example/", "Sec-Fetch-Site": "cross-site"}
+    assert door.get("/plugin/list?callback=f", headers=other).status == 403
+
+
+def test_the_server_says_nothing_of_its_version(door):
+    for path in ("/", "/api/v1/components", "/api/v1/nowhere"):
+        assert door.get(path).headers["server"] == "Domogik"
+
+
+def test_the_log_holds_neither_token_nor_query_nor_stored_value(door, logged):
+    door.get("/plugin/config/set/hostname/vm/id/demo/key/pw/value/hidden1", token=True)
+    door.get("/plugin/list?password=hidden2", headers={"Authorization": "Bearer hidden3"})
+    text = repr(logged)
+    assert "/plugin/list" in text
+    assert "hidden" not in text
+    assert "the-token" not in text

@@ -1,0 +1,121 @@
+"""`/events/domogik`: a client waits for the list of plugins to change."""
+
+from __future__ import annotations
+
+import pytest
+
+from domogik.api.events import MAX_TICKETS
+from domogik.components.model import State
+from domogik.testing.house import plugin
+
+
+def take(door) -> str:
+    (item,) = door.get("/events/domogik/new/").json["event"]
+    return item["ticket_id"]
+
+
+def test_a_ticket_comes_at_once(door):
+    """The original made the client wait up to two minutes for it."""
+    assert door.get("/events/domogik/new").json["event"] == [{"ticket_id": "1"}]
+    assert take(door) == "2"
+
+
+def test_a_question_waits_for_the_event(door, house):
+    ticket = take(door)
+    connection = door.open("GET", f"/events/domogik/get/{ticket}")
+    assert connection.received == b""
+    house.put(plugin("demo"))
+    (item,) = connection.response().json["event"]
+    assert item == {"timestamp": 1000.0, "data": "plugin-list-updated", "ticket_id": ticket}
+
+
+@pytest.mark.parametrize("what", ["added", "changed", "removed"])
+def test_each_change_of_the_list_is_an_event(door, house, what):
+    if what != "added":
+        house.put(plugin("demo"))
+    ticket = take(door)
+    if what == "removed":
+        house.remove(house.find("demo"))
+    else:
+        house.put(plugin("demo", state=State.ALIVE))
+    (item,) = door.get(f"/events/domogik/get/{ticket}").json["event"]
+    assert item["data"] == "plugin-list-updated"
+
+
+def test_only_the_newest_event_is_kept(door, house):
+    ticket = take(door)
+    for number in range(5):
+        house.put(plugin(f"p{number}"))
+    assert "data" in door.get(f"/events/domogik/get/{ticket}").json["event"][0]
+    assert door.open("GET", f"/events/domogik/get/{ticket}").received == b""
+
+
+def test_what_is_no_change_of_the_list_wakes_nobody(door, house):
+    ticket = take(door)
+    house.events.publish("configuration.changed", path="x")
+    assert door.open("GET", f"/events/domogik/get/{ticket}").received == b""
+
+
+def test_after_two_minutes_the_answer_is_the_ticket_alone(door):
+    ticket = take(door)
+    connection = door.open("GET", f"/events/domogik/get/{ticket}")
+    door.clock.advance(119)
+    assert connection.received == b""
+    door.clock.advance(1)
+    assert connection.response().json["event"] == [{"ticket_id": ticket}]
+
+
+def test_an_unknown_ticket_is_refused(door):
+    answer = door.get("/events/domogik/get/77").json
+    assert answer["description"] == "Error in getting event in queue"
+    answer = door.get("/events/domogik/free/77").json
+    assert answer["description"] == "Error when trying to free queue for event"
+
+
+def test_a_freed_ticket_is_gone_and_who_waits_with_it_is_answered(door):
+    ticket = take(door)
+    connection = door.open("GET", f"/events/domogik/get/{ticket}")
+    answer = door.get(f"/events/domogik/free/{ticket}").json
+    assert answer == {"status": "OK", "code": 0, "description": "None"}
+    assert connection.response().json["event"] == [{"ticket_id": ticket}]
+    assert door.get(f"/events/domogik/get/{ticket}").json["status"] == "ERROR"
+
+
+def test_a_ticket_that_nobody_uses_is_deleted_after_five_minutes(door):
+    used, unused = take(door), take(door)
+    door.clock.advance(200)
+    door.open("GET", f"/events/domogik/get/{used}")
+    door.clock.advance(120)
+    assert door.get(f"/events/domogik/get/{unused}").json["status"] == "ERROR"
+    assert door.open("GET", f"/events/domogik/get/{used}").received == b""
+
+
+def test_the_number_of_tickets_is_bounded(door):
+    first, second = take(door), take(door)
+    door.clock.advance(1)
+    door.open("GET", f"/events/domogik/get/{first}")
+    for _ in range(MAX_TICKETS):
+        take(door)
+    assert door.get(f"/events/domogik/get/{second}").json["status"] == "ERROR"
+    assert door.open("GET", f"/events/domogik/get/{first}").received == b""
+
+
+def test_an_event_is_not_lost_on_a_client_that_left(door, house, failures):
+    ticket = take(door)
+    door.open("GET", f"/events/domogik/get/{ticket}").leave()
+    house.put(plugin("demo"))
+    assert "data" in door.get(f"/events/domogik/get/{ticket}").json["event"][0]
+    assert failures() == []
+
+
+def test_a_client_cannot_pile_up_questions(door):
+    ticket = take(door)
+    connections = [door.open("GET", f"/events/domogik/get/{ticket}") for _ in range(10)]
+    assert sum(connection.received == b"" for connection in connections) <= 4
+
+
+def test_closing_the_port_answers_who_waits(door):
+    ticket = take(door)
+    connection = door.open("GET", f"/events/domogik/get/{ticket}")
+    door.site.stopFactory()
+    assert connection.response().status == 200

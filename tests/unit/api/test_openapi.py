@@ -1,0 +1,86 @@
+"""The description is what is there: no more, no less."""
+
+from __future__ import annotations
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from domogik.components.model import State
+from domogik.testing.house import plugin
+
+METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
+
+
+@pytest.fixture
+def document(door):
+    return door.get("/api/v1/openapi.json").json
+
+
+def test_the_document_is_valid_openapi_3_1(document):
+    assert document["openapi"].startswith("3.1")
+    OpenAPIV31SpecValidator(document).validate()
+
+
+def test_every_operation_of_the_document_is_served_and_no_other(door, house, document):
+    """Asked of the server itself, method by method, not of the table the document is made of."""
+    house.put(plugin("demo"))
+    for path, operations in document["paths"].items():
+        real = path.replace("{id}", "demo").replace("{key}", "x")
+        for method in METHODS:
+            connection = door.open(method, real, token=True)
+            status = connection.response().status
+            connection.leave()
+            if method.lower() in operations:
+                assert status not in (404, 405, 500), (method, path)
+            else:
+                assert status == 405, (method, path)
+
+
+def test_every_route_is_in_the_document(door, document):
+    described = {
+        (method.upper(), path)
+        for path, operations in document["paths"].items()
+        for method in operations
+    }
+    served = {(route.method, route.path) for route in door.site.resource._v1.table.routes}
+    assert described == served
+    assert len(served) == len(door.site.resource._v1.table.routes)
+
+
+def test_the_contract_s_paths_are_there(document):
+    for path in (
+        "/api/v1/components",
+        "/api/v1/components/{id}",
+        *(
+            f"/api/v1/components/{{id}}/{verb}"
+            for verb in ("start", "stop", "restart", "enable", "disable", "logs")
+        ),
+        "/api/v1/hosts",
+        "/api/v1/upgrade",
+        "/api/v1/events",
+        "/api/v1/openapi.json",
+        "/metrics",
+    ):
+        assert path in document["paths"]
+
+
+def test_answers_have_the_shape_that_is_described(door, house, document):
+    from jsonschema import Draft202012Validator
+
+    house.put(plugin("demo", state=State.ALIVE, pid=7))
+    asked = {
+        "/api/v1/components": "ComponentList",
+        "/api/v1/components/demo": "Component",
+        "/api/v1/components/demo/config": "Configuration",
+        "/api/v1/hosts": "HostList",
+        "/api/v1/components/nobody": "Problem",
+    }
+    for path, name in asked.items():
+        schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+        Draft202012Validator(schema).validate(door.get(path).json)
+
+
+def test_what_changes_something_is_marked_as_needing_the_token(document):
+    for operations in document["paths"].values():
+        for method, operation in operations.items():
+            assert (operation["security"] == [{"token": []}]) is (method != "get")
