@@ -18,6 +18,7 @@ from domogik.xpl.message import Message
 
 if TYPE_CHECKING:
     from domogik.plugin.life import Life
+    from domogik.plugin.threads import IReactor
 
 T = TypeVar("T")
 Method = TypeVar("Method", bound=Callable[..., object])
@@ -107,6 +108,11 @@ class Plugin:
     def config(self) -> ConfigurationClient:
         """What a person has set: `await self.config.integer("interval", 60)`; see there."""
         return self._life.config
+
+    @property
+    def reactor(self) -> IReactor:
+        """Twisted's, for endpoints, processes and whatever else it offers."""
+        return self._life.reactor
 
     # What it can do
 

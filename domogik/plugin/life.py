@@ -41,7 +41,7 @@ class Life:
 
     plugin: Plugin
     surroundings: Surroundings
-    _reactor: IReactor
+    reactor: IReactor
     _bus: Bus
     _port: Port
     _now: Callable[[], float]
@@ -61,7 +61,7 @@ class Life:
 
     def __attrs_post_init__(self) -> None:
         name, host = self.surroundings.name, self.surroundings.host
-        self.threads = Threads(self._reactor)
+        self.threads = Threads(self.reactor)
         self.identity = self._port.identity(name, host)
         self.config = ConfigurationClient(
             identity=self.identity,
@@ -85,7 +85,7 @@ class Life:
         except (DomogikError, OSError) as error:
             self._log.critical("{id} cannot start: {error}", id=self.surroundings.name, error=error)
             self.exit_status = 1
-            self._reactor.stop()
+            self.reactor.stop()
             return
         self._bus.subscribe(
             self._told_to_stop, type=CMND, schema="domogik.system", body={"command": "stop"}
@@ -141,7 +141,7 @@ class Life:
         if self.threads.in_reactor:
             function()
         else:
-            self._reactor.callFromThread(function)
+            self.reactor.callFromThread(function)
 
     def send(self, type: str, schema: str, body: Body, target: str) -> None:
         """Nothing is said any more after `hbeat.end`."""
@@ -160,7 +160,7 @@ class Life:
         self, seconds: float, function: Callable[..., object], args: tuple[Any, ...], now: bool
     ) -> LoopingCall:
         timer = LoopingCall(self._guarded, function, args)
-        timer.clock = self._reactor
+        timer.clock = self.reactor
         self._timers.append(timer)
         _ = timer.start(seconds, now)  # what it calls never fails
         return timer
@@ -173,7 +173,7 @@ class Life:
             _ = self._guarded(function, args)
 
         self._calls = {call for call in self._calls if call.active()}
-        call = self._reactor.callLater(seconds, due)
+        call = self.reactor.callLater(seconds, due)
         self._calls.add(call)
         return call
 
@@ -238,7 +238,7 @@ class Life:
         self.threads.stop()
         end = Deferred.fromCoroutine(self._leave())
         end = end.addErrback(lambda failure: self._log.failure("leaving", failure))
-        _ = end.addBoth(lambda _: self._reactor.stop())
+        _ = end.addBoth(lambda _: self.reactor.stop())
 
     async def _leave(self) -> None:
         farewell = self._in_time("stopping()", Deferred.fromCoroutine(self.plugin.stopping()))
@@ -259,4 +259,4 @@ class Life:
             elif not failure.check(Stopping):
                 self._log.failure("{what} failed", failure, what=what)
 
-        return limited(deferred, FAREWELL_S, self._reactor).addErrback(failed)
+        return limited(deferred, FAREWELL_S, self.reactor).addErrback(failed)
