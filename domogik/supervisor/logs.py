@@ -103,8 +103,8 @@ class OutputLog:
         while left > 0 and (data := self._read()):
             left -= len(data)
             self._take(data)
-        for splitter, receive in tuple(self._followers.values()):
-            self._hand(splitter.flush(), receive)
+        for key, (splitter, _) in tuple(self._followers.items()):
+            self._hand(splitter.flush(), key)
 
     def close(self) -> Deferred[None]:
         """Drain, and read no longer; fires when nothing is being compressed any more.
@@ -183,12 +183,14 @@ class OutputLog:
         if not data:
             return
         self._write(data)
-        if self._followers:
-            for splitter, receive in tuple(self._followers.values()):
-                self._hand(splitter.feed(data), receive)
+        for key, (splitter, _) in tuple(self._followers.items()):
+            self._hand(splitter.feed(data), key)
 
-    def _hand(self, lines: list[str], receive: Callable[[str], None]) -> None:
+    def _hand(self, lines: list[str], key: object) -> None:
         for line in lines:
+            if key not in self._followers:  # it left while it heard
+                return
+            _, receive = self._followers[key]
             with self._log.failuresHandled("while a line of {file} was followed", file=self.file):
                 receive(line)
 
