@@ -172,13 +172,13 @@ class Access:
         return self._is_this_host(name, request)
 
     def _is_this_host(self, name: str, request: Request) -> bool:
-        if name in self._names:
+        here = str(getattr(request.getHost(), "host", ""))
+        if name == here or name in self._names:
             return True
         address = _ip(name)
         if address is None:
             return False
-        here = _ip(str(getattr(request.getHost(), "host", "")))
-        return address.is_loopback or address == here
+        return address.is_loopback or address == _ip(here)
 
     def _foreign(self, request: Request) -> str:
         claims = [

@@ -12,7 +12,9 @@ from io import BytesIO
 from urllib.parse import unquote
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, datetimeToString
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.server import Request as TwistedRequest
@@ -24,6 +26,8 @@ from domogik.api.v1.problems import CONTENT_TYPE, Problem
 
 #: bytes; nothing that is sent to us is larger
 MAX_BODY = 64 * 1024
+#: so many clients at a time
+MAX_CONNECTIONS = 500
 #: seconds a connection may be silent between requests or within one
 IDLE_TIMEOUT = 60.0
 #: seconds a refused client is listened to, so that it can read the refusal before the reset
@@ -39,6 +43,23 @@ class Channel(HTTPChannel):
     maxHeaders = 100
     refused = False
     site: Site
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.site.channels.add(self)
+        if len(self.site.channels) > MAX_CONNECTIONS:
+            self.refuse(503, "Too many connections are open")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.site.channels.discard(self)
+        super().connectionLost(reason)
+
+    def leave(self) -> None:
+        """Close, now or once the request that is being worked on is answered."""
+        self.persistent = 0
+        if not self.requests:
+            assert self.transport is not None
+            self.transport.loseConnection()
 
     def dataReceived(self, data: bytes) -> None:
         if not self.refused:
@@ -140,13 +161,16 @@ class Site(TwistedSite):
         )
         self.counts = counts
         self._on_stop = on_stop
+        self.channels: set[Channel] = set()
 
     def startFactory(self) -> None:
         """Not the original's: it wakes up every second to format a date for its own log."""
 
     def stopFactory(self) -> None:
-        """The port is closed: whoever still waits is answered."""
+        """The port is closed: whoever still waits is answered, then nobody is kept."""
         self._on_stop()
+        for channel in tuple(self.channels):
+            channel.leave()
 
     def getContentFile(self, length: int | None) -> BytesIO:
         """Where a body is kept: in memory, for none is larger than `MAX_BODY`."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from domogik.api.wire import IDLE_TIMEOUT, LINGER, MAX_BODY
+from domogik.api.wire import IDLE_TIMEOUT, LINGER, MAX_BODY, MAX_CONNECTIONS
 
 PUT = b"PUT /api/v1/components/x/config/y HTTP/1.1\r\nHost: vm\r\n"
 
@@ -77,6 +77,21 @@ def test_a_connection_is_kept_for_the_next_request(door):
     assert not connection.dropped
     connection = door.open("GET", "/host/", headers={"Connection": "close"})
     assert connection.dropped
+
+
+def test_one_client_too_many_is_told_so(door):
+    connections = [door.connect() for _ in range(MAX_CONNECTIONS)]
+    refused = door.connect()
+    assert refused.response().status == 503
+    refused.leave()
+    connections.pop().leave()
+    assert door.open("GET", "/host/").response().status == 200
+
+
+def test_when_the_port_closes_nobody_is_kept(door):
+    idle = door.open("GET", "/host/")
+    door.site.stopFactory()
+    assert idle.dropped
 
 
 def test_an_idle_server_never_wakes_up(door):
