@@ -51,7 +51,7 @@ class Record:
         content = {
             "id": self.id,
             "run_id": self.run_id,
-            "started": self.started,
+            "started": float(self.started),
             "wanted": self.wanted,
             "process": process,
         }
@@ -69,14 +69,14 @@ class Record:
         id, run_id, started = (content.get(key) for key in ("id", "run_id", "started"))
         if not (isinstance(id, str) and isinstance(run_id, str) and id and run_id):
             raise BrokenRecord("id or run_id is missing")
-        if not isinstance(started, int | float):
+        if not isinstance(started, float):
             raise BrokenRecord("started is missing")
         process = content.get("process")
         try:
             identity = None if process is None else ProcessIdentity.from_dict(process)
         except InvalidIdentity as error:
             raise BrokenRecord(str(error)) from None
-        return cls(id, run_id, float(started), identity, content.get("wanted") is not False)
+        return cls(id, run_id, started, identity, content.get("wanted") is not False)
 
 
 def file_name(component_id: str) -> str:

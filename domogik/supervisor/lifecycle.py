@@ -4,8 +4,10 @@ A component is in one *phase*; something happens (an *event*); the table answers
 and with what has to be done about it (*actions*), in order. `step` is total: what a phase takes no
 notice of is listed, not forgotten. `docs/reference/lifecycle.md` is drawn from this table.
 
-Phases are the states that people see, with one more: a component that has failed and whose
-processes are still being ended is `FAILING`. People see `stopping`; what comes next differs.
+Phases are the states that people see, with two more. `SPAWNING` has no process yet (many are
+started one after the other), so nothing that is heard can be of it; people see `starting`.
+`FAILING` has failed and what is left of it is being ended; people see `stopping`, what comes next
+differs.
 
 A timer belongs to the phase that armed it, the watchdog's to all phases in which the component is
 up: whoever carries the actions out drops it when that is over.
@@ -26,6 +28,7 @@ class Phase(enum.Enum):
     """Where a component is; `state` is the word people see for it."""
 
     STOPPED = "stopped"
+    SPAWNING = "spawning"
     STARTING = "starting"
     RUNNING = "running"
     ALIVE = "alive"
@@ -38,7 +41,7 @@ class Phase(enum.Enum):
     @property
     def state(self) -> State:
         """The word of the common vocabulary."""
-        return State.STOPPING if self is Phase.FAILING else State[self.name]
+        return _SHOWN.get(self) or State[self.name]
 
     @property
     def is_ending(self) -> bool:
@@ -49,6 +52,9 @@ class Phase(enum.Enum):
     def is_up(self) -> bool:
         """It was ready once and has not ended since."""
         return self in (Phase.RUNNING, Phase.ALIVE, Phase.NOT_RESPONDING)
+
+
+_SHOWN = {Phase.SPAWNING: State.STARTING, Phase.FAILING: State.STOPPING}
 
 
 class Event(enum.Enum):
@@ -80,7 +86,8 @@ class Event(enum.Enum):
 class Action(enum.Enum):
     """What has to be done about it."""
 
-    SPAWN = enum.auto()
+    SPAWN = enum.auto()  # in its turn; ends in SPAWNED or CANNOT_SPAWN
+    CALL_OFF = enum.auto()  # before its turn came
     ARM_START = enum.auto()  # a timer for START_TIMEOUT, or READY where survival is enough
     ARM_WATCHDOG = enum.auto()
     ARM_SLOW_RETRY = enum.auto()
@@ -104,7 +111,7 @@ Step = tuple[Phase, tuple[Action, ...]]
 _START = (Action.FORGET_FAILURES, Action.SPAWN)
 _UP = (Action.TELL_READY, Action.FORGET_MISSES, Action.ARM_WATCHDOG)
 _NOT_READY = (Action.TELL_NOT_READY, Action.END_TREE)
-_CALLED_OFF = (Action.REST, Action.TELL_GONE)
+_AT_REST = (Action.REST, Action.TELL_GONE)
 
 #: from RUNNING, ALIVE and NOT_RESPONDING alike
 _WHILE_UP: Mapping[Event, Step] = {
@@ -118,13 +125,16 @@ _WHILE_UP: Mapping[Event, Step] = {
 
 TABLE: Mapping[Phase, Mapping[Event, Step]] = {
     Phase.STOPPED: {
-        Event.START: (Phase.STARTING, _START),
+        Event.START: (Phase.SPAWNING, _START),
         Event.ADOPTED: (Phase.STARTING, (Action.ARM_START,)),
         Event.LEFTOVERS: (Phase.STOPPING, (Action.END_TREE,)),
     },
-    Phase.STARTING: {
+    Phase.SPAWNING: {
         Event.SPAWNED: (Phase.STARTING, (Action.ARM_START,)),
         Event.CANNOT_SPAWN: (Phase.BACKOFF, (Action.TELL_NOT_READY, Action.PLAN_RETRY)),
+        Event.STOP: (Phase.STOPPED, (Action.CALL_OFF, Action.TELL_NOT_READY, *_AT_REST)),
+    },
+    Phase.STARTING: {
         Event.READY: (Phase.RUNNING, _UP),
         Event.ALIVE: (Phase.ALIVE, _UP),
         Event.LEFT: (Phase.STARTING, (Action.NOTE_LEAVING,)),
@@ -148,7 +158,7 @@ TABLE: Mapping[Phase, Mapping[Event, Step]] = {
         Event.LEFT: (Phase.NOT_RESPONDING, (Action.NOTE_LEAVING,)),
     },
     Phase.STOPPING: {
-        Event.NOBODY_LEFT: (Phase.STOPPED, (Action.REST, Action.TELL_GONE)),
+        Event.NOBODY_LEFT: (Phase.STOPPED, _AT_REST),
         Event.CANNOT_END: (Phase.STOPPING, (Action.TELL_STUCK, Action.ARM_END_AGAIN)),
         Event.END_AGAIN: (Phase.STOPPING, (Action.END_TREE,)),
     },
@@ -159,16 +169,16 @@ TABLE: Mapping[Phase, Mapping[Event, Step]] = {
         Event.END_AGAIN: (Phase.FAILING, (Action.END_TREE,)),
     },
     Phase.BACKOFF: {
-        Event.START: (Phase.STARTING, _START),
-        Event.STOP: (Phase.STOPPED, _CALLED_OFF),
-        Event.TRY_AGAIN: (Phase.STARTING, (Action.COUNT_RESTART, Action.SPAWN)),
+        Event.START: (Phase.SPAWNING, _START),
+        Event.STOP: (Phase.STOPPED, _AT_REST),
+        Event.TRY_AGAIN: (Phase.SPAWNING, (Action.COUNT_RESTART, Action.SPAWN)),
         Event.TOO_OFTEN: (Phase.FAILED, (Action.ARM_SLOW_RETRY,)),
         Event.NO_RESTART: (Phase.FAILED, (Action.REST,)),
     },
     Phase.FAILED: {
-        Event.START: (Phase.STARTING, _START),
-        Event.STOP: (Phase.STOPPED, _CALLED_OFF),
-        Event.TRY_AGAIN: (Phase.STARTING, (Action.COUNT_RESTART, Action.SPAWN)),
+        Event.START: (Phase.SPAWNING, _START),
+        Event.STOP: (Phase.STOPPED, _AT_REST),
+        Event.TRY_AGAIN: (Phase.SPAWNING, (Action.COUNT_RESTART, Action.SPAWN)),
     },
 }
 
@@ -197,9 +207,13 @@ _OF_THE_PAST = frozenset({Event.ADOPTED, Event.LEFTOVERS})
 
 IGNORED: Mapping[Phase, frozenset[Event]] = {
     Phase.STOPPED: _TIDINGS | _OF_A_PROCESS | _OF_A_PHASE | {Event.STOP},
+    Phase.SPAWNING: _OF_THE_PAST
+    | _TIDINGS
+    | _OF_A_PHASE
+    | {Event.START, Event.EXITED_WANTED, Event.EXITED_UNWANTED},
     Phase.STARTING: _OF_THE_PAST
     | (_OF_A_PHASE - {Event.START_TIMEOUT})
-    | {Event.START, Event.SILENT},
+    | {Event.START, Event.SILENT, Event.SPAWNED, Event.CANNOT_SPAWN},
     Phase.RUNNING: _OF_THE_PAST
     | (_OF_A_PHASE - {Event.WATCHDOG_MISSED, Event.MISSED_TOO_OFTEN})
     | {Event.START, Event.READY, Event.SPAWNED, Event.CANNOT_SPAWN},

@@ -30,13 +30,12 @@ class Pacing:
         self._schedule()
         return ticket
 
-    def cancel(self, ticket: object) -> bool:
-        """Whether it could still be called off."""
-        cancelled = self._waiting.pop(ticket, None) is not None
+    def cancel(self, ticket: object) -> None:
+        """Call it off; too late is no fault."""
+        self._waiting.pop(ticket, None)
         if not self._waiting and self._next is not None:
             self._next.cancel()
             self._next = None
-        return cancelled
 
     def _schedule(self) -> None:
         if self._next is None and self._waiting:

@@ -246,7 +246,7 @@ class Runner:
         """One of its processes said this by sd_notify."""
         if notice.status is not None:
             self._said = notice.status
-            if self._phase in (Phase.STARTING, Phase.RUNNING, Phase.ALIVE) and not self._is_busy:
+            if self._phase in (Phase.STARTING, Phase.RUNNING, Phase.ALIVE):
                 self._set(reason=notice.status)
                 self._publish()
         if notice.watchdog and self._phase.is_up and self._timer is not None:
@@ -291,13 +291,18 @@ class Runner:
     def let_go(self) -> None:
         """Watch no longer; its processes, and the record of them, are for the next manager."""
         self._drop_timer()
-        if self._drop_ticket():
+        if self._phase is Phase.SPAWNING:
+            self._call_off()
             self._tools.records.write(Record(self.id, uuid.uuid4().hex, self._tools.now()))
         if self._phase is Phase.STOPPING and self._run is not None:
             self._tools.records.write(attrs.evolve(self._run.record, wanted=False))
         if self._run is not None and self._run.watched is not None:
             self._run.watched.detach()
         self._close_output()
+        error = NotPossible(f"the manager lets go of {self.id}")
+        self._tell(self._await_ready, error)
+        self._tell(self._await_gone, error)
+        self._publish()
 
     # The queue
 
@@ -400,13 +405,11 @@ class Runner:
         self._was_up_for = 0.0
         self._ticket = self._tools.pacing.ask(self._spawn_now)
 
-    def _drop_ticket(self) -> bool:
-        """Whether a start was still waiting for its turn."""
-        ticket, self._ticket = self._ticket, None
-        return ticket is not None and self._tools.pacing.cancel(ticket)
+    def _call_off(self) -> None:
+        self._tools.pacing.cancel(self._ticket)
 
     def _spawn_now(self) -> None:
-        self._ticket, self._left_at, self._said = None, None, ""
+        self._left_at, self._said = None, ""
         run = _Run(Record(self.id, uuid.uuid4().hex, self._tools.now()))
         run_id = run.record.run_id
         self._set(pid=None, run_id=run_id, adopted=False, exit=None)
@@ -463,11 +466,9 @@ class Runner:
         return self._left_at is not None and self._tools.clock.seconds() - self._left_at <= LEAVE
 
     def _end_tree(self) -> None:
-        self._drop_ticket()
         run = self._run
-        if run is None or run.started is None:
-            self._post(Event.NOBODY_LEFT)
-            return
+        assert run is not None
+        assert run.started is not None
         _ = Deferred.fromCoroutine(self._end(run, run.started)).addErrback(self._ending_failed)
 
     async def _end(self, run: _Run, started: Started) -> None:
@@ -555,6 +556,7 @@ class Runner:
 
 _DO: Mapping[Action, Callable[[Runner], None]] = {
     Action.SPAWN: Runner._spawn,
+    Action.CALL_OFF: Runner._call_off,
     Action.ARM_START: Runner._arm_start,
     Action.ARM_WATCHDOG: Runner._arm_watchdog,
     Action.ARM_SLOW_RETRY: Runner._arm_slow_retry,

@@ -1,0 +1,136 @@
+"""What a runner relies on, kept by the real processes and by the fake ones alike."""
+
+from __future__ import annotations
+
+import os
+import signal
+import uuid
+from pathlib import Path
+
+import pytest
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import ProcessProtocol
+from twisted.trial.unittest import TestCase
+
+from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity
+from domogik.supervisor.interfaces import Exit, Program
+from domogik.supervisor.process import CannotStart, exit_of
+from domogik.supervisor.processes import HostProcesses, Processes, Started
+from domogik.supervisor.tree import ProcessTable
+from domogik.testing.processes import FakeProcess, FakeProcesses
+
+
+class Watcher(ProcessProtocol):
+    def __init__(self):
+        self.exited = Deferred()
+
+    def processExited(self, reason):
+        self.exited.callback(exit_of(reason))
+
+
+class ProcessesContract:
+    """The promises; `PATIENT` and so on are programs that behave as their names say."""
+
+    PATIENT: tuple[str, ...]
+    FAILING: tuple[str, ...]
+    DEAF: tuple[str, ...]
+    MISSING: tuple[str, ...]
+    processes: Processes
+
+    async def until_ready(self) -> None:
+        """Until the program started last has done what its name says."""
+
+    def start(self, argv):
+        run_id = uuid.uuid4().hex
+        environment = {"PATH": os.environ["PATH"], "DOMOGIK_RUN_ID": run_id}
+        environment["READY"] = self.ready_file = self.mktemp()
+        self.ready_file = environment["READY"] = str(Path(self.ready_file).absolute())
+        watcher = Watcher()
+        output = os.open(os.devnull, os.O_WRONLY)
+        try:
+            watched = self.processes.spawn(watcher, Program(argv, environment, Path("/")), output)
+        finally:
+            os.close(output)
+        started = Started(watched.identity, run_id)
+        self.addCleanup(self.end, started, timeout=0)
+        return watcher, watched, started
+
+    def end(self, started, *, exited=False, timeout):
+        return self.processes.end(started, exited=exited, signal="TERM", timeout=timeout)
+
+    async def test_a_process_that_fails_tells_its_status(self):
+        watcher, _, _ = self.start(self.FAILING)
+        self.assertEqual(await watcher.exited, Exit(code=3))
+
+    def test_a_program_that_is_missing_cannot_be_started(self):
+        with self.assertRaises(CannotStart):
+            self.start(self.MISSING)
+
+    async def test_a_started_process_is_a_member_of_its_start_until_it_is_ended(self):
+        watcher, watched, started = self.start(self.PATIENT)
+        self.assertEqual(self.processes.members(started), {watched.identity})
+        self.assertEqual(self.processes.marked(started.run_id), {watched.identity})
+        await self.end(started, timeout=60)
+        self.assertEqual(await watcher.exited, Exit(signal=signal.SIGTERM))
+        self.assertEqual(self.processes.members(started), frozenset())
+
+    async def test_who_is_deaf_is_killed_when_the_time_is_out(self):
+        watcher, _, started = self.start(self.DEAF)
+        await self.until_ready()
+        await self.end(started, timeout=0.05)
+        self.assertEqual(await watcher.exited, Exit(signal=signal.SIGKILL))
+
+    async def test_ending_what_has_ended_is_done_at_once(self):
+        watcher, _, started = self.start(self.FAILING)
+        await watcher.exited
+        await self.end(started, exited=True, timeout=60)
+
+    async def test_the_end_of_an_adopted_process_is_told_to_its_new_watcher_only(self):
+        first, watched, started = self.start(self.PATIENT)
+        watched.detach()
+        second = Watcher()
+        self.assertEqual(self.processes.adopt(second, started.leader).identity, started.leader)
+        await self.end(started, timeout=60)
+        await second.exited
+        self.assertFalse(first.exited.called)
+
+    def test_what_does_not_run_cannot_be_adopted(self):
+        identity = ProcessIdentity.of(os.getpid())
+        other = ProcessIdentity(identity.pid, identity.start_ticks + 1, identity.boot_id)
+        with self.assertRaises(NoSuchProcess):
+            self.processes.adopt(Watcher(), other)
+
+
+@pytest.mark.integration
+class TestHostProcesses(ProcessesContract, TestCase):
+    PATIENT = ("sleep", "600")
+    FAILING = ("sh", "-c", "exit 3")
+    DEAF = ("sh", "-c", 'trap "" TERM; : > "$READY"; while :; do sleep 600; done')
+    MISSING = ("there-is-no-such-program",)
+
+    def setUp(self):
+        self.processes = HostProcesses(reactor, ProcessTable(reactor))
+
+    async def until_ready(self):
+        while not Path(self.ready_file).exists():
+            turn = Deferred()
+            reactor.callLater(0.005, turn.callback, None)
+            await turn
+
+
+class TestFakeProcesses(ProcessesContract, TestCase):
+    PATIENT = ("patient",)
+    FAILING = ("failing",)
+    DEAF = ("deaf",)
+    MISSING = ("missing",)
+
+    def setUp(self):
+        self.processes = FakeProcesses(reactor, self.born, missing={"missing"})
+
+    def born(self, process: FakeProcess) -> None:
+        match process.program.argv[0]:
+            case "failing":
+                reactor.callLater(0, process.ends, Exit(code=3))
+            case "deaf":
+                process.is_deaf = True

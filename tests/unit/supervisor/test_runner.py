@@ -1,0 +1,701 @@
+"""One component as people see it: what they ask, what happens to it, what they are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from domogik.components.model import State
+from domogik.errors import NotPossible, OperationFailed
+from domogik.supervisor.adoption import Record, Records
+from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity
+from domogik.supervisor.interfaces import (
+    Exit,
+    Policy,
+    Program,
+    Readiness,
+    Restart,
+    Specification,
+)
+from domogik.supervisor.logs import CannotCapture
+from domogik.supervisor.pacing import Pacing
+from domogik.supervisor.readiness import Notice
+from domogik.supervisor.runner import (
+    AlreadyRunning,
+    NotRunning,
+    Runner,
+    StartFailed,
+    Tools,
+)
+from domogik.testing.processes import FakeOutput, FakeProcesses
+
+NOON = 1_800_000_000.0
+
+
+def specification(readiness=Readiness.TOLD, **policy):
+    policy = {"backoff_first": 1, "start_timeout": 30, "stop_timeout": 10, **policy}
+    program = Program(("clock",), {"PATH": "/bin"}, Path("/"))
+    return Specification("plugin:clock", program, Policy(**policy), readiness)
+
+
+class RunnerCase(SynchronousTestCase):
+    def setUp(self):
+        self.clock = Clock()
+        self.processes = FakeProcesses(self.clock)
+        self.records = Records(Path(self.mktemp()))
+        self.changes = []
+        self.runner = self.make()
+
+    def make(self, readiness=Readiness.TOLD, **policy):
+        tools = Tools(
+            clock=self.clock,
+            processes=self.processes,
+            records=self.records,
+            pacing=Pacing(self.clock),
+            notify_address="/run/notify.sock",
+            changed=lambda runner, before: self.changes.append(runner.status),
+            now=lambda: NOON + self.clock.seconds(),
+            random=lambda: 0.0,
+        )
+        self.runner = Runner(specification(readiness, **policy), FakeOutput(), tools)
+        return self.runner
+
+    def turn(self, seconds=0.0):
+        """Let the reactor go round until nothing is due any more."""
+        self.clock.advance(seconds)
+        while any(call.getTime() <= self.clock.seconds() for call in self.clock.getDelayedCalls()):
+            self.clock.advance(0)
+
+    @property
+    def process(self):
+        (process,) = self.processes.living
+        return process
+
+    @property
+    def state(self):
+        return self.runner.status.state
+
+    def start(self):
+        """Start it and let it become alive."""
+        started = self.runner.start()
+        self.turn()
+        self.runner.alive()
+        self.successResultOf(started)
+
+    def crash(self, exit=Exit(code=1)):  # noqa: B008 - frozen
+        self.process.ends(exit)
+        self.turn()
+
+
+class TestStarting(RunnerCase):
+    def test_a_start_is_done_when_the_plugin_was_heard(self):
+        started = self.runner.start()
+        self.turn()
+        self.assertNoResult(started)
+        self.assertIs(self.state, State.STARTING)
+        self.runner.alive()
+        status = self.successResultOf(started)
+        self.assertIs(status.state, State.ALIVE)
+        self.assertEqual(status.pid, self.process.identity.pid)
+
+    def test_who_starts_what_is_starting_waits_for_the_same_start(self):
+        first, second = self.runner.start(), self.runner.start()
+        self.turn()
+        third = self.runner.start()
+        self.runner.alive()
+        for started in (first, second, third):
+            self.assertIs(self.successResultOf(started).state, State.ALIVE)
+        self.assertEqual(len(self.processes.living), 1)
+
+    def test_a_start_of_what_runs_is_refused(self):
+        self.start()
+        self.failureResultOf(self.runner.start(), AlreadyRunning)
+
+    def test_a_start_without_an_answer_ends_in_words_and_the_process_is_ended(self):
+        started = self.runner.start()
+        self.turn()
+        self.turn(30)
+        error = self.failureResultOf(started, StartFailed).value
+        self.assertEqual(str(error), "plugin:clock did not start: did not answer within 30 s")
+        self.assertEqual(error.reason, "did not answer within 30 s")
+        self.assertEqual(self.processes.living, [])
+        self.assertIs(self.state, State.BACKOFF)
+
+    def test_a_failed_start_is_tried_again_in_the_background(self):
+        self.failureResultOf(self.start_and_fail(), StartFailed)
+        self.turn(1)
+        self.runner.alive()
+        self.assertIs(self.state, State.ALIVE)
+        self.assertEqual(self.runner.status.restarts, 1)
+
+    def start_and_fail(self):
+        started = self.runner.start()
+        self.turn()
+        self.crash()
+        return started
+
+    def test_a_missing_program_is_a_failed_start_with_a_reason(self):
+        self.processes.missing.add("clock")
+        started = self.runner.start()
+        self.turn()
+        error = self.failureResultOf(started, StartFailed).value
+        self.assertEqual(error.reason, "clock is missing")
+        self.assertIs(self.state, State.BACKOFF)
+
+    def test_a_log_that_cannot_be_captured_is_a_failed_start_with_a_reason(self):
+        self.runner.output.trouble = CannotCapture("the log is full")
+        started = self.runner.start()
+        self.turn()
+        self.assertEqual(self.failureResultOf(started, StartFailed).value.reason, "the log is full")
+
+    def test_a_program_that_ends_at_once_did_not_start_and_is_not_tried_again(self):
+        started = self.runner.start()
+        self.turn()
+        self.crash(Exit(code=0))
+        error = self.failureResultOf(started, StartFailed).value
+        self.assertEqual(error.reason, "ended before it was ready: exit status 0")
+        self.assertIs(self.state, State.STOPPED)
+
+    def test_what_a_program_that_forked_and_ended_left_behind_is_ended(self):
+        started = self.runner.start()
+        self.turn()
+        self.processes.fork(self.process.run_id)
+        self.processes.living[0].ends(Exit(code=0))
+        self.turn()
+        self.failureResultOf(started, StartFailed)
+        self.assertEqual(self.processes.living, [])
+        self.assertIs(self.state, State.STOPPED)
+
+    def test_every_start_has_a_mark_of_its_own_in_its_environment(self):
+        self.start()
+        first = self.process.program.environment
+        self.crash(Exit(code=1))
+        self.turn(1)
+        second = self.process.program.environment
+        self.assertEqual(self.runner.status.run_id, second["DOMOGIK_RUN_ID"])
+        self.assertNotEqual(first["DOMOGIK_RUN_ID"], second["DOMOGIK_RUN_ID"])
+        self.assertEqual(second["PATH"], "/bin")
+
+    def test_a_changed_specification_counts_from_the_next_start(self):
+        self.start()
+        pid = self.process.identity.pid
+        changed = Program(("clock", "--faster"), {}, Path("/"))
+        self.runner.specification = Specification("plugin:clock", changed)
+        self.assertEqual(self.process.identity.pid, pid)
+        restarted = self.runner.restart()
+        self.turn()
+        self.runner.alive()
+        self.successResultOf(restarted)
+        self.assertEqual(self.process.program.argv, ("clock", "--faster"))
+
+
+class TestReadiness(RunnerCase):
+    def test_a_program_nobody_asks_after_runs_when_it_has_survived_a_second(self):
+        started = self.make(Readiness.SURVIVAL).start()
+        self.turn()
+        self.turn(0.99)
+        self.assertNoResult(started)
+        self.turn(0.02)
+        self.assertIs(self.successResultOf(started).state, State.RUNNING)
+
+    def test_a_program_that_dies_within_its_first_second_did_not_start(self):
+        started = self.make(Readiness.SURVIVAL).start()
+        self.turn(0.5)
+        self.crash()
+        self.failureResultOf(started, StartFailed)
+
+    def test_a_program_that_notifies_runs_when_it_says_so(self):
+        started = self.make(Readiness.NOTIFY).start()
+        self.turn()
+        self.assertEqual(self.process.program.environment["NOTIFY_SOCKET"], "/run/notify.sock")
+        self.runner.notified(Notice(status="loading"))
+        self.assertEqual(self.runner.status.reason, "loading")
+        self.assertNoResult(started)
+        self.runner.notified(Notice(ready=True))
+        self.assertIs(self.successResultOf(started).state, State.RUNNING)
+
+    def test_a_program_that_never_notifies_has_failed(self):
+        started = self.make(Readiness.NOTIFY).start()
+        self.turn()
+        self.turn(30)
+        reason = self.failureResultOf(started, StartFailed).value.reason
+        self.assertEqual(reason, "did not say that it is ready within 30 s")
+
+    def test_a_plugin_is_ready_by_its_heartbeat_alone(self):
+        started = self.runner.start()
+        self.turn()
+        self.runner.notified(Notice(ready=True))
+        self.assertNoResult(started)
+
+    def test_a_watchdog_that_is_fed_keeps_quiet_and_bites_when_it_is_not(self):
+        started = self.make(Readiness.NOTIFY, watchdog=10).start()
+        self.turn()
+        self.assertEqual(self.process.program.environment["WATCHDOG_USEC"], "10000000")
+        self.runner.notified(Notice(ready=True))
+        self.successResultOf(started)
+        for _ in range(5):
+            self.turn(9)
+            self.runner.notified(Notice(watchdog=True))
+        self.assertIs(self.state, State.RUNNING)
+        self.turn(10)
+        self.assertIs(self.state, State.BACKOFF)
+        self.assertIn("gave no sign to its watchdog for 10 s", self.runner.status.reason)
+
+
+class TestSilence(RunnerCase):
+    def test_a_missed_answer_is_shown_with_its_reason_until_the_next(self):
+        self.start()
+        self.runner.silent("did not answer a ping")
+        self.assertIs(self.state, State.NOT_RESPONDING)
+        self.assertEqual(self.runner.status.reason, "did not answer a ping")
+        self.runner.alive()
+        self.assertIs(self.state, State.ALIVE)
+        self.assertEqual(self.runner.status.reason, "")
+
+    def test_by_default_silence_restarts_nothing(self):
+        self.start()
+        for _ in range(100):
+            self.runner.silent("did not answer")
+        self.assertIs(self.state, State.NOT_RESPONDING)
+
+    def test_after_so_many_misses_in_a_row_it_is_restarted(self):
+        self.make(restart_after_misses=3)
+        self.start()
+        pid = self.process.identity.pid
+        for _ in range(2):
+            self.runner.silent("did not answer")
+        self.runner.alive()
+        for _ in range(2):
+            self.runner.silent("did not answer")
+        self.assertEqual(self.process.identity.pid, pid)
+        self.runner.silent("did not answer")
+        self.turn()
+        self.assertIs(self.state, State.BACKOFF)
+        self.assertIn("did not answer 3 times in a row", self.runner.status.reason)
+        self.turn(1)
+        self.assertNotEqual(self.process.identity.pid, pid)
+
+
+class TestStopping(RunnerCase):
+    def test_a_stop_is_done_when_nobody_is_left_grandchildren_included(self):
+        self.start()
+        self.processes.fork(self.process.run_id).is_deaf = True
+        stopped = self.runner.stop()
+        self.turn()
+        self.assertNoResult(stopped)
+        self.assertIs(self.state, State.STOPPING)
+        self.turn(10)
+        self.assertIs(self.successResultOf(stopped).state, State.STOPPED)
+        self.assertEqual(self.processes.living, [])
+
+    def test_a_stop_of_what_does_not_run_is_refused(self):
+        self.failureResultOf(self.runner.stop(), NotRunning)
+
+    def test_a_plugin_gone_just_after_its_leave_counts_as_stopped(self):
+        self.start()
+        self.runner.left()
+        self.crash(Exit(code=0))
+        self.assertIs(self.state, State.STOPPED)
+        self.turn(4)
+        self.successResultOf(self.runner.stop())
+        self.turn(2)
+        self.failureResultOf(self.runner.stop(), NotRunning)
+
+    def test_a_plugin_that_takes_its_leave_is_not_started_again_even_always(self):
+        self.make(restart=Restart.ALWAYS)
+        self.start()
+        self.runner.left()
+        self.crash(Exit(code=0))
+        self.assertIs(self.state, State.STOPPED)
+
+    def test_a_stop_while_it_starts_ends_it_and_the_start_fails(self):
+        started = self.runner.start()
+        self.turn()
+        stopped = self.runner.stop()
+        self.turn()
+        self.successResultOf(stopped)
+        reason = self.failureResultOf(started, StartFailed).value.reason
+        self.assertEqual(reason, "stopped before it was ready")
+
+    def test_a_stop_before_its_turn_to_start_came_starts_nothing(self):
+        started = self.runner.start()
+        stopped = self.runner.stop()
+        self.turn()
+        self.successResultOf(stopped)
+        self.failureResultOf(started, StartFailed)
+        self.assertEqual(self.processes.processes, [])
+
+    def test_a_stop_during_backoff_calls_the_next_try_off(self):
+        self.start()
+        self.crash()
+        self.assertIs(self.state, State.BACKOFF)
+        self.successResultOf(self.runner.stop())
+        self.turn(1000)
+        self.assertIs(self.state, State.STOPPED)
+        self.assertEqual(self.processes.living, [])
+
+    def test_who_stops_what_is_stopping_waits_for_the_same_end(self):
+        self.start()
+        self.process.is_deaf = True
+        first, second = self.runner.stop(), self.runner.stop()
+        self.turn()
+        self.turn(10)
+        self.successResultOf(first)
+        self.successResultOf(second)
+
+    def test_a_start_while_it_stops_waits_and_starts_it_then(self):
+        self.start()
+        self.process.is_deaf = True
+        stopped, started = self.runner.stop(), self.runner.start()
+        self.turn()
+        self.assertNoResult(started)
+        self.turn(10)
+        self.successResultOf(stopped)
+        self.runner.alive()
+        self.assertIs(self.successResultOf(started).state, State.ALIVE)
+
+    def test_orders_are_carried_out_in_their_order(self):
+        self.start()
+        orders = [self.runner.stop(), self.runner.start(), self.runner.stop()]
+        self.turn()
+        self.successResultOf(orders[0])
+        self.failureResultOf(orders[1], StartFailed)
+        self.successResultOf(orders[2])
+        self.assertIs(self.state, State.STOPPED)
+
+    def test_somebody_who_cannot_be_ended_is_named_and_nothing_is_started_beside_him(self):
+        self.start()
+        self.process.is_immortal = True
+        pid = self.process.identity.pid
+        stopped = self.runner.stop()
+        self.turn()
+        self.turn(10)
+        error = self.failureResultOf(stopped, OperationFailed).value
+        self.assertIn(f"process {pid}", str(error))
+        self.assertIs(self.state, State.STOPPING)
+        started = self.runner.start()
+        self.turn(10)
+        self.turn(10)
+        self.failureResultOf(started, OperationFailed)
+        self.assertEqual(len(self.processes.living), 1)
+
+    def test_somebody_who_could_not_be_ended_is_tried_again_until_he_is_gone(self):
+        self.start()
+        self.process.is_immortal = True
+        stopped = self.runner.stop()
+        self.turn()
+        self.turn(10)
+        self.failureResultOf(stopped, OperationFailed)
+        self.process.is_immortal = False
+        self.turn(10)
+        self.turn(10)
+        self.assertIs(self.state, State.STOPPED)
+
+    def test_a_restart_is_a_stop_and_a_start(self):
+        self.start()
+        pid = self.process.identity.pid
+        restarted = self.runner.restart()
+        self.turn()
+        self.runner.alive()
+        self.assertNotEqual(self.successResultOf(restarted).pid, pid)
+        self.assertEqual(self.runner.status.restarts, 0)
+
+    def test_a_restart_of_what_does_not_run_starts_it(self):
+        restarted = self.runner.restart()
+        self.turn()
+        self.runner.alive()
+        self.successResultOf(restarted)
+
+
+class TestFailing(RunnerCase):
+    def test_a_crash_is_told_with_its_reason_and_it_is_started_again(self):
+        self.start()
+        self.crash(Exit(signal=9))
+        self.assertIs(self.state, State.BACKOFF)
+        self.assertEqual(self.runner.status.reason, "killed by SIGKILL; tried again in 1.0 s")
+        self.assertEqual(self.runner.status.exit, Exit(signal=9))
+        self.turn(1)
+        self.assertIs(self.state, State.STARTING)
+        self.assertEqual(self.runner.status.restarts, 1)
+
+    def test_without_backoff_it_is_back_in_no_time(self):
+        self.make(backoff_first=0)
+        self.start()
+        self.crash()
+        self.assertEqual(len(self.processes.living), 1)
+        self.assertEqual(self.clock.seconds(), 0)
+
+    def test_its_leftovers_are_gone_before_it_is_started_again(self):
+        self.make(backoff_first=0)
+        self.start()
+        leftover = self.processes.fork(self.process.run_id)
+        leftover.is_deaf = True
+        self.processes.living[0].ends(Exit(code=1))
+        self.turn()
+        self.assertEqual(self.processes.living, [leftover])
+        self.turn(10)
+        self.assertNotIn(leftover, self.processes.living)
+        self.assertEqual(len(self.processes.living), 1)
+
+    def test_a_wanted_end_is_stopped(self):
+        self.start()
+        self.crash(Exit(code=0))
+        self.assertIs(self.state, State.STOPPED)
+        self.assertEqual(self.runner.status.reason, "exit status 0")
+
+    def test_always_is_also_after_a_wanted_end(self):
+        self.make(restart=Restart.ALWAYS)
+        self.start()
+        self.crash(Exit(code=0))
+        self.assertIs(self.state, State.BACKOFF)
+
+    def test_no_is_never(self):
+        self.make(restart=Restart.NO)
+        self.start()
+        self.crash()
+        self.assertIs(self.state, State.FAILED)
+        self.assertEqual(self.runner.status.reason, "exit status 1")
+        self.turn(10_000)
+        self.assertIs(self.state, State.FAILED)
+
+    def fail_until_failed(self):
+        while self.state is not State.FAILED:
+            self.turn(30)
+            if self.processes.living:
+                self.crash()
+
+    def test_who_keeps_failing_has_failed_but_is_never_given_up(self):
+        self.start()
+        self.fail_until_failed()
+        self.assertEqual(
+            self.runner.status.reason,
+            "ended before it was ready: exit status 1; "
+            "failed 5 times within 600 s; tried again every 900 s",
+        )
+        for _ in range(10):
+            self.assertEqual(self.processes.living, [])
+            self.turn(900)
+            self.crash()
+            self.assertIs(self.state, State.FAILED)
+
+    def test_a_start_by_hand_of_a_failed_one_begins_anew(self):
+        self.start()
+        self.fail_until_failed()
+        started = self.runner.start()
+        self.turn()
+        self.runner.alive()
+        self.successResultOf(started)
+        self.crash()
+        self.assertIs(self.state, State.BACKOFF)
+
+    def test_starts_by_hand_never_count(self):
+        for _ in range(20):
+            started = self.runner.start()
+            self.turn()
+            self.crash()
+            self.failureResultOf(started, StartFailed)
+            self.assertIs(self.state, State.BACKOFF)
+
+    def test_a_stop_of_a_failed_one_ends_the_slow_retry(self):
+        self.start()
+        self.fail_until_failed()
+        self.successResultOf(self.runner.stop())
+        self.turn(10_000)
+        self.assertIs(self.state, State.STOPPED)
+
+    def test_a_start_that_times_out_never_counts_as_running_steadily(self):
+        self.make(start_timeout=300, start_limit_window=600, start_limit=5)
+        started = self.runner.start()
+        self.turn()
+        waits = []
+        for _ in range(4):
+            self.turn(300)
+            waits.append(float(self.runner.status.reason.split()[-2]))
+            self.turn(waits[-1])
+        self.failureResultOf(started, StartFailed)
+        self.assertEqual(waits, [1, 2, 4, 8])
+
+
+class TestRecords(RunnerCase):
+    def record(self):
+        return dict(self.records.load()).get("plugin:clock")
+
+    def test_a_running_component_is_on_record_with_its_process(self):
+        self.start()
+        self.assertEqual(self.record().process, self.process.identity)
+        self.assertEqual(self.record().run_id, self.process.run_id)
+
+    def test_the_mark_is_on_record_before_there_is_a_process(self):
+        seen = []
+        self.processes.born = lambda process: seen.append((process.run_id, self.record()))
+        self.start()
+        ((run_id, record),) = seen
+        self.assertEqual(record.run_id, run_id)
+        self.assertIsNone(record.process)
+
+    def test_what_was_stopped_is_off_the_record(self):
+        self.start()
+        stopped = self.runner.stop()
+        self.turn()
+        self.successResultOf(stopped)
+        self.assertIsNone(self.record())
+
+    def test_what_will_be_tried_again_stays_on_record(self):
+        self.start()
+        self.crash()
+        self.assertIs(self.state, State.BACKOFF)
+        self.assertIsNotNone(self.record())
+
+
+class TestAdoption(RunnerCase):
+    def setUp(self):
+        super().setUp()
+        self.survivor = self.processes.fork("mark")
+        self.survivor.is_child = False
+        self.record = Record("plugin:clock", "mark", NOON - 60, self.survivor.identity)
+
+    def test_an_adopted_plugin_is_starting_until_it_is_heard(self):
+        self.runner.adopt(self.record, self.survivor.identity)
+        status = self.runner.status
+        self.assertIs(status.state, State.STARTING)
+        self.assertTrue(status.adopted)
+        self.assertEqual((status.pid, status.run_id), (self.survivor.identity.pid, "mark"))
+        self.runner.alive()
+        self.assertIs(self.state, State.ALIVE)
+
+    def test_who_starts_an_adopted_plugin_waits_until_it_is_heard(self):
+        self.runner.adopt(self.record, self.survivor.identity)
+        started = self.runner.start()
+        self.turn()
+        self.runner.alive()
+        self.assertEqual(self.successResultOf(started).pid, self.survivor.identity.pid)
+
+    def test_an_adopted_plugin_that_keeps_silent_is_replaced(self):
+        self.runner.adopt(self.record, self.survivor.identity)
+        self.turn(30)
+        self.assertIs(self.state, State.BACKOFF)
+        self.turn(1)
+        self.assertIsNot(self.process, self.survivor)
+
+    def test_other_adopted_programs_run(self):
+        self.make(Readiness.SURVIVAL).adopt(self.record, self.survivor.identity)
+        self.assertIs(self.state, State.RUNNING)
+
+    def test_an_adopted_process_ended_well_only_if_it_had_just_taken_its_leave(self):
+        self.runner.adopt(self.record, self.survivor.identity)
+        self.runner.alive()
+        self.runner.left()
+        self.survivor.ends(Exit(code=0))
+        self.turn()
+        self.assertIs(self.state, State.STOPPED)
+
+    def test_an_adopted_process_whose_leave_is_long_ago_has_failed(self):
+        self.runner.adopt(self.record, self.survivor.identity)
+        self.runner.alive()
+        self.runner.left()
+        self.turn(6)
+        self.survivor.ends(Exit(code=0))
+        self.turn()
+        self.assertIs(self.state, State.BACKOFF)
+        self.assertIn("its status could not be read", self.runner.status.reason)
+
+    def test_what_is_gone_cannot_be_adopted_and_can_be_started(self):
+        self.survivor.ends(Exit(code=0))
+        with self.assertRaises(NoSuchProcess):
+            self.runner.adopt(self.record, self.survivor.identity)
+        self.assertIs(self.state, State.STOPPED)
+        self.start()
+
+    def test_what_is_left_without_its_leader_is_cleared_away_before_a_start(self):
+        gone = ProcessIdentity(1, 1, "boot")
+        self.survivor.is_deaf = True
+        self.runner.clear_away(self.record, gone)
+        started = self.runner.start()
+        self.turn()
+        self.assertEqual(self.processes.living, [self.survivor])
+        self.turn(10)
+        self.assertNotIn(self.survivor, self.processes.living)
+        self.runner.alive()
+        self.successResultOf(started)
+
+    def test_who_is_let_go_runs_on_and_is_on_record_for_the_next(self):
+        self.start_fresh()
+        self.runner.let_go()
+        self.assertTrue(self.process.lives)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(dict(self.records.load())["plugin:clock"].process, self.process.identity)
+
+    def start_fresh(self):
+        self.survivor.ends(Exit())
+        self.start()
+
+    def test_who_waits_for_his_turn_to_start_when_let_go_is_started_by_the_next(self):
+        self.survivor.ends(Exit())
+        started = self.runner.start()
+        self.runner.let_go()
+        self.turn()
+        self.failureResultOf(started, NotPossible)
+        self.assertEqual(self.processes.living, [])
+        self.assertTrue(dict(self.records.load())["plugin:clock"].wanted)
+
+    def test_a_stop_under_way_when_let_go_is_not_forgotten(self):
+        self.start_fresh()
+        self.process.is_deaf = True
+        stopped = self.runner.stop()
+        self.turn()
+        self.runner.let_go()
+        self.failureResultOf(stopped, NotPossible)
+        self.assertFalse(dict(self.records.load())["plugin:clock"].wanted)
+
+
+class TestTelling(RunnerCase):
+    def test_every_change_is_told_once_and_in_order(self):
+        self.start()
+        self.crash()
+        states = [status.state for status in self.changes]
+        self.assertEqual(
+            states,
+            [State.STARTING, State.STARTING, State.ALIVE, State.BACKOFF],
+        )
+
+    def test_news_that_change_nothing_are_not_told(self):
+        self.start()
+        told = len(self.changes)
+        self.runner.alive()
+        self.runner.alive()
+        self.assertEqual(len(self.changes), told)
+
+    def test_the_time_of_a_change_is_when_its_state_changed(self):
+        started = self.runner.start()
+        self.turn()
+        self.turn(5)
+        self.runner.alive()
+        self.successResultOf(started)
+        self.turn(5)
+        self.runner.notified(Notice(status="busy"))
+        self.assertEqual(self.runner.status.since, NOON + 5)
+
+    def test_who_orders_something_while_he_is_told_is_obeyed_afterwards(self):
+        orders = []
+        changed = self.changes.append
+
+        class Eager(list):
+            def append(inner, status):
+                changed(status)
+                if status.state is State.ALIVE and not orders:
+                    orders.append(self.runner.stop())
+
+        self.changes = Eager()
+        self.start()
+        self.turn()
+        self.successResultOf(orders[0])
+        self.assertIs(self.state, State.STOPPED)
+
+    def test_lost_output_is_said(self):
+        self.start()
+        self.runner.output_trouble("No space left on device")
+        self.assertEqual(self.runner.status.reason, "its output is lost: No space left on device")
+        self.runner.output_trouble("")
+        self.assertEqual(self.runner.status.reason, "")
