@@ -46,7 +46,8 @@ def judge(draft: Draft) -> Package:
     vendor, device = _member(draft) if kind.text == EXTERNAL else ("", "")
     release = _release(draft)
     device_types = tuple(_device_type(record) for record in draft.device_types)
-    features = tuple(_feature(draft, record, device_types) for record in draft.feature_models)
+    known_types = frozenset(known.id for known in device_types)
+    features = tuple(_feature(draft, record, known_types) for record in draft.feature_models)
     _check_files(draft, kind.text, name.text)
     return Package(
         type=kind.text,
@@ -132,14 +133,16 @@ def _configuration(draft: Draft, kind: str) -> tuple[ConfigurationKey, ...]:
     """The keys in their order, numbered anew: a hole would end the list for some clients."""
     ordered = sorted(draft.keys, key=lambda key: _order(draft, key))
     keys: list[ConfigurationKey] = []
+    names: set[str] = set()
     for written in ordered:
         if written.key is None or not written.key.text:
             raise draft.broken("a configuration key without a name", written.at)
-        if any(key.key == written.key.text for key in keys):
+        if written.key.text in names:
             draft.warn(f"key '{written.key.text}' is there again; left out", written.at)
             continue
         if written.order is not None and written.order.text != str(len(keys)):
             draft.warn(f"key '{written.key.text}' should be number {len(keys)}", written.order)
+        names.add(written.key.text)
         keys.append(_key(draft, written, written.key, len(keys)))
     if kind == PLUGIN and (not keys or keys[0].key != _FIRST_KEY):
         draft.warn(f"the first configuration key should be '{_FIRST_KEY}'")
@@ -210,9 +213,7 @@ def _device_type(record: DraftRecord) -> DeviceType:
     return DeviceType(record.text("id"), record.text("name"), record.text("description"))
 
 
-def _feature(
-    draft: Draft, record: DraftRecord, device_types: tuple[DeviceType, ...]
-) -> FeatureModel:
+def _feature(draft: Draft, record: DraftRecord, known_types: frozenset[str]) -> FeatureModel:
     feature = FeatureModel(
         id=record.text("id"),
         name=record.text("name"),
@@ -227,7 +228,7 @@ def _feature(
         draft.warn(
             f"'{feature.feature_type}' is neither sensor nor actuator", record.place("feature_type")
         )
-    if not any(known.id == feature.device_type_id for known in device_types):
+    if feature.device_type_id not in known_types:
         draft.warn(
             f"no device type '{feature.device_type_id}' is described",
             record.place("device_type_id"),

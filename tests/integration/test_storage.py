@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,9 @@ class ConfigStoreTests(TestCase):
     timeout = 60
 
     def setUp(self) -> None:
-        self.path = Path(self.mktemp()).absolute() / "data" / "domogik.db"
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.path = Path(temporary.name) / "data" / "domogik.db"
         self.stores: list[ConfigStore] = []
         self.addCleanup(lambda: gatherResults([store.close() for store in self.stores]))
 
@@ -209,7 +212,6 @@ class ConfigStoreTests(TestCase):
         self.assertIn("schema number 1000", await self._fails(NewerDatabase))
 
     async def test_a_place_that_cannot_be_written_is_said(self) -> None:
-        self.path.parent.parent.mkdir(parents=True)
         self.path.parent.touch()
         self.assertIn(str(self.path), await self._fails(BrokenDatabase))
 

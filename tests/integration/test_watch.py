@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,11 @@ class DirectoryWatcherTests(TestCase):
     timeout = 30
 
     def setUp(self) -> None:
-        self.root = Path(self.mktemp()).absolute()
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.root = Path(temporary.name)
         self.directory = self.root / "home"
-        self.directory.mkdir(parents=True)
+        self.directory.mkdir()
         self.told: list[set[Path]] = []
         self.waiting: tuple[set[Path], Deferred[None]] | None = None
         self.watcher = DirectoryWatcher(reactor, self._on_change, settle=0.01)

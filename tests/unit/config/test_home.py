@@ -7,10 +7,6 @@ from pathlib import Path
 import pytest
 
 from domogik.config.home import Home, HomeInUse, NoToken, sanitised_host
-from domogik.config.keys import KNOWN
-from domogik.config.load import load
-
-PROJECT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -139,38 +135,3 @@ def test_each_plugin_has_a_directory_of_its_own(home: Home) -> None:
 )
 def test_a_machines_name_becomes_one_that_xpl_can_say(name: str, expected: str) -> None:
     assert sanitised_host(name) == expected
-
-
-@pytest.mark.parametrize("name", ["domogik.cfg", "sources.list"])
-def test_the_systems_files_are_those_that_an_empty_home_gets(name: str) -> None:
-    template = PROJECT / "domogik" / "config" / "templates" / name
-    assert template.read_bytes() == (PROJECT / "etc" / "domogik" / name).read_bytes()
-
-
-def test_the_commented_configuration_changes_nothing(home: Home) -> None:
-    home.create()
-    configuration = load([home.configuration])
-    assert all(not configuration.section(name) for name in configuration.sections())
-
-
-def test_every_key_stands_commented_in_the_configuration_and_is_explained_in_the_reference(
-    tmp_path: Path,
-) -> None:
-    template = (PROJECT / "etc" / "domogik" / "domogik.cfg").read_text()
-    reference = (PROJECT / "docs" / "reference" / "configuration.md").read_text()
-    uncommented = tmp_path / "domogik.cfg"
-    uncommented.write_text(
-        "\n".join(
-            line.removeprefix("# ") if " = " in line or line.endswith(" =") else line
-            for line in template.splitlines()
-            if not line.startswith("# <")
-        ).replace("# [", "[")
-    )
-    shown = load([uncommented])
-    assert shown.unknown(KNOWN) == []
-    for section, keys in KNOWN.items():
-        for key in keys or ():
-            assert f"`{key}`" in reference, key
-            if section != "component:":  # has the keys of [supervision]
-                names = shown.sections(section) if section.endswith(":") else [section]
-                assert any(shown.get(name, key) for name in names), key
