@@ -113,7 +113,7 @@ class Life:
         if type(self.plugin).work is not Plugin.work:
             self._worker = self._working()
         self.identity.presence.ready()
-        self.notify("READY=1\nSTATUS=ready")
+        self.notify("READY=1")
         self._log.info("{source} is ready", source=self.identity.source)
 
     def _working(self) -> Deferred[None]:

@@ -92,13 +92,13 @@ class ConfigurationClient:
         """What belongs together: `<key>-1` of every key, `<key>-2`, ... as one mapping each.
 
         `nb-int` says how many there are. Where it is not set, they are read until nothing new is
-        found. An interface of which nothing is set is left out.
+        found. An interface whose first key is not set is left out.
         """
         count = await self.integer("nb-int", 0, minimum=0, maximum=MOST_INTERFACES)
         found: list[dict[str, str | None]] = []
         for number in range(1, (count or MOST_INTERFACES) + 1):
             interface = {key: await self(f"{key}-{number}") for key in keys}
-            is_set = any(text is not None for text in interface.values())
+            is_set = interface[keys[0]] is not None
             # A default that is given for every number must not go on for ever.
             if not count and (not is_set or interface in found):
                 break
@@ -123,8 +123,12 @@ class ConfigurationClient:
                 repeat=_REPEAT_S,
             )
         except NoReply:
+            self._was_silent()
             return self._last(key)
         self._silent = False
+        if answer.get(key) is None:
+            self._log.warn("dbmgr on {key}: {error}", key=key, error=answer.get("error"))
+            return self._last(key)
         text = _meaning(answer.get(key))
         self._remembered.put(key, text, self._now())
         return Value(text, self._now())
@@ -137,13 +141,18 @@ class ConfigurationClient:
             and (not self._provider or message.instance == self._provider)
             and message.get("technology") == self._technology
             and message.get("hostname") == self._hostname
-            and message.get(key) is not None
+            and (
+                message.get(key) is not None
+                or (message.get("key") == key and message.get("error") is not None)
+            )
         )
 
-    def _last(self, key: str) -> Value:
+    def _was_silent(self) -> None:
         if not self._silent:
             self._silent = True
             self._log.warn("the database manager does not answer: using the values it gave last")
+
+    def _last(self, key: str) -> Value:
         kept = self._remembered.get(key)
         if kept is None:
             return Value(remembered=True)

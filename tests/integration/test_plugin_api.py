@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 from textwrap import dedent
 
@@ -101,6 +103,26 @@ class SmallestPlugin(StreetCase):
         self.street.say(CMND, "domogik.system", self.order(plugin="*"))
         self.assertEqual(await plugin.ended, 0)
 
+    async def test_a_second_order_while_it_stops_changes_nothing(self) -> None:
+        plugin = self.run_plugin("""
+            from twisted.internet.task import deferLater
+
+            class Hello(Plugin):
+                async def stopping(self):
+                    self.log.info("stopping once")
+                    await deferLater(self.reactor, 0.5, lambda: None)
+                    self.send(TRIG, "sensor.basic", {"device": "hello", "current": "off"})
+
+            run(Hello)
+            """)
+        await self.street.alive(plugin)
+        plugin.signal("TERM")
+        await plugin.says("stopping once")
+        plugin.signal("TERM")
+        self.assertEqual(await plugin.ended, 0)
+        self.assertEqual(plugin.output.count("stopping once"), 1)
+        self.assertEqual(len(self.street.said_by(plugin, "sensor.basic")), 1)
+
     async def test_stops_while_it_still_looks_for_the_hub(self) -> None:
         plugin = self.run_plugin(GREETER, environment={"XPL_PORT": "1"})
         await plugin.says("looking for the hub")
@@ -110,3 +132,249 @@ class SmallestPlugin(StreetCase):
     @staticmethod
     def order(host: str = HOST, plugin: str = "hello") -> tuple[tuple[str, str], ...]:
         return (("command", "stop"), ("host", host), ("plugin", plugin))
+
+
+class Trouble(StreetCase):
+    async def test_what_fails_at_the_start_is_told_and_ends_the_plugin(self) -> None:
+        plugin = self.run_plugin("""
+            class Hello(Plugin):
+                async def started(self):
+                    raise RuntimeError("no such port")
+
+            run(Hello)
+            """)
+        self.assertEqual(await plugin.ended, 1)
+        self.assertIn("critical started() failed", plugin.output)
+        self.assertIn("    builtins.RuntimeError: no such port", plugin.output)
+        self.assertEqual(len(self.street.said_by(plugin, "hbeat.end")), 1)
+
+    async def test_what_fails_later_is_told_and_the_plugin_goes_on(self) -> None:
+        plugin = self.run_plugin("""
+            class Hello(Plugin):
+                async def started(self):
+                    self.every(0.05, self.fail)
+                    self.later(0.05, self.fail_slowly)
+
+                def fail(self):
+                    raise RuntimeError("timer")
+
+                async def fail_slowly(self):
+                    raise RuntimeError("coroutine")
+
+                @listen(schema="control.basic")
+                def fail_on(self, message):
+                    raise RuntimeError("handler")
+
+            run(Hello)
+            """)
+        await self.street.alive(plugin)
+        self.street.say(CMND, "control.basic", (("device", "x"),))
+        for what in ("timer", "coroutine", "handler"):
+            await plugin.says(f"RuntimeError: {what}")
+        plugin.signal("TERM")
+        self.assertEqual(await plugin.ended, 0)
+
+    async def test_a_thread_that_hangs_cannot_keep_it_from_ending(self) -> None:
+        plugin = self.run_plugin("""
+            class Hello(Plugin):
+                def work(self):
+                    print("hanging")
+                    time.sleep(3600)
+
+            run(Hello)
+            """)
+        await plugin.says("hanging")
+        plugin.signal("TERM")
+        self.assertEqual(await plugin.ended, 0)
+        self.assertIn("work() is not done in time", plugin.output)
+        self.assertEqual(len(self.street.said_by(plugin, "hbeat.end")), 1)
+
+    async def test_a_blocked_reactor_cannot_keep_it_from_ending(self) -> None:
+        plugin = self.run_plugin("""
+            class Hello(Plugin):
+                async def started(self):
+                    self.later(0.1, self.block)
+
+                def block(self):
+                    print("blocking")
+                    time.sleep(3600)
+
+            run(Hello)
+            """)
+        await plugin.says("blocking")
+        plugin.signal("TERM")
+        self.assertEqual(await plugin.ended, 0)
+
+    async def test_a_name_that_xpl_cannot_say_is_refused_in_one_line(self) -> None:
+        plugin = self.run_plugin(GREETER, environment={"DOMOGIK_NAME": "Not a name"})
+        self.assertEqual(await plugin.ended, 1)
+        self.assertRegex(plugin.output, r"\A'Not a name' cannot be the name of a plugin: .*\n\Z")
+
+    async def test_an_address_of_another_computer_is_refused_in_one_line(self) -> None:
+        plugin = self.run_plugin(GREETER, environment={"XPL_ADDRESS": "192.0.2.1"})
+        self.assertEqual(await plugin.ended, 1)
+        self.assertRegex(plugin.output, r"critical hello cannot start: cannot bind 192\.0\.2\.1")
+
+
+class Blocking(StreetCase):
+    async def test_works_in_a_thread_and_hears_of_the_end_in_its_sleep(self) -> None:
+        plugin = self.run_plugin(
+            """
+            class Hello(Plugin):
+                def work(self):
+                    while self.sleep(0.05):
+                        colour = self.wait(self.config("colour"))
+                        self.send(TRIG, "sensor.basic", {"current": colour})
+                    print("good bye")
+
+            run(Hello)
+            """,
+            {"colour": "red"},
+        )
+        self.assertEqual((await self.from_plugin("sensor.basic")).get("current"), "red")
+        plugin.signal("TERM")
+        self.assertEqual(await plugin.ended, 0)
+        self.assertIn("good bye", plugin.output)
+
+    async def test_what_waits_is_told_that_the_plugin_stops(self) -> None:
+        plugin = self.run_plugin("""
+            from twisted.internet.defer import Deferred
+
+            class Hello(Plugin):
+                def work(self):
+                    print("waiting")
+                    try:
+                        self.wait(Deferred())
+                    except Stopping:
+                        print("interrupted")
+                        raise
+
+            run(Hello)
+            """)
+        await plugin.says("waiting")
+        plugin.signal("TERM")
+        self.assertEqual(await plugin.ended, 0)
+        self.assertIn("interrupted", plugin.output)
+        self.assertNotIn("Traceback", plugin.output)
+
+    async def test_work_that_fails_ends_the_plugin(self) -> None:
+        plugin = self.run_plugin("""
+            class Hello(Plugin):
+                def work(self):
+                    raise RuntimeError("the stick is gone")
+
+            run(Hello)
+            """)
+        self.assertEqual(await plugin.ended, 1)
+        self.assertIn("RuntimeError: the stick is gone", plugin.output)
+
+    async def test_the_reactor_is_not_to_be_blocked_by_mistake(self) -> None:
+        plugin = self.run_plugin("""
+            class Hello(Plugin):
+                async def started(self):
+                    self.sleep(5)
+
+            run(Hello)
+            """)
+        self.assertEqual(await plugin.ended, 1)
+        self.assertIn("sleep() would block the reactor", plugin.output)
+
+    async def test_a_call_that_hangs_fails_in_time(self) -> None:
+        plugin = self.run_plugin("""
+            class Hello(Plugin):
+                async def started(self):
+                    try:
+                        await self.in_thread(time.sleep, 3600, timeout=0.2)
+                    except TimeoutError as error:
+                        print(error)
+
+            run(Hello)
+            """)
+        await self.street.alive(plugin)
+        self.assertIn("not done within 0.2 s", plugin.output)
+        plugin.signal("TERM")
+        self.assertEqual(await plugin.ended, 0)
+
+
+class ConfigurationValues(StreetCase):
+    READER = """
+        class Hello(Plugin):
+            async def started(self):
+                value = await self.config.value("interval")
+                print("value", value.text, value.remembered)
+                print("number", await self.config.integer("interval", 60, minimum=1))
+
+        run(Hello)
+        """
+
+    async def test_come_from_the_database_manager(self) -> None:
+        plugin = self.run_plugin(self.READER, {"interval": "30"})
+        await plugin.says("number 30")
+        self.assertIn("value 30 False", plugin.output)
+
+    async def test_are_remembered_and_marked_as_such_while_it_is_silent(self) -> None:
+        plugin = self.run_plugin(self.READER, {"interval": "30"})
+        await self.street.alive(plugin)
+        plugin.signal("TERM")
+        await plugin.ended
+        self.street.values = None
+        (self.directory / "domogik.cfg").write_text("[domogik]\nquery_xpl_timeout = 1\n")
+        plugin = self.run_plugin(self.READER)
+        await plugin.says("number 30")
+        self.assertIn("value 30 True", plugin.output)
+        self.assertIn("the database manager does not answer", plugin.output)
+
+    async def test_that_make_no_sense_leave_the_default_in_force(self) -> None:
+        plugin = self.run_plugin(self.READER, {"interval": "often"})
+        await plugin.says("number 60")
+        self.assertIn("warn interval=often cannot be understood: using 60", plugin.output)
+
+
+class Told(StreetCase):
+    async def test_whoever_started_it_hears_when_it_is_ready_and_when_it_stops(self) -> None:
+        receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(receiver.close)
+        path = f"\0domogik-test-{os.getpid()}"
+        receiver.bind(path)
+        receiver.setblocking(False)
+        plugin = self.run_plugin(
+            """
+            class Hello(Plugin):
+                async def started(self):
+                    self.tell("counting sheep")
+
+            run(Hello)
+            """,
+            environment={"NOTIFY_SOCKET": path.replace("\0", "@")},
+        )
+        await self.street.alive(plugin)
+        plugin.signal("TERM")
+        await plugin.ended
+        told = []
+        while len(told) < 5:
+            told.append(receiver.recv(4096).decode())
+        self.assertEqual(
+            told,
+            [
+                "STATUS=looking for the hub",
+                "STATUS=configuring",
+                "STATUS=counting sheep",
+                "READY=1",
+                "STOPPING=1",
+            ],
+        )
+
+    async def test_its_log_is_lines_with_time_and_level(self) -> None:
+        plugin = self.run_plugin("""
+            class Hello(Plugin):
+                async def started(self):
+                    self.log.warn("{text}", text="red \\x1b[31m alert\\nsecond line")
+
+            run(Hello)
+            """)
+        await self.street.alive(plugin)
+        await plugin.says("second line")
+        self.assertRegex(
+            plugin.output,
+            r"(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d warn red \\x1b\[31m alert\n    second line$",
+        )
