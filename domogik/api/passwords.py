@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 import attrs
+from twisted.internet.defer import Deferred, gatherResults
 
 from domogik.api.access import Caller
 from domogik.components.model import ConfigurationKey, ConfigValue
@@ -58,14 +59,12 @@ async def for_caller(
     """The values as this caller may see them."""
     if caller.sees_passwords:
         return list(values)
-    known: dict[tuple[str, str], tuple[ConfigurationKey, ...] | None] = {}
-    shown = []
-    for value in values:
-        owner = (value.host, value.plugin)
-        if owner not in known:
-            known[owner] = await declared_keys(house, *owner)
-        shown.append(masked(value, known[owner]))
-    return shown
+    values = list(values)
+    owners = sorted({(value.host, value.plugin) for value in values})
+    # all at once: a silent host costs its time-out once, not once for each plugin
+    asking = [Deferred.fromCoroutine(declared_keys(house, *owner)) for owner in owners]
+    known = dict(zip(owners, await gatherResults(asking), strict=True))
+    return [masked(value, known[value.host, value.plugin]) for value in values]
 
 
 async def store(house: IHouse, host: str, plugin: str, key: str, value: str) -> ConfigValue:

@@ -80,6 +80,8 @@ def plugin_list(components: Iterable[Component]) -> list[dict[str, object]]:
         kind = component.id.kind
         if kind not in (Kind.PLUGIN, Kind.EXTERNAL):
             continue
+        if component.enabled is False and not component.state.is_on:
+            continue  # what is disabled is, for these clients, a package and no plugin
         name, host = member(component)
         item: dict[str, object] = {
             "id": name,
@@ -111,14 +113,14 @@ def find_member(house: IHouse, host: str, name: str) -> Component:
     """The plugin or external member of that name; raises `RinorError` with Domogik's words."""
     identifier(host, "host")
     identifier(name, "id")
-    try:
-        return house.find(f"plugin:{name}", host)
-    except (UnknownComponent, AmbiguousComponent, InvalidId):
-        pass
+    # members first: their host is no host of the house, and of that one anything may be asked
     for component in house.components():
         if component.id.kind is Kind.EXTERNAL and member(component) == (name, host):
             return component
-    raise RinorError(f"Component {name} doesn't exists on {host}")
+    try:
+        return house.find(f"plugin:{name}", host)
+    except (UnknownComponent, AmbiguousComponent, InvalidId) as error:
+        raise RinorError(f"Component {name} doesn't exists on {host}") from error
 
 
 def _order(

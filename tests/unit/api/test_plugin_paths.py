@@ -65,6 +65,13 @@ def test_alive_and_running_are_on_and_everything_else_is_off(door, house, state)
     assert host["list"][0]["status"] == expected
 
 
+def test_a_disabled_plugin_is_listed_only_while_it_runs(door, house):
+    house.put(plugin("demo", enabled=False, state=State.DISABLED))
+    assert door.get("/plugin/list").json["plugin"] == []
+    house.put(plugin("demo", enabled=False, state=State.ALIVE))
+    assert door.get("/plugin/list").json["plugin"] != []
+
+
 def test_the_list_is_new_as_soon_as_something_changed(door, house):
     def status():
         return door.get("/plugin/list").json["plugin"][0]["list"][0]["status"]
