@@ -67,25 +67,36 @@ def report(rates: dict[int, dict[str, list[tuple[float, float]]]], size: int) ->
     conditions = (
         f"{size}-byte messages, receive buffer {BUFFER >> 20} MiB asked, "
         f"{granted() >> 10} KiB granted (as the kernel counts), "
-        f"{'cores pinned' if can_pin() else 'NOT pinned: one processor'}"
+        f"{'cores pinned' if can_pin() else 'NOT pinned: one processor'}, "
+        f"load average {os.getloadavg()[0]:.1f} (more than about 1.5 here: others were at work, "
+        "and only the CPU columns can be trusted)"
     )
     print(f"\n{conditions}")
     kept = {}
     for clients, by_engine in rates.items():
-        print(f"\nto {clients}      messages/s (min - max)            us CPU   ratio to {BASE}")
+        print(
+            f"\nto {clients}      messages/s (min - max)            us CPU   ratio to {BASE}: rate, CPU"
+        )
         for engine, found in by_engine.items():
             values = [rate for rate, _ in found]
             base = [rate for rate, _ in by_engine.get(BASE, [])]
             ratio = statistics.median(a / b for a, b in zip(values, base)) if base else 0.0  # noqa: B905
             cost = statistics.median(cost for _, cost in found) * 1e6
+            base_costs = [spent for _, spent in by_engine.get(BASE, [])]
+            cheaper = statistics.median(base_costs) * 1e6 / cost if base_costs else 0.0
             middle = statistics.median(values)
             goal = TARGETS.get(clients) if engine == "domogik" else None
             print(
                 f"{engine:10}{middle:11,.0f} ({min(values):,.0f} - {max(values):,.0f})".ljust(44)
-                + f"{cost:6.1f}   {ratio:.2f}"
+                + f"{cost:6.1f}   {ratio:.2f}, {cheaper:.2f}"
                 + (f"   target {goal:,}: {'kept' if middle >= goal else 'MISSED'}" if goal else "")
             )
-            kept[f"{engine} to {clients}"] = {"rates": values, "ratio": ratio, "cpu_us": cost}
+            kept[f"{engine} to {clients}"] = {
+                "rates": values,
+                "ratio": ratio,
+                "cpu_us": cost,
+                "cpu_ratio": cheaper,
+            }
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps({"conditions": conditions, "results": kept}, indent=1) + "\n")
 
