@@ -220,6 +220,32 @@ def test_json_that_cannot_be_understood_is_refused_with_its_place(
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new", "warning"),
+    [
+        ("rainfall.xml", "</version>", "</version><version>2</version>", "the first one counts"),
+        ("rainfall.xml", "<id>weather</id>", "<id/>", "<id>: the technology's id is missing"),
+        ("rainfall.xml", "<name>startup-plugin</name>", "<name>begin</name>", "'startup-plugin'"),
+        ("rainfall.xml", 'type="plugin" id', 'type="perl" id', "'perl' is no type of dependency"),
+        ("rainfall.xml", ">sensor<", ">nose<", "'nose' is neither sensor nor actuator"),
+        ("rainfall.xml", "plugins/rainfall.xml", "plugins/x.xml", "list its own descriptor"),
+        ("lamp_rgb.xml", ">Lamps</v", ">Lamps Ltd</v", "cannot be part of an xPL address"),
+        ("metermon.json", '"json_version": 1,', "", "json_version is missing; taken for 1"),
+    ],
+)
+def test_what_has_one_sensible_meaning_is_taken_with_a_warning(
+    tmp_path: Path, name: str, old: str, new: str, warning: str
+) -> None:
+    warnings = read(_changed(tmp_path, name, old, new)).warnings
+    assert any(warning in sentence for sentence in warnings), warnings
+
+
+def test_other_xml_is_no_descriptor(tmp_path: Path) -> None:
+    (tmp_path / "page.xml").write_text("<html/>")
+    with pytest.raises(BrokenDescriptor, match=r"page\.xml:1: <html>: is not a descriptor"):
+        read(tmp_path / "page.xml")
+
+
 def test_an_external_model_without_a_vendor_is_refused(tmp_path: Path) -> None:
     path = _changed(tmp_path, "lamp_rgb.xml", "<vendor-id>Lamps</vendor-id>", "")
     with pytest.raises(BrokenDescriptor, match="the vendor is missing"):
