@@ -51,8 +51,9 @@ def run(plugin: type[Plugin]) -> NoReturn:
         reactor.callFromThread(life.stop)
 
     def begin() -> None:
-        signal.signal(signal.SIGTERM, told_to_stop)
-        signal.signal(signal.SIGINT, told_to_stop)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
+                signal.signal(number, told_to_stop)
         signal.signal(signal.SIGALRM, lambda *_: os._exit(life.exit_status))
         life.start()
 

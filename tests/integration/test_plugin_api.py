@@ -76,7 +76,7 @@ class SmallestPlugin(StreetCase):
         self.assertEqual((statuses[0], statuses[-1]), ("0", "2"))
 
     async def test_ends_well_on_a_signal_and_says_good_bye_once(self) -> None:
-        for signal in ("TERM", "INT"):
+        for signal in ("TERM", "INT", "HUP"):
             self.street.messages.clear()
             plugin = self.run_plugin(GREETER)
             await self.street.alive(plugin)
