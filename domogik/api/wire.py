@@ -172,6 +172,10 @@ class Site(TwistedSite):
         for channel in tuple(self.channels):
             channel.leave()
 
+    def acceptableProtocols(self) -> list[bytes]:
+        """What TLS may agree on: the original offers HTTP/2, which `Channel` does not speak."""
+        return [b"http/1.1"]
+
     def getContentFile(self, length: int | None) -> BytesIO:
         """Where a body is kept: in memory, for none is larger than `MAX_BODY`."""
         return BytesIO()

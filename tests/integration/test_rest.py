@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
+import tempfile
+from pathlib import Path
 
 import pytest
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, connectProtocol
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
@@ -184,9 +187,19 @@ class RestOnARealPort(TestCase):
             return  # nothing to promise on a host without IPv6
         port = await listen(reactor, self.site, RestSettings(ip="::1", port=0))
         self.addCleanup(port.stopListening)
+        endpoint = TCP6ClientEndpoint(reactor, "::1", port.getHost().port)
+        client = await connectProtocol(endpoint, Client())
+        self.clients.append(client)
+        client.transport.write(b"GET /host/ HTTP/1.1\r\nHost: [::1]\r\nConnection: close\r\n\r\n")
+        self.assertIn(b" 200 OK", await client.closed)
 
 
 class Certificates(TestCase):
+    def directory(self) -> Path:
+        directory = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, directory)
+        return directory
+
     def listening(self, pem):
         site = make_site(
             FakeHouse(),
@@ -197,10 +210,7 @@ class Certificates(TestCase):
         return listen(reactor, site, RestSettings(port=0, use_ssl=True, certificate=pem))
 
     async def test_a_certificate_that_cannot_be_used_is_said_in_one_line(self) -> None:
-        from pathlib import Path
-
-        directory = Path(self.mktemp())
-        directory.mkdir(parents=True)
+        directory = self.directory()
         for name, text in (("nothing.pem", None), ("bad.pem", "no certificate at all")):
             pem = directory / name
             if text is not None:
@@ -210,7 +220,7 @@ class Certificates(TestCase):
             self.assertIn(os.fspath(pem), str(caught.exception))
 
     async def test_a_good_certificate_serves_https(self) -> None:
-        pem = _self_signed(self.mktemp())
+        pem = _self_signed(self.directory())
         port = await self.listening(pem)
         try:
             reply = await _https_get(port.getHost().port, pem)
@@ -228,11 +238,10 @@ def _has_ipv6() -> bool:
     return True
 
 
-def _self_signed(directory: str):
+def _self_signed(directory: Path) -> Path:
     """A key and a certificate for 127.0.0.1 in one file."""
     import datetime
     import ipaddress
-    from pathlib import Path
 
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
@@ -254,9 +263,7 @@ def _self_signed(directory: str):
         )
         .sign(key, hashes.SHA256())
     )
-    path = Path(directory)
-    path.mkdir(parents=True)
-    pem = path / "rest.pem"
+    pem = directory / "rest.pem"
     pem.write_bytes(
         certificate.public_bytes(serialization.Encoding.PEM)
         + key.private_bytes(

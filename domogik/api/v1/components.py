@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import attrs
 
@@ -44,8 +44,6 @@ class ComponentRoutes:
 
     def routes(self) -> tuple[Route, ...]:
         """The lines of the table."""
-        house = self._house
-        acts = (house.start, house.stop, house.restart, house.enable, house.disable)
         return (
             Route(
                 "GET",
@@ -70,20 +68,7 @@ class ComponentRoutes:
                 errors=NAMING,
                 description="A bare name will do where only one kind of component has it.",
             ),
-            *(
-                Route(
-                    "POST",
-                    f"{ONE}/{verb}",
-                    f"{verb}Component",
-                    summary,
-                    self._verb(act),
-                    _ONE_COMPONENT,
-                    need=Need.CHANGE,
-                    query=(HOST,),
-                    errors=(*NAMING, 504),
-                )
-                for (verb, summary), act in zip(_DONE.items(), acts, strict=True)
-            ),
+            *self._verbs(),
             Route(
                 "GET",
                 f"{BASE}/hosts",
@@ -104,6 +89,22 @@ class ComponentRoutes:
                 errors=(409,),
             ),
         )
+
+    def _verbs(self) -> Iterator[Route]:
+        house = self._house
+        acts = (house.start, house.stop, house.restart, house.enable, house.disable)
+        for (verb, summary), act in zip(_DONE.items(), acts, strict=True):
+            yield Route(
+                "POST",
+                f"{ONE}/{verb}",
+                f"{verb}Component",
+                summary,
+                self._verb(act),
+                _ONE_COMPONENT,
+                need=Need.CHANGE,
+                query=(HOST,),
+                errors=(*NAMING, 504),
+            )
 
     async def list(self, asked: Asked) -> Reply:
         """In the steady order of the house."""

@@ -137,6 +137,24 @@ def test_an_exception_in_the_house_is_answered_and_logged(door, house, failures)
     assert len(failures()) == 1
 
 
+def test_even_a_broken_door_answers(door, failures):
+    class Broken:
+        async def answer(self, call):
+            raise ZeroDivisionError
+
+    door.site.resource._rinor = Broken()
+    answer = door.get("/plugin/list")
+    assert answer.status == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert failures()
+
+
+def test_a_path_without_a_slash_is_refused(door):
+    connection = door.connect()
+    connection.send(b"GET plugin/list HTTP/1.1\r\nHost: vm\r\n\r\n")
+    assert connection.response().json["status"] == "ERROR"
+
+
 def test_a_client_that_leaves_does_not_cancel_the_work(door, house, failures):
     house.put(plugin("demo"))
     held = house.held["start", "demo"] = Deferred()

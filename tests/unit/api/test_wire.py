@@ -94,6 +94,10 @@ def test_when_the_port_closes_nobody_is_kept(door):
     assert idle.dropped
 
 
+def test_over_tls_only_what_is_spoken_is_offered(door):
+    assert door.site.acceptableProtocols() == [b"http/1.1"]
+
+
 def test_an_idle_server_never_wakes_up(door):
     door.site.startFactory()
     assert door.clock.getDelayedCalls() == []
