@@ -64,7 +64,7 @@ _PRESENCE = frozenset({"hbeat.app", "config.app", "hbeat.end", "config.end"})
 
 #: seconds: silent clients are looked for this often (the protocol's minute)
 CHECK_EVERY = 60.0
-#: seconds: a changed client table is written at most this often
+#: seconds: a changing client table is written at most this often
 SAVE_AFTER = 1.0
 
 
@@ -156,6 +156,8 @@ class Hub:
     _counts: _Counts = attrs.field(init=False, factory=_Counts)
     _tick: IDelayedCall | None = attrs.field(init=False, default=None)
     _save: IDelayedCall | None = attrs.field(init=False, default=None)
+    #: the table changed since it was written, within the pause after that
+    _unsaved: bool = attrs.field(init=False, default=False)
     #: heartbeats were heard that the file does not know of
     _stale: bool = attrs.field(init=False, default=False)
     #: what was complained of since the last tick: once a minute is enough
@@ -345,13 +347,26 @@ class Hub:
             log.info("{source} at {address} is silent: dropped", source=name, address=address)
         if silent:
             self._changed()
-        if self._stale and (self._save is None or not self._save.active()):
+        if self._stale:
             self._write_state()
 
     def _changed(self) -> None:
         self._retarget()
-        if self._save is None or not self._save.active():
-            self._save = self._reactor.callLater(SAVE_AFTER, self._write_state)
+        if self._save is not None and self._save.active():
+            self._unsaved = True
+        else:
+            self._write_and_pause()
+
+    def _write_and_pause(self) -> None:
+        """A change is written at once, for a client that joins just before a crash must not be
+        forgotten; those that follow within the pause are written together at its end."""
+        self._unsaved = False
+        self._write_state()
+        self._save = self._reactor.callLater(SAVE_AFTER, self._end_pause)
+
+    def _end_pause(self) -> None:
+        if self._unsaved:
+            self._write_and_pause()
 
     def _retarget(self) -> None:
         self._targets = tuple(
