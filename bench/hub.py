@@ -75,7 +75,8 @@ def report(rates: dict[int, dict[str, list[tuple[float, float]]]], size: int) ->
     kept = {}
     for clients, by_engine in rates.items():
         print(
-            f"\nto {clients}      messages/s (min - max)            us CPU   ratio to {BASE}: rate, CPU"
+            f"\nto {clients}      messages/s (min - max)            us CPU   "
+            f"ratio to {BASE}: rate, CPU"
         )
         for engine, found in by_engine.items():
             values = [rate for rate, _ in found]

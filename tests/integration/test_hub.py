@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
@@ -70,9 +71,9 @@ class Client:
 class HubTests(TestCase):
     timeout = 60
 
-    def setUp(self) -> None:
-        self.directory = Path(self.mktemp())
-        self.directory.mkdir()
+    @pytest.fixture(autouse=True)
+    def own_directory(self, tmp_path: Path) -> None:
+        self.directory = tmp_path
 
     def hub(self, interface: str = HERE, port: int = 0, *, start: bool = True) -> Hub:
         hub = Hub(
