@@ -155,4 +155,4 @@ class _Output:
             self._descriptor = -1
 
     def connectionLost(self, reason: Failure) -> None:
-        self.close()
+        """Nobody holds the other end any more: the reactor has let go of ours already."""
