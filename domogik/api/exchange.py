@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 import attrs
 from twisted.web.http import Request
 
-from domogik.api.access import Access, Caller
+from domogik.api.access import Access, Caller, Need
 from domogik.errors import DomogikError
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -68,6 +68,11 @@ class Call:
             access.caller(request),
             access,
         )
+
+    def allow(self, need: Need) -> None:
+        """Go on, or raise what `Access.check` raises. That something changes, the log tells."""
+        self.access.check(self.caller, need)
+        self.request.changes = need is Need.CHANGE  # type: ignore[attr-defined]
 
     @cached_property
     def query(self) -> Mapping[str, str]:

@@ -114,7 +114,7 @@ class Rinor:
                 raise WrongMethod(call.method, methods)
             if call.method == "OPTIONS":
                 return Reply(204, b"", "", (("Allow", ", ".join(methods)),))
-            call.access.check(call.caller, need)
+            call.allow(need)
             found = await handler(asked)
             body = found if isinstance(found, bytes) else found.encoded()
             return envelope.reply(body, callback)

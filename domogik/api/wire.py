@@ -122,6 +122,7 @@ class Request(TwistedRequest):
 
     defaultContentType = None
     received = 0
+    changes = False
     channel: Channel
 
     def handleContentChunk(self, data: bytes) -> None:
@@ -143,6 +144,7 @@ class Site(TwistedSite):
     """The factory of connections, and the log of requests."""
 
     protocol = Channel  # type: ignore[assignment]  # the original takes a chooser of protocols
+    noisy = False
     _log = Logger()
 
     def __init__(
@@ -184,7 +186,8 @@ class Site(TwistedSite):
         """One event per answer; no query (it may hold anything), no stored value, no header."""
         method = request.method.decode("latin-1")
         self.counts.count(method, request.code)
-        emit = self._log.debug if method == "GET" and request.code == 200 else self._log.info
+        looked = request.code == 200 and not getattr(request, "changes", False)
+        emit = self._log.debug if looked else self._log.info
         emit(
             "{client} {method} {path} {status} {size}",
             client=getattr(request.getClientAddress(), "host", "?"),

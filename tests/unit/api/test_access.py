@@ -142,6 +142,13 @@ def test_the_server_says_nothing_of_its_version(door):
         assert door.get(path).headers["server"] == "Domogik"
 
 
+def test_what_changes_something_is_in_the_log_and_looking_only_in_its_details(door, logged):
+    door.get("/plugin/list")
+    door.get("/plugin/stop/vm/demo", token=True)
+    levels = {event["path"]: event["log_level"].name for event in logged if "path" in event}
+    assert levels == {"/plugin/list": "debug", "/plugin/stop/vm/demo": "info"}
+
+
 def test_the_log_holds_neither_token_nor_query_nor_stored_value(door, logged):
     door.get("/plugin/config/set/hostname/vm/id/demo/key/pw/value/hidden1", token=True)
     door.get("/plugin/list?password=hidden2", headers={"Authorization": "Bearer hidden3"})
