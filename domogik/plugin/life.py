@@ -153,7 +153,8 @@ class Life:
             return handler(message) if self.identity.is_for_me(message) else None
 
         subscription = self._bus.subscribe(hear, **wish)
-        self._subscriptions.append(subscription)
+        heard = [one for one in self._subscriptions if one.active]
+        self._subscriptions = [*heard, subscription]
         return subscription
 
     def every(
@@ -161,7 +162,7 @@ class Life:
     ) -> LoopingCall:
         timer = LoopingCall(self._guarded, function, args)
         timer.clock = self.reactor
-        self._timers.append(timer)
+        self._timers = [*(one for one in self._timers if one.running), timer]
         _ = timer.start(seconds, now)  # what it calls never fails
         return timer
 
@@ -197,7 +198,7 @@ class Life:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
             try:
-                sender.sendto(text.encode(), address.replace("@", "\0", 1))
+                sender.sendto(text.encode(), _unabbreviated(address))
             except OSError as error:
                 self._log.debug(
                     "nobody listens at {address}: {error}", address=address, error=error
@@ -260,3 +261,8 @@ class Life:
                 self._log.failure("{what} failed", failure, what=what)
 
         return limited(deferred, FAREWELL_S, self.reactor).addErrback(failed)
+
+
+def _unabbreviated(address: str) -> str:
+    """A socket's address as the kernel has it: `@` stands for the NUL of an abstract one."""
+    return "\0" + address[1:] if address.startswith("@") else address

@@ -68,7 +68,12 @@ class Threads:
 
         async def run() -> T:
             await self._places.acquire()
-            return await self.run(self._in_place, function, args)
+            try:
+                running: Deferred[T] = self.run(self._in_place, function, args)
+            except RuntimeError:  # the system has no thread to spare
+                self._places.release()
+                raise
+            return await running
 
         outcome = Deferred.fromCoroutine(run())
         return outcome if timeout is None else limited(outcome, timeout, self._reactor)

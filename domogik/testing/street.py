@@ -36,7 +36,7 @@ from domogik.xpl.port import NetworkSettings, Port
 
 HOST = "testhost"
 #: seconds that a wait may last where nothing is said; generous, for nothing should need it
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 @attrs.define(eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, overload
 
 import attrs
 from twisted.logger import Logger
@@ -62,6 +62,12 @@ class ConfigurationClient:
     _log: Logger = Logger()
     _silent: bool = attrs.field(init=False, default=False)
 
+    @overload
+    async def __call__(self, key: str, default: str) -> str: ...
+
+    @overload
+    async def __call__(self, key: str, default: None = None) -> str | None: ...
+
     async def __call__(self, key: str, default: str | None = None) -> str | None:
         """The value of `key` as text; `default` where nothing is set or ever was heard."""
         text = (await self.value(key)).text
@@ -88,17 +94,18 @@ class ConfigurationClient:
         """True for True, yes, on and 1, False for False, no, off and 0, in any case of letters."""
         return bool(await self._read(key, default, _truth, None, None))
 
-    async def interfaces(self, *keys: str) -> list[dict[str, str | None]]:
+    async def interfaces(self, *keys: str) -> list[dict[str, str]]:
         """What belongs together: `<key>-1` of every key, `<key>-2`, ... as one mapping each.
 
         `nb-int` says how many there are. Where it is not set, they are read until nothing new is
-        found. An interface whose first key is not set is left out.
+        found. An interface whose first key is not set is left out; others that are not set are
+        empty.
         """
         count = await self.integer("nb-int", 0, minimum=0, maximum=MOST_INTERFACES)
-        found: list[dict[str, str | None]] = []
+        found: list[dict[str, str]] = []
         for number in range(1, (count or MOST_INTERFACES) + 1):
-            interface = {key: await self(f"{key}-{number}") for key in keys}
-            is_set = interface[keys[0]] is not None
+            interface = {key: await self(f"{key}-{number}", "") for key in keys}
+            is_set = interface[keys[0]] != ""
             # A default that is given for every number must not go on for ever.
             if not count and (not is_set or interface in found):
                 break

@@ -35,7 +35,7 @@ def script(name: str) -> Path:
 class ExampleCase(TestCase):
     """A street with one example on it."""
 
-    timeout = 120
+    timeout = 240
     name: ClassVar[str]
 
     def setUp(self) -> None:

@@ -23,7 +23,7 @@ HEAD = """\
 class StreetCase(TestCase):
     """A street, and plugins written on the spot."""
 
-    timeout = 60
+    timeout = 180
 
     def setUp(self) -> None:
         self.directory = Path(self.mktemp()).absolute()

@@ -164,7 +164,7 @@ class Reading(ConfigurationCase):
         self.network.values = {"nb-int": "3", "path-1": "/", "path-3": "/home", "name-3": "home"}
         self.assertEqual(
             self.get(self.config.interfaces("path", "name")),
-            [{"path": "/", "name": None}, {"path": "/home", "name": "home"}],
+            [{"path": "/", "name": ""}, {"path": "/home", "name": "home"}],
         )
 
     def test_interfaces_without_a_count_end_where_nothing_is_set(self) -> None:

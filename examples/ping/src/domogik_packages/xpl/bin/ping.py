@@ -48,9 +48,7 @@ class Ping(Plugin):
         self.log.info("watching {count} computers", count=len(self.computers))
         self.every(seconds, self.look_everywhere)
 
-    def computer(
-        self, address: str, name: str | None, mac: str | None, port: str | None
-    ) -> Computer:
+    def computer(self, address: str, name: str, mac: str, port: str) -> Computer:
         """One interface of the configuration; what makes no sense in it is left out and logged."""
         computer = Computer(name or address, address)
         try:
@@ -92,7 +90,8 @@ class Ping(Plugin):
         except PermissionError:
             program = shutil.which("ping")
         if program:
-            return await getProcessValue(program, ["-nqc1", f"-W{PATIENCE_S}", ip]) == 0
+            options = ["-nqc1", f"-W{PATIENCE_S}", ip]
+            return bool(await getProcessValue(program, options) == 0)
         return await self.in_thread(answers_tcp, ip, PATIENCE_S, timeout=limit)
 
     @listen(type=CMND, schema="control.basic", body={"type": "wakeonlan"})

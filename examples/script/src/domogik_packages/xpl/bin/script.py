@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 from domogik_packages.xpl.lib.script import Command
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import DeferredList
 
 from domogik.plugin import CMND, TRIG, InvalidMessage, Message, Plugin, listen, run
 
@@ -40,7 +40,7 @@ class Script(Plugin):
         self.commands: dict[str, list[str]] = {}
         self.running: dict[str, Command] = {}
         for interface in await self.config.interfaces("name", "command"):
-            name, command = interface["name"], interface["command"] or ""
+            name, command = interface["name"], interface["command"]
             try:
                 self.commands[name] = words(command)
             except ValueError as error:
@@ -51,25 +51,15 @@ class Script(Plugin):
 
     async def stopping(self) -> None:
         """Nothing stays behind."""
-        for command in self.running.values():
+        running = tuple(self.running.values())
+        for command in running:
             command.kill()
-        await DeferredList([self.over(name) for name in tuple(self.running)])
-
-    def over(self, name: str) -> Deferred[None]:
-        """Fires when the command of that name has ended."""
-        over: Deferred[None] = Deferred()
-
-        def tell(status: int) -> int:
-            over.callback(None)
-            return status
-
-        self.running[name].ended.addCallback(tell)
-        return over
+        await DeferredList([command.gone for command in running])
 
     @listen(type=CMND, schema=SCHEMA)
     async def ordered(self, message: Message) -> None:
         """Run it and answer with its exit status, or say why not."""
-        name = message.get("program", "")
+        name = message.get("program") or ""
         reason = self.reason_to_refuse(name, message)
         if reason:
             self.log.warn(

@@ -22,13 +22,18 @@ PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "USER", "DOMOGIK_RUN_ID")
 
 
 class Command(ProcessProtocol):
-    """A command that runs. `ended` fires with its exit status, or minus the signal's number."""
+    """A command that runs.
+
+    `ended` fires with its exit status, or minus the number of the signal that ended it, and `gone`
+    after that.
+    """
 
     def __init__(self, reactor: Any, argv: Sequence[str], timeout: float) -> None:
         """Start it; `OSError` where it cannot be."""
         if not os.access(argv[0], os.X_OK):
             raise OSError(f"{argv[0]} is not there, or may not be executed")
         self.ended: Deferred[int] = Deferred()
+        self.gone: Deferred[None] = Deferred()
         self.was_too_slow = False
         self.kept = b""
         self._reactor = reactor
@@ -57,6 +62,7 @@ class Command(ProcessProtocol):
             self._limit.cancel()
         status: Any = reason.value
         self.ended.callback(-status.signal if status.signal else status.exitCode or 0)
+        self.gone.callback(None)
 
     def _too_slow(self) -> None:
         self.was_too_slow = True
