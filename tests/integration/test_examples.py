@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import sys
+import tempfile
 from pathlib import Path
 from typing import ClassVar
 
@@ -39,7 +40,8 @@ class ExampleCase(TestCase):
     name: ClassVar[str]
 
     def setUp(self) -> None:
-        self.directory = Path(self.mktemp()).absolute()
+        self.directory = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.directory)
         self.street = Street(reactor, self.directory)
         self.street.start()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import tempfile
 from pathlib import Path
 from textwrap import dedent
 
@@ -26,7 +28,8 @@ class StreetCase(TestCase):
     timeout = 180
 
     def setUp(self) -> None:
-        self.directory = Path(self.mktemp()).absolute()
+        self.directory = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.directory)
         self.street = Street(reactor, self.directory)
         self.street.start()
 

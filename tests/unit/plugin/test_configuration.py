@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -61,8 +63,8 @@ class ConfigurationCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.network = Network(self.clock)
-        self.path = Path(self.mktemp())
-        self.path.mkdir()
+        self.path = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.path)
         self.config = self.client()
 
     def client(self, provider: str = "") -> ConfigurationClient:

@@ -55,7 +55,7 @@ class LifeCase(SynchronousTestCase):
         self.port = Port(self.reactor, NetworkSettings(), self.bus, Random(1), lambda *_: self.wire)
         life = Life(
             plugin=plugin,
-            surroundings=Surroundings("hello", "vm", Path(self.mktemp())),
+            surroundings=Surroundings("hello", "vm", Path("/nowhere")),
             reactor=self.reactor,
             bus=self.bus,
             port=self.port,
