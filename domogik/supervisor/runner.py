@@ -276,7 +276,7 @@ class Runner:
             self.output.open()
         except CannotCapture as error:
             self._log.error("{component} goes unheard: {error}", component=self.id, error=error)
-        self._tools.records.write(run.record)
+        self._tools.records.add(run.record)
         self._events.append((Event.ADOPTED, "found running"))
         if self.specification.readiness is not Readiness.TOLD:
             self._events.append((Event.READY, ""))
@@ -293,9 +293,9 @@ class Runner:
         self._drop_timer()
         if self._phase is Phase.SPAWNING:
             self._call_off()
-            self._tools.records.write(Record(self.id, uuid.uuid4().hex, self._tools.now()))
+            self._tools.records.begin(Record(self.id, uuid.uuid4().hex, self._tools.now()))
         if self._phase is Phase.STOPPING and self._run is not None:
-            self._tools.records.write(attrs.evolve(self._run.record, wanted=False))
+            self._tools.records.add(attrs.evolve(self._run.record, wanted=False))
         if self._run is not None and self._run.watched is not None:
             self._run.watched.detach()
         self._close_output()
@@ -414,7 +414,7 @@ class Runner:
         run_id = run.record.run_id
         self._set(pid=None, run_id=run_id, adopted=False, exit=None)
         # Before there is a process: a manager killed right after finds it by its mark.
-        self._tools.records.write(run.record)
+        self._tools.records.begin(run.record)
         try:
             run.watched = self._execute(run)
         except (CannotStart, CannotCapture, OSError) as error:
@@ -424,7 +424,7 @@ class Runner:
         leader = run.watched.identity
         run.started = Started(leader, run_id)
         run.record = attrs.evolve(run.record, process=leader)
-        self._tools.records.write(run.record)
+        self._tools.records.add(run.record)
         self._run = run
         self._set(pid=leader.pid)
         self._post(Event.SPAWNED)

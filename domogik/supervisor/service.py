@@ -105,7 +105,8 @@ class Supervisor(Service):
     def startService(self) -> None:
         """Listen for sd_notify, and look at what the manager before us left; raises `OSError`."""
         super().startService()
-        for directory in (self._run_directory / "output", self._log_directory):
+        run = self._run_directory
+        for directory in (run, run / "output", run / "processes", self._log_directory):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._notify.open()
         for component, record in self._records.load():

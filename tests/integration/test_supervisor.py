@@ -406,7 +406,7 @@ class TestSuccession(SupervisorCase):
     async def test_a_child_whose_manager_died_before_it_knew_the_pid_is_found(self):
         def forget_the_process():
             record = self.record()
-            self.records().write(Record(record.id, record.run_id, record.started))
+            self.records().begin(Record(record.id, record.run_id, record.started))
 
         before = await self.start_and_hand_over(meanwhile=forget_the_process)
         self.configure(self.python(PATIENT))
@@ -432,7 +432,7 @@ class TestSuccession(SupervisorCase):
     async def test_after_another_boot_everything_that_was_wanted_is_wanted_again(self):
         identity = ProcessIdentity(os.getpid(), 1, "another boot")
         await self.supervisor.stopService()
-        self.records().write(Record("plugin:it", "mark", 1.0, identity))
+        self.records().begin(Record("plugin:it", "mark", 1.0, identity))
         self.supervisor = self.make()
         self.assertEqual(self.supervisor.wanted_after_crash(), {"plugin:it"})
         self.assertEqual(self.supervisor.orphans(), ())
@@ -441,7 +441,6 @@ class TestSuccession(SupervisorCase):
 
     async def test_a_broken_record_keeps_nobody_from_starting(self):
         await self.supervisor.stopService()
-        (self.directory / "run" / "processes").mkdir(exist_ok=True)
         (self.directory / "run" / "processes" / "plugin-it.json").write_bytes(b"\0\0\0")
         self.supervisor = self.make()
         self.assertEqual(self.supervisor.wanted_after_crash(), {"plugin:it"})

@@ -23,49 +23,58 @@ RUNNING = Record("plugin:clock", "abc", 1.5, ProcessIdentity(42, 4711, "boot"))
 
 @pytest.fixture()
 def records(tmp_path):
+    (tmp_path / "processes").mkdir()
     return Records(tmp_path / "processes")
 
 
 def test_a_record_is_found_again(records):
-    records.write(RUNNING)
+    records.begin(RUNNING)
     assert list(records.load()) == [("plugin:clock", RUNNING)]
 
 
 def test_the_newest_record_of_a_component_counts(records):
-    records.write(Record("plugin:clock", "abc", 1.5))
-    records.write(RUNNING)
+    records.begin(Record("plugin:clock", "before", 1.0, ProcessIdentity(1, 1, "boot")))
+    records.begin(Record("plugin:clock", "abc", 1.5))
+    records.add(RUNNING)
     assert list(records.load()) == [("plugin:clock", RUNNING)]
 
 
 def test_a_removed_record_is_gone_and_may_be_removed_twice(records):
-    records.write(RUNNING)
+    records.begin(RUNNING)
     records.remove("plugin:clock")
     records.remove("plugin:clock")
     assert list(records.load()) == []
 
 
 def test_records_are_for_us_alone(records, tmp_path):
-    records.write(RUNNING)
+    records.begin(RUNNING)
     (file,) = (tmp_path / "processes").iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
 
 
 def test_a_start_that_was_never_finished_is_known_by_its_mark(records):
-    records.write(Record("plugin:clock", "abc", 1.5))
+    records.begin(Record("plugin:clock", "abc", 1.5))
     ((_, record),) = records.load()
     assert record.run_id == "abc"
     assert record.process is None
 
 
 def test_a_stop_that_was_never_finished_is_remembered(records):
-    records.write(Record("plugin:clock", "abc", 1.5, wanted=False))
+    records.begin(Record("plugin:clock", "abc", 1.5, wanted=False))
     ((_, record),) = records.load()
     assert not record.wanted
 
 
+def test_a_line_cut_short_leaves_the_one_before(records, tmp_path):
+    records.begin(Record("plugin:clock", "abc", 1.5))
+    (file,) = (tmp_path / "processes").iterdir()
+    with file.open("ab") as half:
+        half.write(RUNNING.to_json()[:20])
+    assert list(records.load()) == [("plugin:clock", Record("plugin:clock", "abc", 1.5))]
+
+
 def test_a_file_cut_short_by_a_power_cut_still_says_what_was_wanted(records, tmp_path):
-    records.write(RUNNING)
+    records.begin(RUNNING)
     (file,) = (tmp_path / "processes").iterdir()
     file.write_bytes(b"")
     assert list(records.load()) == [("plugin:clock", None)]
@@ -74,7 +83,7 @@ def test_a_file_cut_short_by_a_power_cut_still_says_what_was_wanted(records, tmp
 
 
 def test_a_record_under_the_name_of_another_component_is_refused(records, tmp_path):
-    records.write(RUNNING)
+    records.begin(RUNNING)
     (file,) = (tmp_path / "processes").iterdir()
     file.rename(file.with_name("plugin-other.json"))
     assert list(records.load()) == [("plugin:other", None)]
@@ -82,7 +91,7 @@ def test_a_record_under_the_name_of_another_component_is_refused(records, tmp_pa
 
 def test_a_full_disk_does_not_keep_a_component_from_running(tmp_path):
     (tmp_path / "processes").write_bytes(b"a file where the directory should be")
-    Records(tmp_path / "processes").write(RUNNING)
+    Records(tmp_path / "processes").begin(RUNNING)
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40))

@@ -44,7 +44,9 @@ class RunnerCase(SynchronousTestCase):
     def setUp(self):
         self.clock = Clock()
         self.processes = FakeProcesses(self.clock)
-        self.records = Records(Path(self.mktemp()))
+        directory = Path(self.mktemp())
+        directory.mkdir(parents=True)
+        self.records = Records(directory)
         self.changes = []
         self.runner = self.make()
 
