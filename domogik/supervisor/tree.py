@@ -62,6 +62,7 @@ class ProcessTable:
     _begun: float = attrs.field(init=False, default=0.0)
     _rest_until: float = attrs.field(init=False, default=0.0)
     _waiting: list[Deferred[None]] = attrs.field(init=False, factory=list)
+    _gathered: list[Deferred[None]] = attrs.field(init=False, factory=list)
 
     def members(
         self,
@@ -135,12 +136,22 @@ class ProcessTable:
         self._waiting.append(waiter)
         return waiter
 
+    def together(self) -> Deferred[None]:
+        """Fires in the next turn, for everybody who asked in this one."""
+        if not self._gathered:
+            self._reactor.callLater(0, self._release)
+        waiter: Deferred[None] = Deferred()
+        self._gathered.append(waiter)
+        return waiter
+
+    def _release(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        _fire(gathered)
+
     def _serve(self) -> None:
         waiting, self._waiting = self._waiting, []
         self._look()
-        for waiter in waiting:
-            if not waiter.called:  # given up meanwhile
-                waiter.callback(None)
+        _fire(waiting)
 
     def _look(self) -> None:
         """Read all of /proc, and list it again until nobody new has appeared.
@@ -209,6 +220,12 @@ class ProcessTable:
         return _Pass(stats, children, sessions, groups, run_ids)
 
 
+def _fire(waiters: Iterable[Deferred[None]]) -> None:
+    for waiter in waiters:
+        if not waiter.called:  # given up meanwhile
+            waiter.callback(None)
+
+
 def _with_descendants(pids: Iterable[int], found: _Pass) -> set[int]:
     members: set[int] = set()
     unseen = list(pids)
@@ -238,8 +255,8 @@ def stop_tree(
 ) -> Deferred[None]:
     """End every process of the component whose first process is, or was, `leader`.
 
-    All that are there get `signal` before this returns (one signal each: the whole group at once,
-    and who is elsewhere), and who comes later gets it when the leader is gone. Whoever is left
+    All that are there get `signal` in the next turn of the reactor (one signal each: the whole
+    group at once, and who is elsewhere); who comes later gets it when the leader is gone. Whoever is left
     after `timeout` seconds is killed, with everybody who appears meanwhile. Fires when a pass over
     the process table that began after the last of them had ended finds nobody; zombies count as
     ended. Fails with `StillRunning` about 5 s after the first SIGKILL that had no effect.
@@ -263,10 +280,13 @@ class _TreeStop:
         try:
             self._hold(self._leader)
             leader = self._held.get(self._leader)
+            # The dying make the kernel slow to answer: of many who stop together, all are looked
+            # up before the first is signalled.
             # Who has no children has at most relatives by session or environment, who are found
             # just as well later: a hundred simple programs are signalled before anybody looks.
             if known or leader is None or self._table.has_children(leader.stat):
                 self._hold_newcomers(known)
+            await self._table.together()
             self._signal_first(signal)
             if not await self._end_politely(signal, deadline):
                 await self._kill()

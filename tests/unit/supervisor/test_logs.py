@@ -485,20 +485,24 @@ def test_an_endless_line_comes_in_pieces() -> None:
     assert max(map(len, lines)) <= LINE_LIMIT
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=30)
 @given(
-    parts=st.lists(st.binary(min_size=1, max_size=300).map(lambda d: d.replace(b"a", b"\n"))),
-    max_size=st.integers(1, 200),
+    parts=st.lists(
+        st.binary(min_size=1, max_size=100).map(lambda d: d.replace(b"a", b"\n")), max_size=20
+    ),
+    max_size=st.integers(30, 300),
 )
 def test_whatever_is_written_is_kept_in_order(
     tmp_path_factory: pytest.TempPathFactory, parts: list[bytes], max_size: int
 ) -> None:
     house = House(tmp_path_factory.mktemp("log"))
-    rotating = RotatingFile(house.reactor, house.file(), max_size, 10_000)  # type: ignore[arg-type]
+    rotating = RotatingFile(house.reactor, house.file(), max_size, 100)  # type: ignore[arg-type]
     rotating.open()
     for part in parts:
         rotating.write(part)
-        house.reactor.settle()
+        house.reactor.advance(0.5)
+        house.reactor.threads.work()
+    house.reactor.settle()
     rotating.close()
     found = b""
     for number in range(len(list(house.directory.iterdir())), 0, -1):
