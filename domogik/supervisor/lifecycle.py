@@ -128,6 +128,7 @@ TABLE: Mapping[Phase, Mapping[Event, Step]] = {
         Event.START: (Phase.SPAWNING, _START),
         Event.ADOPTED: (Phase.STARTING, (Action.ARM_START,)),
         Event.LEFTOVERS: (Phase.STOPPING, (Action.END_TREE,)),
+        Event.LEFT: (Phase.STOPPED, (Action.NOTE_LEAVING,)),  # heard after the end itself
     },
     Phase.SPAWNING: {
         Event.SPAWNED: (Phase.STARTING, (Action.ARM_START,)),
@@ -161,6 +162,7 @@ TABLE: Mapping[Phase, Mapping[Event, Step]] = {
         Event.NOBODY_LEFT: (Phase.STOPPED, _AT_REST),
         Event.CANNOT_END: (Phase.STOPPING, (Action.TELL_STUCK, Action.ARM_END_AGAIN)),
         Event.END_AGAIN: (Phase.STOPPING, (Action.END_TREE,)),
+        Event.LEFT: (Phase.STOPPING, (Action.NOTE_LEAVING,)),
     },
     Phase.FAILING: {
         Event.STOP: (Phase.STOPPING, ()),
@@ -206,7 +208,7 @@ _OF_A_PHASE = frozenset(
 _OF_THE_PAST = frozenset({Event.ADOPTED, Event.LEFTOVERS})
 
 IGNORED: Mapping[Phase, frozenset[Event]] = {
-    Phase.STOPPED: _TIDINGS | _OF_A_PROCESS | _OF_A_PHASE | {Event.STOP},
+    Phase.STOPPED: (_TIDINGS - {Event.LEFT}) | _OF_A_PROCESS | _OF_A_PHASE | {Event.STOP},
     Phase.SPAWNING: _OF_THE_PAST
     | _TIDINGS
     | _OF_A_PHASE
@@ -225,7 +227,7 @@ IGNORED: Mapping[Phase, frozenset[Event]] = {
     | {Event.START, Event.READY, Event.SPAWNED, Event.CANNOT_SPAWN},
     # a start asked now waits for the end and is asked again then
     Phase.STOPPING: _OF_THE_PAST
-    | _TIDINGS
+    | (_TIDINGS - {Event.LEFT})
     | _OF_A_PROCESS
     | (_OF_A_PHASE - {Event.NOBODY_LEFT, Event.CANNOT_END, Event.END_AGAIN})
     | {Event.START, Event.STOP},

@@ -10,29 +10,25 @@ start gives back as soon as it is under way: a stop need not wait for a start to
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredLock
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from domogik.components.model import State
 from domogik.errors import DomogikError, NotPossible, OperationFailed
-from domogik.supervisor.adoption import Record, Records
+from domogik.supervisor.adoption import Record
 from domogik.supervisor.backoff import GiveUp, Restarts
 from domogik.supervisor.identity import ProcessIdentity
 from domogik.supervisor.interfaces import (
-    Exit,
     IRunner,
-    Program,
     Readiness,
     Restart,
     Specification,
@@ -40,10 +36,10 @@ from domogik.supervisor.interfaces import (
 )
 from domogik.supervisor.lifecycle import Action, Ended, Event, Phase, step
 from domogik.supervisor.logs import CannotCapture
-from domogik.supervisor.pacing import Pacing
-from domogik.supervisor.process import CannotStart, exit_of
-from domogik.supervisor.processes import Processes, Started, Watched
+from domogik.supervisor.process import CannotStart
+from domogik.supervisor.processes import Started
 from domogik.supervisor.readiness import SURVIVAL, Notice
+from domogik.supervisor.run import Output, Run, Tools
 from domogik.supervisor.tree import StillRunning
 
 #: how long after its leave a process that is gone counts as one that left by itself, in seconds
@@ -62,61 +58,6 @@ class NotRunning(NotPossible):
     """A stop of what does not run and is not about to."""
 
 
-@attrs.frozen
-class Tools:
-    """What every component of a supervisor works with.
-
-    `changed(runner, before)` is called after every change of a status; `now` is Unix time in
-    seconds; `random` gives numbers from [0, 1).
-    """
-
-    clock: IReactorTime
-    processes: Processes
-    records: Records
-    pacing: Pacing
-    notify_address: str
-    changed: Callable[[Runner, Status], None]
-    now: Callable[[], float]
-    random: Callable[[], float]
-
-
-class Output(Protocol):
-    """Where the words of a component go."""
-
-    def open(self) -> None:
-        """Begin to take them; raises `CannotCapture`."""
-
-    def writer(self) -> int:
-        """A descriptor for a new process; the caller closes it."""
-        ...
-
-    def close(self) -> Deferred[None]:
-        """Take what is there, and no more."""
-        ...
-
-
-@attrs.define(eq=False)
-class _Run:
-    """One start, and what is known of its first process."""
-
-    record: Record
-    started: Started | None = None
-    watched: Watched | None = None
-    exit: Exit | None = None
-    ended: Deferred[None] | None = None
-
-
-class _Leader(ProcessProtocol):
-    """Tells the runner how the process of one run ended, and of that run only."""
-
-    def __init__(self, run: _Run, exited: Callable[[_Run, Exit], None]) -> None:
-        self._run = run
-        self._exited = exited
-
-    def processExited(self, reason: Failure) -> None:
-        self._exited(self._run, exit_of(reason))
-
-
 @implementer(IRunner)
 @attrs.define(eq=False)
 class Runner:
@@ -133,7 +74,7 @@ class Runner:
     _phase: Phase = attrs.field(init=False, default=Phase.STOPPED)
     _events: deque[tuple[Event, str | None]] = attrs.field(init=False, factory=deque)
     _is_busy: bool = attrs.field(init=False, default=False)
-    _run: _Run | None = attrs.field(init=False, default=None)
+    _run: Run | None = attrs.field(init=False, default=None)
     _ticket: object | None = attrs.field(init=False, default=None)
     _timer: IDelayedCall | None = attrs.field(init=False, default=None)
     _lock: DeferredLock = attrs.field(init=False, factory=DeferredLock)
@@ -269,23 +210,20 @@ class Runner:
 
         It is `starting` until its readiness is told; where nobody would tell, it runs.
         """
-        run = _Run(attrs.evolve(record, process=identity), Started(identity, record.run_id))
-        run.watched = self._tools.processes.adopt(_Leader(run, self._exited), identity)
-        self._run = run
+        self._run = Run.adopt(self._tools, record, identity, self._exited)
         try:
             self.output.open()
         except CannotCapture as error:
             self._log.error("{component} goes unheard: {error}", component=self.id, error=error)
-        self._tools.records.add(run.record)
         self._events.append((Event.ADOPTED, "found running"))
         if self.specification.readiness is not Readiness.TOLD:
             self._events.append((Event.READY, ""))
         self._set(pid=identity.pid, run_id=record.run_id, adopted=True)
         self._work()
 
-    def clear_away(self, record: Record, leader: ProcessIdentity) -> None:
+    def clear_away(self, record: Record, member: ProcessIdentity) -> None:
         """End what is left of the start of `record`, before anything new starts."""
-        self._run = _Run(record, Started(leader, record.run_id), exit=Exit())
+        self._run = Run.remains(record, member)
         self._post(Event.LEFTOVERS, "ending what an earlier start left behind")
 
     def let_go(self) -> None:
@@ -294,10 +232,8 @@ class Runner:
         if self._phase is Phase.SPAWNING:
             self._call_off()
             self._tools.records.begin(Record(self.id, uuid.uuid4().hex, self._tools.now()))
-        if self._phase is Phase.STOPPING and self._run is not None:
-            self._tools.records.add(attrs.evolve(self._run.record, wanted=False))
-        if self._run is not None and self._run.watched is not None:
-            self._run.watched.detach()
+        if self._run is not None:
+            self._run.let_go(self._tools, wanted=self._phase is not Phase.STOPPING)
         self._close_output()
         error = NotPossible(f"the manager lets go of {self.id}")
         self._tell(self._await_ready, error)
@@ -351,7 +287,7 @@ class Runner:
             self._set(since=self._tools.now())
         if self.status != before:
             self._published = self.status
-            self._tools.changed(self, before)
+            self._tools.changed(self.id, before, self.status)
         while self._to_tell:
             deferred, error = self._to_tell.pop(0)
             if error is None:
@@ -410,82 +346,42 @@ class Runner:
 
     def _spawn_now(self) -> None:
         self._left_at, self._said = None, ""
-        run = _Run(Record(self.id, uuid.uuid4().hex, self._tools.now()))
-        run_id = run.record.run_id
-        self._set(pid=None, run_id=run_id, adopted=False, exit=None)
-        # Before there is a process: a manager killed right after finds it by its mark.
-        self._tools.records.begin(run.record)
         try:
-            run.watched = self._execute(run)
-        except (CannotStart, CannotCapture, OSError) as error:
+            run = Run.begin(self._tools, self.specification, self.output, self._exited)
+        except CannotStart as error:
             self._failure = str(error)
+            self._set(pid=None, adopted=False, exit=None)
             self._post(Event.CANNOT_SPAWN, self._failure)
             return
-        leader = run.watched.identity
-        run.started = Started(leader, run_id)
-        run.record = attrs.evolve(run.record, process=leader)
-        self._tools.records.add(run.record)
         self._run = run
-        self._set(pid=leader.pid)
+        self._set(pid=run.started.leader.pid, run_id=run.id, adopted=False, exit=None)
         self._post(Event.SPAWNED)
-
-    def _execute(self, run: _Run) -> Watched:
-        self.output.open()
-        writer = self.output.writer()
-        try:
-            return self._tools.processes.spawn(
-                _Leader(run, self._exited), self._program(run.record.run_id), writer
-            )
-        finally:
-            os.close(writer)
-
-    def _program(self, run_id: str) -> Program:
-        specification = self.specification
-        environment = {**specification.program.environment, "DOMOGIK_RUN_ID": run_id}
-        watchdog = specification.policy.watchdog
-        if watchdog or specification.readiness is not Readiness.SURVIVAL:
-            environment["NOTIFY_SOCKET"] = self._tools.notify_address
-        if watchdog:
-            environment["WATCHDOG_USEC"] = str(int(watchdog * 1e6))
-        return attrs.evolve(specification.program, environment=environment)
 
     # Ending
 
-    def _exited(self, run: _Run, exit: Exit) -> None:
-        run.exit = exit
-        if run.ended is not None:
-            run.ended.callback(None)
-        if run is not self._run:
+    def _exited(self, run: Run) -> None:
+        if run is not self._run or run.exit is None:
             return
-        ended = Ended(exit, said_it_leaves=self._has_just_left())
-        self._set(pid=None, exit=exit)
-        words = exit.words if self._phase.is_up else f"ended before it was ready: {exit.words}"
+        ended = Ended(run.exit, said_it_leaves=self._has_just_left())
+        words = run.exit.words
+        if not self._phase.is_up:
+            words = f"ended before it was ready: {words}"
+        self._set(pid=None, exit=run.exit)
         self._post(ended.event(self.specification.policy.restart), words)
 
     def _has_just_left(self) -> bool:
         return self._left_at is not None and self._tools.clock.seconds() - self._left_at <= LEAVE
 
     def _end_tree(self) -> None:
-        run = self._run
-        assert run is not None
-        assert run.started is not None
-        _ = Deferred.fromCoroutine(self._end(run, run.started)).addErrback(self._ending_failed)
+        assert self._run is not None
+        _ = Deferred.fromCoroutine(self._end(self._run)).addErrback(self._ending_failed)
 
-    async def _end(self, run: _Run, started: Started) -> None:
-        policy = self.specification.policy
+    async def _end(self, run: Run) -> None:
         try:
-            await self._tools.processes.end(
-                started,
-                exited=run.exit is not None,
-                signal=policy.stop_signal,
-                timeout=policy.stop_timeout,
-            )
+            await run.end(self._tools.processes, self.specification.policy)
         except StillRunning as error:
             self._post(Event.CANNOT_END, str(error))
             return
-        if run.exit is None:
-            run.ended = Deferred()
-            await run.ended
         self._run = None
         self._post(Event.NOBODY_LEFT)
 

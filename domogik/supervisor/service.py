@@ -28,7 +28,8 @@ from domogik.supervisor.pacing import Pacing
 from domogik.supervisor.pidfd import IProcessReactor
 from domogik.supervisor.processes import HostProcesses, Processes, Started
 from domogik.supervisor.readiness import Notice, NotifySocket
-from domogik.supervisor.runner import AlreadyRunning, NotRunning, Runner, StartFailed, Tools
+from domogik.supervisor.run import Tools
+from domogik.supervisor.runner import AlreadyRunning, NotRunning, Runner, StartFailed
 from domogik.supervisor.tree import ProcessTable, StillRunning
 from domogik.supervisor.usage import UsageMeter
 
@@ -309,9 +310,9 @@ class Supervisor(Service):
                 runner.notified(notice)
                 return
 
-    def _changed(self, runner: Runner, before: Status) -> None:
-        with self._log.failuresHandled("while a change of {id} was told", id=runner.id):
-            self._on_change(runner.id, before, runner.status)
+    def _changed(self, id: str, before: Status, after: Status) -> None:
+        with self._log.failuresHandled("while a change of {id} was told", id=id):
+            self._on_change(id, before, after)
 
     # What the manager before us left
 

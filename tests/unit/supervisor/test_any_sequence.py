@@ -24,7 +24,8 @@ from domogik.supervisor.interfaces import (
 )
 from domogik.supervisor.pacing import Pacing
 from domogik.supervisor.readiness import Notice
-from domogik.supervisor.runner import Runner, Tools
+from domogik.supervisor.run import Tools
+from domogik.supervisor.runner import Runner
 from domogik.testing.processes import FakeOutput, FakeProcesses
 
 PROGRAM = Program(("program",), {}, Path("/"))
@@ -66,7 +67,7 @@ class AnySequence(RuleBasedStateMachine):
                 records=self.records,
                 pacing=Pacing(self.world),
                 notify_address="/run/notify.sock",
-                changed=lambda runner, before: self.told.append((before, runner.status)),
+                changed=lambda id, before, after: self.told.append((before, after)),
                 now=self.clock.seconds,
                 random=lambda: 0.5,
             ),

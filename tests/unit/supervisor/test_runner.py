@@ -22,13 +22,8 @@ from domogik.supervisor.interfaces import (
 from domogik.supervisor.logs import CannotCapture
 from domogik.supervisor.pacing import Pacing
 from domogik.supervisor.readiness import Notice
-from domogik.supervisor.runner import (
-    AlreadyRunning,
-    NotRunning,
-    Runner,
-    StartFailed,
-    Tools,
-)
+from domogik.supervisor.run import Tools
+from domogik.supervisor.runner import AlreadyRunning, NotRunning, Runner, StartFailed
 from domogik.testing.processes import FakeOutput, FakeProcesses
 
 NOON = 1_800_000_000.0
@@ -57,7 +52,7 @@ class RunnerCase(SynchronousTestCase):
             records=self.records,
             pacing=Pacing(self.clock),
             notify_address="/run/notify.sock",
-            changed=lambda runner, before: self.changes.append(runner.status),
+            changed=lambda id, before, after: self.changes.append(after),
             now=lambda: NOON + self.clock.seconds(),
             random=lambda: 0.0,
         )
@@ -304,6 +299,12 @@ class TestStopping(RunnerCase):
         self.successResultOf(self.runner.stop())
         self.turn(2)
         self.failureResultOf(self.runner.stop(), NotRunning)
+
+    def test_a_leave_that_is_heard_after_the_end_counts_too(self):
+        self.start()
+        self.crash(Exit(code=0))
+        self.runner.left()
+        self.successResultOf(self.runner.stop())
 
     def test_a_plugin_that_takes_its_leave_is_not_started_again_even_always(self):
         self.make(restart=Restart.ALWAYS)

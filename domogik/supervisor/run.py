@@ -1,0 +1,184 @@
+"""One start of a component: from its mark in the records to the last of its processes."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable
+from typing import Protocol
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+
+from domogik.supervisor.adoption import Record, Records
+from domogik.supervisor.identity import ProcessIdentity
+from domogik.supervisor.interfaces import (
+    Exit,
+    Policy,
+    Program,
+    Readiness,
+    Specification,
+    Status,
+)
+from domogik.supervisor.logs import CannotCapture
+from domogik.supervisor.pacing import Pacing
+from domogik.supervisor.process import CannotStart, exit_of
+from domogik.supervisor.processes import Processes, Started, Watched
+
+
+class Output(Protocol):
+    """Where the words of a component go."""
+
+    def open(self) -> None:
+        """Begin to take them; raises `CannotCapture`."""
+
+    def writer(self) -> int:
+        """A descriptor for a new process; the caller closes it."""
+        ...
+
+    def close(self) -> Deferred[None]:
+        """Take what is there, and no more."""
+        ...
+
+
+@attrs.frozen
+class Tools:
+    """What every component of a supervisor works with.
+
+    `changed(id, before, after)` is called after every change of a status and must not raise; `now`
+    is Unix time in seconds; `random` gives numbers from [0, 1).
+    """
+
+    clock: IReactorTime
+    processes: Processes
+    records: Records
+    pacing: Pacing
+    notify_address: str
+    changed: Callable[[str, Status, Status], None]
+    now: Callable[[], float]
+    random: Callable[[], float]
+
+
+@attrs.define(eq=False)
+class Run:
+    """One start. `exit` is how its first process ended, None before."""
+
+    record: Record
+    exit: Exit | None = None
+    _watched: Watched | None = None
+    _end_told: Deferred[None] | None = None
+
+    @classmethod
+    def begin(
+        cls,
+        tools: Tools,
+        specification: Specification,
+        output: Output,
+        exited: Callable[[Run], None],
+    ) -> Run:
+        """Execute the program; `exited` is called when its first process has ended.
+
+        It is on record before there is a process: a manager that is killed right after is followed
+        by one that finds the process by its mark. Raises `CannotStart`.
+        """
+        run = cls(Record(specification.id, uuid.uuid4().hex, tools.now()))
+        tools.records.begin(run.record)
+        program = _program(specification, run.record.run_id, tools.notify_address)
+        try:
+            output.open()
+            writer = output.writer()
+        except (CannotCapture, OSError) as error:
+            raise CannotStart(str(error)) from error
+        try:
+            run._watched = tools.processes.spawn(_Leader(run, exited), program, writer)
+        finally:
+            os.close(writer)
+        run._know(tools, run._watched.identity)
+        return run
+
+    @classmethod
+    def adopt(
+        cls,
+        tools: Tools,
+        record: Record,
+        leader: ProcessIdentity,
+        exited: Callable[[Run], None],
+    ) -> Run:
+        """Take over what another manager began; raises `NoSuchProcess`."""
+        run = cls(record)
+        run._watched = tools.processes.adopt(_Leader(run, exited), leader)
+        run._know(tools, leader)
+        return run
+
+    @classmethod
+    def remains(cls, record: Record, member: ProcessIdentity) -> Run:
+        """What another manager began and whose first process is gone; `member` is somebody left."""
+        return cls(attrs.evolve(record, process=member), exit=Exit())
+
+    def _know(self, tools: Tools, leader: ProcessIdentity) -> None:
+        self.record = attrs.evolve(self.record, process=leader)
+        tools.records.add(self.record)
+
+    @property
+    def id(self) -> str:
+        """Its mark, `DOMOGIK_RUN_ID`."""
+        return self.record.run_id
+
+    @property
+    def started(self) -> Started:
+        """By what its processes are recognised."""
+        assert self.record.process is not None
+        return Started(self.record.process, self.record.run_id)
+
+    async def end(self, processes: Processes, policy: Policy) -> None:
+        """Until nobody of it is left, and the end of its first process was told.
+
+        Raises `StillRunning`.
+        """
+        await processes.end(
+            self.started,
+            exited=self.exit is not None,
+            signal=policy.stop_signal,
+            timeout=policy.stop_timeout,
+        )
+        if self.exit is None:
+            self._end_told = Deferred()
+            await self._end_told
+
+    def has_exited(self, exit: Exit) -> None:
+        """Its first process has ended."""
+        self.exit = exit
+        if self._end_told is not None:
+            self._end_told.callback(None)
+
+    def let_go(self, tools: Tools, *, wanted: bool) -> None:
+        """Watch no longer; `wanted` is for the next manager, who finds the record."""
+        if not wanted:
+            tools.records.add(attrs.evolve(self.record, wanted=False))
+        if self._watched is not None:
+            self._watched.detach()
+
+
+class _Leader(ProcessProtocol):
+    """Hears how the first process of one run ended, and of that run only."""
+
+    def __init__(self, run: Run, exited: Callable[[Run], None]) -> None:
+        self._run = run
+        self._exited = exited
+
+    def processExited(self, reason: Failure) -> None:
+        self._run.has_exited(exit_of(reason))
+        self._exited(self._run)
+
+
+def _program(specification: Specification, run_id: str, notify_address: str) -> Program:
+    environment = {**specification.program.environment, "DOMOGIK_RUN_ID": run_id}
+    watchdog = specification.policy.watchdog
+    if watchdog or specification.readiness is not Readiness.SURVIVAL:
+        environment["NOTIFY_SOCKET"] = notify_address
+    if watchdog:
+        environment["WATCHDOG_USEC"] = str(int(watchdog * 1e6))
+    return attrs.evolve(specification.program, environment=environment)
