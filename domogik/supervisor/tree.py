@@ -256,10 +256,10 @@ def stop_tree(
     """End every process of the component whose first process is, or was, `leader`.
 
     All that are there get `signal` in the next turn of the reactor (one signal each: the whole
-    group at once, and who is elsewhere); who comes later gets it when the leader is gone. Whoever is left
-    after `timeout` seconds is killed, with everybody who appears meanwhile. Fires when a pass over
-    the process table that began after the last of them had ended finds nobody; zombies count as
-    ended. Fails with `StillRunning` about 5 s after the first SIGKILL that had no effect.
+    group at once, and who is elsewhere); who comes later gets it when the leader is gone. Whoever
+    is left after `timeout` seconds is killed, with everybody who appears meanwhile. Fires when a
+    pass over the process table that began after the last of them had ended finds nobody; zombies
+    count as ended. Fails with `StillRunning` about 5 s after the first SIGKILL without effect.
     """
     stop = _TreeStop(reactor, table, leader, run_id)
     return Deferred.fromCoroutine(stop.run(signal, reactor.seconds() + timeout, known))
