@@ -64,8 +64,9 @@ _PRESENCE = frozenset({"hbeat.app", "config.app", "hbeat.end", "config.end"})
 
 #: seconds: silent clients are looked for this often (the protocol's minute)
 CHECK_EVERY = 60.0
-#: seconds: a changing client table is written at most this often
-SAVE_AFTER = 1.0
+#: seconds between two writings of a changed client table: what joins in this time just before a
+#: crash is lost to the next hub
+SAVE_AFTER = 0.1
 
 
 class AttachedPort(Protocol):

@@ -478,7 +478,7 @@ def test_its_fault_is_nobody_elses(house: House) -> None:
 # -- from one hub to the next
 
 
-def test_the_client_table_is_written_at_a_change_and_at_most_once_a_second(house: House) -> None:
+def test_the_client_table_is_written_at_a_change_and_then_not_for_a_moment(house: House) -> None:
     def written() -> list[dict[str, object]]:
         return json.loads(house.state.read_text())["clients"]
 
