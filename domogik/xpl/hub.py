@@ -159,6 +159,7 @@ class Hub:
     _save: IDelayedCall | None = attrs.field(init=False, default=None)
     #: the table changed since it was written, within the pause after that
     _unsaved: bool = attrs.field(init=False, default=False)
+    _written: frozenset[tuple[str, int, str]] | None = attrs.field(init=False, default=None)
     #: heartbeats were heard that the file does not know of
     _stale: bool = attrs.field(init=False, default=False)
     #: what was complained of since the last tick: once a minute is enough
@@ -362,6 +363,8 @@ class Hub:
         """A change is written at once, for a client that joins just before a crash must not be
         forgotten; those that follow within the pause are written together at its end."""
         self._unsaved = False
+        if self._kept() == self._written:
+            return  # a client of this process, which is not kept
         self._write_state()
         self._save = self._reactor.callLater(SAVE_AFTER, self._end_pause)
 
@@ -432,8 +435,18 @@ class Hub:
             except OSError as error:
                 self._send_failed(target, error)
 
+    def _kept(self) -> frozenset[tuple[str, int, str]]:
+        """Who is in the file when it is written now."""
+        return frozenset(
+            (client.address, client.port, source.name)
+            for client in self.clients
+            if not client.attached
+            for source in client.sources
+        )
+
     def _write_state(self) -> None:
         self._stale = False
+        self._written = self._kept()
         clients = [client for client in self.clients if not client.attached]
         try:
             hubstate.save(self._state, clients)
