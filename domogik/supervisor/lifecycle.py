@@ -9,8 +9,9 @@ started one after the other), so nothing that is heard can be of it; people see 
 `FAILING` has failed and what is left of it is being ended; people see `stopping`, what comes next
 differs.
 
-A timer belongs to the phase that armed it, the watchdog's to all phases in which the component is
-up: whoever carries the actions out drops it when that is over.
+A timer belongs to the phase that armed it; the watchdog's to all phases in which the component is
+up, that of another try to end somebody to both in which it is ending. Whoever carries the actions
+out drops it when that is over.
 """
 
 from __future__ import annotations
@@ -52,6 +53,10 @@ class Phase(enum.Enum):
     def is_up(self) -> bool:
         """It was ready once and has not ended since."""
         return self in (Phase.RUNNING, Phase.ALIVE, Phase.NOT_RESPONDING)
+
+    def shares_timer_with(self, other: Phase) -> bool:
+        """A timer that was armed in one goes on in the other."""
+        return self is other or (self.is_up and other.is_up) or (self.is_ending and other.is_ending)
 
 
 _SHOWN = {Phase.SPAWNING: State.STARTING, Phase.FAILING: State.STOPPING}

@@ -266,7 +266,7 @@ class Runner:
 
     def _enter(self, phase: Phase, reason: str | None) -> None:
         was, self._phase, now = self._phase, phase, self._tools.clock.seconds()
-        if phase is not was and not (phase.is_up and was.is_up):
+        if not phase.shares_timer_with(was):
             self._drop_timer()
         if phase.is_up and not was.is_up:
             self._up_since = now

@@ -30,10 +30,9 @@ class TestPacing(SynchronousTestCase):
     def test_a_turn_of_the_reactor_holds_a_few_milliseconds_of_it_in_order(self):
         for name in "abcdef":
             self.ask(name, 0.002)
+        self.clock.callLater(0, self.done.append, "somebody else")
         self.clock.advance(0)
-        self.assertEqual(self.done, ["a", "b", "c"])
-        self.clock.advance(0)
-        self.assertEqual(self.done, ["a", "b", "c", "d", "e", "f"])
+        self.assertEqual(self.done, ["a", "b", "c", "somebody else", "d", "e", "f"])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_what_was_called_off_is_not_done(self):

@@ -396,6 +396,18 @@ class TestStopping(RunnerCase):
         self.turn(10)
         self.assertIs(self.state, State.STOPPED)
 
+    def test_a_stop_of_a_failed_one_who_cannot_be_ended_goes_on_trying(self):
+        started = self.runner.start()
+        self.turn()
+        self.process.is_immortal = True
+        self.turn(30)
+        self.turn(10)
+        self.failureResultOf(started, StartFailed)
+        stopped = self.runner.stop()
+        self.process.is_immortal = False
+        self.turn(10)
+        self.assertIs(self.successResultOf(stopped).state, State.STOPPED)
+
     def test_a_restart_is_a_stop_and_a_start(self):
         self.start()
         pid = self.process.identity.pid
