@@ -430,12 +430,13 @@ class ManagerDaemon(Service):
         self._stops.append(self.watcher.stop)
 
     def _status_changed(self, component_id: str, old: Status, new: Status) -> None:
-        self._log.info(
-            "{id}: {state}{why}",
-            id=component_id,
-            state=new.state.value,
-            why=f" ({new.reason})" if new.reason else "",
-        )
+        if (old.state, old.reason) != (new.state, new.reason):
+            self._log.info(
+                "{id}: {state}{why}",
+                id=component_id,
+                state=new.state.value,
+                why=f" ({new.reason})" if new.reason else "",
+            )
         self.plugins.status_changed(component_id)
 
     async def _dismiss(self, name: str) -> None:
@@ -456,11 +457,13 @@ class ManagerDaemon(Service):
 
     def _autostart(self) -> Autostart:
         settings = self._foundation.settings
+        remembered = self._foundation.home.data / "remembered"
+        remembered.mkdir(mode=0o700, exist_ok=True)
         return Autostart(
             self.identity,
             settings.hostname,
             self.plugins,
-            self._foundation.home.data / "remembered",
+            remembered,
             time.time,
             settings.query_timeout_s,
             settings.config_provider or "",

@@ -66,19 +66,32 @@ class Run:
 def catch_signals(
     reactor: Any, *, reload: Callable[[], None], upgrade: Callable[[], None], terminal: bool
 ) -> None:
-    """HUP re-reads the configuration, USR2 upgrades; TERM and INT are the reactor's own.
+    """TERM and INT stop, HUP re-reads the configuration, USR2 upgrades.
 
-    With `terminal`, a HUP because the terminal went away is a plain stop.
+    With `terminal`, a HUP because the terminal went away is a plain stop. Must be installed after
+    the reactor's own handlers, under which twistd would end by the signal and not with status 0.
     """
+
+    def stop() -> None:
+        if reactor.running:
+            reactor.stop()
 
     def hang_up() -> None:
         if terminal and not _has_terminal():
-            reactor.stop()
+            stop()
         else:
             reload()
 
-    signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(hang_up))
-    signal.signal(signal.SIGUSR2, lambda *_: reactor.callFromThread(upgrade))
+    def install() -> None:
+        for number, action in (
+            (signal.SIGTERM, stop),
+            (signal.SIGINT, stop),
+            (signal.SIGHUP, hang_up),
+            (signal.SIGUSR2, upgrade),
+        ):
+            signal.signal(number, lambda *_, action=action: reactor.callFromThread(action))
+
+    reactor.callWhenRunning(install)
 
 
 def _has_terminal() -> bool:

@@ -47,18 +47,11 @@ class Street:
         Raises `CannotStart`.
         """
         run = foundation.home.run
-        hub = None
         network = foundation.network
         try:
-            if mode != "external":
-                hub = _hub(reactor, foundation)
-                try:
-                    hub.start()
-                    network = attrs.evolve(network, xpl_port=hub.port)
-                except PortTaken:
-                    if mode == "embedded":
-                        raise
-                    hub = None
+            hub = None if mode == "external" else _started_hub(reactor, foundation, mode)
+            if hub is not None:
+                network = attrs.evolve(network, xpl_port=hub.port)
             if hub is None:
                 network = attrs.evolve(network, xpl_port=_others_port(run, network))
             write_port(run / "xpl.port", network.xpl_port)
@@ -104,7 +97,7 @@ class Street:
         if self._presence.hub_found:
             return
         self._tell()
-        hub = _hub(self._reactor, self._foundation)
+        hub = _hub(self._reactor, self._foundation, self.network)
         try:
             hub.start()
         except DomogikError as error:
@@ -131,10 +124,36 @@ class Street:
         return counted
 
 
-def _hub(reactor: Any, foundation: Foundation) -> Hub:
+def _started_hub(reactor: Any, foundation: Foundation, mode: str) -> Hub | None:
+    """Ours, or None where `auto` finds the port taken; raises `PortTaken`, `CannotListen`.
+
+    Where any free port will do, the last one is tried first: plugins that outlived a crash send
+    there.
+    """
+    network = foundation.network
+    last = 0 if network.xpl_port else _last_port(foundation.home.run)
+    if last:
+        hub = _hub(reactor, foundation, attrs.evolve(network, xpl_port=last))
+        try:
+            hub.start()
+        except DomogikError:
+            pass
+        else:
+            return hub
+    hub = _hub(reactor, foundation, network)
+    try:
+        hub.start()
+    except PortTaken:
+        if mode == "embedded":
+            raise
+        return None
+    return hub
+
+
+def _hub(reactor: Any, foundation: Foundation, network: NetworkSettings) -> Hub:
     return Hub(
         reactor,
-        foundation.network,
+        network,
         foundation.home.run / "hub.json",
         foundation.log_directory / "hub-invalid.log",
         wall_clock=time.time,
@@ -144,14 +163,20 @@ def _hub(reactor: Any, foundation: Foundation) -> Hub:
 
 def _others_port(run: Path, network: NetworkSettings) -> int:
     """The port of a hub that is not ours; where any free one was asked for, the home says which."""
-    if network.xpl_port:
-        return network.xpl_port
-    try:
-        return int((run / "xpl.port").read_text(encoding="ascii"))
-    except (OSError, ValueError):
+    port = network.xpl_port or _last_port(run)
+    if not port:
         raise CannotStart(
             f"xpl_port is 0 and {run / 'xpl.port'} names no port: start the manager first"
-        ) from None
+        )
+    return port
+
+
+def _last_port(run: Path) -> int:
+    try:
+        port = int((run / "xpl.port").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0
+    return port if 0 < port < 2**16 else 0
 
 
 def write_port(path: Path, port: int) -> None:

@@ -1,0 +1,32 @@
+# make run    a manager in the foreground, with everything on
+# make test   everything that CI runs
+# make bench  the benchmarks beside their peers
+
+SHELL := /bin/sh
+PYTHON ?= python3
+HOME_DIRECTORY = $${DOMOGIK_HOME:-$(CURDIR)/.domogik}
+
+.PHONY: run test bench clean
+
+run: .venv/installed
+	@.venv/bin/python tools/first_home.py "$(HOME_DIRECTORY)" "$(CURDIR)/examples"
+	@exec .venv/bin/dmg_manager -f -d -r -p -E --home "$(HOME_DIRECTORY)"
+
+.venv/installed: setup.py $(shell find domogik twisted -name '*.py' 2>/dev/null)
+	@tools/need-python "$(PYTHON)"
+	@test -x .venv/bin/python || "$(PYTHON)" -m venv .venv
+	@echo "Installing into .venv ..."
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --upgrade .
+	@touch $@
+
+test:
+	@tools/test-environment
+	@.venv-test/bin/tox run --skip-pkg-install
+
+bench:
+	@tools/test-environment
+	@.venv-test/bin/python -m pip install --quiet --disable-pip-version-check ".[bench]"
+	@.venv-test/bin/python -m bench
+
+clean:
+	rm -rf .venv .venv-test .venv-debian .tox build *.egg-info

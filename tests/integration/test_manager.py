@@ -1,0 +1,302 @@
+"""The manager as its users meet it: real processes, real xPL, real REST."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from world import HOST, World, XplClient, wait_until
+
+from domogik.xpl.message import CMND, Message
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def running(world: World) -> World:
+    """A manager whose plugin `demo` is enabled and alive."""
+    world.add_plugin("demo")
+    world.write_configuration("[plugins]\ndemo = enabled\n")
+    world.start("-d")
+    world.post("/api/v1/components/demo/start")
+    return world
+
+
+@pytest.fixture
+def client(running: World) -> Iterator[XplClient]:
+    """Another program on the network of that manager."""
+    with XplClient(running) as made:
+        yield made
+
+
+def test_a_plugin_is_enabled_started_and_seen_alive(world: World) -> None:
+    world.add_plugin("demo")
+    world.start("-d")
+    assert world.component("demo")["state"] == "disabled"
+    world.post("/api/v1/components/demo/enable")
+    assert "demo = enabled" in (world.home / "domogik.cfg").read_text()
+    world.post("/api/v1/components/demo/start")
+    demo = world.component("plugin:demo")
+    assert demo["state"] == "alive"
+    assert psutil.Process(demo["pid"]).environ()["DOMOGIK_SOURCE"] == f"domogik-demo.{HOST}"
+
+
+def test_a_killed_plugin_comes_back(running: World) -> None:
+    first = running.component("demo")["pid"]
+    os.kill(first, signal.SIGKILL)
+    second = wait_until(
+        lambda: (
+            (found := running.component("demo"))["state"] == "alive"
+            and found["pid"] != first
+            and found
+        ),
+        "alive again",
+    )
+    assert second["restarts"] == 1
+
+
+def test_a_plain_stop_leaves_no_process(running: World) -> None:
+    assert running.processes()
+    assert running.stop() == 0
+    assert running.processes() == []
+
+
+def test_a_plugin_outlives_a_crash_of_the_manager_with_its_output_intact(running: World) -> None:
+    pid = running.component("demo")["pid"]
+    running.kill()
+    assert psutil.pid_exists(pid)
+    running.start("-d")
+    demo = running.wait_state("demo", "alive")
+    assert demo["pid"] == pid
+    assert running.stop() == 0
+    assert running.processes() == []
+    logged = (running.home / "log" / "plugin-demo.log").read_text().split("\n")
+    numbers = [int(line.split()[1]) for line in logged if line.startswith("line ")]
+    assert numbers == list(range(1, numbers[-1] + 1))
+
+
+def test_what_ran_when_everything_crashed_is_started_again(running: World) -> None:
+    pid = running.component("demo")["pid"]
+    running.kill()
+    os.kill(pid, signal.SIGKILL)
+    running.start("-d")
+    assert running.wait_state("demo", "alive")["pid"] != pid
+
+
+def test_after_a_plain_stop_nothing_is_started_unasked(running: World) -> None:
+    running.stop()
+    running.start("-d")
+    assert running.component("demo")["state"] == "stopped"
+
+
+def test_startup_plugin_starts_a_plugin_with_the_manager(running: World) -> None:
+    path = f"/plugin/config/set/hostname/{HOST}/id/demo/key/startup-plugin/value/True/"
+    assert running.request(path)[1]["status"] == "OK"
+    running.stop()
+    running.start("-d")
+    running.wait_state("demo", "alive")
+
+
+def test_an_upgrade_keeps_the_children_and_the_process_id(running: World) -> None:
+    pid = running.component("demo")["pid"]
+    assert running.manager is not None
+    started = psutil.Process(running.manager.pid).create_time()
+    running.manager.send_signal(signal.SIGUSR2)
+    port = running.home / "run" / "rest.port"
+    wait_until(lambda: not port.exists() or None, "stopping")
+    wait_until(port.exists, "listening again")
+    demo = running.wait_state("demo", "alive")
+    assert demo["pid"] == pid
+    assert psutil.Process(running.manager.pid).create_time() == started
+    assert running.stop() == 0
+    assert running.processes() == []
+
+
+def test_keep_children_leaves_them_for_the_next_manager(world: World) -> None:
+    world.add_plugin("demo")
+    world.write_configuration("[plugins]\ndemo = enabled\n")
+    world.start("--keep-children")
+    world.post("/api/v1/components/demo/start")
+    pid = world.component("demo")["pid"]
+    assert world.stop() == 0
+    assert psutil.pid_exists(pid)
+    world.start()
+    assert world.wait_state("demo", "alive")["pid"] == pid
+    assert world.stop() == 0
+    assert world.processes() == []
+
+
+def test_a_plugin_that_stops_answering_is_noticed_and_recovers(world: World) -> None:
+    world.add_plugin("demo")
+    world.write_configuration("[plugins]\ndemo = enabled\n")
+    world.start("-p", "-t", "0.3", "-w", "0.2")
+    world.post("/api/v1/components/demo/start")
+    deaf = world.home / "data" / "plugins" / "demo" / "deaf"
+    deaf.touch()
+    assert world.wait_state("demo", "not-responding")["reason"]
+    deaf.unlink()
+    world.wait_state("demo", "alive")
+
+
+def test_orders_on_xpl_are_obeyed_and_answered(running: World, client: XplClient) -> None:
+    client.order("stop", "demo")
+    assert client.answer("stop") == {"command": "stop", "host": HOST, "plugin": "demo"}
+    assert running.processes() == []
+    client.order("stop", "demo")
+    wait_until(lambda: running.component("demo")["state"] == "stopped", "stopped")
+    client.order("start", "demo")
+    answer = client.answer("start")
+    assert answer == {"host": HOST, "command": "start", "plugin": "demo"}
+    client.order("start", "demo")
+    assert client.answer("start")["error"] == f"Component demo is already running on {HOST}"
+    client.order("start", "ghost")
+    assert client.answer("start")["error"] == f"Component ghost doesn't exists on {HOST}"
+    client.order("disable", "demo")
+    assert client.answer("disable")["error"] == (
+        "Component 'demo' is running. Please stop it before trying to disable"
+    )
+
+
+def test_the_list_is_sent_when_a_status_changes(running: World, client: XplClient) -> None:
+    client.send(Message(CMND, client.source, "*", "domogik.system", (("command", "list"),)))
+    client.expect(lambda message: message.get("plugin0-status") == "ON")
+    os.kill(running.component("demo")["pid"], signal.SIGKILL)
+    client.expect(lambda message: message.get("plugin0-status") == "OFF")
+    answer = dict(client.expect(lambda message: message.get("plugin0-status") == "ON").body)
+    assert answer["plugin0-name"] == "demo"
+    assert answer["plugin0-type"] == "plugin"
+    assert answer["plugin0-techno"] == "service"
+    assert answer["plugin0-host"] == HOST
+
+
+def test_detail_tells_the_configuration_keys(running: World, client: XplClient) -> None:
+    client.order("detail", "demo")
+    answer = client.answer("detail")
+    assert answer["cfg0-key"] == "startup-plugin"
+    assert answer["cfg1-default"] == "5"
+    assert answer["status"] == "ON"
+    assert answer["version"] == "1.0"
+
+
+def test_external_members_are_learnt_from_their_heartbeats(world: World) -> None:
+    world.start("-E")
+    with XplClient(world, "acme-lamp.kitchen"):
+        found = world.wait_state("external:acme-lamp.kitchen", "alive")
+    assert found["technology"] == "unknown"
+
+
+def test_enabling_in_the_file_needs_no_restart_and_touches_nobody_else(running: World) -> None:
+    running.add_plugin("other")
+    pid = running.component("demo")["pid"]
+    running.write_configuration("[plugins]\ndemo = enabled\nother = enabled\n")
+    wait_until(
+        lambda: running.request("/api/v1/components/other")[1].get("enabled"), "other is enabled"
+    )
+    demo = running.component("demo")
+    assert (demo["pid"], demo["state"]) == (pid, "alive")
+
+
+def test_a_broken_file_is_refused_and_the_last_good_one_stays(running: World) -> None:
+    file = running.home / "domogik.cfg"
+    good = file.read_text()
+    file.write_text(good + "[plugins\n")
+    wait_until(lambda: "the configuration stays as it was" in running.output(), "refused")
+    refusal = next(line for line in running.output().split("\n") if "stays as it was" in line)
+    assert f"{file}:{good.count(chr(10)) + 1}" in refusal
+    assert running.component("demo")["enabled"] is True
+    file.write_text(good.replace("demo = enabled", "demo = disabled"))
+    wait_until(lambda: running.component("demo")["enabled"] is False, "disabled")
+    assert running.component("demo")["state"] == "alive"
+
+
+def _refusal(world: World, *arguments: str) -> str:
+    done = subprocess.run(
+        world.command("-f", *arguments), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1, done
+    return [line for line in done.stderr.split("\n") if line][-1]
+
+
+def test_a_second_manager_of_one_home_refuses_and_names_the_first(running: World) -> None:
+    assert running.manager is not None
+    assert f"pid {running.manager.pid}" in _refusal(running)
+    assert running.component("demo")["state"] == "alive"
+
+
+def test_a_taken_hub_port_is_said_in_one_line(world: World) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        world.write_configuration(xpl_port=str(port), hub="embedded")
+        assert str(port) in _refusal(world)
+
+
+def test_a_taken_rest_port_is_said_in_one_line(world: World) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        file = world.home / "domogik.cfg"
+        file.write_text(file.read_text().replace("server_port = 0", f"server_port = {port}"))
+        assert f"port {port}" in _refusal(world, "-r", "-t", "0.2")
+
+
+def test_a_broken_configuration_keeps_it_from_starting(world: World) -> None:
+    file = world.home / "domogik.cfg"
+    file.write_text("[domogik]\nhub = sometimes\n")
+    assert f"{file}:2" in _refusal(world)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        [sys.executable, "-m", "domogik.app", "manager", "--bogus"],
+        [sys.executable, "-m", "domogik.app", "manager", "-t", "soon"],
+    ],
+)
+def test_wrong_usage_ends_with_2(command: list[str]) -> None:
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 2
+
+
+def test_twistd_runs_it_too(world: World) -> None:
+    twistd = str(Path(sys.executable).parent / "twistd")
+    done = subprocess.run([twistd, "domogik-manager", "--bogus"], capture_output=True, check=False)
+    assert done.returncode == 2
+    world.start(
+        command=[
+            twistd,
+            "-n",
+            "--pidfile",
+            str(world.home / "twistd.pid"),
+            "domogik-manager",
+            "--rest",
+            "--home",
+            str(world.home),
+        ]
+    )
+    assert world.component("core:manager")["state"] == "running"
+    assert world.stop() == 0
+
+
+def test_in_the_background_it_returns_when_ready_and_tells_its_progress(world: World) -> None:
+    done = subprocess.run(
+        world.command("-d", "-r", "--wait"), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done
+    assert "Check if rest is running." in done.stdout
+    pid = int((world.home / "run" / "manager.pid").read_text())
+    assert world.component("core:rest")["state"] == "running"
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not psutil.pid_exists(pid), "gone")

@@ -1,0 +1,291 @@
+"""A real manager in a real home, with plugins that are a few lines of Python, for tests."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from domogik.xpl.codec import decode, encode
+from domogik.xpl.message import CMND, STAT, Message
+
+#: how long anything may take before a test is given up; nothing waits this long when it works
+PATIENCE = 60.0
+HOST = "testhost"
+
+DESCRIPTOR = """<package type="plugin">
+  <id>{id}</id>
+  <version>{version}</version>
+  <description>Plugin {id} of a test</description>
+  <changelog>none</changelog>
+  <documentation>http://localhost/{id}</documentation>
+  <author>Nobody</author>
+  <author-email>nobody@localhost</author-email>
+  <configuration-keys>
+    <key><order-id>0</order-id><name>startup-plugin</name><type>boolean</type>
+      <description>Start with the manager</description><default-value>False</default-value></key>
+    <key><order-id>1</order-id><name>interval</name><type>number</type>
+      <description>Minutes</description><default-value>5</default-value></key>
+  </configuration-keys>
+  <files/><dependencies/><udev-rules/>
+  <device_technology><id>service</id><name>Service</name><description>x</description>
+  </device_technology>
+  <device_types/><device_feature_models/>
+</package>
+"""
+
+#: a plugin without any of our code: it speaks xPL as another language would
+PLUGIN = r"""
+import os, select, signal, socket, sys, time
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.bind((os.environ["XPL_ADDRESS"], 0))
+hub = (os.environ["XPL_BROADCAST"], int(os.environ["XPL_PORT"]))
+source = os.environ["DOMOGIK_SOURCE"]
+def say(schema, *body, to=hub):
+    lines = "".join(f"{line}\n" for line in body)
+    text = f"xpl-stat\n{{\nhop=1\nsource={source}\ntarget=*\n}}\n{schema}\n{{\n{lines}}}\n"
+    sock.sendto(text.encode(), to)
+def beat(to=hub):
+    say("hbeat.app", "interval=5", f"port={sock.getsockname()[1]}",
+        f"remote-ip={sock.getsockname()[0]}", "status=2", to=to)
+def leave(*_):
+    say("hbeat.end", "interval=5", f"port={sock.getsockname()[1]}",
+        f"remote-ip={sock.getsockname()[0]}")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, leave)
+print("plugin", os.environ["DOMOGIK_NAME"], "pid", os.getpid(), flush=True)
+count = 0
+beat()
+deaf = os.path.join(os.environ["DOMOGIK_DATA"], "deaf")
+while True:
+    if select.select([sock], [], [], 0.05)[0]:
+        data, address = sock.recvfrom(65536)
+        if b"hbeat.request" in data and not os.path.exists(deaf):
+            beat(address)
+            beat()
+    count += 1
+    print("line", count, flush=True)
+"""
+
+
+def wait_until(what: Callable[[], Any], why: str, patience: float = PATIENCE) -> Any:
+    """The first true answer of `what`."""
+    end = time.monotonic() + patience
+    while True:
+        answer = what()
+        if answer:
+            return answer
+        if time.monotonic() > end:
+            raise AssertionError(f"still not: {why}")
+        time.sleep(0.02)
+
+
+def free_port(kind: int = socket.SOCK_STREAM) -> int:
+    """A port that was free a moment ago."""
+    with socket.socket(socket.AF_INET, kind) as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+class World:
+    """One home, its plugins, and the manager that is started in it."""
+
+    def __init__(self, directory: Path, **keys: str) -> None:
+        self.home = directory / "home"
+        self.source = directory / "packages"
+        self.home.mkdir(mode=0o700)
+        self.source.mkdir()
+        self.manager: subprocess.Popen[bytes] | None = None
+        self._output = directory / "manager.out"
+        self.write_configuration(**keys)
+
+    # files
+
+    def write_configuration(self, text: str = "", **keys: str) -> None:
+        domogik = {"xpl_port": "0", "hostname": HOST, "src_prefix": str(self.source)} | keys
+        lines = "".join(f"{key} = {value}\n" for key, value in domogik.items())
+        (self.home / "domogik.cfg").write_text(
+            f"[domogik]\n{lines}[rest]\nrest_server_port = 0\n{text}"
+        )
+
+    def add_plugin(self, name: str, script: str = PLUGIN, version: str = "1.0") -> None:
+        src = self.source / name / "src"
+        for part in ("share/domogik/plugins", "domogik_packages/xpl/bin"):
+            (src / part).mkdir(parents=True, exist_ok=True)
+        (src / "domogik_packages/xpl/bin" / f"{name}.py").write_text(script)
+        (src / "share/domogik/plugins" / f"{name}.xml").write_text(
+            DESCRIPTOR.format(id=name, version=version)
+        )
+
+    # the manager
+
+    def command(self, *arguments: str) -> list[str]:
+        return [
+            sys.executable,
+            "-m",
+            "domogik.app",
+            "manager",
+            "--home",
+            str(self.home),
+            *arguments,
+        ]
+
+    def start(self, *arguments: str, command: list[str] | None = None) -> None:
+        """Start a manager in the foreground and wait until it says that it is ready."""
+        ready = self.home.parent / "ready.sock"
+        ready.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.bind(str(ready))
+            with self._output.open("ab") as output:
+                self.manager = subprocess.Popen(
+                    command or self.command("-f", "-r", *arguments),
+                    env=dict(os.environ, NOTIFY_SOCKET=str(ready)),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                    cwd=self.home.parent,
+                )
+            sock.setblocking(False)
+
+            def is_ready() -> bool:
+                assert self.manager is not None
+                if self.manager.poll() is not None:
+                    raise AssertionError(f"it ended: {self.output()}")
+                while select.select([sock], [], [], 0)[0]:
+                    if sock.recv(4096) == b"READY=1":
+                        return True
+                return False
+
+            wait_until(is_ready, f"ready: {self.output()}")
+
+    def output(self) -> str:
+        return self._output.read_text(errors="replace")
+
+    def stop(self, signum: int = signal.SIGTERM) -> int:
+        """Have it stop; its exit status."""
+        assert self.manager is not None
+        self.manager.send_signal(signum)
+        status = self.manager.wait(PATIENCE)
+        self.manager = None
+        return status
+
+    def kill(self) -> None:
+        """As a crash would."""
+        self.stop(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Whatever is left of it goes."""
+        for process in self.processes():
+            process.kill()
+        if self.manager is not None:
+            self.manager.kill()
+            self.manager.wait()
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything that runs with this home in its environment, the manager left out."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("DOMOGIK_HOME") == str(self.home) and (
+                    process.status() != psutil.STATUS_ZOMBIE
+                ):
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+    # REST
+
+    @property
+    def rest_port(self) -> int:
+        return int((self.home / "run" / "rest.port").read_text())
+
+    def request(self, path: str, method: str = "GET", token: bool = True) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.rest_port, timeout=PATIENCE)
+        headers = {}
+        if token:
+            secret = (self.home / "admin.token").read_text().strip()
+            headers["Authorization"] = f"Bearer {secret}"
+        try:
+            connection.request(method, path, headers=headers)
+            reply = connection.getresponse()
+            body = reply.read()
+        finally:
+            connection.close()
+        return reply.status, json.loads(body) if body else None
+
+    def component(self, name: str) -> dict[str, Any]:
+        status, body = self.request(f"/api/v1/components/{name}")
+        assert status == 200, body
+        return dict(body)
+
+    def post(self, path: str) -> dict[str, Any]:
+        status, body = self.request(path, "POST")
+        assert status < 300, body
+        return dict(body or {})
+
+    def wait_state(self, name: str, state: str) -> dict[str, Any]:
+        return dict(
+            wait_until(
+                lambda: (found := self.component(name))["state"] == state and found,
+                f"{name} {state}",
+            )
+        )
+
+
+class XplClient:
+    """A program on the network: another socket, registered at the hub."""
+
+    def __init__(self, world: World, source: str = "acme-test.here") -> None:
+        self.source = source
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind(("127.0.0.1", 0))
+        self.hub = ("127.0.0.1", int((world.home / "run" / "xpl.port").read_text()))
+        port = str(self.sock.getsockname()[1])
+        body = (("interval", "5"), ("port", port), ("remote-ip", "127.0.0.1"))
+        self.send(Message(STAT, source, "*", "hbeat.app", body))
+        self.expect(lambda message: message.source == source)
+
+    def __enter__(self) -> XplClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sock.close()
+
+    def send(self, message: Message) -> None:
+        self.sock.sendto(encode(message), self.hub)
+
+    def order(self, command: str, plugin: str, host: str = HOST) -> None:
+        body = (("command", command), ("host", host), ("plugin", plugin))
+        self.send(Message(CMND, self.source, "*", "domogik.system", body))
+
+    def expect(self, wanted: Callable[[Message], Any], patience: float = PATIENCE) -> Message:
+        end = time.monotonic() + patience
+        while time.monotonic() < end:
+            if select.select([self.sock], [], [], 0.05)[0]:
+                message = decode(self.sock.recv(65536))
+                if wanted(message):
+                    return message
+        raise AssertionError("no such message came")
+
+    def answer(self, command: str) -> dict[str, str]:
+        message = self.expect(
+            lambda message: (
+                message.type == "xpl-trig"
+                and message.schema == "domogik.system"
+                and message.get("command") == command
+            )
+        )
+        return dict(message.body)
