@@ -1,0 +1,72 @@
+"""How are components shown on a terminal? From the documents of `/api/v1`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from domogik.cli.terminal import DIM, GREEN, RED, YELLOW, Cell, Palette, age, printable, table
+
+Document = Mapping[str, Any]
+
+_COLOURS = {
+    "alive": GREEN,
+    "running": GREEN,
+    "starting": YELLOW,
+    "stopping": YELLOW,
+    "backoff": YELLOW,
+    "not-responding": RED,
+    "failed": RED,
+    "stopped": DIM,
+    "disabled": DIM,
+    "unknown": DIM,
+}
+_YES_NO = {True: "yes", False: "no", None: "-"}
+
+
+def table_of(documents: Sequence[Document], now: datetime, palette: Palette) -> str:
+    """A line each; the column HOST only where there are several."""
+    several = len({document["host"] for document in documents}) > 1
+    titles = ["COMPONENT", "STATE", "ENABLED", "PID", "SINCE", "RESTARTS", "REASON"]
+    rows = [_row(document, now) for document in documents]
+    if several:
+        titles.insert(0, "HOST")
+        for row, document in zip(rows, documents, strict=True):
+            row.insert(0, Cell(document["host"]))
+    return table(titles, rows, palette)
+
+
+def _row(document: Document, now: datetime) -> list[Cell]:
+    state = document["state"]
+    return [
+        Cell(document["id"]),
+        Cell(state, _COLOURS.get(state, "")),
+        Cell(_YES_NO.get(document["enabled"], "-")),
+        Cell("-" if document["pid"] is None else document["pid"]),
+        Cell(_since(document["since"], now)),
+        Cell(document["restarts"]),
+        Cell(document["reason"]),
+    ]
+
+
+def _since(text: str | None, now: datetime) -> str:
+    if text is None:
+        return "-"
+    try:
+        return age((now - datetime.fromisoformat(text)).total_seconds())
+    except (ValueError, TypeError):
+        return "-"
+
+
+def sentence(document: Document, palette: Palette) -> str:
+    """What came of an order: `plugin:demo: alive, enabled (pid 4711)`."""
+    state = document["state"]
+    words = [palette.paint(printable(state), _COLOURS.get(state, ""))]
+    if document["enabled"] and state != "disabled":
+        words.append("enabled")
+    elif document["enabled"] is False and state != "disabled":
+        words.append("not enabled")
+    pid = "" if document["pid"] is None else f" (pid {document['pid']})"
+    reason = f": {printable(document['reason'])}" if document["reason"] else ""
+    return f"{printable(document['id'])}: {', '.join(words)}{pid}{reason}"

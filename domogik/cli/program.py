@@ -1,0 +1,126 @@
+"""How does a command end? One line and 1 for an error, silence for Ctrl-C and closed pipes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from domogik import __version__
+from domogik.config.home import Home
+from domogik.config.surroundings import SYSTEM_FILE
+from domogik.errors import DomogikError
+
+FAILED = 1
+INTERRUPTED = 128 + signal.SIGINT
+PIPE_CLOSED = 128 + signal.SIGPIPE
+
+
+class CommandFailed(DomogikError):
+    """What was asked for cannot be done; the text says why, and what to do."""
+
+
+def run(name: str, work: Callable[[list[str]], int]) -> int:
+    """The exit status of `work`, which gets the arguments of the command line.
+
+    Its `DomogikError` and `OSError` become one line on standard error.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # what the terminal's encoding cannot say is spelled, not a reason to end
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        status = work(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _forget_output()
+        return PIPE_CLOSED
+    except KeyboardInterrupt:
+        _forget_output_if_closed()
+        return INTERRUPTED
+    except (DomogikError, OSError) as error:
+        _forget_output_if_closed()
+        complain(name, str(error))
+        return FAILED
+    return status
+
+
+def complain(name: str, sentence: str) -> None:
+    """One line on standard error."""
+    sys.stderr.write(f"{name}: {sentence}\n")
+    sys.stderr.flush()
+
+
+def stop_on_term() -> None:
+    """Have SIGTERM and SIGHUP unwind the program, so that it says good-bye; 143 or 129 then."""
+
+    def stop(signum: int, frame: FrameType | None) -> NoReturn:
+        sys.exit(128 + signum)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGHUP, stop)
+
+
+def parser(name: str, description: str) -> argparse.ArgumentParser:
+    """With `--version`; wrong usage ends with 2."""
+    made = argparse.ArgumentParser(prog=name, description=description, allow_abbrev=False)
+    made.add_argument("-V", "--version", action="version", version=__version__)
+    return made
+
+
+def add_home(options: argparse.ArgumentParser, default: str | None = None) -> None:
+    """`--home` and `--config`; `default` is what argparse puts where they are not given."""
+    options.add_argument(
+        "--home",
+        metavar="DIR",
+        default=default,
+        help="the manager's home (default: $DOMOGIK_HOME, else ~/.domogik)",
+    )
+    options.add_argument(
+        "--config",
+        metavar="FILE",
+        default=default,
+        help="the configuration file in force (default: domogik.cfg in the home)",
+    )
+
+
+def configuration_files(
+    home: Home, options: argparse.Namespace, environment: Mapping[str, str]
+) -> tuple[Path, Path]:
+    """The system's and the one that counts more.
+
+    `--config` names the latter, or `$DOMOGIK_CONFIG` (the manager sets it for plugins) unless
+    another home is asked for. Raises `CommandFailed` where it is not there.
+    """
+    named = options.config or (None if options.home else environment.get("DOMOGIK_CONFIG"))
+    if not named:
+        return SYSTEM_FILE, home.configuration
+    own = Path(named).absolute()
+    if not own.is_file():
+        raise CommandFailed(f"there is no file {own}")
+    return SYSTEM_FILE, own
+
+
+def count(text: str) -> int:
+    """For argparse: how many, from 1 on."""
+    if not (text.isascii() and text.isdigit() and int(text[:18])):
+        raise argparse.ArgumentTypeError(f"a number from 1 on, not '{text}'")
+    return int(text)
+
+
+def _forget_output() -> None:
+    """Python would complain when it flushes at its end."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+
+
+def _forget_output_if_closed() -> None:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _forget_output()
