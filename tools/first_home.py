@@ -1,7 +1,6 @@
 """The home of `make run`: one where nothing is configured yet offers the example plugins."""
 
 import sys
-from pathlib import Path
 
 from domogik.config.edit import set_value
 from domogik.config.home import Home

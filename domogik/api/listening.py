@@ -9,7 +9,6 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.protocol import Factory
 
 from domogik.api.settings import RestSettings
 from domogik.errors import DomogikError
@@ -30,20 +29,20 @@ class Reactor(Protocol):
     """What listening needs of a reactor. Not the endpoints: to import them imports TLS."""
 
     def listenTCP(
-        self, port: int, factory: Factory, backlog: int, interface: str
+        self, port: int, factory: Any, backlog: int, interface: str
     ) -> IListeningPort: ...
 
     def listenSSL(
-        self, port: int, factory: Factory, contextFactory: Any, backlog: int, interface: str
+        self, port: int, factory: Any, contextFactory: Any, backlog: int, interface: str
     ) -> IListeningPort: ...
 
 
-def listen(reactor: Reactor, site: Factory, settings: RestSettings) -> Deferred[IListeningPort]:
+def listen(reactor: Reactor, site: Any, settings: RestSettings) -> Deferred[IListeningPort]:
     """Fires with the port that listens; fails with `PortTaken` or `BadCertificate`."""
     return Deferred.fromCoroutine(_listen(reactor, site, settings))
 
 
-async def _listen(reactor: Reactor, site: Factory, settings: RestSettings) -> IListeningPort:
+async def _listen(reactor: Reactor, site: Any, settings: RestSettings) -> IListeningPort:
     try:
         if settings.use_ssl:
             context = _context_factory(settings.certificate)

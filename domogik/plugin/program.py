@@ -25,7 +25,7 @@ def run(plugin: type[Plugin]) -> NoReturn:
 
     0: it was told to stop. 1: it could not start, or failed in a way it cannot live with.
     """
-    from twisted.internet import reactor as global_reactor  # noqa: TID251 - the process is ours
+    from twisted.internet import reactor as global_reactor
 
     reactor: Any = global_reactor
     try:
@@ -42,7 +42,7 @@ def run(plugin: type[Plugin]) -> NoReturn:
         reactor=reactor,
         bus=bus,
         port=Port(reactor, settings, bus, SystemRandom()),
-        now=time.time,  # noqa: TID251 - the process is ours
+        now=time.time,
         alarm=signal.alarm,
     )
 

@@ -7,7 +7,7 @@ import psutil
 import pytest
 from domogik_packages.xpl.bin.script import LINES, WIDTH, shown, words
 from domogik_packages.xpl.lib.script import KEPT_BYTES, Command
-from twisted.internet import reactor  # noqa: TID251 - the test runner's
+from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
 
