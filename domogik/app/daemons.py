@@ -81,7 +81,7 @@ def upgrade_command(name: str, options: Options) -> list[str]:
 
 def _banner(daemon: ManagerDaemon, foundation: Foundation) -> None:
     """What a person at the terminal may want to do next."""
-    bin_directory = Path(sys.argv[0]).parent
+    bin_directory = Path(sys.argv[0]).absolute().parent
     home = shlex.quote(str(foundation.home.path))
 
     def command(line: str) -> str:
@@ -90,8 +90,8 @@ def _banner(daemon: ManagerDaemon, foundation: Foundation) -> None:
         return f"{path if path.exists() else name} --home {home} {rest}".rstrip()
 
     lines = [f"Domogik {__version__} on {foundation.settings.hostname} is ready"]
-    if daemon.rest is not None:
-        lines.append(f"  API   {daemon.rest.address}/api/v1/components")
+    if daemon.core.rest is not None:
+        lines.append(f"  API   {daemon.core.rest.address}/api/v1/components")
     lines += [
         f"  home  {foundation.home.path}",
         "Try in a second terminal:",

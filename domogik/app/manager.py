@@ -15,13 +15,12 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from domogik.app.dbmgr import DbmgrRole
+from domogik.app.core import CoreServices, rival_line
 from domogik.app.foundation import CannotStart, Foundation, in_thread
 from domogik.app.progress import Progress
-from domogik.app.rest import RestRole
 from domogik.app.street import Street
 from domogik.components.events import EventStream
-from domogik.components.model import Component, ComponentId, ConfigurationKey, Kind, State
+from domogik.components.model import ComponentId, ConfigurationKey, State
 from domogik.config.home import HomeLock
 from domogik.config.load import Configuration
 from domogik.config.watch import DirectoryWatcher
@@ -41,12 +40,6 @@ from domogik.packages.installed import Inventory, find_packages, watched_directo
 from domogik.supervisor.interfaces import Status
 from domogik.supervisor.service import Supervisor
 from domogik.xpl.message import Message
-from domogik.xpl.port import Identity, NoReply
-
-#: seconds that another manager, dbmgr or rest has to answer where the hub is our own
-ASK_OWN_HUB = 1.0
-#: where it is not, a second manager is looked for this long
-ASK_FOR_RIVAL = 2.0
 
 
 @attrs.frozen
@@ -107,12 +100,9 @@ class ManagerDaemon(Service):
             self._lock.release()
             raise
         self._starting: Deferred[None] | None = None
-        self._probe: Identity | None = None
         self._inventory = Inventory({}, {})
         self._upgrading = False
         self._started = False
-        self.rest: RestRole | None = None
-        self.dbmgr: DbmgrRole | None = None
         self._stops: list[Callable[[], object]] = []
         self._assemble()
 
@@ -162,6 +152,16 @@ class ManagerDaemon(Service):
             self.events,
         )
         self.watcher = DirectoryWatcher(reactor, self.keeper.changed)
+        self.core = CoreServices(
+            reactor,
+            foundation,
+            street,
+            self.components,
+            self.trust,
+            self._progress,
+            self._roles.ping_duration,
+            self._declared,
+        )
 
     def _workplace(self) -> Workplace:
         foundation, network = self._foundation, self.street.network
@@ -237,14 +237,15 @@ class ManagerDaemon(Service):
         for notice in foundation.notices:
             self._log.warn("{notice}", notice=notice)
         (foundation.home.run / "manager.pid").write_text(f"{os.getpid()}\n", encoding="ascii")
-        await self._refuse_second_manager(host)
+        await self.core.refuse_second_manager()
         self.identity = street.port.identity("manager", host)
         self._make_house(host)
-        rest_elsewhere = await self._open_rest() if self._roles.rest else False
-        self._put_core("manager", State.RUNNING)
+        if self._roles.rest:
+            await self.core.open_rest(self.house)
+        self.core.put("manager", State.RUNNING)
         self._start_presence()
         self.supervisor.startService()
-        await self.reload()
+        await self.keeper.begin()
         self._watch_files()
         parts: list[Any] = [self.control, self.pings, self.hosts, *self._optional()]
         for part in parts:
@@ -254,13 +255,18 @@ class ManagerDaemon(Service):
         self._stop_orphans()
         autostart = self._autostart()
         self._in_background("resuming plugins", autostart.resume(self._interrupted()))
-        rest = Deferred.fromCoroutine(self._start_rest(rest_elsewhere))
-        await self._start_dbmgr()
+        rest = Deferred.fromCoroutine(self._start_rest())
+        if self._roles.dbmgr:
+            await self.core.start_dbmgr()
         self._progress.status("plugins start")
         self._in_background("starting plugins", autostart.run())
         await rest
         self._progress.ready()
         self._log.info("{host} is ready", host=host)
+
+    async def _start_rest(self) -> None:
+        if self._roles.rest:
+            await self.core.start_rest()
 
     def _in_background(self, what: str, work: Coroutine[Deferred[None], None, None]) -> None:
         _ = Deferred.fromCoroutine(work).addErrback(
@@ -276,7 +282,7 @@ class ManagerDaemon(Service):
             self._foundation.settings.package_mode,
             self.hosts,
             self.office,
-            lambda: self.dbmgr.values if self.dbmgr is not None else None,
+            self.core.values,
         )
         self.control = SystemControl(
             reactor, self.identity, bus, self.office, self.trust, self.events
@@ -300,114 +306,16 @@ class ManagerDaemon(Service):
         presence.on_namesake(self._rival_heard)
         presence.start()
         presence.ready()
-        self.street.on_hub = lambda state, reason: self._put_core("hub", state, reason)
+        self.street.on_hub = lambda state, reason: self.core.put("hub", state, reason)
         self.street.watch(presence)
 
     def _rival_heard(self, message: Message, origin: object) -> None:
-        self._log.error("{rival}", rival=_rival_line(message))
+        self._log.error("{rival}", rival=rival_line(message))
 
-    async def _refuse_second_manager(self, host: str) -> None:
-        """Where the hub is our own nobody else can have been heard through it yet."""
-        if self.street.hub is not None and self.street.network.is_loopback:
-            return
-        answer = await self._ask("manager", ASK_FOR_RIVAL)
-        if answer is not None:
-            raise CannotStart(_rival_line(answer))
-
-    async def _ask(self, device: str, timeout_s: float) -> Message | None:
-        """The heartbeat of `domogik-<device>.<host>` if such a program runs already."""
-        host = self._foundation.settings.hostname
-        source = f"domogik-{device}.{host}"
-        if self._probe is None:
-            self._probe = self.street.port.identity("ask", host)
-        try:
-            return await self._probe.request(
-                "hbeat.request",
-                [("command", "request")],
-                answer=lambda message: message.source == source and message.schema == "hbeat.app",
-                target=source,
-                timeout=timeout_s,
-                repeat=1.0,
-            )
-        except NoReply:
-            return None
-
-    def _patience(self) -> float:
-        return ASK_OWN_HUB if self.street.hub is not None else self._roles.ping_duration
-
-    # Core services
-
-    async def _open_rest(self) -> bool:
-        """Listen at once, so that it cannot be taken later; True where REST runs elsewhere."""
-        role = RestRole(
-            self._reactor, self._foundation, self.street, self.house, self.street.counters
-        )
-        try:
-            await role.open()
-        except DomogikError as error:
-            if await self._ask("rest", self._patience()) is None:
-                raise CannotStart(str(error)) from error
-            return True
-        self.rest = role
-        return False
-
-    async def _start_dbmgr(self) -> None:
-        if not self._roles.dbmgr:
-            return
-        self._progress.status("Check if dbmgr is running.")
-        if await self._ask("dbmgr", self._patience()) is not None:
-            self._log.warn("Manager started with -d, but a database manager is already running")
-            self._put_core("dbmgr", State.ALIVE, "it runs in another process")
-            return
-        role = DbmgrRole(self._reactor, self._foundation, self.street, self.trust, self._declared)
-        try:
-            await role.open()
-        except DomogikError as error:
-            # The plugins do not need it to live: they go on with the values they had.
-            self._log.error("no database: {error}", error=str(error))
-            self._put_core("dbmgr", State.FAILED, str(error))
-            return
-        role.speak()
-        self.dbmgr = role
-        self._put_core("dbmgr", State.RUNNING)
-
-    async def _start_rest(self, elsewhere: bool) -> None:
-        if not self._roles.rest:
-            return
-        self._progress.status("Check if rest is running.")
-        if not elsewhere:
-            elsewhere = await self._ask("rest", self._patience()) is not None
-        if elsewhere:
-            self._log.warn("Manager started with -r, but a REST manager is already running")
-            self._put_core("rest", State.ALIVE, "it runs in another process")
-            if self.rest is not None:
-                await self.rest.close()
-                self.rest = None
-            return
-        assert self.rest is not None
-        self.rest.speak()
-        self._put_core("rest", State.RUNNING)
+    # Plugins
 
     def _declared(self, plugin: str, key: str) -> ConfigurationKey | None:
         return self._inventory.declared(plugin, key)
-
-    def _put_core(self, name: str, state: State, reason: str = "") -> None:
-        component_id = ComponentId(Kind.CORE, name)
-        before = self.components.get(component_id)
-        since = before.since if before and before.state is state else time.time()
-        self.components.put(
-            Component(
-                id=component_id,
-                host=self._foundation.settings.hostname,
-                state=state,
-                reason=reason,
-                pid=os.getpid() if state is State.RUNNING else None,
-                since=since,
-                technology="core",
-            )
-        )
-
-    # Plugins
 
     def _scan(self) -> Inventory:
         settings = self._foundation.settings
@@ -489,20 +397,9 @@ class ManagerDaemon(Service):
     async def _stop_doors(self) -> None:
         for stop in reversed(self._stops):
             stop()
-        if self.rest is not None:
-            await self.rest.close()
-        if self.dbmgr is not None:
-            await self.dbmgr.close()
+        await self.core.close()
 
     async def _leave(self) -> None:
         await self.street.close()
         (self._foundation.home.run / "manager.pid").unlink(missing_ok=True)
         self._lock.release()
-
-
-def _rival_line(heartbeat: Message) -> str:
-    where = f"{heartbeat.get('remote-ip')}:{heartbeat.get('port')}"
-    return (
-        f"{heartbeat.source} already speaks from {where}: stop that manager, or give this one "
-        "another name with the key hostname in [domogik]"
-    )

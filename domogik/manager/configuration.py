@@ -69,14 +69,20 @@ class ConfigurationKeeper:
             for waiter in waiters:
                 waiter.callback(None)
 
+    async def begin(self) -> None:
+        """The first reading: what is refused here is raised, since nothing good is in force yet."""
+        await self._take_over()
+
     async def _read(self) -> None:
         try:
-            configuration, inventory = await self._in_thread(self._both)
-            self._apply(inventory, configuration)
+            await self._take_over()
         except BrokenConfiguration as error:
             self._log.error("the configuration stays as it was: {error}", error=str(error))
             self._events.publish("configuration.refused", path=str(error.path), error=str(error))
-            return
+
+    async def _take_over(self) -> None:
+        configuration, inventory = await self._in_thread(self._both)
+        self._apply(inventory, configuration)
         changed = configuration != self.current
         self.current = configuration
         self._complain(configuration, inventory)

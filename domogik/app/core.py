@@ -1,0 +1,176 @@
+"""The core services of a manager's process: dbmgr and rest, unless they run elsewhere already."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from twisted.logger import Logger
+
+from domogik import __version__
+from domogik.app.dbmgr import DbmgrRole
+from domogik.app.foundation import CannotStart, Foundation
+from domogik.app.progress import Progress
+from domogik.app.rest import RestRole
+from domogik.app.street import Street
+from domogik.components.model import Component, ComponentId, ConfigurationKey, Kind, State
+from domogik.errors import DomogikError
+from domogik.manager.components import ComponentList
+from domogik.manager.interfaces import IHouse
+from domogik.manager.trust import Trust
+from domogik.manager.values import Values
+from domogik.xpl.message import Message
+from domogik.xpl.port import Identity, NoReply
+
+#: seconds that another manager, dbmgr or rest has to answer where the hub is our own
+ASK_OWN_HUB = 1.0
+#: where it is not, a second manager is looked for this long
+ASK_FOR_RIVAL = 2.0
+_DESCRIPTIONS = {
+    "manager": "Starts, stops and watches the plugins of this host",
+    "hub": "Passes xPL messages on to every program of this host",
+    "dbmgr": "Keeps what plugins are configured with",
+    "rest": "Answers HTTP",
+}
+
+
+@attrs.define(eq=False)
+class CoreServices:
+    """Asks for them by heartbeat, starts what is missing, and says in the one list how they are.
+
+    `patience_s` bounds the question where the hub is not our own (`-t`).
+    """
+
+    _reactor: Any
+    _foundation: Foundation
+    _street: Street
+    _components: ComponentList
+    _trust: Trust
+    _progress: Progress
+    _patience_s: float
+    _declared: Callable[[str, str], ConfigurationKey | None]
+    rest: RestRole | None = None
+    _dbmgr: DbmgrRole | None = None
+    _probe: Identity | None = None
+    _log: Logger = Logger()
+
+    def values(self) -> Values | None:
+        """What plugins are configured with; None while no dbmgr runs in this process."""
+        return self._dbmgr.values if self._dbmgr is not None else None
+
+    def put(self, name: str, state: State, reason: str = "") -> None:
+        """Say in the one list how a core service is."""
+        component_id = ComponentId(Kind.CORE, name)
+        before = self._components.get(component_id)
+        since = before.since if before and before.state is state else time.time()
+        self._components.put(
+            Component(
+                id=component_id,
+                host=self._foundation.settings.hostname,
+                state=state,
+                reason=reason,
+                pid=os.getpid() if state is State.RUNNING else None,
+                since=since,
+                technology="core",
+                version=__version__,
+                description=_DESCRIPTIONS[name],
+            )
+        )
+
+    async def refuse_second_manager(self) -> None:
+        """Raises `CannotStart` where a manager of our name answers.
+
+        Where the hub is our own and nothing leaves this host, nobody can have been heard yet.
+        """
+        if self._street.hub is not None and self._street.network.is_loopback:
+            return
+        answer = await self._ask("manager", ASK_FOR_RIVAL)
+        if answer is not None:
+            raise CannotStart(rival_line(answer))
+
+    async def open_rest(self, house: IHouse) -> bool:
+        """Listen at once, so that the port cannot be taken later; False where REST runs elsewhere.
+
+        Raises `CannotStart`.
+        """
+        role = RestRole(self._reactor, self._foundation, self._street, house, self._street.counters)
+        try:
+            await role.open()
+        except DomogikError as error:
+            if await self._ask("rest", self._patience()) is None:
+                raise CannotStart(str(error)) from error
+            return False
+        self.rest = role
+        return True
+
+    async def start_rest(self) -> None:
+        """Be heard as REST, or make way for the one that was heard."""
+        self._progress.status("Check if rest is running.")
+        if self.rest is not None and await self._ask("rest", self._patience()) is None:
+            self.rest.speak()
+            self.put("rest", State.RUNNING)
+            return
+        self._log.warn("Manager started with -r, but a REST manager is already running")
+        self.put("rest", State.ALIVE, "it runs in another process")
+        if self.rest is not None:
+            await self.rest.close()
+            self.rest = None
+
+    async def start_dbmgr(self) -> None:
+        """Open the database, unless another dbmgr was heard."""
+        self._progress.status("Check if dbmgr is running.")
+        if await self._ask("dbmgr", self._patience()) is not None:
+            self._log.warn("Manager started with -d, but a database manager is already running")
+            self.put("dbmgr", State.ALIVE, "it runs in another process")
+            return
+        role = DbmgrRole(self._reactor, self._foundation, self._street, self._trust, self._declared)
+        try:
+            await role.open()
+        except DomogikError as error:
+            # The plugins do not need it to live: they go on with the values they had.
+            self._log.error("no database: {error}", error=str(error))
+            self.put("dbmgr", State.FAILED, str(error))
+            return
+        role.speak()
+        self._dbmgr = role
+        self.put("dbmgr", State.RUNNING)
+
+    async def close(self) -> None:
+        """Both doors."""
+        if self.rest is not None:
+            await self.rest.close()
+        if self._dbmgr is not None:
+            await self._dbmgr.close()
+
+    def _patience(self) -> float:
+        return ASK_OWN_HUB if self._street.hub is not None else self._patience_s
+
+    async def _ask(self, device: str, timeout_s: float) -> Message | None:
+        """The heartbeat of `domogik-<device>.<host>` if such a program runs already."""
+        host = self._foundation.settings.hostname
+        source = f"domogik-{device}.{host}"
+        if self._probe is None:
+            self._probe = self._street.port.identity("ask", host)
+        try:
+            return await self._probe.request(
+                "hbeat.request",
+                [("command", "request")],
+                answer=lambda message: message.source == source and message.schema == "hbeat.app",
+                target=source,
+                timeout=timeout_s,
+                repeat=1.0,
+            )
+        except NoReply:
+            return None
+
+
+def rival_line(heartbeat: Message) -> str:
+    """That another manager has our name, and what to do about it."""
+    where = f"{heartbeat.get('remote-ip')}:{heartbeat.get('port')}"
+    return (
+        f"{heartbeat.source} already speaks from {where}: stop that manager, or give this one "
+        "another name with the key hostname in [domogik]"
+    )
