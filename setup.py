@@ -10,6 +10,14 @@ VERSION = re.search(
     r"__version__ = \"(.+?)\"", (HERE / "domogik" / "__init__.py").read_text(encoding="utf-8")
 )[1]
 
+#: what the tests that need no tools of development run with
+UNIT = [
+    "hypothesis>=6.100",
+    "openapi-spec-validator>=0.7",
+    "pytest>=8.2",
+    "pytest-xdist>=3.6",
+]
+
 setup(
     name="domogik",
     version=VERSION,
@@ -32,15 +40,13 @@ setup(
     ],
     extras_require={
         "tls": ["Twisted[tls]"],
+        "unit": UNIT,
         "test": [
-            "coverage[toml]>=7.4",
-            "hypothesis>=6.100",
+            *UNIT,
             "import-linter>=2.0",
             "mypy>=1.10",
             "mypy-zope>=1.0",
-            "openapi-spec-validator>=0.7",
-            "pytest>=8.2",
-            "pytest-xdist>=3.6",
+            "pytest-cov>=5",
             "ruff>=0.6",
             "tox>=4.15",
             "types-psutil",
