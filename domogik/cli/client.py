@@ -43,6 +43,10 @@ class Unreachable(CommandFailed):
     """Nothing answers, or what answers is not Domogik."""
 
 
+class BrokenOff(Unreachable):
+    """The server let go in the middle of an answer."""
+
+
 class Refused(CommandFailed):
     """The answer is a problem (RFC 9457); the text is its `detail`, `status` that of HTTP."""
 
@@ -318,9 +322,9 @@ class Answer:
         except (OSError, http.client.HTTPException) as error:
             raise self._broke_off(error) from None
 
-    def _broke_off(self, error: Exception) -> Unreachable:
+    def _broke_off(self, error: Exception) -> BrokenOff:
         why = str(error) or type(error).__name__
-        return Unreachable(f"the answer of {self._client.address.url} broke off ({why})")
+        return BrokenOff(f"the answer of {self._client.address.url} broke off ({why})")
 
 
 def component_path(name: str, verb: str = "") -> str:

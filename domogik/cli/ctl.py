@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -20,6 +21,7 @@ from domogik.cli.client import (
     READ_TIMEOUT_S,
     Address,
     Answer,
+    BrokenOff,
     Client,
     Refused,
     component_path,
@@ -104,12 +106,19 @@ def status(terminal: Terminal) -> int:
     if not terminal.options.watch:
         return _show_status(terminal, "")
     clear = _CLEAR_SCREEN if terminal.is_terminal else ""
-    for line in terminal.client.stream("/events", EVENTS, EVENTS_TIMEOUT_S):
+    for line in _endless(terminal.client.stream("/events", EVENTS, EVENTS_TIMEOUT_S)):
         # `retry:` comes first, when no event can be missed any more; a comment every 15 s
         is_time = line.startswith(":") and terminal.is_terminal
         if is_time or line.startswith(("retry:", "event:")):
             _show_status(terminal, clear)
-    raise CommandFailed("the manager has stopped")
+    raise AssertionError("it has no end")
+
+
+def _endless(lines: Iterator[str]) -> Iterator[str]:
+    """Raises `CommandFailed` where the server ends what has no end."""
+    with contextlib.suppress(BrokenOff):
+        yield from lines
+    raise CommandFailed("the manager ended it: it stopped, was upgraded, or we were too slow")
 
 
 def _show_status(terminal: Terminal, before: str) -> int:
@@ -166,7 +175,7 @@ def logs(terminal: Terminal) -> int:
         lines=str(options.lines),
         follow="true" if options.follow else None,
     )
-    for line in lines:
+    for line in _endless(lines) if options.follow else lines:
         if options.json:
             line = json.dumps({"line": line})
         elif terminal.is_terminal:
@@ -174,8 +183,6 @@ def logs(terminal: Terminal) -> int:
         sys.stdout.write(f"{line}\n")
         if options.follow:
             sys.stdout.flush()
-    if options.follow:
-        raise CommandFailed("the manager has stopped, or was upgraded")
     return 0
 
 

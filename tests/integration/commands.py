@@ -1,0 +1,96 @@
+"""The commands of a terminal as real processes, piped or on a terminal of their own."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from world import PATIENCE, World
+
+_FUNCTIONS = {
+    "dmg_ctl": ("domogik.cli.ctl", "main"),
+    "dmg_send": ("domogik.cli.send", "main"),
+    "dmg_dump": ("domogik.cli.dump", "main"),
+    "dmgenplug": ("domogik.cli.plugins", "enable"),
+    "dmgdisplug": ("domogik.cli.plugins", "disable"),
+}
+
+
+def command(name: str, *arguments: str) -> list[str]:
+    """As the console script of that name would run it."""
+    module, function = _FUNCTIONS[name]
+    program = f"import sys; from {module} import {function}; sys.exit({function}())"
+    return [sys.executable, "-c", program, *arguments]
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """Nothing of whoever runs the tests gets in."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("DOMOGIK")}
+    kept.pop("NO_COLOR", None)
+    return kept | {"DOMOGIK_HOME": str(home), "TERM": "xterm"} | more
+
+
+def run(
+    home: Path | World, name: str, *arguments: str, **more: str
+) -> subprocess.CompletedProcess[str]:
+    """To its end, with its output in pipes."""
+    home = home.home if isinstance(home, World) else home
+    return subprocess.run(
+        command(name, *arguments),
+        env=environment(home, **more),
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def begin(home: Path | World, name: str, *arguments: str) -> subprocess.Popen[str]:
+    """Started, its output in pipes, a line at a time."""
+    home = home.home if isinstance(home, World) else home
+    return subprocess.Popen(
+        command(name, *arguments),
+        env=environment(home),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def end(process: subprocess.Popen[str], signum: int | None = None) -> tuple[int, str, str]:
+    """Its status, and what it still wrote on standard output and error."""
+    if signum is not None:
+        process.send_signal(signum)
+    output, errors = process.communicate(timeout=PATIENCE)
+    return process.returncode, output, errors
+
+
+def on_a_terminal(home: Path | World, name: str, arguments: Sequence[str], **more: str) -> str:
+    """What appears on a terminal of its own."""
+    home = home.home if isinstance(home, World) else home
+    screen, terminal = pty.openpty()
+    with subprocess.Popen(
+        command(name, *arguments),
+        env=environment(home, **more),
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+    ) as process:
+        os.close(terminal)
+        shown = b""
+        while True:
+            try:
+                data = os.read(screen, 65536)
+            except OSError:  # EIO: nobody has the other end any more
+                break
+            shown += data
+        os.close(screen)
+        process.wait(PATIENCE)
+    return shown.decode()

@@ -1,0 +1,62 @@
+"""How components are shown."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from domogik.cli.components import sentence, table_of
+from domogik.cli.terminal import Palette
+
+NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
+PLAIN = Palette(False)
+
+
+def document(**given: Any) -> dict[str, Any]:
+    return {
+        "id": "plugin:demo",
+        "host": "attic",
+        "state": "alive",
+        "enabled": True,
+        "pid": 4711,
+        "since": "2026-01-01T11:57:00.000Z",
+        "restarts": 2,
+        "reason": "",
+    } | given
+
+
+def test_a_component_is_one_line_that_says_everything() -> None:
+    assert table_of([document(reason="was killed")], NOW, PLAIN) == (
+        "COMPONENT    STATE  ENABLED  PID   SINCE  RESTARTS  REASON\n"
+        "plugin:demo  alive  yes      4711  3 min  2         was killed\n"
+    )
+
+
+def test_what_is_not_known_is_a_dash() -> None:
+    shown = table_of([document(enabled=None, pid=None, since=None)], NOW, PLAIN)
+    assert shown.splitlines()[1].split() == ["plugin:demo", "alive", "-", "-", "-", "2"]
+
+
+def test_the_host_is_shown_where_there_are_several() -> None:
+    shown = table_of([document(), document(host="cellar")], NOW, PLAIN)
+    assert [line.split()[0] for line in shown.splitlines()] == ["HOST", "attic", "cellar"]
+
+
+def test_states_have_the_colours_of_a_traffic_light() -> None:
+    colours = Palette(True)
+    assert "\x1b[32malive" in table_of([document()], NOW, colours)
+    assert "\x1b[33mbackoff" in table_of([document(state="backoff")], NOW, colours)
+    assert "\x1b[31mfailed" in table_of([document(state="failed")], NOW, colours)
+
+
+def test_a_state_or_a_time_of_a_newer_manager_is_shown_all_the_same() -> None:
+    shown = table_of([document(state="sleeping", since="yesterday")], NOW, PLAIN)
+    assert shown.splitlines()[1].split()[1:5] == ["sleeping", "yes", "4711", "-"]
+
+
+def test_an_order_is_answered_with_what_came_of_it() -> None:
+    assert sentence(document(), PLAIN) == "plugin:demo: alive, enabled (pid 4711)"
+    stopped = document(state="stopped", enabled=False, pid=None, reason="as asked")
+    assert sentence(stopped, PLAIN) == "plugin:demo: stopped, not enabled: as asked"
+    disabled = document(state="disabled", enabled=False, pid=None)
+    assert sentence(disabled, PLAIN) == "plugin:demo: disabled"
