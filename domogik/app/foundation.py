@@ -74,6 +74,11 @@ class Foundation:
         """`log_dir_path`, else the home's."""
         return self.settings.log_dir or self.home.log
 
+    @property
+    def pid_file(self) -> Path:
+        """In `pid_dir_path`, else with the home's other state files."""
+        return (self.settings.run_dir or self.home.run) / "manager.pid"
+
     def database_url(self) -> str:
         """`[database] url`, else a file in the home."""
         setting = self.configuration.get("database", "url")

@@ -236,7 +236,7 @@ class ManagerDaemon(Service):
         host = foundation.settings.hostname
         for notice in foundation.notices:
             self._log.warn("{notice}", notice=notice)
-        (foundation.home.run / "manager.pid").write_text(f"{os.getpid()}\n", encoding="ascii")
+        foundation.pid_file.write_text(f"{os.getpid()}\n", encoding="ascii")
         await self.core.refuse_second_manager()
         self.identity = street.port.identity("manager", host)
         self._make_house(host)
@@ -401,5 +401,5 @@ class ManagerDaemon(Service):
 
     async def _leave(self) -> None:
         await self.street.close()
-        (self._foundation.home.run / "manager.pid").unlink(missing_ok=True)
+        self._foundation.pid_file.unlink(missing_ok=True)
         self._lock.release()

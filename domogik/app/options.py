@@ -18,12 +18,27 @@ class _Options(usage.Options):
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
-            name = self.synopsis.split()[1] if self.synopsis else "domogik"
-            sys.stderr.write(f"{name}: {error}\n")
-            sys.stderr.write(f"Try '{name} --help'.\n")
+            sys.stderr.write(f"{self._called}: {error}\n")
+            sys.stderr.write(f"Try '{self._called} --help'.\n")
             raise SystemExit(2) from None
 
-    synopsis = "Usage: domogik [options]"
+    synopsis = "[options]"
+    #: the command's name without `dmg_` or `domogik-`
+    command = ""
+
+    @property
+    def _called(self) -> str:
+        return f"twistd domogik-{self.command}" if self.parent else f"dmg_{self.command}"
+
+    def getSynopsis(self) -> str:
+        return f"Usage: {self._called} {self.synopsis}"
+
+    def opt_help(self) -> NoReturn:
+        """Display this help and exit."""
+        sys.stdout.write(f"{self}\n")
+        raise SystemExit(0)
+
+    opt_h = opt_help
 
     def opt_version(self) -> NoReturn:
         """Print the version and exit."""
@@ -50,24 +65,24 @@ class HomeOptions(_Options):
 
 
 class HubOptions(HomeOptions):
-    synopsis = "Usage: domogik-hub [options]"
+    command = "hub"
     longdesc = "The xPL hub alone."
 
 
 class DbmgrOptions(HomeOptions):
-    synopsis = "Usage: domogik-dbmgr [options]"
+    command = "dbmgr"
     longdesc = "The database manager alone, on this or another host than the manager."
 
 
 class RestOptions(HomeOptions):
-    synopsis = "Usage: domogik-rest [options]"
+    command = "rest"
     longdesc = "The REST server alone, on this or another host than the manager."
 
 
 class ManagerOptions(_Options):
     """The manager of one host."""
 
-    synopsis = "Usage: domogik-manager [options]"
+    command = "manager"
     longdesc = (
         "Starts, stops and watches the plugins of this host. On the main host give -d -r -p -E; on "
         "the others -p."

@@ -113,8 +113,10 @@ class Station:
         Left out are our own heartbeats, and the parts of what is joined.
         """
         end = None if timeout is None else self._timers.callLater(timeout, _ended)
-        while end is None or end.active():
+        while True:
             wait = self._timers.run_due()
+            if end is not None and not end.active():
+                return
             if not select.select([self._socket], [], [], wait)[0]:
                 continue
             try:

@@ -19,6 +19,8 @@ _FUNCTIONS = {
     "dmgdisplug": ("domogik.cli.plugins", "disable"),
 }
 
+_begun: list[subprocess.Popen[str]] = []
+
 
 def command(name: str, *arguments: str) -> list[str]:
     """As the console script of that name would run it."""
@@ -53,7 +55,7 @@ def run(
 def begin(home: Path | World, name: str, *arguments: str) -> subprocess.Popen[str]:
     """Started, its output in pipes, a line at a time."""
     home = home.home if isinstance(home, World) else home
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command(name, *arguments),
         env=environment(home),
         stdin=subprocess.DEVNULL,
@@ -61,6 +63,8 @@ def begin(home: Path | World, name: str, *arguments: str) -> subprocess.Popen[st
         stderr=subprocess.PIPE,
         text=True,
     )
+    _begun.append(process)
+    return process
 
 
 def end(process: subprocess.Popen[str], signum: int | None = None) -> tuple[int, str, str]:
@@ -69,6 +73,17 @@ def end(process: subprocess.Popen[str], signum: int | None = None) -> tuple[int,
         process.send_signal(signum)
     output, errors = process.communicate(timeout=PATIENCE)
     return process.returncode, output, errors
+
+
+def end_all() -> None:
+    """What a test that failed left behind goes."""
+    while _begun:
+        process = _begun.pop()
+        process.kill()
+        process.wait(PATIENCE)
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
 def on_a_terminal(home: Path | World, name: str, arguments: Sequence[str], **more: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import begin, command, end, environment, on_a_terminal, run
+from commands import begin, command, end, end_all, environment, on_a_terminal, run
 from world import HOST, PATIENCE, PLUGIN, World, wait_until
 
 #: it hears nothing of the end until somebody lets it
@@ -28,6 +28,12 @@ TALKATIVE = PLUGIN.replace(
     "count = 0\n",
     'print("\\n".join(f"{n} " + "x" * (n % 500) for n in range(30000)), flush=True)\ncount = 0\n',
 ).replace('print("line", count, flush=True)', "pass")
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    yield
+    end_all()
 
 
 @pytest.fixture(scope="module")

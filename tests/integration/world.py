@@ -101,8 +101,11 @@ def free_port(kind: int = socket.SOCK_STREAM) -> int:
 class World:
     """One home, its plugins, and the manager that is started in it."""
 
-    def __init__(self, directory: Path, **keys: str) -> None:
-        self.home = directory / "home"
+    #: what the manager is started by: a program that changes something and executes the rest
+    prefix: tuple[str, ...] = ()
+
+    def __init__(self, directory: Path, home: str = "home", **keys: str) -> None:
+        self.home = directory / home
         self.source = directory / "packages"
         self.home.mkdir(mode=0o700)
         self.source.mkdir()
@@ -131,15 +134,12 @@ class World:
     # the manager
 
     def command(self, *arguments: str) -> list[str]:
-        return [
-            sys.executable,
-            "-m",
-            "domogik.app",
-            "manager",
-            "--home",
-            str(self.home),
-            *arguments,
-        ]
+        return self.daemon("manager", *arguments)
+
+    def daemon(self, name: str, *arguments: str) -> list[str]:
+        """The command of one of our daemons in this home."""
+        program = [sys.executable, "-m", "domogik.app", name, "--home", str(self.home)]
+        return [*self.prefix, *program, *arguments]
 
     def start(self, *arguments: str, command: list[str] | None = None) -> None:
         """Start a manager in the foreground and wait until it says that it is ready."""
@@ -212,8 +212,12 @@ class World:
     def rest_port(self) -> int:
         return int((self.home / "run" / "rest.port").read_text())
 
+    def connect(self) -> http.client.HTTPConnection:
+        """To the manager's REST."""
+        return http.client.HTTPConnection("127.0.0.1", self.rest_port, timeout=PATIENCE)
+
     def request(self, path: str, method: str = "GET", token: bool = True) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.rest_port, timeout=PATIENCE)
+        connection = self.connect()
         headers = {}
         if token:
             secret = (self.home / "admin.token").read_text().strip()
@@ -248,13 +252,21 @@ class World:
 class XplClient:
     """A program on the network: another socket, registered at the hub."""
 
-    def __init__(self, world: World, source: str = "acme-test.here") -> None:
+    def __init__(
+        self,
+        world: World,
+        source: str = "acme-test.here",
+        sock: socket.socket | None = None,
+        hub: str = "127.0.0.1",
+    ) -> None:
+        """`sock` is a bound one of another network, `hub` the address to send to there."""
         self.source = source
-        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.sock.bind(("127.0.0.1", 0))
-        self.hub = ("127.0.0.1", int((world.home / "run" / "xpl.port").read_text()))
-        port = str(self.sock.getsockname()[1])
-        body = (("interval", "5"), ("port", port), ("remote-ip", "127.0.0.1"))
+        self.sock = sock or socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        if sock is None:
+            self.sock.bind(("127.0.0.1", 0))
+        self.hub = (hub, int((world.home / "run" / "xpl.port").read_text()))
+        ip, port = self.sock.getsockname()
+        body = (("interval", "5"), ("port", str(port)), ("remote-ip", ip))
         self.send(Message(STAT, source, "*", "hbeat.app", body))
         self.expect(lambda message: message.source == source)
 
