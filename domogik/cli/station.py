@@ -53,9 +53,9 @@ def _nothing(found: bool) -> None:
 
 @attrs.define(eq=False)
 class Station:
-    """Registered by heartbeats from `open` to `close`; what it hears is read from `heard`.
+    """Registered by heartbeats from the first `heard` to `close`.
 
-    `on_hub(found)` is called at each change, and 3 s after the start at the latest. With
+    `on_hub(found)` is called at each change, and 3 s after the first `heard` at the latest. With
     `join` messages in fragments are put together; their missing parts are not asked for, because
     who only listens changes nothing on the network.
     """
@@ -70,7 +70,8 @@ class Station:
     _reassembler: fragments.Reassembler = attrs.field(init=False)
     _found: bool | None = attrs.field(init=False, default=None)
     _unanswered: int = attrs.field(init=False, default=0)
-    _next: Call = attrs.field(init=False)
+    #: what follows the last heartbeat: the next one, or that no echo came
+    _next: Call | None = attrs.field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
         clock = cast(Any, self._timers)
@@ -91,16 +92,16 @@ class Station:
             return str(error)
 
     def open(self) -> None:
-        """Bind and say that we are here; raises `CommandFailed`."""
+        """Bind; raises `CommandFailed`. Nothing is sent yet, so from here on `close` suffices."""
         self._socket = self._network.open_socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         self._socket.setblocking(False)
-        self._beat()
 
     def close(self) -> None:
-        """Say that we go, and go."""
-        with contextlib.suppress(OSError, NoHubKnown):
-            self.send(Message(STAT, self.source, "*", "hbeat.end", self._whereabouts()))
+        """Say that we go, if ever we were here, and go."""
+        if self._next is not None:
+            with contextlib.suppress(OSError, NoHubKnown):
+                self.send(Message(STAT, self.source, "*", "hbeat.end", self._whereabouts()))
         self._socket.close()
 
     def send(self, message: Message) -> None:
@@ -112,6 +113,8 @@ class Station:
 
         Left out are our own heartbeats, and the parts of what is joined.
         """
+        if self._next is None:
+            self._beat()
         end = None if timeout is None else self._timers.callLater(timeout, _ended)
         while True:
             wait = self._timers.run_due()
@@ -149,9 +152,14 @@ class Station:
         return message.schema.startswith("hbeat.") and message.get("port") == port
 
     def _beat(self) -> None:
+        self._then(ECHO_TIMEOUT, self._unheard)
         with contextlib.suppress(OSError, NoHubKnown):  # then there is no echo, which is told
             self.send(Message(STAT, self.source, "*", "hbeat.app", self._whereabouts()))
-        self._next = self._timers.callLater(ECHO_TIMEOUT, self._unheard)
+
+    def _then(self, delay: float, work: Callable[[], object]) -> None:
+        if self._next is not None:
+            self._next.cancel()
+        self._next = self._timers.callLater(delay, work)
 
     def _whereabouts(self) -> tuple[Pair, ...]:
         ip, port = self._network.announced(self._socket)
@@ -161,20 +169,19 @@ class Station:
         self._unanswered += 1
         self._tell(False)
         extra = 0.0 if self._unanswered < PATIENCE else SLOW_EXTRA
-        self._next = self._timers.callLater(extra, self._beat)
+        self._then(extra, self._beat)
 
     def _echoed(self) -> None:
         self._unanswered = 0
-        self._next.cancel()
-        self._next = self._timers.callLater(INTERVAL * 60.0, self._beat)
+        self._then(INTERVAL * 60.0, self._beat)
         self._tell(True)
 
     def _asked(self, message: Message) -> None:
         """A heartbeat that falls due meanwhile is the answer too."""
-        due = self._timers.seconds() + self._random.uniform(*ANSWER_DELAY)
-        if message.target in ("*", self.source) and self._found and self._next.getTime() > due:
-            self._next.cancel()
-            self._next = self._timers.callLater(due - self._timers.seconds(), self._beat)
+        delay = self._random.uniform(*ANSWER_DELAY)
+        due = self._next.getTime() - self._timers.seconds() if self._next is not None else 0.0
+        if message.target in ("*", self.source) and self._found and due > delay:
+            self._then(delay, self._beat)
 
     def _tell(self, found: bool) -> None:
         if found is not self._found:
