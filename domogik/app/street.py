@@ -35,10 +35,13 @@ class Street:
     bus: Bus
     port: Port
     hub: Hub | None
+    #: another program's hub is used only as long as it is there
+    joins: bool
     #: tells how the hub is, at once and whenever that changes
     on_hub: Callable[[State, str], None] = lambda state, reason: None
     _log: Logger = Logger()
     _retry: IDelayedCall | None = None
+    _presence: Presence | None = None
 
     @classmethod
     def open(cls, reactor: Any, foundation: Foundation, mode: str) -> Street:
@@ -62,7 +65,7 @@ class Street:
             raise CannotStart(str(error)) from error
         if hub is not None:
             hub.attach(port)
-        return cls(reactor, foundation, bus, port, hub)
+        return cls(reactor, foundation, bus, port, hub, joins=hub is None and mode == "auto")
 
     @property
     def network(self) -> NetworkSettings:
@@ -74,10 +77,8 @@ class Street:
         self._presence = presence
         presence.on_hub(self._tell)
         self._tell()
-        if self.hub is None and self._foundation.settings.hub == "auto":
+        if self.joins:
             self._retry = self._reactor.callLater(REBIND_AFTER, self._look)
-
-    _presence: Presence | None = None
 
     def _tell(self) -> None:
         if self.hub is not None:
@@ -104,7 +105,7 @@ class Street:
             self._log.debug("no hub yet: {error}", error=str(error))
             return
         hub.attach(self.port)
-        self.hub = hub
+        self.hub, self.joins = hub, False
         self._retry.cancel()
         self._log.info("the other hub is gone: this process is the hub now")
         self._tell()
