@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 import attrs
@@ -12,7 +13,7 @@ from domogik.supervisor.identity import ProcessIdentity
 from domogik.supervisor.interfaces import Program
 from domogik.supervisor.pidfd import IProcessReactor
 from domogik.supervisor.process import ProcessTransport, adopt, signal_number, spawn
-from domogik.supervisor.tree import ProcessTable, stop_tree
+from domogik.supervisor.tree import ProcessTable, signal_ahead, stop_tree
 
 
 @attrs.frozen
@@ -49,6 +50,13 @@ class Processes(Protocol):
         """The same for a process that is there already; raises `NoSuchProcess`."""
         ...
 
+    def announce(self, ends: Iterable[tuple[Started, str]]) -> None:
+        """Many are about to be ended, each with that signal; `end` follows in this same turn.
+
+        So all can be signalled first and waited for after. Who hears it now does not hear it again.
+        """
+        ...
+
     def end(self, started: Started, *, exited: bool, signal: str, timeout: float) -> Deferred[None]:
         """End all that belongs to a start; fires when nobody is left.
 
@@ -72,6 +80,8 @@ class HostProcesses:
 
     _reactor: IProcessReactor
     _table: ProcessTable
+    #: who was signalled, and when, as `signal_ahead` says it
+    _ahead: dict[ProcessIdentity, float] = attrs.field(init=False, factory=dict)
 
     def spawn(self, protocol: IProcessProtocol, program: Program, output: int) -> ProcessTransport:
         return spawn(self._reactor, protocol, program, output=output)
@@ -79,13 +89,18 @@ class HostProcesses:
     def adopt(self, protocol: IProcessProtocol, identity: ProcessIdentity) -> ProcessTransport:
         return adopt(self._reactor, protocol, identity)
 
+    def announce(self, ends: Iterable[tuple[Started, str]]) -> None:
+        self._ahead = signal_ahead(
+            self._table, {started.leader: signal_number(signal) for started, signal in ends}
+        )
+
     def end(self, started: Started, *, exited: bool, signal: str, timeout: float) -> Deferred[None]:
         return Deferred.fromCoroutine(self._end(started, exited, signal_number(signal), timeout))
 
     async def _end(self, started: Started, exited: bool, signal: int, patience: float) -> None:
         if exited:
             # The usual case after a crash: one look shows that nobody is left, and that is all.
-            await self._table.fresh()
+            await self._table.fresh(settle=0)
             if not self.members(started):
                 return
         await stop_tree(
@@ -95,6 +110,7 @@ class HostProcesses:
             run_id=started.run_id,
             signal=signal,
             timeout=patience,
+            group_signalled=self._ahead.pop(started.leader, 0.0),
         )
 
     def marked(self, run_id: str) -> frozenset[ProcessIdentity]:

@@ -104,6 +104,11 @@ class Runner:
         """The start whose processes are there, or may be; None while there are none."""
         return None if self._run is None else self._run.started
 
+    @property
+    def stops_at_once(self) -> bool:
+        """Whether a `stop` has nothing to wait for: it is up, and nobody asks anything else."""
+        return self._phase.is_up and not self._lock.locked and not self._is_busy
+
     # What people ask
 
     def start(self) -> Deferred[Status]:

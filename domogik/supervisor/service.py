@@ -265,6 +265,7 @@ class Supervisor(Service):
             needed = {need for one in remaining.values() for need in one.specification.needs}
             last = [runner for id, runner in remaining.items() if id not in needed]
             together = last or list(remaining.values())  # who need each other stop together
+            self._announce_ends(together)
             for runner in together:
                 del remaining[runner.id]
             await gatherResults(
@@ -273,6 +274,14 @@ class Supervisor(Service):
         await gatherResults([self.stop_orphan(id) for id in self.orphans()])
         for id in tuple(self._found):
             self._records.remove(id)
+
+    def _announce_ends(self, runners: Iterable[Runner]) -> None:
+        """To die takes as long as all we have to do: so let everybody begin with it."""
+        self._processes.announce(
+            (runner.started, runner.specification.policy.stop_signal)
+            for runner in runners
+            if runner.stops_at_once and runner.started is not None
+        )
 
     async def _end_and_tell(self, runner: Runner) -> None:
         try:

@@ -127,10 +127,13 @@ class ProcessTable:
         finally:
             os.close(descriptor)
 
-    def fresh(self) -> Deferred[None]:
-        """Fires right after a pass that began after this call; several callers share one."""
+    def fresh(self, *, settle: float = _SETTLE) -> Deferred[None]:
+        """Fires right after a pass that began after this call; several callers share one.
+
+        `settle`: for how many seconds others who ask are waited for; with 0, for this turn only.
+        """
         if not self._waiting:
-            pause = max(_SETTLE, self._rest_until - self._reactor.seconds())
+            pause = max(settle, self._rest_until - self._reactor.seconds())
             self._reactor.callLater(pause, self._serve)
         waiter: Deferred[None] = Deferred()
         self._waiting.append(waiter)
@@ -252,6 +255,7 @@ def stop_tree(
     signal: int = signals.SIGTERM,
     timeout: float,
     known: Collection[ProcessIdentity] = (),
+    group_signalled: float = 0.0,
 ) -> Deferred[None]:
     """End every process of the component whose first process is, or was, `leader`.
 
@@ -259,10 +263,44 @@ def stop_tree(
     group at once, and who is elsewhere); who comes later gets it when the leader is gone. Whoever
     is left after `timeout` seconds is killed, with everybody who appears meanwhile. Fires when a
     pass over the process table that began after the last of them had ended finds nobody; zombies
-    count as ended. Fails with `StillRunning` about 5 s after the first SIGKILL without effect.
+    count as ended. `group_signalled` is what `signal_ahead` said of the leader: it is not signalled
+    again. Fails with `StillRunning` about 5 s after the first SIGKILL without effect.
     """
-    stop = _TreeStop(reactor, table, leader, run_id)
+    stop = _TreeStop(reactor, table, leader, run_id, group_signalled)
     return Deferred.fromCoroutine(stop.run(signal, reactor.seconds() + timeout, known))
+
+
+def signal_ahead(
+    table: ProcessTable, wanted: Mapping[ProcessIdentity, int]
+) -> dict[ProcessIdentity, float]:
+    """Signal the group of each leader that is a child of ours and has no children, and of no other.
+
+    What `stop_tree` does first, for many at once and without anything between two signals. The
+    answer says who was signalled, and when, in seconds since the boot; `stop_tree` takes it.
+    """
+    # The dying make the kernel slow to answer: all are looked up before the first is signalled.
+    simple = [leader for leader in wanted if _is_simple(table, leader)]
+    signalled = {}
+    for leader in simple:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(leader.pid, wanted[leader])
+            signalled[leader] = time.clock_gettime(time.CLOCK_BOOTTIME)
+    return signalled
+
+
+def _is_simple(table: ProcessTable, leader: ProcessIdentity) -> bool:
+    """Only its own parent may signal it by number, which nobody else gets before we collect it."""
+    try:
+        stat = read_stat(leader.pid)
+    except (NoSuchProcess, OSError):
+        return False
+    return (
+        ProcessIdentity.from_stat(stat) == leader
+        and stat.parent == os.getpid()
+        and stat.group == stat.pid
+        and stat.state != "T"
+        and not table.has_children(stat)
+    )
 
 
 @attrs.define(eq=False)
@@ -271,28 +309,34 @@ class _TreeStop:
     _table: ProcessTable
     _leader: ProcessIdentity
     _run_id: str
+    _group_signalled: float  # seconds since the boot; 0: not yet
     _held: dict[ProcessIdentity, ProcessHandle] = attrs.field(init=False, factory=dict)
     _ended: Deferred[None] | None = attrs.field(init=False, default=None)
-    _group_signalled: float = attrs.field(init=False, default=0.0)  # seconds since the boot
     _heard: set[ProcessIdentity] = attrs.field(init=False, factory=set)
 
     async def run(self, signal: int, deadline: float, known: Collection[ProcessIdentity]) -> None:
         try:
             self._hold(self._leader)
-            leader = self._held.get(self._leader)
-            # The dying make the kernel slow to answer: of many who stop together, all are looked
-            # up before the first is signalled.
-            # Who has no children has at most relatives by session or environment, who are found
-            # just as well later: a hundred simple programs are signalled before anybody looks.
-            if known or leader is None or self._table.has_children(leader.stat):
-                self._hold_newcomers(known)
-            await self._table.together()
-            self._signal_first(signal)
+            if self._group_signalled:
+                self._heard.add(self._leader)
+            else:
+                await self._begin(signal, known)
             if not await self._end_politely(signal, deadline):
                 await self._kill()
         finally:
             for handle in self._held.values():
                 handle.close()
+
+    async def _begin(self, signal: int, known: Collection[ProcessIdentity]) -> None:
+        leader = self._held.get(self._leader)
+        # The dying make the kernel slow to answer: of many who stop together, all are looked up
+        # before the first is signalled.
+        # Who has no children has at most relatives by session or environment, who are found just
+        # as well later: a hundred simple programs are signalled before anybody looks.
+        if known or leader is None or self._table.has_children(leader.stat):
+            self._hold_newcomers(known)
+        await self._table.together()
+        self._signal_first(signal)
 
     async def _end_politely(self, signal: int, deadline: float) -> bool:
         enough = self._leader_is_gone

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal as signals
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
@@ -109,6 +109,9 @@ class FakeProcesses:
                 process.watch(protocol)
                 return process
         raise NoSuchProcess(f"there is no process {identity.pid}")
+
+    def announce(self, ends: Iterable[tuple[Started, str]]) -> None:
+        """Nobody here is in a hurry."""
 
     def end(self, started: Started, *, exited: bool, signal: str, timeout: float) -> Deferred[None]:
         number = signal_number(signal)

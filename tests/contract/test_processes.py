@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.protocol import ProcessProtocol
 from twisted.trial.unittest import TestCase
 
@@ -80,6 +80,14 @@ class ProcessesContract:
         await self.until_ready()
         await self.end(started, timeout=0.05)
         self.assertEqual(await watcher.exited, Exit(signal=signal.SIGKILL))
+
+    async def test_many_whose_ends_are_announced_end_all_the_same(self):
+        programs = [self.start(argv) for argv in (self.PATIENT, self.PATIENT, self.DEAF)]
+        await self.until_ready()
+        self.processes.announce([(started, "TERM") for _, _, started in programs])
+        await gatherResults([self.end(started, timeout=0.5) for _, _, started in programs])
+        exits = await gatherResults([watcher.exited for watcher, _, _ in programs])
+        self.assertEqual([exit.signal for exit in exits], [signal.SIGTERM] * 2 + [signal.SIGKILL])
 
     async def test_ending_what_has_ended_is_done_at_once(self):
         watcher, _, started = self.start(self.FAILING)

@@ -82,6 +82,22 @@ while True:
     time.sleep(0.002)
 """
 
+#: says when it was told to end, and takes its time over it
+TIDY = """
+told = 0
+def tell(*_):
+    global told
+    told += 1
+    say("told")
+signal.signal(signal.SIGTERM, tell)
+notify("READY=1")
+while not told:
+    signal.pause()
+end = time.monotonic() + 0.3
+while time.monotonic() < end:
+    time.sleep(0.01)
+"""
+
 #: a manager: configures one component, says what happens, starts it unless it was taken over
 MANAGER = """
 import json, os, random, signal, sys, time
@@ -308,6 +324,14 @@ class TestStops(SupervisorCase):
         stopping = {of for of, status in self.changes[:first_stopped]}
         self.assertEqual(stopping, set(ids))
         self.assertEqual({self.status(id).exit for id in ids}, {Exit(signal=9)})
+
+    async def test_at_the_end_everybody_is_told_once_to_tidy_up(self):
+        names = [f"tidy{number}" for number in range(3)]
+        for name in names:
+            self.configure(self.python(TIDY), id=f"plugin:{name}")
+        await gatherResults([self.supervisor.start(f"plugin:{name}") for name in names])
+        await self.supervisor.stopService()
+        self.assertEqual([self.output(f"plugin-{name}") for name in names], [["told"]] * 3)
 
     async def test_the_end_of_the_supervisor_leaves_nothing_but_logs(self):
         self.configure(self.python(FAMILY), stop_timeout=0.2)
