@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from certificate import self_signed
 from commands import begin, command, end, end_all, environment, on_a_terminal, run
 from world import HOST, PATIENCE, PLUGIN, World, wait_until
 
@@ -174,6 +175,28 @@ def test_without_a_token_one_may_look_and_is_told_how_to_do_more(
     file.write_text(token(world))
     arguments = ("--url", url, "--token-file", str(file))
     assert run(tmp_path, "dmg_ctl", "enable", "demo", *arguments).returncode == 0
+
+
+def test_over_tls_exactly_the_certificate_of_the_home_is_believed(tmp_path: Path) -> None:
+    own = World(tmp_path)
+    pem = self_signed(tmp_path, "attic")
+    other = self_signed(tmp_path, "cellar")
+    configuration = own.home / "domogik.cfg"
+    secure = f"rest_use_ssl = yes\nrest_ssl_certificate = {pem}\n"
+    configuration.write_text(f"{configuration.read_text()}{secure}")
+    own.start()
+    try:
+        believed = run(own, "dmg_ctl", "status", "core:rest")
+        assert (believed.returncode, believed.stderr) == (0, "")
+        url = f"https://127.0.0.1:{own.rest_port}"
+        stranger = run(own, "dmg_ctl", "status", "--url", url)
+        assert stranger.returncode == 1
+        assert "CERTIFICATE_VERIFY_FAILED" in stranger.stderr
+        changed = tmp_path / "changed.cfg"
+        changed.write_text(configuration.read_text().replace(str(pem), str(other)))
+        assert run(own, "dmg_ctl", "status", "--config", str(changed)).returncode == 1
+    finally:
+        own.close()
 
 
 # what goes wrong
