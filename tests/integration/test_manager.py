@@ -300,3 +300,55 @@ def test_in_the_background_it_returns_when_ready_and_tells_its_progress(world: W
     assert world.component("core:rest")["state"] == "running"
     os.kill(pid, signal.SIGTERM)
     wait_until(lambda: not psutil.pid_exists(pid), "gone")
+
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+NAMES = ("clock", "diskfree", "ping", "script")
+
+
+@pytest.fixture
+def examples(world: World) -> World:
+    """A manager whose example plugins are all alive."""
+    enabled = "".join(f"{name} = enabled\n" for name in NAMES)
+    world.write_configuration(f"[plugins]\n{enabled}", src_prefix=str(EXAMPLES))
+    world.start("-d", "-p")
+    for name in NAMES:
+        world.post(f"/api/v1/components/{name}/start")
+    return world
+
+
+def test_the_example_plugins_run_under_a_real_manager(examples: World) -> None:
+    assert {examples.component(name)["state"] for name in NAMES} == {"alive"}
+    usage = examples.component("clock")["usage"]
+    assert usage["memory_bytes"] > 2**20
+    assert usage["processes"] == 1
+    assert usage["open_files"] > 3
+    assert examples.stop() == 0
+    assert examples.processes() == []
+
+
+def test_a_plugin_that_obeys_the_order_itself_is_answered_for_once_and_not_restarted(
+    examples: World,
+) -> None:
+    pid = examples.component("clock")["pid"]
+    with XplClient(examples) as client:
+        client.order("stop", "clock")
+        assert client.answer("stop") == {"command": "stop", "host": HOST, "plugin": "clock"}
+        assert not psutil.pid_exists(pid)
+        client.order("stop", "clock")
+        assert client.answer("stop")["command"] == "stop"
+        client.order("detail", "clock")
+        between = []
+
+        def is_detail(message: Message) -> bool:
+            between.append(message)
+            return message.type == "xpl-trig" and message.get("command") == "detail"
+
+        assert client.expect(is_detail).get("status") == "OFF"
+        assert not [
+            message
+            for message in between
+            if message.type == "xpl-trig" and message.get("command") == "stop"
+        ]
+    clock = examples.component("clock")
+    assert (clock["state"], clock["restarts"]) == ("stopped", 0)
