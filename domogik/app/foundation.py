@@ -11,16 +11,13 @@ import attrs
 from twisted.internet import threads
 from twisted.internet.defer import Deferred
 
-from domogik.config.home import Home
+from domogik.config.home import SYSTEM_FILE, Home
 from domogik.config.keys import KNOWN
 from domogik.config.load import BrokenConfiguration, Configuration, load
 from domogik.errors import DomogikError
 from domogik.manager.settings import ManagerSettings
 from domogik.manager.trust import Trust
 from domogik.xpl.port import NetworkSettings
-
-#: read before the home's own file
-SYSTEM_CONFIGURATION = Path("/etc/domogik/domogik.cfg")
 
 
 class CannotStart(DomogikError):
@@ -46,7 +43,7 @@ class Foundation:
             notices = home.create()
             config = options.get("config")
             own = Path(config).absolute() if config else home.configuration
-            files = (SYSTEM_CONFIGURATION, own)
+            files = (SYSTEM_FILE, own)
             if config and not own.exists():
                 raise CannotStart(f"{own} is not there: --config names a file that exists")
             configuration = load(files)

@@ -12,8 +12,7 @@ from types import FrameType
 from typing import NoReturn
 
 from domogik import __version__
-from domogik.config.home import Home
-from domogik.config.surroundings import SYSTEM_FILE
+from domogik.config.home import SYSTEM_FILE, Home
 from domogik.errors import DomogikError
 
 FAILED = 1

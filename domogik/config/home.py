@@ -16,6 +16,8 @@ import attrs
 from domogik.config.files import create_exclusively, read_bounded
 from domogik.errors import DomogikError
 
+#: read before the configuration file of a home
+SYSTEM_FILE = Path("/etc/domogik/domogik.cfg")
 _NOT_IN_A_HOST = re.compile(r"[^a-z0-9]")
 _HOST_LENGTH = 16
 _PLUGIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")

@@ -10,11 +10,9 @@ from pathlib import Path
 
 import attrs
 
-from domogik.config.home import Home, sanitised_host
+from domogik.config.home import SYSTEM_FILE, Home, sanitised_host
 from domogik.config.load import BrokenConfiguration, Configuration, load
 from domogik.errors import DomogikError
-
-SYSTEM_FILE = Path("/etc/domogik/domogik.cfg")
 
 _NAME = re.compile(r"[a-z0-9_]{1,8}")
 _LEVELS = ("debug", "info", "warning", "error", "critical")

@@ -12,7 +12,7 @@ from domogik.app.foundation import CannotStart, Foundation
 
 @pytest.fixture(autouse=True)
 def _no_system_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foundation, "SYSTEM_CONFIGURATION", tmp_path / "etc" / "domogik.cfg")
+    monkeypatch.setattr(foundation, "SYSTEM_FILE", tmp_path / "etc" / "domogik.cfg")
 
 
 def lay(home: Path, text: str | None = None, **options: str) -> Foundation:

@@ -94,7 +94,7 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     made = Place(tmp_path / "home")
-    monkeypatch.setattr(foundation, "SYSTEM_CONFIGURATION", tmp_path / "nothing.cfg")
+    monkeypatch.setattr(foundation, "SYSTEM_FILE", tmp_path / "nothing.cfg")
     monkeypatch.setattr(street, "_hub", made.make_hub)
     monkeypatch.setattr(street, "Port", FakePort)
     return made
