@@ -9,11 +9,10 @@ import attrs
 
 from domogik.components.model import ConfigurationKey
 from domogik.config.home import Home
-from domogik.packages.descriptor import BrokenDescriptor, Package, read
+from domogik.packages.descriptor import Package, read_directory
 
 #: where a package keeps its script, newest layout first
 _SCRIPTS = ("domogik_packages/xpl/bin/{id}.py", "domogik/xpl/bin/{id}.py")
-_DESCRIPTORS = ("share/domogik/{type}s/*.xml", "share/domogik/{type}s/*.json")
 
 
 @attrs.frozen
@@ -62,26 +61,52 @@ def installed_packages(
     A descriptor that is a link into the store runs from the release it points to; a plain one,
     put there by hand, has its script in one of `prefixes`.
     """
-    problems: list[str] = []
-    found: dict[str, dict[str, Installed]] = {"plugin": {}, "external": {}}
     sources = list(_sources(prefixes))
+    found = _Found()
     for kind, directory in (("plugin", plugins), ("external", externals)):
-        for path in sorted(directory.glob("*.xml")) + sorted(directory.glob("*.json")):
-            release = _release(path, store)
-            _take(path, kind, [release / "src"] if release else sources, found[kind], problems)
-    return Inventory(found["plugin"], found["external"], tuple(problems))
+        for package in found.described(directory, kind):
+            release = _release(package.path, store)
+            found.add(package, [release / "src"] if release else sources)
+    return found.inventory()
 
 
 def developed_packages(prefixes: Sequence[Path]) -> Inventory:
     """What lies in `src_prefix` in development mode. Reads files."""
-    problems: list[str] = []
-    found: dict[str, dict[str, Installed]] = {"plugin": {}, "external": {}}
+    found = _Found()
     for source in _sources(prefixes):
-        for kind in found:
-            for pattern in _DESCRIPTORS:
-                for path in sorted(source.glob(pattern.format(type=kind))):
-                    _take(path, kind, [source], found[kind], problems)
-    return Inventory(found["plugin"], found["external"], tuple(problems))
+        for kind in ("plugin", "external"):
+            for package in found.described(source / "share" / "domogik" / f"{kind}s", kind):
+                found.add(package, [source])
+    return found.inventory()
+
+
+@attrs.define
+class _Found:
+    """What was found until now."""
+
+    plugins: dict[str, Installed] = attrs.field(factory=dict)
+    externals: dict[str, Installed] = attrs.field(factory=dict)
+    problems: list[str] = attrs.field(factory=list)
+
+    def described(self, directory: Path, kind: str) -> tuple[Package, ...]:
+        packages, problems = read_directory(directory, kind)
+        self.problems += [str(problem) for problem in problems]
+        return packages
+
+    def add(self, package: Package, sources: Sequence[Path]) -> None:
+        kind = self.plugins if package.type == "plugin" else self.externals
+        earlier = kind.get(package.id)
+        if earlier is not None:
+            self.problems.append(
+                f"{package.path}: {package.type} {package.id} is left out: "
+                f"{earlier.package.path} describes it"
+            )
+            return
+        is_plugin = package.type == "plugin"
+        kind[package.id] = _with_script(package, sources) if is_plugin else Installed(package)
+
+    def inventory(self) -> Inventory:
+        return Inventory(self.plugins, self.externals, tuple(self.problems))
 
 
 def watched_directories(prefixes: Sequence[Path]) -> tuple[Path, ...]:
@@ -111,23 +136,6 @@ def _release(path: Path, store: Path) -> Path | None:
     except (OSError, ValueError):
         return None
     return store.joinpath(*parts[:2]) if len(parts) > 2 else None
-
-
-def _take(
-    path: Path, kind: str, sources: Sequence[Path], found: dict[str, Installed], problems: list[str]
-) -> None:
-    try:
-        package = read(path)
-    except BrokenDescriptor as error:
-        problems.append(str(error))
-        return
-    if package.type != kind:
-        problems.append(f"{path}: a package of type {package.type} among the {kind}s")
-        return
-    if package.id in found:
-        problems.append(f"{path}: {kind} {package.id} is already described elsewhere")
-        return
-    found[package.id] = _with_script(package, sources) if kind == "plugin" else Installed(package)
 
 
 def _with_script(package: Package, sources: Sequence[Path]) -> Installed:
