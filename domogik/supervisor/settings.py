@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import attrs
 
+from domogik.components.model import ComponentId, InvalidId
 from domogik.config.load import Configuration, Setting
 from domogik.supervisor.interfaces import Policy, Restart
+
+T = TypeVar("T")
 
 
 @attrs.frozen
@@ -27,31 +32,54 @@ class Supervision:
     def of(cls, configuration: Configuration, component_id: str) -> Supervision:
         """`[component:<id>]` over `[supervision]`; raises `BrokenConfiguration`."""
         settings = _settings(configuration, component_id)
-        defaults = Policy()
-        policy = attrs.evolve(
-            defaults,
-            **{
-                key: read(settings[key])
-                for key, read in _POLICY.items()
-                if key in settings and settings[key].text()
-            },
-        )
+
+        def read(key: str, reader: Callable[[Setting], T], otherwise: T) -> T:
+            return reader(settings[key]) if key in settings else otherwise
+
         return cls(
-            policy=policy,
-            needs=tuple(settings["needs"].words()) if "needs" in settings else (),
-            memory_max=settings["memory_max"].size() if "memory_max" in settings else None,
-            open_files_max=settings["open_files_max"].integer(16, 2**20)
-            if "open_files_max" in settings
-            else None,
-            nice=settings["nice"].integer(-20, 19) if "nice" in settings else 0,
+            policy=attrs.evolve(
+                Policy(), **{key: _POLICY[key](settings[key]) for key in _POLICY if key in settings}
+            ),
+            needs=read("needs", _ids, ()),
+            memory_max=read("memory_max", lambda setting: _size(setting, 2**20), None),
+            open_files_max=read("open_files_max", lambda setting: setting.integer(16, 2**20), None),
+            nice=read("nice", lambda setting: setting.integer(-20, 19), 0),
         )
+
+
+def check(configuration: Configuration) -> None:
+    """Whether all of it can be meant, of components too that are not here (yet).
+
+    Raises `BrokenConfiguration`.
+    """
+    for section in ("component:", *configuration.sections("component:")):
+        Supervision.of(configuration, section.removeprefix("component:"))
 
 
 def _settings(configuration: Configuration, component_id: str) -> dict[str, Setting]:
+    """Key by key; one without a value is as if it were not there."""
     return {
-        **configuration.section("supervision"),
-        **configuration.section(f"component:{component_id}"),
+        key: setting
+        for section in ("supervision", f"component:{component_id}")
+        for key, setting in configuration.section(section).items()
+        if setting.text()
     }
+
+
+def _ids(setting: Setting) -> tuple[str, ...]:
+    for word in setting.words():
+        try:
+            ComponentId.parse(word)
+        except InvalidId:
+            raise setting.broken("must be ids such as plugin:clock") from None
+    return setting.words()
+
+
+def _size(setting: Setting, minimum: int) -> int:
+    size = setting.size()
+    if size < minimum:
+        raise setting.broken(f"must be at least {minimum // 1024}K")
+    return size
 
 
 def _signal_name(setting: Setting) -> str:
@@ -61,7 +89,7 @@ def _signal_name(setting: Setting) -> str:
     return name
 
 
-_POLICY = {
+_POLICY: Mapping[str, Callable[[Setting], Any]] = {
     "restart": lambda setting: Restart(setting.choice(*(word.value for word in Restart))),
     "backoff_first": lambda setting: setting.seconds(),
     "backoff_max": lambda setting: setting.seconds(),
@@ -73,6 +101,6 @@ _POLICY = {
     "stop_timeout": lambda setting: setting.seconds(),
     "restart_after_misses": lambda setting: setting.integer(0, 10_000),
     "watchdog": lambda setting: setting.seconds(),
-    "log_max_size": lambda setting: setting.size(),
+    "log_max_size": lambda setting: _size(setting, 1024),
     "log_files": lambda setting: setting.integer(1, 1000),
 }
