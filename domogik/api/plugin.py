@@ -97,11 +97,11 @@ def plugin_list(components: Iterable[Component]) -> list[dict[str, object]]:
 
 
 def member(component: Component) -> tuple[str, str]:
-    """(id, host) in Domogik's words: an external member's host is its own instance."""
+    """(id, host) in Domogik's words: an external member's are its model and its own instance."""
     if component.id.kind is not Kind.EXTERNAL:
         return component.name, component.host
-    device, _, instance = component.name.rpartition(".")
-    return (device, instance) if device else (component.name, component.host)
+    device, _, instance = component.name.partition(".")
+    return component.model or device, instance or component.host
 
 
 def status(component: Component) -> str:

@@ -87,7 +87,8 @@ class Component:
 
     `since` is the Unix time in seconds of the last change of state, 0 when unknown. `enabled` is
     None where the word has no meaning (core services, external members). `reason` is a sentence
-    for a person, empty when there is nothing to say.
+    for a person, empty when there is nothing to say. `model` is what Domogik's clients call an
+    external member: the id of its descriptor, else `vendor-device`; empty for everything else.
     """
 
     id: ComponentId
@@ -103,6 +104,7 @@ class Component:
     description: str = ""
     documentation: str = ""
     usage: Usage | None = None
+    model: str = ""
 
     @property
     def name(self) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import attrs
 from twisted.logger import Logger
 
+from domogik.control.wording import Body, sayable
 from domogik.errors import DomogikError, OperationFailed
 from domogik.manager.trust import Trust
 from domogik.manager.values import Values
@@ -12,12 +15,14 @@ from domogik.xpl.bus import Bus, Origin, Subscription
 from domogik.xpl.message import CMND, STAT, Message
 from domogik.xpl.port import Identity
 
-Body = list[tuple[str, str]]
+#: in the answer the key is the name of a pair
+_KEY = re.compile(r"[a-z0-9-]{1,16}")
+_NEEDED = ("technology", "hostname", "key")
 
 
 @attrs.define(eq=False)
 class ConfigControl:
-    """Reads and writes the values of any host's plugins."""
+    """Reads and writes the values of any host's plugins. There is always an answer."""
 
     _identity: Identity
     _bus: Bus
@@ -36,29 +41,39 @@ class ConfigControl:
             self._subscription.cancel()
 
     async def _asked(self, message: Message, origin: Origin) -> None:
-        plugin, host, key = (message.get(name) or "" for name in ("technology", "hostname", "key"))
-        if not self._identity.is_for_me(message) or not plugin or not host or not key:
-            return
-        if message.get("element"):
+        if not self._identity.is_for_me(message) or message.get("element"):
             # Values of elements were never stored by anything; an answer would promise them.
             return
-        head = [("technology", plugin), ("hostname", host)]
+        plugin, host, key = (message.get(name) or "" for name in _NEEDED)
+        head = [("technology", sayable(plugin)), ("hostname", sayable(host))]
         try:
-            self._send(head + await self._answer(message, origin, host, plugin, key))
+            body = await self._answer(message, origin, host, plugin, key)
         except DomogikError as error:
-            self._log.warn("{plugin} {key}: {error}", plugin=plugin, key=key, error=str(error))
-            self._send([*head, ("key", key), ("error", str(error))])
+            self._log.debug("{plugin} {key}: {error}", plugin=plugin, key=key, error=str(error))
+            body = [("key", sayable(key)), ("error", sayable(str(error)))]
+        except Exception:  # noqa: BLE001 - a door: there is always an answer
+            self._log.failure("{plugin} {key}", plugin=plugin, key=key)
+            body = [("key", sayable(key)), ("error", "dbmgr failed: its log says why")]
+        self._identity.send(STAT, "domogik.config", head + body)
 
     async def _answer(
         self, message: Message, origin: Origin, host: str, plugin: str, key: str
     ) -> Body:
+        if not plugin or not host or not key:
+            raise OperationFailed("technology, hostname and key are needed")
+        if not _KEY.fullmatch(key):
+            raise OperationFailed(f"'{key}' is no key: it is 1 to 16 of a-z, 0-9 and '-'")
         value = message.get("value")
         if not value:
-            return [(key, await self._values.get(host, plugin, key))]
+            return [(key, _whole(key, await self._values.get(host, plugin, key)))]
         if not self._trust.allows(origin.ip):
             raise OperationFailed(f"Not allowed from {origin.ip}")
         await self._values.set(host, plugin, key, value)
-        return [("key", key), ("value", value)]
+        return [("key", key), ("value", sayable(value))]
 
-    def _send(self, body: Body) -> None:
-        self._identity.send(STAT, "domogik.config", body)
+
+def _whole(key: str, value: str) -> str:
+    """A value that was stored by other means may be more than xPL can carry: it is not cut."""
+    if sayable(value) != value:
+        raise OperationFailed(f"the value of {key} cannot be sent over xPL")
+    return value

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from domogik.components.events import Event, EventStream
-from domogik.components.model import Component, Detail, Kind
+from domogik.components.model import Component, Kind, State
+from domogik.control.wording import Body, detail_body, list_body, name_and_host, sayable
 from domogik.errors import DomogikError, UnknownComponent
 from domogik.manager.office import Office
 from domogik.manager.trust import Trust
@@ -20,17 +21,22 @@ from domogik.xpl.port import Identity
 
 #: changes of status within this many seconds share one list
 LIST_DELAY = 0.2
-#: a description is cut every so many characters
-DESCRIPTION_PIECE = 500
+#: seconds between two lines in the log about refused orders
+REFUSED_PAUSE = 60.0
 CHANGING = ("start", "stop", "restart", "enable", "disable")
-#: programs of ours that these messages never touch
-SYSTEM = ("manager", "dbmgr", "rest")
-Body = list[tuple[str, str]]
+#: commands that plugins obey and nobody answers
+OF_PLUGINS = ("reload", "dump")
+_LISTED = ("component.changed", "component.added", "component.removed")
+_ON = frozenset(state.value for state in State if state.is_on)
 
 
 @attrs.define(eq=False)
 class SystemControl:
-    """Answers every `domogik.system` command aimed at this host; sends the list when it changes."""
+    """Answers every `domogik.system` command aimed at this host; sends the list when it changes.
+
+    Whatever a message holds, there is one answer, and it is one that can be sent. Messages for
+    other hosts are ignored, but for the detail of an external member that we know.
+    """
 
     _clock: IReactorTime
     _identity: Identity
@@ -41,7 +47,9 @@ class SystemControl:
     _log: Logger = Logger()
     _subscriptions: list[Subscription] = attrs.field(factory=list)
     _pending: IDelayedCall | None = None
-    _said: tuple[tuple[str, str], ...] | None = None
+    _status_changed: bool = False
+    _said: Body | None = None
+    _silent_until: float = float("-inf")
     _unsubscribe: Callable[[], None] = attrs.field(default=lambda: None)
 
     def start(self) -> None:
@@ -63,86 +71,99 @@ class SystemControl:
     # Lists
 
     def _changed(self, event: Event) -> None:
-        if event.type not in ("component.changed", "component.added", "component.removed"):
+        data = event.data
+        if event.type not in _LISTED or data.get("host") != self._office.host:
             return
-        if event.data.get("host") != self._office.host:
-            return
+        if event.type == "component.changed" and (
+            (data.get("state") in _ON) is not (data.get("previous") in _ON)
+        ):
+            # It is told even if it is as before when the list is sent: it fell and came back.
+            self._status_changed = True
         if self._pending is None or not self._pending.active():
             self._pending = self._clock.callLater(LIST_DELAY, self._send_if_new)
 
     def _send_if_new(self) -> None:
-        if tuple(self._list()) != self._said:
+        if self._status_changed or self._list() != self._said:
             self._send_list()
 
     def _send_list(self) -> None:
-        body = self._list()
-        self._said = tuple(body)
-        self._identity.send(TRIG, "domogik.system", body)
+        self._status_changed = False
+        self._said = self._list()
+        self._send(self._said)
 
     def _list(self) -> Body:
-        body: Body = [("command", "list"), ("host", self._office.host)]
-        for place, entry in enumerate(self._listed()):
-            body += [(f"plugin{place}-{name}", value) for name, value in self._entry(entry)]
-        return body
-
-    def _listed(self) -> Iterable[Component]:
-        """What Domogik's clients call the list: plugins that are enabled or up, externals."""
-        for component in self._office.components.all():
-            if component.id.kind is Kind.EXTERNAL or (
-                component.id.kind is Kind.PLUGIN and (component.enabled or component.state.is_on)
-            ):
-                yield component
-
-    def _entry(self, component: Component) -> Body:
-        external = component.id.kind is Kind.EXTERNAL
-        externals = self._office.externals
-        return [
-            ("name", externals.model_id(component) if external else component.name),
-            ("type", "external" if external else "plugin"),
-            ("techno", component.technology or "unknown"),
-            ("status", "ON" if component.state.is_on else "OFF"),
-            ("host", externals.instance(component) if external else component.host),
-        ]
+        return list_body(self._office.host, self._office.components.all())
 
     # Commands
 
     def _command(self, message: Message, origin: Origin) -> Deferred[None] | None:
-        host = message.get("host", "*") or "*"
-        command = message.get("command", "") or ""
+        if not self._identity.is_for_me(message):
+            return None
         own = self._office.host
+        host = message.get("host") or "*"
+        command = message.get("command") or ""
+        name = message.get("plugin") or "*"
         if command == "list":
             if host in (own, "*"):
                 self._send_list()
+        elif command == "detail":
+            self._detail(name, host)
+        elif host != own:
             return None
-        if command == "detail":
-            self._detail(message.get("plugin", "") or "", host)
-        elif command in CHANGING and host == own:
-            return Deferred.fromCoroutine(self._change(command, message, origin))
+        elif command in CHANGING:
+            return Deferred.fromCoroutine(self._change(command, name, message, origin))
+        elif command not in OF_PLUGINS:
+            self._answer(command, name, f"Unknown command '{command}'")
         return None
 
-    async def _change(self, command: str, message: Message, origin: Origin) -> None:
-        name = message.get("plugin", "*") or "*"
-        if name == "*" or name in SYSTEM:
-            # `stop plugin=*` is what an old init script sends: the plugins obey it by themselves.
-            return
+    async def _change(self, command: str, name: str, message: Message, origin: Origin) -> None:
+        if not self._trust.allows(origin.ip):
+            self._refused(command, name, origin)
+        elif (command, name) == ("stop", "*"):
+            await self._stop_all()
+        else:
+            await self._obey(command, name, message.get("type"))
+
+    def _refused(self, command: str, name: str, origin: Origin) -> None:
+        self._answer(command, name, f"Not allowed from {origin.ip}")
+        now = self._clock.seconds()
+        if now >= self._silent_until:
+            self._silent_until = now + REFUSED_PAUSE
+            self._log.warn(
+                "{command} {name}: not allowed from {ip} ({count} refused until now)",
+                command=command,
+                name=name,
+                ip=origin.ip,
+                count=self._trust.refused,
+            )
+
+    async def _stop_all(self) -> None:
+        """What an init script sends; each plugin obeys it by itself, too, and has its answer."""
+        plugins = self._office.plugins
+        names = [
+            entry.name
+            for entry in self._office.components.all()
+            if entry.id.kind is Kind.PLUGIN and plugins.is_up(entry.name)
+        ]
+        if not names:
+            self._answer("stop", "*", f"Component * is not running on {self._office.host}")
+        await gatherResults(
+            [Deferred.fromCoroutine(self._obey("stop", name, None)) for name in names]
+        )
+
+    async def _obey(self, command: str, name: str, kind: str | None) -> None:
         error = ""
+        unknown = False
         try:
-            if not self._trust.allows(origin.ip):
-                self._log.warn(
-                    "{command} {name}: not allowed from {ip}",
-                    command=command,
-                    name=name,
-                    ip=origin.ip,
-                )
-                error = f"Not allowed from {origin.ip}"
-            else:
-                await self._do(command, self._target(command, message.get("type"), name))
+            await self._do(command, self._target(command, kind, name))
+        except UnknownComponent as failure:
+            error, unknown = str(failure), True
         except DomogikError as failure:
             error = str(failure)
         except Exception:  # noqa: BLE001 - a door: there is always an answer
             self._log.failure("{command} {name}", command=command, name=name)
             error = f"{command} failed on {self._office.host}: its log says why"
-        self._answer(command, name, error)
+        self._answer(command, name, error, unknown=unknown)
 
     def _target(self, command: str, kind: str | None, name: str) -> Component:
         """What is meant; a disabled plugin is unknown here, but for enabling it or while it is up.
@@ -151,7 +172,11 @@ class SystemControl:
         """
         if kind in (None, "plugin"):
             component = self._office.plugin(name)
-            if component.enabled or component.state.is_on or command in ("enable", "disable"):
+            if (
+                component.enabled
+                or command in ("enable", "disable")
+                or self._office.plugins.is_up(name)
+            ):
                 return component
         raise UnknownComponent(f"Component {name} doesn't exists on {self._office.host}")
 
@@ -165,81 +190,39 @@ class SystemControl:
         }[command]
         await action(component)
 
-    def _answer(self, command: str, name: str, error: str) -> None:
-        host = self._office.host
-        body: Body = [("command", command), ("host", host), ("plugin", name)]
-        if command in ("start", "restart", "detail"):
-            # the order that the released manager used for these
-            body = [("host", host), ("command", command), ("plugin", name)]
+    def _answer(self, command: str, name: str, error: str, *, unknown: bool = False) -> None:
+        """In the order of the released manager, which differed from command to command."""
+        head = [("command", sayable(command)), ("host", self._office.host)]
+        if (
+            command in ("start", "restart", "detail")
+            or unknown
+            or (command == "stop" and not error)
+        ):
+            head.reverse()
+        body = [*head, ("plugin", sayable(name))]
         if error:
-            body.append(("error", _one_line(error)))
+            body.append(("error", sayable(error)))
+        self._send(body)
+
+    def _send(self, body: Body) -> None:
         self._identity.send(TRIG, "domogik.system", body)
 
     # Detail
 
     def _detail(self, name: str, host: str) -> None:
-        external = self._external(name, host)
-        if external is not None:
-            self._send_detail(external, host)
-        elif host == self._office.host:
-            try:
-                self._send_detail(self._office.plugin(name), host)
-            except UnknownComponent as failure:
-                self._answer("detail", name, str(failure))
+        try:
+            component = self._external(name, host)
+            if component is None:
+                if host != self._office.host:
+                    return
+                component = self._target("detail", None, name)
+        except UnknownComponent as failure:
+            self._answer("detail", name, str(failure), unknown=True)
+            return
+        self._send(detail_body(self._office.detail(component)))
 
     def _external(self, name: str, host: str) -> Component | None:
-        externals = self._office.externals
         for component in self._office.components.all():
-            if (
-                component.id.kind is Kind.EXTERNAL
-                and externals.model_id(component) == name
-                and externals.instance(component) == host
-            ):
+            if component.id.kind is Kind.EXTERNAL and name_and_host(component) == (name, host):
                 return component
         return None
-
-    def _send_detail(self, component: Component, host: str) -> None:
-        detail = self._office.detail(component)
-        external = component.id.kind is Kind.EXTERNAL
-        name = self._office.externals.model_id(component) if external else component.name
-        body: Body = [("command", "detail"), *_configuration(detail)]
-        body += [("type", "external" if external else "plugin"), ("plugin", name)]
-        body += _description(component.description)
-        body += [
-            ("technology", component.technology or "unknown"),
-            ("status", "ON" if component.state.is_on else "OFF"),
-            ("version", component.version or "n/a"),
-            ("release", component.version or "n/a"),
-            ("documentation", _one_line(component.documentation) or "#"),
-            ("host", host),
-        ]
-        self._identity.send(TRIG, "domogik.system", body)
-
-
-def _configuration(detail: Detail) -> Iterable[tuple[str, str]]:
-    for place, (key, value) in enumerate(detail.values):
-        yield f"cfg{place}-id", str(place)
-        yield f"cfg{place}-key", key
-        yield f"cfg{place}-value", value or "None"
-    for entry in detail.configuration:
-        start = f"cfg{entry.id}"
-        yield f"{start}-key", entry.key
-        yield f"{start}-type", entry.type
-        yield f"{start}-desc", _one_line(entry.description) or " "
-        yield f"{start}-default", entry.default or "None"
-        yield f"{start}-int", "yes" if entry.interface else "no"
-        if entry.options:
-            yield f"{start}-options", ",".join(entry.options)
-        if entry.optional:
-            yield f"{start}-opt", "yes"
-
-
-def _description(text: str) -> Iterable[tuple[str, str]]:
-    """Cut into pieces; a line break is sent as the two characters that Domogik's clients undo."""
-    flat = _one_line(text) or " "
-    for place, start in enumerate(range(0, len(flat), DESCRIPTION_PIECE)):
-        yield f"description{place}", flat[start : start + DESCRIPTION_PIECE]
-
-
-def _one_line(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\n", "\\n").replace("\r", " ").replace("\t", " ")

@@ -20,9 +20,6 @@ class ComponentList:
     _events: EventStream
     _entries: dict[ComponentId, Component] = attrs.field(factory=dict)
 
-    def __iter__(self) -> Iterable[Component]:
-        return iter(self.all())
-
     def all(self) -> tuple[Component, ...]:
         """Sorted by kind, then name."""
         return tuple(

@@ -18,8 +18,10 @@ from domogik.xpl.message import STAT, Message
 DEFAULT_INTERVAL = 5
 #: intervals above this are a mistake (seconds instead of minutes); the protocol's limit
 MAX_INTERVAL = 30
-#: more members than this are no home, they are an attack
+#: more members than this are no home, they are an attack; who was silent longest makes room
 MAX_MEMBERS = 1000
+#: pairs of a heartbeat that are kept
+MAX_VALUES = 100
 
 
 @attrs.define(eq=False)
@@ -30,6 +32,14 @@ class _Member:
     last_heard: float
     silent_after: float
     left: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.vendor_device}.{self.instance}"
+
+    @property
+    def silent_from(self) -> float:
+        return self.last_heard + self.silent_after
 
 
 @attrs.define(eq=False)
@@ -50,7 +60,6 @@ class Externals:
     _members: dict[str, _Member] = attrs.field(factory=dict)
     _subscriptions: list[Subscription] = attrs.field(factory=list)
     _timer: IDelayedCall | None = None
-    _crowded: bool = False
 
     def start(self) -> None:
         """Listen for heartbeats."""
@@ -76,39 +85,37 @@ class Externals:
         for member in self._members.values():
             self._show(member)
 
-    def model_id(self, component: Component) -> str:
-        """What Domogik's clients call it: its model's id, else `vendor-device`."""
-        vendor_device = component.name.partition(".")[0]
-        model = self._models.get(vendor_device)
-        return model.package.id if model is not None else vendor_device
-
-    def instance(self, component: Component) -> str:
-        """What Domogik's clients call its host."""
-        return component.name.partition(".")[2]
-
     def detail(self, component: Component) -> Detail:
         """With what its last heartbeat said, the interval left out."""
         member = self._members.get(component.name)
         return Detail(component, values=member.values if member is not None else ())
 
     def _beat(self, message: Message, origin: Origin) -> None:
-        if message.source.startswith("domogik-"):
+        if message.vendor_device.partition("-")[0] == "domogik" or not message.instance:
             return
-        member = self._members.get(message.source)
-        if member is None and len(self._members) >= MAX_MEMBERS:
-            if not self._crowded:
-                self._crowded = True
-                self._log.warn("more than {n} external members: no new ones", n=MAX_MEMBERS)
+        known = message.source in self._members
+        if not known and len(self._members) >= MAX_MEMBERS and not self._make_room():
             return
+        values = [pair for pair in message.body if pair[0] != "interval"]
         self._members[message.source] = member = _Member(
             vendor_device=message.vendor_device,
             instance=message.instance,
-            values=tuple(pair for pair in message.body if pair[0] != "interval"),
+            values=tuple(values[:MAX_VALUES]),
             last_heard=self._clock.seconds(),
             silent_after=60.0 * (2 * _interval(message) + 1),
         )
         self._show(member)
-        self._schedule()
+        self._watch(member)
+
+    def _make_room(self) -> bool:
+        """Forget the member that is off for the longest time, if one is."""
+        off = [one for one in self._members.values() if self._state(one)[0] is not State.ALIVE]
+        if not off:
+            return False
+        member = min(off, key=lambda one: one.last_heard)
+        del self._members[member.name]
+        self._components.remove(ComponentId(Kind.EXTERNAL, member.name))
+        return True
 
     def _end(self, message: Message, origin: Origin) -> None:
         member = self._members.get(message.source)
@@ -117,8 +124,7 @@ class Externals:
             self._show(member)
 
     def _show(self, member: _Member) -> None:
-        name = f"{member.vendor_device}.{member.instance}"
-        component_id = ComponentId(Kind.EXTERNAL, name)
+        component_id = ComponentId(Kind.EXTERNAL, member.name)
         state, reason = self._state(member)
         model = self._models.get(member.vendor_device)
         before = self._components.get(component_id)
@@ -135,33 +141,34 @@ class Externals:
                 version=package.release if package else "n/a",
                 description=package.description if package else " ",
                 documentation=package.documentation if package else "#",
+                model=package.id if package else member.vendor_device,
             )
         )
 
     def _state(self, member: _Member) -> tuple[State, str]:
         if member.left:
             return State.STOPPED, "it said that it leaves"
-        if self._clock.seconds() - member.last_heard >= member.silent_after:
+        if self._clock.seconds() >= member.silent_from:
             minutes = member.silent_after / 60
             return State.NOT_RESPONDING, f"nothing was heard of it for {minutes:.0f} minutes"
         return State.ALIVE, ""
 
-    def _schedule(self) -> None:
-        if self._timer is not None and self._timer.active():
-            return
-        now = self._clock.seconds()
-        due = [
-            member.last_heard + member.silent_after - now
-            for member in self._members.values()
-            if self._state(member)[0] is State.ALIVE
-        ]
-        if due:
-            self._timer = self._clock.callLater(max(0.0, min(due)), self._look)
+    def _watch(self, member: _Member) -> None:
+        """Look again when that member, or one that is due before it, falls silent."""
+        wait = max(0.0, member.silent_from - self._clock.seconds())
+        if self._timer is None or not self._timer.active():
+            self._timer = self._clock.callLater(wait, self._look)
+        elif member.silent_from < self._timer.getTime():
+            self._timer.reset(wait)
 
     def _look(self) -> None:
+        heard = []
         for member in self._members.values():
             self._show(member)
-        self._schedule()
+            if self._state(member)[0] is State.ALIVE:
+                heard.append(member)
+        if heard:
+            self._watch(min(heard, key=lambda one: one.silent_from))
 
 
 def _interval(message: Message) -> int:

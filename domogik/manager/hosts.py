@@ -2,53 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from ipaddress import IPv4Address
 
 import attrs
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from domogik.components.events import EventStream
-from domogik.components.model import (
-    Component,
-    ComponentId,
-    ConfigurationKey,
-    Detail,
-    HostInfo,
-    Kind,
-    State,
-)
+from domogik.components.model import Component, Detail, HostInfo, Kind, State
 from domogik.errors import NoAnswer, OperationFailed
+from domogik.manager.answers import listed_components, read_detail
 from domogik.xpl.bus import Bus, Origin, Subscription
-from domogik.xpl.message import CMND, STAT, TRIG, Message
+from domogik.xpl.message import CMND, STAT, TRIG, InvalidMessage, Message
 from domogik.xpl.port import Identity, NoReply
 
+#: more hosts than this are no house; who was silent longest makes room for a new one
 MAX_HOSTS = 256
-MAX_LISTED = 1000
+#: components of all other hosts together
+MAX_COMPONENTS = 5000
+#: seconds; and minutes that no heartbeat's interval exceeds (xPL hub specification)
 DEFAULT_INTERVAL_S = 300.0
+MAX_INTERVAL = 30
 #: seconds until another host's answer is given up: a start waits for the plugin's heartbeat
 TIMEOUTS = {"start": 60.0, "restart": 90.0, "stop": 45.0}
 DEFAULT_TIMEOUT = 15.0
+#: seconds after which a question that changes nothing is asked again
+ASK_AGAIN = 5.0
 _TIMEOUT_TEXTS = {"detail": "getting plugin detail for"}
+_SILENT = "its host is silent"
 
 
 @attrs.define(eq=False)
 class _Host:
-    ip: str
-    interval: float
-    heard: float
-    last_seen: float
-    left: bool = False
+    """`heard` on the clock, `last_seen` in Unix time; both in seconds, as `interval`."""
+
+    ip: str = ""
+    interval: float = DEFAULT_INTERVAL_S
+    heard: float = 0.0
+    last_seen: float = 0.0
+    on: bool = False
     components: tuple[Component, ...] = ()
-    timer: object = None
+
+    @property
+    def silent_from(self) -> float:
+        return self.heard + 2 * self.interval + 60
 
 
 @attrs.define(eq=False)
 class Hosts:
-    """Known by the heartbeat of their manager; a host that falls silent is kept, as off.
+    """Known by the messages of their manager; a host that falls silent is kept, as off.
 
     A host is off when nothing was heard for twice its interval and a minute, or after its
-    `hbeat.end`.
+    `hbeat.end`; what runs there is `unknown` then. One timer, for the next to fall silent.
     """
 
     _clock: IReactorTime
@@ -60,6 +66,7 @@ class Hosts:
     _log: Logger = Logger()
     _hosts: dict[str, _Host] = attrs.field(factory=dict)
     _subscriptions: list[Subscription] = attrs.field(factory=list)
+    _timer: IDelayedCall | None = None
 
     def start(self) -> None:
         """Listen, and ask who is there and what runs there."""
@@ -70,12 +77,20 @@ class Hosts:
             subscribe(self._listed, type=TRIG, schema="domogik.system", body={"command": "list"}),
         ]
         self._identity.send(CMND, "hbeat.request", [("command", "request")])
-        self._identity.send(CMND, "domogik.system", [("command", "list"), ("host", "*")])
+        self._ask_for_list("*")
 
     def stop(self) -> None:
         """Listen no more."""
         for subscription in self._subscriptions:
             subscription.cancel()
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+
+    # What is known
+
+    def is_known(self, host: str) -> bool:
+        """Whether the manager of that host was ever heard."""
+        return host in self._hosts
 
     def known(self) -> tuple[HostInfo, ...]:
         """Every host that was heard, this one first."""
@@ -94,57 +109,85 @@ class Hosts:
     def _info(self, name: str, host: _Host) -> HostInfo:
         return HostInfo(
             id=name,
-            on=self._is_on(host),
+            on=host.on,
             primary=name == self.own,
             ip=host.ip,
             interval=host.interval,
             last_seen=host.last_seen,
         )
 
-    def _is_on(self, host: _Host) -> bool:
-        return not host.left and self._clock.seconds() - host.heard < 2 * host.interval + 60
+    # What is heard
 
     def _beat(self, message: Message, origin: Origin) -> None:
-        if message.vendor_device != "domogik-manager":
+        if message.vendor_device != "domogik-manager" or not message.instance:
             return
         name = message.instance
-        known = self._hosts.get(name)
+        is_new = name not in self._hosts or not self._hosts[name].on
+        known = self._heard(name)
         if known is None:
-            if len(self._hosts) >= MAX_HOSTS:
-                return
-            known = self._hosts[name] = _Host("", 0.0, 0.0, 0.0, left=True)
-        was_on = self._is_on(known)
-        interval = message.get("interval", "") or ""
-        minutes = int(interval[:4]) if interval.isascii() and interval.isdigit() else 0
-        known.ip = message.get("remote-ip", "") or ""
-        known.interval = min(minutes, 30) * 60.0 or DEFAULT_INTERVAL_S
-        known.heard, known.last_seen = self._clock.seconds(), self._wall_clock()
-        known.left = False
-        if not was_on:
-            self._events.publish("host.changed", id=name, on=True)
-            if name != self.own:
-                self._identity.send(CMND, "domogik.system", [("command", "list"), ("host", name)])
+            return
+        known.ip = _ip(message) or known.ip
+        known.interval = _interval_s(message)
+        self._watch(known)
+        if is_new and name != self.own:
+            self._ask_for_list(name)
 
     def _end(self, message: Message, origin: Origin) -> None:
-        if message.vendor_device != "domogik-manager":
-            return
         known = self._hosts.get(message.instance)
-        if known is not None and not known.left:
-            known.left = True
-            self._events.publish("host.changed", id=message.instance, on=False)
+        if known is not None and known.on and message.vendor_device == "domogik-manager":
+            self._is_off(message.instance, known)
 
     def _listed(self, message: Message, origin: Origin) -> None:
-        name = message.get("host")
-        if name is None or (origin.address is None and name == self.own):
+        name = message.get("host") or ""
+        if message.source != f"domogik-manager.{name}" or message.source == self._identity.source:
+            return  # only a host's own manager knows what runs there; ours needs not be told
+        known = self._heard(name)
+        if known is None:
             return
+        others = sum(len(host.components) for host in self._hosts.values()) - len(known.components)
+        self._say(name, known, listed_components(message, name)[: MAX_COMPONENTS - others])
+
+    def _heard(self, name: str) -> _Host | None:
+        """The host, which is there; None where there is no room for one more."""
         known = self._hosts.get(name)
         if known is None:
-            if len(self._hosts) >= MAX_HOSTS:
-                return
-            known = self._hosts[name] = _Host("", 0.0, 0.0, 0.0, left=True)
+            if len(self._hosts) >= MAX_HOSTS and not self._make_room():
+                return None
+            known = self._hosts[name] = _Host()
+        known.heard, known.last_seen = self._clock.seconds(), self._wall_clock()
+        if not known.on:
+            known.on = True
+            self._events.publish("host.changed", id=name, on=True)
+            self._watch(known)
+        return known
+
+    def _make_room(self) -> bool:
+        silent = [name for name, host in self._hosts.items() if not host.on]
+        if not silent:
+            return False
+        name = min(silent, key=lambda one: self._hosts[one].heard)
+        self._say(name, self._hosts[name], ())
+        del self._hosts[name]
+        return True
+
+    # What follows
+
+    def _is_off(self, name: str, known: _Host) -> None:
+        known.on = False
+        self._events.publish("host.changed", id=name, on=False)
+        if name != self.own:
+            self._log.warn("{host} is silent", host=name)
+        unknown = (
+            attrs.evolve(component, state=State.UNKNOWN, reason=_SILENT)
+            for component in known.components
+        )
+        self._say(name, known, tuple(unknown))
+
+    def _say(self, name: str, known: _Host, components: tuple[Component, ...]) -> None:
+        """Publish what is different."""
         before = {component.id: component for component in known.components}
-        known.components = tuple(listed_components(message, name))
-        for component in known.components:
+        known.components = components
+        for component in components:
             old = before.pop(component.id, None)
             if old is None:
                 self._events.publish("component.added", **_words(component))
@@ -155,6 +198,31 @@ class Hosts:
         for component in before.values():
             self._events.publish("component.removed", id=str(component.id), host=name)
 
+    def _watch(self, known: _Host) -> None:
+        """Look again when that host, or one that is due before it, falls silent."""
+        if self._timer is None or not self._timer.active():
+            wait = known.silent_from - self._clock.seconds()
+            self._timer = self._clock.callLater(max(0.0, wait), self._look)
+        elif known.silent_from < self._timer.getTime():
+            self._timer.reset(max(0.0, known.silent_from - self._clock.seconds()))
+
+    def _look(self) -> None:
+        now = self._clock.seconds()
+        for name, known in tuple(self._hosts.items()):
+            if known.on and now >= known.silent_from:
+                self._is_off(name, known)
+        for known in self._hosts.values():
+            if known.on:
+                self._watch(known)
+
+    # Asking
+
+    def _ask_for_list(self, host: str) -> None:
+        try:
+            self._identity.send(CMND, "domogik.system", [("command", "list"), ("host", host)])
+        except InvalidMessage as error:  # a name that may be read and not be written
+            self._log.debug("{host} is not asked: {error}", host=host, error=error)
+
     async def command(self, host: str, command: str, plugin: str) -> None:
         """Have that host's manager do it; `OperationFailed` with its words, or `NoAnswer`."""
         answer = await self._ask(host, command, plugin)
@@ -163,8 +231,11 @@ class Hosts:
             raise OperationFailed(error)
 
     async def detail(self, component: Component) -> Detail:
-        """What that host's manager says of it; `OperationFailed`, `NoAnswer`."""
-        answer = await self._ask(component.host, "detail", component.name)
+        """What the manager that knows it says of it; `OperationFailed`, `NoAnswer`."""
+        host, name = component.host, component.name
+        if component.id.kind is Kind.EXTERNAL:
+            name, host = component.model, component.name.partition(".")[2]
+        answer = await self._ask(host, "detail", name)
         error = answer.get("error")
         if error:
             raise OperationFailed(f"Error on detail request : {error}")
@@ -186,7 +257,7 @@ class Hosts:
                 [("command", command), ("host", host), ("plugin", plugin)],
                 answer=is_answer,
                 timeout=TIMEOUTS.get(command, DEFAULT_TIMEOUT),
-                repeat=None,
+                repeat=ASK_AGAIN if command == "detail" else None,
             )
         except NoReply:
             what = _TIMEOUT_TEXTS.get(command, f"{command} plugin")
@@ -203,68 +274,17 @@ def _words(component: Component) -> dict[str, object]:
     }
 
 
-def listed_components(message: Message, host: str) -> Iterable[Component]:
-    """The entries of a `list` answer; one that is not whole ends the reading."""
-    pairs = dict(message.body)
-    for place in range(MAX_LISTED):
-        name, kind = pairs.get(f"plugin{place}-name"), pairs.get(f"plugin{place}-type", "plugin")
-        if not name:
-            return
-        place_of = pairs.get(f"plugin{place}-host", host)
-        external = kind != "plugin"
-        yield Component(
-            id=ComponentId(
-                Kind.EXTERNAL if external else Kind.PLUGIN,
-                f"{name}.{place_of}" if external else name,
-            ),
-            host=host,
-            state=State.ALIVE if pairs.get(f"plugin{place}-status") == "ON" else State.STOPPED,
-            enabled=None if external else True,
-            technology=pairs.get(f"plugin{place}-techno", ""),
-        )
+def _ip(message: Message) -> str:
+    """Where it says it is; empty where that is no address."""
+    try:
+        return str(IPv4Address(message.get("remote-ip") or ""))
+    except ValueError:
+        return ""
 
 
-def read_detail(message: Message, component: Component) -> Detail:
-    """A `detail` answer as values; keys whose number has a hole before it are read as well."""
-    pairs = dict(message.body)
-    numbers = sorted(
-        {
-            int(name[3:-4])
-            for name in pairs
-            if name.startswith("cfg") and name.endswith("-key") and name[3:-4].isdecimal()
-        }
-    )
-    description = "".join(
-        pairs.get(f"description{place}", "") for place in range(MAX_LISTED)
-    ).replace("\\n", "\n")
-    described = attrs.evolve(
-        component,
-        state=State.ALIVE if pairs.get("status") == "ON" else State.STOPPED,
-        technology=pairs.get("technology", component.technology),
-        version=pairs.get("version") or pairs.get("release") or component.version,
-        documentation=pairs.get("documentation", ""),
-        description=description,
-    )
-    if component.id.kind is Kind.EXTERNAL:
-        values = tuple(
-            (pairs[f"cfg{number}-key"], pairs.get(f"cfg{number}-value", "")) for number in numbers
-        )
-        return Detail(described, values=values)
-    return Detail(described, configuration=tuple(_key(pairs, number) for number in numbers))
-
-
-def _key(pairs: dict[str, str], number: int) -> ConfigurationKey:
-    def value(name: str, otherwise: str = "") -> str:
-        return pairs.get(f"cfg{number}-{name}", otherwise)
-
-    default = value("default", "None")
-    return ConfigurationKey(
-        id=number,
-        key=value("key"),
-        type=value("type", "string"),
-        description=value("desc"),
-        default=None if default == "None" else default,
-        options=tuple(option for option in value("options").split(",") if option),
-        interface=value("int") == "yes",
-        optional=value("opt") == "yes",
-    )
+def _interval_s(message: Message) -> float:
+    """Of a heartbeat; what is no number of minutes counts as the default."""
+    text = message.get("interval") or ""
+    if not text.isascii() or not text.isdigit() or int(text[:4]) == 0:
+        return DEFAULT_INTERVAL_S
+    return min(int(text[:4]), MAX_INTERVAL) * 60.0

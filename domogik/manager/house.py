@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import attrs
@@ -9,12 +10,15 @@ from zope.interface import implementer
 
 from domogik.components.events import EventStream
 from domogik.components.model import Component, ComponentId, ConfigValue, Detail, HostInfo, Kind
-from domogik.errors import NotPossible
+from domogik.errors import NotPossible, UnknownComponent
 from domogik.manager.components import find
 from domogik.manager.hosts import Hosts
 from domogik.manager.interfaces import IHouse
 from domogik.manager.office import Office
 from domogik.manager.values import Values
+
+#: the id of a plugin is half of an xPL address; some older ones are longer than the protocol has it
+_PLUGIN = re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")
 
 
 @implementer(IHouse)
@@ -47,14 +51,27 @@ class House:
 
     def find(self, name: str, host: str | None = None) -> Component:
         host = host or self.host
-        if self._is_here(host):
+        try:
             return find(self.components(host), name, host)
-        for component in self._hosts.components(host):
-            if name in (str(component.id), component.name):
-                return component
-        # Another host knows best what it has: a disabled plugin is in no list, yet can be enabled.
-        component_id = ComponentId.parse(name) if ":" in name else ComponentId(Kind.PLUGIN, name)
-        return Component(id=component_id, host=host)
+        except UnknownComponent:
+            if self._is_here(host):
+                raise
+        return self._unlisted(name, host)
+
+    def _unlisted(self, name: str, host: str) -> Component:
+        """A plugin of another host that is in no list: it is disabled, or its host was silent.
+
+        What it has that host knows best; but nobody who was never heard is waited for, and what
+        can be no plugin's name is not sent.
+        """
+        if not self._hosts.is_known(host):
+            raise UnknownComponent(f"No manager of a host {host} was ever heard")
+        kind, colon, bare = name.partition(":")
+        if not colon:
+            kind, bare = Kind.PLUGIN.value, name
+        if kind != Kind.PLUGIN.value or not _PLUGIN.fullmatch(bare):
+            raise UnknownComponent(f"Component {name} doesn't exists on {host}")
+        return Component(ComponentId(Kind.PLUGIN, bare), host)
 
     async def detail(self, component: Component) -> Detail:
         office = self._office_of(component)
@@ -95,7 +112,7 @@ class House:
     async def config_list(
         self, host: str | None = None, plugin: str | None = None, key: str | None = None
     ) -> list[ConfigValue]:
-        return list(await self._stored().store.list(host, plugin, key))
+        return await self._stored().list(host, plugin, key)
 
     async def config_set(self, host: str, plugin: str, key: str, value: str) -> ConfigValue:
         return await self._stored().set(host, plugin, key, value)
@@ -103,7 +120,7 @@ class House:
     async def config_delete(
         self, host: str, plugin: str, key: str | None = None
     ) -> list[ConfigValue]:
-        return list(await self._stored().store.delete(host, plugin, key))
+        return await self._stored().delete(host, plugin, key)
 
     def upgrade(self) -> None:
         if self._office is None:

@@ -2,40 +2,117 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import attrs
 
 from domogik.components.model import ConfigurationKey, ConfigValue
 from domogik.errors import OperationFailed
-from domogik.storage.values import ConfigStore
+from domogik.storage.sqlite import BrokenDatabase
+from domogik.storage.values import ConfigStore, InvalidConfigValue
 
 #: how an unset value is written on xPL; an empty one would be no message for released Domogik
 UNSET = "None"
+#: how many `<key>-1`, `<key>-2`, ... of the interface keys there are
+COUNT = "nb-int"
+#: bytes; a datagram holds little more, and plugins get their values in one
+LARGEST_VALUE = 1000
+
+_KEY = re.compile(r"[a-z0-9-]{1,16}")
+_NUMBERED = re.compile(r"(.+)-([1-9][0-9]{0,2})")
+_NUMBER = re.compile(r"[+-]?[0-9]+([.][0-9]+)?", re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+T = TypeVar("T")
+Stored = list[ConfigValue]
 
 
 @attrs.define(eq=False)
 class Values:
-    """Over a store. `declared(plugin, key)` is the key as its descriptor declares it, or None."""
+    """Over a store. `declared(plugin, key)` is the key as its descriptor declares it, or None.
+
+    `nb-int` is kept by us, because plugins read no interface beyond it: a value of a higher number
+    raises it, and the deletion of the last value of the highest one lowers it. Who sets it
+    themselves, as Domoweb does, is believed.
+
+    Everything raises `OperationFailed` where the store cannot do it.
+    """
 
     store: ConfigStore
     _declared: Callable[[str, str], ConfigurationKey | None] = lambda plugin, key: None
 
     async def get(self, host: str, plugin: str, key: str) -> str:
-        """What was set, else the declared default, else `None` as text."""
-        stored = await self.store.get(host, plugin, key)
+        """What was set, else the declared default, else `None` as text.
+
+        `path-7` has no default though `path` may have one: it would be there without end.
+        """
+        stored = await _tried(self.store.get(host, plugin, key))
         if stored:
             return stored
         declared = self._declared(plugin, key)
         return (declared.default if declared is not None else None) or UNSET
 
+    async def list(
+        self, host: str | None = None, plugin: str | None = None, key: str | None = None
+    ) -> Stored:
+        """What is stored, sorted."""
+        return await _tried(self.store.list(host, plugin, key))
+
     async def set(self, host: str, plugin: str, key: str, value: str) -> ConfigValue:
-        """Keep it; `None` as text unsets. `OperationFailed` where the type does not allow it."""
-        if value == UNSET:
-            value = ""
-        if value:
-            check(self._declared(plugin, key), value)
-        return await self.store.set(host, plugin, key, value)
+        """Keep it; an empty value or `None` as text unsets.
+
+        `OperationFailed` too where the type does not allow it, or where xPL cannot carry it.
+        """
+        if value in ("", UNSET):
+            await self.delete(host, plugin, key)
+            return ConfigValue(host, plugin, key, "")
+        if not _KEY.fullmatch(key):
+            raise OperationFailed(f"'{key[:60]}' is no key: it is 1 to 16 of a-z, 0-9 and '-'")
+        if _CONTROL.search(value):
+            raise OperationFailed(f"{key} must be one line of text")
+        if len(value.encode("utf-8", "replace")) > LARGEST_VALUE:
+            raise OperationFailed(f"{key} must be at most {LARGEST_VALUE} bytes long")
+        check(self._declaration(plugin, key), value)
+        stored = await _tried(self.store.set(host, plugin, key, value))
+        number = self._number(plugin, key)
+        if number > await self._count(host, plugin):
+            await _tried(self.store.set(host, plugin, COUNT, str(number)))
+        return stored
+
+    async def delete(self, host: str, plugin: str, key: str | None = None) -> Stored:
+        """Forget one value, or all of a plugin; what was forgotten."""
+        gone = await _tried(self.store.delete(host, plugin, key))
+        number = self._number(plugin, key or "")
+        if gone and number and number == await self._count(host, plugin):
+            left = await _tried(self.store.list(host, plugin))
+            highest = max((self._number(plugin, entry.key) for entry in left), default=0)
+            if highest < number:
+                await _tried(self.store.set(host, plugin, COUNT, str(highest) if highest else ""))
+        return gone
+
+    async def _count(self, host: str, plugin: str) -> int:
+        text = await _tried(self.store.get(host, plugin, COUNT)) or ""
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
+
+    def _number(self, plugin: str, key: str) -> int:
+        """2 of `path-2`, where `path` is declared as an interface key; else 0."""
+        match = _NUMBERED.fullmatch(key)
+        declared = self._declared(plugin, match[1]) if match is not None else None
+        return int(match[2]) if match is not None and declared and declared.interface else 0
+
+    def _declaration(self, plugin: str, key: str) -> ConfigurationKey | None:
+        if self._number(plugin, key):
+            key = key.rpartition("-")[0]
+        return self._declared(plugin, key)
+
+
+async def _tried(work: Awaitable[T]) -> T:
+    try:
+        return await work
+    except (InvalidConfigValue, BrokenDatabase) as error:
+        raise OperationFailed(str(error)) from error
 
 
 def check(declared: ConfigurationKey | None, value: str) -> None:
@@ -47,11 +124,8 @@ def check(declared: ConfigurationKey | None, value: str) -> None:
         return
     if declared.type == "boolean" and value not in ("True", "False"):
         raise OperationFailed(f"{declared.key} is True or False, not '{value}'")
-    if declared.type in ("number", "integer", "int"):
-        try:
-            float(value)
-        except ValueError:
-            raise OperationFailed(f"{declared.key} is a number, not '{value}'") from None
+    if declared.type in ("number", "integer", "int") and not _NUMBER.fullmatch(value.strip()):
+        raise OperationFailed(f"{declared.key} is a number, not '{value}'")
     if declared.options and value not in declared.options:
         options = ", ".join(declared.options)
         raise OperationFailed(f"{declared.key} is one of {options}, not '{value}'")

@@ -1,0 +1,137 @@
+"""How components are said in the pairs of an xPL body, so that each of them can be sent.
+
+Names, descriptions and heartbeats come from files and from strangers: whatever they hold, an answer
+is one that xPL can carry (no control characters, nothing empty, no pair larger than a datagram) and
+that fits into 99 fragments.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from domogik.components.model import Component, Detail, Kind
+
+Body = list[tuple[str, str]]
+
+#: a description is cut every so many characters
+DESCRIPTION_PIECE = 500
+#: bytes that one value may have, and the pairs of one list or configuration together
+LARGEST_VALUE = 1000
+LARGEST_LIST = 80_000
+LARGEST_DESCRIPTION = 20_000
+#: entries of a list: `plugin999-status` is the longest name that xPL allows
+MOST_LISTED = 1000
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def sayable(text: str, otherwise: str = "None") -> str:
+    """The text as a value; a line break becomes the two characters that Domogik's clients undo.
+
+    Empty values make 0.2 and 0.3 refuse a whole message: `otherwise` stands for them.
+    """
+    text = text.replace("\r\n", "\n").replace("\n", "\\n")
+    data = _CONTROL.sub(" ", text).encode("utf-8", "replace")
+    return data[:LARGEST_VALUE].decode("utf-8", "ignore") or otherwise
+
+
+def name_and_host(component: Component) -> tuple[str, str]:
+    """In Domogik's words: an external member's are its model and its own instance."""
+    if component.id.kind is Kind.EXTERNAL:
+        return component.model, component.name.partition(".")[2]
+    return component.name, component.host
+
+
+def status(component: Component) -> str:
+    """`ON` or `OFF`; there is no third word."""
+    return "ON" if component.state.is_on else "OFF"
+
+
+def list_body(host: str, components: Iterable[Component]) -> Body:
+    """Of `components`, what Domogik's clients call the list: plugins enabled or up, externals."""
+    body: Body = []
+    listed = [component for component in components if _is_listed(component)]
+    for place, component in enumerate(listed[:MOST_LISTED]):
+        name, where = name_and_host(component)
+        words = (
+            ("name", name),
+            ("type", component.id.kind.value),
+            ("techno", component.technology),
+            ("status", status(component)),
+            ("host", where),
+        )
+        body += [
+            (f"plugin{place}-{word}", sayable(value, "unknown").strip() or "unknown")
+            for word, value in words
+        ]
+    head = [("command", "list"), ("host", host)]
+    return head + _within(LARGEST_LIST, body, 5)
+
+
+def _is_listed(component: Component) -> bool:
+    kind = component.id.kind
+    return kind is Kind.EXTERNAL or (
+        kind is Kind.PLUGIN and (bool(component.enabled) or component.state.is_on)
+    )
+
+
+def detail_body(detail: Detail) -> Body:
+    """A component with what can be configured, or what a member said of itself."""
+    component = detail.component
+    name, host = name_and_host(component)
+    described = _within(LARGEST_DESCRIPTION, list(_description(component.description)))
+    return [
+        ("command", "detail"),
+        *_within(LARGEST_LIST, list(_configuration(detail))),
+        ("type", component.id.kind.value),
+        ("plugin", sayable(name)),
+        *described,
+        ("technology", sayable(component.technology, "unknown")),
+        ("status", status(component)),
+        ("version", sayable(component.version, "n/a")),
+        ("release", sayable(component.version, "n/a")),
+        ("documentation", sayable(component.documentation, "#")),
+        ("host", host),
+    ]
+
+
+def _configuration(detail: Detail) -> Iterable[tuple[str, str]]:
+    for place, (key, value) in enumerate(detail.values):
+        yield f"cfg{place}-id", str(place)
+        yield f"cfg{place}-key", sayable(key)
+        yield f"cfg{place}-value", sayable(value)
+    for entry in detail.configuration:
+        start = f"cfg{entry.id}"
+        yield f"{start}-key", sayable(entry.key)
+        yield f"{start}-type", sayable(entry.type)
+        yield f"{start}-desc", sayable(entry.description, " ")
+        yield f"{start}-default", sayable(entry.default or "")
+        yield f"{start}-int", "yes" if entry.interface else "no"
+        if entry.options:
+            yield f"{start}-options", sayable(",".join(entry.options))
+        if entry.optional:
+            yield f"{start}-opt", "yes"
+
+
+def _description(text: str) -> Iterable[tuple[str, str]]:
+    flat = text.replace("\r\n", "\n").replace("\n", "\\n")
+    place = 0
+    while True:
+        piece = sayable(flat[:DESCRIPTION_PIECE], " ")
+        yield f"description{place}", piece
+        # what is cut off because its letters take several bytes each begins the next piece
+        flat = flat[max(1, len(piece)) :]
+        place += 1
+        if not flat:
+            return
+
+
+def _within(budget: int, body: Body, group: int = 1) -> Body:
+    """As many pairs, in whole groups, as take no more bytes than that."""
+    size = 0
+    for place, (name, value) in enumerate(body):
+        size += len(name) + len(value.encode()) + 2
+        if size > budget:
+            return body[: place - place % group]
+    return body

@@ -1,0 +1,117 @@
+"""What another host's manager answers, read as components: its list, and the detail of one.
+
+Whoever sends it may send anything: names that nothing can have are left out, and what is shown to
+people holds no control characters.
+"""
+
+from __future__ import annotations
+
+import re
+
+import attrs
+
+from domogik.components.model import (
+    Component,
+    ComponentId,
+    ConfigurationKey,
+    Detail,
+    Kind,
+    State,
+)
+from domogik.xpl.message import Message
+
+#: more entries than `pluginNNN-status` can count, which is a name of 16 characters
+MAX_LISTED = 1000
+#: pieces of a description
+MAX_PIECES = 100
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")
+
+
+def listed_components(message: Message, host: str) -> tuple[Component, ...]:
+    """The entries of a `list` answer of that host, each once; one without a name ends them."""
+    pairs = dict(message.body)
+    found: dict[ComponentId, Component] = {}
+    for place in range(MAX_LISTED):
+        name = pairs.get(f"plugin{place}-name", "")
+        if not name:
+            break
+        component = _entry(pairs, place, name, host)
+        if component is not None:
+            found.setdefault(component.id, component)
+    return tuple(found.values())
+
+
+def _entry(pairs: dict[str, str], place: int, name: str, host: str) -> Component | None:
+    def value(word: str, otherwise: str) -> str:
+        return pairs.get(f"plugin{place}-{word}", otherwise)
+
+    instance = value("host", host)
+    external = value("type", "plugin") != "plugin"
+    if not _NAME.fullmatch(name) or not _NAME.fullmatch(instance):
+        return None
+    return Component(
+        id=ComponentId(Kind.EXTERNAL, f"{name}.{instance}")
+        if external
+        else ComponentId(Kind.PLUGIN, name),
+        host=host,
+        state=_state(value("status", "OFF")),
+        enabled=None if external else True,
+        technology=_shown(value("techno", "")),
+        model=name if external else "",
+    )
+
+
+def read_detail(message: Message, component: Component) -> Detail:
+    """A `detail` answer; keys whose number has a hole before it are read as well."""
+    pairs = dict(message.body)
+    numbers = sorted(
+        {
+            int(name[3:-4])
+            for name in pairs
+            if name.startswith("cfg") and name.endswith("-key") and name[3:-4].isdecimal()
+        }
+    )
+    pieces = (pairs.get(f"description{place}", "") for place in range(MAX_PIECES))
+    described = attrs.evolve(
+        component,
+        state=_state(pairs.get("status", "OFF")),
+        technology=_shown(pairs.get("technology", component.technology)),
+        version=_shown(pairs.get("version") or pairs.get("release") or component.version),
+        documentation=_shown(pairs.get("documentation", "")),
+        description="\n".join(_shown(line) for line in "".join(pieces).split("\\n")),
+    )
+    if component.id.kind is Kind.EXTERNAL:
+        values = tuple(
+            (_shown(pairs[f"cfg{number}-key"]), _shown(pairs.get(f"cfg{number}-value", "")))
+            for number in numbers
+        )
+        return Detail(described, values=values)
+    return Detail(described, configuration=tuple(_key(pairs, number) for number in numbers))
+
+
+def _key(pairs: dict[str, str], number: int) -> ConfigurationKey:
+    def value(name: str, otherwise: str = "") -> str:
+        return _shown(pairs.get(f"cfg{number}-{name}", otherwise))
+
+    default = value("default", "None")
+    return ConfigurationKey(
+        id=number,
+        key=value("key"),
+        type=value("type", "string"),
+        description=value("desc"),
+        default=None if default == "None" else default,
+        options=tuple(option for option in value("options").split(",") if option),
+        interface=value("int") == "yes",
+        optional=value("opt") == "yes",
+    )
+
+
+def _state(word: str) -> State:
+    return State.ALIVE if word == "ON" else State.STOPPED
+
+
+def _shown(text: str) -> str:
+    """For people's eyes: a terminal must not obey it."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
