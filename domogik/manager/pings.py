@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -42,7 +42,7 @@ class PluginPings:
     _log: Logger = Logger()
     _addresses: dict[str, Address] = attrs.field(factory=dict)
     _waiting: dict[str, Deferred[Message]] = attrs.field(factory=dict)
-    _leaving: dict[str, Deferred[None]] = attrs.field(factory=dict)
+    _leaving: dict[str, list[Deferred[None]]] = attrs.field(factory=dict)
     _subscriptions: list[Subscription] = attrs.field(factory=list)
     _loop: LoopingCall | None = None
 
@@ -62,8 +62,10 @@ class PluginPings:
             self._loop.stop()
         for subscription in self._subscriptions:
             subscription.cancel()
-        for waiting in list(self._waiting.values()):
+        for waiting in tuple(self._waiting.values()):
             waiting.cancel()
+        for leaving in [one for several in self._leaving.values() for one in several]:
+            leaving.cancel()
 
     def ping_all(self) -> None:
         """Ask every plugin that should be there; one that is being asked is not asked twice."""
@@ -95,6 +97,9 @@ class PluginPings:
     def _unanswered(self, failure: Failure, name: str) -> None:
         self._waiting.pop(name, None)
         if failure.check(NoReply):
+            if self._plugins.is_by_hand(name):
+                # nobody tells us that it ended: when it is heard again it was started again
+                self._addresses.pop(name, None)
             self._plugins.silent(name)
         elif not failure.check(CancelledError):
             self._log.failure("pinging {name}", failure, name=name)
@@ -105,7 +110,7 @@ class PluginPings:
     def _name(self, message: Message) -> str | None:
         """The plugin that speaks; None for another host's or another vendor's program."""
         device, _, instance = message.source.removeprefix("domogik-").partition(".")
-        if instance != self._host or self._plugins.installed(device) is None:
+        if instance != self._host or not self._plugins.is_ours(device):
             return None
         return device if message.source == self._source(device) else None
 
@@ -114,10 +119,14 @@ class PluginPings:
         if name is None:
             return
         address = _address(message)
-        if address is not None and self._is_own(address[0]):
-            self._addresses[name] = address
+        if address is not None and not self._is_own(address[0]):
+            address = None
+        if not self._plugins.is_up(name) and address and address == self._addresses.get(name):
+            return  # the last words of a process that has ended: nobody started one by hand
         if message.get("status", READY) == READY:
             self._plugins.alive(name)
+        if address is not None and self._plugins.is_up(name):
+            self._addresses[name] = address
 
     def _end(self, message: Message, origin: Origin) -> None:
         name = self._name(message)
@@ -125,34 +134,35 @@ class PluginPings:
             return
         self._addresses.pop(name, None)
         self._plugins.left(name)
-        leaving = self._leaving.pop(name, None)
-        if leaving is not None:
+        for leaving in self._leaving.pop(name, ()):
             leaving.callback(None)
 
     async def dismiss(self, name: str) -> None:
         """Ask a plugin that is no child of ours to stop, and wait until it says that it leaves."""
+        leaving: Deferred[None] = Deferred()
+        waiting = self._leaving.setdefault(name, [])
+        waiting.append(leaving)
         self._identity.send(
             CMND,
             "domogik.system",
             [("command", "stop"), ("host", self._host), ("plugin", name)],
             to=self._addresses.get(name),
         )
-        leaving: Deferred[None] = Deferred()
-        self._leaving[name] = leaving
         try:
             await leaving.addTimeout(self._timeout_s, self._clock)
-        except TimeoutError:
+        except (TimeoutError, CancelledError):
             raise OperationFailed(
                 f"Component {name} is still running on {self._host}",
                 "it was started by hand and does not obey",
             ) from None
         finally:
-            self._leaving.pop(name, None)
+            if leaving in waiting:
+                waiting.remove(leaving)
 
 
 def _address(message: Message) -> Address | None:
     """Where the sender of a heartbeat listens; None when it does not say so."""
     ip, port = message.get("remote-ip"), message.get("port")
-    if not ip or not port or not port.isascii() or not port.isdigit():
+    if not ip or not port or not port.isascii() or not port.isdigit() or len(port) > 5:
         return None
     return (ip, int(port)) if 0 < int(port) < 2**16 else None

@@ -17,10 +17,14 @@ from domogik.manager.settings import enabled_plugins
 from domogik.packages.installed import Installed, Inventory
 from domogik.supervisor.interfaces import Program, Specification, Status
 from domogik.supervisor.service import AlreadyRunning, NotRunning, StartFailed, Supervisor
-from domogik.supervisor.settings import Supervision
+from domogik.supervisor.settings import Supervision, check
+
+__all__ = ["Plugins", "Workplace"]
 
 #: states in which there is something to stop
 _UP = (State.STARTING, State.RUNNING, State.ALIVE, State.NOT_RESPONDING, State.STOPPING)
+#: states from which the supervisor may start it by itself
+_TRIED_AGAIN = (State.BACKOFF, State.FAILED)
 _OFF = Status(State.STOPPED)
 
 
@@ -88,34 +92,40 @@ class Plugins:
         """Take over what is installed and configured now; what did not change is not touched.
 
         A plugin that is up keeps running, also when it is disabled or its descriptor is gone; it
-        leaves the list when it has ended. Raises `BrokenConfiguration` before it changes anything.
+        leaves the list when it has ended. One that waits for another try gets none any more.
+        Raises `BrokenConfiguration` before it changes anything.
         """
-        specifications = {
-            name: self._specification(name, installed, configuration)
-            for name, installed in inventory.plugins.items()
-            if installed.script is not None
+        check(configuration)
+        supervision = {
+            name: Supervision.of(configuration, str(_id(name))) for name in inventory.plugins
         }
-        gone = set(self._installed) - set(inventory.plugins)
+        touched = {*self._installed, *inventory.plugins}
         self._enabled = enabled_plugins(configuration)
         self._installed = dict(inventory.plugins)
-        for name in sorted(specifications):
-            if self._specifications.get(name) != specifications[name]:
-                self._specifications[name] = specifications[name]
-                self._supervisor.configure(specifications[name])
-        for name in sorted({*inventory.plugins, *gone}):
-            self.refresh(name)
+        for name in sorted(self._installed):
+            self._specify(name, supervision[name])
+        for name in sorted(touched):
+            self._settle(name)
 
-    def _specification(
-        self, name: str, installed: Installed, configuration: Configuration
-    ) -> Specification:
-        component_id = str(_id(name))
-        supervision = Supervision.of(configuration, component_id)
-        return Specification(
-            id=component_id,
-            program=self._workplace.program(installed, supervision),
+    def _specify(self, name: str, supervision: Supervision) -> None:
+        installed = self._installed[name]
+        if installed.script is None:
+            return
+        try:
+            program = self._workplace.program(installed, supervision)
+        except OSError as error:
+            problem = f"{error.filename}: {error.strerror}"
+            self._installed[name] = attrs.evolve(installed, script=None, problem=problem)
+            return
+        specification = Specification(
+            id=str(_id(name)),
+            program=program,
             policy=supervision.policy,
             needs=supervision.needs,
         )
+        if self._specifications.get(name) != specification:
+            self._specifications[name] = specification
+            self._supervisor.configure(specification)
 
     def status(self, name: str) -> Status:
         """What the supervisor knows of it; stopped when it knows nothing."""
@@ -125,14 +135,23 @@ class Plugins:
 
     def status_changed(self, component_id: str) -> None:
         """The supervisor tells that a component of ours changed."""
-        self.refresh(ComponentId.parse(component_id).name)
+        self._settle(ComponentId.parse(component_id).name)
+
+    def _settle(self, name: str) -> None:
+        """What failed and is not wanted any more is not tried again; the list says how it is."""
+        wanted = name in self._enabled and name in self._installed
+        if not wanted and self.status(name).state in _TRIED_AGAIN:
+            _ = self._supervisor.stop(str(_id(name))).addErrback(
+                lambda failure: self._log.failure("giving up {name}", failure, name=name)
+            )
+        self.refresh(name)
 
     def refresh(self, name: str) -> None:
         """Say in the one list what this plugin is like now."""
         component_id = _id(name)
         installed = self._installed.get(name)
         status = self.status(name)
-        if installed is None and status.state not in (*_UP, State.BACKOFF):
+        if installed is None and status.state not in _UP:
             self._forget(name)
             return
         enabled = name in self._enabled and installed is not None
@@ -165,12 +184,20 @@ class Plugins:
         )
 
     def _forget(self, name: str) -> None:
-        if self._specifications.pop(name, None) is not None:
-            _ = self._supervisor.forget(str(_id(name))).addErrback(
-                lambda failure: self._log.failure("forgetting {name}", failure, name=name)
-            )
         self._by_hand.discard(name)
+        if self._specifications.pop(name, None) is not None:
+            forgetting = self._supervisor.forget(str(_id(name)))
+            _ = forgetting.addErrback(
+                lambda failure: self._log.failure("forgetting {name}", failure, name=name)
+            ).addCallback(lambda _: self._forgotten(name))
         self._components.remove(_id(name))
+
+    def _forgotten(self, name: str) -> None:
+        """It may have been installed again meanwhile."""
+        specification = self._specifications.get(name)
+        if specification is not None and specification.id not in self._supervisor.ids():
+            self._supervisor.configure(specification)
+            self.refresh(name)
 
     def names(self) -> tuple[str, ...]:
         """Every plugin that is installed here."""
@@ -180,9 +207,9 @@ class Plugins:
         """The plugins that are installed and enabled, which is what Domogik's clients list."""
         return tuple(sorted(set(self._installed) & self._enabled))
 
-    def installed(self, name: str) -> Installed | None:
-        """Its package, None when there is none."""
-        return self._installed.get(name)
+    def is_ours(self, name: str) -> bool:
+        """Whether it is installed here, or runs though its package is gone."""
+        return name in self._installed or name in self._specifications
 
     def detail(self, component: Component) -> Detail:
         """With the configuration keys of its descriptor."""
@@ -194,11 +221,9 @@ class Plugins:
 
     def alive(self, name: str) -> None:
         """A heartbeat that says ready came from this host's plugin of that name."""
-        if name not in self._installed:
-            return
         if self.status(name).state in _UP:
             self._supervisor.alive(str(_id(name)))
-        elif name not in self._by_hand:
+        elif name in self._installed and name not in self._by_hand:
             self._by_hand.add(name)
             self._log.info("{name} was started by hand", name=name)
             self.refresh(name)
@@ -212,10 +237,10 @@ class Plugins:
 
     def left(self, name: str) -> None:
         """It said that it leaves."""
+        if str(_id(name)) in self._supervisor.ids():
+            self._supervisor.left(str(_id(name)))  # a stop that comes after it is a success
         if name in self._by_hand:
             self._gone_by_hand(name)
-        elif str(_id(name)) in self._supervisor.ids():
-            self._supervisor.left(str(_id(name)))
 
     def _gone_by_hand(self, name: str) -> None:
         self._by_hand.discard(name)
@@ -225,10 +250,14 @@ class Plugins:
         """The plugins that should answer a ping now."""
         return tuple(
             name
-            for name in sorted({*self._installed, *self._by_hand})
+            for name in sorted({*self._specifications, *self._by_hand})
             if name in self._by_hand
             or self.status(name).state in (State.STARTING, State.ALIVE, State.NOT_RESPONDING)
         )
+
+    def is_by_hand(self, name: str) -> bool:
+        """Whether it runs and is no child of ours."""
+        return name in self._by_hand
 
     def is_up(self, name: str) -> bool:
         """Whether some process of it runs, ours or not."""
@@ -238,42 +267,40 @@ class Plugins:
 
     async def start(self, name: str) -> None:
         """Until it is alive; `UnknownComponent`, `NotPossible`, `OperationFailed`."""
-        installed = self._known(name)
+        self._check_startable(name)
         host = self._workplace.host
-        if name in self._by_hand:
-            raise OperationFailed(f"Component {name} is already running on {host}")
-        if name not in self._enabled:
-            raise NotPossible(
-                f"Plugin '{name}' is disabled on {host}. Enable it before starting it"
-            )
+        running = f"Component {name} is already running on {host}"
         failed = f"Component {name} failed to start. Please look in this component log files"
+        if name in self._by_hand:
+            raise OperationFailed(running)
+        installed = self._installed[name]
         if installed.script is None:
             raise OperationFailed(failed, installed.problem)
         try:
             await self._supervisor.start(str(_id(name)))
         except AlreadyRunning:
-            raise OperationFailed(f"Component {name} is already running on {host}") from None
+            raise OperationFailed(running) from None
         except StartFailed as error:
-            raise OperationFailed(failed, str(error)) from error
+            raise OperationFailed(failed, error.reason or str(error)) from error
 
     async def stop(self, name: str) -> None:
         """Until nothing of it is left; `UnknownComponent`, `OperationFailed`."""
-        host = self._workplace.host
         if name in self._by_hand:
             await self._dismiss(name)
             return
+        off = f"Component {name} is not running on {self._workplace.host}"
         if str(_id(name)) not in self._supervisor.ids():
             self._known(name)
-            raise OperationFailed(f"Component {name} is not running on {host}")
+            raise OperationFailed(off)
         try:
             await self._supervisor.stop(str(_id(name)))
         except NotRunning:
-            raise OperationFailed(f"Component {name} is not running on {host}") from None
+            raise OperationFailed(off) from None
 
     async def restart(self, name: str) -> None:
-        """Stop it if it is up, then start it."""
-        self._known(name)
-        if self.status(name).state in (*_UP, State.BACKOFF):
+        """Stop it if it is up, then start it; what cannot be started is not stopped either."""
+        self._check_startable(name)
+        if self.is_up(name):
             await self.stop(name)
         await self.start(name)
 
@@ -289,18 +316,27 @@ class Plugins:
             raise OperationFailed(
                 f"Component '{name}' is running. Please stop it before trying to disable"
             )
-        if self.status(name).state is State.BACKOFF:
-            await self.stop(name)
         await self._mark(name, "disabled")
 
     async def _mark(self, name: str, word: str) -> None:
+        file = self._workplace.configuration_file
         try:
-            await self._in_thread(
-                set_value, self._workplace.configuration_file, "plugins", name, word
-            )
+            await self._in_thread(set_value, file, "plugins", name, word)
         except (OSError, DomogikError) as error:
             raise OperationFailed(str(error)) from error
         await self._reload()
+        if (name in self._enabled) is not (word == "enabled"):
+            raise OperationFailed(
+                f"{file} says that {name} is {word}, and was refused: the log says why"
+            )
+
+    def _check_startable(self, name: str) -> None:
+        self._known(name)
+        if name not in self._enabled:
+            raise NotPossible(
+                f"Plugin '{name}' is disabled on {self._workplace.host}. "
+                "Enable it before starting it"
+            )
 
     def _known(self, name: str) -> Installed:
         installed = self._installed.get(name)
