@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
 from domogik.config.remembered import Remembered
@@ -46,10 +46,15 @@ class Autostart:
         await self._all(self._if_wanted(name) for name in self._plugins.enabled_names())
 
     async def _all(self, work: Iterable[Coroutine[Deferred[None], None, None]]) -> None:
-        await DeferredList([Deferred.fromCoroutine(one) for one in work], consumeErrors=True)
+        await gatherResults([Deferred.fromCoroutine(one) for one in work])
 
     async def _if_wanted(self, name: str) -> None:
-        if not self._plugins.is_up(name) and await self._is_wanted(name):
+        try:
+            wanted = not self._plugins.is_up(name) and await self._is_wanted(name)
+        except Exception:  # noqa: BLE001 - one plugin must not keep the others from starting
+            self._log.failure("whether {name} starts with the manager", name=name)
+            return
+        if wanted:
             await self._start(name)
 
     async def _start(self, name: str) -> None:

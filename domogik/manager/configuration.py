@@ -15,6 +15,8 @@ from domogik.config.keys import KNOWN
 from domogik.config.load import BrokenConfiguration, Configuration, load
 from domogik.packages.installed import Inventory
 
+#: sections that are read once
+_AT_THE_START = ("domogik", "rest", "database")
 Apply = Callable[[Inventory, Configuration], None]
 
 
@@ -84,6 +86,12 @@ class ConfigurationKeeper:
         configuration, inventory = await self._in_thread(self._both)
         self._apply(inventory, configuration)
         changed = configuration != self.current
+        for section in _AT_THE_START:
+            if _words(configuration, section) != _words(self.current, section):
+                self._log.warn(
+                    "what changed in [{section}] counts from the manager's next start",
+                    section=section,
+                )
         self.current = configuration
         self._complain(configuration, inventory)
         if changed:
@@ -102,3 +110,7 @@ class ConfigurationKeeper:
         for sentence in sorted(sentences - self._said):
             self._log.warn("{sentence}", sentence=sentence)
         self._said = sentences
+
+
+def _words(configuration: Configuration, section: str) -> dict[str, str]:
+    return {key: setting.text() for key, setting in configuration.section(section).items()}

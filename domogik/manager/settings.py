@@ -9,6 +9,7 @@ import attrs
 
 from domogik.config.home import Home, sanitised_host
 from domogik.config.load import Configuration
+from domogik.manager.trust import InvalidNetwork, named_network
 
 #: the values of `[domogik] hub`
 HUB_MODES = ("auto", "embedded", "external")
@@ -20,6 +21,7 @@ class ManagerSettings:
 
     `src_prefixes` are `src` trees or directories that hold package directories. `query_timeout_s`
     bounds a question to dbmgr. `config_provider` is the host whose dbmgr is asked, or None.
+    `notices` are sentences, each with file and line, about what does not mean what it seems to.
     """
 
     hostname: str
@@ -32,6 +34,7 @@ class ManagerSettings:
     log_level: str = "info"
     log_dir: Path | None = None
     run_dir: Path | None = None
+    notices: tuple[str, ...] = ()
 
     @classmethod
     def from_configuration(cls, configuration: Configuration, home: Home) -> ManagerSettings:
@@ -41,33 +44,26 @@ class ManagerSettings:
             setting = configuration.get("domogik", key)
             return None if setting is None else setting.text()
 
-        hostname = configuration.get("domogik", "hostname")
-        name = sanitised_host(socket.gethostname())
-        if hostname is not None and hostname.text():
-            name = hostname.text()
-            if name != sanitised_host(name):
-                raise hostname.broken("must be at most 16 of a-z and 0-9")
         src_prefix = text("src_prefix") or ""
         package_path = text("package_path")
         hub = configuration.get("domogik", "hub")
-        trusted = configuration.get("domogik", "xpl_trusted")
         timeout = configuration.get("domogik", "query_xpl_timeout")
         level = configuration.get("domogik", "log_level")
+        prefixes = [part.strip() for part in src_prefix.split(",") if part.strip()]
         return cls(
-            hostname=name,
+            hostname=_host(configuration, "hostname") or sanitised_host(socket.gethostname()),
             package_mode=package_path != "" if package_path is not None else not src_prefix,
-            src_prefixes=tuple(
-                home.path / part.strip() for part in src_prefix.split(",") if part.strip()
-            ),
+            src_prefixes=tuple(_path(configuration, "src_prefix", part, home) for part in prefixes),
             hub="auto" if hub is None else hub.choice(*HUB_MODES),
-            trusted=() if trusted is None else tuple(trusted.words()),
-            config_provider=text("config_provider") or None,
+            trusted=_trusted(configuration),
+            config_provider=_host(configuration, "config_provider"),
             query_timeout_s=10.0 if timeout is None else timeout.seconds(),
             log_level="info"
             if level is None
             else level.choice("debug", "info", "warning", "error", "critical"),
-            log_dir=_directory(text("log_dir_path"), home),
-            run_dir=_directory(text("pid_dir_path"), home),
+            log_dir=_directory(configuration, "log_dir_path", home),
+            run_dir=_directory(configuration, "pid_dir_path", home),
+            notices=_notices(configuration, home),
         )
 
 
@@ -80,5 +76,58 @@ def enabled_plugins(configuration: Configuration) -> frozenset[str]:
     )
 
 
-def _directory(value: str | None, home: Home) -> Path | None:
-    return home.path / Path(value).expanduser() if value else None
+def _host(configuration: Configuration, key: str) -> str | None:
+    """The name of a host, None where none is given."""
+    setting = configuration.get("domogik", key)
+    if setting is None or not setting.text():
+        return None
+    if setting.text() != sanitised_host(setting.text()):
+        raise setting.broken("must be at most 16 of a-z and 0-9")
+    return setting.text()
+
+
+def _trusted(configuration: Configuration) -> tuple[str, ...]:
+    setting = configuration.get("domogik", "xpl_trusted")
+    words = () if setting is None else setting.words()
+    for word in words:
+        try:
+            named_network(word)
+        except InvalidNetwork:
+            assert setting is not None
+            raise setting.broken("must be addresses, networks or *") from None
+    return words
+
+
+def _path(configuration: Configuration, key: str, text: str, home: Home) -> Path:
+    """A path as somebody wrote it; a relative one counts from the home."""
+    try:
+        return home.path / Path(text).expanduser()
+    except RuntimeError:
+        setting = configuration.get("domogik", key)
+        assert setting is not None
+        raise setting.broken("must be a path: there is no such user") from None
+
+
+def _directory(configuration: Configuration, key: str, home: Home) -> Path | None:
+    setting = configuration.get("domogik", key)
+    if setting is None or not setting.text():
+        return None
+    return _path(configuration, key, setting.text(), home)
+
+
+def _notices(configuration: Configuration, home: Home) -> tuple[str, ...]:
+    """`package_path` is a switch: packages lie in the home, wherever it points.
+
+    Released Domogik shared `/var/lib/domogik` between all of a computer; a home is one manager's.
+    """
+    setting = configuration.get("domogik", "package_path")
+    if setting is None or not setting.text():
+        return ()
+    places = (home.plugins.parent, home.path)
+    if _path(configuration, "package_path", setting.text(), home) in places:
+        return ()
+    sentence = (
+        f"{setting.place}: package_path only switches package mode on; packages lie in "
+        f"{home.plugins.parent}, not in {setting.text()}"
+    )
+    return (sentence,)

@@ -11,10 +11,23 @@ import psutil
 from domogik.errors import DomogikError
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
 
 
 class InvalidNetwork(DomogikError):
     """Neither an address, nor a network, nor `*`."""
+
+
+def named_network(word: str) -> Network | None:
+    """What a word of `xpl_trusted` means, None for `*`; raises `InvalidNetwork`."""
+    if word == "*":
+        return None
+    try:
+        return ipaddress.ip_network(word, strict=False)
+    except ValueError:
+        raise InvalidNetwork(
+            f"xpl_trusted: '{word}' is neither an address, nor a network, nor *"
+        ) from None
 
 
 def interface_networks() -> Mapping[str, Network]:
@@ -34,52 +47,54 @@ class Trust:
 
     `bind_interface` is the address xPL is spoken on; on a loopback one only this host is obeyed.
     `named` are the words of `xpl_trusted`. Refused orders are counted.
+
+    A computer gets addresses while we run (a cable, a lease): before anybody is refused the
+    interfaces are looked at again, which takes a tenth of a millisecond.
     """
 
     _bind_interface: str
     _named: Iterable[str] = ()
     _interfaces: Callable[[], Mapping[str, Network]] = interface_networks
     refused: int = 0
-    _everyone: bool = False
+    _everyone: bool = attrs.field(init=False, default=False)
+    _listed: tuple[Network, ...] = attrs.field(init=False, default=())
     _networks: tuple[Network, ...] = attrs.field(init=False, default=())
     _own: frozenset[str] = attrs.field(init=False, default=frozenset())
 
     def __attrs_post_init__(self) -> None:
-        networks: list[Network] = [ipaddress.ip_network("127.0.0.0/8")]
+        named = [named_network(word) for word in self._named]
+        self._everyone = None in named
+        self._listed = tuple(network for network in named if network is not None)
+        self._look()
+
+    def _look(self) -> None:
         interfaces = self._interfaces()
-        networks += [ipaddress.ip_network(address) for address in interfaces]
         self._own = frozenset(interfaces)
+        own = [ipaddress.ip_network(address) for address in interfaces]
         bound = ipaddress.ip_address(self._bind_interface)
         if bound.is_unspecified:
-            networks += interfaces.values()
+            own += interfaces.values()
         elif not bound.is_loopback and self._bind_interface in interfaces:
-            networks.append(interfaces[self._bind_interface])
-        for word in self._named:
-            if word == "*":
-                self._everyone = True
-                continue
-            try:
-                networks.append(ipaddress.ip_network(word, strict=False))
-            except ValueError:
-                raise InvalidNetwork(
-                    f"xpl_trusted: '{word}' is neither an address, nor a network, nor *"
-                ) from None
-        self._networks = tuple(networks)
+            own.append(interfaces[self._bind_interface])
+        self._networks = (_LOOPBACK, *own, *self._listed)
 
     def allows(self, address: str | None) -> bool:
         """Whether an order from that address (None: this process) is obeyed; refusals count."""
-        if address is None or self._everyone:
+        if address is None or self._everyone or self._is_inside(address):
             return True
-        try:
-            ip = ipaddress.ip_address(address)
-        except ValueError:
-            self.refused += 1
-            return False
-        if any(ip in network for network in self._networks):
+        self._look()
+        if self._is_inside(address):
             return True
         self.refused += 1
         return False
 
+    def _is_inside(self, address: str) -> bool:
+        try:
+            ip = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(ip in network for network in self._networks)
+
     def is_own(self, address: str) -> bool:
-        """Whether that is an address of this host, as far as was known at the start."""
+        """Whether that is an address of this host, as far as was known at the last look."""
         return address in self._own or address.startswith("127.")
