@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from domogik.config.files import read_bounded
-from domogik.packages.draft import BrokenDescriptor
+from domogik.packages.draft import BrokenDescriptor, Draft
 from domogik.packages.json_form import parse_json
 from domogik.packages.judge import judge
 from domogik.packages.package import Dependency, DeviceType, FeatureModel, Package, UdevRule
@@ -35,6 +35,11 @@ def read(path: Path) -> Package:
     most 1 MiB, so it may block: call it in a thread. Raises `BrokenDescriptor`, naming file, line
     and element, for what cannot be read or understood, whatever the file holds.
     """
+    return judge(draft(path))
+
+
+def draft(path: Path) -> Draft:
+    """What the file says, before it is judged; reads and raises as `read` does."""
     parse = _FORMS.get(path.suffix)
     if parse is None:
         raise BrokenDescriptor(path, "descriptors are called *.xml or *.json")
@@ -42,7 +47,7 @@ def read(path: Path) -> Package:
         content = read_bounded(path, MAXIMUM_BYTES)
     except OSError as error:
         raise BrokenDescriptor(path, f"cannot be read: {error.strerror}") from error
-    return judge(parse(path, content))
+    return parse(path, content)
 
 
 def read_directory(

@@ -25,11 +25,29 @@ class Found:
     line: int = 0
 
 
+@attrs.frozen
+class Problem:
+    """What is not as it should be, and where: a file, an element as a person finds it, a line.
+
+    `line` counts from 1, and is 0 where it is unknown; `element` may be empty.
+    """
+
+    path: Path
+    sentence: str
+    element: str = ""
+    line: int = 0
+
+    def __str__(self) -> str:
+        place = f"{self.path}:{self.line}" if self.line else f"{self.path}"
+        return ": ".join(part for part in (place, self.element, self.sentence) if part)
+
+
 class BrokenDescriptor(DomogikError):
     """A descriptor that cannot be read or understood; `str()` names file, line and element."""
 
     def __init__(self, path: Path, sentence: str, element: str = "", line: int = 0) -> None:
-        super().__init__(_sentence(path, sentence, element, line))
+        self.problem = Problem(path, sentence, element, line)
+        super().__init__(str(self.problem))
         self.path = path
         self.element = element
         self.line = line
@@ -84,7 +102,7 @@ class Draft:
     udev_rules: list[DraftRecord] = attrs.field(factory=list)
     device_types: list[DraftRecord] = attrs.field(factory=list)
     feature_models: list[DraftRecord] = attrs.field(factory=list)
-    warnings: list[str] = attrs.field(factory=list)
+    warnings: list[Problem] = attrs.field(factory=list)
 
     def text(self, name: str) -> str:
         """What is written there, empty where nothing is."""
@@ -95,14 +113,9 @@ class Draft:
         """Note what is not as it should be, and where."""
         if len(self.warnings) < _MAXIMUM_WARNINGS:
             element, line = (at.element, at.line) if at is not None else ("", 0)
-            self.warnings.append(_sentence(self.path, sentence, element, line))
+            self.warnings.append(Problem(self.path, sentence, element, line))
 
     def broken(self, sentence: str, at: Found | None = None) -> BrokenDescriptor:
         """The error to raise for what cannot be understood, and where."""
         element, line = (at.element, at.line) if at is not None else ("", 0)
         return BrokenDescriptor(self.path, sentence, element, line)
-
-
-def _sentence(path: Path, sentence: str, element: str, line: int) -> str:
-    place = f"{path}:{line}" if line else f"{path}"
-    return ": ".join(part for part in (place, element, sentence) if part)

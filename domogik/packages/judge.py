@@ -73,7 +73,7 @@ def judge(draft: Draft) -> Package:
         udev_rules=tuple(_udev_rule(record) for record in draft.udev_rules),
         device_types=device_types,
         feature_models=features,
-        warnings=tuple(draft.warnings),
+        warnings=tuple(str(problem) for problem in draft.warnings),
     )
 
 
