@@ -100,6 +100,7 @@ class ManagerDaemon(Service):
             self._lock.release()
             raise
         self._starting: Deferred[None] | None = None
+        self._starting_rest: Deferred[None] | None = None
         self._inventory = Inventory({}, {})
         self._upgrading = False
         self._started = False
@@ -206,6 +207,9 @@ class ManagerDaemon(Service):
         self._progress.stopping()
         if self._starting is not None:
             self._starting.cancel()
+        if self._starting_rest is not None:
+            _ = self._starting_rest.addErrback(lambda failure: failure.trap(CancelledError))
+            self._starting_rest.cancel()
         return Deferred.fromCoroutine(self._stop())
 
     def upgrade(self) -> None:
@@ -255,7 +259,7 @@ class ManagerDaemon(Service):
         self._stop_orphans()
         autostart = self._autostart()
         self._in_background("resuming plugins", autostart.resume(self._interrupted()))
-        rest = Deferred.fromCoroutine(self._start_rest())
+        rest = self._starting_rest = Deferred.fromCoroutine(self._start_rest())
         if self._roles.dbmgr:
             await self.core.start_dbmgr()
         self._progress.status("plugins start")

@@ -150,7 +150,8 @@ class Port:
 
     def stop(self) -> Deferred[None]:
         """Every identity leaves, then the socket is closed; fires when that is done."""
-        for identity in self._identities.values():
+        # a copy: who is told that nobody answers any more may speak as somebody new
+        for identity in tuple(self._identities.values()):
             identity.hang_up()
         self._deliver_said()  # the end of one is news to the others
         self._reassembler.stop()

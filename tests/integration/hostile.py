@@ -53,7 +53,7 @@ KILLS_ITSELF = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n"
 
 #: alive, then as much output as the file `much` in its data directory says, numbered, 64 bytes each
 FLOOD = PLUGIN.replace(
-    "count = 0\nbeat()\n",
+    "count = 0\n",
     r"""
 beat()
 with open(os.path.join(os.environ["DOMOGIK_DATA"], "much")) as much:

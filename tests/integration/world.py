@@ -48,6 +48,7 @@ DESCRIPTOR = """<package type="plugin">
 #: a plugin without any of our code: it speaks xPL as another language would
 PLUGIN = r"""
 import os, select, signal, socket, sys, time
+found, beat_at = False, 0
 sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 sock.bind((os.environ["XPL_ADDRESS"], 0))
 hub = (os.environ["XPL_BROADCAST"], int(os.environ["XPL_PORT"]))
@@ -66,11 +67,14 @@ def leave(*_):
 signal.signal(signal.SIGTERM, leave)
 print("plugin", os.environ["DOMOGIK_NAME"], "pid", os.getpid(), flush=True)
 count = 0
-beat()
 deaf = os.path.join(os.environ["DOMOGIK_DATA"], "deaf")
 while True:
+    if not found and time.monotonic() > beat_at:
+        beat_at = time.monotonic() + 3
+        beat()
     if select.select([sock], [], [], 0.05)[0]:
         data, address = sock.recvfrom(65536)
+        found = found or f"source={source}".encode() in data
         if b"hbeat.request" in data and not os.path.exists(deaf):
             beat(address)
             beat()
