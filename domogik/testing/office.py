@@ -1,0 +1,407 @@
+"""A manager without processes and network, on a clock: for tests of its rooms and its doors.
+
+Configuration and descriptors are real files in a directory of the test; plugins "run" in a process
+table of their own, and what is said and heard on xPL goes no further than this object::
+
+    manager = FakeManager(directory)
+    manager.install("clock").configure("[plugins]\\nclock = enabled\\n").begin()
+    start = manager.order("start", "clock")
+    manager.beat("clock")
+    assert manager.answer() == {"host": "vm", "command": "start", "plugin": "clock"}
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import Clock
+
+from domogik.components.events import Event, EventStream
+from domogik.components.model import Component, ComponentId, Kind
+from domogik.config.load import load
+from domogik.control.system import SystemControl
+from domogik.manager.components import ComponentList
+from domogik.manager.configuration import ConfigurationKeeper
+from domogik.manager.externals import Externals
+from domogik.manager.hosts import Hosts
+from domogik.manager.house import House
+from domogik.manager.office import Office
+from domogik.manager.pings import PluginPings
+from domogik.manager.plugins import Plugins, Workplace
+from domogik.manager.trust import Trust
+from domogik.packages.installed import Inventory, developed_packages
+from domogik.supervisor.interfaces import Specification
+from domogik.supervisor.logs import OutputLog
+from domogik.supervisor.service import Supervisor
+from domogik.testing.processes import FakeProcess, FakeProcesses
+from domogik.xpl.bus import Bus, Origin
+from domogik.xpl.codec import decode
+from domogik.xpl.datagrams import Address, Receiver
+from domogik.xpl.message import CMND, STAT, TRIG, Message
+from domogik.xpl.port import Identity, NetworkSettings, Port
+
+HOST = "vm"
+#: where other programs of this host, and of another one, send from
+HERE = ("127.0.0.1", 50123)
+ELSEWHERE = ("192.0.2.7", 50123)
+#: Unix time at the beginning of the clock
+NOON = 1_800_000_000.0
+
+DESCRIPTOR = """<package type="{type}">
+  <id>{id}</id>
+  <version>{version}</version>
+  <description>{description}</description>
+  <changelog>none</changelog>
+  <documentation>http://localhost/{id}</documentation>
+  <author>Nobody</author>
+  <author-email>nobody@localhost</author-email>
+  {member}
+  <configuration-keys>{keys}</configuration-keys>
+  <files/><dependencies/><udev-rules/>
+  <device_technology><id>{technology}</id><name>T</name><description>x</description>
+  </device_technology>
+  <device_types/><device_feature_models/>
+</package>
+"""
+KEYS = """
+    <key><order-id>0</order-id><name>startup-plugin</name><type>boolean</type>
+      <description>Start with the manager</description><default-value>False</default-value></key>
+    <key><order-id>1</order-id><name>interval</name><type>number</type>
+      <description>Minutes</description><default-value>5</default-value></key>
+"""
+
+
+@attrs.define(eq=False)
+class FakeSocket:
+    """A UDP socket that leads nowhere; `sent` is what was given to it."""
+
+    address: Address = ("127.0.0.1", 40999)
+    sent: list[tuple[Message, Address]] = attrs.field(factory=list)
+
+    def send(self, data: bytes, address: Address) -> None:
+        self.sent.append((decode(data), address))
+
+    def close(self) -> None:
+        pass
+
+
+@attrs.define(eq=False)
+class FakeNetwork:
+    """A process's port on a socket that leads nowhere. `said` is what its identities sent."""
+
+    clock: Clock = attrs.field(factory=Clock)
+    bus: Bus = attrs.field(factory=Bus)
+    socket: FakeSocket = attrs.field(factory=FakeSocket)
+    said: list[Message] = attrs.field(factory=list)
+    port: Port = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.port = Port(self.clock, NetworkSettings(), self.bus, Random(1), self._open)
+        self.port.start()
+        self.bus.subscribe(self._keep)
+
+    def _open(self, reactor: IReactorTime, address: Address, receive: Receiver) -> FakeSocket:
+        return self.socket
+
+    def _keep(self, message: Message, origin: Origin) -> None:
+        if origin.address is None:
+            self.said.append(message)
+
+    def turn(self, seconds: float = 0.0) -> None:
+        """Let time pass, then the reactor go round until nothing is due any more."""
+        self.clock.advance(seconds)
+        while any(call.getTime() <= self.clock.seconds() for call in self.clock.getDelayedCalls()):
+            self.clock.advance(0)
+
+    def hear(
+        self,
+        type: str,
+        source: str,
+        schema: str,
+        body: Iterable[tuple[str, str]],
+        target: str = "*",
+        address: Address = HERE,
+    ) -> None:
+        """A datagram comes in; it need not be one that we would send."""
+        lines = "".join(f"{name}={value}\n" for name, value in body)
+        text = f"{type}\n{{\nhop=1\nsource={source}\ntarget={target}\n}}\n{schema}\n{{\n{lines}}}\n"
+        self.port.received(text.encode("utf-8", "surrogateescape"), address)
+        self.turn()
+
+    def of(self, schema: str) -> list[Message]:
+        """What was said of that schema, oldest first."""
+        return [message for message in self.said if message.schema == schema]
+
+
+class _NoOutput(OutputLog):
+    """Output of programs that say nothing."""
+
+    def open(self) -> None:
+        pass
+
+    def writer(self) -> int:
+        return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+
+    def close(self) -> Deferred[None]:
+        return succeed(None)
+
+
+class _FakeSupervisor(Supervisor):
+    """The real one, over processes that exist only here."""
+
+    def use(self, processes: FakeProcesses) -> None:
+        self._processes = processes
+        self._tools = attrs.evolve(self._tools, processes=processes)
+        (self._run_directory / "processes").mkdir(parents=True, exist_ok=True)
+
+    def _output(self, specification: Specification) -> OutputLog:
+        nowhere = self._run_directory / "nowhere"
+        return _NoOutput(self._reactor, nowhere, nowhere, max_size=1024, files=1)
+
+
+async def at_once(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Instead of a thread."""
+    return work(*arguments)
+
+
+@attrs.define(eq=False)
+class FakeManager:
+    """Everything of a manager but its processes, its network and the thread for its files."""
+
+    directory: Path
+    interfaces: dict[str, Any] = attrs.field(factory=dict)
+    trusted: tuple[str, ...] = ()
+    ping_timeout_s: float = 10.0
+    ping_pause_s: float | None = None
+    network: FakeNetwork = attrs.field(factory=FakeNetwork)
+    happened: list[Event] = attrs.field(factory=list)
+    upgrades: int = 0
+    identity: Identity = attrs.field(init=False)
+    file: Path = attrs.field(init=False)
+    source: Path = attrs.field(init=False)
+    processes: FakeProcesses = attrs.field(init=False)
+    supervisor: _FakeSupervisor = attrs.field(init=False)
+    events: EventStream = attrs.field(init=False)
+    components: ComponentList = attrs.field(init=False)
+    plugins: Plugins = attrs.field(init=False)
+    externals: Externals = attrs.field(init=False)
+    pings: PluginPings = attrs.field(init=False)
+    hosts: Hosts = attrs.field(init=False)
+    office: Office = attrs.field(init=False)
+    house: House = attrs.field(init=False)
+    trust: Trust = attrs.field(init=False)
+    control: SystemControl = attrs.field(init=False)
+    keeper: ConfigurationKeeper = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        network, clock, bus = self.network, self.network.clock, self.network.bus
+        self.identity = network.port.identity("manager", HOST)
+        self.file = self.directory / "domogik.cfg"
+        self.source = self.directory / "src"
+        (self.source / "share" / "domogik" / "plugins").mkdir(parents=True)
+        self.file.touch()
+        self.processes = FakeProcesses(clock)
+        self.events = EventStream(self._now)
+        self.events.subscribe(self.happened.append)
+        self.components = ComponentList(self.events)
+        reactor: Any = clock
+        self.supervisor = _FakeSupervisor(
+            reactor,
+            self.directory / "run",
+            self.directory / "log",
+            on_change=lambda id, before, after: self.plugins.status_changed(id),
+            wall_clock=self._now,
+            random=lambda: 0.0,
+        )
+        self.supervisor.use(self.processes)
+        self.plugins = Plugins(
+            Workplace(HOST, "python", self.file, {"PATH": "/bin"}, self._data),
+            self.supervisor,
+            self.components,
+            at_once,
+            self.reload,
+            self._dismiss,
+        )
+        self.externals = Externals(clock, self._now, bus, self.components, HOST)
+        self.trust = Trust("127.0.0.1", self.trusted, lambda: self.interfaces)
+        self.office = Office(
+            HOST, self.components, self.plugins, self.externals, self.supervisor, self._upgrade
+        )
+        self.keeper = ConfigurationKeeper(
+            (self.file,), load([self.file]), self._scan, self._apply, at_once, self.events
+        )
+        self.pings = PluginPings(
+            clock,
+            self.identity,
+            bus,
+            self.plugins,
+            HOST,
+            self.trust.is_own,
+            self.ping_timeout_s,
+            self.ping_pause_s,
+        )
+        self.hosts = Hosts(clock, self._now, self.identity, bus, self.events, HOST)
+        self.house = House(HOST, self.events, False, self.hosts, self.office)
+        self.control = SystemControl(
+            clock, self.identity, bus, self.office, self.trust, self.events
+        )
+
+    def _now(self) -> float:
+        return NOON + self.network.clock.seconds()
+
+    def _upgrade(self) -> None:
+        self.upgrades += 1
+
+    async def _dismiss(self, name: str) -> None:
+        await self.pings.dismiss(name)
+
+    def _data(self, name: str) -> Path:
+        directory = self.directory / "data" / name
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory
+
+    def _scan(self) -> Inventory:
+        return developed_packages([self.source])
+
+    def _apply(self, inventory: Inventory, configuration: Any) -> None:
+        self.plugins.update(inventory, configuration)
+        self.externals.update(inventory.externals)
+
+    async def reload(self) -> None:
+        """Read the files again."""
+        await self.keeper.reload()
+
+    # What a person does
+
+    def install(
+        self, name: str, *, type: str = "plugin", script: bool = True, **fields: str
+    ) -> FakeManager:
+        """Write descriptor and script; `fields` are places in `DESCRIPTOR`."""
+        given = {
+            "version": "1.0",
+            "description": f"Plugin {name}",
+            "technology": "service",
+            "member": "",
+            "keys": KEYS if type == "plugin" else "",
+            **fields,
+        }
+        descriptor = self.descriptor(name, type)
+        descriptor.parent.mkdir(parents=True, exist_ok=True)
+        descriptor.write_text(DESCRIPTOR.format(type=type, id=name, **given), encoding="utf-8")
+        if script and type == "plugin":
+            program = self.source / "domogik_packages" / "xpl" / "bin" / f"{name}.py"
+            program.parent.mkdir(parents=True, exist_ok=True)
+            program.touch()
+        return self
+
+    def descriptor(self, name: str, type: str = "plugin") -> Path:
+        """Where the descriptor of a package lies."""
+        return self.source / "share" / "domogik" / f"{type}s" / f"{name}.xml"
+
+    def configure(self, text: str) -> FakeManager:
+        """Write the configuration file."""
+        self.file.write_text(text, encoding="utf-8")
+        return self
+
+    def begin(self) -> FakeManager:
+        """Read what is there, and listen."""
+        self.read()
+        for part in (self.control, self.pings, self.hosts, self.externals):
+            part.start()
+        self.network.turn()
+        self.network.said.clear()
+        self.happened.clear()
+        return self
+
+    def read(self) -> FakeManager:
+        """As if the file system had said that something changed."""
+        self.keeper.changed(set())
+        return self
+
+    def order(self, command: str, plugin: str, **more: str) -> None:
+        """Somebody on this host says it on xPL."""
+        body = {"command": command, "host": HOST, "plugin": plugin, **more}
+        self.network.hear(CMND, "domogik-test.vm", "domogik.system", body.items())
+
+    def start(self, *names: str) -> FakeManager:
+        """Start plugins and let them become alive."""
+        for name in names:
+            self.order("start", name)
+            self.beat(name)
+        self.network.turn(1.0)
+        self.network.said.clear()
+        self.happened.clear()
+        return self
+
+    # What programs do
+
+    def beat(
+        self, name: str, status: str | None = "2", host: str = HOST, port: str = "50001"
+    ) -> None:
+        """A plugin sends its heartbeat."""
+        body = [("interval", "5"), ("port", port), ("remote-ip", "127.0.0.1")]
+        if status is not None:
+            body.append(("status", status))
+        self.network.hear(STAT, f"domogik-{name}.{host}", "hbeat.app", body)
+
+    def leave(self, name: str) -> None:
+        """A plugin says that it ends."""
+        self.network.hear(STAT, f"domogik-{name}.{HOST}", "hbeat.end", [("interval", "5")])
+
+    def member(
+        self, source: str, schema: str = "hbeat.basic", body: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        """An external member speaks."""
+        self.network.hear(STAT, source, schema, body or [("interval", "5")])
+
+    # What is seen
+
+    def process(self, name: str) -> FakeProcess:
+        """The process of a plugin, which runs."""
+        (found,) = [
+            process
+            for process in self.processes.living
+            if process.program is not None
+            and process.program.environment.get("DOMOGIK_NAME") == name
+        ]
+        return found
+
+    def plugin(self, name: str) -> Component:
+        """As the one list has it."""
+        component = self.components.get(ComponentId(Kind.PLUGIN, name))
+        assert component is not None, f"{name} is not listed"
+        return component
+
+    def external(self, name: str) -> Component:
+        """As the one list has it."""
+        component = self.components.get(ComponentId(Kind.EXTERNAL, name))
+        assert component is not None, f"{name} is not listed"
+        return component
+
+    def answers(self) -> list[Message]:
+        """What was answered until now, lists left out."""
+        return [
+            message
+            for message in self.network.of("domogik.system")
+            if message.type == TRIG and message.get("command") != "list"
+        ]
+
+    def answer(self) -> dict[str, str]:
+        """The one answer that was given."""
+        (message,) = self.answers()
+        return dict(message.body)
+
+    def lists(self) -> list[dict[str, str]]:
+        """The lists that were sent."""
+        return [
+            dict(message.body)
+            for message in self.network.of("domogik.system")
+            if message.type == TRIG and message.get("command") == "list"
+        ]
