@@ -37,16 +37,16 @@ def _foreground(name: str, options: Any, progress: Progress) -> NoReturn:
 
     try:
         foundation = Foundation.lay(options, os.environ)
+        logs.begin(
+            foundation.log_directory,
+            name,
+            foundation.settings.log_level,
+            terminal=bool(options["foreground"]),
+        )
     except CannotStart as error:
         progress.failed(str(error))
         sys.stderr.write(f"{error}\n")
         sys.exit(1)
-    logs.begin(
-        foundation.log_directory,
-        name,
-        foundation.settings.log_level,
-        terminal=bool(options["foreground"]),
-    )
     run_foreground(
         lambda run: KINDS[name].make(options, run, foundation),
         progress,

@@ -18,6 +18,8 @@ from twisted.logger import (
 )
 from twisted.python.logfile import LogFile
 
+from domogik.app.foundation import CannotStart
+
 #: a log file is rotated at this size, so many old ones are kept
 MAX_SIZE = 10 * 2**20
 KEPT = 5
@@ -55,9 +57,17 @@ class _Text:
 
 
 def file_observer(directory: Path, name: str, level: str) -> ILogObserver:
-    """Into `<directory>/<name>.log`, which only we can read."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file = LogFile(f"{name}.log", str(directory), MAX_SIZE, defaultMode=0o600, maxRotatedFiles=KEPT)
+    """Into `<directory>/<name>.log`, which only we can read; raises `CannotStart`."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = LogFile(
+            f"{name}.log", str(directory), MAX_SIZE, defaultMode=0o600, maxRotatedFiles=KEPT
+        )
+    except OSError as error:
+        raise CannotStart(
+            f"{error.filename}: {error.strerror}: no log can be written; change log_dir_path in "
+            "[domogik], or choose another --home"
+        ) from error
     return _from_level(FileLogObserver(_Text(file), _text), level)  # type: ignore[arg-type]
 
 

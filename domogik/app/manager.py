@@ -110,6 +110,10 @@ class ManagerDaemon(Service):
     def _take_home(self) -> HomeLock:
         try:
             return self._foundation.home.lock()
+        except OSError as error:
+            raise CannotStart(
+                f"{error.filename}: {error.strerror}: choose another --home"
+            ) from error
         except DomogikError as error:
             raise CannotStart(str(error)) from error
 

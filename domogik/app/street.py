@@ -61,7 +61,7 @@ class Street:
             bus = Bus()
             port = Port(reactor, network, bus, Random())
             port.start()
-        except DomogikError as error:
+        except (DomogikError, OSError) as error:
             raise CannotStart(str(error)) from error
         if hub is not None:
             hub.attach(port)
