@@ -58,7 +58,6 @@ def configure(connection: sqlite3.Connection) -> None:
     # A transaction begins where we say BEGIN, also around a change of the schema.
     connection.isolation_level = None
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
         # What was confirmed has to outlive a power cut; NORMAL does not promise that with WAL.
         connection.execute("PRAGMA synchronous = FULL")
     except sqlite3.Error:
@@ -95,3 +94,5 @@ def migrate(
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+    # It changes the file, for whoever opens it: only when it is known to be ours.
+    connection.execute("PRAGMA journal_mode = WAL")
