@@ -1,0 +1,147 @@
+"""What dbmgr answers to plugins: the texts of the reference, and always an answer."""
+
+import attrs
+import pytest
+
+from domogik.components.model import ConfigurationKey
+from domogik.control.config import ConfigControl
+from domogik.manager.trust import Trust
+from domogik.manager.values import Values
+from domogik.storage.sqlite import BrokenDatabase
+from domogik.testing.office import ELSEWHERE, HERE, FakeNetwork
+from domogik.testing.store import MemoryStore
+from domogik.xpl.message import CMND, STAT
+
+STRANGE = "a\x01b\tc\x7f"
+
+
+@attrs.define
+class Dbmgr:
+    network: FakeNetwork = attrs.field(factory=FakeNetwork)
+    store: MemoryStore = attrs.field(factory=MemoryStore)
+    trust: Trust = attrs.field(factory=lambda: Trust("127.0.0.1", (), dict))
+
+    def __attrs_post_init__(self):
+        identity = self.network.port.identity("dbmgr", "vm")
+        values = Values(self.store, self._declared)
+        ConfigControl(identity, self.network.bus, values, self.trust).start()
+
+    @staticmethod
+    def _declared(plugin, key):
+        declared = {
+            "interval": ConfigurationKey(0, "interval", "number", default="5"),
+            "startup-plugin": ConfigurationKey(1, "startup-plugin", "boolean", default="False"),
+        }
+        return declared.get(key) if plugin == "clock" else None
+
+    def ask(self, *body, target="*", address=HERE):
+        self.network.said.clear()
+        self.network.hear(CMND, "domogik-clock.vm", "domogik.config", body, target, address)
+        return [message.body for message in self.network.of("domogik.config")]
+
+    def key(self, key, *more, **where):
+        (body,) = self.ask(
+            ("technology", "clock"), ("hostname", "vm"), ("key", key), *more, **where
+        )
+        return body
+
+
+HEAD = (("technology", "clock"), ("hostname", "vm"))
+
+
+@pytest.fixture
+def dbmgr():
+    return Dbmgr()
+
+
+def test_the_answer_has_the_key_as_the_name_of_the_value(dbmgr):
+    dbmgr.store.values["vm", "clock", "city"] = "Paris"
+    assert dbmgr.key("city") == (*HEAD, ("city", "Paris"))
+    (message,) = dbmgr.network.of("domogik.config")
+    assert (message.type, message.source, message.target) == (STAT, "domogik-dbmgr.vm", "*")
+
+
+def test_what_is_not_set_has_the_declared_default_and_else_is_none_as_text(dbmgr):
+    assert dbmgr.key("interval") == (*HEAD, ("interval", "5"))
+    assert dbmgr.key("q-timeout") == (*HEAD, ("q-timeout", "None"))
+
+
+def test_a_value_is_set_and_repeated(dbmgr):
+    assert dbmgr.key("interval", ("value", "7")) == (*HEAD, ("key", "interval"), ("value", "7"))
+    assert dbmgr.key("interval") == (*HEAD, ("interval", "7"))
+
+
+def test_an_empty_value_is_a_question(dbmgr):
+    dbmgr.store.values["vm", "clock", "interval"] = "7"
+    assert dbmgr.key("interval", ("value", "")) == (*HEAD, ("interval", "7"))
+
+
+def test_a_value_of_the_wrong_type_is_refused_in_words(dbmgr):
+    body = dbmgr.key("startup-plugin", ("value", "perhaps"))
+    assert body[2:] == (
+        ("key", "startup-plugin"),
+        ("error", "startup-plugin is True or False, not 'perhaps'"),
+    )
+    assert dbmgr.store.values == {}
+
+
+def test_strangers_may_ask_and_not_set(dbmgr):
+    assert dbmgr.key("interval", address=ELSEWHERE)[-1] == ("interval", "5")
+    body = dbmgr.key("interval", ("value", "7"), address=ELSEWHERE)
+    assert body[-1] == ("error", "Not allowed from 192.0.2.7")
+    assert dbmgr.trust.refused == 1
+    assert dbmgr.store.values == {}
+
+
+def test_questions_to_another_dbmgr_and_of_elements_are_not_answered(dbmgr):
+    body = (*HEAD, ("key", "interval"))
+    assert dbmgr.ask(*body, target="domogik-dbmgr.kitchen") == []
+    assert dbmgr.ask(*HEAD, ("element", "x"), ("key", "interval")) == []
+    assert len(dbmgr.ask(*body, target="domogik-dbmgr.vm")) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        HEAD,
+        [*HEAD, ("key", "")],
+        [*HEAD, ("key", "Name")],
+        [*HEAD, ("key", "TTS software")],
+        [*HEAD, ("key", "x" * 5000)],
+        [*HEAD, ("key", STRANGE)],
+        [("technology", STRANGE), ("hostname", STRANGE), ("key", "interval")],
+        [("technology", "x" * 5000), ("hostname", "vm"), ("key", "interval"), ("value", STRANGE)],
+    ],
+)
+def test_whatever_is_asked_there_is_one_answer_that_can_be_sent(dbmgr, body):
+    assert len(dbmgr.ask(*body)) == 1
+
+
+def test_a_key_that_xpl_cannot_say_is_answered_with_an_error(dbmgr):
+    assert dbmgr.key("Name")[-1] == (
+        "error",
+        "'Name' is no key: it is 1 to 16 of a-z, 0-9 and '-'",
+    )
+
+
+def test_a_stored_value_that_xpl_cannot_carry_is_no_half_value(dbmgr):
+    for value in ("two\nlines", "x" * 5000):
+        dbmgr.store.values["vm", "clock", "city"] = value
+        assert dbmgr.key("city")[-1] == ("error", "the value of city cannot be sent over xPL")
+
+
+@pytest.mark.parametrize("error", [BrokenDatabase("domogik.db: disk full"), ValueError("oops")])
+def test_a_database_that_fails_is_answered_too(dbmgr, error):
+    dbmgr.store.broken = error
+    assert dbmgr.key("interval")[-1][0] == "error"
+
+
+def test_who_closed_the_door_answers_no_more():
+    network = FakeNetwork()
+    identity = network.port.identity("dbmgr", "vm")
+    control = ConfigControl(identity, network.bus, Values(MemoryStore()), Trust("127.0.0.1"))
+    control.start()
+    control.stop()
+    network.hear(CMND, "domogik-clock.vm", "domogik.config", [*HEAD, ("key", "interval")])
+    assert network.said == []
