@@ -1,0 +1,108 @@
+"""What a door may ask about packages, on any host of the house."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+from zope.interface import Attribute, Interface
+
+from domogik.manager.jobs import Job
+from domogik.packages.dependencies import DependencyState
+from domogik.packages.index import Offer
+from domogik.packages.package import UdevRule
+from domogik.packages.reference import PackageRef
+
+
+@attrs.frozen
+class RepositoryInfo:
+    """A repository of `sources.list`, or the local one.
+
+    `as_of` is when what it offers was fetched last (Unix time, None for never), `error` why the
+    last refresh of it failed, `packages` how many releases it offers.
+    """
+
+    url: str
+    priority: int
+    as_of: float | None = None
+    packages: int = 0
+    error: str = ""
+
+
+@attrs.frozen
+class InstalledPackage:
+    """A package as a host says it is installed.
+
+    `enabled` is that of a plugin, True for other types; `updates` what the repositories offer that
+    is newer, the newest first; `releases` what lies in the store, to go back to, and `held` that it
+    is not to be updated: both are known of this host only.
+    """
+
+    ref: PackageRef
+    host: str
+    enabled: bool = True
+    updates: tuple[Offer, ...] = ()
+    releases: tuple[str, ...] = ()
+    held: bool = False
+
+
+class IPackages(Interface):
+    """Packages of every host, as seen from this host, which has the cache and serves archives.
+
+    What changes something is a job: it is queued by package, and the same request twice is one.
+    Unknown things raise `UnknownRelease`, `UnknownComponent` or `InvalidReference`, what was tried
+    and did not succeed `OperationFailed` with the texts of Domogik's clients, a silent host
+    `NoAnswer`, development mode `NotPossible`.
+    """
+
+    host = Attribute("str: the name of this host")
+
+    def jobs() -> tuple[Job, ...]:
+        """Those under way and the last that ended, newest first."""
+
+    def repositories() -> tuple[RepositoryInfo, ...]:
+        """Highest priority first."""
+
+    async def refresh() -> tuple[RepositoryInfo, ...]:
+        """Fetch what they offer; one that fails keeps what it offered before and says why."""
+
+    def offers(type: str | None = None) -> tuple[Offer, ...]:
+        """All releases of all packages, by id, the newest of each first."""
+
+    def available(host: str, type: str) -> tuple[Offer, ...]:
+        """Those of packages that are not installed on that host."""
+
+    def installed(host: str | None = None, type: str | None = None) -> tuple[InstalledPackage, ...]:
+        """From memory, for every host that has told; sorted by host and name."""
+
+    async def install(host: str, type: str, id: str, release: str | None = None) -> PackageRef:
+        """Both parts, the target host's first; without a release the newest that fits."""
+
+    async def update(host: str, type: str, id: str, release: str | None = None) -> PackageRef:
+        """Fetch and stage, stop, switch, start, wait until alive; else back to the old one."""
+
+    async def rollback(host: str, type: str, id: str) -> PackageRef:
+        """To the release that was there before."""
+
+    async def uninstall(host: str, type: str, id: str, *, with_data: bool = False) -> None:
+        """Everything that the package brought; its data only `with_data`."""
+
+    async def hold(host: str, type: str, id: str, *, held: bool) -> None:
+        """Whether updates leave it alone."""
+
+    async def dependencies(
+        host: str, type: str, id: str, release: str | None = None
+    ) -> tuple[DependencyState, ...]:
+        """Those of the release, or of the installed one, as they are met on that host."""
+
+    async def udev_rules(host: str, type: str, id: str) -> tuple[UdevRule, ...]:
+        """Those of an installed package."""
+
+    async def upload(path: Path) -> PackageRef:
+        """Check an archive and take it into the local repository; moves nothing, reads `path`."""
+
+    async def archive(type: str, id: str, release: str) -> Path:
+        """The archive, fetched where it is not in the cache; what `/package/download/` serves."""
+
+    def icon(type: str, id: str, release: str | None = None) -> Path | None:
+        """The icon of an offered release, or without one that of the installed package."""
