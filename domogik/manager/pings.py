@@ -134,7 +134,7 @@ class PluginPings:
             return
         self._addresses.pop(name, None)
         self._plugins.left(name)
-        for leaving in self._leaving.pop(name, ()):
+        for leaving in tuple(self._leaving.pop(name, ())):
             leaving.callback(None)
 
     async def dismiss(self, name: str) -> None:
