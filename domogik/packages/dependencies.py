@@ -145,7 +145,8 @@ class DependencyChecker:
         if _DEBIAN.fullmatch(name):
             candidate = _candidate(await self._ask(["apt-cache", "policy", name]))
         if not candidate or not requirement.fits(_upstream(candidate)):
-            reason = f"its command {command} does not tell its version" if command else ""
+            unsaid = bool(command) and not release
+            reason = f"its command {command} does not tell its version" if unsaid else ""
             return attrs.evolve(_missing(requirement, release, ""), reason=reason)
         return DependencyState(
             OTHER,

@@ -35,18 +35,24 @@ def read(path: Path) -> Package:
     most 1 MiB, so it may block: call it in a thread. Raises `BrokenDescriptor`, naming file, line
     and element, for what cannot be read or understood, whatever the file holds.
     """
-    return judge(draft(path))
+    return judge(draft(path, content_of(path)))
 
 
-def draft(path: Path) -> Draft:
-    """What the file says, before it is judged; reads and raises as `read` does."""
+def content_of(path: Path) -> bytes:
+    """What is in the file; raises `BrokenDescriptor` where it cannot be read, or is too large."""
+    if path.suffix not in _FORMS:
+        raise BrokenDescriptor(path, "descriptors are called *.xml or *.json")
+    try:
+        return read_bounded(path, MAXIMUM_BYTES)
+    except OSError as error:
+        raise BrokenDescriptor(path, f"cannot be read: {error.strerror}") from error
+
+
+def draft(path: Path, content: bytes) -> Draft:
+    """What the content of such a file says, before it is judged; raises `BrokenDescriptor`."""
     parse = _FORMS.get(path.suffix)
     if parse is None:
         raise BrokenDescriptor(path, "descriptors are called *.xml or *.json")
-    try:
-        content = read_bounded(path, MAXIMUM_BYTES)
-    except OSError as error:
-        raise BrokenDescriptor(path, f"cannot be read: {error.strerror}") from error
     return parse(path, content)
 
 
