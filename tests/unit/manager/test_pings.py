@@ -1,0 +1,166 @@
+"""Asking plugins whether they are there, and what their heartbeats mean."""
+
+import pytest
+
+from domogik.components.model import State
+from domogik.testing.office import HOST, FakeManager
+from domogik.xpl.message import STAT
+
+
+@pytest.fixture
+def pinging(tmp_path):
+    """As with -p -t 10 -w 15."""
+    manager = FakeManager(tmp_path / "home", ping_pause_s=15.0)
+    manager.install("clock").install("lamp")
+    manager.configure("[plugins]\nclock = enabled\nlamp = enabled\n").begin()
+    return manager.start("clock")
+
+
+def pings(manager, name="clock"):
+    """The pings of a plugin that were sent, with where they were sent to."""
+    return [
+        (message, address)
+        for message, address in manager.network.socket.sent
+        if message.schema == "hbeat.request" and message.target == f"domogik-{name}.vm"
+    ]
+
+
+def test_a_ping_goes_straight_to_the_port_of_the_last_heartbeat(pinging):
+    pinging.network.turn(15)
+    ((message, address),) = pings(pinging)
+    assert message.type == "xpl-cmnd"
+    assert message.body == (("command", "request"),)
+    assert message.source == "domogik-manager.vm"
+    assert address == ("127.0.0.1", 50001)
+
+
+def test_a_plugin_that_answers_stays_alive(pinging):
+    for _ in range(10):
+        pinging.network.turn(15)
+        pinging.beat("clock")
+    assert pinging.plugin("clock").state is State.ALIVE
+    assert len(pings(pinging)) == 10
+
+
+def test_a_plugin_that_is_silent_is_asked_again_then_called_not_responding(pinging):
+    pinging.network.turn(15)
+    pinging.network.turn(9)
+    assert pinging.plugin("clock").state is State.ALIVE
+    assert len(pings(pinging)) > 1
+    pinging.network.turn(1)
+    clock = pinging.plugin("clock")
+    assert (clock.state, clock.reason) == (State.NOT_RESPONDING, "did not answer")
+    pinging.network.turn(0.2)
+    assert pinging.lists()[-1]["plugin0-status"] == "OFF"
+
+
+def test_it_is_alive_again_with_its_next_heartbeat(pinging):
+    pinging.network.turn(25)
+    pinging.network.turn(10)
+    assert pinging.plugin("clock").state is State.NOT_RESPONDING
+    pinging.beat("clock")
+    assert pinging.plugin("clock").state is State.ALIVE
+
+
+def test_where_it_is_configured_a_plugin_that_is_silent_is_started_again(pinging):
+    pinging.configure(
+        "[plugins]\nclock = enabled\n[component:plugin:clock]\nrestart_after_misses = 2\n"
+    ).read()
+    first = pinging.process("clock")
+    for _ in range(60):
+        pinging.network.turn(1)
+    assert pinging.process("clock") is not first
+
+
+def test_an_answer_of_a_plugin_that_still_configures_itself_is_an_answer(pinging):
+    pinging.network.turn(15)
+    pinging.beat("clock", status="1")
+    pinging.network.turn(10)
+    assert pinging.plugin("clock").state is State.ALIVE
+
+
+def test_who_does_not_run_is_not_asked(pinging):
+    for _ in range(5):
+        pinging.network.turn(15)
+        pinging.beat("clock")
+    assert pings(pinging, "lamp") == []
+
+
+def test_one_started_by_hand_is_asked_and_missed(pinging):
+    pinging.beat("lamp", port="50002")
+    pinging.network.turn(15)
+    pinging.beat("clock")
+    assert pings(pinging, "lamp")[0][1] == ("127.0.0.1", 50002)
+    pinging.network.turn(10)
+    assert pinging.plugin("lamp").state is State.STOPPED
+    pinging.beat("lamp", port="50002")
+    assert pinging.plugin("lamp").state is State.ALIVE
+
+
+def test_without_background_pings_nobody_is_asked(manager):
+    manager.start("clock")
+    manager.network.turn(3600)
+    assert pings(manager) == []
+
+
+def test_no_more_is_asked_when_the_manager_stops(pinging):
+    pinging.network.turn(15)
+    pinging.pings.stop()
+    pinging.network.turn(600)
+    pinging.beat("lamp")
+    assert len(pings(pinging)) == 1
+    assert pinging.plugin("clock").state is State.ALIVE
+    assert pinging.plugin("lamp").state is State.STOPPED
+
+
+# Whose heartbeats count
+
+
+def test_a_plugin_of_the_same_name_on_another_host_is_not_ours(manager):
+    manager.beat("clock", host="kitchen")
+    assert manager.plugin("clock").state is State.STOPPED
+    manager.start("clock")
+    manager.network.hear(STAT, "domogik-clock.kitchen", "hbeat.end", [("interval", "5")])
+    assert manager.plugin("clock").state is State.ALIVE
+
+
+@pytest.mark.parametrize(
+    "source", ["acme-clock.vm", "domogik-clock.vm2", "domogik-ghost.vm", "domogik-manager.vm2"]
+)
+def test_nobody_elses_heartbeat_is_a_plugins(manager, source):
+    before = [entry for entry in manager.components.all() if entry.id.kind.value == "plugin"]
+    manager.network.hear(STAT, source, "hbeat.app", [("interval", "5")])
+    after = [entry for entry in manager.components.all() if entry.id.kind.value == "plugin"]
+    assert before == after
+
+
+@pytest.mark.parametrize(
+    ("ip", "port"),
+    [
+        ("192.0.2.9", "50001"),
+        ("127.0.0.1", "0"),
+        ("127.0.0.1", "65536"),
+        ("127.0.0.1", "9" * 5000),
+        ("127.0.0.1", "-1"),
+        ("127.0.0.1", "²"),
+        ("", ""),
+    ],
+)
+def test_an_address_that_cannot_be_its_own_is_not_pinged(pinging, ip, port):
+    body = [("interval", "5"), ("port", port), ("remote-ip", ip), ("status", "2")]
+    pinging.network.hear(STAT, f"domogik-lamp.{HOST}", "hbeat.app", body)
+    assert pinging.plugin("lamp").state is State.ALIVE
+    pinging.network.turn(15)
+    assert pings(pinging, "lamp")[0][1] == ("127.0.0.1", 3865)  # through the hub
+
+
+def test_an_adopted_plugin_is_asked_at_once(tmp_path):
+    manager = FakeManager(tmp_path / "home").install("clock")
+    manager.configure("[plugins]\nclock = enabled\n").read()
+    _ = manager.supervisor.start("plugin:clock")
+    manager.network.turn()
+    manager.begin()
+    assert len(pings(manager)) == 1
+    assert manager.plugin("clock").state is State.STARTING
+    manager.beat("clock")
+    assert manager.plugin("clock").state is State.ALIVE
