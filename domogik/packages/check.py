@@ -1,0 +1,136 @@
+"""What is wrong with a package: a descriptor, an archive or the directory where one is written."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import attrs
+
+from domogik.config.files import read_bounded
+from domogik.packages.archive import BrokenArchive
+from domogik.packages.build import CannotBuild, find_descriptor
+from domogik.packages.contents import Contents, read_contents
+from domogik.packages.descriptor import BrokenDescriptor, content_of, draft
+from domogik.packages.draft import Draft, Problem
+from domogik.packages.judge import judge
+from domogik.packages.reference import InvalidReference, PackageRef
+
+_GZIP = b"\x1f\x8b"
+_ICON_BYTES = 512 * 1024
+#: as clients lay out their pages
+_ICON_SIZE = (96, 96)
+#: <package>/src/share/domogik/plugins/<id>.xml
+_DEPTH = 5
+_PLACES = ("src/share/domogik/plugins", "src/share/domogik/externals")
+
+
+@attrs.frozen
+class Checked:
+    """What was found in one file or directory.
+
+    `errors` are why it is refused; then `ref` is None. `warnings` are what is understood all the
+    same. Both name file, line and element where there are such.
+    """
+
+    path: Path
+    ref: PackageRef | None
+    errors: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+
+
+def check(path: Path) -> Checked:
+    """Look at a `.xml` or `.json` descriptor, an archive, or a package directory.
+
+    Blocks. Raises nothing: what cannot be read is an error in the answer.
+    """
+    try:
+        if path.is_dir():
+            return attrs.evolve(_check_descriptor(find_descriptor(path), path), path=path)
+        if _is_archive(path):
+            return _check_archive(path)
+        return _check_descriptor(path, _package_directory(path))
+    except BrokenDescriptor as error:
+        return _refused(path, error.problem)
+    except (BrokenArchive, CannotBuild, InvalidReference) as error:
+        return _refused(path, Problem(path, str(error)))
+    except OSError as error:
+        return _refused(path, Problem(path, f"cannot be read: {error.strerror}"))
+
+
+def _refused(path: Path, problem: Problem) -> Checked:
+    return Checked(path, None, (problem,), ())
+
+
+def _is_archive(path: Path) -> bool:
+    if path.suffix in (".xml", ".json"):
+        return False
+    if path.suffix in (".tgz", ".gz"):
+        return True
+    with path.open("rb") as file:
+        return file.read(2) == _GZIP
+
+
+def _package_directory(descriptor: Path) -> Path | None:
+    """The package whose descriptor that is, None for one that lies alone."""
+    parents = descriptor.absolute().parents
+    if len(parents) < _DEPTH:
+        return None
+    place = parents[0].relative_to(parents[_DEPTH - 1]).as_posix()
+    return parents[_DEPTH - 1] if place in _PLACES else None
+
+
+def _check_descriptor(path: Path, directory: Path | None) -> Checked:
+    said = draft(path, content_of(path))
+    ref = PackageRef.of(judge(said))
+    if path.stem not in (ref.id, "info"):
+        said.warn(f"describes '{ref.id}' and should be called {ref.id}{path.suffix}")
+    if directory is not None:
+        root = directory
+        icon = root / f"src/share/domogik/design/{ref.type}/{ref.id}/icon.png"
+        _check_files(said, lambda name: (root / name).exists())
+        _check_icon(said, read_bounded(icon, _ICON_BYTES) if icon.is_file() else b"")
+    return Checked(path, ref, (), tuple(said.warnings))
+
+
+def _check_archive(path: Path) -> Checked:
+    contents = read_contents(path)
+    ref = contents.unpacked.ref
+    # read once more, since what it warns of has a place there
+    said = draft(path / contents.unpacked.descriptor, contents.descriptor)
+    judge(said)
+    names = _all_names(contents)
+    _check_files(said, lambda name: name.rstrip("/") in names)
+    _check_icon(said, contents.icon)
+    own = [Problem(path, sentence) for sentence in contents.unpacked.warnings]
+    if path.name != f"{ref.file_stem}.tgz":
+        own.append(Problem(path, f"should be called {ref.file_stem}.tgz"))
+    return Checked(path, ref, (), (*own, *said.warnings))
+
+
+def _all_names(contents: Contents) -> set[str]:
+    """Files and the directories they are in: descriptors may list either."""
+    return {name for file in contents.unpacked.files for name in _with_parents(file)}
+
+
+def _with_parents(name: str) -> Iterator[str]:
+    while name:
+        yield name
+        name = name.rpartition("/")[0]
+
+
+def _check_files(said: Draft, is_there: Callable[[str], bool]) -> None:
+    for found in (*said.files, *said.external_files):
+        inside = found.text and not found.text.startswith("/") and ".." not in found.text.split("/")
+        if inside and not is_there(found.text):
+            said.warn(f"{found.text} is not there", found)
+
+
+def _check_icon(said: Draft, icon: bytes) -> None:
+    if len(icon) < 24 or icon[12:16] != b"IHDR":
+        said.warn("there is no icon.png in PNG form")
+        return
+    size = struct.unpack("!II", icon[16:24])
+    if size != _ICON_SIZE:
+        said.warn(f"the icon is {size[0]} by {size[1]} pixels, not 96 by 96")

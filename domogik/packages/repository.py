@@ -1,0 +1,307 @@
+"""A repository of plain files, from archives of packages, for clients of both generations.
+
+Any web server can serve it, and a file system too. Every file is replaced in one step and in an
+order in which nothing is offered before it is there; what has not changed is not touched, so that
+it keeps its `Last-Modified`. The layout is in docs/reference/packages-format.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from domogik.config.files import Ownership, read_bounded, write_atomically
+from domogik.errors import DomogikError
+from domogik.packages import catalogue, durable
+from domogik.packages.archive import BrokenArchive
+from domogik.packages.catalogue import Item, place
+from domogik.packages.contents import Contents, read_contents
+from domogik.packages.reference import InvalidReference, PackageRef
+from domogik.packages.writing import CannotWrite, to_json, to_xml
+
+#: the parts of the tree that hold one file a release
+DOWNLOAD, XML, JSON_INFO, ICON = "download", "xml", "info", "icon"
+#: where the list of the XML era is, and the status for our own clients
+LIST, STATUS, DATA = "index.html", "repository.json", "data"
+#: the address for clients of the JSON era: `<url>/json`
+JSON_ERA = "json"
+_LINKS = {LIST: STATUS, DATA: DATA, DOWNLOAD: DOWNLOAD, JSON_INFO: JSON_INFO, ICON: ICON}
+#: what this module knows from last time; nobody else needs it
+_MEMORY = ".repository-memory"
+_LOCK = ".repository-lock"
+_MEMORY_VERSION = 1
+_MEMORY_BYTES = 256 * 1024 * 1024
+_STATUS_BYTES = 65536
+#: a repository is there to be read by others
+_PUBLIC = 0o644
+
+
+class RepositoryBusy(DomogikError):
+    """Somebody else is building the same repository right now."""
+
+
+@attrs.frozen
+class Built:
+    """What a repository now offers, in order of type, id and release.
+
+    `problems` are sentences about archives that were left out; `changed` says whether anything is
+    different from before, `count` is the number of the last change.
+    """
+
+    packages: tuple[PackageRef, ...]
+    problems: tuple[str, ...]
+    changed: bool
+    count: int
+
+
+def build_repository(
+    archives: Path, target: Path, *, generated: str, url: str = "", name: str = ""
+) -> Built:
+    """Make `target` a repository of the `*.tgz` in `archives`, which may be the same directory.
+
+    `generated` is the date that a changed repository carries. `url` is where it will be served:
+    clients of the JSON era need whole addresses for downloads, all others do without. Archives are
+    linked, not copied, where the file system can: replace an archive, do not write into it.
+    Blocks: call it in a thread. Raises `RepositoryBusy` and `OSError`; what was offered before is
+    then still complete.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    with _locked(target):
+        base = f"{url.rstrip('/')}/" if url else ""
+        builder = _Builder(target, base, name or target.resolve().name, _remembered(target))
+        for archive in sorted(archives.glob("*.tgz")):
+            if not archive.name.startswith("."):
+                builder.take(archive)
+        return builder.publish(generated)
+
+
+@attrs.frozen
+class _Known:
+    """An archive as it was when it was looked into; `icon` is the digest of its icon, or empty."""
+
+    size: int
+    mtime_ns: int
+    icon: str
+    item: Item
+
+    @property
+    def ref(self) -> PackageRef:
+        """The release in it."""
+        return PackageRef(self.item["type"], self.item["id"], self.item["version"])
+
+
+@attrs.frozen
+class _Memory:
+    """What was published last time: archives by name, the digest and number of it all."""
+
+    archives: Mapping[str, _Known] = attrs.field(factory=dict)
+    digest: str = ""
+    count: int = 0
+
+
+@attrs.define(eq=False)
+class _Builder:
+    _target: Path
+    _url: str
+    _name: str
+    _before: _Memory
+    _known: dict[str, _Known] = attrs.field(factory=dict)
+    _names: dict[PackageRef, str] = attrs.field(factory=dict)
+    _problems: list[str] = attrs.field(factory=list)
+
+    def take(self, archive: Path) -> None:
+        """Publish the files of one archive, unless they are published already."""
+        try:
+            known = self._unchanged(archive) or self._publish_archive(archive)
+        except (BrokenArchive, CannotWrite) as error:
+            self._problems.append(f"{archive.name}: {error}")
+            return
+        first = self._names.setdefault(known.ref, archive.name)
+        if first != archive.name:
+            self._problems.append(f"{archive.name}: {known.ref} is in {first} already")
+            return
+        self._known[archive.name] = known
+
+    def publish(self, generated: str) -> Built:
+        """Offer what was taken: lists last, and then away with what is offered no more."""
+        ordered = sorted(self._known.values(), key=_order)
+        refs = tuple(known.ref for known in ordered)
+        items = [known.item for known in ordered]
+        digest = _digest(json.dumps([self._name, items, [one.icon for one in ordered]]).encode())
+        changed = digest != self._before.digest or not self._is_complete()
+        count = self._before.count + changed
+        if changed:
+            status = catalogue.status(self._name, self._url, generated, count)
+            data = catalogue.data_archive(status, items, self._icons(ordered))
+            self._write(DATA, data)
+            self._write(STATUS, catalogue.as_text(status))
+            self._write(LIST, catalogue.package_list(refs))
+            self._link_json_era()
+        if changed or self._known != self._before.archives:
+            # what the memory calls published has to be there after a power cut as well
+            durable.sync_file_system(self._target)
+            self._remember(digest, count)
+            self._remove_others()
+        return Built(refs, tuple(self._problems), changed, count)
+
+    def _unchanged(self, archive: Path) -> _Known | None:
+        known = self._before.archives.get(archive.name)
+        if known is None or known.item["source"] != self._url.rstrip("/"):
+            return None
+        status = archive.stat()
+        if (known.size, known.mtime_ns) != (status.st_size, status.st_mtime_ns):
+            return None
+        parts = (DOWNLOAD, XML, JSON_INFO, *([ICON] if known.icon else []))
+        there = all((self._target / part / place(known.ref)).is_file() for part in parts)
+        return known if there else None
+
+    def _publish_archive(self, archive: Path) -> _Known:
+        """The archive last: whoever sees it offered finds all the rest."""
+        with _linked(archive, self._target) as linked:
+            status = linked.stat()
+            contents = read_contents(linked)
+            package, ref = contents.unpacked.package, contents.unpacked.ref
+            known = self._as_known(contents, linked, status)
+            if ref in self._names:
+                return known
+            where = place(ref)
+            self._write(f"{XML}/{where}", to_xml(package))
+            self._write(f"{JSON_INFO}/{where}", to_json(package))
+            if contents.icon:
+                self._write(f"{ICON}/{where}", contents.icon)
+            else:
+                (self._target / ICON / where).unlink(missing_ok=True)
+            download = self._target / DOWNLOAD / where
+            download.parent.mkdir(parents=True, exist_ok=True)
+            linked.replace(download)
+            return known
+
+    def _as_known(self, contents: Contents, archive: Path, status: os.stat_result) -> _Known:
+        with archive.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        entry = catalogue.item(contents.unpacked.package, self._url, sha256, status.st_size)
+        icon = _digest(contents.icon) if contents.icon else ""
+        return _Known(status.st_size, status.st_mtime_ns, icon, entry)
+
+    def _icons(self, ordered: list[_Known]) -> dict[str, bytes]:
+        return {
+            catalogue.image(known.ref): (self._target / ICON / place(known.ref)).read_bytes()
+            for known in ordered
+            if known.icon
+        }
+
+    def _is_complete(self) -> bool:
+        return all((self._target / name).is_file() for name in (LIST, STATUS, DATA))
+
+    def _write(self, name: str, content: bytes) -> None:
+        path = self._target / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        public = Ownership(_PUBLIC, os.geteuid(), os.getegid())
+        write_atomically(path, content, public, durable=False)
+
+    def _link_json_era(self) -> None:
+        directory = self._target / JSON_ERA
+        directory.mkdir(exist_ok=True)
+        for name, target in _LINKS.items():
+            if not (directory / name).is_symlink():
+                (directory / name).symlink_to(Path("..", target))
+
+    def _remember(self, digest: str, count: int) -> None:
+        document = {
+            "version": _MEMORY_VERSION,
+            "digest": digest,
+            "count": count,
+            "archives": {name: attrs.asdict(known) for name, known in self._known.items()},
+        }
+        content = json.dumps(document).encode()
+        write_atomically(self._target / _MEMORY, content, durable=False)
+
+    def _remove_others(self) -> None:
+        """Only what this module published: the directory may hold a person's own files too."""
+        offered = {known.ref for known in self._known.values()}
+        for known in self._before.archives.values():
+            if known.ref in offered:
+                continue
+            for part in (DOWNLOAD, XML, JSON_INFO, ICON):
+                _remove(self._target / part, self._target / part / place(known.ref))
+
+
+def _order(known: _Known) -> tuple[object, ...]:
+    ref = known.ref
+    return ref.type, ref.id, ref.version, ref.release
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _remove(part: Path, path: Path) -> None:
+    path.unlink(missing_ok=True)
+    for parent in path.parents:
+        if parent == part:
+            return
+        try:
+            parent.rmdir()
+        except OSError:
+            return
+
+
+def _remembered(target: Path) -> _Memory:
+    """What was published last time; nothing where that cannot be told, and then all is new."""
+    count = _last_count(target)
+    try:
+        document: dict[str, Any] = json.loads(read_bounded(target / _MEMORY, _MEMORY_BYTES))
+        if document["version"] != _MEMORY_VERSION:
+            return _Memory(count=count)
+        archives = {name: _Known(**known) for name, known in document["archives"].items()}
+        if not all(place(known.ref) for known in archives.values()):
+            return _Memory(count=count)
+        return _Memory(archives, str(document["digest"]), max(int(document["count"]), count))
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, InvalidReference):
+        return _Memory(count=count)
+
+
+def _last_count(target: Path) -> int:
+    """The number clients have seen: it never goes back, whatever happens to our memory."""
+    try:
+        return int(json.loads(read_bounded(target / STATUS, _STATUS_BYTES))["count"])
+    except (OSError, ValueError, TypeError, LookupError):
+        return 0
+
+
+@contextlib.contextmanager
+def _linked(archive: Path, target: Path) -> Iterator[Path]:
+    """Another name for the archive in `target`, or a copy; removed if it is not moved away."""
+    with tempfile.TemporaryDirectory(prefix=".building-", dir=target) as directory:
+        path = Path(directory) / "archive"
+        try:
+            os.link(archive, path, follow_symlinks=True)
+        except OSError as error:
+            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
+                raise
+            shutil.copyfile(archive, path)
+            shutil.copystat(archive, path)
+        yield path
+
+
+@contextlib.contextmanager
+def _locked(target: Path) -> Iterator[None]:
+    descriptor = os.open(target / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise RepositoryBusy(f"{target} is being built by another program") from error
+    finally:
+        os.close(descriptor)
