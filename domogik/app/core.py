@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from secrets import token_hex
 from typing import Any
 
 import attrs
@@ -153,7 +154,12 @@ class CoreServices:
         host = self._foundation.settings.hostname
         source = f"domogik-{device}.{host}"
         if self._probe is None:
-            self._probe = self._street.port.identity("ask", host)
+            # a name that no other manager asks by: who has it too would take the question for its
+            # own echo
+            self._probe = self._street.port.identity(f"ask{token_hex(2)}", host)
+        if self._street.hub is None:
+            # a hub that is not ours passes answers on to those whose heartbeat it has had
+            self._probe.presence.start()
         try:
             return await self._probe.request(
                 "hbeat.request",
@@ -165,6 +171,8 @@ class CoreServices:
             )
         except NoReply:
             return None
+        finally:
+            self._probe.presence.leave()
 
 
 def rival_line(heartbeat: Message) -> str:

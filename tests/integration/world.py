@@ -50,6 +50,7 @@ PLUGIN = r"""
 import os, select, signal, socket, sys, time
 found, beat_at = False, 0
 sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
 sock.bind((os.environ["XPL_ADDRESS"], 0))
 hub = (os.environ["XPL_BROADCAST"], int(os.environ["XPL_PORT"]))
 source = os.environ["DOMOGIK_SOURCE"]
