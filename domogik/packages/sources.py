@@ -1,0 +1,167 @@
+"""Where packages come from: the repositories of `sources.list`, and the one of this host."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from urllib.parse import unquote, urlsplit
+
+import attrs
+
+from domogik.config.files import read_bounded
+
+_MAXIMUM_BYTES = 1024 * 1024
+_PRIORITY = re.compile(r"-?[0-9]{1,9}", re.ASCII)
+#: what can be part of an address: no blanks, no controls, nothing that is not ASCII
+_ADDRESS = re.compile(r"[!-~]{1,2000}")
+_OPTIONS = frozenset({"signed"})
+_UPLOADS_PRIORITY = 0
+#: the option that marks the repository of uploads
+_LOCAL = "local"
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+
+def _frozen(options: Mapping[str, str]) -> Mapping[str, str]:
+    return MappingProxyType(dict(options))
+
+
+@attrs.frozen
+class Source:
+    """A repository; the higher `priority` wins. `url` has no slash at its end.
+
+    It is http, https or file (a directory of this host).
+    """
+
+    priority: int
+    url: str
+    options: Mapping[str, str] = attrs.field(default=_NONE, converter=_frozen, hash=False)
+
+    @property
+    def is_uploads(self) -> bool:
+        """The repository that this host always has: what was uploaded to it."""
+        return _LOCAL in self.options
+
+
+@attrs.frozen
+class Sources:
+    """The repositories, highest priority first, equal ones as they are written.
+
+    `problems` are sentences that name file and line.
+    """
+
+    entries: tuple[Source, ...]
+    problems: tuple[str, ...] = ()
+
+
+def uploads_source(directory: Path) -> Source:
+    """The local repository, which needs no line."""
+    return Source(_UPLOADS_PRIORITY, directory.as_uri().rstrip("/"), {_LOCAL: "yes"})
+
+
+def read_sources(path: Path, uploads: Path) -> Sources:
+    """The repositories that a file, or the `*.list` files of a directory, name, and `uploads`.
+
+    Never fails: a line that cannot be understood hides no other. Reads files: call it in a thread.
+    """
+    problems: list[str] = []
+    entries: dict[str, Source] = {}
+    for file in _files(path, problems):
+        for number, line in _lines(file, problems):
+            try:
+                source, notes = _parse(line)
+            except ValueError as error:
+                problems.append(f"{file}:{number}: {error}; left out")
+                continue
+            problems += [f"{file}:{number}: {note}" for note in notes]
+            if source.url in entries:
+                problems.append(f"{file}:{number}: {source.url} is there already; left out")
+            else:
+                entries[source.url] = source
+    own = uploads_source(uploads)
+    entries[own.url] = own
+    # sorted() keeps the order of equal ones
+    ordered = sorted(entries.values(), key=lambda source: -source.priority)
+    return Sources(tuple(ordered), tuple(problems))
+
+
+def _files(path: Path, problems: list[str]) -> list[Path]:
+    try:
+        if not path.is_dir():
+            return [path] if path.exists() else []
+        return sorted(
+            file
+            for file in path.iterdir()
+            if file.suffix == ".list" and not file.name.startswith(".")
+        )
+    except OSError as error:
+        problems.append(f"{path}: cannot be read: {error.strerror}")
+        return []
+
+
+def _lines(file: Path, problems: list[str]) -> Iterator[tuple[int, str]]:
+    """The lines that say something, numbered from 1."""
+    try:
+        content = read_bounded(file, _MAXIMUM_BYTES).decode("utf-8-sig")
+    except OSError as error:
+        problems.append(f"{file}: cannot be read: {error.strerror}")
+        return
+    except UnicodeDecodeError:
+        problems.append(f"{file}: is not UTF-8")
+        return
+    for number, line in enumerate(content.split("\n"), 1):
+        text = line.strip()
+        if text and not text.startswith("#"):
+            yield number, text
+
+
+def _parse(line: str) -> tuple[Source, list[str]]:
+    """The source of a line and what is to be said about it; raises `ValueError`."""
+    priority, *rest = line.split()
+    if not _PRIORITY.fullmatch(priority):
+        raise ValueError(f"'{priority[:40]}' is no priority: a line is <priority> <url>")
+    if not rest:
+        raise ValueError("the address is missing: a line is <priority> <url>")
+    address, *words = rest
+    options: dict[str, str] = {}
+    notes: list[str] = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if equals and value and key in _OPTIONS:
+            options[key] = value
+        else:
+            notes.append(f"'{word[:80]}' is not understood; ignored")
+    return Source(int(priority), normalised_url(address), options), notes
+
+
+def normalised_url(address: str) -> str:
+    """A repository's address without slashes at its end, a directory as a file URL.
+
+    Raises `ValueError` with a sentence for what cannot be one.
+    """
+    if not _ADDRESS.fullmatch(address):
+        raise ValueError("the address holds characters that no address has")
+    if address.startswith("/"):
+        return Path(address).as_uri().rstrip("/")
+    parts = urlsplit(address)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path.startswith("/"):
+        return file_path(address).as_uri().rstrip("/")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"'{address[:200]}' is neither http://, https:// nor a directory")
+    if "@" in parts.netloc:
+        raise ValueError("an address with a name or a password in it is not supported")
+    if parts.query or parts.fragment:
+        raise ValueError("an address with '?' or '#' in it cannot be a repository's")
+    if parts.port == 0:
+        raise ValueError("port 0 is no port")
+    netloc = parts.netloc.lower()
+    return f"{parts.scheme}://{netloc}{parts.path}".rstrip("/")
+
+
+def file_path(url: str) -> Path:
+    """The file or directory that a file URL names; raises `ValueError` for what no path can be."""
+    name = unquote(urlsplit(url).path, errors="strict")
+    if not name.isprintable():
+        raise ValueError("the path holds characters that cannot be printed")
+    return Path(name)
