@@ -206,8 +206,8 @@ def _rate(work: Callable[..., object], mix: list[bytes] | list[Message], seconds
     return done / spent
 
 
-def run(seconds: float = 0.5) -> dict[str, float]:
-    """Messages per second for every contestant, each measured `REPEATS` times for `seconds`.
+def run(seconds: float = 0.5, repeats: int = REPEATS) -> dict[str, float]:
+    """Messages per second for every contestant, each measured `repeats` times for `seconds`.
 
     A message keeps the bytes it was read from if they are canonical, so that ours_full does not
     write them anew: `ratio` is ours_full to plain, `ratio_unkept` without that.
@@ -219,7 +219,7 @@ def run(seconds: float = 0.5) -> dict[str, float]:
     rates: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
     collecting = gc.isenabled()
     try:
-        for _ in range(REPEATS):
+        for _ in range(repeats):
             for name, (work, mix) in CONTESTANTS.items():
                 gc.collect()
                 gc.disable()

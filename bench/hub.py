@@ -26,7 +26,6 @@ from bench.hub_peers.engines import ENGINES
 from bench.hub_peers.mmsg import Sender
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "bench" / "results" / "hub.json"
 BASE = "twisted"
 LIMIT = 0.001
 STEP = 1.25
@@ -63,7 +62,7 @@ def main() -> None:
 
 
 def report(rates: dict[int, dict[str, list[tuple[float, float]]]], size: int) -> None:
-    """Print medians and ratios, and keep them."""
+    """Print medians and ratios."""
     conditions = (
         f"{size}-byte messages, receive buffer {BUFFER >> 20} MiB asked, "
         f"{granted() >> 10} KiB granted (as the kernel counts), "
@@ -72,7 +71,6 @@ def report(rates: dict[int, dict[str, list[tuple[float, float]]]], size: int) ->
         "and only the CPU columns can be trusted)"
     )
     print(f"\n{conditions}")
-    kept = {}
     for clients, by_engine in rates.items():
         print(
             f"\nto {clients}      messages/s (min - max)            us CPU   "
@@ -92,14 +90,6 @@ def report(rates: dict[int, dict[str, list[tuple[float, float]]]], size: int) ->
                 + f"{cost:6.1f}   {ratio:.2f}, {cheaper:.2f}"
                 + (f"   target {goal:,}: {'kept' if middle >= goal else 'MISSED'}" if goal else "")
             )
-            kept[f"{engine} to {clients}"] = {
-                "rates": values,
-                "ratio": ratio,
-                "cpu_us": cost,
-                "cpu_ratio": cheaper,
-            }
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"conditions": conditions, "results": kept}, indent=1) + "\n")
 
 
 def message(size: int) -> bytes:

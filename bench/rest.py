@@ -1,33 +1,80 @@
 """How fast is `/plugin/list` of 100 plugins beside a bare twisted.web resource of the same size?
 
-    python -m bench.rest [--turns 5] [--seconds 2] [--connections 16]
+    python -m bench rest
 
-Each turn starts both servers anew, in processes of their own, the first one alternating; the ratio
-is taken inside the turn, its median is the result. The bare resource does for each request what a
-first draft would do: `json.dumps` of 100 records, no access rules. The client is `wrk` where it is
-installed, else a process of ours with as many kept connections; it shares the cores with the
-server, so the CPU time per request is the steadier figure.
+Both are in processes of their own, the house behind ours is a fake. The bare resource does for each
+request what a first draft would do: `json.dumps` of 100 records, no access rules.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import selectors
+import os
+import re
 import shutil
-import socket
-import statistics
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
-RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).resolve().parent.parent
+POST = str(Path(__file__).parent / "clients" / "post.lua")
 PATH = "/plugin/list/"
 PLUGINS = 100
-TARGET = 0.6
+
+
+@dataclass(frozen=True)
+class Server:
+    """A process that answers at `url`."""
+
+    pid: int
+    url: str
+
+
+@contextmanager
+def server(kind: str) -> Iterator[Server]:
+    """`bare` or `ours`, until the end of the block."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.rest", kind], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert process.stdout is not None
+    try:
+        port = int(process.stdout.readline())
+        yield Server(process.pid, f"http://127.0.0.1:{port}{PATH}")
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()
+
+
+def drive(url: str, seconds: float, connections: int, body: str = "") -> tuple[float, int]:
+    """(requests a second, requests in all) of a client that does nothing else; `body` is posted.
+
+    wrk where it is installed, else a client of ours.
+    """
+    environment = {**os.environ, "BENCH_BODY": body}
+    wrk = shutil.which("wrk")
+    command = [sys.executable, "-m", "bench.clients.kept", url, str(seconds), str(connections)]
+    if wrk:
+        length = f"-d{max(1, round(seconds))}s"
+        command = [wrk, "-t1", f"-c{connections}", length, "--timeout", "10s", "-s", POST, url]
+    said = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment
+    ).stdout
+    if not wrk:
+        rate, count = json.loads(said)
+        return rate, count
+    if "Non-2xx" in said:
+        raise RuntimeError(f"not the answers that are measured: {said}")
+    rate, count = (
+        re.search(r"Requests/sec:\s+([\d.]+)", said),
+        re.search(r"(\d+) requests in", said),
+    )
+    assert rate is not None
+    assert count is not None
+    return float(rate[1]), int(count[1])
 
 
 def serve(kind: str) -> None:
@@ -83,103 +130,5 @@ def bare_site():
     return Site(Bare())
 
 
-def drive(port: int, seconds: float, connections: int) -> None:
-    """The client process: prints requests per second."""
-    request = f"GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
-    selector = selectors.DefaultSelector()
-    for _ in range(connections):
-        connection = socket.create_connection(("127.0.0.1", port))
-        connection.sendall(request)
-        selector.register(connection, selectors.EVENT_READ, [0, None])
-    done = 0
-    begin = time.perf_counter()
-    end = begin + seconds
-    while time.perf_counter() < end:
-        for key, _ in selector.select(0.1):
-            state, data = key.data, key.fileobj.recv(262144)
-            if not data:
-                raise SystemExit("the server closed a connection")
-            if state[1] is None:
-                head, _, rest = data.partition(b"\r\n\r\n")
-                if not head.startswith(b"HTTP/1.1 200"):
-                    raise SystemExit(f"not the answer that is measured: {head[:80]!r}")
-                length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
-                state[1] = int(length)
-                data = rest
-            state[0] += len(data)
-            if state[0] >= state[1]:
-                done += 1
-                state[:] = [0, None]
-                key.fileobj.sendall(request)
-    print(done / (time.perf_counter() - begin))
-
-
-def rate(port: int, seconds: float, connections: int) -> float:
-    if shutil.which("wrk"):
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s"]
-        said = subprocess.run(
-            [*command, f"http://127.0.0.1:{port}{PATH}"], capture_output=True, text=True, check=True
-        ).stdout
-        return float(said.partition("Requests/sec:")[2].split()[0])
-    command = [sys.executable, "-m", "bench.rest", "--drive", str(port)]
-    command += ["--seconds", str(seconds), "--connections", str(connections)]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-
-
-def measure(kind: str, seconds: float, connections: int) -> tuple[float, float]:
-    """(requests per second, milliseconds of the server's CPU per request)."""
-    server = subprocess.Popen(
-        [sys.executable, "-m", "bench.rest", "--serve", kind], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert server.stdout is not None
-        port = int(server.stdout.readline())
-        rate(port, 0.3, connections)
-        process = psutil.Process(server.pid)
-        before = process.cpu_times()
-        begin = time.perf_counter()
-        found = rate(port, seconds, connections)
-        took = time.perf_counter() - begin
-        after = process.cpu_times()
-        cpu = after.user + after.system - before.user - before.system
-        return found, 1000 * cpu / (found * min(seconds, took))
-    finally:
-        server.terminate()
-        server.wait()
-        server.stdout.close()
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2)
-    parser.add_argument("--connections", type=int, default=16)
-    parser.add_argument("--serve", choices=("bare", "ours"), help=argparse.SUPPRESS)
-    parser.add_argument("--drive", type=int, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.serve:
-        serve(options.serve)
-        return 0
-    if options.drive:
-        drive(options.drive, options.seconds, options.connections)
-        return 0
-    rows = []
-    for turn in range(options.turns):
-        order = ("bare", "ours") if turn % 2 == 0 else ("ours", "bare")
-        row = {kind: measure(kind, options.seconds, options.connections) for kind in order}
-        rows.append(row)
-        print(
-            f"turn {turn + 1}: bare {row['bare'][0]:7.0f}/s {row['bare'][1]:.2f} ms   "
-            f"ours {row['ours'][0]:7.0f}/s {row['ours'][1]:.2f} ms   "
-            f"ratio {row['ours'][0] / row['bare'][0]:.2f}"
-        )
-    ratio = statistics.median(row["ours"][0] / row["bare"][0] for row in rows)
-    verdict = "reached" if ratio >= TARGET else "missed"
-    print(f"/plugin/list of {PLUGINS}: ratio {ratio:.2f} of bare ({TARGET} wanted: {verdict})")
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "rest.json").write_text(json.dumps({"ratio": ratio, "turns": rows}, indent=1) + "\n")
-    return 0 if ratio >= TARGET else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    serve(sys.argv[1])

@@ -1,0 +1,1 @@
+"""Clients that ask servers as fast as they answer."""

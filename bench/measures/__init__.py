@@ -1,0 +1,1 @@
+"""The measures, one module each; all offer `run(run)`."""

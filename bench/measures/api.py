@@ -1,0 +1,46 @@
+"""api: /plugin/list of 100 plugins, asked of a whole manager, beside bare twisted.web and others.
+
+The bare resource dumps JSON of the same size for each request; supervisord tells the state of 100
+programs by XML-RPC. circus has no HTTP. The client (wrk, else ours) shares the processors with the
+server, so the CPU time of a request is the steadier figure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from bench import rest
+from bench.measures.rest import measure
+from bench.peers import proc
+from bench.peers.adapters import find
+from bench.peers.adapters.base import Adapter
+from bench.peers.adapters.domogik import ManagerAdapter
+from bench.run import Run
+
+N = 100
+SECONDS = 1.0
+
+
+def run(run: Run) -> None:
+    with contextlib.ExitStack() as stack:
+        bare = stack.enter_context(rest.server("bare"))
+        targets = [("twisted.web", bare.pid, bare.url)]
+        for label, adapter in _managers(run):
+            stack.enter_context(adapter)
+            adapter.start(N, proc.sleeper(proc.fresh_marker()))
+            if not isinstance(adapter, ManagerAdapter):
+                adapter.finder.wait_asleep(N, 60)
+            query = adapter.status_queries()[0]
+            targets.append((label, adapter.manager_pid(), query.url, query.body))
+        for turn in run.each_turn():
+            begin = turn % len(targets)
+            for target in targets[begin:] + targets[:begin]:
+                measure(run, turn, *target, seconds=SECONDS)
+
+
+def _managers(run: Run) -> list[tuple[str, Adapter]]:
+    found: list[tuple[str, Adapter]] = [("domogik", ManagerAdapter())]
+    cls, _ = find("supervisord")
+    if run.contestants(0, "supervisord"):
+        found.append(("supervisord", cls()))
+    return found
