@@ -1,0 +1,175 @@
+"""A file that changes is read again; a broken one changes nothing."""
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.logger import globalLogPublisher
+
+from domogik.components.events import EventStream
+from domogik.config.load import BrokenConfiguration, load
+from domogik.manager.configuration import ConfigurationKeeper
+from domogik.packages.installed import Inventory
+
+
+class Keeper:
+    """A keeper whose thread answers when the test says so, or at once."""
+
+    def __init__(self, tmp_path, at_once=True):
+        self.file = tmp_path / "domogik.cfg"
+        self.file.write_text("[plugins]\nclock = enabled\n")
+        self.at_once = at_once
+        self.scanned = Inventory({}, {})
+        self.applied = []
+        self.reading = []
+        self.refuse = None
+        self.events = EventStream(lambda: 1000.0)
+        self.keeper = ConfigurationKeeper(
+            (self.file,),
+            load([self.file]),
+            lambda: self.scanned,
+            self.apply,
+            self.in_thread,
+            self.events,
+        )
+
+    def apply(self, inventory, configuration):
+        if self.refuse is not None:
+            raise self.refuse
+        self.applied.append(configuration)
+
+    def in_thread(self, work, *arguments):
+        done = Deferred()
+        self.reading.append(lambda: done.callback(work(*arguments)))
+        if self.at_once:
+            self.finish()
+        return done
+
+    def finish(self):
+        self.reading.pop(0)()
+
+    def reload(self):
+        results = []
+        Deferred.fromCoroutine(self.keeper.reload()).addBoth(results.append)
+        return results
+
+    def write(self, text):
+        self.file.write_text(text)
+        return self.reload()
+
+    @property
+    def types(self):
+        return [event.type for event in self.events.since(0)]
+
+
+@pytest.fixture
+def log():
+    lines = []
+
+    def keep(event):
+        lines.append(event["log_format"].format(**event))
+
+    globalLogPublisher.addObserver(keep)
+    yield lines
+    globalLogPublisher.removeObserver(keep)
+
+
+def test_what_changed_is_taken_over_and_told(tmp_path):
+    keeper = Keeper(tmp_path)
+    assert keeper.write("[plugins]\nlamp = enabled\n") == [None]
+    assert list(keeper.applied[0].section("plugins")) == ["lamp"]
+    assert keeper.keeper.current is keeper.applied[0]
+    (event,) = keeper.events.since(0)
+    assert (event.type, event.data["path"]) == ("configuration.changed", str(keeper.file))
+
+
+def test_a_file_that_says_the_same_is_no_change_but_packages_are_looked_at(tmp_path):
+    keeper = Keeper(tmp_path)
+    keeper.reload()
+    assert len(keeper.applied) == 1
+    assert keeper.types == []
+
+
+@pytest.mark.parametrize("text", ["[plugins\n", "key before any section\n", "[a]\nno equals\n"])
+def test_a_broken_file_is_refused_with_file_and_line_and_the_last_good_one_stays(tmp_path, text):
+    keeper = Keeper(tmp_path)
+    good = keeper.keeper.current
+    assert keeper.write(text) == [None]
+    assert keeper.applied == []
+    assert keeper.keeper.current is good
+    (event,) = keeper.events.since(0)
+    assert event.type == "configuration.refused"
+    assert event.data["path"] == str(keeper.file)
+    assert event.data["error"].startswith(f"{keeper.file}:")
+
+
+def test_what_a_room_refuses_is_refused_as_a_whole(tmp_path):
+    keeper = Keeper(tmp_path)
+    good = keeper.keeper.current
+    keeper.refuse = BrokenConfiguration(keeper.file, 2, "restart must be on-failure")
+    keeper.write("[plugins]\nlamp = enabled\n")
+    assert keeper.keeper.current is good
+    assert keeper.types == ["configuration.refused"]
+
+
+def test_at_the_start_nothing_good_is_in_force_yet_so_it_is_raised(tmp_path):
+    keeper = Keeper(tmp_path)
+    keeper.file.write_text("[plugins\n")
+    results = []
+    Deferred.fromCoroutine(keeper.keeper.begin()).addBoth(results.append)
+    assert results[0].check(BrokenConfiguration)
+
+
+def test_what_was_written_before_the_question_is_always_seen(tmp_path):
+    keeper = Keeper(tmp_path, at_once=False)
+    first = keeper.reload()
+    keeper.file.write_text("[plugins]\nlamp = enabled\n")
+    second, third = keeper.reload(), keeper.reload()
+    keeper.finish()
+    assert first == second == third == []
+    keeper.finish()
+    assert first == second == third == [None]
+    assert len(keeper.applied) == 2  # two questions share the second reading
+    assert "lamp" in keeper.keeper.current.section("plugins")
+
+
+def test_a_reading_that_fails_lets_nobody_wait_for_ever(tmp_path):
+    keeper = Keeper(tmp_path, at_once=False)
+    first = keeper.reload()
+    second = keeper.reload()
+    keeper.refuse = RuntimeError("oops")
+    keeper.finish()
+    assert first[0].check(RuntimeError)
+    assert second == [None]
+    keeper.refuse = None
+    third = keeper.reload()
+    keeper.finish()
+    assert third == [None]
+
+
+def test_a_change_that_nobody_waits_for_is_logged_when_it_fails(tmp_path, log):
+    keeper = Keeper(tmp_path)
+    keeper.refuse = RuntimeError("oops")
+    keeper.keeper.changed(set())
+    assert "reading the configuration again" in log
+
+
+def test_what_is_odd_is_said_once_while_it_lasts(tmp_path, log):
+    keeper = Keeper(tmp_path)
+    keeper.scanned = Inventory({}, {}, ("lamp.xml: not a package",))
+    odd = "[plugins]\n[nonsense]\nx = 1\n"
+    for _ in range(3):
+        keeper.write(odd)
+    assert [line for line in log if "nonsense" in line] == [
+        f"{keeper.file}:2: no section [nonsense] is known; it is ignored"
+    ]
+    assert log.count("lamp.xml: not a package") == 1
+    keeper.write("[plugins]\n")
+    keeper.write(odd)
+    assert len([line for line in log if "nonsense" in line]) == 2
+
+
+def test_keys_that_are_read_at_the_start_only_say_so(tmp_path, log):
+    keeper = Keeper(tmp_path)
+    keeper.write("# a line above\n[plugins]\nclock = enabled\n[domogik]\nhub = external\n")
+    keeper.reload()
+    said = [line for line in log if "next start" in line]
+    assert said == ["what changed in [domogik] counts from the manager's next start"]

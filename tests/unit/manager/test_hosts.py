@@ -1,0 +1,372 @@
+"""The other hosts of a house: who is there, what runs there, what is asked of them."""
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from domogik.components.model import Component, ComponentId, ConfigurationKey, Kind, State
+from domogik.errors import NoAnswer, OperationFailed
+from domogik.manager.hosts import MAX_COMPONENTS, MAX_HOSTS
+from domogik.testing.office import ELSEWHERE, HOST, NOON
+from domogik.xpl.message import STAT, TRIG
+
+
+def outcome(coroutine):
+    results = []
+    Deferred.fromCoroutine(coroutine).addCallbacks(
+        results.append, lambda failure: results.append(failure.value)
+    )
+    return results
+
+
+def beat(manager, host="kitchen", **body):
+    """A manager's heartbeat."""
+    body = {"interval": "5", "remote_ip": "192.0.2.7", **body}
+    pairs = [(name.replace("_", "-"), value) for name, value in body.items()]
+    manager.network.hear(STAT, f"domogik-manager.{host}", "hbeat.app", pairs, address=ELSEWHERE)
+
+
+def listed(manager, *entries, host="kitchen", source=None):
+    """A manager's list; entries are (name, type, techno, status, host)."""
+    body = [("command", "list"), ("host", host)]
+    for place, entry in enumerate(entries):
+        for word, value in zip(("name", "type", "techno", "status", "host"), entry, strict=False):
+            body.append((f"plugin{place}-{word}", value))
+    manager.network.hear(
+        TRIG, source or f"domogik-manager.{host}", "domogik.system", body, address=ELSEWHERE
+    )
+
+
+def answers(manager, *body, source="domogik-manager.kitchen"):
+    manager.network.hear(TRIG, source, "domogik.system", body, address=ELSEWHERE)
+
+
+def info(manager, host="kitchen"):
+    (found,) = [one for one in manager.hosts.known() if one.id == host]
+    return found
+
+
+def plugin(name="cat", host="kitchen"):
+    return Component(ComponentId(Kind.PLUGIN, name), host)
+
+
+CAT = ("cat", "plugin", "animal", "ON", "kitchen")
+
+
+# Who is there
+
+
+def test_at_the_start_everybody_is_asked(manager):
+    first, second, *_ = [message for message, _ in manager.network.socket.sent]
+    assert (first.schema, first.body) == ("hbeat.request", (("command", "request"),))
+    assert second.body == (("command", "list"), ("host", "*"))
+
+
+def test_a_host_is_known_by_its_managers_heartbeat_and_asked_what_runs_there(manager):
+    beat(manager, interval="10")
+    found = info(manager)
+    assert (found.on, found.primary, found.ip) == (True, False, "192.0.2.7")
+    assert (found.interval, found.last_seen) == (600.0, NOON)
+    assert [message.body for message in manager.network.of("domogik.system")] == [
+        (("command", "list"), ("host", "kitchen"))
+    ]
+    beat(manager)
+    assert len(manager.network.of("domogik.system")) == 1
+
+
+def test_this_host_is_the_first_and_the_primary_one(manager):
+    beat(manager, "attic")
+    manager.identity.presence.start()
+    manager.network.turn()
+    assert [(one.id, one.primary) for one in manager.hosts.known()] == [
+        ("vm", True),
+        ("attic", False),
+    ]
+
+
+def test_other_programs_are_no_hosts(manager):
+    for source in ("domogik-clock.kitchen", "acme-manager.kitchen", "domogik-manager"):
+        manager.network.hear(STAT, source, "hbeat.app", [("interval", "5")])
+    assert manager.hosts.known() == ()
+
+
+@pytest.mark.parametrize(
+    ("interval", "seconds"),
+    [("5", 300), ("", 300), ("x", 300), ("0", 300), ("60", 1800), ("9" * 5000, 1800), ("²", 300)],
+)
+def test_an_interval_that_cannot_be_is_the_nearest_that_can(manager, interval, seconds):
+    beat(manager, interval=interval)
+    assert info(manager).interval == seconds
+
+
+def test_an_address_that_is_none_is_not_shown(manager):
+    beat(manager, remote_ip="\x1b[2J")
+    assert info(manager).ip == ""
+
+
+def test_a_silent_host_is_off_and_nobody_can_tell_what_runs_there(manager):
+    beat(manager)
+    listed(manager, CAT)
+    manager.happened.clear()
+    manager.network.turn(659)
+    assert info(manager).on
+    manager.network.turn(1)
+    assert not info(manager).on
+    (cat,) = manager.hosts.components("kitchen")
+    assert (cat.state, cat.reason) == (State.UNKNOWN, "its host is silent")
+    assert [(event.type, dict(event.data)) for event in manager.happened] == [
+        ("host.changed", {"id": "kitchen", "on": False}),
+        (
+            "component.changed",
+            {
+                "id": "plugin:cat",
+                "host": "kitchen",
+                "state": "unknown",
+                "previous": "alive",
+                "enabled": True,
+                "reason": "its host is silent",
+            },
+        ),
+    ]
+
+
+def test_each_host_is_silent_in_its_own_time(manager):
+    beat(manager, "slow", interval="30")
+    beat(manager, "quick", interval="5")
+    for _ in range(3):
+        manager.network.turn(300)
+        beat(manager, "quick")
+    manager.network.turn(661)
+    assert (info(manager, "quick").on, info(manager, "slow").on) == (False, True)
+    manager.network.turn(3660)
+    assert not info(manager, "slow").on
+
+
+def test_a_host_that_leaves_is_off_at_once_and_on_with_its_next_word(manager):
+    beat(manager)
+    listed(manager, CAT)
+    manager.network.hear(STAT, "domogik-manager.kitchen", "hbeat.end", [("interval", "5")])
+    assert not info(manager).on
+    assert manager.hosts.components()[0].state is State.UNKNOWN
+    manager.network.said.clear()
+    beat(manager)
+    assert info(manager).on
+    assert manager.network.of("domogik.system")[0].get("host") == "kitchen"
+    listed(manager, CAT)
+    assert manager.hosts.components()[0].state is State.ALIVE
+
+
+def test_hosts_are_bounded_and_who_is_off_makes_room(manager):
+    beat(manager, "kitchen")
+    for number in range(MAX_HOSTS + 5):
+        beat(manager, f"h{number}")
+    assert len(manager.hosts.known()) == MAX_HOSTS
+    assert not manager.hosts.is_known("new")
+    manager.network.hear(STAT, "domogik-manager.h3", "hbeat.end", [("interval", "5")])
+    beat(manager, "new")
+    assert manager.hosts.is_known("new")
+    assert not manager.hosts.is_known("h3")
+    assert len(manager.hosts.known()) == MAX_HOSTS
+
+
+# What runs there
+
+
+def test_a_list_says_what_runs_on_a_host(manager):
+    listed(manager, CAT, ("dog", "plugin", "animal", "OFF", "kitchen"))
+    cat, dog = manager.hosts.components()
+    assert cat == Component(
+        ComponentId(Kind.PLUGIN, "cat"), "kitchen", State.ALIVE, True, technology="animal"
+    )
+    assert (dog.name, dog.state) == ("dog", State.STOPPED)
+
+
+def test_members_are_listed_under_their_model_and_instance(manager):
+    listed(manager, ("lamps", "external", "light", "ON", "hall"))
+    (lamp,) = manager.hosts.components()
+    assert (lamp.id, lamp.host) == (ComponentId(Kind.EXTERNAL, "lamps.hall"), "kitchen")
+    assert (lamp.enabled, lamp.model) == (None, "lamps")
+
+
+def test_what_changed_is_an_event_and_what_did_not_is_none(manager):
+    listed(manager, CAT, ("dog", "plugin", "animal", "ON", "kitchen"))
+    manager.happened.clear()
+    listed(manager, CAT, ("owl", "plugin", "animal", "ON", "kitchen"))
+    assert [(event.type, event.data["id"]) for event in manager.happened] == [
+        ("component.added", "plugin:owl"),
+        ("component.removed", "plugin:dog"),
+    ]
+
+
+def test_only_a_hosts_own_manager_says_what_runs_there(manager):
+    listed(manager, CAT, source="domogik-manager.attic")
+    listed(manager, CAT, source="domogik-cat.kitchen")
+    listed(manager, CAT, host=HOST)
+    assert manager.hosts.known() == ()
+    assert manager.happened == []
+
+
+def test_names_that_nothing_can_have_are_left_out(manager):
+    listed(
+        manager,
+        ("../../etc", "plugin", "x", "ON", "kitchen"),
+        ("a b", "plugin", "x", "ON", "kitchen"),
+        ("x" * 65, "plugin", "x", "ON", "kitchen"),
+        ("lamps", "external", "x", "ON", "\x1b[2J"),
+        ("cat", "plugin", "\x1b[2Janimal", "ON", "kitchen"),
+        ("cat", "plugin", "x", "OFF", "kitchen"),
+    )
+    (cat,) = manager.hosts.components()
+    assert (cat.name, cat.technology, cat.state) == ("cat", "?[2Janimal", State.ALIVE)
+
+
+def test_components_of_all_hosts_together_are_bounded(manager):
+    for number in range(7):
+        entries = [(f"p{n}", "plugin", "x", "ON", "x") for n in range(1200)]
+        listed(manager, *entries, host=f"h{number}")
+    assert len(manager.hosts.components("h0")) == 1000
+    assert len(manager.hosts.components()) == MAX_COMPONENTS
+    listed(manager, host="h0")
+    listed(manager, *entries, host="h6")
+    assert len(manager.hosts.components("h6")) == 1000
+
+
+# Asking
+
+
+def test_an_order_travels_and_its_answer_ends_it(manager):
+    result = outcome(manager.hosts.command("kitchen", "start", "cat"))
+    manager.network.turn()
+    (asked,) = manager.network.of("domogik.system")
+    assert asked.body == (("command", "start"), ("host", "kitchen"), ("plugin", "cat"))
+    for wrong in (
+        [("command", "stop"), ("host", "kitchen"), ("plugin", "cat")],
+        [("command", "start"), ("host", "attic"), ("plugin", "cat")],
+        [("command", "start"), ("host", "kitchen"), ("plugin", "catalogue")],
+    ):
+        answers(manager, *wrong)
+        assert result == []
+    answers(manager, ("host", "kitchen"), ("command", "start"), ("plugin", "cat"))
+    assert result == [None]
+
+
+def test_an_error_comes_back_in_its_own_words(manager):
+    result = outcome(manager.hosts.command("kitchen", "start", "cat"))
+    error = "Component cat is already running on kitchen"
+    answers(manager, ("host", "kitchen"), ("command", "start"), ("plugin", "cat"), ("error", error))
+    assert isinstance(result[0], OperationFailed)
+    assert str(result[0]) == error
+
+
+@pytest.mark.parametrize(
+    ("command", "seconds"), [("start", 60), ("stop", 45), ("restart", 90), ("enable", 15)]
+)
+def test_an_order_is_given_once_and_given_up_in_the_end(manager, command, seconds):
+    result = outcome(manager.hosts.command("kitchen", command, "cat"))
+    for _ in range(seconds - 1):
+        manager.network.turn(1)
+    assert result == []
+    manager.network.turn(1)
+    assert isinstance(result[0], NoAnswer)
+    assert str(result[0]) == f"No data or timeout on {command} plugin cat"
+    assert len(manager.network.of("domogik.system")) == 1
+
+
+def test_a_detail_is_asked_for_again_and_given_up_in_the_end(manager):
+    result = outcome(manager.hosts.detail(plugin()))
+    for _ in range(15):
+        manager.network.turn(1)
+    assert str(result[0]) == "No data or timeout on getting plugin detail for cat"
+    assert len(manager.network.of("domogik.system")) > 1
+
+
+def test_a_detail_is_read_completely(manager):
+    result = outcome(manager.hosts.detail(plugin()))
+    answers(
+        manager,
+        ("command", "detail"),
+        ("cfg0-key", "startup-plugin"),
+        ("cfg0-type", "boolean"),
+        ("cfg0-desc", "Start"),
+        ("cfg0-default", "False"),
+        ("cfg0-int", "no"),
+        ("cfg2-key", "unit"),
+        ("cfg2-type", "enum"),
+        ("cfg2-desc", " "),
+        ("cfg2-default", "None"),
+        ("cfg2-int", "yes"),
+        ("cfg2-options", "mm,inch"),
+        ("cfg2-opt", "yes"),
+        ("type", "plugin"),
+        ("plugin", "cat"),
+        ("description0", "First\\nsec"),
+        ("description1", "ond"),
+        ("technology", "animal"),
+        ("status", "ON"),
+        ("release", "0.3"),
+        ("documentation", "http://docs"),
+        ("host", "kitchen"),
+    )
+    (detail,) = result
+    assert detail.configuration == (
+        ConfigurationKey(0, "startup-plugin", "boolean", "Start", "False"),
+        ConfigurationKey(2, "unit", "enum", " ", None, ("mm", "inch"), True, True),
+    )
+    described = detail.component
+    assert (described.state, described.version) == (State.ALIVE, "0.3")
+    assert (described.description, described.technology) == ("First\nsecond", "animal")
+    assert described.documentation == "http://docs"
+
+
+def test_the_detail_of_a_member_is_asked_for_by_model_and_instance(manager):
+    listed(manager, ("lamps", "external", "light", "ON", "hall"))
+    result = outcome(manager.hosts.detail(manager.hosts.components()[0]))
+    manager.network.turn()
+    asked = manager.network.of("domogik.system")[-1]
+    assert asked.body == (("command", "detail"), ("host", "hall"), ("plugin", "lamps"))
+    answers(
+        manager,
+        ("command", "detail"),
+        ("cfg0-id", "0"),
+        ("cfg0-key", "colour"),
+        ("cfg0-value", "red\x1b[2J"),
+        ("type", "external"),
+        ("plugin", "lamps"),
+        ("status", "ON"),
+        ("version", "n/a"),
+        ("host", "hall"),
+    )
+    assert result[0].values == (("colour", "red?[2J"),)
+
+
+def test_an_error_in_a_detail_is_said_as_the_original_said_it(manager):
+    result = outcome(manager.hosts.detail(plugin()))
+    error = "Component cat doesn't exists on kitchen"
+    answers(
+        manager, ("host", "kitchen"), ("command", "detail"), ("plugin", "cat"), ("error", error)
+    )
+    assert str(result[0]) == f"Error on detail request : {error}"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [("cfg-key", "x"), ("cfg9999999999-key", "y"), ("cfgx-key", "z")],
+        [("description0", "\x1b[2J"), ("version", "\x07"), ("cfg0-options", ",,,")],
+        [],
+    ],
+)
+def test_whatever_a_detail_holds_it_is_read(manager, body):
+    result = outcome(manager.hosts.detail(plugin()))
+    answers(manager, ("command", "detail"), *body, ("plugin", "cat"), ("host", "kitchen"))
+    assert result[0].component.description.isprintable()
+    assert result[0].component.version.isprintable()
+
+
+def test_who_listens_no_more_learns_nothing(manager):
+    beat(manager)
+    manager.hosts.stop()
+    beat(manager, "attic")
+    listed(manager, CAT)
+    manager.network.turn(7200)
+    assert [one.id for one in manager.hosts.known()] == ["kitchen"]
+    assert info(manager).on

@@ -1,0 +1,266 @@
+"""The whole house from one host: what is here is done here, the rest travels."""
+
+import pytest
+from twisted.internet.defer import Deferred
+from zope.interface.verify import verifyObject
+
+from domogik.components.model import Component, ComponentId, ConfigValue, Kind, State
+from domogik.errors import (
+    AmbiguousComponent,
+    NoAnswer,
+    NotPossible,
+    OperationFailed,
+    UnknownComponent,
+)
+from domogik.manager.house import House
+from domogik.manager.interfaces import IHouse
+from domogik.manager.values import Values
+from domogik.testing.office import ELSEWHERE
+from domogik.testing.store import MemoryStore
+from domogik.xpl.message import STAT, TRIG
+
+
+def outcome(coroutine):
+    results = []
+    Deferred.fromCoroutine(coroutine).addCallbacks(
+        results.append, lambda failure: results.append(failure.value)
+    )
+    return results
+
+
+def heard(manager, host="kitchen"):
+    manager.network.hear(
+        STAT, f"domogik-manager.{host}", "hbeat.app", [("interval", "5")], address=ELSEWHERE
+    )
+
+
+def listed(manager, name="cat", kind="plugin", where="kitchen"):
+    body = [
+        ("command", "list"),
+        ("host", "kitchen"),
+        ("plugin0-name", name),
+        ("plugin0-type", kind),
+        ("plugin0-status", "ON"),
+        ("plugin0-host", where),
+    ]
+    manager.network.hear(TRIG, "domogik-manager.kitchen", "domogik.system", body, address=ELSEWHERE)
+
+
+def test_it_is_a_house(manager):
+    assert verifyObject(IHouse, manager.house)
+
+
+# Finding
+
+
+def test_a_component_of_this_host_is_found_by_id_and_by_name(manager):
+    clock = manager.plugin("clock")
+    for name in ("clock", "plugin:clock"):
+        assert manager.house.find(name) == clock
+        assert manager.house.find(name, "vm") == clock
+
+
+@pytest.mark.parametrize("name", ["ghost", "plugin:ghost", "core:clock", "x:y", "", "a/b", "\x00"])
+def test_what_is_not_here_does_not_exist(manager, name):
+    with pytest.raises(UnknownComponent, match="doesn't exists on vm"):
+        manager.house.find(name)
+
+
+def test_a_name_that_two_kinds_have_is_answered_with_the_candidates(manager):
+    manager.install("rest").read()
+    manager.components.put(Component(ComponentId(Kind.CORE, "rest"), "vm"))
+    with pytest.raises(AmbiguousComponent) as caught:
+        manager.house.find("rest")
+    assert caught.value.candidates == ("core:rest", "plugin:rest")
+    assert manager.house.find("core:rest").id.kind is Kind.CORE
+
+
+def test_a_host_that_was_never_heard_is_said_at_once(manager):
+    with pytest.raises(UnknownComponent) as caught:
+        manager.house.find("cat", "cellar")
+    assert str(caught.value) == "No manager of a host cellar was ever heard"
+
+
+def test_what_another_host_listed_is_found_there(manager):
+    listed(manager)
+    cat = manager.house.find("cat", "kitchen")
+    assert (cat.host, cat.state) == ("kitchen", State.ALIVE)
+    listed(manager, "lamps", "external", "hall")
+    assert manager.house.find("external:lamps.hall", "kitchen").model == "lamps"
+
+
+def test_a_plugin_that_a_known_host_does_not_list_may_be_there_disabled(manager):
+    heard(manager)
+    cat = manager.house.find("cat", "kitchen")
+    assert (cat.id, cat.host) == (ComponentId(Kind.PLUGIN, "cat"), "kitchen")
+    assert cat.state is State.UNKNOWN
+    assert manager.house.find("plugin:cat", "kitchen") == cat
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a b",
+        "cat\n",
+        "CAT",
+        "../cat",
+        "x" * 65,
+        "external:cat.x",
+        "core:rest",
+        "x:y",
+        "plugin:",
+        "",
+    ],
+)
+def test_what_can_be_no_plugin_of_another_host_is_not_asked_for(manager, name):
+    heard(manager)
+    with pytest.raises(UnknownComponent):
+        manager.house.find(name, "kitchen")
+
+
+# Doing
+
+
+def test_the_components_of_every_host_are_seen(manager):
+    listed(manager)
+    house = manager.house
+    assert [(one.name, one.host) for one in house.components()] == [
+        ("clock", "vm"),
+        ("lamp", "vm"),
+        ("cat", "kitchen"),
+    ]
+    assert [one.name for one in house.components("vm")] == ["clock", "lamp"]
+    assert [one.name for one in house.components("kitchen")] == ["cat"]
+    assert house.components("cellar") == ()
+
+
+def test_what_is_here_is_done_here(manager):
+    house = manager.house
+    started = outcome(house.start(house.find("clock")))
+    manager.network.turn()
+    manager.beat("clock")
+    assert started == [None]
+    stopped = outcome(house.stop(house.find("clock")))
+    manager.network.turn()
+    assert stopped == [None]
+    assert outcome(house.enable(house.find("lamp"))) == [None]
+    assert house.find("lamp").enabled is True
+    assert outcome(house.disable(house.find("lamp"))) == [None]
+    assert house.find("lamp").enabled is False
+    assert [m for m in manager.network.of("domogik.system") if m.type == "xpl-cmnd"] == []
+
+
+@pytest.mark.parametrize("verb", ["start", "stop", "restart", "enable", "disable"])
+def test_what_is_elsewhere_travels_and_ends_in_an_answer(manager, verb):
+    heard(manager)
+    house = manager.house
+    result = outcome(getattr(house, verb)(house.find("cat", "kitchen")))
+    body = [("command", verb), ("host", "kitchen"), ("plugin", "cat")]
+    manager.network.hear(TRIG, "domogik-manager.kitchen", "domogik.system", body)
+    assert result == [None]
+
+
+def test_a_host_that_was_heard_and_is_off_ends_in_a_time_out(manager):
+    heard(manager)
+    manager.network.turn(660)
+    assert not manager.house.hosts()[-1].on
+    result = outcome(manager.house.enable(manager.house.find("cat", "kitchen")))
+    manager.network.turn(15)
+    assert isinstance(result[0], NoAnswer)
+
+
+@pytest.mark.parametrize("verb", ["start", "stop", "restart", "enable", "disable"])
+def test_members_and_services_can_only_be_looked_at(manager, verb):
+    house = manager.house
+    manager.member("acme-lamp.hall")
+    listed(manager, "lamps", "external", "attic")
+    manager.components.put(Component(ComponentId(Kind.CORE, "hub"), "vm"))
+    for name, host in (
+        ("external:acme-lamp.hall", "vm"),
+        ("core:hub", "vm"),
+        ("external:lamps.attic", "kitchen"),
+    ):
+        (error,) = outcome(getattr(house, verb)(house.find(name, host)))
+        assert isinstance(error, NotPossible), name
+        assert name in str(error)
+
+
+def test_details_of_here_are_there_at_once(manager):
+    house = manager.house
+    (detail,) = outcome(house.detail(house.find("clock")))
+    assert [key.key for key in detail.configuration] == ["startup-plugin", "interval"]
+    manager.member("acme-lamp.hall", body=[("interval", "5"), ("colour", "red")])
+    (detail,) = outcome(house.detail(house.find("external:acme-lamp.hall")))
+    assert detail.values == (("colour", "red"),)
+
+
+def test_the_detail_of_what_is_elsewhere_travels(manager):
+    listed(manager)
+    result = outcome(manager.house.detail(manager.house.find("cat", "kitchen")))
+    manager.network.turn(15)
+    assert isinstance(result[0], NoAnswer)
+
+
+def test_logs_are_of_this_host_only(manager):
+    listed(manager)
+    cat = manager.house.find("cat", "kitchen")
+    (error,) = outcome(manager.house.log_lines(cat, 10))
+    assert str(error) == "Not available from another host"
+    with pytest.raises(NotPossible, match="Not available from another host"):
+        manager.house.follow_log(cat, print)
+
+
+def test_who_writes_no_output_has_no_lines(manager):
+    manager.member("acme-lamp.hall")
+    lamp = manager.house.find("external:acme-lamp.hall")
+    assert outcome(manager.house.log_lines(lamp, 10)) == [[]]
+    with pytest.raises(NotPossible, match="no output of its own"):
+        manager.house.follow_log(lamp, print)
+
+
+def test_an_upgrade_is_the_managers(manager):
+    manager.house.upgrade()
+    assert manager.upgrades == 1
+
+
+# Values
+
+
+def test_values_are_stored_listed_and_deleted(manager):
+    values = Values(MemoryStore(), lambda plugin, key: None)
+    house = House("vm", manager.events, True, manager.hosts, manager.office, lambda: values)
+    stored = ConfigValue("kitchen", "cat", "colour", "red")
+    assert outcome(house.config_set("kitchen", "cat", "colour", "red")) == [stored]
+    assert outcome(house.config_list("kitchen")) == [[stored]]
+    assert outcome(house.config_delete("kitchen", "cat")) == [[stored]]
+    assert outcome(house.config_list()) == [[]]
+    assert isinstance(outcome(house.config_set("vm", "x", "Bad Key", "1"))[0], OperationFailed)
+
+
+def test_without_a_database_there_are_none(manager):
+    for coroutine in (
+        manager.house.config_list(),
+        manager.house.config_set("vm", "clock", "interval", "5"),
+        manager.house.config_delete("vm", "clock"),
+    ):
+        (error,) = outcome(coroutine)
+        assert isinstance(error, NotPossible)
+        assert "-d" in str(error)
+
+
+# REST alone
+
+
+def test_without_a_manager_in_the_process_this_host_is_asked_like_any_other(manager):
+    house = House("kitchen", manager.events, True, manager.hosts)
+    with pytest.raises(UnknownComponent, match="was ever heard"):
+        house.find("cat")
+    listed(manager)
+    assert [one.name for one in house.components()] == ["cat"]
+    result = outcome(house.stop(house.find("cat")))
+    body = [("command", "stop"), ("host", "kitchen"), ("plugin", "cat")]
+    manager.network.hear(TRIG, "domogik-manager.kitchen", "domogik.system", body)
+    assert result == [None]
+    with pytest.raises(NotPossible):
+        house.upgrade()
+    assert isinstance(outcome(house.log_lines(house.find("cat"), 5))[0], NotPossible)
