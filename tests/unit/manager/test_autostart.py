@@ -1,0 +1,170 @@
+"""Which plugins start with the manager, whether dbmgr answers or not."""
+
+import json
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from domogik.components.model import State
+from domogik.manager.autostart import Autostart
+from domogik.supervisor.interfaces import Exit
+from domogik.testing.office import NOON, FakeManager
+from domogik.xpl.message import CMND, STAT
+
+NAMES = ("ant", "bee", "cat")
+
+
+class Beginning:
+    """A manager with three enabled plugins and one that is not, and a dbmgr that may be there."""
+
+    def __init__(self, directory, values=None, provider=""):
+        self.manager = FakeManager(directory / "home")
+        for name in (*NAMES, "off"):
+            self.manager.install(name)
+        enabled = "".join(f"{name} = enabled\n" for name in NAMES)
+        self.manager.configure(f"[plugins]\n{enabled}off = disabled\n").begin()
+        self.values = values
+        self.asked = []
+        self.remembered = directory / "remembered"
+        self.remembered.mkdir()
+        self.network = self.manager.network
+        self.network.bus.subscribe(self._ask, type=CMND, schema="domogik.config")
+        self.autostart = Autostart(
+            self.manager.identity,
+            "vm",
+            self.manager.plugins,
+            self.remembered,
+            lambda: NOON,
+            10.0,
+            provider,
+        )
+
+    def _ask(self, message, origin):
+        name = message.get("technology")
+        self.asked.append((name, message.get("hostname"), message.get("key"), message.target))
+        if self.values is None:
+            return
+        body = [("technology", name), ("hostname", "vm")]
+        body.append(("startup-plugin", self.values.get(name, "None")))
+        text = "".join(f"{key}={value}\n" for key, value in body)
+        head = "hop=1\nsource=domogik-dbmgr.vm\ntarget=*"
+        data = f"{STAT}\n{{\n{head}\n}}\ndomogik.config\n{{\n{text}}}\n".encode()
+        self.manager.network.clock.callLater(
+            0, self.network.port.received, data, ("127.0.0.1", 50200)
+        )
+
+    def run(self, coroutine):
+        results = []
+        Deferred.fromCoroutine(coroutine).addBoth(results.append)
+        self.network.turn()
+        return results
+
+    @property
+    def running(self):
+        return sorted(
+            process.program.environment["DOMOGIK_NAME"] for process in self.manager.processes.living
+        )
+
+
+def test_plugins_whose_startup_plugin_is_true_start_and_no_others(tmp_path):
+    here = Beginning(tmp_path, {"ant": "True", "bee": "False", "cat": "None", "off": "True"})
+    done = here.run(here.autostart.run())
+    assert here.running == ["ant"]
+    assert sorted(here.asked) == [(name, "vm", "startup-plugin", "*") for name in NAMES]
+    assert done == []
+    here.manager.beat("ant")
+    assert done == [None]
+    assert here.manager.plugin("ant").state is State.ALIVE
+
+
+def test_what_runs_already_is_neither_asked_for_nor_started(tmp_path):
+    here = Beginning(tmp_path, {"ant": "True"})
+    here.manager.beat("ant")
+    assert here.run(here.autostart.run()) == [None]
+    assert here.running == []
+    assert "ant" not in [name for name, *_ in here.asked]
+
+
+def test_while_dbmgr_is_silent_the_last_known_value_counts(tmp_path):
+    here = Beginning(tmp_path, {"ant": "True", "bee": "False"})
+    here.run(here.autostart.run())
+    assert json.loads((here.remembered / "ant.json").read_text())["startup-plugin"][0] == "True"
+    again = Beginning(tmp_path / "again")
+    for name in NAMES:
+        (again.remembered / f"{name}.json").write_text(
+            (here.remembered / f"{name}.json").read_text()
+        )
+    again.run(again.autostart.run())
+    assert again.running == []
+    for _ in range(10):
+        again.network.turn(1)
+    assert again.running == ["ant"]
+
+
+def test_all_are_asked_at_once_so_a_silent_dbmgr_costs_its_time_out_once(tmp_path):
+    here = Beginning(tmp_path)
+    done = here.run(here.autostart.run())
+    for _ in range(9):
+        here.network.turn(1)
+    assert done == []
+    here.network.turn(1)
+    assert done == [None]
+    assert here.running == []
+
+
+def test_a_host_that_has_no_dbmgr_asks_that_of_its_provider(tmp_path):
+    here = Beginning(tmp_path, provider="cellar")
+    here.run(here.autostart.run())
+    assert {target for *_, target in here.asked} == {"domogik-dbmgr.cellar"}
+
+
+def test_what_a_crash_interrupted_starts_without_asking_anybody(tmp_path):
+    here = Beginning(tmp_path)
+    done = here.run(here.autostart.resume(["bee", "off", "ghost"]))
+    assert here.running == ["bee"]
+    assert here.asked == []
+    here.manager.beat("bee")
+    assert done == [None]
+
+
+def test_one_that_fails_keeps_no_other_from_starting(tmp_path):
+    here = Beginning(tmp_path, dict.fromkeys(NAMES, "True"))
+    here.manager.processes.born = lambda process: (
+        here.network.clock.callLater(0, process.ends, Exit(code=1))
+        if process.program.environment["DOMOGIK_NAME"] == "ant"
+        else None
+    )
+    done = here.run(here.autostart.run())
+    assert here.running == ["bee", "cat"]
+    here.manager.beat("bee")
+    here.manager.beat("cat")
+    assert done == [None]
+    assert here.manager.plugin("ant").state is State.BACKOFF
+
+
+@pytest.mark.parametrize("error", [RuntimeError("oops"), OSError("disk")])
+def test_one_that_cannot_even_be_asked_about_keeps_no_other_from_starting(tmp_path, error):
+    here = Beginning(tmp_path, dict.fromkeys(NAMES, "True"))
+    is_up = here.manager.plugins.is_up
+
+    class Broken:
+        def __getattr__(self, name):
+            return getattr(here.manager.plugins, name)
+
+        def is_up(self, name):
+            if name == "ant":
+                raise error
+            return is_up(name)
+
+    here.autostart._plugins = Broken()
+    done = here.run(here.autostart.run())
+    assert here.running == ["bee", "cat"]
+    here.manager.beat("bee")
+    here.manager.beat("cat")
+    assert done == [None]
+
+
+def test_a_value_in_another_spelling_is_not_true(tmp_path):
+    here = Beginning(tmp_path, {"ant": "true", "bee": "1", "cat": "yes"})
+    assert here.run(here.autostart.run()) == [None]
+    assert here.running == []
