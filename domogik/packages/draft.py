@@ -12,6 +12,12 @@ import attrs
 
 from domogik.errors import DomogikError
 
+#: what a cache adds about where a descriptor came from: name -> field
+REPOSITORY = {
+    "source": "repository_source",
+    "package": "repository_url",
+    "priority": "repository_priority",
+}
 #: a file that does everything wrong is told so much
 _MAXIMUM_WARNINGS = 100
 

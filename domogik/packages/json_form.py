@@ -8,7 +8,14 @@ from pathlib import Path
 
 import attrs
 
-from domogik.packages.draft import BrokenDescriptor, Draft, DraftKey, DraftRecord, Found
+from domogik.packages.draft import (
+    REPOSITORY,
+    BrokenDescriptor,
+    Draft,
+    DraftKey,
+    DraftRecord,
+    Found,
+)
 
 #: name in `identity` -> field of the package
 _IDENTITY = {
@@ -30,6 +37,11 @@ _TECHNOLOGY = {
     "description": "technology_description",
 }
 _EXTERNAL = {"vendor_id": "vendor", "device_id": "device"}
+_SECTIONS = (
+    ("technology", _TECHNOLOGY),
+    ("external", _EXTERNAL),
+    ("repository", REPOSITORY),
+)
 _UNDERSTOOD = "1"
 
 
@@ -108,7 +120,7 @@ def parse_json(path: Path, content: bytes) -> Draft:
         raise draft.broken(f"'{version.text}' is not understood, only {_UNDERSTOOD} is", version)
     identity = root.child("identity")
     _take(draft, identity, _IDENTITY)
-    for name, fields in (("technology", _TECHNOLOGY), ("external", _EXTERNAL)):
+    for name, fields in _SECTIONS:
         if root.child(name).value is not None:
             _take(draft, root.child(name), fields)
     draft.keys = [_key(node) for node in root.child("configuration").items()]

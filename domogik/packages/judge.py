@@ -8,8 +8,16 @@ import re
 from packaging.version import InvalidVersion, Version
 
 from domogik.components.model import ConfigurationKey
-from domogik.packages.draft import Draft, DraftKey, DraftRecord, Found
-from domogik.packages.package import Dependency, DeviceType, FeatureModel, Package, UdevRule
+from domogik.packages.draft import REPOSITORY, Draft, DraftKey, DraftRecord, Found
+from domogik.packages.package import (
+    Dependency,
+    DeviceType,
+    FeatureModel,
+    Package,
+    Repository,
+    UdevRule,
+)
+from domogik.packages.requirements import BadRequirement, parse_requirement
 
 PLUGIN, EXTERNAL = "plugin", "external"
 
@@ -20,7 +28,7 @@ _ID = re.compile(r"[a-z0-9_]{1,8}")
 _RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+!_-]{0,63}")
 _XPL_DEVICE = re.compile(r"[a-z0-9]{1,8}")
 _XPL_NAME = re.compile(r"[a-z0-9-]{1,16}")
-_REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\s*\([^()]+\))?")
+_PRIORITY = re.compile(r"-?[0-9]{1,9}")
 _KEY_TYPES = frozenset({"string", "number", "boolean", "enum", "password"})
 _DEPENDENCY_TYPES = frozenset({"python", "plugin", "other"})
 _FEATURE_TYPES = frozenset({"sensor", "actuator"})
@@ -73,6 +81,7 @@ def judge(draft: Draft) -> Package:
         udev_rules=tuple(_udev_rule(record) for record in draft.udev_rules),
         device_types=device_types,
         feature_models=features,
+        repository=_repository(draft),
         warnings=tuple(str(problem) for problem in draft.warnings),
     )
 
@@ -116,6 +125,18 @@ def _member(draft: Draft) -> tuple[str, str]:
         if not _XPL_DEVICE.fullmatch(found.text.lower()):
             draft.warn(f"'{found.text}' cannot be part of an xPL address", found)
     return vendor.text.lower(), device.text.lower()
+
+
+def _repository(draft: Draft) -> Repository | None:
+    texts = [draft.text(field) for field in REPOSITORY.values()]
+    if not any(texts):
+        return None
+    source, url, priority = texts
+    if _PRIORITY.fullmatch(priority):
+        return Repository(source, url, int(priority))
+    if priority:
+        draft.warn(f"'{priority}' is no number", draft.texts["repository_priority"])
+    return Repository(source, url)
 
 
 def _check_files(draft: Draft, kind: str, name: str) -> None:
@@ -195,8 +216,10 @@ def _dependency(draft: Draft, record: DraftRecord) -> Dependency:
         raise draft.broken("a dependency without an id", record.at)
     if kind not in _DEPENDENCY_TYPES:
         draft.warn(f"'{kind}' is no type of dependency that is known", record.place("type"))
-    if not _REQUIREMENT.fullmatch(name):
-        draft.warn(f"'{name}' should be a name, or a name (>=version)", record.place("id"))
+    try:
+        parse_requirement(name, kind)
+    except BadRequirement as error:
+        draft.warn(str(error), record.place("id"))
     return Dependency(kind, name)
 
 

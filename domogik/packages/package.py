@@ -54,6 +54,15 @@ class FeatureModel:
 
 
 @attrs.frozen
+class Repository:
+    """Where a cached descriptor came from: the repository, its priority there, the archive."""
+
+    source: str
+    url: str = ""
+    priority: int | None = None
+
+
+@attrs.frozen
 class Package:
     """A package as its descriptor describes it.
 
@@ -61,8 +70,9 @@ class Package:
     id of the technology. `vendor` and `device` are the xPL names of an external member, empty for
     a plugin. `configuration` is in the order of its ids, which count from 0 without a hole.
     `files` and `external_files` are paths as they were written, which nobody has judged. `path` is
-    the file that was read. `warnings` are sentences, each with file and place, about what is
-    not as it should be and was understood all the same.
+    the file that was read. `repository` is what the cache of an older Domogik noted in it.
+    `warnings` are sentences, each with file and place, about what is not as it should be and was
+    understood all the same.
     """
 
     type: str
@@ -88,6 +98,7 @@ class Package:
     udev_rules: tuple[UdevRule, ...] = ()
     device_types: tuple[DeviceType, ...] = ()
     feature_models: tuple[FeatureModel, ...] = ()
+    repository: Repository | None = None
     warnings: tuple[str, ...] = ()
 
     @property

@@ -15,7 +15,7 @@ from lxml import etree
 
 from domogik.components.model import ConfigurationKey
 from domogik.errors import DomogikError
-from domogik.packages.package import FeatureModel, Package
+from domogik.packages.package import FeatureModel, Package, Repository
 
 JSON_VERSION = 1
 
@@ -79,6 +79,8 @@ def json_document(package: Package) -> dict[str, object]:
             for one in package.udev_rules
         ],
     }
+    if package.repository is not None:
+        document["repository"] = _repository(package.repository)
     if package.vendor or package.device:
         document["external"] = {"vendor_id": package.vendor, "device_id": package.device}
     return document
@@ -138,6 +140,8 @@ def _tail(root: etree._Element, package: Package) -> None:
     for model in package.feature_models:
         feature = _feature(model) | {"return_confirmation": "01"[model.return_confirmation]}
         _record(models, "device_feature_model", {key: str(text) for key, text in feature.items()})
+    if package.repository is not None:
+        etree.SubElement(root, "repository", _repository(package.repository))
 
 
 def _keys(root: etree._Element, keys: Iterable[ConfigurationKey]) -> None:
@@ -173,6 +177,11 @@ def _record(parent: etree._Element, name: str, texts: Mapping[str, str]) -> None
 def _texts(parent: etree._Element, texts: Mapping[str, str]) -> None:
     for name, text in texts.items():
         etree.SubElement(parent, name).text = text
+
+
+def _repository(repository: Repository) -> dict[str, str]:
+    priority = "" if repository.priority is None else str(repository.priority)
+    return {"package": repository.url, "priority": priority, "source": repository.source}
 
 
 def _identity(package: Package) -> dict[str, object]:

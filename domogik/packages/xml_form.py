@@ -12,7 +12,14 @@ from typing import Any
 
 from lxml import etree
 
-from domogik.packages.draft import BrokenDescriptor, Draft, DraftKey, DraftRecord, Found
+from domogik.packages.draft import (
+    REPOSITORY,
+    BrokenDescriptor,
+    Draft,
+    DraftKey,
+    DraftRecord,
+    Found,
+)
 
 #: element -> field of the package
 _TEXTS = {
@@ -46,6 +53,10 @@ def parse_xml(path: Path, content: bytes) -> Draft:
     for technology in _sections(draft, root, "device_technology"):
         for name, field in _TECHNOLOGY.items():
             _take(draft, technology, name, field)
+    for repository in _sections(draft, root, "repository"):
+        for name, field in REPOSITORY.items():
+            if repository.get(name) is not None:
+                draft.texts.setdefault(field, _attribute(repository, name))
     for files in _sections(draft, root, "files"):
         draft.files += [_attribute(file, "path") for file in files.iterchildren("file")]
     for files in _sections(draft, root, "external_files"):

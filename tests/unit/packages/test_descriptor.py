@@ -21,6 +21,7 @@ from domogik.packages.descriptor import (
 )
 from domogik.packages.json_form import parse_json
 from domogik.packages.judge import judge
+from domogik.packages.package import Repository
 from domogik.packages.xml_form import parse_xml
 
 DESCRIPTORS = Path(__file__).parent / "descriptors"
@@ -122,7 +123,6 @@ def test_an_untidy_plugin_is_read_all_the_same() -> None:
         (59, "<key>: key 'model' is there again; left out"),
         (69, "<file path>: '../outside' is not a path inside the package"),
         (74, "<dependencies>: is there again; all of them are read as one"),
-        (75, "<dep id>: 'pySerial > 2.4' should be a name, or a name (>=version)"),
         (84, "<device_type_id>: no device type 'bell.gate' is described"),
         (85, "<parameters>: the parameters are no JSON object"),
         (87, "<stat_key>: feature 'bell.door.rung' has no stat_key"),
@@ -132,6 +132,18 @@ def test_an_untidy_plugin_is_read_all_the_same() -> None:
 def test_what_is_untidy_is_said_with_file_line_and_element(line: int, warning: str) -> None:
     path = DESCRIPTORS / "old_bell.xml"
     assert f"{path}:{line}: {warning}" in read(path).warnings
+
+
+def test_dependencies_may_be_written_as_the_rest_of_the_python_world_does(tmp_path: Path) -> None:
+    path = _changed(tmp_path, "rainfall.xml", "pyserial (&gt;=2.4)", "pyserial[cp2110]&gt;=2.4")
+    assert read(path).warnings == ()
+    assert read(path).dependencies[0] == Dependency("python", "pyserial[cp2110]>=2.4")
+
+
+def test_what_an_old_cache_noted_is_kept(tmp_path: Path) -> None:
+    note = '<repository package="http://r/d" priority="500" source="http://r"/></package>'
+    path = _changed(tmp_path, "rainfall.xml", "</package>", note)
+    assert read(path).repository == Repository("http://r", "http://r/d", 500)
 
 
 def test_untidiness_is_said_once_each() -> None:
@@ -227,6 +239,8 @@ def test_json_that_cannot_be_understood_is_refused_with_its_place(
         ("rainfall.xml", "<id>weather</id>", "<id/>", "<id>: the technology's id is missing"),
         ("rainfall.xml", "<name>startup-plugin</name>", "<name>begin</name>", "'startup-plugin'"),
         ("rainfall.xml", 'type="plugin" id', 'type="perl" id', "'perl' is no type of dependency"),
+        ("rainfall.xml", "(&gt;=2.4)", "(&gt;=", "Wrong version format for 'pyserial (>='"),
+        ("rainfall.xml", "(&gt;=2.4)", "(&gt;=x)", "Irrational version for dependency pyserial"),
         ("rainfall.xml", ">sensor<", ">nose<", "'nose' is neither sensor nor actuator"),
         ("rainfall.xml", "plugins/rainfall.xml", "plugins/x.xml", "list its own descriptor"),
         ("lamp_rgb.xml", ">Lamps</v", ">Lamps Ltd</v", "cannot be part of an xPL address"),
