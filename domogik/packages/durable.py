@@ -8,9 +8,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import secrets
 import shutil
 import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -86,14 +86,14 @@ def remove_tree(path: Path) -> None:
 
 
 def set_aside(path: Path, directory: Path, prefix: str) -> Path:
-    """Move `path` under a new name in `directory` of the same file system, in one step."""
-    place = Path(tempfile.mkdtemp(prefix=prefix, dir=directory)) / path.name
-    try:
-        path.rename(place)
-    except BaseException:
-        place.parent.rmdir()
-        raise
-    return place.parent
+    """Move `path` under a new name in `directory` of the same file system, in one step.
+
+    Needs no room on a full disk.
+    """
+    place = directory / f"{prefix}{secrets.token_hex(8)}"
+    path.rename(place)
+    sync_directory(directory)
+    return place
 
 
 def _open_up(top: Path) -> None:
