@@ -251,14 +251,15 @@ class ManagerDaemon(Service):
         if self._roles.rest:
             await self.core.open_rest(self.house)
         self.core.put("manager", State.RUNNING)
-        self._start_presence()
         self.supervisor.startService()
         await self.keeper.begin()
         self._watch_files()
-        parts: list[Any] = [self.control, self.pings, self.hosts, *self._optional()]
-        for part in parts:
-            part.start()
-            self._stops.append(part.stop)
+        self._start_part(self.control)
+        self._start_part(self.pings)
+        # heard from here on, and not before it can answer: other hosts ask at once what runs here
+        self._start_presence()
+        for part in (self.hosts, *self._optional()):
+            self._start_part(part)
         self._started = True
         self._stop_orphans()
         autostart = self._autostart()
@@ -275,6 +276,10 @@ class ManagerDaemon(Service):
     async def _start_rest(self) -> None:
         if self._roles.rest:
             await self.core.start_rest()
+
+    def _start_part(self, part: Any) -> None:
+        part.start()
+        self._stops.append(part.stop)
 
     def _in_background(self, what: str, work: Coroutine[Deferred[None], None, None]) -> None:
         _ = Deferred.fromCoroutine(work).addErrback(
