@@ -184,9 +184,13 @@ class EnvironmentMaker:
         """Take an environment away, finished or not."""
         try:
             await self._in_thread(_clear, directory)
-        except OSError:
-            # nothing runs with it: without its marker nobody takes it for an environment
-            self._log.failure("{directory} cannot be removed", directory=directory)
+        except OSError as error:
+            # without its marker nobody takes it for an environment
+            self._log.warn(
+                "{directory} cannot be removed: {reason}",
+                directory=directory,
+                reason=error.strerror,
+            )
 
     async def _make(
         self,
@@ -229,9 +233,11 @@ def _python(directory: Path) -> Path:
 
 def _clear(directory: Path) -> None:
     # the marker first: a removal that is interrupted leaves what nobody takes for an environment
-    (directory / _MARKER).unlink(missing_ok=True)
-    if directory.is_dir():
+    if directory.is_dir() and not directory.is_symlink():
+        (directory / _MARKER).unlink(missing_ok=True)
         shutil.rmtree(directory)
+    else:
+        directory.unlink(missing_ok=True)
 
 
 def _see_ours(directory: Path) -> None:
