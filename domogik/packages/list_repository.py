@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import attrs
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 
-from domogik.packages.descriptor import MAXIMUM_BYTES, BrokenDescriptor, read
+from domogik.packages.descriptor import MAXIMUM_BYTES, BrokenDescriptor, draft
 from domogik.packages.fetch import Fetcher, FetchFailed, Unreachable
+from domogik.packages.judge import judge
 from domogik.packages.recognition import MAXIMUM_PROBLEMS, Found, read_list
 from domogik.packages.reference import InvalidReference, PackageRef
 from domogik.packages.snapshot import Entry, Listing, carry_over, is_png
@@ -19,7 +20,17 @@ _ICON_BYTES = 512 * 1024
 _TOTAL_BYTES = 256 * 1024 * 1024
 #: a repository that does not give its icons is not asked for all of them
 _LOST_ICONS = 5
+#: so many packages are written in one go
+_TOGETHER = 40
 _T = TypeVar("_T")
+
+
+@attrs.frozen
+class _Arrived:
+    ref: PackageRef
+    url: str
+    descriptor: bytes
+    icon: bytes | None
 
 
 @attrs.define(eq=False)
@@ -33,6 +44,7 @@ class ListRepository:
     _told: Callable[[int, int], None]
     _entries: dict[PackageRef, Entry] = attrs.field(factory=dict, init=False)
     _problems: list[str] = attrs.field(factory=list, init=False)
+    _arrived: list[_Arrived] = attrs.field(factory=list, init=False)
     _total: int = attrs.field(default=0, init=False)
     _bytes: int = attrs.field(default=0, init=False)
     _lost_icons: int = attrs.field(default=0, init=False)
@@ -52,6 +64,7 @@ class ListRepository:
         missing = [ref for ref in refs if ref not in self._entries]
         self._told(self._total - len(missing), self._total)
         await in_parallel(self._fetcher.limits.connections_per_host, missing, self._package)
+        await self._keep()
         entries = tuple(self._entries[ref] for ref in refs if ref in self._entries)
         return Listing(self._found.base, entries, tuple(self._problems), self._lasting)
 
@@ -66,12 +79,20 @@ class ListRepository:
             self._lasting = False
             self._problem(str(error))
         else:
-            icon = await self._icon(ref)
-            problem = await self._in_thread(_keep, self._directory, ref, content, icon)
+            self._arrived.append(_Arrived(ref, url, content, await self._icon(ref)))
+            if len(self._arrived) >= _TOGETHER:
+                await self._keep()
+
+    async def _keep(self) -> None:
+        """Write and judge what has arrived, together: a thread for each costs more than it does."""
+        arrived, self._arrived = self._arrived, []
+        problems = await self._in_thread(_keep_all, self._directory, arrived)
+        for one in arrived:
+            problem = problems.get(one.ref)
             if problem is None:
-                self._entries[ref] = Entry(ref, icon is not None)
+                self._entries[one.ref] = Entry(one.ref, one.icon is not None)
             else:
-                self._problem(f"{url}{problem}")
+                self._problem(f"{one.url}{problem}")
         self._told(len(self._entries), self._total)
 
     async def _icon(self, ref: PackageRef) -> bytes | None:
@@ -112,25 +133,30 @@ class ListRepository:
             self._problems.append(sentence)
 
 
-def _keep(directory: Path, ref: PackageRef, content: bytes, icon: bytes | None) -> str | None:
-    """Write descriptor and icon; what is wrong with them when they cannot stay. In a thread."""
-    path = directory / f"{ref.file_stem}.xml"
-    path.write_bytes(content)
-    problem: str | None = None
+def _keep_all(directory: Path, arrived: list[_Arrived]) -> dict[PackageRef, str]:
+    """Write descriptors and icons; what is wrong with those that cannot stay. In a thread."""
+    problems = {}
+    for one in arrived:
+        path = directory / f"{one.ref.file_stem}.xml"
+        problem = _problem_of(one, path)
+        if problem is not None:
+            problems[one.ref] = problem
+            continue
+        path.write_bytes(one.descriptor)
+        if one.icon is not None:
+            (directory / f"{one.ref.file_stem}.png").write_bytes(one.icon)
+    return problems
+
+
+def _problem_of(one: _Arrived, path: Path) -> str | None:
     try:
-        told = PackageRef.of(read(path))
-        if told != ref:
-            problem = f": describes {told}, not {ref}"
+        told = PackageRef.of(judge(draft(path, one.descriptor)))
     except InvalidReference as error:
-        problem = f": {error}"
+        return f": {error}"
     except BrokenDescriptor as error:
         # the file's name means nothing to anybody
-        problem = str(error).removeprefix(str(path))
-    if problem is not None:
-        path.unlink()
-    elif icon is not None:
-        (directory / f"{ref.file_stem}.png").write_bytes(icon)
-    return problem
+        return str(error).removeprefix(str(path))
+    return None if told == one.ref else f": describes {told}, not {one.ref}"
 
 
 async def in_parallel(

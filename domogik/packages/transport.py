@@ -14,14 +14,22 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 import attrs
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, ITransport
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IPushProducer,
+    IStreamClientEndpoint,
+    ITransport,
+)
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.web.client import (
+    URI,
     Agent,
+    BrowserLikePolicyForHTTPS,
     HTTPConnectionPool,
     RequestGenerationFailed,
     RequestTransmissionFailed,
@@ -31,7 +39,7 @@ from twisted.web.client import (
 from twisted.web.error import SchemeNotSupported
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IPolicyForHTTPS, IResponse
+from twisted.web.iweb import IAgent, IAgentEndpointFactory, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
 from domogik.errors import DomogikError
@@ -110,13 +118,9 @@ class Transport:
         self._pool = HTTPConnectionPool(self._reactor, persistent=True)
         self._pool.maxPersistentPerHost = self.limits.connections_per_host
         self._pool.cachedConnectionTimeout = 30
-        policy = {} if self._tls_policy is None else {"contextFactory": self._tls_policy}
-        agent = Agent(
-            self._reactor,
-            connectTimeout=self.limits.connect_timeout_s,
-            pool=self._pool,
-            **policy,
-        )
+        policy = self._tls_policy or BrowserLikePolicyForHTTPS()
+        endpoints = _Endpoints(self._reactor, policy, self.limits.connect_timeout_s)
+        agent = Agent.usingEndpointFactory(self._reactor, endpoints, pool=self._pool)
         self._client = HTTPClient(_AsItIs(agent))
 
     def slots(self, url: str) -> DeferredSemaphore:
@@ -198,6 +202,34 @@ class Transport:
 
         deferred: Deferred[_T] = Deferred.fromCoroutine(work)
         return await deferred.addTimeout(seconds, self._reactor, too_late)
+
+
+@implementer(IAgentEndpointFactory)
+@attrs.define(eq=False)
+class _Endpoints:
+    """One endpoint for each host: making one costs as much as a tenth of a request."""
+
+    _reactor: Any
+    _policy: IPolicyForHTTPS
+    _timeout_s: float
+    _made: dict[tuple[bytes, bytes, int], IStreamClientEndpoint] = attrs.field(
+        factory=dict, init=False
+    )
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        key = uri.scheme, uri.host, uri.port
+        if key not in self._made:
+            self._made[key] = self._make(uri)
+        return self._made[key]
+
+    def _make(self, uri: URI) -> IStreamClientEndpoint:
+        host = uri.host.decode("ascii")
+        endpoint = HostnameEndpoint(self._reactor, host, uri.port, timeout=self._timeout_s)
+        if uri.scheme == b"http":
+            return endpoint
+        if uri.scheme == b"https":
+            return wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)
+        raise SchemeNotSupported(f"'{uri.scheme.decode('ascii', 'replace')}' is not supported")
 
 
 @implementer(IAgent)
