@@ -8,7 +8,7 @@ import attrs
 
 from domogik.components.model import Component, ComponentId, Detail, Kind
 from domogik.errors import NotPossible, UnknownComponent
-from domogik.manager.components import ComponentList, find
+from domogik.manager.components import ComponentList
 from domogik.manager.externals import Externals
 from domogik.manager.plugins import Plugins
 from domogik.supervisor.service import Supervisor
@@ -24,10 +24,6 @@ class Office:
     externals: Externals
     supervisor: Supervisor
     upgrade: Callable[[], None]
-
-    def find(self, name: str) -> Component:
-        """By id or bare name; `UnknownComponent`, `AmbiguousComponent`."""
-        return find(self.components.all(), name, self.host)
 
     def plugin(self, name: str) -> Component:
         """The plugin of that bare name; `UnknownComponent`."""

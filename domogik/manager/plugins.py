@@ -186,18 +186,10 @@ class Plugins:
     def _forget(self, name: str) -> None:
         self._by_hand.discard(name)
         if self._specifications.pop(name, None) is not None:
-            forgetting = self._supervisor.forget(str(_id(name)))
-            _ = forgetting.addErrback(
+            _ = self._supervisor.forget(str(_id(name))).addErrback(
                 lambda failure: self._log.failure("forgetting {name}", failure, name=name)
-            ).addCallback(lambda _: self._forgotten(name))
+            )
         self._components.remove(_id(name))
-
-    def _forgotten(self, name: str) -> None:
-        """It may have been installed again meanwhile."""
-        specification = self._specifications.get(name)
-        if specification is not None and specification.id not in self._supervisor.ids():
-            self._supervisor.configure(specification)
-            self.refresh(name)
 
     def names(self) -> tuple[str, ...]:
         """Every plugin that is installed here."""
@@ -322,7 +314,9 @@ class Plugins:
         file = self._workplace.configuration_file
         try:
             await self._in_thread(set_value, file, "plugins", name, word)
-        except (OSError, DomogikError) as error:
+        except OSError as error:
+            raise OperationFailed(f"{file} cannot be changed: {error.strerror}") from error
+        except DomogikError as error:
             raise OperationFailed(str(error)) from error
         await self._reload()
         if (name in self._enabled) is not (word == "enabled"):

@@ -7,6 +7,18 @@ from domogik.supervisor.interfaces import Exit
 from domogik.testing.office import ELSEWHERE, HERE, HOST, FakeManager
 from domogik.xpl.message import CMND
 
+
+class _Changed:
+    """Something with some of its methods replaced."""
+
+    def __init__(self, original, **replaced):
+        self._original = original
+        self.__dict__.update(replaced)
+
+    def __getattr__(self, name):
+        return getattr(self._original, name)
+
+
 STRANGE = "a\x01b\tc\x7fé\udcff"
 
 
@@ -242,6 +254,22 @@ def test_names_that_xpl_cannot_say_are_answered_too(manager, command):
     say(manager, ("command", command), ("host", HOST), ("plugin", STRANGE))
     manager.network.turn(1)
     assert manager.answer()["error"]
+
+
+def test_a_fault_of_our_own_is_answered_too(manager):
+    async def broken(name):
+        raise RuntimeError("oops")
+
+    manager.office.plugins = _Changed(manager.plugins, start=broken)
+    manager.order("start", "clock")
+    assert manager.answer()["error"] == "start failed on vm: its log says why"
+
+
+def test_a_file_that_cannot_be_written_is_said(manager):
+    manager.file.unlink()
+    manager.file.mkdir()
+    manager.order("enable", "lamp")
+    assert str(manager.file) in manager.answer()["error"]
 
 
 @pytest.mark.parametrize("command", ["reload", "dump"])

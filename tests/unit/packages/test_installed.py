@@ -153,6 +153,14 @@ def test_what_is_no_descriptor_of_a_plugin_is_left_out_with_a_sentence(home, fil
     assert words in found.problems[0]
 
 
+def test_a_plugin_is_found_without_running_any_of_it(home):
+    """The original imported a plugin to learn where it lies."""
+    root = release(home)
+    write(root / "src" / NEW / "clock.py", "raise SystemExit('was run')")
+    write(root / "src" / "domogik_packages" / "__init__.py", "raise SystemExit('was run')")
+    assert look(home).plugins["clock"].script is not None
+
+
 def test_models_of_external_members_have_no_script(home):
     release(home, "lamps", type="external")
     found = look(home)
