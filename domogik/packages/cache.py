@@ -108,9 +108,13 @@ class Cache:
         return records
 
     async def refresh(
-        self, sources: Iterable[Source], progress: OnProgress | None = None
+        self,
+        sources: Iterable[Source],
+        progress: OnProgress | None = None,
+        *,
+        only: Callable[[Source], bool] = lambda source: True,
     ) -> Report:
-        """Ask all repositories at once what they offer.
+        """Ask all repositories at once what they offer, or those of them that are `only` meant.
 
         One that fails keeps what was known of it and stops no other; one that is not among
         `sources` any more is forgotten. What is new counts for everybody at once, at the end. A
@@ -118,25 +122,34 @@ class Cache:
         """
         await self._one_at_a_time.acquire()
         try:
-            return await self._refresh(tuple(sources), progress or _silent)
+            return await self._refresh(tuple(sources), only, progress or _silent)
         except OSError as error:
             raise CacheFailed(f"{self._directory}: {error.strerror or error}") from error
         finally:
             self._one_at_a_time.release()
 
-    async def _refresh(self, sources: tuple[Source, ...], progress: OnProgress) -> Report:
+    async def _refresh(
+        self,
+        sources: tuple[Source, ...],
+        is_meant: Callable[[Source], bool],
+        progress: OnProgress,
+    ) -> Report:
         before: tuple[Record, ...] = await self._in_thread(self._prepare)
         known = {record.source.url: record for record in before}
         work = [
             Deferred.fromCoroutine(self._source(source, known.get(source.url), progress))
             for source in sources
+            if is_meant(source)
         ]
         try:
             done = [await one for one in work]
         finally:
             for one in work:
                 one.cancel()
-        records = tuple(record for record, _ in done)
+        known |= {record.source.url: record for record, _ in done}
+        records = tuple(
+            attrs.evolve(known.get(source.url, Record(source)), source=source) for source in sources
+        )
         await self._in_thread(write_manifest, self._directory, records)
         # the ones before stay for those who are reading them
         await self._in_thread(remove_others, self._directory, (*before, *records))
