@@ -1,0 +1,100 @@
+"""Archives of packages: each is fetched once, checked, and kept while there is room."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.internet.defer import DeferredLock
+
+from domogik.packages.download import sha256_of
+from domogik.packages.fetch import Fetcher
+from domogik.packages.reference import PackageRef
+
+#: no package is larger, and a repository that says so is not believed
+LARGEST_BYTES = 256 * 1024 * 1024
+#: archives together; beyond that those that were not wanted for the longest time go
+ROOM_BYTES = 1024 * 1024 * 1024
+#: bytes that arrived, and of how many where that is known
+Told = Callable[[int, int | None], None]
+
+
+@attrs.frozen
+class Place:
+    """Where an archive is; `sha256` (hex) and `size` (bytes) are None where nobody says."""
+
+    url: str
+    sha256: str | None = None
+    size: int | None = None
+
+    @property
+    def key(self) -> str:
+        """Two releases of one name that differ in their bytes are two files."""
+        return (self.sha256 or hashlib.sha256(self.url.encode()).hexdigest())[:16].lower()
+
+
+@attrs.define(eq=False)
+class Archives:
+    """The archives in `directory`. `in_thread(f, *args)` calls what blocks."""
+
+    _directory: Path
+    _fetcher: Fetcher
+    _in_thread: Callable[..., Awaitable[Any]]
+    _locks: dict[Path, DeferredLock] = attrs.field(init=False, factory=dict)
+
+    async def get(self, ref: PackageRef, place: Place, told: Told | None = None) -> Path:
+        """The file with the archive; asked for twice at once it is fetched once.
+
+        Raises `FetchFailed`, and `OSError` for what cannot be kept.
+        """
+        target = self._directory / f"{ref.file_stem}.{place.key}.tgz"
+        lock = self._locks.setdefault(target, DeferredLock())
+        await lock.acquire()
+        try:
+            if not await self._in_thread(_is_there, target, place.sha256):
+                await self._fetcher.download(
+                    place.url,
+                    target,
+                    limit_bytes=LARGEST_BYTES,
+                    sha256=place.sha256,
+                    size=place.size,
+                    progress=told,
+                )
+                await self._in_thread(_make_room, self._directory, target)
+        finally:
+            lock.release()
+            if not lock.waiting:
+                self._locks.pop(target, None)
+        return target
+
+    async def forget(self, ref: PackageRef, place: Place) -> None:
+        """Fetch it anew the next time: nobody vouches for what is there."""
+        target = self._directory / f"{ref.file_stem}.{place.key}.tgz"
+        await self._in_thread(target.unlink, True)
+
+
+def _is_there(path: Path, sha256: str | None) -> bool:
+    """Whole, as far as anybody can tell; it counts as wanted now. Makes its directory."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return sha256 is None or sha256_of(path) == sha256.lower()
+
+
+def _make_room(directory: Path, but: Path) -> None:
+    found = sorted(
+        ((path.stat(), path) for path in directory.glob("[!.]*.tgz")),
+        key=lambda entry: entry[0].st_mtime,
+        reverse=True,
+    )
+    room = ROOM_BYTES
+    for status, path in found:
+        room -= status.st_size
+        if room < 0 and path != but:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,200 @@
+"""The packages of other hosts: what their managers list, and asking them to change it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from domogik.components.events import Event, EventStream
+from domogik.errors import NoAnswer, OperationFailed
+from domogik.manager.package_answers import dependency_states, listed_packages, udev_rules
+from domogik.manager.package_interface import InstalledPackage
+from domogik.packages.dependencies import DependencyState
+from domogik.packages.package import Dependency, UdevRule
+from domogik.packages.reference import PackageRef
+from domogik.xpl.bus import Bus, Origin, Subscription
+from domogik.xpl.message import CMND, TRIG, InvalidMessage, Message
+from domogik.xpl.port import Identity, NoReply
+
+SCHEMA = "domogik.package"
+LIST = "installed-packages-list"
+#: more hosts than this are no house
+MAX_HOSTS = 256
+#: seconds that another host has: it fetches an archive in that time, over whatever network
+INSTALL_TIMEOUT = 900.0
+UNINSTALL_TIMEOUT = 60.0
+#: it may have to ask an index for each of them
+CHECK_TIMEOUT = 180.0
+DEFAULT_TIMEOUT = 15.0
+#: seconds after which a question that is answered at once is asked again
+ASK_AGAIN = 5.0
+
+
+@attrs.define(eq=False)
+class PackageHosts:
+    """The lists that managers send, each of its own host, and orders to those hosts.
+
+    `own` is this host when its manager is in this process, else None: then it is asked like any
+    other. Publishes `packages.changed` {host}.
+    """
+
+    _identity: Identity
+    _bus: Bus
+    _events: EventStream
+    own: str | None
+    _lists: dict[str, tuple[InstalledPackage, ...]] = attrs.field(factory=dict)
+    _subscription: Subscription | None = None
+    _unsubscribe: Callable[[], None] = attrs.field(default=lambda: None)
+
+    def start(self) -> None:
+        """Listen, and ask every host what it has."""
+        self._subscription = self._bus.subscribe(
+            self._listed, type=TRIG, schema=SCHEMA, body={"command": LIST}
+        )
+        self._unsubscribe = self._events.subscribe(self._host_changed)
+        self.ask("*")
+
+    def stop(self) -> None:
+        """Listen no more."""
+        self._unsubscribe()
+        if self._subscription is not None:
+            self._subscription.cancel()
+
+    def ask(self, host: str) -> None:
+        """Have a host, or with `*` every one, send its list."""
+        try:
+            self._identity.send(CMND, SCHEMA, [("command", LIST), ("host", host)])
+        except InvalidMessage:  # a name that may be read and not be written
+            return
+
+    def installed(self, host: str | None = None) -> tuple[InstalledPackage, ...]:
+        """What that host, or every other host, last said is installed there."""
+        return tuple(
+            package
+            for name in sorted(self._lists)
+            if host in (None, name)
+            for package in self._lists[name]
+        )
+
+    def _listed(self, message: Message, origin: Origin) -> None:
+        host = message.get("host") or ""
+        if host == self.own or message.source != f"domogik-manager.{host}":
+            return  # only a host's own manager knows what is installed there
+        if host not in self._lists and len(self._lists) >= MAX_HOSTS:
+            return
+        packages = listed_packages(dict(message.body), host)
+        if self._lists.get(host) != packages:
+            self._lists[host] = packages
+            self._events.publish("packages.changed", host=host)
+
+    def _host_changed(self, event: Event) -> None:
+        """A host that is back sends its list by itself; but not if we were away meanwhile."""
+        host = event.data.get("id")
+        if event.type == "host.changed" and event.data.get("on") and host != self.own:
+            self.ask(str(host))
+
+    # Asking
+
+    async def install(
+        self, host: str, ref: PackageRef, part: str, url: str | None, sha256: str | None
+    ) -> None:
+        """Have that host install one part, from `url`; `OperationFailed`, `NoAnswer`."""
+        body = [
+            ("command", "install"),
+            ("host", host),
+            ("source", "cache"),
+            ("type", ref.type),
+            ("id", ref.id),
+            ("release", ref.release),
+            ("version", ref.release),
+            ("part", part),
+        ]
+        body += [("url", url)] if url is not None else []
+        body += [("sha256", sha256)] if sha256 is not None else []
+        answer = await self._ask(body, ("type", "id"), INSTALL_TIMEOUT, "installing package", part)
+        _raise_error(answer)
+
+    async def uninstall(self, host: str, type: str, id: str, *, with_data: bool) -> None:
+        """Have that host remove a package; `OperationFailed`, `NoAnswer`."""
+        body = [("command", "uninstall"), ("host", host), ("type", type), ("id", id)]
+        body += [("data", "yes")] if with_data else []
+        _raise_error(
+            await self._ask(body, ("type", "id"), UNINSTALL_TIMEOUT, "uninstalling package")
+        )
+
+    async def check(
+        self, host: str, dependencies: Sequence[Dependency]
+    ) -> tuple[DependencyState, ...]:
+        """How they are met there; `NoAnswer`. Older managers take all of them for Python's."""
+        body = [("command", "check-dependencies"), ("host", host)]
+        for number, one in enumerate(dependencies):
+            body.append((f"dep{number}", one.id))
+            if one.type != "python":
+                body.append((f"dep{number}-type", one.type))
+        answer = await self._ask(body, ("dep0",), CHECK_TIMEOUT, "checking dependencies")
+        return dependency_states(dict(answer.body), dependencies)
+
+    async def dependencies(self, host: str, type: str, id: str) -> tuple[Dependency, ...]:
+        """Those of a package that is installed there; `OperationFailed`, `NoAnswer`."""
+        body = [("command", "get-dependencies"), ("host", host), ("type", type), ("id", id)]
+        answer = await self._ask(body, ("type", "id"), DEFAULT_TIMEOUT, "getting dependencies")
+        _raise_error(answer)
+        pairs = dict(answer.body)
+        found: list[Dependency] = []
+        while f"dep{len(found)}-id" in pairs:
+            number = len(found)
+            kind = pairs.get(f"dep{number}-type", "python")
+            found.append(Dependency(kind, pairs[f"dep{number}-id"]))
+        return tuple(found)
+
+    async def udev_rules(self, host: str, type: str, id: str) -> tuple[UdevRule, ...]:
+        """Those of a package that is installed there; `OperationFailed`, `NoAnswer`."""
+        body = [("command", "get-udev-rules"), ("host", host), ("type", type), ("id", id)]
+        answer = await self._ask(body, ("type", "id"), DEFAULT_TIMEOUT, "getting udev rules")
+        _raise_error(answer)
+        return udev_rules(dict(answer.body))
+
+    async def _ask(
+        self,
+        body: list[tuple[str, str]],
+        same: tuple[str, ...],
+        timeout_s: float,
+        what: str,
+        part: str | None = None,
+    ) -> Message:
+        """The first answer to that command from that host in which the keys `same` are as asked.
+
+        Of an installation also the part; released managers do not say it.
+        """
+        asked = dict(body)
+        keys = [name for name in ("command", "host", *same) if name in asked]
+
+        def is_answer(message: Message) -> bool:
+            return (
+                message.type == TRIG
+                and message.schema == SCHEMA
+                and message.source == f"domogik-manager.{asked['host']}"
+                and all(message.get(name) == asked[name] for name in keys)
+                and message.get("part", part) == part
+            )
+
+        is_quick = timeout_s <= DEFAULT_TIMEOUT
+        try:
+            return await self._identity.request(
+                SCHEMA,
+                body,
+                answer=is_answer,
+                timeout=timeout_s,
+                repeat=ASK_AGAIN if is_quick else None,
+            )
+        except InvalidMessage as error:
+            raise OperationFailed(str(error)) from error
+        except NoReply:
+            raise NoAnswer(f"No data or timeout on {what}") from None
+
+
+def _raise_error(answer: Message) -> None:
+    error = answer.get("error")
+    if error:
+        raise OperationFailed(error)

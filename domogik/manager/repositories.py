@@ -1,0 +1,168 @@
+"""The repositories: what they offer, since when, and the one of this host that uploads go to."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.internet.defer import DeferredLock
+from twisted.logger import Logger
+
+from domogik.components.events import EventStream
+from domogik.errors import OperationFailed
+from domogik.manager.archives import Archives, Place, Told
+from domogik.manager.jobs import Progress
+from domogik.manager.package_interface import RepositoryInfo
+from domogik.packages.archive import inspect
+from domogik.packages.cache import Cache, RefreshProgress
+from domogik.packages.index import Index
+from domogik.packages.manifest import Record
+from domogik.packages.reference import PackageRef
+from domogik.packages.repository import RepositoryBusy, build_repository
+from domogik.packages.sources import Sources, read_sources
+
+
+@attrs.define(eq=False)
+class Repositories:
+    """The index in memory, and what changes it.
+
+    `sources` is the file or directory that names them, `uploads` the local one. `today()` is the
+    date that a changed local repository carries. Publishes `repositories.changed` {}.
+    """
+
+    _sources_path: Path
+    _uploads: Path
+    _cache: Cache
+    _archives: Archives
+    _in_thread: Callable[..., Awaitable[Any]]
+    _events: EventStream
+    _today: Callable[[], str]
+    _log: Logger = Logger()
+    index: Index = Index()
+    _sources: Sources = Sources(())
+    _records: tuple[Record, ...] = ()
+    _said: frozenset[str] = frozenset()
+    _looking: DeferredLock = attrs.field(init=False, factory=DeferredLock)
+
+    def all(self) -> tuple[RepositoryInfo, ...]:
+        """Highest priority first, as of the last look."""
+        known = {record.source.url: record for record in self._records}
+        counts: dict[str, int] = {}
+        for offer in self.index.offers:
+            counts[offer.source.url] = counts.get(offer.source.url, 0) + 1
+        return tuple(
+            RepositoryInfo(
+                url=source.url,
+                priority=source.priority,
+                as_of=known[source.url].as_of if source.url in known else None,
+                packages=counts.get(source.url, 0),
+                error=known[source.url].error if source.url in known else "",
+            )
+            for source in self._sources.entries
+        )
+
+    async def look(self) -> None:
+        """Read again what the files say: the repositories, and the cache where it has changed."""
+        await self._looking.acquire()
+        try:
+            sources = await self._in_thread(read_sources, self._sources_path, self._uploads)
+            records = await self._cache.records()
+            changed = records != self._records
+            if changed:
+                self.index = await self._cache.load()
+            changed = changed or sources != self._sources
+            self._sources, self._records = sources, records
+        except OSError as error:
+            self._log.error("the cache cannot be read: {error}", error=str(error))
+            return
+        finally:
+            self._looking.release()
+        self._complain(sources.problems)
+        if changed:
+            self._events.publish("repositories.changed")
+
+    async def refresh(self, progress: Progress, only_uploads: bool = False) -> None:
+        """Ask them what they offer; one that fails keeps what it offered before.
+
+        Raises `CacheFailed` where nothing can be kept.
+        """
+        sources = await self._in_thread(read_sources, self._sources_path, self._uploads)
+        wanted = [one for one in sources.entries if one.is_uploads or not only_uploads]
+        done: dict[str, RefreshProgress] = {}
+
+        def told(step: RefreshProgress) -> None:
+            done[step.url] = step
+            total = sum(one.done / one.total for one in done.values() if one.total)
+            progress.stage("fetching", 100 * total / len(wanted))
+
+        progress.stage("asking")
+        report = await self._cache.refresh(sources.entries, told, only=wanted.__contains__)
+        for one in report.sources:
+            for problem in one.problems:
+                self._log.warn("{problem}", problem=problem)
+        await self.look()
+
+    async def archive(self, ref: PackageRef, told: Told | None = None) -> Path:
+        """The archive of an offered release; `UnknownRelease`, `FetchFailed`, `OperationFailed`."""
+        offer = self.index.find(ref.type, ref.id, ref.release)
+        return await self.fetch(ref, Place(offer.url, offer.sha256, offer.size), told)
+
+    async def fetch(self, ref: PackageRef, place: Place, told: Told | None = None) -> Path:
+        """The archive that is at that place; `FetchFailed`, `OperationFailed`."""
+        try:
+            if place.sha256 is None and place.url.startswith("http") and self._is_named(place):
+                await self._archives.forget(ref, place)
+            return await self._archives.get(ref, place, told)
+        except OSError as error:
+            raise OperationFailed(
+                f"the archive of {ref} cannot be kept: {error.strerror or error}"
+            ) from error
+
+    def _is_named(self, place: Place) -> bool:
+        """Whether an order names it: of a repository, a release does not change."""
+        return all(offer.url != place.url for offer in self.index.offers)
+
+    async def take_in(self, path: Path) -> PackageRef:
+        """Check an archive and offer it; the cache has to be refreshed to know it.
+
+        Raises `BrokenArchive`, `OperationFailed`.
+        """
+        try:
+            ref: PackageRef = await self._in_thread(_take_in, path, self._uploads, self._today())
+        except OSError as error:
+            raise OperationFailed(
+                f"{self._uploads} cannot be written: {error.strerror or error}"
+            ) from error
+        except RepositoryBusy as error:
+            raise OperationFailed(str(error)) from error
+        return ref
+
+    def _complain(self, problems: Iterable[str]) -> None:
+        """Each thing once while it lasts."""
+        sentences = frozenset(problems)
+        for sentence in sorted(sentences - self._said):
+            self._log.warn("{sentence}", sentence=sentence)
+        self._said = sentences
+
+
+def _take_in(path: Path, uploads: Path, generated: str) -> PackageRef:
+    ref = inspect(path).ref
+    descriptor, name = tempfile.mkstemp(prefix=".upload-", dir=uploads)
+    try:
+        with open(descriptor, "wb") as target, path.open("rb") as source:
+            shutil.copyfileobj(source, target)
+            target.flush()
+            os.fsync(descriptor)
+        Path(name).replace(uploads / f"{ref.file_stem}.tgz")
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    built = build_repository(uploads, uploads, generated=generated)
+    if ref not in built.packages:
+        raise OperationFailed(f"{ref} cannot be offered: {'; '.join(built.problems)}")
+    return ref

@@ -1,0 +1,66 @@
+"""Where the REST servers of the house are: an order may name an archive there, and nowhere else."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from urllib.parse import urlsplit
+
+import attrs
+
+from domogik.errors import NotAllowed
+from domogik.packages.reference import PackageRef
+from domogik.xpl.bus import Bus, Origin, Subscription
+from domogik.xpl.message import STAT, Message
+
+#: addresses that are remembered; a house has one REST server, and may have a second
+_REMEMBERED = 64
+
+
+@attrs.define(eq=False)
+class Rests:
+    """The addresses of every `domogik-rest.<host>` that was heard.
+
+    Packages come from repositories and uploads, and REST is what hands them on to other hosts: an
+    order that names any other address is refused, whoever gives it.
+    """
+
+    _bus: Bus
+    _subscription: Subscription | None = None
+    _heard: OrderedDict[str, None] = attrs.field(factory=OrderedDict)
+
+    def start(self) -> None:
+        """Listen to heartbeats."""
+        self._subscription = self._bus.subscribe(
+            self._beat, type=STAT, schema="hbeat.app", source="domogik-rest.*"
+        )
+
+    def stop(self) -> None:
+        """Listen no more."""
+        if self._subscription is not None:
+            self._subscription.cancel()
+
+    def _beat(self, message: Message, origin: Origin) -> None:
+        """What it says of itself counts too: behind another program's hub the sender is hidden."""
+        for address in (message.get("remote-ip"), origin.ip):
+            if address:
+                self._heard[address] = None
+                self._heard.move_to_end(address)
+        while len(self._heard) > _REMEMBERED:
+            self._heard.popitem(last=False)
+
+    def check(self, url: str, ref: PackageRef) -> None:
+        """Raises `NotAllowed` unless that is a REST server's address of this archive."""
+        path = f"/package/download/{ref.type}/{ref.id}/{ref.release}"
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host, port, parts = None, None, urlsplit("")
+        if (
+            parts.scheme not in ("http", "https")
+            or host not in self._heard
+            or port is None
+            or "@" in parts.netloc
+            or (parts.path.rstrip("/"), parts.query, parts.fragment) != (path, "", "")
+        ):
+            raise NotAllowed(f"url '{url}' not allowed: no domogik-rest was heard there")
