@@ -53,7 +53,9 @@ def check(path: Path) -> Checked:
         return _check_descriptor(path, _package_directory(path))
     except BrokenDescriptor as error:
         return _refused(path, error.problem)
-    except (BrokenArchive, CannotBuild, InvalidReference) as error:
+    except BrokenArchive as error:
+        return _refused(path, _in_archive(path, error))
+    except (CannotBuild, InvalidReference) as error:
         return _refused(path, Problem(path, str(error)))
     except OSError as error:
         return _refused(path, Problem(path, f"cannot be read: {error.strerror}"))
@@ -61,6 +63,14 @@ def check(path: Path) -> Checked:
 
 def _refused(path: Path, problem: Problem) -> Checked:
     return Checked(path, None, (problem,), ())
+
+
+def _in_archive(path: Path, error: BrokenArchive) -> Problem:
+    """The place in the descriptor in the archive, where that is to blame."""
+    cause = error.__cause__
+    if not isinstance(cause, BrokenDescriptor):
+        return Problem(path, str(error))
+    return attrs.evolve(cause.problem, path=path / cause.path.name)
 
 
 def _is_archive(path: Path) -> bool:

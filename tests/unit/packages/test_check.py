@@ -1,0 +1,142 @@
+"""`check`: what is wrong, with file, line and element; and it never falls over."""
+
+import gzip
+import io
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from domogik.packages.build import create
+from domogik.packages.check import Checked, check
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+UNTIDY = Path(__file__).parent / "descriptors" / "old_bell.xml"
+DESCRIPTOR = "src/share/domogik/plugins/ping.xml"
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    shutil.copytree(EXAMPLES / "ping", tmp_path / "ping")
+    return tmp_path / "ping"
+
+
+def _change(package: Path, old: str, new: str) -> None:
+    text = (package / DESCRIPTOR).read_text()
+    assert old in text
+    (package / DESCRIPTOR).write_text(text.replace(old, new, 1))
+
+
+def _sentences(checked: Checked) -> list[str]:
+    return [str(problem) for problem in checked.warnings]
+
+
+def _archive(path: Path, files: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return path
+
+
+def test_an_untidy_descriptor_is_accepted_with_a_place_for_each_warning() -> None:
+    checked = check(UNTIDY)
+    assert str(checked.ref) == "plugin-old_bell 0.3.a.b"
+    assert checked.errors == ()
+    found = [problem for problem in checked.warnings if problem.line == 43]
+    assert [(one.path, one.element) for one in found] == [(UNTIDY, "<list>")]
+
+
+def test_a_broken_descriptor_is_refused_with_its_place(package: Path) -> None:
+    _change(package, "<id>ping</id>", "<id>../ping</id>")
+    checked = check(package / DESCRIPTOR)
+    assert checked.ref is None
+    (error,) = checked.errors
+    assert (error.path, error.line, error.element) == (package / DESCRIPTOR, 3, "<id>")
+
+
+def test_a_descriptor_in_its_package_is_compared_with_the_files_that_are_there(
+    package: Path,
+) -> None:
+    (package / "src/domogik_packages/xpl/lib/ping.py").unlink()
+    (package / "src/share/domogik/design/plugin/ping/icon.png").write_bytes(b"GIF89a")
+    for path in (package / DESCRIPTOR, package):
+        sentences = _sentences(check(path))
+        assert any(
+            "<file path>: src/domogik_packages/xpl/lib/ping.py is not there" in sentence
+            for sentence in sentences
+        )
+        assert any("no icon.png in PNG form" in sentence for sentence in sentences)
+
+
+def test_a_descriptor_by_itself_is_only_read(tmp_path: Path) -> None:
+    shutil.copy(EXAMPLES / "ping" / DESCRIPTOR, tmp_path / "ping.xml")
+    assert check(tmp_path / "ping.xml").warnings == ()
+    shutil.copy(EXAMPLES / "ping" / DESCRIPTOR, tmp_path / "pong.xml")
+    assert "should be called ping.xml" in _sentences(check(tmp_path / "pong.xml"))[0]
+
+
+def test_an_archive_is_compared_with_what_it_lists(tmp_path: Path) -> None:
+    text = (EXAMPLES / "ping" / DESCRIPTOR).read_bytes()
+    checked = check(_archive(tmp_path / "ping.tgz", {"info.xml": text}))
+    assert str(checked.ref) == "plugin-ping 1.0.0"
+    sentences = _sentences(checked)
+    name = f"{tmp_path}/ping.tgz/info.xml"
+    assert any(
+        sentence.startswith(f"{name}:") and "not there" in sentence for sentence in sentences
+    )
+    assert any("should be called plugin-ping-1.0.0.tgz" in sentence for sentence in sentences)
+    assert any("no icon.png" in sentence for sentence in sentences)
+
+
+def test_a_broken_descriptor_in_an_archive_is_refused_with_its_place(tmp_path: Path) -> None:
+    text = (EXAMPLES / "ping" / DESCRIPTOR).read_bytes().replace(b"<id>ping<", b"<id>p/ing<", 1)
+    checked = check(_archive(tmp_path / "a.tgz", {"info.xml": text}))
+    (error,) = checked.errors
+    assert (error.path, error.line, error.element) == (tmp_path / "a.tgz" / "info.xml", 3, "<id>")
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"readme": b""}, "holds no info.xml"),
+        ({"info.xml": b"<a"}, "not XML"),
+        ({"../evil": b""}, "leaves the package"),
+        ({"/etc/evil": b""}, "no path inside the package"),
+    ],
+)
+def test_an_archive_that_would_not_be_installed_is_refused(
+    tmp_path: Path, files: dict[str, bytes], words: str
+) -> None:
+    (error,) = check(_archive(tmp_path / "a.tgz", files)).errors
+    assert words in str(error)
+
+
+def test_what_is_not_there_or_cannot_be_read_is_an_error_and_no_exception(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text").write_text("hello")
+    for name in ("gone.xml", "gone.tgz", "gone", "empty", "text"):
+        checked = check(tmp_path / name)
+        assert checked.ref is None
+        assert str(tmp_path / name) in str(checked.errors[0])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(content=st.binary(max_size=300), suffix=st.sampled_from([".xml", ".json", ".tgz", ""]))
+def test_any_bytes_are_checked(tmp_path: Path, content: bytes, suffix: str) -> None:
+    for number, written in enumerate((content, gzip.compress(content))):
+        path = tmp_path / f"file{number}{suffix}"
+        path.write_bytes(written)
+        assert check(path).errors
+
+
+def test_half_an_archive_is_refused(tmp_path: Path) -> None:
+    whole = create(EXAMPLES / "ping", tmp_path)
+    content = whole.read_bytes()
+    for length in range(0, len(content), 97):
+        whole.write_bytes(content[:length])
+        assert check(whole).errors
