@@ -43,6 +43,7 @@ def _manager(options: Options, run: Run, foundation: Foundation) -> IService:
 
 def _single(daemon: type[SingleDaemon]) -> Callable[[Options, Run, Foundation], IService]:
     def make(options: Options, run: Run, foundation: Foundation) -> IService:
+        catch_signals(run.reactor)
         return daemon(run.reactor, foundation, run.progress, run.fail)
 
     return make

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -20,7 +21,7 @@ from domogik.xpl.port import Identity
 
 @attrs.define(eq=False)
 class RestRole:
-    """Listens from `open` on; speaks on xPL from `speak` on."""
+    """Listens from `open` on; is the REST of this host from `announce` on."""
 
     _reactor: Any
     _foundation: Foundation
@@ -30,6 +31,7 @@ class RestRole:
     _listening: IListeningPort | None = None
     _identity: Identity | None = None
     _settings: RestSettings = RestSettings()
+    _announced: bool = False
 
     async def open(self) -> None:
         """Listen; raises `DomogikError` with one line (`PortTaken`, a bad certificate, ...)."""
@@ -50,7 +52,6 @@ class RestRole:
         )
         self._settings = settings
         self._listening = await listen(self._reactor, site, settings)
-        write_port(foundation.home.run / "rest.port", self.port)
 
     @property
     def port(self) -> int:
@@ -67,8 +68,18 @@ class RestRole:
         ip = "127.0.0.1" if settings.ip == "0.0.0.0" else settings.ip  # noqa: S104 - shown, not bound
         return f"{scheme}://{ip}:{self.port}"
 
+    def announce(self) -> None:
+        """Say in `run/rest.port` where we listen: no other REST runs in this home."""
+        write_port(self._port_file, self.port)
+        self._announced = True
+
+    @property
+    def _port_file(self) -> Path:
+        return self._foundation.home.run / "rest.port"
+
     def speak(self) -> None:
-        """Be heard, as `domogik-rest.<host>`."""
+        """Announce, and be heard as `domogik-rest.<host>`."""
+        self.announce()
         host = self._foundation.settings.hostname
         self._identity = self._street.port.identity("rest", host)
         self._identity.presence.start()
@@ -79,6 +90,7 @@ class RestRole:
         if self._listening is not None:
             listening, self._listening = self._listening, None
             await listening.stopListening()  # type: ignore[misc]
-            (self._foundation.home.run / "rest.port").unlink(missing_ok=True)
+        if self._announced:
+            self._port_file.unlink(missing_ok=True)
         if self._identity is not None:
             self._identity.presence.leave()

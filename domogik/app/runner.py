@@ -64,9 +64,13 @@ class Run:
 
 
 def catch_signals(
-    reactor: Any, *, reload: Callable[[], None], upgrade: Callable[[], None], terminal: bool
+    reactor: Any,
+    *,
+    reload: Callable[[], None] | None = None,
+    upgrade: Callable[[], None] | None = None,
+    terminal: bool = False,
 ) -> None:
-    """TERM and INT stop, HUP re-reads the configuration, USR2 upgrades.
+    """TERM and INT stop, HUP re-reads the configuration, USR2 upgrades, where that is offered.
 
     With `terminal`, a HUP because the terminal went away is a plain stop. Must be installed after
     the reactor's own handlers, under which twistd would end by the signal and not with status 0.
@@ -77,7 +81,7 @@ def catch_signals(
             reactor.stop()
 
     def hang_up() -> None:
-        if terminal and not _has_terminal():
+        if reload is None or (terminal and not _has_terminal()):
             stop()
         else:
             reload()
@@ -89,7 +93,8 @@ def catch_signals(
             (signal.SIGHUP, hang_up),
             (signal.SIGUSR2, upgrade),
         ):
-            signal.signal(number, lambda *_, action=action: reactor.callFromThread(action))
+            if action is not None:
+                signal.signal(number, lambda *_, action=action: reactor.callFromThread(action))
 
     reactor.callWhenRunning(install)
 

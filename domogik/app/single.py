@@ -133,6 +133,7 @@ class RestDaemon(SingleDaemon):
         house = House(host, events, foundation.settings.package_mode, self._hosts)
         self._role = RestRole(self.reactor, foundation, street, house, street.counters)
         await self._role.open()
+        self._role.announce()
         identity.presence.start()
         identity.presence.ready()
         self._hosts.start()
