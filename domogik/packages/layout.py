@@ -136,7 +136,7 @@ class Layout:
         """Where a link leads, None for what is no link into the store of this package."""
         try:
             target = os.path.normpath(link.parent / os.readlink(link))  # noqa: PTH115
-            parts = Path(target).relative_to(self.home.store).parts
+            parts = Path(target).relative_to(os.path.normpath(self.home.store)).parts
             if len(parts) > 1 and parts[0] == fullname(type, id):
                 return PackageRef(type, id, parts[1])
         except (OSError, ValueError, InvalidReference):

@@ -319,8 +319,8 @@ class Store(Layout):
                 # a full disk keeps nobody from making room; what a kill leaves then, is unlisted
                 if not intent.whole or error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
-            self._step("journal written")
             try:
+                self._step("journal written")
                 yield
             finally:
                 self._settle(intent)
@@ -337,6 +337,7 @@ class Store(Layout):
             # nothing describes a release that a person damaged: then the link stays as it is
             with contextlib.suppress(BrokenArchive):
                 self._point_descriptor(now)
+            self._straighten_way(now)
         if done and intent.whole:
             durable.remove_link(self.rinor_link(type, id))
             self._step("rinor link removed")
@@ -348,8 +349,6 @@ class Store(Layout):
                 self._remove(self.directory(ref))
         if self.present(type, id) is None and self.served(type, id) is None:
             self._remove(self.package(type, id))
-        elif now is not None:
-            self._straighten_way(now)
         self._step("settled")
         self._journal.end(intent)
         return done
