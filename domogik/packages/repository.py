@@ -40,6 +40,8 @@ _LINKS = {LIST: STATUS, DATA: DATA, DOWNLOAD: DOWNLOAD, JSON_INFO: JSON_INFO, IC
 #: what this module knows from last time; nobody else needs it
 _MEMORY = ".repository-memory"
 _LOCK = ".repository-lock"
+#: where an archive is on its way; what is called so was left by a builder that was killed
+_BUILDING = ".building-"
 _MEMORY_VERSION = 1
 _MEMORY_BYTES = 256 * 1024 * 1024
 _STATUS_BYTES = 65536
@@ -78,6 +80,8 @@ def build_repository(
     """
     target.mkdir(parents=True, exist_ok=True)
     with _locked(target):
+        for rest in target.glob(f"{_BUILDING}*"):
+            shutil.rmtree(rest)
         base = f"{url.rstrip('/')}/" if url else ""
         builder = _Builder(target, base, name or target.resolve().name, _remembered(target))
         for archive in sorted(archives.glob("*.tgz")):
@@ -123,9 +127,14 @@ class _Builder:
     def take(self, archive: Path) -> None:
         """Publish the files of one archive, unless they are published already."""
         try:
+            if not archive.is_file():
+                raise BrokenArchive("is not a file")
             known = self._unchanged(archive) or self._publish_archive(archive)
         except (BrokenArchive, CannotWrite) as error:
             self._problems.append(f"{archive.name}: {error}")
+            return
+        except PermissionError as error:
+            self._problems.append(f"{archive.name}: cannot be read: {error.strerror}")
             return
         first = self._names.setdefault(known.ref, archive.name)
         if first != archive.name:
@@ -283,7 +292,7 @@ def _last_count(target: Path) -> int:
 @contextlib.contextmanager
 def _linked(archive: Path, target: Path) -> Iterator[Path]:
     """Another name for the archive in `target`, or a copy; removed if it is not moved away."""
-    with tempfile.TemporaryDirectory(prefix=".building-", dir=target) as directory:
+    with tempfile.TemporaryDirectory(prefix=_BUILDING, dir=target) as directory:
         path = Path(directory) / "archive"
         try:
             os.link(archive, path, follow_symlinks=True)
