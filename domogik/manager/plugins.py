@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 
 import attrs
@@ -14,6 +15,7 @@ from domogik.config.load import Configuration
 from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.components import ComponentList
 from domogik.manager.settings import enabled_plugins
+from domogik.packages.environment import ENVIRONMENT, interpreter
 from domogik.packages.installed import Installed, Inventory
 from domogik.supervisor.interfaces import Program, Specification, Status
 from domogik.supervisor.service import AlreadyRunning, NotRunning, StartFailed, Supervisor
@@ -46,10 +48,11 @@ class Workplace:
         assert installed.script is not None
         assert installed.directory is not None
         name = installed.package.id
+        own = interpreter(installed.directory / ENVIRONMENT)
         source = str(installed.source)
         inherited = self.environment.get("PYTHONPATH", "")
         return Program(
-            argv=(self.interpreter, str(installed.script)),
+            argv=(str(own or self.interpreter), str(installed.script)),
             environment={
                 **self.environment,
                 "PYTHONPATH": f"{source}:{inherited}" if inherited else source,
@@ -85,6 +88,7 @@ class Plugins:
     _enabled: frozenset[str] = frozenset()
     _specifications: dict[str, Specification] = attrs.field(factory=dict)
     _by_hand: set[str] = attrs.field(factory=set)
+    _at_rest: set[str] = attrs.field(factory=set)
 
     # What there is
 
@@ -255,6 +259,19 @@ class Plugins:
         """Whether some process of it runs, ours or not."""
         return name in self._by_hand or self.status(name).state in _UP
 
+    def is_tried_again(self, name: str) -> bool:
+        """Whether it does not run and the supervisor may start it by itself."""
+        return self.status(name).state in _TRIED_AGAIN
+
+    @contextlib.contextmanager
+    def at_rest(self, name: str) -> Iterator[None]:
+        """Nobody can start it meanwhile: its package is being changed."""
+        self._at_rest.add(name)
+        try:
+            yield
+        finally:
+            self._at_rest.discard(name)
+
     # What a person can ask
 
     async def start(self, name: str) -> None:
@@ -331,6 +348,8 @@ class Plugins:
                 f"Plugin '{name}' is disabled on {self._workplace.host}. "
                 "Enable it before starting it"
             )
+        if name in self._at_rest:
+            raise NotPossible(f"Plugin '{name}' cannot be started now: its package is changed")
 
     def _known(self, name: str) -> Installed:
         installed = self._installed.get(name)
