@@ -196,7 +196,7 @@ assert outcomes[-1], "what was answered is on the disk"
 @pytest.mark.parametrize(
     "name",
     ["install", "update", "update-to-json", "same-release-other-content", "rollback"]
-    + ["undo-install", "uninstall-data"],
+    + ["rinor", "uninstall-data"],
 )
 def test_after_a_power_cut_it_is_the_old_or_the_new(name: str, tmp_path: Path) -> None:
     need_root("a file system of its own")
