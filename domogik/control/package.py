@@ -1,0 +1,199 @@
+"""`domogik.package` on xPL: lists, dependencies, install and uninstall, udev rules."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from domogik.components.events import Event, EventStream
+from domogik.control.package_wording import (
+    BadCommand,
+    InstallCommand,
+    asked_dependencies,
+    check_body,
+    dependency_list,
+    install_body,
+    list_body,
+    package_head,
+    rules_list,
+    word,
+)
+from domogik.control.system import REFUSED_PAUSE
+from domogik.control.wording import Body, sayable
+from domogik.errors import DomogikError, NotAllowed
+from domogik.manager.package_office import PackageOffice
+from domogik.manager.rests import Rests
+from domogik.manager.trust import Trust
+from domogik.xpl.bus import Bus, Origin, Subscription
+from domogik.xpl.message import CMND, TRIG, Message
+from domogik.xpl.port import Identity
+
+LIST = "installed-packages-list"
+
+
+@attrs.define(eq=False)
+class PackageControl:
+    """Answers every `domogik.package` command aimed at this host; sends the list when it changes.
+
+    Whatever a message holds, there is one answer, and it is one that can be sent. Messages for
+    other hosts are ignored; `host=*` is understood for the list only. A command without a host is
+    answered only by the manager that it is addressed to.
+    """
+
+    _clock: IReactorTime
+    _identity: Identity
+    _bus: Bus
+    _office: PackageOffice
+    _trust: Trust
+    _rests: Rests
+    _events: EventStream
+    _log: Logger = Logger()
+    _subscription: Subscription | None = None
+    _silent_until: float = float("-inf")
+    _unsubscribe: Callable[[], None] = attrs.field(default=lambda: None)
+
+    def start(self) -> None:
+        """Listen for commands and for changes, and say what is installed."""
+        self._subscription = self._bus.subscribe(self._command, type=CMND, schema="domogik.package")
+        self._unsubscribe = self._events.subscribe(self._changed)
+        self._send_list()
+
+    def stop(self) -> None:
+        """Listen no more."""
+        self._unsubscribe()
+        if self._subscription is not None:
+            self._subscription.cancel()
+
+    def _changed(self, event: Event) -> None:
+        if event.type == "packages.changed" and event.data.get("host") == self._office.host:
+            self._send_list()
+
+    def _send_list(self) -> None:
+        self._send(list_body(self._office.host, self._office.installed()))
+
+    def _send(self, body: Body) -> None:
+        self._identity.send(TRIG, "domogik.package", body)
+
+    # Commands
+
+    async def _command(self, message: Message, origin: Origin) -> None:
+        if not self._identity.is_for_me(message):
+            return
+        own = self._office.host
+        host = message.get("host")
+        command = message.get("command") or ""
+        if command == LIST:
+            if host in (None, "*", own):
+                self._send_list()
+            return
+        if host != own and (host is not None or message.target != self._identity.source):
+            return
+        answer = _ANSWERS.get(command)
+        if answer is None:
+            text = f"Unknown command '{command}'" if command else "Missing key 'command'"
+            self._send([("command", sayable(command)), ("host", own), ("error", sayable(text))])
+            return
+        await answer(self, message, origin)
+
+    async def _dependencies(self, message: Message, origin: Origin) -> None:
+        async def work() -> Body:
+            package = self._office.package(word(message, "type"), word(message, "id"))
+            return dependency_list(package.dependencies)
+
+        await self._about_package("get-dependencies", message, work)
+
+    async def _udev_rules(self, message: Message, origin: Origin) -> None:
+        async def work() -> Body:
+            package = self._office.package(word(message, "type"), word(message, "id"))
+            return rules_list(package.udev_rules)
+
+        await self._about_package("get-udev-rules", message, work)
+
+    async def _uninstall(self, message: Message, origin: Origin) -> None:
+        async def work() -> Body:
+            self._check_trust("uninstall", origin)
+            type, id = word(message, "type"), word(message, "id")
+            _check_host(message)
+            with_data = message.get("data") == "yes"
+            await self._office.uninstall(type, id, with_data=with_data)
+            return []
+
+        await self._about_package("uninstall", message, work)
+
+    async def _about_package(
+        self, command: str, message: Message, work: Callable[[], Awaitable[Body]]
+    ) -> None:
+        body: Body = []
+
+        async def all_of_it() -> None:
+            body.extend(await work())
+
+        error = await self._error_of(command, all_of_it)
+        self._send([*package_head(command, self._office.host, message, error), *body])
+
+    async def _install(self, message: Message, origin: Origin) -> None:
+        async def work() -> None:
+            self._check_trust("install", origin)
+            command = InstallCommand.of(message)
+            _check_host(message)
+            if command.place is not None:
+                self._rests.check(command.place.url, command.ref)
+            await self._office.install(command.ref, command.part, command.place)
+
+        error = await self._error_of("install", work)
+        self._send(install_body(self._office.host, message, error))
+
+    async def _check(self, message: Message, origin: Origin) -> None:
+        answer: list[Body] = []
+
+        async def work() -> None:
+            asked = asked_dependencies(message)
+            states = await self._office.check(tuple(asked.values()))
+            answer.append(check_body(self._office.host, asked, states))
+
+        error = await self._error_of("check-dependencies", work)
+        head = [("command", "check-dependencies"), ("host", self._office.host)]
+        self._send(answer[0] if answer else [*head, ("error", sayable(error))])
+
+    async def _error_of(self, command: str, work: Callable[[], Awaitable[None]]) -> str:
+        """Empty, or what the answer says."""
+        try:
+            await work()
+        except DomogikError as error:
+            return str(error)
+        except Exception:  # noqa: BLE001 - a door: there is always an answer
+            self._log.failure("{command}", command=command)
+            return f"{command} failed on {self._office.host}: its log says why"
+        return ""
+
+    def _check_trust(self, command: str, origin: Origin) -> None:
+        if self._trust.allows(origin.ip):
+            return
+        now = self._clock.seconds()
+        if now >= self._silent_until:
+            self._silent_until = now + REFUSED_PAUSE
+            self._log.warn(
+                "{command}: not allowed from {ip} ({count} refused until now)",
+                command=command,
+                ip=origin.ip,
+                count=self._trust.refused,
+            )
+        raise NotAllowed(f"Not allowed from {origin.ip}")
+
+
+def _check_host(message: Message) -> None:
+    """What changes something says where; only reading does without. Raises `BadCommand`."""
+    if message.get("host") is None:
+        raise BadCommand("Missing key 'host'")
+
+
+_ANSWERS: dict[str, Callable[[PackageControl, Message, Origin], Awaitable[None]]] = {
+    "get-dependencies": PackageControl._dependencies,
+    "check-dependencies": PackageControl._check,
+    "install": PackageControl._install,
+    "uninstall": PackageControl._uninstall,
+    "get-udev-rules": PackageControl._udev_rules,
+}

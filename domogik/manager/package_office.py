@@ -1,0 +1,404 @@
+"""The packages of this host: which there are, and what changes them, one job at a time for each."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
+from twisted.logger import Logger
+
+from domogik.components.events import EventStream
+from domogik.config.edit import remove_value, set_value
+from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownComponent
+from domogik.manager.archives import Place, Told
+from domogik.manager.jobs import Jobs, Progress
+from domogik.manager.package_interface import InstalledPackage
+from domogik.manager.package_update import Note, PackageUpdate
+from domogik.manager.plugins import Plugins
+from domogik.packages.dependencies import DependencyChecker, DependencyState
+from domogik.packages.environment import ENVIRONMENT, WHEELS, PythonEnvironment, interpreter
+from domogik.packages.install import Installer
+from domogik.packages.installed import Installed, Inventory
+from domogik.packages.package import Dependency, Package
+from domogik.packages.reference import InvalidReference, PackageRef, fullname
+from domogik.packages.store import RINOR, XPL, NotInstalled, Store
+
+NO_EXTERNALS = "This host doesn't handle external member packages. Please install it on main host"
+DEVELOPMENT = (
+    "Packages are listed and not managed in development mode: set package_path in [domogik] to "
+    "switch package mode on"
+)
+#: checks of dependencies that wait for their turn; each may start processes
+MAX_CHECKS = 20
+#: what fetches an archive, from a repository or from the place that an order named
+Fetch = Callable[[PackageRef, Place | None, Told], Awaitable[Path]]
+
+
+@attrs.frozen
+class Stored:
+    """What only the store knows of a package: its releases, oldest first, and whether it is held"""
+
+    releases: tuple[str, ...] = ()
+    held: bool = False
+
+
+@attrs.define(eq=False)
+class PackageOffice:
+    """Installed packages, jobs and dependencies of one host.
+
+    `managed` is False in development mode, `handles_externals` says whether this manager looks for
+    external members. `reload` reads the configuration and what is installed again. Publishes
+    `packages.changed` {host} when the list is another one, and after each installation.
+    """
+
+    host: str
+    managed: bool
+    _handles_externals: bool
+    _configuration_file: Path
+    _plugins: Plugins
+    _store: Store
+    _fetch: Fetch
+    _updates_directory: Path
+    jobs: Jobs
+    _own_environment: PythonEnvironment
+    _make_checker: Callable[[Callable[[str], str | None]], DependencyChecker]
+    _in_thread: Callable[..., Any]
+    _reload: Callable[[], Awaitable[None]]
+    _events: EventStream
+    _log: Logger = Logger()
+    _installer: Installer = attrs.field(init=False)
+    _update: PackageUpdate = attrs.field(init=False)
+    _checker: DependencyChecker = attrs.field(init=False)
+    _checks: DeferredSemaphore = attrs.field(init=False, factory=lambda: DeferredSemaphore(1))
+    _inventory: Inventory = attrs.field(init=False, factory=lambda: Inventory({}, {}))
+    _list: tuple[InstalledPackage, ...] = attrs.field(init=False, default=())
+    _told: int = attrs.field(init=False, default=0)
+    _stored: dict[str, Stored] = attrs.field(init=False, factory=dict)
+    _progress: dict[str, Progress] = attrs.field(init=False, factory=dict)
+    _places: dict[PackageRef, Place] = attrs.field(init=False, factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        self._installer = Installer(
+            self._store, self._fetched, self._in_thread, self._is_running, self._step
+        )
+        self._update = PackageUpdate(
+            self._installer,
+            self._plugins,
+            self._in_thread,
+            self._changed,
+            self._updates_directory,
+        )
+        self._checker = self._make_checker(self._release_of)
+
+    # What there is
+
+    async def recover(self) -> None:
+        """Before anything is read: what was interrupted ends as old or as new."""
+        if self.managed:
+            for sentence in await self._in_thread(self._store.recover):
+                self._log.warn("{sentence}", sentence=sentence)
+
+    async def resume(self) -> None:
+        """Carry updates on that were interrupted, once everything runs."""
+        if self.managed:
+            notes = await self._update.interrupted()
+            await gatherResults([self._resume(note) for note in notes], consumeErrors=True)
+
+    def _resume(self, note: Note) -> Deferred[Any]:
+        async def work(progress: Progress) -> None:
+            with self._using(note.after, progress):
+                await self._update.finish(note)
+
+        resumed = self.jobs.run("update", note.after.fullname, work, note.after)
+        return resumed.addErrback(
+            lambda failure: self._log.error("{error}", error=failure.getErrorMessage())
+        )
+
+    def update_list(self, inventory: Inventory) -> None:
+        """Take over what is installed and enabled now."""
+        self._inventory = inventory
+        found = tuple(self._listed(inventory))
+        if found != self._list:
+            self._list = found
+            self._tell()
+
+    def _listed(self, inventory: Inventory) -> Iterator[InstalledPackage]:
+        enabled = self._plugins.enabled_names()
+        everything = (*inventory.externals.values(), *inventory.plugins.values())
+        for package in sorted(
+            (installed.package for installed in everything), key=lambda one: one.full_name
+        ):
+            with contextlib.suppress(InvalidReference):
+                is_enabled = package.type != "plugin" or package.id in enabled
+                yield InstalledPackage(PackageRef.of(package), self.host, is_enabled)
+
+    def _tell(self) -> None:
+        self._told += 1
+        self._events.publish("packages.changed", host=self.host)
+
+    def installed(self) -> tuple[InstalledPackage, ...]:
+        """What is installed, by name; what could be updated is not known here."""
+        nothing = Stored()
+        return tuple(
+            attrs.evolve(entry, releases=stored.releases, held=stored.held)
+            for entry in self._list
+            for stored in (self._stored.get(entry.ref.fullname, nothing),)
+        )
+
+    async def look(self) -> None:
+        """Read what only the store knows."""
+        names = [(entry.ref.type, entry.ref.id) for entry in self._list]
+        self._stored = await self._in_thread(_look, self._store, names)
+
+    def package(self, type: str, id: str) -> Package:
+        """The descriptor of an installed package; `UnknownComponent`, `InvalidReference`."""
+        return self._found(type, id).package
+
+    def _found(self, type: str, id: str) -> Installed:
+        name = fullname(type, id)
+        place = self._inventory.plugins if type == "plugin" else self._inventory.externals
+        if id not in place:
+            raise NotInstalled(f"Package '{name}' is not installed on {self.host}")
+        return place[id]
+
+    def _release_of(self, plugin: str) -> str | None:
+        installed = self._inventory.plugins.get(plugin)
+        return installed.package.release if installed is not None else None
+
+    # What changes it
+
+    async def install(self, ref: PackageRef, part: str, place: Place | None = None) -> None:
+        """One part, the archive from `place` or from the repositories.
+
+        Raises `OperationFailed`, `NotPossible`, and what fetching raises.
+        """
+        self.check_managed()
+        if part == XPL:
+            self._check_handled(ref.type)
+
+        async def work(progress: Progress) -> None:
+            with self._using(ref, progress, place):
+                await self._part(ref, part)
+
+        await self.jobs.run("install", ref.fullname, work, (ref, part))
+
+    async def install_both(self, ref: PackageRef) -> None:
+        """Both parts on this host; raises as `install` does, and then nothing has changed."""
+        self.check_managed()
+        self._check_handled(ref.type)
+
+        async def work(progress: Progress) -> None:
+            with self._using(ref, progress):
+                await self._both(ref)
+
+        await self.jobs.run("install", ref.fullname, work, (ref, "both"))
+
+    async def _part(self, ref: PackageRef, part: str) -> None:
+        if part == RINOR:
+            await self._installer.install(ref, RINOR)
+            await self.look()
+            return
+        with self._at_rest(ref.type, ref.id):
+            await self._give_up(ref.type, ref.id)
+            await self._installer.install(ref, XPL)
+            await self._changed()
+
+    async def _both(self, ref: PackageRef) -> None:
+        with self._at_rest(ref.type, ref.id):
+            await self._give_up(ref.type, ref.id)
+            change = await self._installer.install(ref, XPL)
+            try:
+                await self._installer.install(ref, RINOR)
+            except DomogikError as error:
+                await self._installer.undo(change)
+                raise OperationFailed(f"Error on 'rinor' part : {error}", str(error)) from error
+            finally:
+                await self._changed()
+
+    async def update(self, ref: PackageRef) -> None:
+        """Another release of an installed package in one job; see `package_update.py`."""
+        self.check_managed()
+
+        async def work(progress: Progress) -> None:
+            with self._using(ref, progress):
+                self._found(ref.type, ref.id)
+                if await self._in_thread(self._store.held, ref.type, ref.id):
+                    raise OperationFailed(f"{ref.fullname} is held: take the hold off it first")
+                await self._update.run(ref)
+
+        await self.jobs.run("update", ref.fullname, work, ref)
+
+    async def rollback(self, type: str, id: str) -> PackageRef:
+        """To the release before; a plugin that runs is stopped for it and started again."""
+        self.check_managed()
+        name = self._found(type, id).package.full_name
+
+        async def work(progress: Progress) -> PackageRef:
+            self._progress[name] = progress
+            try:
+                return await self._update.back(type, id)
+            finally:
+                self._progress.pop(name, None)
+
+        ref: PackageRef = await self.jobs.run("rollback", name, work)
+        return ref
+
+    async def uninstall(self, type: str, id: str, *, with_data: bool = False) -> None:
+        """Everything it brought and its mark in `[plugins]`; `UnknownComponent`, `NotPossible`."""
+        self.check_managed()
+        name = fullname(type, id)
+
+        async def work(progress: Progress) -> None:
+            progress.stage("removing")
+            await self._uninstall(type, id, with_data)
+
+        await self.jobs.run("uninstall", name, work, with_data)
+
+    async def _uninstall(self, type: str, id: str, with_data: bool) -> None:
+        try:
+            self._found(type, id)
+        except NotInstalled:
+            self._check_handled(type)
+            raise
+        with self._at_rest(type, id):
+            await self._give_up(type, id)
+            # first: a package that comes back later is not enabled, whatever happens now
+            unmarked = type == "plugin" and await self._edit(remove_value, "plugins", id)
+            try:
+                await self._installer.uninstall(type, id, with_data=with_data)
+            except DomogikError:
+                if unmarked:
+                    await self._edit(set_value, "plugins", id, "enabled")
+                raise
+            finally:
+                await self._changed()
+
+    async def hold(self, type: str, id: str, *, held: bool) -> None:
+        """Whether updates leave it alone."""
+        self.check_managed()
+        self._found(type, id)
+        await self._in_thread(self._store.hold, type, id, held)
+        await self.look()
+
+    def check_managed(self) -> None:
+        """Raises `NotPossible` in development mode."""
+        if not self.managed:
+            raise NotPossible(DEVELOPMENT)
+
+    def _check_handled(self, type: str) -> None:
+        if type == "external" and not self._handles_externals:
+            raise NotPossible(NO_EXTERNALS)
+
+    @contextlib.contextmanager
+    def _using(
+        self, ref: PackageRef, progress: Progress, place: Place | None = None
+    ) -> Iterator[None]:
+        """The job that the installer's steps and its questions for an archive belong to."""
+        self._progress[ref.fullname] = progress
+        if place is not None:
+            self._places[ref] = place
+        told = self._told
+        try:
+            yield
+        finally:
+            self._progress.pop(ref.fullname, None)
+            self._places.pop(ref, None)
+        if told == self._told:
+            self._tell()  # the same release anew: who waits for the list gets it all the same
+
+    @contextlib.contextmanager
+    def _at_rest(self, type: str, id: str) -> Iterator[None]:
+        """Nobody starts the plugin meanwhile."""
+        if type != "plugin":
+            yield
+            return
+        with self._plugins.at_rest(id):
+            yield
+
+    async def _give_up(self, type: str, id: str) -> None:
+        """One that waits for its next try must not have it in the middle of a change."""
+        if type == "plugin" and self._plugins.is_tried_again(id):
+            await self._plugins.stop(id)
+
+    async def _edit(self, change: Callable[..., bool], *words: str) -> bool:
+        try:
+            changed: bool = await self._in_thread(change, self._configuration_file, *words)
+        except OSError as error:
+            raise OperationFailed(f"{error.filename}: {error.strerror}") from error
+        return changed
+
+    async def _changed(self) -> None:
+        """What is on the disk now is what everybody sees."""
+        await self._reload()
+        await self.look()
+
+    def _is_running(self, type: str, id: str) -> bool:
+        return type == "plugin" and self._plugins.is_up(id)
+
+    def _step(self, ref: PackageRef, step: str) -> None:
+        progress = self._progress.get(ref.fullname)
+        if progress is not None:
+            progress.stage(step)
+
+    async def _fetched(self, ref: PackageRef) -> Path:
+        progress = self._progress.get(ref.fullname)
+
+        def told(received: int, total: int | None) -> None:
+            if progress is not None:
+                progress.stage("fetching", 100 * received / total if total else None)
+
+        return await self._fetch(ref, self._places.get(ref), told)
+
+    # Dependencies
+
+    async def check(
+        self, dependencies: Sequence[Dependency], package: tuple[str, str] | None = None
+    ) -> tuple[DependencyState, ...]:
+        """How they are met here, in the environment of that plugin if it is installed.
+
+        One check at a time; raises `OperationFailed` where too many wait.
+        """
+        if len(self._checks.waiting) >= MAX_CHECKS:
+            raise OperationFailed("Too many dependencies are being checked: ask again later")
+        directory = self._directory(package)
+        environment, wheels = await self._in_thread(_environment, directory)
+        await self._checks.acquire()
+        try:
+            return await self._checker.check(
+                dependencies,
+                attrs.evolve(self._own_environment, python=environment)
+                if environment
+                else self._own_environment,
+                wheels=wheels,
+            )
+        finally:
+            self._checks.release()
+
+    def _directory(self, package: tuple[str, str] | None) -> Path | None:
+        if package is None:
+            return None
+        try:
+            return self._found(*package).directory
+        except UnknownComponent:
+            return None
+
+
+def _look(store: Store, names: Sequence[tuple[str, str]]) -> Mapping[str, Stored]:
+    return {
+        fullname(type, id): Stored(
+            tuple(ref.release for ref in store.releases(type, id)), store.held(type, id)
+        )
+        for type, id in names
+    }
+
+
+def _environment(directory: Path | None) -> tuple[Path | None, Path | None]:
+    """A release's own interpreter and wheels, where it has them."""
+    if directory is None:
+        return None, None
+    wheels = directory / WHEELS
+    return interpreter(directory / ENVIRONMENT), wheels if wheels.is_dir() else None

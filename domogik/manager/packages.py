@@ -1,0 +1,337 @@
+"""The packages of the whole house from one host: what is here is done directly, the rest on xPL."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from domogik.errors import DomogikError, NoAnswer, NotPossible, OperationFailed, UnknownComponent
+from domogik.manager.hosts import Hosts
+from domogik.manager.jobs import Job, Jobs, Progress
+from domogik.manager.package_hosts import PackageHosts
+from domogik.manager.package_interface import InstalledPackage, IPackages, RepositoryInfo
+from domogik.manager.package_office import PackageOffice
+from domogik.manager.repositories import Repositories
+from domogik.packages.archive import BrokenArchive
+from domogik.packages.dependencies import DependencyState
+from domogik.packages.download import sha256_of
+from domogik.packages.fetch import FetchFailed
+from domogik.packages.index import Offer, UnknownRelease
+from domogik.packages.package import Dependency, UdevRule
+from domogik.packages.reference import InvalidReference, PackageRef, fullname
+from domogik.packages.store import RINOR, XPL, Store
+
+#: errors that mean something of their own to who asks
+_WITH_NAMES = (
+    OperationFailed,
+    UnknownComponent,
+    UnknownRelease,
+    InvalidReference,
+    NoAnswer,
+    FetchFailed,
+)
+#: where a package keeps its icon
+_ICONS = ("icon.png", "src/share/domogik/design/{type}/{id}/icon.png")
+
+
+@implementer(IPackages)
+@attrs.define(eq=False)
+class Packages:
+    """`IPackages` over this host's office (None where no manager runs in this process).
+
+    `address(host)` is where that host finds REST, and raises `NotPossible` where it cannot.
+    """
+
+    host: str
+    _repositories: Repositories
+    _hosts: Hosts
+    _others: PackageHosts
+    _jobs: Jobs
+    _store: Store
+    _in_thread: Callable[..., Awaitable[Any]]
+    _address: Callable[[str], str]
+    _office: PackageOffice | None = None
+    _log: Logger = Logger()
+
+    # Reading
+
+    def jobs(self) -> tuple[Job, ...]:
+        return self._jobs.all()
+
+    def repositories(self) -> tuple[RepositoryInfo, ...]:
+        return self._repositories.all()
+
+    def offers(self, type: str | None = None) -> tuple[Offer, ...]:
+        index = self._repositories.index
+        return index.offers if type is None else index.available(type)
+
+    def available(self, host: str, type: str) -> tuple[Offer, ...]:
+        there = {package.ref.id for package in self._of(host) if package.ref.type == type}
+        return tuple(offer for offer in self.offers(type) if offer.package.id not in there)
+
+    def installed(
+        self, host: str | None = None, type: str | None = None
+    ) -> tuple[InstalledPackage, ...]:
+        updates = self._repositories.index.updates
+        return tuple(
+            attrs.evolve(entry, updates=updates(entry.ref.type, entry.ref.id, entry.ref.release))
+            for entry in self._of(host)
+            if type in (None, entry.ref.type)
+        )
+
+    def _of(self, host: str | None) -> tuple[InstalledPackage, ...]:
+        """By host and name."""
+        own: tuple[InstalledPackage, ...] = ()
+        if self._office is not None and host in (None, self.host):
+            own = self._office.installed()
+        found = (*own, *self._others.installed(host))
+        return tuple(sorted(found, key=lambda entry: (entry.host, entry.ref.fullname)))
+
+    def icon(self, type: str, id: str, release: str | None = None) -> Path | None:
+        if release is not None:
+            ref = PackageRef(type, id, release)
+            try:
+                return self._repositories.index.find(ref.type, ref.id, ref.release).icon
+            except UnknownRelease:
+                return None
+        directory = self._store.rinor_link(type, id)
+        paths = (directory / name.format(type=type, id=id) for name in _ICONS)
+        return next((path for path in paths if path.is_file()), None)
+
+    # Repositories
+
+    async def refresh(self) -> tuple[RepositoryInfo, ...]:
+        async def work(progress: Progress) -> None:
+            await self._repositories.refresh(progress)
+            self._others.ask("*")
+
+        await self._jobs.run("refresh", "repositories", work)
+        return self.repositories()
+
+    async def upload(self, path: Path) -> PackageRef:
+        self._check_managed()
+
+        async def work(progress: Progress) -> PackageRef:
+            progress.stage("checking")
+            ref = await self._repositories.take_in(path)
+            await self._repositories.refresh(progress, only_uploads=True)
+            return ref
+
+        try:
+            ref: PackageRef = await self._jobs.run("upload", "repositories", work, path)
+        except BrokenArchive as error:
+            raise OperationFailed(str(error)) from error
+        return ref
+
+    async def archive(self, type: str, id: str, release: str) -> Path:
+        return await self._repositories.archive(PackageRef(type, id, release))
+
+    # Changing
+
+    async def install(
+        self, host: str, type: str, id: str, release: str | None = None
+    ) -> PackageRef:
+        self._check_host(host)
+        ref = self._offered(type, id, release)
+        if self._office is not None and host == self.host:
+            await _told(self._office.install_both(ref))
+            return ref
+
+        async def work(progress: Progress) -> None:
+            before = self._release_at(host, type, id)
+            await self._install_there(host, ref, progress)
+            await self._serve(host, ref, before)
+
+        await self._job("install", host, ref.fullname, work, ref)
+        return ref
+
+    async def _install_there(self, host: str, ref: PackageRef, progress: Progress) -> None:
+        """The first part: that host fetches the archive from here."""
+        address = self._address(host)
+        progress.stage("fetching")
+        path = await self._repositories.archive(ref)
+        sha256 = await self._in_thread(sha256_of, path)
+        url = f"{address}/package/download/{ref.type}/{ref.id}/{ref.release}"
+        progress.stage(f"installing on {host}")
+        await self._others.install(host, ref, XPL, url, sha256)
+
+    async def _serve(self, host: str, ref: PackageRef, before: str | None) -> None:
+        """The second part, on this host; where it fails the first is put back."""
+        try:
+            if self._office is not None:
+                await _told(self._office.install(ref, RINOR))
+            else:
+                await self._others.install(self.host, ref, RINOR, None, None)
+        except DomogikError as error:
+            await self._put_back(host, ref, before)
+            raise OperationFailed(f"Error on 'rinor' part : {error}", str(error)) from error
+
+    async def _put_back(self, host: str, ref: PackageRef, before: str | None) -> None:
+        try:
+            if before is None:
+                await self._others.uninstall(host, ref.type, ref.id, with_data=False)
+            elif before != ref.release:
+                old = PackageRef(ref.type, ref.id, before)
+                await self._install_there(host, old, Progress(lambda **changes: None))
+        except DomogikError as error:
+            self._log.error(
+                "{ref} stays on {host}: {error}", ref=str(ref), host=host, error=str(error)
+            )
+
+    async def update(self, host: str, type: str, id: str, release: str | None = None) -> PackageRef:
+        self._check_host(host)
+        present = self._release_at(host, type, id)
+        if present is None:
+            raise UnknownComponent(f"Package '{fullname(type, id)}' is not installed on {host}")
+        if release is None:
+            newer = self._repositories.index.updates(type, id, present)
+            release = newer[0].package.release if newer else present
+        if release == present:
+            return PackageRef(type, id, present)
+        ref = self._offered(type, id, release)
+        if self._office is not None and host == self.host:
+            await _told(self._office.update(ref))
+            return ref
+
+        async def work(progress: Progress) -> None:
+            await self._update_there(host, ref, progress)
+
+        await self._job("update", host, ref.fullname, work, ref)
+        return ref
+
+    async def _update_there(self, host: str, ref: PackageRef, progress: Progress) -> None:
+        """The archive is here before anything stops; that host keeps the old release stored."""
+        before = self._release_at(host, ref.type, ref.id)
+        self._address(host)
+        await self._repositories.archive(ref)
+        runs = ref.type == "plugin" and any(
+            one.name == ref.id and one.state.is_on for one in self._hosts.components(host)
+        )
+        if runs:
+            await self._hosts.command(host, "stop", ref.id)
+        try:
+            await self._install_there(host, ref, progress)
+            if runs:
+                await self._hosts.command(host, "start", ref.id)
+            await self._serve(host, ref, before)
+        except DomogikError as error:
+            await self._put_back(host, ref, before)
+            again = await self._start_there(host, ref.id) if runs else "is installed again"
+            text = f"{ref} was given up: {error}. {before} {again}"
+            raise OperationFailed(text, str(error)) from error
+
+    async def _start_there(self, host: str, plugin: str) -> str:
+        try:
+            await self._hosts.command(host, "start", plugin)
+        except DomogikError as error:
+            return f"is installed again, and does not start: {error}"
+        return "runs again"
+
+    async def rollback(self, host: str, type: str, id: str) -> PackageRef:
+        ref: PackageRef = await _told(self._here(host).rollback(type, id))
+        return ref
+
+    async def hold(self, host: str, type: str, id: str, *, held: bool) -> None:
+        await _told(self._here(host).hold(type, id, held=held))
+
+    async def uninstall(self, host: str, type: str, id: str, *, with_data: bool = False) -> None:
+        self._check_host(host)
+        name = fullname(type, id)
+        if self._office is not None and host == self.host:
+            await _told(self._office.uninstall(type, id, with_data=with_data))
+            return
+
+        async def work(progress: Progress) -> None:
+            await self._others.uninstall(host, type, id, with_data=with_data)
+
+        await self._job("uninstall", host, name, work, with_data)
+
+    # Dependencies
+
+    async def dependencies(
+        self, host: str, type: str, id: str, release: str | None = None
+    ) -> tuple[DependencyState, ...]:
+        self._check_host(host)
+        here = self._office if host == self.host else None
+        if release is not None:
+            found = self._repositories.index.find(type, id, release).package.dependencies
+        elif here is not None:
+            found = here.package(type, id).dependencies
+        else:
+            found = await self._others.dependencies(host, type, id)
+        if not found:
+            return ()
+        if here is not None:
+            return await here.check(found, (type, id))
+        return await self._check_there(host, found)
+
+    async def _check_there(
+        self, host: str, dependencies: Sequence[Dependency]
+    ) -> tuple[DependencyState, ...]:
+        return await self._others.check(host, dependencies)
+
+    async def udev_rules(self, host: str, type: str, id: str) -> tuple[UdevRule, ...]:
+        self._check_host(host)
+        fullname(type, id)
+        if self._office is not None and host == self.host:
+            return self._office.package(type, id).udev_rules
+        return await self._others.udev_rules(host, type, id)
+
+    # What all of them need
+
+    def _offered(self, type: str, id: str, release: str | None) -> PackageRef:
+        """The release that is meant; `InvalidReference`, `UnknownRelease`."""
+        fullname(type, id)
+        return self._repositories.index.find(type, id, release).ref
+
+    def _release_at(self, host: str, type: str, id: str) -> str | None:
+        for package in self._of(host):
+            if (package.ref.type, package.ref.id) == (type, id):
+                return package.ref.release
+        return None
+
+    def _job(
+        self,
+        kind: str,
+        host: str,
+        name: str,
+        work: Callable[[Progress], Awaitable[None]],
+        request: object,
+    ) -> Deferred[Any]:
+        """On another host: a queue of its own for each package there."""
+        return self._jobs.run(kind, f"{name}@{host}", work, request)
+
+    def _check_managed(self) -> None:
+        if self._office is not None:
+            self._office.check_managed()
+
+    def _check_host(self, host: str) -> None:
+        """Nobody who was never heard is waited for."""
+        self._check_managed()
+        if host != self.host and not self._hosts.is_known(host):
+            raise UnknownComponent(f"No manager of a host {host} was ever heard")
+
+    def _here(self, host: str) -> PackageOffice:
+        if self._office is None or host != self.host:
+            self._check_host(host)
+            raise NotPossible("Not available from another host")
+        return self._office
+
+
+async def _told(work: Awaitable[Any]) -> Any:
+    """What was tried and refused here is `OperationFailed`, as it would be from another host.
+
+    Unknown things, what nobody may do and what could not be fetched keep their own names.
+    """
+    try:
+        return await work
+    except _WITH_NAMES:
+        raise
+    except DomogikError as error:
+        raise OperationFailed(str(error)) from error
