@@ -12,6 +12,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -216,8 +217,12 @@ class _Builder:
     def _write(self, name: str, content: bytes) -> None:
         path = self._target / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        before = _changed(path)
         public = Ownership(_PUBLIC, os.geteuid(), os.getegid())
         write_atomically(path, content, public, durable=False)
+        if before and path.stat().st_mtime < before + 1:
+            # `Last-Modified` counts seconds: a client that asked in this one would never know
+            os.utime(path, times=(math.ceil(before) + 1,) * 2)
 
     def _link_json_era(self) -> None:
         directory = self._target / JSON_ERA
@@ -249,6 +254,14 @@ class _Builder:
 def _order(known: _Known) -> tuple[object, ...]:
     ref = known.ref
     return ref.type, ref.id, ref.version, ref.release
+
+
+def _changed(path: Path) -> float:
+    """When the file was changed last (seconds since 1970), 0 where there is none."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _digest(content: bytes) -> str:

@@ -23,9 +23,12 @@ from twisted.web.static import File
 
 from domogik.packages.archive import inspect
 from domogik.packages.build import create
+from domogik.packages.cache import Cache
 from domogik.packages.descriptor import draft
+from domogik.packages.fetch import Fetcher
 from domogik.packages.judge import judge
 from domogik.packages.repository import build_repository
+from domogik.packages.sources import Source
 
 pytestmark = pytest.mark.integration
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -222,3 +225,44 @@ class TwistedWeb(TestCase):
         with pytest.raises(urllib.error.HTTPError, match="304") as caught:
             await deferToThread(urllib.request.urlopen, again)
         caught.value.close()
+
+    async def test_our_own_client_reads_it_from_a_server_and_from_a_directory(self) -> None:
+        target = self.root / "site" / "stable"
+        await deferToThread(build_repository, self.archives, target, generated="x")
+        fetcher = Fetcher(reactor, deferToThread)
+        self.addCleanup(fetcher.close)
+        for url in (self.url, f"{self.url}/json", target.as_uri()):
+            cache = Cache(self.root / "cache", fetcher, deferToThread, lambda: 1.0)
+            (self.root / "cache").mkdir(exist_ok=True)
+            report = await cache.refresh([Source(500, url)])
+            assert report.ok, report
+            offers = (await cache.load()).available("plugin")
+            assert sorted(offer.package.id for offer in offers) == NAMES
+            for offer in offers:
+                assert offer.sha256 is not None
+                assert offer.icon is not None
+                archive = await fetcher.download(
+                    offer.url,
+                    self.root / "fetched.tgz",
+                    limit_bytes=10**6,
+                    sha256=offer.sha256,
+                    size=offer.size,
+                )
+                original = self.archives / f"{offer.ref.file_stem}.tgz"
+                assert archive.read_bytes() == original.read_bytes()
+                archive.unlink()
+
+    async def test_our_own_client_sees_a_new_release_and_only_then_asks_for_more(self) -> None:
+        target = self.root / "site" / "stable"
+        await deferToThread(build_repository, self.archives, target, generated="x")
+        fetcher = Fetcher(reactor, deferToThread)
+        self.addCleanup(fetcher.close)
+        (self.root / "cache").mkdir()
+        cache = Cache(self.root / "cache", fetcher, deferToThread, lambda: 1.0)
+        sources = [Source(500, self.url)]
+        await cache.refresh(sources)
+        (self.archives / "plugin-clock-1.0.0.tgz").unlink()
+        await deferToThread(build_repository, self.archives, target, generated="y")
+        (changed,) = (await cache.refresh(sources)).sources
+        (unchanged,) = (await cache.refresh(sources)).sources
+        assert (changed.offered, changed.unchanged, unchanged.unchanged) == (3, False, True)

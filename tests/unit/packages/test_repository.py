@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tarfile
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,18 @@ def test_nothing_is_touched_when_nothing_has_changed(archives: Path, tmp_path: P
     built = build(archives, tmp_path / "repo")
     assert everything(tmp_path / "repo") == before
     assert (built.changed, built.count, len(built.packages)) == (False, 1, 3)
+
+
+def test_changes_within_a_second_differ_for_who_counts_in_seconds(
+    archives: Path, tmp_path: Path
+) -> None:
+    stamps = []
+    for version in ("1.1", "1.2", "1.3", "1.4"):
+        release(archives, "ping", version)
+        build(archives, tmp_path / "repo")
+        stamps.append((tmp_path / "repo" / "repository.json").stat().st_mtime)
+    for one, next_one in pairwise(stamps):
+        assert next_one - one >= 1
 
 
 def test_a_new_release_touches_nothing_of_the_others(archives: Path, tmp_path: Path) -> None:
