@@ -13,13 +13,16 @@ from typing import Any, Protocol
 import attrs
 from packaging.version import InvalidVersion, Version
 from twisted.internet.defer import Deferred, DeferredLock
+from twisted.logger import Logger
 
 from domogik import __version__
 from domogik.errors import NotPossible
 from domogik.packages.archive import Limits
 from domogik.packages.package import Package
 from domogik.packages.reference import PackageRef, fullname
-from domogik.packages.store import RINOR, XPL, Change, NotInstalled, Staged, Store
+from domogik.packages.store import RINOR, XPL, Change, NotInstalled, Staged, Store, StoreFailed
+
+_log = Logger()
 
 
 class InThread(Protocol):
@@ -121,13 +124,7 @@ class Installer:
 
     async def switch_to(self, staged: Staged, part: str = XPL) -> Change:
         """The short part. The release left stays stored: `undo` leads back, `tidy` ends it."""
-        ref = staged.ref
-        async with self._lock(ref.type, ref.id):
-            try:
-                self._refuse_running(ref.type, ref.id, part)
-            except PackageRunning:
-                await self.discard(staged)
-                raise
+        async with self._lock(staged.ref.type, staged.ref.id):
             return await self._switch_to(staged, part)
 
     async def discard(self, staged: Staged) -> None:
@@ -188,13 +185,24 @@ class Installer:
         return staged
 
     async def _switch_to(self, staged: Staged, part: str) -> Change:
-        self._progress(staged.ref, "switching")
+        ref = staged.ref
+        try:
+            # it may have been started while the archive was fetched
+            self._refuse_running(ref.type, ref.id, part)
+        except PackageRunning:
+            await self.discard(staged)
+            raise
+        self._progress(ref, "switching")
         change: Change = await self._in_thread(self.store.install, staged, part)
         return change
 
     async def _tidy(self, change: Change) -> None:
         ref = change.ref
-        await self._in_thread(self.store.prune, ref.type, ref.id, self._keep)
+        try:
+            await self._in_thread(self.store.prune, ref.type, ref.id, self._keep)
+        except StoreFailed as error:
+            # what was asked is done; the next change tries again
+            _log.warn("old releases of {package} stay: {error}", package=ref.fullname, error=error)
         self._progress(ref, "done")
 
     def _back(self, type: str, id: str) -> Change:

@@ -71,7 +71,9 @@ class Journal:
             name = path.name.removeprefix(_PREFIX).removesuffix(_SUFFIX)
             try:
                 intents.append(_read(path, name))
-            except (ValueError, LookupError, TypeError, InvalidReference) as error:
+            except OSError as error:
+                sentences.append(f"{path}: cannot be read: {error.strerror}")
+            except (ValueError, LookupError, TypeError, RecursionError, InvalidReference) as error:
                 path.unlink(missing_ok=True)
                 sentences.append(f"{path}: removed, it says nothing about a change: {error}")
         return intents, sentences

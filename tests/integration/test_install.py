@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import killed
 import packed
 import pytest
 from killed import CHANGES, Place
@@ -193,11 +192,10 @@ assert outcomes[-1], "what was answered is on the disk"
 """
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["install", "update", "update-to-json", "same-release-other-content", "rollback"]
-    + ["rinor", "uninstall-data"],
-)
+CUT = ("install", "update", "update-to-json", "same-release-other-content", "rollback", "rinor")
+
+
+@pytest.mark.parametrize("name", (*CUT, "uninstall-data"))
 def test_after_a_power_cut_it_is_the_old_or_the_new(name: str, tmp_path: Path) -> None:
     need_root("a file system of its own")
     script = tmp_path / "power.py"
