@@ -119,7 +119,7 @@ def send(request: Request, reply: Reply) -> None:
     headers = request.responseHeaders
     for name, value in reply.headers:
         headers.setRawHeaders(name, [value])
-    if reply.status != 204:
+    if reply.status not in (204, 304):
         headers.setRawHeaders(b"Content-Type", [reply.content_type.encode("ascii")])
         headers.setRawHeaders(b"Content-Length", [b"%d" % len(reply.body)])
         request.write(reply.body)

@@ -1,24 +1,242 @@
-"""`/package`: what is there of it before packages are managed."""
+"""`/package` and what `/plugin` tells of its package: the words of Domogik's clients.
+
+The texts of errors are those of Domogik; where it hid the cause, the cause follows behind ` : `.
+"""
 
 from __future__ import annotations
 
-import attrs
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from domogik.api.envelope import Answer
-from domogik.api.rinor import Asked, Operation
-from domogik.manager.interfaces import IHouse
+import attrs
+from twisted.internet.interfaces import IReactorTime
+
+from domogik.api.access import Need
+from domogik.api.envelope import Answer, RinorError
+from domogik.api.exchange import Reply, Stream
+from domogik.api.files import GZIP, PNG, file_answer, not_found
+from domogik.api.package_items import (
+    Encoded,
+    dependency_items,
+    installed_item,
+    offer_item,
+    rule_item,
+)
+from domogik.api.rinor import Asked, Operation, identifier
+from domogik.api.storeroom import Storeroom
+from domogik.api.uploads import upload_of
+from domogik.errors import DomogikError, NoAnswer, NotPossible, OperationFailed, UnknownComponent
+from domogik.packages.index import UnknownRelease
+from domogik.packages.reference import TYPES, InvalidReference, PackageRef, fullname
+from domogik.packages.store import StoreFailed
+from domogik.packages.tarball import BrokenArchive
+
+_HOST_TYPE = "<host>/<type>"
+_RELEASE = "<type>/<id>/<release>"
+_ARCHIVE = re.compile(r"([a-z]+)-([a-z0-9_]+)-([^/]+)\.tgz")
+#: what the host that was to do it says; all else went wrong before that
+_REFUSALS = (OperationFailed, NotPossible, StoreFailed, BrokenArchive)
+_HEAD = b'{"status": "OK", "code": 0, "description": "None", "package": '
 
 
 @attrs.define(eq=False)
 class PackagePaths:
-    """The mode, which Domoweb asks for on every page."""
+    """Everything under `/package`, and `dependency` and `udev-rule` under `/plugin`."""
 
-    _house: IHouse
+    _clock: IReactorTime
+    _storeroom: Storeroom
+    _offers: Encoded = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._offers = Encoded(self._clock, offer_item, self._storeroom.offers)
 
     def operations(self) -> tuple[Operation, ...]:
         """The lines of the table."""
-        return (Operation("package/get-mode", self.mode),)
+        return (
+            Operation("package/get-mode", self.mode),
+            Operation("package/list-repo", self.repositories),
+            Operation("package/update-cache", self.refresh, Need.CHANGE),
+            Operation(f"package/available/{_HOST_TYPE}", self.available),
+            Operation(f"package/installed/{_HOST_TYPE}", self.installed),
+            Operation(f"package/dependency/<host>/{_RELEASE}", self.dependencies),
+            Operation(f"package/check-dependencies/<host>/{_RELEASE}", self.dependencies),
+            Operation(f"package/install/<host>/{_RELEASE}", self.install, Need.CHANGE),
+            Operation("package/install_from_path/<host>", self.install_upload, Need.CHANGE),
+            Operation("package/uninstall/<host>/<type>/<id>", self.uninstall, Need.CHANGE),
+            Operation(f"package/download/{_RELEASE}", self.download, Need.NOTHING, is_file=True),
+            Operation(f"package/icon/available/{_RELEASE}", self.icon, Need.NOTHING, is_file=True),
+            Operation("package/icon/installed/<type>/<id>", self.icon, Need.NOTHING, is_file=True),
+            Operation("plugin/dependency/<host>/<id>", self.plugin_dependencies),
+            Operation("plugin/udev-rule/<host>/<id>", self.udev_rules),
+        )
 
     async def mode(self, asked: Asked) -> Answer:
         """`normal`: packages are managed; `development`: they are listed."""
-        return Answer("mode", ["normal" if self._house.package_mode else "development"])
+        normal = self._storeroom.house.package_mode
+        return Answer("mode", ["normal" if normal else "development"])
+
+    async def repositories(self, asked: Asked) -> Answer:
+        """Highest priority first; it is text, as in the file."""
+        known = self._storeroom.packages.repositories()
+        return Answer("repository", [{"url": r.url, "priority": str(r.priority)} for r in known])
+
+    async def refresh(self, asked: Asked) -> Answer:
+        """An error names each repository that failed; what the others offer is there all the same.
+
+        So is what a failing one offered before.
+        """
+        packages = self._storeroom.packages
+        try:
+            known = await packages.refresh()
+        except (OperationFailed, NoAnswer) as error:
+            raise RinorError(f"Error while updating cache : {error}", "cache") from error
+        failed = [_failure(repository.url, repository.error) for repository in known]
+        why = "; ".join(filter(None, failed))
+        if why:
+            raise RinorError(f"Error while updating cache : {why}", "cache")
+        return Answer("cache")
+
+    async def available(self, asked: Asked) -> bytes:
+        """Every release of what is not installed on that host."""
+        packages = self._storeroom.packages
+        offers = packages.available(_host(asked), _type(asked))
+        return b"%s%s}" % (_HEAD, await self._offers.array(offers))
+
+    async def installed(self, asked: Asked) -> Answer:
+        """From memory; nothing for a host that was never heard."""
+        found = self._storeroom.packages.installed(_host(asked), _type(asked))
+        return Answer("package", [installed_item(package) for package in found])
+
+    async def dependencies(self, asked: Asked) -> Answer:
+        """What a release needs, and whether the host has it."""
+        release = asked["release"]
+        return await self._dependencies(
+            asked, asked["type"], release, "No data or timeout on checking dependencies"
+        )
+
+    async def plugin_dependencies(self, asked: Asked) -> Answer:
+        """What an installed plugin needs, and whether its host has it."""
+        return await self._dependencies(
+            asked, "plugin", None, "No data or timeout on getting dependencies"
+        )
+
+    async def udev_rules(self, asked: Asked) -> Answer:
+        """The rules that an installed plugin brings."""
+        with _answering("No data or timeout on getting udev rules", "udev-rule"):
+            rules = await self._storeroom.packages.udev_rules(_host(asked), "plugin", asked["id"])
+        return Answer("udev-rule", [rule_item(rule) for rule in rules])
+
+    async def install(self, asked: Asked) -> Answer:
+        """Answered once it is installed."""
+        await self._install(asked, asked["type"], asked["id"], asked["release"])
+        return Answer("install")
+
+    async def install_upload(self, asked: Asked) -> Answer:
+        """The body is the archive; its name has to be the one of the package in it."""
+        packages = self._storeroom.packages
+        host = _host(asked)
+        named = _named(asked.call.query.get("filename", ""))
+        with upload_of(asked.call).taken() as path:
+            found = await packages.upload(path)
+        if found != named:
+            raise RinorError(f"Bad filename provided. The package in it is {found}")
+        await self._install(asked, named.type, named.id, named.release, host)
+        return Answer("install")
+
+    async def uninstall(self, asked: Asked) -> Answer:
+        """Answered once everything that the package brought is gone; its data stays."""
+        packages = self._storeroom.packages
+        with _answering("No data or timeout on uninstalling package", "uninstall"):
+            await packages.uninstall(_host(asked), asked["type"], asked["id"])
+        return Answer("uninstall")
+
+    async def download(self, asked: Asked) -> Reply | Stream:
+        """The archive, for the other hosts of the house: they need no internet."""
+        ref = PackageRef(asked["type"], asked["id"], asked["release"])
+        path = await self._storeroom.packages.archive(ref.type, ref.id, ref.release)
+        return file_answer(asked.call, path, GZIP, self._clock)
+
+    async def icon(self, asked: Asked) -> Reply | Stream:
+        """Of an offered release, or of what is installed."""
+        release = asked.values.get("release")
+        if release is None:
+            fullname(asked["type"], asked["id"])
+        else:
+            PackageRef(asked["type"], asked["id"], release)
+        path = self._storeroom.packages.icon(asked["type"], asked["id"], release)
+        return not_found() if path is None else file_answer(asked.call, path, PNG, self._clock)
+
+    async def _dependencies(
+        self, asked: Asked, type: str, release: str | None, silence: str
+    ) -> Answer:
+        packages = self._storeroom.packages
+        with _answering(silence, "dependency"):
+            try:
+                states = await packages.dependencies(_host(asked), type, asked["id"], release)
+            except (UnknownRelease, UnknownComponent, InvalidReference) as error:
+                raise RinorError("No package corresponding to request", "dependency") from error
+        return Answer("dependency", dependency_items(states))
+
+    async def _install(
+        self, asked: Asked, type: str, id: str, release: str, host: str | None = None
+    ) -> None:
+        packages = self._storeroom.packages
+        host = host or _host(asked)
+        try:
+            await packages.install(host, type, id, release)
+        except NoAnswer as error:
+            raise RinorError("No data or timeout on installing package", "install") from error
+        except UnknownComponent as error:
+            raise RinorError(str(error)) from error
+        except _REFUSALS as error:
+            text = str(error)
+            if not text.startswith("Error on "):
+                text = f"Error on 'xpl' part : {text}"
+            raise RinorError(text) from error
+        except DomogikError as error:
+            raise RinorError(f"Error on putting package in cache : {error}") from error
+
+
+@contextmanager
+def _answering(silence: str, type: str) -> Iterator[None]:
+    """What the texts of Domogik are for a silent host, and for one that refused."""
+    try:
+        yield
+    except NoAnswer as error:
+        raise RinorError(silence, type) from error
+    except (*_REFUSALS, UnknownComponent) as error:
+        raise RinorError(f"Error : {error}") from error
+
+
+def _host(asked: Asked) -> str:
+    return identifier(asked["host"], "host")
+
+
+def _type(asked: Asked) -> str:
+    """Raises `RinorError` with Domogik's words."""
+    if asked["type"] not in TYPES:
+        raise RinorError(f"Type '{identifier(asked['type'], 'type')}' doesn't exists")
+    return asked["type"]
+
+
+def _named(filename: str) -> PackageRef:
+    """The package that a file's name says is in it; raises `RinorError`."""
+    if not filename:
+        raise RinorError("You must give a file name : ?filename=foo.txt")
+    if not filename.endswith(".tgz"):
+        raise RinorError("Bad filename provided. It must be a .tgz file")
+    match = _ARCHIVE.fullmatch(filename)
+    try:
+        if match is not None:
+            return PackageRef(match[1], match[2], match[3])
+    except InvalidReference as error:
+        raise RinorError("Bad filename provided.") from error
+    raise RinorError("Bad filename provided.")
+
+
+def _failure(url: str, error: str) -> str:
+    """In one sentence, with the address once."""
+    if not error or error.startswith(url):
+        return error
+    return f"{url}: {error}"

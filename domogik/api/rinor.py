@@ -15,7 +15,8 @@ from twisted.python.failure import Failure
 from domogik.api import envelope
 from domogik.api.access import ForeignSite, Need, TokenNeeded
 from domogik.api.envelope import Answer, RinorError
-from domogik.api.exchange import Call, Reply
+from domogik.api.exchange import Call, Reply, Stream
+from domogik.api.files import not_found
 from domogik.errors import DomogikError
 
 _READ_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -34,17 +35,22 @@ class Asked:
         return self.values[name]
 
 
-#: an operation answers, or hands out an envelope that was encoded before
-Handler = Callable[[Asked], Awaitable[Answer | bytes]]
+#: an operation answers, hands out an envelope that was encoded before, or a file
+Handler = Callable[[Asked], Awaitable[Answer | bytes | Reply | Stream]]
 
 
 @attrs.frozen
 class Operation:
-    """One line of the table; `pattern` such as `plugin/detail/<host>/<id>`."""
+    """One line of the table; `pattern` such as `plugin/detail/<host>/<id>`.
+
+    Where it gives a file (`is_file`), whatever cannot be given is a plain 404: who asks keeps what
+    comes, and an envelope is no archive.
+    """
 
     pattern: str
     handler: Handler
     need: Need = Need.READ
+    is_file: bool = False
     words: tuple[str, ...] = attrs.field(init=False)
 
     @words.default
@@ -102,24 +108,34 @@ class Rinor:
         for operation in self._operations:
             self._by_first.setdefault(operation.words[0], []).append(operation)
 
-    async def answer(self, call: Call) -> Reply:
+    async def answer(self, call: Call) -> Reply | Stream:
         """Never raises what a request can cause."""
         callback: str | None = None
+        is_file = False
         try:
             if call.query_string and "callback" in call.query:
                 call.access.check_script(call.caller)
                 callback = envelope.check_callback(call.query["callback"])
-            asked, handler, need, methods = self._find(call)
-            if call.method not in methods:
-                raise WrongMethod(call.method, methods)
+            asked, operation = self._find(call)
+            if call.method not in operation.methods:
+                raise WrongMethod(call.method, operation.methods)
             if call.method == "OPTIONS":
-                return Reply(204, b"", "", (("Allow", ", ".join(methods)),))
-            call.allow(need)
-            found = await handler(asked)
-            body = found if isinstance(found, bytes) else found.encoded()
-            return envelope.reply(body, callback)
+                return Reply(204, b"", "", (("Allow", ", ".join(operation.methods)),))
+            call.allow(operation.need)
+            is_file = operation.is_file
+            found = await operation.handler(asked)
+            if isinstance(found, Answer):
+                found = found.encoded()
+            return envelope.reply(found, callback) if isinstance(found, bytes) else found
         except Exception as error:  # noqa: BLE001 - the door: every request gets an answer
-            return self.failed(error, callback)
+            return self._no_file(error) if is_file else self.failed(error, callback)
+
+    def _no_file(self, error: Exception) -> Reply:
+        if isinstance(error, DomogikError):
+            self._log.info("there is no file to send: {why}", why=str(error))
+            return not_found()
+        self._log.failure("a file could not be sent", failure=Failure(error))
+        return Reply(500, b"500 - Internal error", "text/plain", (("Cache-Control", "no-store"),))
 
     def failed(self, error: Exception, callback: str | None = None) -> Reply:
         """The one place where an error of these paths becomes an answer."""
@@ -138,9 +154,9 @@ class Rinor:
         self._log.failure("a RINOR path failed", failure=Failure(error))
         return envelope.reply(envelope.encode_error("Internal error, see the log"), callback)
 
-    def _find(self, call: Call) -> tuple[Asked, Handler, Need, tuple[str, ...]]:
+    def _find(self, call: Call) -> tuple[Asked, Operation]:
         if not call.parts:
-            return Asked(call, {}), self._root, Need.READ, _READ_METHODS
+            return Asked(call, {}), Operation("", self._root)
         first = call.parts[0].lower()
         operations = self._by_first.get(first)
         if operations is None:
@@ -149,7 +165,7 @@ class Rinor:
         for operation in operations:
             asked = operation.match(call, parts)
             if asked is not None:
-                return asked, operation.handler, operation.need, operation.methods
+                return asked, operation
         raise _no_such_path(parts, operations)
 
 

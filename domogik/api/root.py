@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from domogik.api.access import Access
 from domogik.api.exchange import BadRequest, Call, Reply, Stream, send
+from domogik.api.files import File
 
 _V1 = (b"/api", b"/metrics")
 #: what `OPTIONS *` is told
@@ -85,7 +86,7 @@ class Root:
                 send(request, answer)
         elif client.gone:
             answer.discard()
-        elif request.method == b"HEAD":
+        elif request.method == b"HEAD" and not isinstance(answer, File):
             answer.discard()
             send(request, Reply(200, b"", "text/plain"))
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from twisted.internet.interfaces import IReactorTime
 
 from domogik.api.access import Access
@@ -14,15 +16,21 @@ from domogik.api.plugin_config import PluginConfigPaths
 from domogik.api.rinor import Rinor
 from domogik.api.root import Root
 from domogik.api.status import StatusDocument
+from domogik.api.storeroom import Storeroom
 from domogik.api.streams import Streams
+from domogik.api.uploads import Uploads
 from domogik.api.v1.components import ComponentRoutes
 from domogik.api.v1.configuration import ConfigurationRoutes
 from domogik.api.v1.face import V1
 from domogik.api.v1.feed import FeedRoutes
+from domogik.api.v1.jobs import JobRoutes
 from domogik.api.v1.logs import LogRoutes
 from domogik.api.v1.metrics import Counters, MetricsRoutes, Requests, no_counters
+from domogik.api.v1.packages import PackageRoutes
+from domogik.api.v1.repositories import RepositoryRoutes
 from domogik.api.wire import Site
 from domogik.manager.interfaces import IHouse
+from domogik.manager.package_interface import IPackages
 
 __all__ = ["BadCertificate", "PortTaken", "Site", "listen", "make_site"]
 
@@ -35,11 +43,17 @@ def make_site(
     version: str,
     use_ssl: bool = False,
     counters: Counters = no_counters,
+    packages: IPackages | None = None,
+    uploads: Path | None = None,
 ) -> Site:
     """Both faces over one house. `counters` gives figures of other rooms to `/metrics`.
 
+    `packages` is None where no manager runs in this process. `uploads` is the directory where
+    archives that are being uploaded lie, by default the system's for temporary files.
+
     When the site's last port is closed, open streams end and waiting questions are answered.
     """
+    storeroom = Storeroom(house, packages)
     streams = Streams(reactor)
     requests = Requests()
     events = EventPaths(reactor, house.events)
@@ -47,7 +61,7 @@ def make_site(
         PluginPaths(reactor, house),
         PluginConfigPaths(house),
         HostPaths(house),
-        PackagePaths(house),
+        PackagePaths(reactor, storeroom),
         events,
     )
     rinor = Rinor(
@@ -58,6 +72,9 @@ def make_site(
         ComponentRoutes(house),
         ConfigurationRoutes(house),
         LogRoutes(house, streams),
+        PackageRoutes(reactor, storeroom),
+        RepositoryRoutes(storeroom),
+        JobRoutes(storeroom),
         FeedRoutes(house.events, streams),
         MetricsRoutes(house, requests, counters),
     )
@@ -67,4 +84,4 @@ def make_site(
         events.stop()
         streams.stop()
 
-    return Site(Root(access, rinor, v1), requests, reactor, stop)
+    return Site(Root(access, rinor, v1), requests, Uploads(access, uploads), reactor, stop)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from io import BytesIO
 from urllib.parse import unquote
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -21,10 +21,12 @@ from twisted.web.server import Request as TwistedRequest
 from twisted.web.server import Site as TwistedSite
 
 from domogik.api.root import Root
+from domogik.api.uploads import MAX_UPLOAD, UPLOAD_TIMEOUT, Upload, Uploads
 from domogik.api.v1.metrics import Requests
-from domogik.api.v1.problems import CONTENT_TYPE, Problem
+from domogik.api.v1.problems import CONTENT_TYPE, Problem, problem_of
+from domogik.errors import DomogikError
 
-#: bytes; nothing that is sent to us is larger
+#: bytes; nothing that is sent to us is larger, but for archives of packages
 MAX_BODY = 64 * 1024
 #: so many clients at a time
 MAX_CONNECTIONS = 500
@@ -42,6 +44,7 @@ class Channel(HTTPChannel):
     totalHeadersSize = 16 * 1024
     maxHeaders = 100
     refused = False
+    length: int | None
     site: Site
 
     def connectionMade(self) -> None:
@@ -72,10 +75,28 @@ class Channel(HTTPChannel):
     def allHeadersReceived(self) -> None:
         if self.refused:
             return
-        if self.length is not None and self.length > MAX_BODY:
-            self.refuse(413, f"At most {MAX_BODY} bytes are accepted")
+        request: Request = self.requests[-1]
+        has_body = self.length is None or self.length > 0
+        is_upload = has_body and self.site.uploads.expects(self._command, self._path)
+        if is_upload and not self._begin_upload(request):
+            return
+        if self.length is not None and self.length > request.limit:
+            self.refuse_body(request.limit)
             return
         super().allHeadersReceived()
+
+    def _begin_upload(self, request: Request) -> bool:
+        """Whether it is let in; else it was refused."""
+        try:
+            request.upload = self.site.uploads.begin(request)
+        except DomogikError as error:
+            self.refuse_with(problem_of(error) or Problem(500, "Internal error, see the log"))
+        except OSError as error:
+            self.refuse(507, f"An upload cannot be kept: {error.strerror}")
+        else:
+            request.expire_after(UPLOAD_TIMEOUT)
+            return True
+        return False
 
     def allContentReceived(self) -> None:
         if not self.refused:
@@ -94,20 +115,28 @@ class Channel(HTTPChannel):
 
     def refuse(self, status: int, why: str) -> None:
         """Answer, read nothing more, and close once the client has had time to read it."""
+        self.refuse_with(Problem(status, why))
+
+    def refuse_body(self, limit: int) -> None:
+        """It is larger than that many bytes."""
+        self.refuse(413, f"At most {limit} bytes are accepted")
+
+    def refuse_with(self, problem: Problem) -> None:
+        """As `refuse`."""
         if self.refused:
             return
         self.refused = True
-        problem = Problem(status, why)
         body = problem.body()
         head = (
-            f"HTTP/1.1 {status} {problem.title}\r\n"
+            f"HTTP/1.1 {problem.status} {problem.title}\r\n"
             f"Content-Type: {CONTENT_TYPE}\r\n"
             f"Content-Length: {len(body)}\r\n"
-            "Connection: close\r\n\r\n"
+            + "".join(f"{name}: {value}\r\n" for name, value in problem.headers)
+            + "Connection: close\r\n\r\n"
         )
         assert self.transport is not None
         self.transport.write(head.encode("ascii") + body)
-        self.site.counts.count("other", status)
+        self.site.counts.count("other", problem.status)
         self.setTimeout(LINGER)
 
     def timeoutConnection(self) -> None:
@@ -123,15 +152,53 @@ class Request(TwistedRequest):
     defaultContentType = None
     received = 0
     changes = False
+    upload: Upload | None = None
+    _deadline: IDelayedCall | None = None
     channel: Channel
+
+    @property
+    def limit(self) -> int:
+        """How many bytes its body may have."""
+        return MAX_BODY if self.upload is None else MAX_UPLOAD
+
+    def expire_after(self, seconds: float) -> None:
+        """The body must have come by then."""
+
+        def late() -> None:
+            self.channel.refuse(408, f"The body did not come within {seconds:g} s")
+
+        self._deadline = self.channel.callLater(seconds, late)
+
+    def gotLength(self, length: int | None) -> None:
+        if self.upload is None:
+            super().gotLength(length)
+        else:
+            self.content = self.upload
 
     def handleContentChunk(self, data: bytes) -> None:
         # a chunked body says its length only by arriving
         self.received += len(data)
-        if self.received > MAX_BODY:
-            self.channel.refuse(413, f"At most {MAX_BODY} bytes are accepted")
-        else:
+        if self.received > self.limit:
+            self.channel.refuse_body(self.limit)
+            return
+        try:
             super().handleContentChunk(data)
+        except OSError as error:
+            self.channel.refuse(507, f"The upload cannot be kept: {error.strerror}")
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        self._forget_deadline()
+        super().requestReceived(command, path, version)
+
+    def connectionLost(self, reason: Failure) -> None:
+        self._forget_deadline()
+        if self.upload is not None:
+            self.upload.close()
+        super().connectionLost(reason)
+
+    def _forget_deadline(self) -> None:
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
 
     def process(self) -> None:
         self.site = self.channel.site
@@ -151,6 +218,7 @@ class Site(TwistedSite):
         self,
         root: Root,
         counts: Requests,
+        uploads: Uploads,
         reactor: IReactorTime,
         on_stop: Callable[[], None],
     ) -> None:
@@ -162,6 +230,7 @@ class Site(TwistedSite):
             parsePOSTFormSubmission=False,
         )
         self.counts = counts
+        self.uploads = uploads
         self._on_stop = on_stop
         self.channels: set[Channel] = set()
 
@@ -179,7 +248,7 @@ class Site(TwistedSite):
         return [b"http/1.1"]
 
     def getContentFile(self, length: int | None) -> BytesIO:
-        """Where a body is kept: in memory, for none is larger than `MAX_BODY`."""
+        """Where a body is kept that is no upload: in memory, for it has at most `MAX_BODY`."""
         return BytesIO()
 
     def log(self, request: HTTPRequest) -> None:

@@ -13,6 +13,7 @@ from domogik.api.v1 import openapi
 from domogik.api.v1.components import BASE
 from domogik.api.v1.problems import Problem, WrongMethod, problem_of
 from domogik.api.v1.routes import JSON, Asked, Route, RouteTable, json_reply
+from domogik.errors import DomogikError
 
 
 @attrs.define(eq=False)
@@ -51,11 +52,12 @@ class V1:
             return self.failed(error)
 
     def failed(self, error: Exception) -> Reply:
-        """The problem it is; what nobody foresaw is logged and told as nothing but 500."""
+        """The problem it is; what has no status is logged and 500, with its text if it is ours."""
         problem = problem_of(error)
         if problem is None:
             self._log.failure("a path of /api/v1 failed", failure=Failure(error))
-            problem = Problem(500, "Internal error, see the log")
+            ours = isinstance(error, DomogikError)
+            problem = Problem(500, str(error) if ours else "Internal error, see the log")
         return problem.reply()
 
     def _options(self, call: Call) -> Reply:

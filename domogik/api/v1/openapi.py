@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 
 from domogik.api.access import Need
+from domogik.api.v1.package_shapes import PACKAGE_SCHEMAS
 from domogik.api.v1.problems import CONTENT_TYPE
-from domogik.api.v1.routes import Route, Schema
+from domogik.api.v1.routes import JSON, Route, Schema
 from domogik.api.v1.shapes import SCHEMAS, TEXT, named
 
 #: any path can end in one of these
@@ -33,7 +34,7 @@ def document(routes: Iterable[Route], version: str) -> dict[str, object]:
         "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
-            "schemas": SCHEMAS,
+            "schemas": {**SCHEMAS, **PACKAGE_SCHEMAS},
             "securitySchemes": {
                 "token": {
                     "type": "http",
@@ -69,7 +70,10 @@ def _operation(route: Route) -> dict[str, object]:
     if parameters:
         operation["parameters"] = parameters
     if route.body is not None:
-        operation["requestBody"] = {"required": True, "content": _content(route.body)}
+        operation["requestBody"] = {
+            "required": True,
+            "content": _content(route.body, route.body_type),
+        }
     return operation
 
 
@@ -80,6 +84,11 @@ def _responses(route: Route) -> dict[str, object]:
             "content": {kind: {"schema": schema} for kind, schema in route.answers.items()},
         }
     }
+    if route.accepted is not None:
+        responses["202"] = {
+            "description": HTTPStatus.ACCEPTED.phrase,
+            "content": _content(route.accepted, JSON),
+        }
     too_large = (413,) if route.body is not None else ()
     for status in sorted({*_ALWAYS, *too_large, *route.errors}):
         responses[str(status)] = {
@@ -89,5 +98,5 @@ def _responses(route: Route) -> dict[str, object]:
     return responses
 
 
-def _content(schema: Schema) -> Mapping[str, object]:
-    return {"application/json": {"schema": schema}}
+def _content(schema: Schema, kind: str) -> Mapping[str, object]:
+    return {kind: {"schema": schema}}

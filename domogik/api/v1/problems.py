@@ -10,6 +10,7 @@ import attrs
 from domogik.api.access import TokenNeeded
 from domogik.api.exchange import BadRequest, Reply
 from domogik.api.streams import TooManyStreams
+from domogik.api.uploads import TooManyUploads
 from domogik.components.model import InvalidId
 from domogik.errors import (
     AmbiguousComponent,
@@ -20,6 +21,10 @@ from domogik.errors import (
     OperationFailed,
     UnknownComponent,
 )
+from domogik.packages.descriptor import BrokenDescriptor
+from domogik.packages.index import UnknownRelease
+from domogik.packages.reference import InvalidReference
+from domogik.packages.tarball import BrokenArchive
 
 #: RFC 9457
 CONTENT_TYPE = "application/problem+json"
@@ -44,12 +49,17 @@ _STATUS: tuple[tuple[type[DomogikError], int], ...] = (
     (NotAllowed, 403),
     (NoSuchPath, 404),
     (UnknownComponent, 404),
+    (UnknownRelease, 404),
+    (InvalidReference, 404),
     (InvalidId, 404),
     (WrongMethod, 405),
     (AmbiguousComponent, 409),
     (OperationFailed, 409),
     (NotPossible, 409),
+    (BrokenArchive, 422),
+    (BrokenDescriptor, 422),
     (TooManyStreams, 503),
+    (TooManyUploads, 503),
     (NoAnswer, 504),
 )
 

@@ -49,11 +49,11 @@ class Asked:
             raise BadRequest(f"{name} is from {least} to {most}")
         return int(given)
 
-    def flag(self, name: str) -> bool:
-        """Absent is no; raises `BadRequest` for what is neither yes nor no."""
+    def flag(self, name: str, default: bool = False) -> bool:
+        """Raises `BadRequest` for what is neither yes nor no."""
         given = self.text(name)
         if given is None:
-            return False
+            return default
         if given.lower() in ("1", "true", "yes"):
             return True
         if given.lower() in ("0", "false", "no"):
@@ -77,7 +77,10 @@ Handler = Callable[[Asked], Awaitable[Reply | Stream]]
 
 @attrs.frozen
 class Route:
-    """One operation. `answers`: content type to schema; `errors`: beside 400, 401, 403 and 500."""
+    """One operation. `answers`: content type to schema; `errors`: beside 400, 401, 403 and 500.
+
+    `accepted` is the shape of a 202 that may come instead, `body_type` what kind of body is sent.
+    """
 
     method: str
     path: str
@@ -89,6 +92,8 @@ class Route:
     need: Need = Need.READ
     query: tuple[Parameter, ...] = ()
     body: Schema | None = None
+    body_type: str = JSON
+    accepted: Schema | None = None
     errors: tuple[int, ...] = ()
     description: str = ""
     parts: tuple[str, ...] = attrs.field(init=False)
@@ -128,6 +133,9 @@ class RouteTable:
             for route in self.routes
             if (values := route.match(call.parts)) is not None
         ]
+        # `/packages/offers` is no package called so (OpenAPI: concrete paths come first)
+        fewest = min((len(values) for _, values in matched), default=0)
+        matched = [(route, values) for route, values in matched if len(values) == fewest]
         if not matched:
             raise NoSuchPath(f"There is nothing at /{'/'.join(call.parts)}")
         method = "GET" if call.method == "HEAD" else call.method

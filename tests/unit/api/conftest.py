@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import attrs
 import pytest
@@ -16,6 +17,7 @@ from domogik.api.access import Access
 from domogik.api.settings import RestSettings
 from domogik.api.site import Site, make_site
 from domogik.testing.house import FakeHouse
+from domogik.testing.packages import FakePackages
 
 TOKEN = "the-token"
 
@@ -64,6 +66,7 @@ class Door:
     house: FakeHouse
     clock: Clock
     site: Site
+    packages: FakePackages | None = None
 
     def connect(self, peer: str = "127.0.0.1", here: str = "127.0.0.1") -> Connection:
         transport = StringTransport(
@@ -142,14 +145,29 @@ def unchunk(body: bytes) -> bytes:
 
 @pytest.fixture
 def make_door() -> Callable[..., Door]:
-    def make(house: FakeHouse | None = None, counters=dict, token: str = TOKEN, **settings) -> Door:
+    def make(
+        house: FakeHouse | None = None,
+        counters=dict,
+        token: str = TOKEN,
+        packages: FakePackages | None = None,
+        uploads: Path | None = None,
+        **settings,
+    ) -> Door:
         house = FakeHouse() if house is None else house
         clock = Clock()
         access = Access.from_settings(
             RestSettings(**settings), token, frozenset({"localhost", "vm", "vm.example"})
         )
-        site = make_site(house, access, reactor=clock, version="9.8.7", counters=counters)
-        return Door(house, clock, site)
+        site = make_site(
+            house,
+            access,
+            reactor=clock,
+            version="9.8.7",
+            counters=counters,
+            packages=packages,
+            uploads=uploads,
+        )
+        return Door(house, clock, site, packages)
 
     return make
 
@@ -157,6 +175,16 @@ def make_door() -> Callable[..., Door]:
 @pytest.fixture
 def door(make_door) -> Door:
     return make_door()
+
+
+@pytest.fixture
+def storeroom(make_door, tmp_path) -> Door:
+    """A door to a house with packages, whose uploads lie in `uploads`."""
+    house = FakeHouse()
+    (tmp_path / "uploads").mkdir()
+    return make_door(
+        house, packages=FakePackages(events=house.events), uploads=tmp_path / "uploads"
+    )
 
 
 @pytest.fixture

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from domogik.components.model import State
+from domogik.manager.package_interface import RepositoryInfo
+from domogik.packages.dependencies import DependencyState
 from domogik.testing.house import plugin
+from domogik.testing.packages import offer
 
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
 
@@ -21,12 +26,22 @@ def test_the_document_is_valid_openapi_3_1(document):
     OpenAPIV31SpecValidator(document).validate()
 
 
-def test_every_operation_of_the_document_is_served_and_no_other(door, house, document):
+#: what stands in the place of names
+REAL = {"{id}": "demo", "{key}": "x", "{type}": "plugin", "{fullname}": "plugin-demo"}
+
+
+def test_every_operation_of_the_document_is_served_and_no_other(storeroom, document):
     """Asked of the server itself, method by method, not of the table the document is made of."""
-    house.put(plugin("demo"))
+    door = storeroom
+    door.house.put(plugin("demo"))
+    door.packages.offer(offer("demo", "1.0"), offer("demo", "2.0"))
     for path, operations in document["paths"].items():
-        real = path.replace("{id}", "demo").replace("{key}", "x")
         for method in METHODS:
+            for release in ("1.0", "2.0"):
+                door.post(f"/api/v1/packages/plugin/demo/install?release={release}")
+            real = path.replace("{job}", str(door.packages.jobs()[0].id))
+            for name, value in REAL.items():
+                real = real.replace(name, value)
             connection = door.open(method, real, token=True)
             status = connection.response().status
             connection.leave()
@@ -56,6 +71,13 @@ def test_the_contract_s_paths_are_there(document):
             for verb in ("start", "stop", "restart", "enable", "disable", "logs")
         ),
         "/api/v1/hosts",
+        "/api/v1/packages",
+        *(
+            f"/api/v1/packages/{{type}}/{{id}}/{verb}"
+            for verb in ("install", "update", "rollback", "uninstall", "hold", "unhold")
+        ),
+        "/api/v1/repositories",
+        "/api/v1/jobs",
         "/api/v1/upgrade",
         "/api/v1/events",
         "/api/v1/openapi.json",
@@ -64,15 +86,28 @@ def test_the_contract_s_paths_are_there(document):
         assert path in document["paths"]
 
 
-def test_answers_have_the_shape_that_is_described(door, house, document):
+def test_answers_have_the_shape_that_is_described(storeroom, document):
     from jsonschema import Draft202012Validator
 
-    house.put(plugin("demo", state=State.ALIVE, pid=7))
+    door = storeroom
+    door.house.put(plugin("demo", state=State.ALIVE, pid=7))
+    packages = door.packages
+    packages.offer(offer("demo", "1.0"), offer("demo", "2.0", icon=Path("icon.png"), sha256="ab"))
+    packages.sources.append(RepositoryInfo("http://repository.example", 500, 1000.0, 2, "slow"))
+    packages.states["plugin-demo"] = (DependencyState("python", "six (>=1.0)", True, "1.17"),)
+    door.post("/api/v1/packages/plugin/demo/install?release=1.0")
     asked = {
         "/api/v1/components": "ComponentList",
         "/api/v1/components/demo": "Component",
         "/api/v1/components/demo/config": "Configuration",
         "/api/v1/hosts": "HostList",
+        "/api/v1/packages": "PackageList",
+        "/api/v1/packages/offers": "OfferList",
+        "/api/v1/packages/plugin-demo": "PackageDetail",
+        "/api/v1/packages/plugin/demo/dependencies": "DependencyList",
+        "/api/v1/repositories": "RepositoryList",
+        "/api/v1/jobs": "JobList",
+        "/api/v1/jobs/1": "Job",
         "/api/v1/components/nobody": "Problem",
     }
     for path, name in asked.items():

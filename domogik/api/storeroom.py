@@ -1,0 +1,37 @@
+"""Packages, where they are managed; and what is said where they are not."""
+
+from __future__ import annotations
+
+import attrs
+
+from domogik.errors import NotPossible
+from domogik.manager.interfaces import IHouse
+from domogik.manager.package_interface import IPackages
+from domogik.packages.index import Offer
+
+_LISTED = (
+    "This is development mode: packages are listed, not managed (package_path in [domogik] "
+    "switches that on)"
+)
+_ALONE = "Packages are managed by a manager, and REST runs here without one: start dmg_manager -r"
+
+
+@attrs.frozen
+class Storeroom:
+    """What both faces ask about packages."""
+
+    house: IHouse
+    given: IPackages | None = None
+
+    @property
+    def packages(self) -> IPackages:
+        """Raises `NotPossible` where none are managed."""
+        if not self.house.package_mode:
+            raise NotPossible(_LISTED)
+        if self.given is None:
+            raise NotPossible(_ALONE)
+        return self.given
+
+    def offers(self) -> tuple[Offer, ...]:
+        """All that the repositories offer."""
+        return self.packages.offers()

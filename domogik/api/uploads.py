@@ -1,0 +1,118 @@
+"""Uploads: bodies that are too large for memory go to a file, and only from who may change.
+
+Who asks is looked at before a byte of the body is kept; what is not fetched by an operation is
+removed with the request.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+from twisted.web.http import Request
+
+from domogik.api.access import Access, Need
+from domogik.api.exchange import BadRequest, Call, split_path
+from domogik.errors import DomogikError
+
+#: bytes; an archive of a package, which may bring wheels
+MAX_UPLOAD = 128 * 1024 * 1024
+#: so many may be under way together
+MAX_UPLOADS = 4
+#: seconds from the head of a request to the last byte of its body
+UPLOAD_TIMEOUT = 900.0
+
+
+class TooManyUploads(DomogikError):
+    """So many are under way already that no other is let in."""
+
+
+@attrs.define(eq=False)
+class Upload:
+    """A body on disk, as `twisted.web` wants it of a file. `on_close` is called once."""
+
+    path: Path
+    _descriptor: int
+    _on_close: Callable[[Upload], None]
+    size: int = 0
+    _taken: bool = False
+    _closed: bool = False
+
+    def write(self, data: bytes) -> int:
+        """Raises `OSError` where the disk is full."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+        self.size += len(data)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Part of the interface: nothing reads it from here."""
+        return 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Nothing: it is for `taken`."""
+        return b""
+
+    def close(self) -> None:
+        """The request is over; the file goes unless an operation works on it."""
+        if self._closed:
+            return
+        self._closed = True
+        os.close(self._descriptor)
+        self._on_close(self)
+        if not self._taken:
+            self.path.unlink(missing_ok=True)
+
+    @contextmanager
+    def taken(self) -> Iterator[Path]:
+        """The file, for as long as this lasts, whatever becomes of the request."""
+        self._taken = True
+        try:
+            yield self.path
+        finally:
+            self.path.unlink(missing_ok=True)
+
+
+@attrs.define(eq=False)
+class Uploads:
+    """Which requests are uploads, and who may make one. Files lie in `directory`.
+
+    Without one the system's directory for temporary files is used.
+    """
+
+    _access: Access
+    _directory: Path | None = None
+    _open: set[Upload] = attrs.field(factory=set)
+
+    def expects(self, method: bytes, uri: bytes) -> bool:
+        """Whether a request with that first line brings an archive."""
+        try:
+            parts = split_path(uri.partition(b"?")[0])
+        except BadRequest:
+            return False
+        if len(parts) == 3 and (parts[0].lower(), parts[1]) == ("package", "install_from_path"):
+            return method in (b"PUT", b"POST")
+        return method == b"POST" and parts == ("api", "v1", "packages", "upload")
+
+    def begin(self, request: Request) -> Upload:
+        """Raises `NotAllowed`, `TooManyUploads`, `OSError`; only the head is there yet."""
+        self._access.check(self._access.caller(request), Need.CHANGE)
+        if len(self._open) >= MAX_UPLOADS:
+            raise TooManyUploads(f"{MAX_UPLOADS} uploads are under way already")
+        descriptor, name = tempfile.mkstemp(".tgz", "domogik-upload-", self._directory)
+        upload = Upload(Path(name), descriptor, self._open.discard)
+        self._open.add(upload)
+        return upload
+
+
+def upload_of(call: Call) -> Upload:
+    """The archive that came with the request; raises `BadRequest` where none came."""
+    content = call.request.content
+    if not isinstance(content, Upload) or not content.size:
+        raise BadRequest("The body of this request is the archive of a package, and it is empty")
+    return content

@@ -1,0 +1,101 @@
+"""`/jobs`: what takes its time; and orders whose end nobody waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from domogik.api.exchange import Reply
+from domogik.api.storeroom import Storeroom
+from domogik.api.v1.components import BASE
+from domogik.api.v1.package_shapes import job_json
+from domogik.api.v1.problems import NoSuchPath
+from domogik.api.v1.routes import JSON, Asked, Parameter, Route, json_reply
+from domogik.api.v1.shapes import BOOLEAN, named
+from domogik.manager.jobs import Job
+from domogik.manager.package_interface import IPackages
+
+WAIT = Parameter(
+    "wait",
+    "With `no` the answer is 202 and the job, at once; its end is an event `job.changed`.",
+    {**BOOLEAN, "default": True},
+)
+
+
+@attrs.define(eq=False)
+class JobRoutes:
+    """Under way, and the last that ended."""
+
+    _storeroom: Storeroom
+
+    def routes(self) -> tuple[Route, ...]:
+        """The lines of the table."""
+        return (
+            Route(
+                "GET",
+                f"{BASE}/jobs",
+                "listJobs",
+                "What is under way, and what ended last; newest first",
+                self.list,
+                {JSON: named("JobList")},
+                errors=(409,),
+            ),
+            Route(
+                "GET",
+                f"{BASE}/jobs/{{job}}",
+                "getJob",
+                "One of them",
+                self.get,
+                {JSON: named("Job")},
+                errors=(404, 409),
+            ),
+        )
+
+    async def list(self, asked: Asked) -> Reply:
+        """Newest first."""
+        jobs = self._storeroom.packages.jobs()
+        return json_reply({"jobs": [job_json(job) for job in jobs]})
+
+    async def get(self, asked: Asked) -> Reply:
+        """By its number."""
+        for job in self._storeroom.packages.jobs():
+            if str(job.id) == asked["job"]:
+                return json_reply(job_json(job))
+        raise NoSuchPath(f"There is no job {asked['job']}, or it ended long ago")
+
+
+async def carried_out(
+    asked: Asked,
+    packages: IPackages,
+    subject: str | None,
+    work: Coroutine[Deferred[Any], Any, Any],
+    done: Callable[[Any], Reply],
+) -> Reply:
+    """What `done` says of the result; or with `wait=no` the job that does it.
+
+    `subject` is what the job is about, so that who asks for what is under way gets that one.
+    """
+    if asked.flag("wait", default=True):
+        return done(await work)
+    before = {job.id for job in packages.jobs()}
+    doing: Deferred[Any] = Deferred.fromCoroutine(work)
+    job = _job(packages.jobs(), before, subject)
+    if job is None or doing.called:
+        return done(await doing)
+    # how it ends, the job tells
+    _ = doing.addErrback(lambda _: None)
+    return json_reply(job_json(job), 202)
+
+
+def _job(jobs: tuple[Job, ...], before: set[int], subject: str | None) -> Job | None:
+    """The one that was just begun, else the one under way that this request joined."""
+    for job in jobs:
+        if job.id not in before:
+            return job
+    for job in jobs:
+        if not job.ended and subject in (None, job.subject):
+            return job
+    return None

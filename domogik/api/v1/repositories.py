@@ -1,0 +1,69 @@
+"""`/repositories`: where packages come from, and what they offer now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from domogik.api.access import Need
+from domogik.api.exchange import Reply
+from domogik.api.storeroom import Storeroom
+from domogik.api.v1.components import BASE
+from domogik.api.v1.jobs import WAIT, carried_out
+from domogik.api.v1.package_shapes import repository_json
+from domogik.api.v1.routes import JSON, Asked, Route, json_reply
+from domogik.api.v1.shapes import named
+from domogik.manager.package_interface import RepositoryInfo
+
+_LIST = {JSON: named("RepositoryList")}
+
+
+@attrs.define(eq=False)
+class RepositoryRoutes:
+    """Those of `sources.list`, and the local one."""
+
+    _storeroom: Storeroom
+
+    def routes(self) -> tuple[Route, ...]:
+        """The lines of the table."""
+        return (
+            Route(
+                "GET",
+                f"{BASE}/repositories",
+                "listRepositories",
+                "The repositories, highest priority first",
+                self.list,
+                _LIST,
+                errors=(409,),
+                description="`as_of` is when what it offers was fetched, null for never.",
+            ),
+            Route(
+                "POST",
+                f"{BASE}/repositories/refresh",
+                "refreshRepositories",
+                "Fetch what the repositories offer",
+                self.refresh,
+                _LIST,
+                need=Need.CHANGE,
+                query=(WAIT,),
+                errors=(409,),
+                accepted=named("Job"),
+                description=(
+                    "A repository that fails keeps what it offered before and says why in `error`."
+                ),
+            ),
+        )
+
+    async def list(self, asked: Asked) -> Reply:
+        """With how the last refresh of each went."""
+        return _reply(self._storeroom.packages.repositories())
+
+    async def refresh(self, asked: Asked) -> Reply:
+        """All of them; one that fails is no failure of the request."""
+        packages = self._storeroom.packages
+        return await carried_out(asked, packages, None, packages.refresh(), _reply)
+
+
+def _reply(repositories: Sequence[RepositoryInfo]) -> Reply:
+    return json_reply({"repositories": [repository_json(one) for one in repositories]})
