@@ -96,6 +96,9 @@ class Download:
                     raise
                 await self._transport.pause(_PAUSE_S * 2**tries)
                 continue
+            except FetchFailed:
+                await self._in_thread(self._forget)
+                raise
             try:
                 await self._in_thread(self._accept)
             except FetchFailed:
