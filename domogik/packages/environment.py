@@ -4,7 +4,8 @@ A plugin's own environment lies in its release's directory, so that it comes and
 release. It is made without a pip of its own (ours works on it, which saves seconds and 15 MB a
 plugin), and a `.pth` file puts what the manager runs with behind what the plugin brought: it
 always finds `domogik.plugin`, and its own versions of everything else win. (An environment made
-from a virtual environment with `--system-site-packages` would not see the manager's packages.)
+from a virtual environment with `--system-site-packages` would not see the manager's packages.) It
+may be moved with its release; only commands that pip put into its `bin` know where it was made.
 """
 
 from __future__ import annotations

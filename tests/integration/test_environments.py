@@ -116,6 +116,16 @@ class Environments(TestCase):
         assert interpreter(self.directory) == environment.python
         assert await self.said(environment.python, "print(1)") == "1"
 
+    async def test_it_moves_with_its_release(self) -> None:
+        make_wheel(self.wheels, "dmgtesta", "1.5")
+        await self.make("dmgtesta")
+        release = self.directory.parent.rename(self.root / "elsewhere")
+        python = interpreter(release / "environment")
+        assert python is not None
+        assert python.is_relative_to(release)
+        program = "import domogik.plugin, dmgtesta; print(dmgtesta.__file__)"
+        assert Path(await self.said(python, program)).is_relative_to(release)
+
     async def test_one_that_is_given_up_half_way_leaves_nothing(self) -> None:
         work = defer.Deferred.fromCoroutine(self.make())
         work.addErrback(lambda failure: failure.trap(defer.CancelledError))
