@@ -106,6 +106,12 @@ class Access:
     def __attrs_post_init__(self) -> None:
         self._peer = lru_cache(maxsize=1024)(self._look_at)
 
+    def believe(self, settings: RestSettings) -> None:
+        """From now on these are the trusted clients and the origins that get JSONP."""
+        self._trusted = settings.trusted_clients
+        self._origins = settings.jsonp_origins
+        self._peer.cache_clear()  # type: ignore[attr-defined]
+
     def caller(self, request: Request) -> Caller:
         """Read everything that tells who asks from the request, deciding nothing yet."""
         headers = request.requestHeaders

@@ -12,15 +12,17 @@ import attrs
 from twisted.logger import Logger
 
 from domogik import __version__
+from domogik.api.settings import RestSettings
 from domogik.app.dbmgr import DbmgrRole
 from domogik.app.foundation import CannotStart, Foundation
 from domogik.app.progress import Progress
 from domogik.app.rest import RestRole
 from domogik.app.street import Street
 from domogik.components.model import Component, ComponentId, ConfigurationKey, Kind, State
-from domogik.errors import DomogikError
+from domogik.errors import DomogikError, NotPossible
 from domogik.manager.components import ComponentList
 from domogik.manager.interfaces import IHouse
+from domogik.manager.package_interface import IPackages
 from domogik.manager.trust import Trust
 from domogik.manager.values import Values
 from domogik.xpl.message import Message
@@ -92,12 +94,14 @@ class CoreServices:
         if answer is not None:
             raise CannotStart(rival_line(answer))
 
-    async def open_rest(self, house: IHouse) -> bool:
+    async def open_rest(self, house: IHouse, packages: IPackages) -> bool:
         """Listen at once, so that the port cannot be taken later; False where REST runs elsewhere.
 
         Raises `CannotStart`.
         """
-        role = RestRole(self._reactor, self._foundation, self._street, house, self._street.counters)
+        role = RestRole(
+            self._reactor, self._foundation, self._street, house, self._street.counters, packages
+        )
         try:
             await role.open()
         except DomogikError as error:
@@ -106,6 +110,17 @@ class CoreServices:
             return False
         self.rest = role
         return True
+
+    def believe(self, settings: RestSettings) -> None:
+        """Take over whom REST trusts."""
+        if self.rest is not None:
+            self.rest.believe(settings)
+
+    def rest_address(self, host: str) -> str:
+        """Where another host finds REST; raises `NotPossible`."""
+        if self.rest is None:
+            raise NotPossible(f"REST does not run here, and {host} fetches packages from it")
+        return self.rest.address_for(host)
 
     async def start_rest(self) -> None:
         """Be heard as REST, or make way for the one that was heard."""

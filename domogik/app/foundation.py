@@ -58,8 +58,11 @@ class Foundation:
             raise
         except DomogikError as error:
             raise CannotStart(str(error)) from error
-        complaints = (*notices, *configuration.notices, *configuration.unknown(KNOWN))
-        return cls(home, files, configuration, settings, network, complaints)
+        return cls(home, files, configuration, settings, network, (*notices, *settings.notices))
+
+    def complaints(self) -> tuple[str, ...]:
+        """What is odd in the configuration files, with file and line."""
+        return (*self.configuration.notices, *self.configuration.unknown(KNOWN))
 
     @property
     def configuration_file(self) -> Path:

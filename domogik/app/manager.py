@@ -15,8 +15,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from domogik.api.settings import RestSettings
 from domogik.app.core import CoreServices, rival_line
 from domogik.app.foundation import CannotStart, Foundation, in_thread
+from domogik.app.packages import ManagerParts, PackageServices
 from domogik.app.progress import Progress
 from domogik.app.street import Street
 from domogik.components.events import EventStream
@@ -35,11 +37,17 @@ from domogik.manager.house import House
 from domogik.manager.office import Office
 from domogik.manager.pings import PluginPings
 from domogik.manager.plugins import Plugins, Workplace
+from domogik.manager.settings import ManagerSettings
 from domogik.manager.trust import Trust
-from domogik.packages.installed import Inventory, find_packages, watched_directories
+from domogik.packages.installed import Inventory, find_packages
 from domogik.supervisor.interfaces import Status
 from domogik.supervisor.service import Supervisor
 from domogik.xpl.message import Message
+
+#: of our environment plugins get everything but this
+_OURS_ALONE = frozenset(
+    {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "DOMOGIK_RUN_ID", "DOMOGIK_TOKEN"}
+)
 
 
 @attrs.frozen
@@ -170,11 +178,7 @@ class ManagerDaemon(Service):
 
     def _workplace(self) -> Workplace:
         foundation, network = self._foundation, self.street.network
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if name not in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "DOMOGIK_RUN_ID")
-        }
+        environment = {name: value for name, value in os.environ.items() if name not in _OURS_ALONE}
         environment |= {
             "DOMOGIK_HOME": str(foundation.home.path),
             "DOMOGIK_CONFIG": str(foundation.configuration_file),
@@ -249,11 +253,13 @@ class ManagerDaemon(Service):
         self.identity = street.port.identity("manager", host)
         self._make_house(host)
         if self._roles.rest:
-            await self.core.open_rest(self.house)
+            await self.core.open_rest(self.house, self.storeroom.packages)
         self.core.put("manager", State.RUNNING)
         self.supervisor.startService()
+        for file in foundation.files:
+            self.watcher.watch(file.parent)
+        self._stops.append(self.watcher.stop)
         await self.keeper.begin()
-        self._watch_files()
         self._start_part(self.control)
         self._start_part(self.pings)
         # heard from here on, and not before it can answer: other hosts ask at once what runs here
@@ -264,6 +270,7 @@ class ManagerDaemon(Service):
         self._stop_orphans()
         autostart = self._autostart()
         self._in_background("resuming plugins", autostart.resume(self._interrupted()))
+        self._in_background("finishing updates", self.storeroom.resume())
         rest = self._starting_rest = Deferred.fromCoroutine(self._start_rest())
         if self._roles.dbmgr:
             await self.core.start_dbmgr()
@@ -296,6 +303,17 @@ class ManagerDaemon(Service):
             self.hosts,
             self.office,
             self.core.values,
+        )
+        self.storeroom = PackageServices(
+            reactor,
+            self._foundation,
+            self.street,
+            self.identity,
+            self.events,
+            self.hosts,
+            self.core.rest_address,
+            self._roles.rest,
+            ManagerParts(self.plugins, self.trust, self.reload, self._roles.external),
         )
         self.control = SystemControl(
             reactor, self.identity, bus, self.office, self.trust, self.events
@@ -335,20 +353,16 @@ class ManagerDaemon(Service):
         return find_packages(self._foundation.home, settings.package_mode, settings.src_prefixes)
 
     def _apply(self, inventory: Inventory, configuration: Configuration) -> None:
+        """Raises `BrokenConfiguration` before anything is changed."""
+        settings = ManagerSettings.from_configuration(configuration, self._foundation.home)
+        rest = RestSettings.from_configuration(configuration)
         self.plugins.update(inventory, configuration)
         self.externals.update(inventory.externals)
+        self.trust.believe(settings.trusted)
+        self.core.believe(rest)
         self._inventory = inventory
-
-    def _watch_files(self) -> None:
-        home, settings = self._foundation.home, self._foundation.settings
-        directories = {path.parent for path in self._foundation.files}
-        if settings.package_mode:
-            directories |= {home.plugins, home.externals}
-        else:
-            directories |= set(watched_directories(settings.src_prefixes))
-        for directory in sorted(directories):
+        for directory in inventory.directories:
             self.watcher.watch(directory)
-        self._stops.append(self.watcher.stop)
 
     def _status_changed(self, component_id: str, old: Status, new: Status) -> None:
         if (old.state, old.reason) != (new.state, new.reason):
@@ -410,6 +424,8 @@ class ManagerDaemon(Service):
     async def _stop_doors(self) -> None:
         for stop in reversed(self._stops):
             stop()
+        for stop_fetching in self._last_stops:
+            await stop_fetching()
         await self.core.close()
 
     async def _leave(self) -> None:

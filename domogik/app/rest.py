@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from domogik.api.settings import RestSettings
 from domogik.api.site import listen, make_site
 from domogik.app.foundation import Foundation
 from domogik.app.street import Street, write_port
+from domogik.errors import NotPossible
 from domogik.manager.interfaces import IHouse
+from domogik.manager.package_interface import IPackages
 from domogik.xpl.port import Identity
 
 
@@ -28,16 +31,18 @@ class RestRole:
     _street: Street
     _house: IHouse
     _counters: Callable[[], Mapping[str, float]]
+    _packages: IPackages | None = None
     _listening: IListeningPort | None = None
     _identity: Identity | None = None
     _settings: RestSettings = RestSettings()
+    _access: Access | None = None
     _announced: bool = False
 
     async def open(self) -> None:
         """Listen; raises `DomogikError` with one line (`PortTaken`, a bad certificate, ...)."""
         foundation = self._foundation
         settings = RestSettings.from_configuration(foundation.configuration)
-        access = Access.from_settings(
+        self._access = access = Access.from_settings(
             settings,
             foundation.home.read_token(),
             names_of_this_host(foundation.settings.hostname),
@@ -49,6 +54,8 @@ class RestRole:
             version=__version__,
             use_ssl=settings.use_ssl,
             counters=self._counters,
+            packages=self._packages,
+            uploads=foundation.home.cache,
         )
         self._settings = settings
         self._listening = await listen(self._reactor, site, settings)
@@ -68,6 +75,18 @@ class RestRole:
         ip = "127.0.0.1" if settings.ip == "0.0.0.0" else settings.ip  # noqa: S104 - shown, not bound
         return f"{scheme}://{ip}:{self.port}"
 
+    def address_for(self, host: str) -> str:
+        """Where another host fetches packages; raises `NotPossible` with the key to change."""
+        settings = self._settings
+        ip = self._street.port.address[0] if settings.ip == "0.0.0.0" else settings.ip  # noqa: S104 - compared
+        if ip == "localhost" or ip_address(ip).is_loopback:
+            raise NotPossible(
+                f"REST listens on {settings.ip}, where {host} cannot fetch packages: set "
+                "rest_server_ip in [rest] to an address of this host"
+            )
+        scheme = "https" if settings.use_ssl else "http"
+        return f"{scheme}://{ip}:{self.port}"
+
     def announce(self) -> None:
         """Say in `run/rest.port` where we listen: no other REST runs in this home."""
         write_port(self._port_file, self.port)
@@ -76,6 +95,11 @@ class RestRole:
     @property
     def _port_file(self) -> Path:
         return self._foundation.home.run / "rest.port"
+
+    def believe(self, settings: RestSettings) -> None:
+        """Take over whom REST trusts; where it listens stays as it is."""
+        if self._access is not None:
+            self._access.believe(settings)
 
     def speak(self) -> None:
         """Announce, and be heard as `domogik-rest.<host>`."""

@@ -49,7 +49,7 @@ class SingleDaemon(Service):
 
     def startService(self) -> None:
         super().startService()
-        for notice in self.foundation.notices:
+        for notice in (*self.foundation.notices, *self.foundation.complaints()):
             self._log.warn("{notice}", notice=notice)
         self._starting = Deferred.fromCoroutine(self._run())
         _ = self._starting.addErrback(self._failed)

@@ -15,8 +15,12 @@ from domogik.config.keys import KNOWN
 from domogik.config.load import BrokenConfiguration, Configuration, load
 from domogik.packages.installed import Inventory
 
-#: sections that are read once
-_AT_THE_START = ("domogik", "rest", "database")
+#: sections that are read once, with the keys in them whose change counts at once
+_AT_THE_START = {
+    "domogik": frozenset({"xpl_trusted"}),
+    "rest": frozenset({"trusted_clients", "jsonp_origins"}),
+    "database": frozenset[str](),
+}
 Apply = Callable[[Inventory, Configuration], None]
 
 
@@ -86,8 +90,11 @@ class ConfigurationKeeper:
         configuration, inventory = await self._in_thread(self._both)
         self._apply(inventory, configuration)
         changed = configuration != self.current
-        for section in _AT_THE_START:
-            if _words(configuration, section) != _words(self.current, section):
+        for section, at_once in _AT_THE_START.items():
+            now, before = (_words(each, section) for each in (configuration, self.current))
+            if any(
+                now.get(key) != before.get(key) for key in (now.keys() | before.keys()) - at_once
+            ):
                 self._log.warn(
                     "what changed in [{section}] counts from the manager's next start",
                     section=section,

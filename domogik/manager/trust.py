@@ -62,7 +62,11 @@ class Trust:
     _own: frozenset[str] = attrs.field(init=False, default=frozenset())
 
     def __attrs_post_init__(self) -> None:
-        named = [named_network(word) for word in self._named]
+        self.believe(self._named)
+
+    def believe(self, words: Iterable[str]) -> None:
+        """From now on these are the named ones; raises `InvalidNetwork` and changes nothing."""
+        named = [named_network(word) for word in words]
         self._everyone = None in named
         self._listed = tuple(network for network in named if network is not None)
         self._look()

@@ -38,6 +38,7 @@ class Inventory:
     plugins: dict[str, Installed]
     externals: dict[str, Installed]
     problems: tuple[str, ...] = ()
+    directories: tuple[Path, ...] = ()
 
     def declared(self, plugin: str, key: str) -> ConfigurationKey | None:
         """A plugin's configuration key as its descriptor declares it, None where none does."""
@@ -49,8 +50,10 @@ class Inventory:
 def find_packages(home: Home, package_mode: bool, prefixes: Sequence[Path]) -> Inventory:
     """What there is on this host, in package or in development mode. Reads files."""
     if package_mode:
-        return installed_packages(home.plugins, home.externals, home.store, prefixes)
-    return developed_packages(prefixes)
+        found = installed_packages(home.plugins, home.externals, home.store, prefixes)
+        return attrs.evolve(found, directories=(home.plugins, home.externals))
+    found = developed_packages(prefixes)
+    return attrs.evolve(found, directories=watched_directories(prefixes))
 
 
 def installed_packages(

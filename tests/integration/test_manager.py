@@ -208,6 +208,29 @@ def test_enabling_in_the_file_needs_no_restart_and_touches_nobody_else(running: 
     assert (demo["pid"], demo["state"]) == (pid, "alive")
 
 
+def test_a_package_that_is_put_there_in_development_is_noticed(running: World) -> None:
+    running.add_plugin("later")
+    wait_until(lambda: running.request("/api/v1/components/later")[0] == 200, "it is listed")
+    descriptor = running.source / "later/src/share/domogik/plugins/later.xml"
+    descriptor.write_text(descriptor.read_text().replace("1.0", "2.0"))
+    wait_until(lambda: running.component("later")["version"] == "2.0", "its new release is seen")
+
+
+def test_whom_rest_trusts_changes_without_a_restart(running: World) -> None:
+    path = "/api/v1/components/demo/disable"
+    assert running.request(path, "POST", token=False)[0] == 401
+    file = running.home / "domogik.cfg"
+    file.write_text(file.read_text().replace("[rest]", "[rest]\ntrusted_clients = 127.0.0.1"))
+    wait_until(lambda: running.request(path, "POST", token=False)[0] == 409, "it is trusted")
+
+
+def test_a_value_that_cannot_be_meant_is_refused_while_it_runs(running: World) -> None:
+    file = running.home / "domogik.cfg"
+    file.write_text(file.read_text().replace("[rest]", "xpl_trusted = everybody\n[rest]"))
+    wait_until(lambda: "stays as it was" in running.output(), "refused")
+    assert running.component("demo")["state"] == "alive"
+
+
 def test_a_broken_file_is_refused_and_the_last_good_one_stays(running: World) -> None:
     file = running.home / "domogik.cfg"
     good = file.read_text()

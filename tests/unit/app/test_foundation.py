@@ -75,7 +75,7 @@ def test_a_home_that_cannot_be_made_is_said(tmp_path: Path) -> None:
 
 def test_unknown_keys_are_told_with_their_place(tmp_path: Path) -> None:
     laid = lay(tmp_path / "home", "[domogik]\nbroadcsat = 1.2.3.4\n[bogus]\n")
-    assert [notice.partition(": ")[0] for notice in laid.notices] == [
+    assert [notice.partition(": ")[0] for notice in laid.complaints()] == [
         f"{tmp_path}/home/domogik.cfg:3",
         f"{tmp_path}/home/domogik.cfg:2",
     ]

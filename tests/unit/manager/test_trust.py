@@ -88,3 +88,15 @@ def test_what_is_ours_is_known():
 
 def test_this_computer_has_a_loopback_interface():
     assert "127.0.0.1" in interface_networks()
+
+
+def test_who_is_named_can_change() -> None:
+    trust = Trust("127.0.0.1", (), dict)
+    assert not trust.allows("10.0.0.1")
+    trust.believe(["10.0.0.0/8"])
+    assert trust.allows("10.0.0.1")
+    with pytest.raises(InvalidNetwork):
+        trust.believe(["everybody"])
+    assert trust.allows("10.0.0.1")
+    trust.believe([])
+    assert not trust.allows("10.0.0.1")
