@@ -28,6 +28,7 @@ from domogik.supervisor.identity import InvalidIdentity, ProcessIdentity
 
 _ENDING = ".json"
 _LARGEST = 64 * 1024
+_MARK = b"DOMOGIK_RUN_ID="
 
 
 class BrokenRecord(DomogikError):
@@ -179,3 +180,27 @@ def _read(path: Path, wanted: str) -> Record:
             raise BrokenRecord(f"it speaks of {record.id!r}")
         return record
     raise trouble
+
+
+def mark_of_writer(fifo: Path, proc: str = "/proc") -> str | None:
+    """The `DOMOGIK_RUN_ID` of a process whose standard output is `fifo`; None where nobody's is.
+
+    Looks at every process of this machine: for the rare case that a record cannot be read.
+    """
+    try:
+        wanted = fifo.stat()
+    except OSError:
+        return None
+    for name in os.listdir(proc):
+        try:
+            its = Path(f"{proc}/{name}/fd/1").stat() if name.isdigit() else None
+            if its is None or (its.st_dev, its.st_ino) != (wanted.st_dev, wanted.st_ino):
+                continue
+            with open(f"{proc}/{name}/environ", "rb", buffering=0) as file:
+                environment = file.read().split(b"\0")
+        except OSError:  # it has ended, or is not ours to look at
+            continue
+        for entry in environment:
+            if entry.startswith(_MARK) and entry != _MARK:
+                return os.fsdecode(entry.removeprefix(_MARK))
+    return None

@@ -20,7 +20,7 @@ from twisted.logger import Logger
 
 from domogik.components.model import Usage
 from domogik.errors import NotPossible, OperationFailed, UnknownComponent
-from domogik.supervisor.adoption import Record, Records, file_name
+from domogik.supervisor.adoption import Record, Records, file_name, mark_of_writer
 from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity
 from domogik.supervisor.interfaces import Policy, Specification, Status
 from domogik.supervisor.logs import IOutputReactor, OutputLog
@@ -111,7 +111,7 @@ class Supervisor(Service):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._notify.open()
         for component, record in self._records.load():
-            self._found[component] = self._look_for(record)
+            self._found[component] = self._look_for(record or self._restored(component))
         self._wanted = frozenset(
             component
             for component, found in self._found.items()
@@ -197,12 +197,15 @@ class Supervisor(Service):
         name, policy = file_name(specification.id), specification.policy
         return OutputLog(
             self._reactor,
-            self._run_directory / "output" / f"{name}.fifo",
+            self._fifo(specification.id),
             self._log_directory / f"{name}.log",
             max_size=policy.log_max_size,
             files=policy.log_files,
             on_error=partial(self._output_trouble, specification.id),
         )
+
+    def _fifo(self, id: str) -> Path:
+        return self._run_directory / "output" / f"{file_name(id)}.fifo"
 
     def _output_trouble(self, id: str, reason: str) -> None:
         self._runner(id).output_trouble(reason)
@@ -355,6 +358,11 @@ class Supervisor(Service):
         self._found.pop(id, None)
         self._records.remove(id)
 
+    def _restored(self, id: str) -> Record | None:
+        """In place of a record that cannot be read: who it spoke of may hold the output still."""
+        run_id = mark_of_writer(self._fifo(id))
+        return None if run_id is None else Record(id, run_id, self._wall_clock())
+
     def _look_for(self, record: Record | None) -> _Found:
         if record is None:
             return _Found(None)
@@ -363,7 +371,8 @@ class Supervisor(Service):
             members = self._processes.members(Started(record.process, record.run_id))
         else:
             members = self._processes.marked(record.run_id)
-            leader = next(iter(one for one in members if os.getsid(one.pid) == one.pid), None)
+            leaders = [one for one in members if _leads_a_session(one)]
+            leader = min(leaders, key=lambda one: one.start_ticks, default=None)
         return _Found(record, leader, next(iter(members), None))
 
     def _take_over(self, runner: Runner, found: _Found) -> None:
@@ -379,6 +388,13 @@ class Supervisor(Service):
         someone = found.leader or found.member
         if someone is not None:
             runner.clear_away(record, someone)
+
+
+def _leads_a_session(process: ProcessIdentity) -> bool:
+    try:
+        return os.getsid(process.pid) == process.pid
+    except ProcessLookupError:
+        return False
 
 
 def _is_there(process: ProcessIdentity) -> bool:
