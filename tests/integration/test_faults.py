@@ -174,8 +174,7 @@ def _logged(directory: Path, name: str) -> Iterator[str]:
     """Every line of a component, the oldest piece first."""
     pieces = [path for path in directory.iterdir() if path.name.startswith(f"{name}.log.")]
     for path in sorted(pieces, key=lambda path: -int(path.name.split(".")[2])):
-        opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
-        with opened as lines:
+        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
             yield from lines
     with (directory / f"{name}.log").open() as lines:
         yield from lines
