@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -259,6 +259,7 @@ class ManagerDaemon(Service):
         for file in foundation.files:
             self.watcher.watch(file.parent)
         self._stops.append(self.watcher.stop)
+        await self.storeroom.recover()
         await self.keeper.begin()
         self._start_part(self.control)
         self._start_part(self.pings)
@@ -266,6 +267,7 @@ class ManagerDaemon(Service):
         self._start_presence()
         for part in (self.hosts, *self._optional()):
             self._start_part(part)
+        await self.storeroom.start()
         self._started = True
         self._stop_orphans()
         autostart = self._autostart()
@@ -315,6 +317,7 @@ class ManagerDaemon(Service):
             self._roles.rest,
             ManagerParts(self.plugins, self.trust, self.reload, self._roles.external),
         )
+        self._stops.append(self.storeroom.stop)
         self.control = SystemControl(
             reactor, self.identity, bus, self.office, self.trust, self.events
         )
@@ -361,6 +364,7 @@ class ManagerDaemon(Service):
         self.trust.believe(settings.trusted)
         self.core.believe(rest)
         self._inventory = inventory
+        self.storeroom.update(inventory)
         for directory in inventory.directories:
             self.watcher.watch(directory)
 
@@ -423,9 +427,7 @@ class ManagerDaemon(Service):
 
     async def _stop_doors(self) -> None:
         for stop in reversed(self._stops):
-            stop()
-        for stop_fetching in self._last_stops:
-            await stop_fetching()
+            await maybeDeferred(stop)
         await self.core.close()
 
     async def _leave(self) -> None:

@@ -1,0 +1,204 @@
+"""Everything about packages in one process, put together: the manager's, or that of REST alone."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from domogik.app.foundation import Foundation, in_thread
+from domogik.app.street import Street
+from domogik.components.events import EventStream
+from domogik.control.package import PackageControl
+from domogik.manager.archives import Archives, Place, Told
+from domogik.manager.hosts import Hosts
+from domogik.manager.jobs import Jobs
+from domogik.manager.package_hosts import PackageHosts
+from domogik.manager.package_office import PackageOffice
+from domogik.manager.packages import Packages
+from domogik.manager.plugins import Plugins
+from domogik.manager.repositories import Repositories
+from domogik.manager.rests import Rests
+from domogik.manager.trust import Trust
+from domogik.packages.cache import Cache
+from domogik.packages.dependencies import DependencyChecker
+from domogik.packages.environment import PythonEnvironment
+from domogik.packages.fetch import Fetcher
+from domogik.packages.index import fits
+from domogik.packages.installed import Inventory
+from domogik.packages.reference import PackageRef
+from domogik.packages.requirements import Requirement
+from domogik.packages.store import Store
+from domogik.supervisor.command import run
+from domogik.xpl.port import Identity
+
+
+@attrs.frozen
+class ManagerParts:
+    """What the manager of this host has to do with its packages."""
+
+    plugins: Plugins
+    trust: Trust
+    reload: Callable[[], Awaitable[None]]
+    handles_externals: bool
+
+
+@attrs.define(eq=False)
+class PackageServices:
+    """`packages` is what the doors get; `manager` is None where no manager runs in this process.
+
+    `address(host)` is where another host finds REST; it raises `NotPossible` where it cannot.
+    `has_rest`: this process keeps the lists of all hosts, for REST to answer at once.
+    """
+
+    _reactor: Any
+    _foundation: Foundation
+    _street: Street
+    _identity: Identity
+    _events: EventStream
+    _hosts: Hosts
+    _address: Callable[[str], str]
+    _has_rest: bool
+    _manager: ManagerParts | None = None
+    packages: Packages = attrs.field(init=False)
+    _fetcher: Fetcher = attrs.field(init=False)
+    _repositories: Repositories = attrs.field(init=False)
+    _others: PackageHosts = attrs.field(init=False)
+    _office: PackageOffice | None = attrs.field(init=False, default=None)
+    _parts: tuple[Any, ...] = attrs.field(init=False, default=())
+    _log: Logger = Logger()
+
+    def __attrs_post_init__(self) -> None:
+        foundation, thread = self._foundation, in_thread(self._reactor)
+        home, host = foundation.home, foundation.settings.hostname
+        bus = self._street.bus
+        cache = cache_directory(foundation)
+        self._fetcher = Fetcher(self._reactor, thread)
+        self._repositories = Repositories(
+            home.sources,
+            home.uploads,
+            Cache(cache, self._fetcher, thread, time.time),
+            Archives(cache / "archives", self._fetcher, thread),
+            thread,
+            self._events,
+            _now,
+        )
+        own = host if self._manager is not None else None
+        self._others = PackageHosts(self._identity, bus, self._events, own)
+        jobs = Jobs(self._events, time.time)
+        store = Store(home)
+        if self._manager is not None:
+            self._office = self._make_office(self._manager, store, jobs)
+            rests = Rests(bus)
+            control = PackageControl(
+                self._reactor,
+                self._identity,
+                bus,
+                self._office,
+                self._manager.trust,
+                rests,
+                self._events,
+            )
+            self._parts = (rests, control)
+        self.packages = Packages(
+            host,
+            self._repositories,
+            self._hosts,
+            self._others,
+            jobs,
+            store,
+            thread,
+            self._address,
+            self._office,
+        )
+
+    def _make_office(self, manager: ManagerParts, store: Store, jobs: Jobs) -> PackageOffice:
+        foundation, thread = self._foundation, in_thread(self._reactor)
+        command = partial(run, self._reactor)
+        return PackageOffice(
+            foundation.settings.hostname,
+            foundation.settings.package_mode,
+            manager.handles_externals,
+            foundation.configuration_file,
+            manager.plugins,
+            store,
+            self._fetch,
+            foundation.home.run / "updates",
+            jobs,
+            PythonEnvironment(Path(sys.executable), command),
+            lambda release_of: DependencyChecker(command, thread, release_of, self._offered),
+            thread,
+            manager.reload,
+            self._events,
+        )
+
+    async def _fetch(self, ref: PackageRef, place: Place | None, told: Told) -> Path:
+        if place is not None:
+            return await self._repositories.fetch(ref, place, told)
+        return await self._repositories.archive(ref, told)
+
+    def _offered(self, requirement: Requirement) -> str | None:
+        """The newest release of a plugin that the repositories have and that will do."""
+        offers = self._repositories.index.releases("plugin", requirement.name)
+        suitable = (
+            offer.package.release
+            for offer in offers
+            if fits(offer.package) and requirement.fits(offer.package.release)
+        )
+        return next(suitable, None)
+
+    # Life
+
+    async def recover(self) -> None:
+        """Before anybody looks at what is installed: what was interrupted ends."""
+        if self._office is not None:
+            await self._office.recover()
+        await self._repositories.look()
+
+    def update(self, inventory: Inventory) -> None:
+        """Take over what is installed and enabled now; repositories may have changed as well."""
+        if self._office is not None:
+            self._office.update_list(inventory)
+        _ = Deferred.fromCoroutine(self._repositories.look()).addErrback(
+            lambda failure: self._log.failure("reading the repositories", failure)
+        )
+
+    async def start(self) -> None:
+        """Answer and say what is installed."""
+        if self._office is not None:
+            await self._office.look()
+        if self._has_rest:
+            self._parts = (*self._parts, self._others)
+        for part in self._parts:
+            part.start()
+
+    async def resume(self) -> None:
+        """Finish updates that were interrupted."""
+        if self._office is not None:
+            await self._office.resume()
+
+    def stop(self) -> Deferred[None]:
+        """Hear and fetch nothing more; fires when no connection is open."""
+        for part in reversed(self._parts):
+            part.stop()
+        return self._fetcher.close()
+
+
+def cache_directory(foundation: Foundation) -> Path:
+    """`cache_path`, else the home's; a relative one counts from the home."""
+    setting = foundation.configuration.get("domogik", "cache_path")
+    if setting is None or not setting.text():
+        return foundation.home.cache
+    return foundation.home.path / Path(os.path.expanduser(setting.text()))  # noqa: PTH111 - "~nobody" stays
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
