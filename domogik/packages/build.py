@@ -20,7 +20,9 @@ from packaging.version import InvalidVersion, Version
 
 from domogik.config.files import read_bounded
 from domogik.errors import DomogikError
-from domogik.packages.descriptor import MAXIMUM_BYTES, Package, read
+from domogik.packages.archive import BrokenArchive, inspect
+from domogik.packages.descriptor import MAXIMUM_BYTES, read
+from domogik.packages.package import WHEELS, Package
 from domogik.packages.reference import TYPES, InvalidReference, PackageRef
 from domogik.packages.writing import CannotWrite, write
 
@@ -28,7 +30,6 @@ from domogik.packages.writing import CannotWrite, write
 INFO, ICON = "info", "icon.png"
 #: what goes in although no descriptor lists it: documentation, and wheels of what it depends on
 _DOCUMENTATION = "src/domogik_packages/docs/{type}/{id}"
-_WHEELS = "wheels"
 _ICON = "src/share/domogik/design/{type}/{id}/icon.png"
 _DESCRIPTORS = "src/share/domogik/{type}s"
 _LEFT_OUT = frozenset({"__pycache__"})
@@ -69,7 +70,12 @@ def create(directory: Path, output: Path, *, generated: str = "") -> Path:
             file.flush()
             os.fchmod(descriptor, 0o644)
             os.fsync(descriptor)
+            # nobody should find out at home that it is too large to be installed
+            inspect(Path(name))
         Path(name).replace(target)
+    except BrokenArchive as error:
+        Path(name).unlink(missing_ok=True)
+        raise CannotBuild(f"{directory}: {error}") from error
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
@@ -104,7 +110,7 @@ def members_of(directory: Path, package: Package) -> tuple[Member, ...]:
     for name in (*package.files, *package.external_files):
         for member in _listed(directory, name, package.path):
             found[member.name] = member.path
-    for name in (_DOCUMENTATION.format(**words), _WHEELS, _ICON.format(**words)):
+    for name in (_DOCUMENTATION.format(**words), WHEELS, _ICON.format(**words)):
         if (directory / name).exists():
             for member in _below(directory, PurePosixPath(name)):
                 found[member.name] = member.path

@@ -48,6 +48,8 @@ def check(path: Path) -> Checked:
     try:
         if path.is_dir():
             return attrs.evolve(_check_descriptor(find_descriptor(path), path), path=path)
+        if path.exists() and not path.is_file():
+            return _refused(path, Problem(path, "is neither a file nor a directory"))
         if _is_archive(path):
             return _check_archive(path)
         return _check_descriptor(path, _package_directory(path))
@@ -58,7 +60,7 @@ def check(path: Path) -> Checked:
     except (CannotBuild, InvalidReference) as error:
         return _refused(path, Problem(path, str(error)))
     except OSError as error:
-        return _refused(path, Problem(path, f"cannot be read: {error.strerror}"))
+        return _refused(path, Problem(path, f"cannot be read: {error.strerror or error}"))
 
 
 def _refused(path: Path, problem: Problem) -> Checked:

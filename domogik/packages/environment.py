@@ -32,8 +32,8 @@ from domogik.packages.requirements import Requirement
 
 InThread = Callable[..., Awaitable[Any]]
 
-#: where a release has its environment, and where a package brings wheels
-ENVIRONMENT, WHEELS = "environment", "wheels"
+#: where a release has its environment
+ENVIRONMENT = "environment"
 #: written last: without it an environment is the rest of one that was never finished
 _MARKER = "domogik.json"
 _MARKER_BYTES = 65536
@@ -176,7 +176,9 @@ class EnvironmentMaker:
             return await self._make(directory, requirements, wheels, offline)
         except OSError as error:
             await self.remove(directory)
-            raise EnvironmentFailed(f"{directory} cannot be written: {error.strerror}") from error
+            raise EnvironmentFailed(
+                f"{directory} cannot be written: {error.strerror or error}"
+            ) from error
         except Exception:
             await self.remove(directory)
             raise
@@ -190,7 +192,7 @@ class EnvironmentMaker:
             self._log.warn(
                 "{directory} cannot be removed: {reason}",
                 directory=directory,
-                reason=error.strerror,
+                reason=error.strerror or error,
             )
 
     async def _make(

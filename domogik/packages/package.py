@@ -8,6 +8,9 @@ import attrs
 
 from domogik.components.model import ConfigurationKey
 
+#: the directory in which a package may bring wheels of what it depends on
+WHEELS = "wheels"
+
 
 @attrs.frozen
 class Dependency:

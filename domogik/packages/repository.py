@@ -85,8 +85,9 @@ def build_repository(
             shutil.rmtree(rest)
         base = f"{url.rstrip('/')}/" if url else ""
         builder = _Builder(target, base, name or target.resolve().name, _remembered(target))
-        for archive in sorted(archives.glob("*.tgz")):
-            if not archive.name.startswith("."):
+        # not glob(), which finds nothing in a directory that cannot be read
+        for archive in sorted(archives.iterdir()):
+            if archive.suffix == ".tgz" and not archive.name.startswith("."):
                 builder.take(archive)
         return builder.publish(generated)
 

@@ -130,6 +130,15 @@ def test_what_nobody_could_install_is_not_built(
     assert list(tmp_path.glob("*.tgz*")) == []
 
 
+def test_a_package_too_large_to_be_installed_is_not_built(package: Path, tmp_path: Path) -> None:
+    (package / "wheels").mkdir()
+    with (package / "wheels" / "huge.whl").open("wb") as file:
+        file.truncate(100 * 1024 * 1024)
+    with pytest.raises(CannotBuild, match="grows|too large"):
+        create(package, tmp_path)
+    assert list(tmp_path.glob("*.tgz*")) == []
+
+
 def test_links_are_refused_wherever_they_lead(package: Path, tmp_path: Path) -> None:
     script = package / "src/domogik_packages/xpl/bin/diskfree.py"
     script.unlink()

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import shutil
 import tarfile
 from pathlib import Path
@@ -119,7 +120,8 @@ def test_an_archive_that_would_not_be_installed_is_refused(
 def test_what_is_not_there_or_cannot_be_read_is_an_error_and_no_exception(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text").write_text("hello")
-    for name in ("gone.xml", "gone.tgz", "gone", "empty", "text"):
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("gone.xml", "gone.tgz", "gone", "empty", "text", "pipe"):
         checked = check(tmp_path / name)
         assert checked.ref is None
         assert str(tmp_path / name) in str(checked.errors[0])

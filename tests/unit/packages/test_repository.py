@@ -9,12 +9,14 @@ import tarfile
 from itertools import pairwise
 from pathlib import Path
 
+import attrs
 import pytest
 
 from domogik.packages.build import create
-from domogik.packages.descriptor import draft
+from domogik.packages.descriptor import draft, read
 from domogik.packages.judge import judge
 from domogik.packages.repository import Built, RepositoryBusy, build_repository
+from domogik.packages.writing import to_json
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 DESCRIPTOR = "src/share/domogik/plugins/{}.xml"
@@ -232,6 +234,33 @@ def test_an_icon_that_is_no_picture_is_not_served_as_one(archives: Path, tmp_pat
     build(archives, tmp_path / "repo")
     assert not (tmp_path / "repo/icon/plugin/ping/1.0.0").exists()
     assert (tmp_path / "repo/icon/plugin/clock/1.0.0").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_descriptor_that_older_clients_could_not_read_is_left_out_and_told(
+    archives: Path, tmp_path: Path
+) -> None:
+    work = tmp_path / "ping"
+    shutil.copytree(EXAMPLES / "ping", work)
+    xml = work / DESCRIPTOR.format("ping")
+    package = attrs.evolve(read(xml), changelog="rings a bell: \a", release="2.0")
+    xml.with_suffix(".json").write_bytes(to_json(package))
+    xml.unlink()
+    listed = f'"{DESCRIPTOR.format("ping")}"'
+    text = xml.with_suffix(".json").read_text().replace(listed, listed.replace("xml", "json"))
+    xml.with_suffix(".json").write_text(text)
+    create(work, archives)
+    built = build(archives, tmp_path / "repo")
+    assert len(built.packages) == 3
+    assert "cannot be written as XML" in built.problems[0]
+
+
+def test_a_directory_of_archives_that_is_not_there_empties_no_repository(
+    archives: Path, tmp_path: Path
+) -> None:
+    build(archives, tmp_path / "repo")
+    with pytest.raises(FileNotFoundError):
+        build(tmp_path / "mistyped", tmp_path / "repo")
+    assert (tmp_path / "repo/download/plugin/ping/1.0.0").is_file()
 
 
 def test_an_empty_repository_is_one(tmp_path: Path) -> None:
