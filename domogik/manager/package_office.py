@@ -20,10 +20,10 @@ from domogik.manager.package_interface import InstalledPackage
 from domogik.manager.package_update import Note, PackageUpdate
 from domogik.manager.plugins import Plugins
 from domogik.packages.dependencies import DependencyChecker, DependencyState
-from domogik.packages.environment import ENVIRONMENT, WHEELS, PythonEnvironment, interpreter
+from domogik.packages.environment import ENVIRONMENT, PythonEnvironment, interpreter
 from domogik.packages.install import Installer
 from domogik.packages.installed import Installed, Inventory
-from domogik.packages.package import Dependency, Package
+from domogik.packages.package import WHEELS, Dependency, Package
 from domogik.packages.reference import InvalidReference, PackageRef, fullname
 from domogik.packages.store import RINOR, XPL, NotInstalled, Store
 
