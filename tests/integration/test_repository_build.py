@@ -194,6 +194,15 @@ def test_whoever_reads_while_it_is_built_anew_never_meets_half_of_it(
     assert problems == []
 
 
+def test_the_tools_of_authors_start_without_the_network_library() -> None:
+    program = (
+        "import sys, domogik.packages.build, domogik.packages.check, domogik.packages.repository;"
+        "print([name for name in sys.modules if name.partition('.')[0] == 'twisted'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout.strip() == b"[]"
+
+
 class TwistedWeb(TestCase):
     """The same repository from the web server that the manager itself has."""
 
