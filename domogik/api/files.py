@@ -44,11 +44,11 @@ def file_answer(call: Call, path: Path, content_type: str, clock: IReactorTime) 
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return not_found()
-    content = os.fdopen(descriptor, "rb", buffering=0)
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
-        content.close()
+        os.close(descriptor)
         return not_found()
+    content = os.fdopen(descriptor, "rb", buffering=0)
     etag = f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
     headers: Headers = (("ETag", etag), ("Accept-Ranges", "bytes"), _CACHING)
     if _has_it(call, etag):

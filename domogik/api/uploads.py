@@ -54,6 +54,10 @@ class Upload:
         """Part of the interface: nothing reads it from here."""
         return 0
 
+    def tell(self) -> int:
+        """How much came."""
+        return self.size
+
     def read(self, size: int = -1) -> bytes:
         """Nothing: it is for `taken`."""
         return b""

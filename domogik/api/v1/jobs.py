@@ -71,7 +71,7 @@ async def carried_out(
     asked: Asked,
     packages: IPackages,
     subject: str | None,
-    work: Coroutine[Deferred[Any], Any, Any],
+    work: Callable[[], Coroutine[Deferred[Any], Any, Any]],
     done: Callable[[Any], Reply],
 ) -> Reply:
     """What `done` says of the result; or with `wait=no` the job that does it.
@@ -79,9 +79,9 @@ async def carried_out(
     `subject` is what the job is about, so that who asks for what is under way gets that one.
     """
     if asked.flag("wait", default=True):
-        return done(await work)
+        return done(await work())
     before = {job.id for job in packages.jobs()}
-    doing: Deferred[Any] = Deferred.fromCoroutine(work)
+    doing: Deferred[Any] = Deferred.fromCoroutine(work())
     job = _job(packages.jobs(), before, subject)
     if job is None or doing.called:
         return done(await doing)

@@ -222,10 +222,11 @@ class PackageRoutes:
             def done(result: object) -> Reply:
                 return json_reply(_after(packages, host, asked, result))
 
-            work = act(packages, host, asked)
             if not takes_time:
-                return done(await work)
-            return await carried_out(asked, packages, subject, work, done)
+                return done(await act(packages, host, asked))
+            return await carried_out(
+                asked, packages, subject, lambda: act(packages, host, asked), done
+            )
 
         return do
 

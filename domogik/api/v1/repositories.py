@@ -62,7 +62,7 @@ class RepositoryRoutes:
     async def refresh(self, asked: Asked) -> Reply:
         """All of them; one that fails is no failure of the request."""
         packages = self._storeroom.packages
-        return await carried_out(asked, packages, None, packages.refresh(), _reply)
+        return await carried_out(asked, packages, None, packages.refresh, _reply)
 
 
 def _reply(repositories: Sequence[RepositoryInfo]) -> Reply:
