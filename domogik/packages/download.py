@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import attrs
+from twisted.internet.defer import CancelledError
 
 from domogik.config.files import read_bounded, write_atomically
 from domogik.packages.transport import Answer, FetchFailed, Transport, Unreachable
@@ -20,8 +21,6 @@ from domogik.packages.transport import Answer, FetchFailed, Transport, Unreachab
 Progress: TypeAlias = Callable[[int, int | None], None]
 
 _TRIES = 4
-#: the first pause is twice that, and each doubles
-_PAUSE_S = 0.25
 _NOTE_BYTES = 16 * 1024
 _COPY_BYTES = 1024 * 1024
 _OK, _PARTIAL, _BEYOND = 200, 206, 416
@@ -94,7 +93,7 @@ class Download:
             except Unreachable:
                 if tries >= _TRIES:
                     raise
-                await self._transport.pause(_PAUSE_S * 2**tries)
+                await self._transport.pause(self._transport.limits.first_pause_s * 2 ** (tries - 1))
                 continue
             except FetchFailed:
                 await self._in_thread(self._forget)
@@ -126,6 +125,7 @@ class Download:
             kind = Unreachable if answer.status >= 500 else FetchFailed
             raise kind(self._url, f"the answer is status {answer.status}")
         elif not self._fits(answer, begin):
+            self._transport.drop(answer)
             raise _Starts
         total = begin + answer.length if answer.length is not None else self._expected.size
         await self._spool(answer, begin, total)
@@ -140,7 +140,11 @@ class Download:
         if self._expected.size is not None:
             limit = min(limit, self._expected.size)
         if begin == 0:
-            await self._in_thread(self._begin, _Note.of(answer, self._url))
+            try:
+                await self._in_thread(self._begin, _Note.of(answer, self._url))
+            except (OSError, CancelledError):
+                self._transport.drop(answer)
+                raise
         received = begin
 
         async def write(data: bytes) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 import attrs
 from treq.client import HTTPClient
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
 from twisted.internet.interfaces import (
@@ -73,13 +73,17 @@ class Clock(Protocol):
 
 @attrs.frozen
 class FetchLimits:
-    """How much patience there is; times in seconds, rate in bytes a second over `rate_window_s`."""
+    """How much patience there is; times in seconds, rate in bytes a second over `rate_window_s`.
+
+    Before what broke off is tried again there is a pause, each twice as long as the one before.
+    """
 
     connections_per_host: int = 16
     connect_timeout_s: float = 15
     redirects: int = 5
     minimum_rate: int = 512
     rate_window_s: float = 20
+    first_pause_s: float = 0.5
 
 
 @attrs.frozen
@@ -175,6 +179,13 @@ class Transport:
         answer.response.deliverBody(body)
         await body.done
         return b"".join(body.chunks)
+
+    def drop(self, answer: Answer) -> None:
+        """Nobody wants that body: end the connection."""
+        body = _Body(answer, 0)
+        _ = body.done.addErrback(_expected)
+        answer.response.deliverBody(body)
+        body.done.cancel()
 
     async def spool(
         self,
@@ -411,6 +422,10 @@ class _Spool(_Body):
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
+
+
+def _expected(failure: Failure) -> None:
+    failure.trap(CancelledError, FetchFailed)
 
 
 async def _awaited(work: Awaitable[object]) -> None:

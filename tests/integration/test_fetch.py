@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 from pathlib import Path
 
+import attrs
 import pytest
 from certificate import self_signed
 from twisted.internet import reactor, ssl
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 from twisted.web.client import BrowserLikePolicyForHTTPS
@@ -25,7 +28,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
 
 
 class Case(TestCase):
-    timeout = 5
+    timeout = 30
 
     def setUp(self) -> None:
         self.server = Server()
@@ -37,7 +40,8 @@ class Case(TestCase):
         self.addCleanup(lambda: stopped(self.server))
 
     def make(self, limits: FetchLimits | None = None, **other: object) -> Fetcher:
-        fetcher = Fetcher(reactor, deferToThread, limits or FetchLimits(), **other)
+        limits = attrs.evolve(limits or FetchLimits(), first_pause_s=0.01)
+        fetcher = Fetcher(reactor, deferToThread, limits, **other)
         self.addCleanup(fetcher.close)
         return fetcher
 
@@ -87,8 +91,6 @@ class Getting(Case):
         fetcher = self.make(FetchLimits(connections_per_host=2))
         self.pages["/a"] = b"hello"
         url = f"{self.server.url}/a"
-        from twisted.internet.defer import Deferred, gatherResults
-
         work = [Deferred.fromCoroutine(fetcher.get(url, limit_bytes=KB)) for _ in range(20)]
         await gatherResults(work)
         assert self.server.connections <= 2
@@ -194,8 +196,6 @@ class Lying(Case):
         assert "does not end" in await self.failure(work)
 
     async def test_a_compressed_answer_is_not_unpacked(self) -> None:
-        import gzip
-
         bomb = gzip.compress(bytes(1000 * KB))
 
         def page(request: Request) -> bytes:
