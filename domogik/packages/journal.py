@@ -48,6 +48,9 @@ class Journal:
 
     _directory: Path
 
+    #: how a file begins that is not yet one of ours, and never will be after a kill
+    temporary = f".{_PREFIX}"
+
     def begin(self, intent: Intent) -> None:
         """Write it down, durably. Raises `OSError`."""
         write_atomically(self._path(intent.fullname), json.dumps(attrs.asdict(intent)).encode())
@@ -56,10 +59,6 @@ class Journal:
         """Forget it, durably: a removal that comes back after a power cut would remove again."""
         self._path(intent.fullname).unlink(missing_ok=True)
         durable.sync_directory(self._directory)
-
-    def has(self, path: Path) -> bool:
-        """Whether a file of the store's directory is one of ours."""
-        return path.name.startswith(_PREFIX)
 
     def pending(self) -> tuple[list[Intent], list[str]]:
         """What was begun and not ended, and a sentence for each file that says nothing.

@@ -373,15 +373,13 @@ class Store(Layout):
             durable.remove_tree(self.home.plugin_data(id))
 
     def _leftovers(self) -> Iterator[Path]:
-        """All that was in the making; what is for good does not begin with a dot."""
+        """All that was in the making, and nothing that a person may have put there."""
         home = self.home
         for directory in (home.plugins, home.externals, home.rinor):
             yield from directory.glob(f"{durable.LINK_PREFIX}*")
-        for path in home.store.glob("*"):
-            if path.name.startswith(".") and not self._journal.has(path):
-                yield path
-            elif path.is_dir():
-                yield from (entry for entry in path.glob(".*") if entry.name != HISTORY)
+        for prefix in (_STAGING, _TRASH, self._journal.temporary):
+            yield from home.store.glob(f"{prefix}*")
+        yield from home.store.glob(f"*/.{HISTORY}.*")
 
     @contextlib.contextmanager
     def _discarded(self, staged: Staged) -> Iterator[None]:
