@@ -73,7 +73,7 @@ async def look(fetcher: Fetcher, source: Source, known: Entrance | None) -> Foun
         reply = await _ask(fetcher, known.url, known.conditions)
         if reply.is_unchanged:
             return None
-        found = _recognised(source, reply, known.url)
+        found = _recognised(reply, known.url)
         if found is not None and found.entrance.digest == known.digest:
             return None
         if found is not None and found.entrance.form is Form.ARCHIVE:
@@ -85,19 +85,22 @@ async def look(fetcher: Fetcher, source: Source, known: Entrance | None) -> Foun
 
 async def _look_around(fetcher: Fetcher, source: Source, listed: Found | None) -> Found:
     reply = await _ask(fetcher, f"{source.url}/{STATUS_FILE}")
-    found = _recognised(source, reply, f"{source.url}/{STATUS_FILE}")
+    found = _recognised(reply, f"{source.url}/{STATUS_FILE}")
     if found is not None and found.entrance.form is Form.ARCHIVE:
         return found
     if listed is not None:
         return listed
+    answered = False
     for url in (f"{source.url}/", source.url):
         reply = await _ask(fetcher, url)
-        found = _recognised(source, reply, url)
+        found = _recognised(reply, url)
         if found is not None:
             return found
+        answered = answered or reply.status == 200
     if source.url.startswith("file:"):
         return _nothing_yet(source)
-    reply.content()
+    if not answered:
+        reply.content()
     raise NotARepository(source.url)
 
 
@@ -115,7 +118,7 @@ async def _ask(fetcher: Fetcher, url: str, conditions: Conditions | None = None)
     return await fetcher.get(url, limit_bytes=_LIST_BYTES, conditions=conditions)
 
 
-def _recognised(source: Source, reply: Reply, asked: str) -> Found | None:
+def _recognised(reply: Reply, asked: str) -> Found | None:
     if reply.status != 200:
         return None
     if _is_status(reply.body):

@@ -15,7 +15,12 @@ import attrs
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
+from twisted.internet.error import (
+    ConnectError,
+    ConnectingCancelledError,
+    ConnectionClosed,
+    DNSLookupError,
+)
 from twisted.internet.interfaces import (
     IDelayedCall,
     IPushProducer,
@@ -166,7 +171,11 @@ class Transport:
             )
         except (ConnectError, DNSLookupError) as error:
             raise Unreachable(url, f"no connection: {error}") from error
+        except ConnectingCancelledError as error:
+            raise CancelledError from error
         except _BROKEN as error:
+            if _was_cancelled(error):
+                raise CancelledError from error
             raise Unreachable(url, f"no answer: {_reasons(error)}") from error
         except (ValueError, SchemeNotSupported) as error:
             raise FetchFailed(url, f"is no address that can be asked: {error}") from error
@@ -452,6 +461,12 @@ def _redirected(url: str, location: str) -> str:
 
 def _port(parts: SplitResult) -> int | None:
     return parts.port or _PORTS.get(parts.scheme)
+
+
+def _was_cancelled(error: Exception) -> bool:
+    """Whether it only broke because we gave it up."""
+    reasons = getattr(error, "reasons", None) or ()
+    return any(reason.check(CancelledError, ConnectingCancelledError) for reason in reasons)
 
 
 def _reasons(error: Exception) -> str:
