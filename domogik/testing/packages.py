@@ -231,7 +231,8 @@ class FakePackages:
             self.done.append((verb, host, str(ref)))
             return ref
 
-        found: PackageRef = await self._jobs.run(verb, ref.fullname, work, (host, ref.release))
+        subject = ref.fullname if host == self.host else f"{ref.fullname}@{host}"
+        found: PackageRef = await self._jobs.run(verb, subject, work, ref.release)
         return found
 
     async def _about(self, verb: str, subject: str, progress: Progress) -> None:

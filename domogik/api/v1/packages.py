@@ -35,8 +35,8 @@ _ARCHIVE = "application/gzip"
 _OF_TYPE = Parameter("type", "Only those of one type.", TYPE)
 _RELEASE = Parameter("release", "Which one; by default the newest that fits.", TEXT)
 _WITH_DATA = Parameter("with_data", "Its own data too.", {**BOOLEAN, "default": False})
-#: naming one, its state, and another host that is silent
-_ERRORS = (404, 409, 504)
+#: naming one, its state, a repository that fails, and another host that is silent
+_ERRORS = (404, 409, 502, 504)
 
 Act = Callable[[IPackages, str, Asked], Coroutine[Any, Any, object]]
 
@@ -218,6 +218,8 @@ class PackageRoutes:
         async def do(asked: Asked) -> Reply:
             packages, host = self._storeroom.packages, self._host(asked)
             subject = fullname(asked["type"], asked["id"])
+            if host != packages.host:
+                subject += f"@{host}"
 
             def done(result: object) -> Reply:
                 return json_reply(_after(packages, host, asked, result))

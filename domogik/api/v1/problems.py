@@ -25,6 +25,7 @@ from domogik.packages.descriptor import BrokenDescriptor
 from domogik.packages.index import UnknownRelease
 from domogik.packages.reference import InvalidReference
 from domogik.packages.tarball import BrokenArchive
+from domogik.packages.transport import FetchFailed
 
 #: RFC 9457
 CONTENT_TYPE = "application/problem+json"
@@ -58,6 +59,7 @@ _STATUS: tuple[tuple[type[DomogikError], int], ...] = (
     (NotPossible, 409),
     (BrokenArchive, 422),
     (BrokenDescriptor, 422),
+    (FetchFailed, 502),
     (TooManyStreams, 503),
     (TooManyUploads, 503),
     (NoAnswer, 504),

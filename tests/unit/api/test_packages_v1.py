@@ -10,6 +10,7 @@ from domogik.errors import NoAnswer, NotPossible, OperationFailed
 from domogik.manager.package_interface import InstalledPackage, RepositoryInfo
 from domogik.packages.package import Dependency
 from domogik.packages.reference import PackageRef
+from domogik.packages.transport import FetchFailed
 from domogik.testing.packages import FakePackages, offer
 
 BASE = "/api/v1/packages"
@@ -83,7 +84,12 @@ def test_what_fails_at_once_is_no_job(storeroom, packages):
 
 @pytest.mark.parametrize(
     ("failure", "status"),
-    [(OperationFailed("no room"), 409), (NotPossible("it runs"), 409), (NoAnswer("silence"), 504)],
+    [
+        (OperationFailed("no room"), 409),
+        (NotPossible("it runs"), 409),
+        (NoAnswer("silence"), 504),
+        (FetchFailed("http://gone.example", "nobody is there"), 502),
+    ],
 )
 def test_errors_have_their_status(storeroom, packages, failure, status):
     packages.failures["install", "plugin-demo"] = failure
