@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
-from packaging.version import InvalidVersion, Version
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 
 from domogik import __version__
 from domogik.errors import NotPossible
 from domogik.packages.archive import Limits
+from domogik.packages.index import fits
 from domogik.packages.package import Package
 from domogik.packages.reference import PackageRef, fullname
 from domogik.packages.store import RINOR, XPL, Change, NotInstalled, Staged, Store, StoreFailed
@@ -55,12 +55,8 @@ async def _no_preparation(staged: Staged) -> None:
 
 
 def check_version(package: Package, version: str = __version__) -> None:
-    """Raises `NeedsNewerDomogik`. A minimum that PEP 440 cannot read asks for nothing."""
-    try:
-        minimum = Version(package.min_version)
-    except InvalidVersion:
-        return
-    if Version(version) < minimum:
+    """Raises `NeedsNewerDomogik` where the package asks for more than is running."""
+    if not fits(package, version):
         raise NeedsNewerDomogik(
             f"This package needs a Domogik version >= {package.min_version}. Actual is {version}. "
             "Installation ABORTED!"
