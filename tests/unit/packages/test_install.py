@@ -231,7 +231,8 @@ def test_minimum_versions_are_compared_as_numbers(tmp_path: Path) -> None:
         ("0.9", "0.10", True),
         ("0.10", "0.9", False),
         ("0.4.0", "0.4.0", True),
-        ("0.4.0", "0.4.0.dev0", False),
+        ("0.4.0", "0.4.0.dev0", True),
+        ("0.4.1", "0.4.0.dev0", False),
         ("whatever", "0.1", True),
     ):
         path.write_bytes(descriptor(minimum=minimum))
