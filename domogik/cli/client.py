@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
 import attrs
@@ -37,6 +38,7 @@ _PORTION_BYTES = 1 << 16
 JSON = "application/json"
 EVENTS = "text/event-stream"
 PLAIN = "text/plain"
+GZIP = "application/gzip"
 
 
 class Unreachable(CommandFailed):
@@ -154,6 +156,20 @@ def _checked(token: str, where: str) -> str:
     return token
 
 
+class Readable(Protocol):
+    """What is sent: a file, or something that counts what is read of one."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+@attrs.frozen
+class Body:
+    """What is sent with a request."""
+
+    content: Readable
+    headers: Mapping[str, str]
+
+
 @attrs.define(eq=False)
 class Client:
     """Asks one server. A request each is a connection: a command makes few of them."""
@@ -174,6 +190,11 @@ class Client:
         """
         return self._ask(method, path, timeout_s, JSON, query)
 
+    def upload(self, path: str, content: Readable, size: int, timeout_s: float) -> Any:
+        """Send a file, `size` bytes, and hear what came of it; raises as `get` does."""
+        body = Body(content, {"Content-Type": GZIP, "Content-Length": str(size)})
+        return self._ask("POST", path, timeout_s, JSON, {}, body).document()
+
     def stream(
         self, path: str, accept: str, timeout_s: float | None, **query: str | None
     ) -> Iterator[str]:
@@ -190,6 +211,7 @@ class Client:
         timeout_s: float | None,
         accept: str,
         query: Mapping[str, str | None],
+        body: Body | None = None,
     ) -> Answer:
         given = {name: value for name, value in query.items() if value is not None}
         target = f"{self.address.prefix}{BASE}{path}"
@@ -198,12 +220,19 @@ class Client:
         headers = {"Accept": accept}
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token}"
+        if body is not None:
+            headers.update(body.headers)
         connection = self._connection()
+        connection.blocksize = _PORTION_BYTES
         try:
             connection.connect()
             connection.sock.settimeout(timeout_s)
             connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            connection.request(method, target, headers=headers)
+            # who is refused while it sends still hears why
+            stopped = (BrokenPipeError, ConnectionResetError) if body is not None else ()
+            with contextlib.suppress(*stopped):
+                content = None if body is None else body.content
+                connection.request(method, target, content, headers)
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise self._unreachable(error) from None

@@ -5,12 +5,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
-
-import attrs
 
 from domogik.cli import components
 from domogik.cli.client import (
@@ -19,25 +16,20 @@ from domogik.cli.client import (
     EVENTS_TIMEOUT_S,
     PLAIN,
     READ_TIMEOUT_S,
-    Address,
     Answer,
     BrokenOff,
-    Client,
     Refused,
     component_path,
-    find_token,
 )
 from domogik.cli.program import (
     FAILED,
     CommandFailed,
-    add_home,
     complain,
-    configuration_files,
     parser,
     run,
 )
-from domogik.cli.terminal import Palette, now, printable_log, wants_colours
-from domogik.config.home import Home
+from domogik.cli.session import Terminal, add_common, open_terminal
+from domogik.cli.terminal import now, printable_log
 
 NAME = "dmg_ctl"
 VERBS = {
@@ -56,48 +48,20 @@ TOGETHER = 20
 _CLEAR_SCREEN = "\x1b[H\x1b[J"
 
 
-@attrs.define(eq=False)
-class Terminal:
-    """What a command needs: whom to ask, what was asked for, where to write."""
+def ask_all(terminal: Terminal, begin: Callable[[str], Answer]) -> Iterator[tuple[str, Any]]:
+    """Each component that was named, and its document; what is refused is complained about.
 
-    client: Client
-    options: argparse.Namespace
-    palette: Palette
-    is_terminal: bool
-
-    def say(self, text: str) -> None:
-        """A line, or lines that end in LF."""
-        sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
-        sys.stdout.flush()
-
-    def say_json(self, document: object) -> None:
-        """One document, in one line."""
-        self.say(json.dumps(document, ensure_ascii=True))
-
-    def check_host(self) -> None:
-        """Raises `CommandFailed` for a host that was never heard: to ask it would take a minute."""
-        host = self.options.host
-        if host is None:
-            return
-        document = self.client.get("/hosts")
-        known = sorted({document["host"], *(entry["id"] for entry in document["hosts"])})
-        if host not in known:
-            raise CommandFailed(f"no host '{host}' was heard; known: {', '.join(known)}")
-
-    def ask_all(self, begin: Callable[[str], Answer]) -> Iterator[tuple[str, Any]]:
-        """Each component that was named, and its document; what is refused is complained about.
-
-        Several are asked together, so that slow ones are slow together. Raises `Unreachable`.
-        """
-        names: Sequence[str] = self.options.components
-        for first in range(0, len(names), TOGETHER):
-            portion = names[first : first + TOGETHER]
-            for name, answer in [(name, begin(name)) for name in portion]:
-                try:
-                    yield name, answer.document()
-                except Refused as error:
-                    complain(NAME, f"{name}: {error}" if name not in str(error) else str(error))
-                    yield name, None
+    Several are asked together, so that slow ones are slow together. Raises `Unreachable`.
+    """
+    names: Sequence[str] = terminal.options.components
+    for first in range(0, len(names), TOGETHER):
+        portion = names[first : first + TOGETHER]
+        for name, answer in [(name, begin(name)) for name in portion]:
+            try:
+                yield name, answer.document()
+            except Refused as error:
+                complain(NAME, f"{name}: {error}" if name not in str(error) else str(error))
+                yield name, None
 
 
 def status(terminal: Terminal) -> int:
@@ -126,8 +90,9 @@ def _show_status(terminal: Terminal, before: str) -> int:
     result = 0
     if terminal.options.components:
         found = []
-        for _, document in terminal.ask_all(
-            lambda name: client.begin("GET", component_path(name), READ_TIMEOUT_S, host=host)
+        for _, document in ask_all(
+            terminal,
+            lambda name: client.begin("GET", component_path(name), READ_TIMEOUT_S, host=host),
         ):
             if document is None:
                 result = FAILED
@@ -147,10 +112,11 @@ def change(terminal: Terminal) -> int:
     terminal.check_host()
     verb, host = terminal.options.command, terminal.options.host
     result, done = 0, []
-    for _, document in terminal.ask_all(
+    for _, document in ask_all(
+        terminal,
         lambda name: terminal.client.begin(
             "POST", component_path(name, verb), CHANGE_TIMEOUT_S, host=host
-        )
+        ),
     ):
         if document is None:
             result = FAILED
@@ -198,14 +164,14 @@ def upgrade(terminal: Terminal) -> int:
 
 def _options() -> argparse.ArgumentParser:
     made = parser(NAME, "Look at the components of Domogik and tell them what to do.")
-    _add_common(made, None)
+    add_common(made, None)
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, text: str, work: Callable[[Terminal], int]) -> argparse.ArgumentParser:
         one = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         one.set_defaults(work=work)
         # what is not given here must not hide what was given before the command
-        _add_common(one, argparse.SUPPRESS)
+        add_common(one, argparse.SUPPRESS)
         return one
 
     shown = command("status", "how components are; all, where none is named", status)
@@ -230,27 +196,6 @@ def _options() -> argparse.ArgumentParser:
     return made
 
 
-def _add_common(options: argparse.ArgumentParser, default: Any) -> None:
-    add_home(options, default)
-    options.add_argument(
-        "--url",
-        default=default,
-        help="where REST answers (default: $DOMOGIK_URL, else what the home's run/rest.port says)",
-    )
-    options.add_argument(
-        "--token-file",
-        metavar="FILE",
-        default=default,
-        help="holds the token (default: $DOMOGIK_TOKEN, else the home's admin.token)",
-    )
-    options.add_argument(
-        "--host", default=default, help="the Domogik host that is meant (default: that of REST)"
-    )
-    options.add_argument(
-        "--json", action="store_true", default=default or False, help="for programs"
-    )
-
-
 def _component(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("a component has a name")
@@ -263,21 +208,9 @@ def _lines(text: str) -> int:
     return int(text)
 
 
-def _client(options: argparse.Namespace) -> Client:
-    home = Home.from_options(options.home, os.environ)
-    url = options.url or os.environ.get("DOMOGIK_URL")
-    if url:
-        address = Address.parse(url)
-    else:
-        address = Address.of_home(home, configuration_files(home, options, os.environ))
-    token = find_token(options.token_file, os.environ, home)
-    return Client(address, token, f"{home.token} cannot be read, so give one with --token-file")
-
-
 def _work(arguments: list[str]) -> int:
     options = _options().parse_args(arguments)
-    palette = Palette(wants_colours(sys.stdout, os.environ))
-    terminal = Terminal(_client(options), options, palette, sys.stdout.isatty())
+    terminal = open_terminal(options)
     work: Callable[[Terminal], int] = options.work
     return work(terminal)
 

@@ -25,7 +25,6 @@ from domogik.packages.descriptor import BrokenDescriptor
 from domogik.packages.index import UnknownRelease
 from domogik.packages.reference import InvalidReference
 from domogik.packages.tarball import BrokenArchive
-from domogik.packages.transport import FetchFailed
 
 #: RFC 9457
 CONTENT_TYPE = "application/problem+json"
@@ -59,7 +58,6 @@ _STATUS: tuple[tuple[type[DomogikError], int], ...] = (
     (NotPossible, 409),
     (BrokenArchive, 422),
     (BrokenDescriptor, 422),
-    (FetchFailed, 502),
     (TooManyStreams, 503),
     (TooManyUploads, 503),
     (NoAnswer, 504),
@@ -101,6 +99,8 @@ class Problem:
 def problem_of(error: Exception) -> Problem | None:
     """The problem that an error is; None for one that nobody foresaw."""
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), None)
+    if status is None and _is_of_a_repository(error):
+        status = 502
     if status is None:
         return None
     headers: tuple[tuple[str, str], ...] = ()
@@ -112,3 +112,12 @@ def problem_of(error: Exception) -> Problem | None:
     elif isinstance(error, AmbiguousComponent):
         candidates = error.candidates
     return Problem(status, str(error), candidates, headers)
+
+
+def _is_of_a_repository(error: Exception) -> bool:
+    """Whether it could not be fetched. What fetches imports TLS; what never fetched need not."""
+    if not isinstance(error, DomogikError):
+        return False
+    from domogik.packages.transport import FetchFailed
+
+    return isinstance(error, FetchFailed)

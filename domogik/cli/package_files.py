@@ -1,0 +1,122 @@
+"""`dmg_pkgmgr` for authors: looking at, making and offering packages, without any manager."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from domogik.cli.packages import descriptor_text
+from domogik.cli.program import FAILED
+from domogik.cli.terminal import printable
+
+# domogik.packages is imported where it is used: lxml takes longer to import than the rest to run
+_ARCHIVES = (".tgz", ".tar.gz")
+_DESCRIPTORS = (".xml", ".json")
+
+
+def is_archive(text: str) -> bool:
+    """Whether that is meant to be a file, not the id of a package."""
+    return "/" in text or text.endswith(_ARCHIVES)
+
+
+def is_file(text: str) -> bool:
+    """Whether that is meant to be a file or directory to look into."""
+    return is_archive(text) or text.endswith(_DESCRIPTORS) or text in (".", "..")
+
+
+def check(options: argparse.Namespace) -> int:
+    """`check FILE...`; 1 where one is refused."""
+    from domogik.packages.check import check as look
+
+    found = [look(Path(name)) for name in options.files]
+    if options.json:
+        _say_json(
+            [
+                {
+                    "path": str(one.path),
+                    "package": None if one.ref is None else str(one.ref),
+                    "errors": [str(error) for error in one.errors],
+                    "warnings": [str(warning) for warning in one.warnings],
+                }
+                for one in found
+            ]
+        )
+    else:
+        for one in found:
+            for kind, problems in (("error", one.errors), ("warning", one.warnings)):
+                for problem in problems:
+                    _say(f"{kind}: {problem}")
+            if one.ref is not None:
+                _say(f"{one.path}: {one.ref} can be installed")
+    return FAILED if any(one.errors for one in found) else 0
+
+
+def show(path: Path, as_json: bool) -> int:
+    """`show FILE`: a descriptor, an archive, or the directory of a package."""
+    from domogik.packages.build import find_descriptor
+    from domogik.packages.contents import read_contents
+    from domogik.packages.descriptor import read
+    from domogik.packages.writing import json_document
+
+    if path.is_dir():
+        package = read(find_descriptor(path))
+    elif path.suffix in _DESCRIPTORS:
+        package = read(path)
+    else:
+        package = read_contents(path).unpacked.package
+    document = json_document(package)
+    if as_json:
+        _say_json(document)
+    else:
+        sys.stdout.write(descriptor_text(document))
+    return 0
+
+
+def create(options: argparse.Namespace) -> int:
+    """`create DIR`: an archive of a package directory."""
+    from domogik.packages.build import create as build
+
+    made = build(Path(options.directory), Path(options.output))
+    if options.json:
+        _say_json({"path": str(made)})
+    else:
+        _say(str(made))
+    return 0
+
+
+def repository(options: argparse.Namespace) -> int:
+    """`repository DIR`: a repository of the archives in it; 1 where one had to be left out."""
+    from domogik.packages.repository import build_repository
+
+    directory = Path(options.directory)
+    target = Path(options.output) if options.output else directory
+    generated = datetime.now(UTC).isoformat(" ", "seconds")
+    built = build_repository(
+        directory, target, generated=generated, url=options.address, name=options.name
+    )
+    if options.json:
+        _say_json(
+            {
+                "path": str(target),
+                "packages": [str(ref) for ref in built.packages],
+                "problems": list(built.problems),
+                "changed": built.changed,
+            }
+        )
+    else:
+        for problem in built.problems:
+            _say(f"left out: {problem}")
+        change = "" if built.changed else ", as before"
+        _say(f"{target} offers {len(built.packages)} releases{change}")
+    return FAILED if built.problems else 0
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{printable(text)}\n")
+
+
+def _say_json(document: object) -> None:
+    sys.stdout.write(f"{json.dumps(document)}\n")

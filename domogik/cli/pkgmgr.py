@@ -1,0 +1,259 @@
+"""`dmg_pkgmgr`: packages, through `/api/v1`; and what their authors need, without a manager."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from domogik.cli import package_files
+from domogik.cli.client import Refused
+from domogik.cli.orders import Document, Name, Orders
+from domogik.cli.packages import (
+    installed_table,
+    offers_table,
+    package_text,
+    repositories_table,
+    sentence,
+)
+from domogik.cli.program import FAILED, CommandFailed, complain, parser, run
+from domogik.cli.progress import Progress, wants_progress
+from domogik.cli.session import add_common, open_terminal
+from domogik.cli.terminal import now, printable
+
+NAME = "dmg_pkgmgr"
+
+Work = Callable[[argparse.Namespace], int]
+
+
+def _orders(options: argparse.Namespace) -> Orders:
+    """Raises `CommandFailed`, with what to start where no manager answers."""
+    terminal = open_terminal(options)
+    terminal.check_host()
+    return Orders(terminal, Progress(wants_progress(os.environ) and not options.json))
+
+
+def update_cache(options: argparse.Namespace) -> int:
+    """`update-cache`; 1 where a repository failed: what it offered before is still there."""
+    orders = _orders(options)
+    orders.order("/repositories/refresh")
+    found = orders.terminal.client.get("/repositories")["repositories"]
+    if options.json:
+        orders.terminal.say_json(found)
+    else:
+        orders.terminal.say(repositories_table(found, now(), orders.terminal.palette))
+    return FAILED if any(one["error"] for one in found) else 0
+
+
+def list_packages(options: argparse.Namespace) -> int:
+    """`list`: what is offered, or with `--installed` what is installed."""
+    terminal = _orders(options).terminal
+    installed = terminal.client.get("/packages", host=options.host)["packages"]
+    if options.installed:
+        found = installed
+        text = installed_table(found, terminal.palette) if found else ""
+    else:
+        found = terminal.client.get("/packages/offers")["offers"]
+        text = offers_table(found, installed, terminal.palette) if found else ""
+    if options.json:
+        terminal.say_json(found)
+    elif text:
+        terminal.say(text)
+    elif not options.installed:
+        complain(NAME, "no repository offers anything; was the cache updated (update-cache)?")
+    return 0
+
+
+def show(options: argparse.Namespace) -> int:
+    """`show ID-or-FILE`."""
+    if package_files.is_file(options.package):
+        return package_files.show(Path(options.package), options.json)
+    orders = _orders(options)
+    shown = orders.find(options.package).shown
+    if options.json:
+        orders.terminal.say_json(shown)
+    else:
+        orders.terminal.say(package_text(shown, orders.terminal.palette))
+    return 0
+
+
+def install(options: argparse.Namespace) -> int:
+    """`install ID-or-FILE [RELEASE]`; a file is uploaded first."""
+    orders = _orders(options)
+    if package_files.is_archive(options.package):
+        if options.release is not None:
+            raise CommandFailed("a file holds one release: leave the other out")
+        made = orders.upload(Path(options.package))
+        type, id, release = made["type"], made["id"], made["release"]
+    else:
+        name = orders.find(options.package)
+        type, id, release = name.type, name.id, options.release
+    return _say(orders, "install", orders.do("install", type, id, release=release))
+
+
+def update(options: argparse.Namespace) -> int:
+    """`update [ID] [RELEASE]`; without one everything that is newer and not held."""
+    orders = _orders(options)
+    if options.package is not None:
+        name = orders.find(options.package)
+        done = orders.do("update", name.type, name.id, release=options.release)
+        return _say(orders, "update", done)
+    return _update_all(orders)
+
+
+def _update_all(orders: Orders) -> int:
+    terminal = orders.terminal
+    host = terminal.options.host or terminal.client.get("/hosts")["host"]
+    packages = terminal.client.get("/packages", host=host)["packages"]
+    result, done = 0, []
+    for package in packages:
+        if not package["updates"] or package["held"]:
+            continue
+        try:
+            done.append(orders.do("update", package["type"], package["id"]))
+        except (Refused, CommandFailed) as error:
+            complain(NAME, printable(f"{package['fullname']}: {error}"))
+            result = FAILED
+            continue
+        if not terminal.options.json:
+            terminal.say(sentence("update", done[-1]))
+    if terminal.options.json:
+        terminal.say_json(done)
+    elif not done and not result:
+        terminal.say("Nothing newer is offered")
+    return result
+
+
+def rollback(options: argparse.Namespace) -> int:
+    """`rollback ID`: to the release that was there before."""
+    return _change(options, "rollback")
+
+
+def hold(options: argparse.Namespace) -> int:
+    """`hold ID`."""
+    return _change(options, "hold")
+
+
+def unhold(options: argparse.Namespace) -> int:
+    """`unhold ID`."""
+    return _change(options, "unhold")
+
+
+def uninstall(options: argparse.Namespace) -> int:
+    """`uninstall ID [--with-data]`."""
+    return _change(options, "uninstall", with_data="yes" if options.with_data else None)
+
+
+def _change(options: argparse.Namespace, verb: str, **query: str | None) -> int:
+    orders = _orders(options)
+    name: Name = orders.find(options.package)
+    return _say(orders, verb, orders.do(verb, name.type, name.id, **query))
+
+
+def upload(options: argparse.Namespace) -> int:
+    """`upload FILE`: into the local repository, from where every host can have it."""
+    orders = _orders(options)
+    made = orders.upload(Path(options.file))
+    if options.json:
+        orders.terminal.say_json(made)
+    else:
+        orders.terminal.say(printable(f"{made['fullname']} {made['release']} can be installed"))
+    return 0
+
+
+def _say(orders: Orders, verb: str, package: Document) -> int:
+    if orders.terminal.options.json:
+        orders.terminal.say_json(package)
+    else:
+        orders.terminal.say(sentence(verb, package))
+    return 0
+
+
+def _options() -> argparse.ArgumentParser:
+    made = parser(NAME, "Packages of Domogik: find, install, update, remove and make them.")
+    add_common(made, None)
+    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, text: str, work: Work, *names: str) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        one.set_defaults(work=work)
+        # what is not given here must not hide what was given before the command
+        add_common(one, argparse.SUPPRESS)
+        for argument in names:
+            one.add_argument(argument, type=_word, metavar=argument.upper())
+        return one
+
+    command("update-cache", "fetch what the repositories offer", update_cache)
+    listed = command("list", "what the repositories offer", list_packages)
+    listed.add_argument("--installed", action="store_true", help="what is installed")
+    _package(command("show", "all about a package, or what a file holds", show), "ID-or-FILE")
+    one = _package(
+        command("install", "install a package, or the one in a file", install), "ID-or-FILE"
+    )
+    _release(one)
+    one = command("update", "install what is newer; if it fails, back to what worked", update)
+    one.add_argument("package", nargs="?", type=_word, metavar="ID")
+    _release(one)
+    _package(command("rollback", "back to the release that was there before", rollback))
+    _package(command("hold", "have updates leave a package alone", hold))
+    _package(command("unhold", "have it updated again", unhold))
+    one = _package(command("uninstall", "remove everything that a package brought", uninstall))
+    one.add_argument("--with-data", action="store_true", help="its own data too")
+    command("upload", "take an archive into the local repository", upload, "file")
+    _add_tools(command)
+    return made
+
+
+def _add_tools(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """What needs no manager."""
+    one = command(
+        "check",
+        "what is wrong with a descriptor, an archive, a package directory",
+        package_files.check,
+    )
+    one.add_argument("files", nargs="+", type=_word, metavar="FILE")
+    one = command("create", "make an archive of a package directory", package_files.create)
+    one.add_argument("directory", type=_word, metavar="DIR")
+    one.add_argument("-o", "--output", default=".", metavar="DIR", help="where to (default: here)")
+    one = command(
+        "repository", "make a repository of the archives in a directory", package_files.repository
+    )
+    one.add_argument("directory", type=_word, metavar="DIR")
+    one.add_argument("-o", "--output", default="", metavar="DIR", help="where to (default: there)")
+    one.add_argument("--address", default="", metavar="URL", help="where it will be served")
+    one.add_argument("--name", default="", help="what it is called (default: as the directory)")
+
+
+def _package(options: argparse.ArgumentParser, shown: str = "ID") -> argparse.ArgumentParser:
+    options.add_argument("package", type=_word, metavar=shown)
+    return options
+
+
+def _release(options: argparse.ArgumentParser) -> None:
+    options.add_argument(
+        "release", nargs="?", type=_word, metavar="RELEASE", help="by default the newest that fits"
+    )
+
+
+def _word(text: str) -> Any:
+    if not text:
+        raise argparse.ArgumentTypeError("it has a name")
+    return text
+
+
+def _work(arguments: list[str]) -> int:
+    options = _options().parse_args(arguments)
+    work: Work = options.work
+    return work(options)
+
+
+def main() -> int:
+    """The command; its exit status."""
+    return run(NAME, _work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
