@@ -14,8 +14,6 @@ import attrs
 from domogik.config.files import read_bounded
 from domogik.packages.descriptor import BrokenDescriptor, read
 from domogik.packages.index import Offer
-from domogik.packages.json_form import parse_json
-from domogik.packages.judge import judge
 from domogik.packages.package import Dependency, Package
 from domogik.packages.reference import InvalidReference, PackageRef
 from domogik.packages.sources import Source
@@ -95,7 +93,7 @@ def read_offers(directory: Path, source: Source) -> Iterator[Offer]:
         usual = f"{listing.base}/download/{ref.type}/{ref.id}/{ref.release}"
         icon = directory / f"{ref.file_stem}.png" if entry.icon else None
         if entry.item is not None:
-            package = _described(ref, entry.item, directory / LISTING_FILE)
+            package = _listed(ref, entry.item, directory / LISTING_FILE)
             url = _archive_url(listing.base, entry.item) or usual
             yield Offer(package, source, url, _sha256(entry.item), _size(entry.item), icon)
             continue
@@ -104,19 +102,6 @@ def read_offers(directory: Path, source: Source) -> Iterator[Offer]:
         except BrokenDescriptor:
             continue
         yield Offer(package, source, usual, icon=icon)
-
-
-def _described(ref: PackageRef, item: dict[str, object], path: Path) -> Package:
-    """By the whole descriptor where the list has it (ours does), else by the list's own fields."""
-    descriptor = item.get("descriptor")
-    if isinstance(descriptor, dict):
-        try:
-            package = judge(parse_json(path, json.dumps(descriptor).encode()))
-        except BrokenDescriptor:
-            return _listed(ref, item, path)
-        if (package.type, package.id, package.release) == (ref.type, ref.id, ref.release):
-            return package
-    return _listed(ref, item, path)
 
 
 def _listed(ref: PackageRef, item: dict[str, object], path: Path) -> Package:

@@ -15,9 +15,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.internet.utils import getProcessOutput
 from twisted.trial.unittest import TestCase
+from twisted.web.server import Site
+from twisted.web.static import File
 from webserver import PNG, Server, descriptor, listed, redirect, status, stopped
 
 from domogik.packages import catalogue
+from domogik.packages.build import create
 from domogik.packages.cache import Cache, CacheFailed, RefreshProgress, Report, SourceReport
 from domogik.packages.fetch import Fetcher, FetchLimits
 from domogik.packages.index import Index
@@ -25,10 +28,12 @@ from domogik.packages.judge import judge
 from domogik.packages.manifest import SNAPSHOTS
 from domogik.packages.recognition import MAXIMUM_PACKAGES
 from domogik.packages.reference import PackageRef
+from domogik.packages.repository import build_repository
 from domogik.packages.sources import Source, uploads_source
 from domogik.packages.xml_form import parse_xml
 
 pytestmark = pytest.mark.integration
+EXAMPLES = Path(__file__).parents[2] / "examples"
 BOMB = b"""<?xml version="1.0"?><!DOCTYPE package [<!ENTITY a "aaaaaaaaaa">
 %s]><package type="plugin"><id>&i;</id></package>""" % b"\n".join(
     b'<!ENTITY %c "&%c;&%c;&%c;&%c;&%c;&%c;&%c;&%c;">' % ((n + 1, *([n] * 8)))
@@ -457,6 +462,34 @@ class Several(Case):
         first, second = [await one for one in both]
         assert not first.sources[0].unchanged
         assert second.sources[0].unchanged
+
+
+class OurOwn(Case):
+    async def test_what_dmg_pkgmgr_builds_is_read_by_every_way_to_it(self) -> None:
+        made = self.home / "made"
+        made.mkdir(parents=True)
+        archive = create(EXAMPLES / "diskfree", made)
+        build_repository(made, made, generated="2026-01-01")
+        web = reactor.listenTCP(0, Site(File(str(made))), interface="127.0.0.1")
+        self.addCleanup(web.stopListening)
+        url = f"http://127.0.0.1:{web.getHost().port}"
+        for address in (made.as_uri(), url, f"{url}/json"):
+            report = await self.refresh(Source(5, address))
+            assert (report.error, report.problems, report.offered) == ("", (), 1), address
+            offer = (await self.cache.load()).find("plugin", "diskfree")
+            assert offer.package.author
+            assert offer.icon is not None
+            got = await self.fetcher.download(
+                offer.url,
+                self.home / "got.tgz",
+                limit_bytes=1_000_000,
+                sha256=offer.sha256,
+                size=offer.size,
+            )
+            assert got.read_bytes() == archive.read_bytes()
+            assert (await self.refresh(Source(5, address))).unchanged
+        # idle connections would keep the server's
+        await self.fetcher.close()
 
 
 class Directories(Case):
