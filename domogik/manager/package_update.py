@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 from twisted.logger import Logger
 
+from domogik.components.model import State
 from domogik.config.files import read_bounded, write_atomically
 from domogik.errors import DomogikError, OperationFailed
 from domogik.manager.plugins import Plugins
@@ -101,6 +102,9 @@ class PackageUpdate:
         ref = note.after
         try:
             if await self._present(ref.type, ref.id) == ref:
+                if not self._is_alive(ref):
+                    # one that outlived the manager has proved nothing yet
+                    await self._stop(ref)
                 await self._prove(Change(XPL, ref, note.before, is_new=False), note.runs)
             else:
                 await self._start_again(note.before, note.runs)
@@ -164,6 +168,9 @@ class PackageUpdate:
             and ref.id in self._plugins.enabled_names()
             and (self._plugins.is_up(ref.id) or self._plugins.is_tried_again(ref.id))
         )
+
+    def _is_alive(self, ref: PackageRef) -> bool:
+        return ref.type == "plugin" and self._plugins.status(ref.id).state is State.ALIVE
 
     async def _stop(self, ref: PackageRef) -> None:
         if ref.type == "plugin" and (

@@ -1,0 +1,329 @@
+"""Packages as their users meet them: a real manager, a real repository, real plugins."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from storerooms import BROKEN, Repository, package_world, served, tree
+from world import HOST, World, XplClient, wait_until
+
+from domogik.xpl.message import CMND, TRIG, Message
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return Repository(tmp_path / "repo")
+
+
+@pytest.fixture
+def world(tmp_path: Path, repository: Repository) -> Iterator[World]:
+    """A home whose repository is served over HTTP; no manager runs yet."""
+    repository.path.mkdir()
+    with served(repository.path) as url:
+        made = package_world(tmp_path, url)
+        yield made
+        made.close()
+
+
+def rinor(world: World, path: str) -> dict[str, Any]:
+    """What a RINOR path answers, which is no error."""
+    status, body = world.request(path)
+    assert (status, body["status"]) == (200, "OK"), body
+    return dict(body)
+
+
+def installed(world: World) -> dict[str, str]:
+    """Plugin -> release, as REST lists them."""
+    found = rinor(world, f"/package/installed/{HOST}/plugin")["package"]
+    return {package["id"]: package["version"] for package in found}
+
+
+def ask(client: XplClient, command: str, **pairs: str) -> dict[str, str]:
+    """Send a command about packages; the answer to it."""
+    body = {"command": command, "host": HOST, **pairs}
+    client.send(Message(CMND, client.source, "*", "domogik.package", tuple(body.items())))
+    return answer(client, command)
+
+
+def answer(client: XplClient, command: str) -> dict[str, str]:
+    message = client.expect(
+        lambda message: (
+            message.type == TRIG
+            and message.schema == "domogik.package"
+            and message.get("command") == command
+        )
+    )
+    return dict(message.body)
+
+
+def test_from_the_repository_to_a_running_plugin_and_back_from_a_broken_release(
+    world: World, repository: Repository
+) -> None:
+    repository.publish_example("diskfree", "1.0")
+    world.start("-d")
+    packages = world.home / "packages"
+    before = tree(packages)
+    rinor(world, "/package/update-cache")
+    assert [
+        (offer["id"], offer["version"])
+        for offer in rinor(world, f"/package/available/{HOST}/plugin")["package"]
+    ] == [("diskfree", "1.0")]
+
+    rinor(world, f"/package/install/{HOST}/plugin/diskfree/1.0")
+    assert installed(world) == {"diskfree": "1.0"}
+    assert world.component("diskfree")["state"] == "disabled"
+    assert (packages / "plugins" / "diskfree.xml").is_symlink()
+    rinor(world, f"/plugin/enable/{HOST}/diskfree")
+    rinor(world, f"/plugin/start/{HOST}/diskfree")
+    first = world.component("diskfree")
+    assert (first["state"], first["version"]) == ("alive", "1.0")
+
+    repository.publish_example("diskfree", "1.1", script=BROKEN)
+    rinor(world, "/package/update-cache")
+    (package,) = rinor(world, f"/package/installed/{HOST}/plugin")["package"]
+    assert [update["version"] for update in package["updates"]] == ["1.1"]
+    status, problem = world.request("/api/v1/packages/plugin/diskfree/update", "POST")
+    assert status == 409, problem
+    assert problem["detail"].startswith("plugin-diskfree 1.1 was given up: "), problem
+    assert problem["detail"].endswith(". 1.0 runs again"), problem
+    second = world.component("diskfree")
+    assert (second["state"], second["version"]) == ("alive", "1.0")
+    assert second["pid"] != first["pid"]
+    assert installed(world) == {"diskfree": "1.0"}
+
+    repository.publish_example("diskfree", "1.2")
+    rinor(world, "/package/update-cache")
+    world.post("/api/v1/packages/plugin/diskfree/update")
+    third = world.component("diskfree")
+    assert (third["state"], third["version"]) == ("alive", "1.2")
+    world.post("/api/v1/packages/plugin/diskfree/rollback")
+    assert world.component("diskfree")["version"] == "1.0"
+
+    _, refused = world.request(f"/package/uninstall/{HOST}/plugin/diskfree")
+    assert refused["description"] == (
+        "Error : Plugin 'diskfree' is running. Stop it before installing plugin."
+    )
+    rinor(world, f"/plugin/stop/{HOST}/diskfree")
+    rinor(world, f"/package/uninstall/{HOST}/plugin/diskfree")
+    assert installed(world) == {}
+    assert tree(packages) == before
+    assert "diskfree" not in (world.home / "domogik.cfg").read_text()
+    assert world.stop() == 0
+
+
+def test_by_messages_alone_as_the_specification_has_them(
+    world: World, repository: Repository
+) -> None:
+    repository.publish(
+        "lamp",
+        "1.0",
+        needs="<dep type='plugin' id='lonely (&gt;=1.0)'/>",
+    )
+    world.start("-d")
+    rinor(world, "/package/update-cache")  # the one thing that has no message
+    order = {"source": "cache", "type": "plugin", "id": "lamp", "release": "1.0"}
+    told = {"command": "install", "host": HOST, **order, "version": "1.0"}
+    with XplClient(world) as client:
+        assert ask(client, "installed-packages-list") == {
+            "command": "installed-packages-list",
+            "host": HOST,
+        }
+        assert ask(client, "install", **order, part="xpl") == {**told, "part": "xpl"}
+        assert ask(client, "install", **order, part="rinor") == {**told, "part": "rinor"}
+        listed = {
+            "command": "installed-packages-list",
+            "host": HOST,
+            "fullname0": "plugin-lamp",
+            "name0": "lamp",
+            "id0": "lamp",
+            "type0": "plugin",
+            "version0": "1.0",
+            "release0": "1.0",
+            "enabled0": "no",
+        }
+        assert ask(client, "installed-packages-list") == listed
+        client.order("enable", "lamp")
+        assert answer(client, "installed-packages-list") == {**listed, "enabled0": "yes"}
+        client.order("start", "lamp")
+        assert client.answer("start") == {"command": "start", "host": HOST, "plugin": "lamp"}
+        running = "Plugin 'lamp' is running. Stop it before installing plugin."
+        assert ask(client, "install", **order, part="xpl")["error"] == running
+        which = {"type": "plugin", "id": "lamp"}
+        assert ask(client, "uninstall", **which)["error"] == running
+        assert ask(client, "get-dependencies", **which) == {
+            "command": "get-dependencies",
+            "host": HOST,
+            **which,
+            "dep0-id": "lonely (>=1.0)",
+            "dep0-type": "plugin",
+        }
+        client.order("stop", "lamp")
+        client.answer("stop")
+        head = {"command": "uninstall", "host": HOST}
+        assert ask(client, "uninstall", **which) == {**head, **which}
+        missing = f"Package 'plugin-lamp' is not installed on {HOST}"
+        assert ask(client, "uninstall", **which) == {**head, **which, "error": missing}
+    assert list((world.home / "packages" / "store").iterdir()) == []
+
+
+def test_the_list_is_sent_before_the_answer_to_what_changed_it(
+    world: World, repository: Repository
+) -> None:
+    repository.publish("lamp", "1.0")
+    world.start()
+    rinor(world, "/package/update-cache")
+    body = {
+        "command": "install",
+        "host": HOST,
+        "source": "cache",
+        "type": "plugin",
+        "id": "lamp",
+        "release": "1.0",
+        "part": "xpl",
+    }
+    with XplClient(world) as client:
+        client.send(Message(CMND, client.source, "*", "domogik.package", tuple(body.items())))
+        heard = [
+            client.expect(lambda message: message.schema == "domogik.package").get("command")
+            for _ in range(3)
+        ]
+    assert heard == ["install", "installed-packages-list", "install"]
+
+
+def test_two_installs_at_once_are_one_job_with_two_answers(
+    world: World, repository: Repository
+) -> None:
+    repository.publish("lamp", "1.0")
+    world.start()
+    rinor(world, "/package/update-cache")
+    path = f"/package/install/{HOST}/plugin/lamp/1.0"
+    with ThreadPoolExecutor() as threads:
+        answers = list(threads.map(world.request, [path, path]))
+    assert [body["status"] for _, body in answers] == ["OK", "OK"]
+    assert installed(world) == {"lamp": "1.0"}
+
+
+def test_a_manager_that_is_killed_in_the_middle_has_the_old_release_or_the_new_one(
+    world: World, repository: Repository
+) -> None:
+    """At moments that nobody chose; every single step has its own test in another file."""
+    for release in ("1.0", "1.1"):
+        repository.publish("lamp", release)
+    world.start()
+    rinor(world, "/package/update-cache")
+    rinor(world, f"/package/install/{HOST}/plugin/lamp/1.0")
+    link = world.home / "packages" / "plugins" / "lamp.xml"
+    store = world.home / "packages" / "store"
+    for _ in range(4):
+        release = "1.1" if "1.0" in link.readlink().parts else "1.0"
+        path = f"/package/install/{HOST}/plugin/lamp/{release}"
+        with ThreadPoolExecutor() as threads:
+            asking = threads.submit(_or_die, world, path)
+            wait_until(partial(_has_begun, store, asking), "it has begun, or is done")
+            world.kill()
+        assert link.is_file()
+        world.start()
+        assert installed(world)["lamp"] in ("1.0", "1.1")
+        assert [path.name for path in store.glob(".*")] == []
+        assert link.is_file()
+
+
+def _has_begun(store: Path, asking: Future[None]) -> bool:
+    return any(store.glob(".*")) or asking.done()
+
+
+def _or_die(world: World, path: str) -> None:
+    """Ask a manager that is killed meanwhile."""
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        world.request(path, "POST")
+
+
+def test_an_update_that_a_crash_interrupts_is_finished_at_the_next_start(
+    world: World, repository: Repository
+) -> None:
+    repository.publish("lamp", "1.0")
+    waits = "import time\ntime.sleep(600)\n"
+    repository.publish("lamp", "1.1", script=waits)
+    world.start()
+    rinor(world, "/package/update-cache")
+    rinor(world, f"/package/install/{HOST}/plugin/lamp/1.0")
+    rinor(world, f"/plugin/enable/{HOST}/lamp")
+    rinor(world, f"/plugin/start/{HOST}/lamp")
+    with ThreadPoolExecutor() as threads:
+        threads.submit(_or_die, world, "/api/v1/packages/plugin/lamp/update")
+        wait_until(lambda: world.component("lamp")["version"] == "1.1", "the new one is tried")
+        world.kill()
+    with (world.home / "domogik.cfg").open("a") as file:
+        file.write("[supervision]\nstart_timeout = 2\n")
+    world.start()
+    wait_until(
+        lambda: (
+            (found := world.component("lamp"))["state"] == "alive" and found["version"] == "1.0"
+        ),
+        "the old one runs again",
+    )
+
+
+def test_an_upload_joins_the_local_repository(world: World, repository: Repository) -> None:
+    archive = repository.publish("lamp", "2.0")
+    (world.home / "sources.list").write_text("")
+    world.start()
+    assert upload(world, archive.name, archive.read_bytes())["status"] == "OK"
+    assert installed(world) == {"lamp": "2.0"}
+    (offer,) = world.request("/api/v1/packages/offers")[1]["offers"]
+    assert offer["release"] == "2.0"
+    assert (world.home / "uploads" / archive.name).is_file()
+    broken = upload(world, "plugin-lamp-3.0.tgz", b"no archive")
+    assert broken["status"] == "ERROR"
+    assert [path.name for path in (world.home / "uploads").glob("*.tgz")] == [archive.name]
+
+
+def upload(world: World, name: str, content: bytes) -> dict[str, Any]:
+    connection = world.connect()
+    secret = (world.home / "admin.token").read_text().strip()
+    headers = {"Authorization": f"Bearer {secret}"}
+    try:
+        connection.request(
+            "PUT", f"/package/install_from_path/{HOST}?filename={name}", content, headers
+        )
+        return dict(json.loads(connection.getresponse().read()))
+    finally:
+        connection.close()
+
+
+def test_a_directory_is_a_repository_too_and_without_network_nothing_is_lost(
+    tmp_path: Path, repository: Repository
+) -> None:
+    repository.publish("lamp", "1.0")
+    gone = "http://127.0.0.1:9/"
+    world = package_world(tmp_path, repository.path.as_uri(), gone)
+    try:
+        world.start()
+        _, body = world.request("/package/update-cache")
+        assert body["status"] == "ERROR"
+        assert gone.rstrip("/") in body["description"]
+        rinor(world, f"/package/install/{HOST}/plugin/lamp/1.0")
+        assert installed(world) == {"lamp": "1.0"}
+    finally:
+        world.close()
+
+
+def test_an_order_may_not_say_that_the_archive_is_anywhere(
+    world: World, repository: Repository
+) -> None:
+    repository.publish("lamp", "1.0")
+    world.start()
+    order = {"source": "cache", "type": "plugin", "id": "lamp", "release": "1.0", "part": "xpl"}
+    url = "http://192.0.2.1:40405/package/download/plugin/lamp/1.0"
+    with XplClient(world) as client:
+        answered = ask(client, "install", **order, url=url)
+    assert answered["error"] == f"url '{url}' not allowed: no domogik-rest was heard there"
+    assert installed(world) == {}
