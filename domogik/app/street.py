@@ -16,14 +16,15 @@ from twisted.logger import Logger
 from domogik.app.foundation import CannotStart, Foundation
 from domogik.components.model import State
 from domogik.errors import DomogikError
+from domogik.xpl import hubsocket
 from domogik.xpl.bus import Bus
 from domogik.xpl.hub import Hub
 from domogik.xpl.hubsocket import PortTaken
 from domogik.xpl.port import NetworkSettings, Port
 from domogik.xpl.presence import Presence
 
-#: seconds for which our own heartbeat stays away before the hub's port is tried again
-REBIND_AFTER = 60.0
+#: seconds between two looks whether another program's hub still has its port
+LOOK_EVERY = 30.0
 
 
 @attrs.define(eq=False)
@@ -42,6 +43,7 @@ class Street:
     _log: Logger = Logger()
     _retry: IDelayedCall | None = None
     _presence: Presence | None = None
+    _was_free: bool = False
 
     @classmethod
     def open(cls, reactor: Any, foundation: Foundation, mode: str) -> Street:
@@ -78,7 +80,7 @@ class Street:
         presence.on_hub(self._tell)
         self._tell()
         if self.joins:
-            self._retry = self._reactor.callLater(REBIND_AFTER, self._look)
+            self._retry = self._reactor.callLater(LOOK_EVERY, self._look)
 
     def _tell(self) -> None:
         if self.hub is not None:
@@ -92,12 +94,16 @@ class Street:
             )
 
     def _look(self) -> None:
-        """The other hub is silent: is its port free by now?"""
-        self._retry = self._reactor.callLater(REBIND_AFTER, self._look)
-        assert self._presence is not None
-        if self._presence.hub_found:
-            return
+        """Has the other hub been away from its port since the last look?
+
+        The port is asked and not the heartbeat, which comes back only every five minutes; twice,
+        because a hub may be started anew.
+        """
+        self._retry = self._reactor.callLater(LOOK_EVERY, self._look)
+        was_free, self._was_free = self._was_free, _is_free(self.network)
         self._tell()
+        if not (was_free and self._was_free):
+            return
         hub = _hub(self._reactor, self._foundation, self.network)
         try:
             hub.start()
@@ -160,6 +166,14 @@ def _hub(reactor: Any, foundation: Foundation, network: NetworkSettings) -> Hub:
         wall_clock=time.time,
         host=foundation.settings.hostname,
     )
+
+
+def _is_free(network: NetworkSettings) -> bool:
+    try:
+        hubsocket.bind(network).close()
+    except DomogikError:
+        return False
+    return True
 
 
 def _others_port(run: Path, network: NetworkSettings) -> int:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from ipaddress import IPv4Address
 
 import attrs
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from domogik.components.events import EventStream
 from domogik.components.model import Component, Detail, HostInfo, Kind, State
@@ -77,7 +79,7 @@ class Hosts:
             subscribe(self._listed, type=TRIG, schema="domogik.system", body={"command": "list"}),
         ]
         self._identity.send(CMND, "hbeat.request", [("command", "request")])
-        self._ask_for_list("*")
+        self._identity.send(CMND, "domogik.system", [("command", "list"), ("host", "*")])
 
     def stop(self) -> None:
         """Listen no more."""
@@ -218,10 +220,25 @@ class Hosts:
     # Asking
 
     def _ask_for_list(self, host: str) -> None:
-        try:
-            self._identity.send(CMND, "domogik.system", [("command", "list"), ("host", host)])
-        except InvalidMessage as error:  # a name that may be read and not be written
-            self._log.debug("{host} is not asked: {error}", host=host, error=error)
+        """Ask a host, and ask it again: a lost datagram must not hide what runs there."""
+        asked = self._identity.request(
+            "domogik.system",
+            [("command", "list"), ("host", host)],
+            answer=lambda message: (
+                message.schema == "domogik.system"
+                and message.get("command") == "list"
+                and message.get("host") == host
+                and message.type == TRIG
+            ),
+            timeout=DEFAULT_TIMEOUT,
+            repeat=ASK_AGAIN,
+        )
+        _ = asked.addErrback(self._not_listed, host)
+
+    def _not_listed(self, failure: Failure, host: str) -> None:
+        """It is asked again when it is heard again; a name that cannot be said never."""
+        failure.trap(NoReply, InvalidMessage, CancelledError)
+        self._log.debug("{host} does not say what runs there", host=host)
 
     async def command(self, host: str, command: str, plugin: str) -> None:
         """Have that host's manager do it; `OperationFailed` with its words, or `NoAnswer`."""

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 
 from domogik.app import foundation, street
 from domogik.app.foundation import CannotStart, Foundation
-from domogik.app.street import REBIND_AFTER, Street
+from domogik.app.street import LOOK_EVERY, Street
 from domogik.components.model import State
 from domogik.xpl.hubsocket import PortTaken
 from domogik.xpl.port import NetworkSettings
@@ -97,6 +97,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.setattr(foundation, "SYSTEM_FILE", tmp_path / "nothing.cfg")
     monkeypatch.setattr(street, "_hub", made.make_hub)
     monkeypatch.setattr(street, "Port", FakePort)
+    monkeypatch.setattr(street, "_is_free", lambda network: network.xpl_port not in made.taken)
     return made
 
 
@@ -140,14 +141,16 @@ def test_when_the_other_hub_goes_away_this_process_becomes_the_hub(place: Place)
     opened = place.open("auto")
     presence = FakePresence(hub_found=True)
     opened.watch(presence)  # type: ignore[arg-type]
-    place.clock.advance(REBIND_AFTER)
+    place.clock.advance(LOOK_EVERY)
     assert opened.hub is None, "it is still there"
     presence.hub_found = False
-    place.clock.advance(REBIND_AFTER)
+    place.clock.advance(LOOK_EVERY)
     assert opened.hub is None, "its port is still taken"
     assert place.told[-1][0] is State.NOT_RESPONDING
     place.taken.clear()
-    place.clock.advance(REBIND_AFTER)
+    place.clock.advance(LOOK_EVERY)
+    assert opened.hub is None, "it may only be started anew"
+    place.clock.advance(LOOK_EVERY)
     assert opened.hub is place.hubs[-1]
     assert place.hubs[-1].attached == [opened.port]
     assert place.told[-1][0] is State.RUNNING
