@@ -80,6 +80,10 @@ def upgrade_command(name: str, options: Options) -> list[str]:
     return command
 
 
+#: where packages are managed, what is tried has to be installed first
+_INSTALLING = ("dmg_pkgmgr update-cache", "dmg_pkgmgr install diskfree")
+
+
 def _banner(daemon: ManagerDaemon, foundation: Foundation) -> None:
     """What a person at the terminal may want to do next."""
     bin_directory = Path(sys.argv[0]).absolute().parent
@@ -97,6 +101,7 @@ def _banner(daemon: ManagerDaemon, foundation: Foundation) -> None:
         f"  home  {foundation.home.path}",
         "Try in a second terminal:",
         f"  {command('dmg_ctl status')}",
+        *(f"  {command(line)}" for line in _INSTALLING if foundation.settings.package_mode),
         f"  {command('dmg_ctl enable diskfree')}",
         f"  {command('dmg_ctl start diskfree')}",
         f"  {command('dmg_dump')}",

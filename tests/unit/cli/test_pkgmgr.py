@@ -1,0 +1,328 @@
+"""What `dmg_pkgmgr` asks the manager for, and what it says then."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+
+from domogik.cli import pkgmgr
+from domogik.cli.client import Refused
+from domogik.cli.orders import Orders
+from domogik.cli.pkgmgr import _options
+from domogik.cli.program import CommandFailed
+from domogik.cli.progress import Counted, Progress, line
+from domogik.cli.session import Terminal
+from domogik.cli.terminal import Palette
+
+GUIDE = Path(__file__).parents[3] / "docs" / "guide" / "packages.md"
+
+
+def package(id: str = "demo", release: str | None = "1.0", **fields: object) -> dict[str, object]:
+    made: dict[str, object] = {
+        "fullname": f"plugin-{id}",
+        "type": "plugin",
+        "id": id,
+        "host": "vm",
+        "release": release,
+        "enabled": False,
+        "held": False,
+        "releases": [release],
+        "updates": [],
+    }
+    return made | fields
+
+
+@attrs.define
+class FakeAnswer:
+    _document: object
+
+    def document(self) -> object:
+        if isinstance(self._document, Exception):
+            raise self._document
+        return self._document
+
+
+@attrs.define
+class FakeClient:
+    """Documents by path; what is changed is written down."""
+
+    documents: dict[str, object] = attrs.field(factory=dict)
+    events: list[str] = attrs.field(factory=list)
+    asked: list[tuple[str, dict[str, str]]] = attrs.field(factory=list)
+    sent: list[bytes] = attrs.field(factory=list)
+
+    def get(self, path: str, **query: str | None) -> object:
+        found = self.documents.get(path, Refused(404, f"nothing at {path}"))
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def begin(self, method: str, path: str, timeout_s: float, **query: str | None) -> FakeAnswer:
+        given = {name: value for name, value in query.items() if value is not None}
+        self.asked.append((path, given))
+        return FakeAnswer(self.documents[path])
+
+    def stream(self, path: str, accept: str, timeout_s: float) -> Iterator[str]:
+        yield from self.events
+
+    def upload(self, path: str, content: Counted, size: int, timeout_s: float) -> object:
+        self.sent.append(content.read())
+        found = self.documents[path]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+@pytest.fixture
+def client() -> FakeClient:
+    shown = {"fullname": "plugin-demo", "type": "plugin", "id": "demo", "installed": []}
+    return FakeClient(
+        {
+            "/hosts": {"host": "vm", "hosts": [{"id": "vm"}, {"id": "attic"}]},
+            "/packages/plugin-demo": {**shown, "offers": []},
+            "/packages": {"host": "vm", "packages": []},
+        }
+    )
+
+
+@pytest.fixture
+def command(client, monkeypatch, capsys):
+    """Runs a command with the fake manager; its status, and what it wrote."""
+
+    def run(*arguments: str) -> tuple[int, str]:
+        def orders(options: argparse.Namespace) -> Orders:
+            terminal = Terminal(client, options, Palette(False), False)
+            terminal.check_host()
+            return Orders(terminal, Progress(False))
+
+        monkeypatch.setattr(pkgmgr, "_orders", orders)
+        status = pkgmgr._work(list(arguments))
+        return status, capsys.readouterr().out
+
+    return run
+
+
+def test_a_package_is_installed_by_its_bare_id(client, command):
+    client.documents["/packages/plugin/demo/install"] = package()
+    status, said = command("install", "demo", "1.0")
+    assert status == 0
+    assert said.startswith("plugin-demo 1.0 is installed on vm; to use it: dmg_ctl enable demo")
+    assert client.asked == [("/packages/plugin/demo/install", {"release": "1.0"})]
+
+
+def test_on_another_host(client, command):
+    client.documents["/packages/plugin/demo/install"] = package(host="attic")
+    assert "on attic" in command("--host", "attic", "install", "plugin-demo")[1]
+    assert client.asked == [("/packages/plugin/demo/install", {"host": "attic"})]
+    with pytest.raises(CommandFailed, match="no host 'cellar' was heard"):
+        command("install", "demo", "--host", "cellar")
+
+
+def test_an_id_that_two_types_have_must_be_named_in_full(client, command):
+    client.documents["/packages/external-demo"] = {"installed": [], "offers": []}
+    with pytest.raises(CommandFailed, match="plugin-demo or external-demo"):
+        command("install", "demo")
+    assert client.asked == []
+
+
+def test_of_what_nobody_offers_it_is_said_what_to_do(command):
+    with pytest.raises(CommandFailed, match="dmg_pkgmgr update-cache"):
+        command("install", "nobody")
+
+
+def test_a_file_is_uploaded_and_then_installed(client, command, tmp_path):
+    path = tmp_path / "mine.tgz"
+    path.write_bytes(b"archive")
+    client.documents["/packages/upload"] = package()
+    client.documents["/packages/plugin/demo/install"] = package()
+    assert command("install", str(path))[0] == 0
+    assert client.sent == [b"archive"]
+    assert client.asked == [("/packages/plugin/demo/install", {"release": "1.0"})]
+    with pytest.raises(CommandFailed, match="one release"):
+        command("install", str(path), "2.0")
+
+
+def test_an_upload_that_is_refused_names_the_file(client, command, tmp_path):
+    path = tmp_path / "mine.tgz"
+    path.write_bytes(b"nonsense")
+    client.documents["/packages/upload"] = Refused(409, "it is not a gzipped tar archive")
+    with pytest.raises(CommandFailed, match="not a gzipped"):
+        command("upload", str(path))
+    path.write_bytes(b"")
+    with pytest.raises(CommandFailed, match="0 bytes"):
+        command("upload", str(path))
+
+
+def test_everything_newer_is_updated_but_what_is_held(client, command, capsys):
+    client.documents["/packages"] = {
+        "host": "vm",
+        "packages": [
+            package("one", updates=["2.0"]),
+            package("two", updates=["2.0"], held=True),
+            package("three"),
+            package("four", updates=["2.0"]),
+        ],
+    }
+    client.documents["/packages/plugin/one/update"] = Refused(409, "one 2.0 was given up")
+    client.documents["/packages/plugin/four/update"] = package("four", "2.0")
+    status, said = command("update")
+    assert status == 1
+    assert said == "plugin-four 2.0 is installed on vm\n"
+    assert [path for path, _ in client.asked] == [
+        "/packages/plugin/one/update",
+        "/packages/plugin/four/update",
+    ]
+
+
+def test_where_nothing_is_newer_it_is_said_so(command):
+    assert command("update") == (0, "Nothing newer is offered\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path", "query", "said"),
+    [
+        (["rollback", "demo"], "rollback", {}, "plugin-demo 0.9 is installed on vm\n"),
+        (["hold", "demo"], "hold", {}, "plugin-demo 0.9 is not held\n"),
+        (["uninstall", "demo"], "uninstall", {}, "plugin-demo 0.9 is installed on vm\n"),
+        (
+            ["uninstall", "demo", "--with-data"],
+            "uninstall",
+            {"with_data": "yes"},
+            "plugin-demo 0.9 is installed on vm\n",
+        ),
+    ],
+)
+def test_other_orders(client, command, arguments, path, query, said):
+    client.documents[f"/packages/plugin/demo/{path}"] = package(release="0.9")
+    assert command(*arguments) == (0, said)
+    assert client.asked == [(f"/packages/plugin/demo/{path}", query)]
+
+
+def test_what_is_gone_is_gone(client, command):
+    client.documents["/packages/plugin/demo/uninstall"] = package(release=None)
+    assert command("uninstall", "demo")[1] == "plugin-demo is not installed on vm any more\n"
+
+
+def test_a_refresh_in_which_a_repository_failed_ends_with_1(client, command):
+    repository = {
+        "url": "http://gone.example",
+        "priority": 500,
+        "as_of": None,
+        "packages": 0,
+        "error": "nobody is there",
+    }
+    client.documents["/repositories/refresh"] = {"repositories": [repository]}
+    client.documents["/repositories"] = {"repositories": [repository]}
+    status, said = command("update-cache")
+    assert status == 1
+    assert "never" in said
+    assert "nobody is there" in said
+    assert json.loads(command("update-cache", "--json")[1]) == [repository]
+
+
+def test_what_comes_from_a_repository_moves_no_cursor(client, command):
+    client.documents["/packages/offers"] = {
+        "offers": [
+            {
+                "fullname": "plugin-demo",
+                "release": "1.0",
+                "priority": 500,
+                "description": "\x1b[2Jgone",
+            }
+        ]
+    }
+    said = command("list")[1]
+    assert "\x1b" not in said
+    assert "\\x1b[2Jgone" in said
+
+
+def test_a_job_is_followed_to_its_end(client, capsys):
+    job = {"id": 3, "kind": "install", "subject": "plugin-demo", "stage": "", "percent": None}
+    client.documents["/packages/plugin/demo/install"] = {**job, "state": "queued"}
+    client.documents["/packages"] = {"packages": [package()]}
+
+    def event(**changes: object) -> list[str]:
+        data = json.dumps({"data": {**job, **changes}})
+        return ["event: job.changed", f"data: {data}", ""]
+
+    client.events = [
+        "retry: 3000",
+        "",
+        *event(id=2, state="failed", error="another one's"),
+        *event(state="running", stage="fetching", percent=50.0),
+        ":",
+        *event(state="done", error=""),
+    ]
+    stream = io.StringIO()
+    options = argparse.Namespace(host=None, json=False)
+    orders = Orders(Terminal(client, options, Palette(False), True), Progress(True, stream))
+    assert orders.do("install", "plugin", "demo")["release"] == "1.0"
+    assert "50 % install plugin-demo fetching" in stream.getvalue()
+    assert stream.getvalue().endswith("\r\x1b[K")
+    assert client.asked[0][1] == {"wait": "no"}
+
+    client.events = ["retry: 3000", "", *event(state="failed", error="no room")]
+    with pytest.raises(CommandFailed, match="no room"):
+        orders.do("install", "plugin", "demo")
+
+    client.events = ["retry: 3000", ""]
+    with pytest.raises(CommandFailed, match="the manager ended"):
+        orders.do("install", "plugin", "demo")
+
+
+def test_a_line_of_progress_fits_the_terminal_and_is_one():
+    assert line("fetching", 50.0, 80) == "[############............]  50 % fetching"
+    assert line("a\nb", None, 80) == "a\\nb"
+    assert len(line("x" * 100, 150.0, 40)) < 40
+
+
+def test_check_show_create_and_repository_need_no_manager(tmp_path, capsys):
+    example = Path(__file__).parents[3] / "examples" / "clock"
+    run = pkgmgr._work
+    assert run(["create", str(example), "-o", str(tmp_path)]) == 0
+    (archive,) = tmp_path.glob("*.tgz")
+    assert capsys.readouterr().out == f"{archive}\n"
+    assert run(["check", str(archive), str(example)]) == 0
+    assert "can be installed" in capsys.readouterr().out
+    assert run(["show", str(archive)]) == 0
+    assert capsys.readouterr().out.startswith("plugin-clock ")
+    assert run(["show", str(example), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["identity"]["id"] == "clock"
+    assert run(["repository", str(tmp_path), "-o", str(tmp_path / "out")]) == 0
+    assert "offers 1 releases" in capsys.readouterr().out
+    broken = tmp_path / "broken.xml"
+    broken.write_text("<package")
+    assert run(["check", str(broken), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)[0]["package"] is None
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["dance"], ["install"], ["install", ""], ["uninstall"], ["check"], ["list", "--insta"]],
+)
+def test_wrong_usage_ends_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        _options().parse_args(arguments)
+    assert caught.value.code == 2
+    assert "usage: dmg_pkgmgr" in capsys.readouterr().err
+
+
+def options(parser: argparse.ArgumentParser) -> Iterator[str]:
+    for action in parser._actions:
+        yield from action.option_strings
+        if isinstance(action, argparse._SubParsersAction):
+            for name, one in action.choices.items():
+                yield name
+                yield from options(one)
+
+
+def test_every_command_and_option_is_in_the_guide():
+    text = GUIDE.read_text(encoding="utf-8")
+    for name in options(_options()):
+        assert f"`{name}" in text, name
