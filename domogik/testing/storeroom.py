@@ -1,0 +1,200 @@
+"""A manager in package mode without processes, network and threads: its packages are real files.
+
+Archives are made by `publish` and stand for all that repositories offer::
+
+    manager = FakePackageManager(directory)
+    manager.publish("lamp", "1.0")
+    manager.begin()
+    manager.say("install", source="cache", type="plugin", id="lamp", release="1.0", part="xpl")
+    assert manager.packages_said()[-1]["command"] == "install"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from domogik.config.home import Home
+from domogik.control.package import PackageControl
+from domogik.manager.archives import Place, Told
+from domogik.manager.jobs import Jobs
+from domogik.manager.package_office import PackageOffice
+from domogik.manager.rests import Rests
+from domogik.packages.build import create
+from domogik.packages.commands import RunCommand
+from domogik.packages.dependencies import DependencyChecker
+from domogik.packages.environment import PythonEnvironment
+from domogik.packages.index import UnknownRelease
+from domogik.packages.installed import Inventory, find_packages
+from domogik.packages.reference import PackageRef
+from domogik.packages.requirements import Requirement
+from domogik.packages.store import Store
+from domogik.testing.office import DESCRIPTOR, HERE, HOST, FakeManager, at_once
+from domogik.xpl.datagrams import Address
+from domogik.xpl.message import CMND, TRIG
+
+_FILE = "src/domogik_packages/xpl/bin/{id}.py"
+
+
+@attrs.frozen
+class _Said:
+    """How a command went that was never run."""
+
+    output: bytes = b""
+    timed_out: bool = False
+    succeeded: bool = True
+
+
+@attrs.define(eq=False)
+class FakePackageManager(FakeManager):
+    """`FakeManager` with a store.
+
+    `fetched` lists what was fetched, and from where if an order said so; `held` makes the next
+    fetch wait. `pip` is what a command that is run answers.
+    """
+
+    managed: bool = True
+    handles_externals: bool = True
+    fetched: list[tuple[PackageRef, Place | None]] = attrs.field(factory=list)
+    held: Deferred[None] | None = None
+    pip: bytes = b"{}"
+    offered: str | None = None
+    home: Home = attrs.field(init=False)
+    store: Store = attrs.field(init=False)
+    storeroom: PackageOffice = attrs.field(init=False)
+    package_control: PackageControl = attrs.field(init=False)
+    rests: Rests = attrs.field(init=False)
+    jobs: Jobs = attrs.field(init=False)
+    _archives: dict[PackageRef, Path] = attrs.field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        FakeManager.__attrs_post_init__(self)
+        self.home = Home(self.directory)
+        self.home.create()
+        self.store = Store(self.home)
+        self.jobs = Jobs(self.events, self._now)
+        run: RunCommand = self._run
+        thread: Any = at_once
+        self.storeroom = PackageOffice(
+            HOST,
+            self.managed,
+            self.handles_externals,
+            self.file,
+            self.plugins,
+            self.store,
+            self._fetch,
+            self.home.run / "updates",
+            self.jobs,
+            PythonEnvironment(Path("python"), run),
+            lambda release_of: DependencyChecker(run, thread, release_of, self._offer),
+            thread,
+            self.reload,
+            self.events,
+        )
+        self.rests = Rests(self.network.bus)
+        self.package_control = PackageControl(
+            self.network.clock,
+            self.identity,
+            self.network.bus,
+            self.storeroom,
+            self.trust,
+            self.rests,
+            self.events,
+        )
+
+    def _scan(self) -> Inventory:
+        return find_packages(self.home, self.managed, [self.source])
+
+    def _apply(self, inventory: Inventory, configuration: Any) -> None:
+        FakeManager._apply(self, inventory, configuration)
+        self.storeroom.update_list(inventory)
+
+    async def _fetch(self, ref: PackageRef, place: Place | None, told: Told) -> Path:
+        self.fetched.append((ref, place))
+        if self.held is not None:
+            await self.held
+        if ref not in self._archives:
+            raise UnknownRelease(ref.type, ref.id, ref.release)
+        return self._archives[ref]
+
+    async def _run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float,  # noqa: ASYNC109 - the name is that of `RunCommand`
+        limit_bytes: int,
+        environment: Mapping[str, str] | None = None,
+    ) -> _Said:
+        return _Said(self.pip)
+
+    def _offer(self, requirement: Requirement) -> str | None:
+        return self.offered
+
+    # What a person does
+
+    def publish(
+        self, name: str, release: str, *, type: str = "plugin", **fields: str
+    ) -> PackageRef:
+        """Offer a package; `fields` are places in `DESCRIPTOR`, or whole elements by their name."""
+        source = self.directory.parent / f"source-{type}-{name}-{release}"
+        descriptor = source / f"src/share/domogik/{type}s/{name}.xml"
+        script = source / _FILE.format(id=name)
+        for path in (descriptor, script):
+            path.parent.mkdir(parents=True)
+        given = {"description": "x", "technology": "service", "member": "", "keys": ""}
+        given |= {key: value for key, value in fields.items() if key in given}
+        text = DESCRIPTOR.format(type=type, id=name, version=release, **given)
+        files = f"<file path='{_FILE.format(id=name)}'/>" if type == "plugin" else ""
+        for element in ("dependencies", "udev-rules"):
+            inside = fields.get(element.replace("-", "_"), "")
+            text = text.replace(f"<{element}/>", f"<{element}>{inside}</{element}>")
+        descriptor.write_text(text.replace("<files/>", f"<files>{files}</files>"))
+        script.write_text(f"# {release}\n")
+        ref = PackageRef(type, name, release)
+        self._archives[ref] = create(source, self.directory.parent)
+        return ref
+
+    def begin(self) -> FakePackageManager:
+        """Read what is there, and listen."""
+        FakeManager.begin(self)
+        self.rests.start()
+        self.package_control.start()
+        self.network.turn()
+        self.network.said.clear()
+        self.happened.clear()
+        return self
+
+    def say(self, command: str, *, host: str | None = HOST, **pairs: str) -> None:
+        """Somebody on this host gives a command about packages."""
+        body = {"command": command, **({} if host is None else {"host": host}), **pairs}
+        self.hear(body)
+
+    def hear(self, body: Mapping[str, str], *, target: str = "*", address: Address = HERE) -> None:
+        """A command about packages comes in, whatever it holds."""
+        self.network.hear(CMND, "domogik-test.vm", "domogik.package", body.items(), target, address)
+
+    def install_package(self, ref: PackageRef, part: str = "xpl") -> None:
+        """Have it installed, and forget what was said of it."""
+        failed: list[Any] = []
+        _ = Deferred.fromCoroutine(self.storeroom.install(ref, part)).addErrback(failed.append)
+        self.network.turn()
+        assert failed == [], failed[0].getErrorMessage()
+        self.network.said.clear()
+
+    # What is seen
+
+    def packages_said(self) -> list[dict[str, str]]:
+        """What was said about packages, oldest first."""
+        return [
+            dict(message.body)
+            for message in self.network.of("domogik.package")
+            if message.type == TRIG
+        ]
+
+    def last_said(self) -> dict[str, str]:
+        """The last answer about packages."""
+        return self.packages_said()[-1]

@@ -1,0 +1,426 @@
+"""What is said about `domogik.package`: the messages of the specification, and always an answer."""
+
+from pathlib import Path
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from domogik.testing.office import ELSEWHERE, HOST
+from domogik.testing.storeroom import FakePackageManager
+from domogik.xpl.message import STAT
+
+LAMP = {"type": "plugin", "id": "lamp"}
+ORDER = {"source": "cache", **LAMP, "release": "1.0"}
+URL = "http://192.0.2.9:40405/package/download/plugin/lamp/1.0"
+RUNNING = "Plugin 'lamp' is running. Stop it before installing plugin."
+MEMBER = "<vendor-id>acme</vendor-id><device-id>relay</device-id>"
+NOT_INSTALLED = "Package 'plugin-lamp' is not installed on vm"
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> FakePackageManager:
+    """Nothing is installed; `lamp` is offered in two releases."""
+    made = FakePackageManager(tmp_path / "home")
+    made.publish("lamp", "1.0")
+    made.publish("lamp", "1.1")
+    return made.begin()
+
+
+@pytest.fixture
+def lamp(manager: FakePackageManager) -> FakePackageManager:
+    """`lamp` 1.0 is installed and enabled."""
+    manager.configure("[plugins]\nlamp = enabled\n")
+    manager.install_package(manager.publish("lamp2", "1.0"))
+    manager.say("install", **ORDER, part="xpl")
+    manager.network.said.clear()
+    return manager
+
+
+def entry(number, name, release, enabled):
+    return {
+        f"fullname{number}": f"plugin-{name}",
+        f"name{number}": name,
+        f"id{number}": name,
+        f"type{number}": "plugin",
+        f"version{number}": release,
+        f"release{number}": release,
+        f"enabled{number}": enabled,
+    }
+
+
+def listed(*entries):
+    body = {"command": "installed-packages-list", "host": HOST}
+    for one in entries:
+        body |= one
+    return body
+
+
+# The list
+
+
+def test_the_list_is_said_at_the_start(tmp_path):
+    manager = FakePackageManager(tmp_path / "home")
+    manager.package_control.start()
+    manager.network.turn()
+    assert manager.packages_said() == [listed()]
+
+
+@pytest.mark.parametrize("host", [HOST, "*", None])
+def test_the_list_is_answered(lamp, host):
+    lamp.say("installed-packages-list", host=host)
+    said = listed(entry(0, "lamp", "1.0", "yes"), entry(1, "lamp2", "1.0", "no"))
+    assert lamp.packages_said() == [said]
+
+
+def test_an_external_member_is_always_enabled(manager):
+    manager.install_package(manager.publish("relay", "2.0", type="external", member=MEMBER))
+    manager.say("installed-packages-list")
+    assert manager.last_said()["fullname0"] == "external-relay"
+    assert manager.last_said()["enabled0"] == "yes"
+
+
+def test_the_list_is_said_when_a_plugin_is_enabled_or_disabled(lamp):
+    lamp.order("disable", "lamp")
+    lamp.order("enable", "lamp")
+    assert [said["enabled0"] for said in lamp.packages_said()] == ["no", "yes"]
+
+
+def test_a_long_list_still_has_an_answer(manager):
+    for number in range(60):
+        name = f"p{number}"
+        (manager.home.plugins / f"{name}.xml").write_text(
+            (manager.directory.parent / "source-plugin-lamp-1.0/src/share/domogik/plugins/lamp.xml")
+            .read_text()
+            .replace("lamp", name)
+        )
+    manager.read()
+    manager.network.said.clear()
+    manager.say("installed-packages-list")
+    assert manager.last_said()["fullname59"] == "plugin-p9"
+
+
+# Install
+
+
+def test_an_installation_is_answered_with_what_was_asked(manager):
+    manager.say("install", **ORDER, part="xpl")
+    assert manager.packages_said() == [
+        listed(entry(0, "lamp", "1.0", "no")),
+        {"command": "install", "host": HOST, **ORDER, "version": "1.0", "part": "xpl"},
+    ]
+    assert manager.plugin("lamp").enabled is False
+
+
+def test_the_keys_come_in_the_order_of_the_specification(manager):
+    manager.say("install", **{**ORDER, "source": "web"}, part="xpl")
+    (message,) = manager.network.of("domogik.package")[-1:]
+    names = [name for name, _ in message.body]
+    assert names[:7] == ["command", "host", "error", "source", "type", "id", "release"]
+
+
+def test_both_words_for_a_thing_are_understood(manager):
+    manager.say("install", source="cache", type="plugin", name="lamp", version="1.0", part="xpl")
+    assert manager.last_said() == {
+        "command": "install",
+        "host": HOST,
+        **ORDER,
+        "version": "1.0",
+        "part": "xpl",
+    }
+
+
+def test_the_second_part_on_the_same_host_copies_nothing(manager):
+    manager.say("install", **ORDER, part="xpl")
+    manager.say("install", **ORDER, part="rinor")
+    assert "error" not in manager.last_said()
+    assert len(manager.fetched) == 1
+    assert (manager.home.rinor / "plugin-lamp").readlink() == Path("../store/plugin-lamp/1.0")
+
+
+def test_the_second_part_alone_installs_nothing(manager):
+    manager.say("install", **ORDER, part="rinor")
+    assert "error" not in manager.last_said()
+    assert list(manager.home.plugins.iterdir()) == []
+    assert manager.storeroom.installed() == ()
+
+
+def test_two_orders_for_one_installation_are_one_job_with_two_answers(manager):
+    manager.held = Deferred()
+    manager.say("install", **ORDER, part="xpl")
+    manager.say("install", **ORDER, part="xpl")
+    assert manager.packages_said() == []
+    manager.held.callback(None)
+    manager.network.turn()
+    assert len(manager.fetched) == 1
+    assert [said["command"] for said in manager.packages_said()] == [
+        "installed-packages-list",
+        "install",
+        "install",
+    ]
+    assert len(manager.jobs.all()) == 1
+
+
+def test_a_running_plugin_is_not_installed(lamp):
+    lamp.start("lamp")
+    lamp.say("install", **{**ORDER, "release": "1.1"}, part="xpl")
+    assert lamp.last_said()["error"] == RUNNING
+    assert lamp.plugin("lamp").version == "1.0"
+
+
+@pytest.mark.parametrize("missing", ["source", "type", "id", "release", "part"])
+def test_what_is_missing_is_said(manager, missing):
+    body = {**ORDER, "part": "xpl"}
+    del body[missing]
+    manager.say("install", **body)
+    said = manager.last_said()
+    assert said["error"] == f"Missing key '{missing}'"
+    assert said["command"] == "install"
+    assert all(said[key] == value for key, value in body.items())
+
+
+@pytest.mark.parametrize(
+    ("pairs", "error"),
+    [
+        ({"source": "web"}, "source 'web' not allowed"),
+        ({"part": "all"}, "part 'all' is neither 'xpl' nor 'rinor'"),
+        ({"id": "nothing"}, "No package corresponding to 'plugin-nothing' in version '1.0'"),
+        ({"release": "9"}, "No package corresponding to 'plugin-lamp' in version '9'"),
+        ({"id": "../x"}, "'../x' is no package's id: 1 to 8 of a-z, 0-9 and '_'"),
+        ({"type": "core"}, "'core' is no type of package: plugin or external"),
+        ({"sha256": "1234"}, "sha256 is 64 of 0-9 and a-f"),
+    ],
+)
+def test_what_cannot_be_installed_is_answered(manager, pairs, error):
+    manager.say("install", **{**ORDER, "part": "xpl", **pairs})
+    assert manager.last_said()["error"] == error
+
+
+def test_external_members_are_for_the_host_that_looks_for_them(tmp_path):
+    manager = FakePackageManager(tmp_path / "home", handles_externals=False).begin()
+    manager.publish("relay", "1.0", type="external", member=MEMBER)
+    text = "This host doesn't handle external member packages. Please install it on main host"
+    which = {"type": "external", "id": "relay"}
+    manager.say("install", source="cache", **which, release="1.0", part="xpl")
+    assert manager.last_said()["error"] == text
+    manager.say("uninstall", **which)
+    assert manager.last_said()["error"] == text
+
+
+def test_in_development_mode_packages_are_listed_and_not_managed(tmp_path):
+    manager = FakePackageManager(tmp_path / "home", managed=False)
+    manager.install("demo").begin()
+    manager.say("installed-packages-list")
+    assert manager.last_said()["fullname0"] == "plugin-demo"
+    manager.say("install", **ORDER, part="xpl")
+    assert "development mode" in manager.last_said()["error"]
+    manager.say("uninstall", type="plugin", id="demo")
+    assert "development mode" in manager.last_said()["error"]
+
+
+# Where the archive is
+
+
+def rest_is_heard(manager, address="192.0.2.9"):
+    body = [("interval", "5"), ("port", "50001"), ("remote-ip", address)]
+    manager.network.hear(STAT, "domogik-rest.main", "hbeat.app", body, address=(address, 50001))
+
+
+def test_an_archive_comes_from_the_rest_that_was_heard(manager):
+    rest_is_heard(manager)
+    digest = "ab" * 32
+    manager.say("install", **ORDER, part="xpl", url=URL, sha256=digest.upper())
+    assert "error" not in manager.last_said()
+    ((_, place),) = manager.fetched
+    assert (place.url, place.sha256) == (URL, digest)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        URL.replace("192.0.2.9", "192.0.2.10"),
+        URL.replace("lamp/1.0", "lamp/1.1"),
+        URL.replace("http:", "file:"),
+        URL.replace("192.0.2.9", "192.0.2.9:1@evil.example"),
+        f"{URL}?x=1",
+        URL.replace("40405", "99999999"),
+        "nonsense",
+    ],
+)
+def test_an_order_may_name_no_other_address(manager, url):
+    rest_is_heard(manager)
+    manager.say("install", **ORDER, part="xpl", url=url)
+    assert manager.last_said()["error"] == (
+        f"url '{url}' not allowed: no domogik-rest was heard there"
+    )
+    assert manager.fetched == []
+
+
+# Uninstall
+
+
+def test_an_uninstallation_is_answered_after_the_list(lamp):
+    lamp.say("uninstall", **LAMP)
+    assert lamp.packages_said() == [
+        listed(entry(0, "lamp2", "1.0", "no")),
+        {"command": "uninstall", "host": HOST, **LAMP},
+    ]
+
+
+def test_an_enabled_plugin_is_uninstalled_and_its_mark_goes(lamp):
+    lamp.say("uninstall", **LAMP)
+    assert "lamp" not in lamp.file.read_text()
+    lamp.say("install", **ORDER, part="xpl")
+    assert lamp.plugin("lamp").enabled is False
+
+
+def test_a_running_plugin_is_not_uninstalled(lamp):
+    lamp.start("lamp")
+    lamp.say("uninstall", **LAMP)
+    assert lamp.last_said()["error"] == RUNNING
+    assert "lamp = enabled" in lamp.file.read_text()
+
+
+def test_what_is_not_installed_is_said_to_be_so(manager):
+    manager.say("uninstall", **LAMP)
+    assert manager.last_said() == {
+        "command": "uninstall",
+        "host": HOST,
+        "error": NOT_INSTALLED,
+        **LAMP,
+    }
+
+
+# Reading
+
+
+def test_dependencies_of_an_installed_package(manager):
+    needs = "<dep type='python' id='pyserial (&gt;=2.5)'/><dep type='plugin' id='clock'/>"
+    manager.install_package(manager.publish("wire", "1.0", dependencies=needs))
+    manager.say("get-dependencies", type="plugin", id="wire")
+    assert manager.last_said() == {
+        "command": "get-dependencies",
+        "host": HOST,
+        "type": "plugin",
+        "id": "wire",
+        "dep0-id": "pyserial (>=2.5)",
+        "dep0-type": "python",
+        "dep1-id": "clock",
+        "dep1-type": "plugin",
+    }
+
+
+def test_udev_rules_of_an_installed_package(manager):
+    rules = (
+        "<rule model='Key' description='A key' filename='key.rules'>"
+        'SUBSYSTEM=="usb", ATTR{idVendor}=="1234"</rule>'
+    )
+    manager.install_package(manager.publish("wire", "1.0", udev_rules=rules))
+    manager.say("get-udev-rules", type="plugin", id="wire")
+    said = manager.last_said()
+    assert (said["command"], said["id"], said["host"]) == ("get-udev-rules", "wire", HOST)
+    assert {key: said[f"rule0-{key}"] for key in ("model", "desc", "filename", "rule")} == {
+        "model": "Key",
+        "desc": "A key",
+        "filename": "key.rules",
+        "rule": 'SUBSYSTEM=="usb", ATTR{idVendor}=="1234"',
+    }
+
+
+@pytest.mark.parametrize("command", ["get-dependencies", "get-udev-rules"])
+def test_reading_an_unknown_package_is_answered(manager, command):
+    manager.say(command, **LAMP)
+    assert manager.last_said() == {
+        "command": command,
+        "host": HOST,
+        **LAMP,
+        "error": NOT_INSTALLED,
+    }
+    manager.say(command, type="plugin")
+    assert manager.last_said()["error"] == "Missing key 'id'"
+
+
+def test_a_check_tells_everything_about_each_dependency(manager):
+    manager.pip = b'{"six": "1.16"}'
+    manager.offered = "2.0"
+    manager.say(
+        "check-dependencies",
+        dep0="six (>=1.0)",
+        dep1="Twisted",
+        dep2="foo (what)",
+        dep4="lamp (>=2.0)",
+        **{"dep4-type": "plugin"},
+    )
+    error = "Irrational version for dependency foo (what)"
+    said = manager.last_said()
+    assert said["error"] == "No candidate to dependency 'Twisted' installation found"
+    assert said["dep0"] == "six (>=1.0)"
+    assert (said["dep0-installed"], said["dep0-release"], said["dep0-version"]) == (
+        "yes",
+        "1.16",
+        "1.16",
+    )
+    assert (said["dep1-installed"], said["dep1-error"]) == ("no", said["error"])
+    assert said["dep2-error"] == error
+    assert (said["dep4-installed"], said["dep4-candidate"]) == ("no", "2.0")
+    assert said["dep4-cmd-line"] == "dmg_pkgmgr install lamp 2.0"
+
+
+def test_a_dependency_that_nobody_understands_is_the_error_of_the_answer(manager):
+    manager.say("check-dependencies", dep0="/what/")
+    error = "Wrong version format for '/what/' : should be 'foo (...)'"
+    said = manager.last_said()
+    assert (said["error"], said["dep0-error"], said["dep0-installed"]) == (error, error, "no")
+
+
+# Who may, and who is meant
+
+
+@pytest.mark.parametrize("body", [{**ORDER, "part": "xpl"}, LAMP])
+def test_orders_from_elsewhere_are_refused_and_counted(lamp, body):
+    command = "install" if "part" in body else "uninstall"
+    before = lamp.trust.refused
+    lamp.hear({"command": command, "host": HOST, **body}, address=ELSEWHERE)
+    assert lamp.last_said()["error"] == f"Not allowed from {ELSEWHERE[0]}"
+    assert lamp.trust.refused == before + 1
+    lamp.hear({"command": "get-dependencies", "host": HOST, **LAMP}, address=ELSEWHERE)
+    assert "error" not in lamp.last_said()
+
+
+@pytest.mark.parametrize("host", ["kitchen", "*"])
+@pytest.mark.parametrize(
+    "command",
+    ["install", "uninstall", "get-dependencies", "check-dependencies", "get-udev-rules", "dance"],
+)
+def test_what_is_for_another_host_is_ignored(lamp, host, command):
+    lamp.say(command, host=host, **ORDER, part="xpl")
+    assert lamp.packages_said() == []
+    assert lamp.plugin("lamp").version == "1.0"
+
+
+def test_a_list_for_another_host_is_not_answered(manager):
+    manager.say("installed-packages-list", host="kitchen")
+    assert manager.packages_said() == []
+
+
+def test_a_command_without_a_host_is_answered_by_whom_it_is_addressed_to(manager):
+    body = {"command": "install", **ORDER, "part": "xpl"}
+    manager.hear(body)
+    assert manager.packages_said() == []
+    manager.hear(body, target="domogik-manager.vm")
+    assert manager.last_said()["error"] == "Missing key 'host'"
+    assert manager.fetched == []
+
+
+def test_a_command_that_nobody_knows_is_answered(manager):
+    manager.say("dance")
+    assert manager.last_said() == {
+        "command": "dance",
+        "host": HOST,
+        "error": "Unknown command 'dance'",
+    }
+
+
+def test_a_fault_of_ours_is_answered_too(manager, monkeypatch):
+    monkeypatch.setattr(manager.store.__class__, "stage", lambda *_: 1 / 0)
+    manager.say("install", **ORDER, part="xpl")
+    assert manager.last_said()["error"] == "install failed on vm: its log says why"
