@@ -20,7 +20,7 @@ from domogik.components.model import State
 from domogik.config.files import read_bounded, write_atomically
 from domogik.errors import DomogikError, OperationFailed
 from domogik.manager.plugins import Plugins
-from domogik.packages.install import Installer
+from domogik.packages.install import Installer, NothingToGoBackTo
 from domogik.packages.reference import InvalidReference, PackageRef
 from domogik.packages.store import RINOR, XPL, Change, Staged
 
@@ -81,7 +81,12 @@ class PackageUpdate:
 
     async def back(self, type: str, id: str) -> PackageRef:
         """To the release before; it is what worked, so it is not asked to prove itself."""
-        present = PackageRef(type, id, "0")
+        present = await self._present(type, id)
+        if (
+            present is None
+            or await self._in_thread(self._installer.store.previous, type, id) is None
+        ):
+            raise NothingToGoBackTo(f"No release of {type} '{id}' from before is stored here")
         runs = self._is_to_run(present)
         await self._stop(present)
         try:

@@ -1,0 +1,271 @@
+"""Updates: the new release proves itself, or the old one is back."""
+
+import json
+from pathlib import Path
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from domogik.components.model import State
+from domogik.errors import NotPossible, OperationFailed
+from domogik.packages.install import NothingToGoBackTo
+from domogik.packages.package import Package
+from domogik.packages.reference import PackageRef
+from domogik.packages.store import StoreFailed
+from domogik.supervisor.interfaces import Exit
+from domogik.testing.storeroom import FakePackageManager
+
+OLD, NEW = PackageRef("plugin", "lamp", "1.0"), PackageRef("plugin", "lamp", "1.1")
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> FakePackageManager:
+    """`lamp` 1.0 is installed and enabled; 1.1 is offered."""
+    made = FakePackageManager(tmp_path / "home")
+    made.publish("lamp", "1.0")
+    made.publish("lamp", "1.1")
+    made.begin()
+    made.install_package(OLD)
+    made.order("enable", "lamp")
+    return made
+
+
+@pytest.fixture
+def running(manager: FakePackageManager) -> FakePackageManager:
+    """It runs."""
+    manager.start("lamp")
+    return manager
+
+
+def begin(work):
+    """Start it; what it ended with, once it has."""
+    ended = []
+    Deferred.fromCoroutine(work).addBoth(ended.append)
+    return ended
+
+
+def update(manager, ref=NEW):
+    ended = begin(manager.storeroom.update(ref))
+    manager.network.turn()
+    return ended
+
+
+def failure(ended):
+    (found,) = ended
+    return found.value
+
+
+def release(manager):
+    return manager.store.present("plugin", "lamp").release
+
+
+def path_of(process):
+    return Path(process.program.argv[1])
+
+
+def test_a_running_plugin_runs_with_the_new_release_afterwards(running):
+    ended = update(running)
+    assert path_of(running.process("lamp")).is_relative_to(running.store.directory(NEW))
+    assert ended == []
+    running.beat("lamp")
+    assert ended == [None]
+    assert (release(running), running.plugin("lamp").state) == ("1.1", State.ALIVE)
+    assert running.plugin("lamp").version == "1.1"
+    assert running.store.served("plugin", "lamp") == NEW
+    assert running.store.releases("plugin", "lamp") == (OLD, NEW)
+    assert len(running.processes.living) == 1
+
+
+def test_the_old_release_works_while_the_new_one_is_fetched(running):
+    running.held = Deferred()
+    ended = update(running)
+    assert running.plugin("lamp").state is State.ALIVE
+    running.held.callback(None)
+    running.network.turn()
+    running.beat("lamp")
+    assert ended == [None]
+
+
+def test_a_release_that_ends_at_once_is_given_up_and_the_old_one_runs_again(running):
+    ended = update(running)
+    running.process("lamp").ends(Exit(code=1))
+    running.network.turn()
+    running.beat("lamp")
+    running.network.turn()
+    assert str(failure(ended)).startswith("plugin-lamp 1.1 was given up: ")
+    assert str(failure(ended)).endswith(". 1.0 runs again")
+    assert isinstance(failure(ended), OperationFailed)
+    assert (release(running), running.plugin("lamp").state) == ("1.0", State.ALIVE)
+    assert path_of(running.process("lamp")).is_relative_to(running.store.directory(OLD))
+    assert running.store.releases("plugin", "lamp") == (OLD,)
+
+
+def test_a_release_that_never_speaks_is_given_up_too(running):
+    ended = update(running)
+    running.network.turn(60)
+    running.beat("lamp")
+    running.network.turn()
+    assert "was given up" in str(failure(ended))
+    assert (release(running), running.plugin("lamp").state) == ("1.0", State.ALIVE)
+
+
+def test_where_neither_runs_both_are_said(running):
+    ended = update(running)
+    for _ in range(2):
+        running.process("lamp").ends(Exit(code=1))
+        running.network.turn()
+    assert "1.0 is installed again, and does not start: " in str(failure(ended))
+    assert release(running) == "1.0"
+
+
+def test_a_plugin_that_is_off_stays_off(manager):
+    assert update(manager) == [None]
+    assert release(manager) == "1.1"
+    assert manager.processes.living == []
+
+
+def test_what_cannot_be_fetched_stops_nothing(running):
+    process = running.process("lamp")
+    ended = update(running, PackageRef("plugin", "lamp", "9"))
+    assert "No package corresponding to 'plugin-lamp' in version '9'" in str(failure(ended))
+    assert running.process("lamp") is process
+
+
+def test_a_switch_that_fails_leaves_the_old_release_running(running, monkeypatch):
+    def refuse(*arguments):
+        raise StoreFailed("the disk is full")
+
+    monkeypatch.setattr(type(running.store), "install", refuse)
+    ended = update(running)
+    running.beat("lamp")
+    running.network.turn()
+    assert str(failure(ended)) == "the disk is full"
+    assert (release(running), running.plugin("lamp").state) == ("1.0", State.ALIVE)
+
+
+def test_where_what_is_served_cannot_be_switched_all_is_as_before(running, monkeypatch):
+    switch = type(running.store).switch
+
+    def refuse(store, ref, part="xpl", **more):
+        if part == "rinor":
+            raise StoreFailed("no link today")
+        return switch(store, ref, part, **more)
+
+    monkeypatch.setattr(type(running.store), "switch", refuse)
+    ended = update(running)
+    running.beat("lamp")
+    running.network.turn()
+    running.beat("lamp")
+    running.network.turn()
+    assert str(failure(ended)) == "plugin-lamp 1.1 was given up: no link today. 1.0 runs again"
+    assert release(running) == "1.0"
+
+
+def test_nobody_starts_a_plugin_whose_package_is_changed(manager, monkeypatch):
+    install = type(manager.store).install
+    seen = []
+
+    def look(store, *arguments):
+        seen.extend(begin(manager.plugins.start("lamp")))
+        return install(store, *arguments)
+
+    monkeypatch.setattr(type(manager.store), "install", look)
+    update(manager)
+    (refused,) = seen
+    assert refused.check(NotPossible)
+    assert manager.processes.living == []
+
+
+def test_a_held_package_is_not_updated(manager):
+    begin(manager.storeroom.hold("plugin", "lamp", held=True))
+    assert "is held" in str(failure(update(manager)))
+    assert [entry.held for entry in manager.storeroom.installed()] == [True]
+    begin(manager.storeroom.hold("plugin", "lamp", held=False))
+    assert update(manager) == [None]
+
+
+def test_the_way_back_leads_to_the_release_before(running):
+    update(running)
+    running.beat("lamp")
+    ended = begin(running.storeroom.rollback("plugin", "lamp"))
+    running.network.turn()
+    running.beat("lamp")
+    assert ended == [OLD]
+    assert (release(running), running.plugin("lamp").state) == ("1.0", State.ALIVE)
+    (refused,) = begin(running.storeroom.rollback("plugin", "lamp"))
+    assert refused.check(NothingToGoBackTo)
+    assert running.plugin("lamp").state is State.ALIVE
+    assert running.store.served("plugin", "lamp") == OLD
+
+
+def test_an_external_member_is_updated_without_a_process(tmp_path):
+    manager = FakePackageManager(tmp_path / "home")
+    member = "<vendor-id>acme</vendor-id><device-id>relay</device-id>"
+    refs = [manager.publish("relay", r, type="external", member=member) for r in ("1.0", "2.0")]
+    manager.begin()
+    manager.install_package(refs[0])
+    assert update(manager, refs[1]) == [None]
+    assert manager.store.present("external", "relay") == refs[1]
+
+
+# After a crash
+
+
+def note(manager, *, runs=True):
+    directory = manager.home.run / "updates"
+    directory.mkdir(exist_ok=True)
+    words = {"type": "plugin", "id": "lamp", "before": "1.0", "after": "1.1", "runs": runs}
+    (directory / "plugin-lamp.json").write_text(json.dumps(words))
+    return directory
+
+
+def resume(manager):
+    ended = begin(manager.storeroom.resume())
+    manager.network.turn()
+    return ended
+
+
+def test_an_update_that_was_cut_off_before_the_switch_has_the_old_one_running(manager):
+    directory = note(manager)
+    ended = resume(manager)
+    manager.beat("lamp")
+    manager.network.turn()
+    assert len(ended) == 1
+    assert (release(manager), manager.plugin("lamp").state) == ("1.0", State.ALIVE)
+    assert list(directory.iterdir()) == []
+
+
+def test_an_update_that_was_cut_off_after_the_switch_is_finished(manager):
+    update(manager)
+    note(manager)
+    ended = resume(manager)
+    manager.beat("lamp")
+    manager.network.turn()
+    assert len(ended) == 1
+    assert (release(manager), manager.plugin("lamp").state) == ("1.1", State.ALIVE)
+
+
+def test_a_release_that_did_not_prove_itself_before_the_crash_has_to_do_it_after(manager):
+    update(manager)
+    directory = note(manager)
+    resume(manager)
+    manager.process("lamp").ends(Exit(code=1))
+    manager.network.turn()
+    manager.beat("lamp")
+    manager.network.turn()
+    assert (release(manager), manager.plugin("lamp").state) == ("1.0", State.ALIVE)
+    assert list(directory.iterdir()) == []
+
+
+def test_a_note_that_nobody_can_read_is_no_update(manager):
+    directory = note(manager)
+    (directory / "plugin-lamp.json").write_bytes(b"\0half")
+    resume(manager)
+    assert manager.processes.living == []
+    assert list(directory.iterdir()) == []
+
+
+def test_a_package_is_what_its_descriptor_says(manager):
+    package = manager.storeroom.package("plugin", "lamp")
+    assert isinstance(package, Package)
+    assert package.release == "1.0"
