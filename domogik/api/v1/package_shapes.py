@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 from domogik.api.v1.routes import Schema
 from domogik.api.v1.shapes import (
     BOOLEAN,
@@ -132,7 +130,8 @@ def absent_json(type: str, id: str, host: str, release: str | None = None) -> di
 def offer_json(offer: Offer) -> dict[str, object]:
     """`Offer`; `archive` and `icon` are paths of this server."""
     package = offer.package
-    where = "/".join(quote(part, safe="") for part in (package.type, package.id, package.release))
+    # none of the three needs quoting: see `PackageRef`
+    where = f"{package.type}/{package.id}/{package.release}"
     return {
         "fullname": package.full_name,
         "type": package.type,
