@@ -8,6 +8,8 @@ server, so the CPU time of a request is the steadier figure.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
+from functools import partial
 
 from bench import rest
 from bench.measures.rest import measure
@@ -27,20 +29,22 @@ def run(run: Run) -> None:
         targets = [("twisted.web", bare.pid, bare.url)]
         for label, adapter in _managers(run):
             stack.enter_context(adapter)
-            adapter.start(N, proc.sleeper(proc.fresh_marker()))
-            if not isinstance(adapter, ManagerAdapter):
-                adapter.finder.wait_asleep(N, 60)
-            query = adapter.status_queries()[0]
-            targets.append((label, adapter.manager_pid(), query.url, query.body))
+            run.attempt(label, partial(_begin, targets, label, adapter))
         for turn in run.each_turn():
             begin = turn % len(targets)
             for target in targets[begin:] + targets[:begin]:
                 measure(run, turn, *target, seconds=SECONDS)
 
 
-def _managers(run: Run) -> list[tuple[str, Adapter]]:
-    found: list[tuple[str, Adapter]] = [("domogik", ManagerAdapter())]
-    cls, _ = find("supervisord")
+def _begin(targets: list[tuple], label: str, adapter: Adapter) -> None:
+    adapter.start(N, proc.sleeper(proc.fresh_marker()))
+    if not isinstance(adapter, ManagerAdapter):
+        adapter.finder.wait_asleep(N, 60)
+    query = adapter.status_queries()[0]
+    targets.append((label, adapter.manager_pid(), query.url, query.body))
+
+
+def _managers(run: Run) -> Iterator[tuple[str, Adapter]]:
+    yield "domogik", ManagerAdapter()
     if run.contestants(0, "supervisord"):
-        found.append(("supervisord", cls()))
-    return found
+        yield "supervisord", find("supervisord")[0]()
