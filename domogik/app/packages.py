@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -30,7 +29,7 @@ from domogik.manager.rests import Rests
 from domogik.manager.trust import Trust
 from domogik.packages.cache import Cache
 from domogik.packages.dependencies import DependencyChecker
-from domogik.packages.environment import PythonEnvironment
+from domogik.packages.environment import EnvironmentMaker, PythonEnvironment
 from domogik.packages.fetch import Fetcher
 from domogik.packages.index import fits
 from domogik.packages.installed import Inventory
@@ -133,7 +132,8 @@ class PackageServices:
             self._fetch,
             foundation.home.run / "updates",
             jobs,
-            PythonEnvironment(Path(sys.executable), command),
+            PythonEnvironment.own(command),
+            EnvironmentMaker(command, thread),
             lambda release_of: DependencyChecker(command, thread, release_of, self._offered),
             thread,
             manager.reload,

@@ -141,7 +141,9 @@ class PackageControl:
             _check_host(message)
             if command.place is not None:
                 self._rests.check(command.place.url, command.ref)
-            await self._office.install(command.ref, command.part, command.place)
+            await self._office.install(
+                command.ref, command.part, command.place, command.with_dependencies
+            )
 
         error = await self._error_of("install", work)
         self._send(install_body(self._office.host, message, error))

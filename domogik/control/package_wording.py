@@ -43,11 +43,15 @@ def word(message: Message, key: str) -> str:
 
 @attrs.frozen
 class InstallCommand:
-    """What an install command asks for; `place` is where it says that the archive is."""
+    """What an install command asks for; `place` is where it says that the archive is.
+
+    `with_dependencies`: in an environment of its own, with what it needs of Python.
+    """
 
     ref: PackageRef
     part: str
     place: Place | None
+    with_dependencies: bool
 
     @classmethod
     def of(cls, message: Message) -> InstallCommand:
@@ -62,7 +66,8 @@ class InstallCommand:
         url, sha256 = message.get("url"), (message.get("sha256") or "").lower()
         if sha256 and (len(sha256) != 64 or set(sha256) - set("0123456789abcdef")):
             raise BadCommand("sha256 is 64 of 0-9 and a-f")
-        return cls(ref, part, Place(url, sha256 or None) if url else None)
+        place = Place(url, sha256 or None) if url else None
+        return cls(ref, part, place, message.get("dependencies") == "yes")
 
 
 def install_body(host: str, message: Message, error: str) -> Body:

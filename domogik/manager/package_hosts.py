@@ -8,6 +8,7 @@ import attrs
 
 from domogik.components.events import Event, EventStream
 from domogik.errors import NoAnswer, OperationFailed
+from domogik.manager.archives import Place
 from domogik.manager.package_answers import dependency_states, listed_packages, udev_rules
 from domogik.manager.package_interface import InstalledPackage
 from domogik.packages.dependencies import DependencyState
@@ -97,9 +98,15 @@ class PackageHosts:
     # Asking
 
     async def install(
-        self, host: str, ref: PackageRef, part: str, url: str | None, sha256: str | None
+        self,
+        host: str,
+        ref: PackageRef,
+        part: str,
+        place: Place | None = None,
+        *,
+        with_dependencies: bool = False,
     ) -> None:
-        """Have that host install one part, from `url`; `OperationFailed`, `NoAnswer`."""
+        """Have that host install one part, from `place`; `OperationFailed`, `NoAnswer`."""
         body = [
             ("command", "install"),
             ("host", host),
@@ -110,8 +117,9 @@ class PackageHosts:
             ("version", ref.release),
             ("part", part),
         ]
-        body += [("url", url)] if url is not None else []
-        body += [("sha256", sha256)] if sha256 is not None else []
+        body += [("url", place.url)] if place is not None else []
+        body += [("sha256", place.sha256)] if place is not None and place.sha256 else []
+        body += [("dependencies", "yes")] if with_dependencies else []
         answer = await self._ask(body, ("type", "id"), INSTALL_TIMEOUT, "installing package", part)
         _raise_error(answer)
 

@@ -75,8 +75,19 @@ class IPackages(Interface):
     def installed(host: str | None = None, type: str | None = None) -> tuple[InstalledPackage, ...]:
         """From memory, for every host that has told; sorted by host and name."""
 
-    async def install(host: str, type: str, id: str, release: str | None = None) -> PackageRef:
-        """Both parts, the target host's first; without a release the newest that fits."""
+    async def install(
+        host: str,
+        type: str,
+        id: str,
+        release: str | None = None,
+        *,
+        with_dependencies: bool = False,
+    ) -> PackageRef:
+        """Both parts, the target host's first; without a release the newest that fits.
+
+        `with_dependencies`: what a plugin needs of Python is installed into an environment of its
+        own, or nothing is; its later releases get theirs without being asked for.
+        """
 
     async def update(host: str, type: str, id: str, release: str | None = None) -> PackageRef:
         """Fetch and stage, stop, switch, start, wait until alive; else back to the old one."""

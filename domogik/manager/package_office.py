@@ -20,12 +20,18 @@ from domogik.manager.package_interface import InstalledPackage
 from domogik.manager.package_update import Note, PackageUpdate
 from domogik.manager.plugins import Plugins
 from domogik.packages.dependencies import DependencyChecker, DependencyState
-from domogik.packages.environment import ENVIRONMENT, PythonEnvironment, interpreter
+from domogik.packages.environment import (
+    ENVIRONMENT,
+    EnvironmentMaker,
+    PythonEnvironment,
+    interpreter,
+)
 from domogik.packages.install import Installer
 from domogik.packages.installed import Installed, Inventory
 from domogik.packages.package import WHEELS, Dependency, Package
 from domogik.packages.reference import InvalidReference, PackageRef, fullname
-from domogik.packages.store import RINOR, XPL, NotInstalled, Store
+from domogik.packages.requirements import PYTHON, parse_requirement
+from domogik.packages.store import RINOR, XPL, NotInstalled, Staged, Store
 
 NO_EXTERNALS = "This host doesn't handle external member packages. Please install it on main host"
 DEVELOPMENT = (
@@ -65,6 +71,7 @@ class PackageOffice:
     _updates_directory: Path
     jobs: Jobs
     _own_environment: PythonEnvironment
+    _environments: EnvironmentMaker
     _make_checker: Callable[[Callable[[str], str | None]], DependencyChecker]
     _in_thread: Callable[..., Any]
     _reload: Callable[[], Awaitable[None]]
@@ -80,10 +87,16 @@ class PackageOffice:
     _stored: dict[str, Stored] = attrs.field(init=False, factory=dict)
     _progress: dict[str, Progress] = attrs.field(init=False, factory=dict)
     _places: dict[PackageRef, Place] = attrs.field(init=False, factory=dict)
+    _with_dependencies: set[PackageRef] = attrs.field(init=False, factory=set)
 
     def __attrs_post_init__(self) -> None:
         self._installer = Installer(
-            self._store, self._fetched, self._in_thread, self._is_running, self._step
+            self._store,
+            self._fetched,
+            self._in_thread,
+            self._is_running,
+            self._step,
+            self._prepare,
         )
         self._update = PackageUpdate(
             self._installer,
@@ -171,9 +184,16 @@ class PackageOffice:
 
     # What changes it
 
-    async def install(self, ref: PackageRef, part: str, place: Place | None = None) -> None:
+    async def install(
+        self,
+        ref: PackageRef,
+        part: str,
+        place: Place | None = None,
+        with_dependencies: bool = False,
+    ) -> None:
         """One part, the archive from `place` or from the repositories.
 
+        `with_dependencies`: a plugin gets an environment of its own, with what it needs of Python.
         Raises `OperationFailed`, `NotPossible`, and what fetching raises.
         """
         self.check_managed()
@@ -181,21 +201,21 @@ class PackageOffice:
             self._check_handled(ref.type)
 
         async def work(progress: Progress) -> None:
-            with self._using(ref, progress, place):
+            with self._using(ref, progress, place, with_dependencies):
                 await self._part(ref, part)
 
-        await self.jobs.run("install", ref.fullname, work, (ref, part))
+        await self.jobs.run("install", ref.fullname, work, (ref, part, with_dependencies))
 
-    async def install_both(self, ref: PackageRef) -> None:
+    async def install_both(self, ref: PackageRef, with_dependencies: bool = False) -> None:
         """Both parts on this host; raises as `install` does, and then nothing has changed."""
         self.check_managed()
         self._check_handled(ref.type)
 
         async def work(progress: Progress) -> None:
-            with self._using(ref, progress):
+            with self._using(ref, progress, None, with_dependencies):
                 await self._both(ref)
 
-        await self.jobs.run("install", ref.fullname, work, (ref, "both"))
+        await self.jobs.run("install", ref.fullname, work, (ref, "both", with_dependencies))
 
     async def _part(self, ref: PackageRef, part: str) -> None:
         if part == RINOR:
@@ -295,18 +315,25 @@ class PackageOffice:
 
     @contextlib.contextmanager
     def _using(
-        self, ref: PackageRef, progress: Progress, place: Place | None = None
+        self,
+        ref: PackageRef,
+        progress: Progress,
+        place: Place | None = None,
+        with_dependencies: bool = False,
     ) -> Iterator[None]:
         """The job that the installer's steps and its questions for an archive belong to."""
         self._progress[ref.fullname] = progress
         if place is not None:
             self._places[ref] = place
+        if with_dependencies:
+            self._with_dependencies.add(ref)
         told = self._told
         try:
             yield
         finally:
             self._progress.pop(ref.fullname, None)
             self._places.pop(ref, None)
+            self._with_dependencies.discard(ref)
         if told == self._told:
             self._tell()  # the same release anew: who waits for the list gets it all the same
 
@@ -354,6 +381,25 @@ class PackageOffice:
         return await self._fetch(ref, self._places.get(ref), told)
 
     # Dependencies
+
+    async def _prepare(self, staged: Staged) -> None:
+        """An environment of its own, if that was asked for or the present release has one."""
+        ref = staged.ref
+        if ref.type != "plugin":
+            return
+        wanted = ref in self._with_dependencies
+        installed = self._inventory.plugins.get(ref.id)
+        if not wanted and installed is not None:
+            has_one, _ = await self._in_thread(_environment, installed.directory)
+            wanted = has_one is not None
+        needs = [one.id for one in staged.content.package.dependencies if one.type == PYTHON]
+        if wanted and needs:
+            wheels = staged.directory / WHEELS
+            await self._environments.make(
+                staged.directory / ENVIRONMENT,
+                [parse_requirement(text) for text in needs],
+                wheels=wheels if wheels.is_dir() else None,
+            )
 
     async def check(
         self, dependencies: Sequence[Dependency], package: tuple[str, str] | None = None

@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from domogik.errors import DomogikError, NoAnswer, NotPossible, OperationFailed, UnknownComponent
+from domogik.manager.archives import Place
 from domogik.manager.hosts import Hosts
 from domogik.manager.jobs import Job, Jobs, Progress
 from domogik.manager.package_hosts import PackageHosts
@@ -135,23 +136,31 @@ class Packages:
     # Changing
 
     async def install(
-        self, host: str, type: str, id: str, release: str | None = None
+        self,
+        host: str,
+        type: str,
+        id: str,
+        release: str | None = None,
+        *,
+        with_dependencies: bool = False,
     ) -> PackageRef:
         self._check_host(host)
         ref = self._offered(type, id, release)
         if self._office is not None and host == self.host:
-            await _told(self._office.install_both(ref))
+            await _told(self._office.install_both(ref, with_dependencies))
             return ref
 
         async def work(progress: Progress) -> None:
             before = self._release_at(host, type, id)
-            await self._install_there(host, ref, progress)
+            await self._install_there(host, ref, progress, with_dependencies)
             await self._serve(host, ref, before)
 
-        await self._job("install", host, ref.fullname, work, ref)
+        await self._job("install", host, ref.fullname, work, (ref, with_dependencies))
         return ref
 
-    async def _install_there(self, host: str, ref: PackageRef, progress: Progress) -> None:
+    async def _install_there(
+        self, host: str, ref: PackageRef, progress: Progress, with_dependencies: bool = False
+    ) -> None:
         """The first part: that host fetches the archive from here."""
         address = self._address(host)
         progress.stage("fetching")
@@ -159,7 +168,8 @@ class Packages:
         sha256 = await self._in_thread(sha256_of, path)
         url = f"{address}/package/download/{ref.type}/{ref.id}/{ref.release}"
         progress.stage(f"installing on {host}")
-        await self._others.install(host, ref, XPL, url, sha256)
+        place = Place(url, sha256)
+        await self._others.install(host, ref, XPL, place, with_dependencies=with_dependencies)
 
     async def _serve(self, host: str, ref: PackageRef, before: str | None) -> None:
         """The second part, on this host; where it fails the first is put back."""
@@ -167,7 +177,7 @@ class Packages:
             if self._office is not None:
                 await _told(self._office.install(ref, RINOR))
             else:
-                await self._others.install(self.host, ref, RINOR, None, None)
+                await self._others.install(self.host, ref, RINOR)
         except DomogikError as error:
             await self._put_back(host, ref, before)
             raise OperationFailed(f"Error on 'rinor' part : {error}", str(error)) from error

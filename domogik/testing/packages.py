@@ -130,7 +130,13 @@ class FakePackages:
         )
 
     async def install(
-        self, host: str, type: str, id: str, release: str | None = None
+        self,
+        host: str,
+        type: str,
+        id: str,
+        release: str | None = None,
+        *,
+        with_dependencies: bool = False,
     ) -> PackageRef:
         ref = self._index.find(type, id, release).ref
         return await self._switch("install", host, ref)

@@ -27,7 +27,7 @@ from domogik.manager.rests import Rests
 from domogik.packages.build import create
 from domogik.packages.commands import RunCommand
 from domogik.packages.dependencies import DependencyChecker
-from domogik.packages.environment import PythonEnvironment
+from domogik.packages.environment import EnvironmentMaker, PythonEnvironment
 from domogik.packages.index import UnknownRelease
 from domogik.packages.installed import Inventory, find_packages
 from domogik.packages.reference import PackageRef
@@ -90,6 +90,7 @@ class FakePackageManager(FakeManager):
             self.home.run / "updates",
             self.jobs,
             PythonEnvironment(Path("python"), run),
+            EnvironmentMaker(run, thread),
             lambda release_of: DependencyChecker(run, thread, release_of, self._offer),
             thread,
             self.reload,
