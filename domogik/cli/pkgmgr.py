@@ -91,7 +91,9 @@ def install(options: argparse.Namespace) -> int:
     else:
         name = orders.find(options.package)
         type, id, release = name.type, name.id, options.release
-    return _say(orders, "install", orders.do("install", type, id, release=release))
+    needs = "yes" if options.with_dependencies else None
+    made = orders.do("install", type, id, release=release, with_dependencies=needs)
+    return _say(orders, "install", made)
 
 
 def update(options: argparse.Namespace) -> int:
@@ -194,6 +196,11 @@ def _options() -> argparse.ArgumentParser:
         command("install", "install a package, or the one in a file", install), "ID-or-FILE"
     )
     _release(one)
+    one.add_argument(
+        "--with-dependencies",
+        action="store_true",
+        help="what a plugin needs of Python too, into an environment of its own",
+    )
     one = command("update", "install what is newer; if it fails, back to what worked", update)
     one.add_argument("package", nargs="?", type=_word, metavar="ID")
     _release(one)

@@ -35,6 +35,11 @@ _ARCHIVE = "application/gzip"
 _OF_TYPE = Parameter("type", "Only those of one type.", TYPE)
 _RELEASE = Parameter("release", "Which one; by default the newest that fits.", TEXT)
 _WITH_DATA = Parameter("with_data", "Its own data too.", {**BOOLEAN, "default": False})
+_WITH_DEPENDENCIES = Parameter(
+    "with_dependencies",
+    "What a plugin needs of Python too, into an environment of its own.",
+    {**BOOLEAN, "default": False},
+)
 #: naming one, its state, a repository that fails, and another host that is silent
 _ERRORS = (404, 409, 502, 504)
 
@@ -42,7 +47,11 @@ Act = Callable[[IPackages, str, Asked], Coroutine[Any, Any, object]]
 
 #: verb -> what it does, further parameters, whether it takes its time
 _VERBS: dict[str, tuple[str, tuple[Parameter, ...], bool]] = {
-    "install": ("Install it; answered once it is there", (_RELEASE,), True),
+    "install": (
+        "Install it; answered once it is there",
+        (_RELEASE, _WITH_DEPENDENCIES),
+        True,
+    ),
     "update": (
         "Stop it, put the newer release in its place, start it; if that fails, all back",
         (_RELEASE,),
@@ -59,7 +68,8 @@ def _act(verb: str) -> Act:
     async def act(packages: IPackages, host: str, asked: Asked) -> object:
         type, id, release = asked["type"], asked["id"], asked.text("release")
         if verb == "install":
-            return await packages.install(host, type, id, release)
+            needs = asked.flag("with_dependencies")
+            return await packages.install(host, type, id, release, with_dependencies=needs)
         if verb == "update":
             return await packages.update(host, type, id, release)
         if verb == "rollback":

@@ -116,6 +116,12 @@ def test_a_package_is_installed_by_its_bare_id(client, command):
     assert client.asked == [("/packages/plugin/demo/install", {"release": "1.0"})]
 
 
+def test_with_what_it_needs_where_that_is_asked_for(client, command):
+    client.documents["/packages/plugin/demo/install"] = package()
+    command("install", "demo", "--with-dependencies")
+    assert client.asked == [("/packages/plugin/demo/install", {"with_dependencies": "yes"})]
+
+
 def test_on_another_host(client, command):
     client.documents["/packages/plugin/demo/install"] = package(host="attic")
     assert "on attic" in command("--host", "attic", "install", "plugin-demo")[1]
