@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import attrs
+
 from domogik.manager.package_interface import InstalledPackage
 from domogik.packages.dependencies import DependencyState
 from domogik.packages.package import Dependency, UdevRule
@@ -72,9 +74,8 @@ def dependency_states(
             )
         )
     missing = asked[len(states) :]
-    if error and states and not any(state.error for state in states) and missing:
-        last = states.pop()
-        states.append(DependencyState(last.kind, last.dependency, error=error))
+    if error and states and not states[-1].installed:
+        states[-1] = attrs.evolve(states[-1], error=error)
     states += [DependencyState(one.type, one.id, error="That host does not say") for one in missing]
     return tuple(states)
 

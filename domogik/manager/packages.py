@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from domogik.packages.dependencies import DependencyState
 from domogik.packages.download import sha256_of
 from domogik.packages.fetch import FetchFailed
 from domogik.packages.index import Offer, UnknownRelease
-from domogik.packages.package import Dependency, UdevRule
+from domogik.packages.package import UdevRule
 from domogik.packages.reference import InvalidReference, PackageRef, fullname
 from domogik.packages.store import RINOR, XPL, Store
 
@@ -279,12 +279,7 @@ class Packages:
             return ()
         if here is not None:
             return await here.check(found, (type, id))
-        return await self._check_there(host, found)
-
-    async def _check_there(
-        self, host: str, dependencies: Sequence[Dependency]
-    ) -> tuple[DependencyState, ...]:
-        return await self._others.check(host, dependencies)
+        return await self._others.check(host, found)
 
     async def udev_rules(self, host: str, type: str, id: str) -> tuple[UdevRule, ...]:
         self._check_host(host)
@@ -328,8 +323,8 @@ class Packages:
             raise UnknownComponent(f"No manager of a host {host} was ever heard")
 
     def _here(self, host: str) -> PackageOffice:
+        self._check_host(host)
         if self._office is None or host != self.host:
-            self._check_host(host)
             raise NotPossible("Not available from another host")
         return self._office
 

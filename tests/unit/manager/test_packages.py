@@ -1,0 +1,465 @@
+"""The packages of the whole house: what other hosts say, orders to them, and the way back."""
+
+import hashlib
+from pathlib import Path
+
+import attrs
+import pytest
+from twisted.internet.defer import Deferred
+
+from domogik.errors import NoAnswer, NotPossible, OperationFailed, UnknownComponent
+from domogik.manager.archives import Archives
+from domogik.manager.package_hosts import INSTALL_TIMEOUT, MAX_HOSTS, PackageHosts
+from domogik.manager.package_interface import IPackages
+from domogik.manager.packages import Packages
+from domogik.manager.repositories import Repositories
+from domogik.packages.cache import Cache
+from domogik.packages.fetch import Fetcher
+from domogik.packages.index import UnknownRelease
+from domogik.packages.package import Dependency
+from domogik.packages.reference import InvalidReference, PackageRef
+from domogik.packages.repository import build_repository
+from domogik.packages.store import StoreFailed
+from domogik.testing.office import HOST, at_once
+from domogik.testing.storeroom import FakePackageManager
+from domogik.xpl.message import STAT, TRIG
+
+KITCHEN = ("192.0.2.7", 50001)
+BASE = "http://192.0.2.1:40405"
+RUNNING = "Plugin 'lamp' is running. Stop it before installing plugin."
+
+
+@attrs.define(eq=False)
+class House:
+    """This host's manager, its repository on the disk, and a host `kitchen` that can be heard."""
+
+    manager: FakePackageManager
+    repository: Path
+    address: str = BASE
+    refused: str = ""
+    others: PackageHosts = attrs.field(init=False)
+    repositories: Repositories = attrs.field(init=False)
+    packages: Packages = attrs.field(init=False)
+    fetcher: Fetcher = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        manager = self.manager
+        home, clock = manager.home, manager.network.clock
+        thread = at_once
+        home.sources.write_text(f"500 {self.repository}\n")
+        self.fetcher = Fetcher(clock, thread)
+        self.repositories = Repositories(
+            home.sources,
+            home.uploads,
+            Cache(home.cache, self.fetcher, thread, lambda: 1_800_000_000.0),
+            Archives(home.cache / "archives", self.fetcher, thread),
+            thread,
+            manager.events,
+            lambda: "2026-11-21",
+        )
+        bus = manager.network.bus
+        self.others = PackageHosts(manager.identity, bus, manager.events, HOST)
+        self.packages = Packages(
+            HOST,
+            self.repositories,
+            manager.hosts,
+            self.others,
+            manager.jobs,
+            manager.store,
+            thread,
+            self.address_for,
+            manager.storeroom,
+        )
+        self.others.start()
+        manager.network.turn()
+        manager.network.said.clear()
+
+    def address_for(self, host):
+        if self.refused:
+            raise NotPossible(self.refused)
+        return self.address
+
+    def do(self, work):
+        """Begin it, and let it go as far as it goes; what it ended with, once it has."""
+        ended = []
+        Deferred.fromCoroutine(work).addBoth(ended.append)
+        self.manager.network.turn()
+        return ended
+
+    def failure(self, work):
+        (found,) = self.do(work)
+        return found.value
+
+    def publish(self, *releases, name="lamp"):
+        for release in releases:
+            self.manager.publish(name, release)
+        build_repository(self.manager.directory.parent, self.repository, generated="2026-11-21")
+        (known,) = self.do(self.packages.refresh())
+        self.manager.network.said.clear()
+        return known
+
+    def kitchen_beats(self):
+        body = [("interval", "5"), ("port", "50001"), ("remote-ip", "192.0.2.7")]
+        source = "domogik-manager.kitchen"
+        self.manager.network.hear(STAT, source, "hbeat.app", body, address=KITCHEN)
+        self.manager.network.said.clear()
+
+    def kitchen_says(self, schema="domogik.package", **pairs):
+        body = {"host": "kitchen", **pairs}
+        source = "domogik-manager.kitchen"
+        self.manager.network.hear(TRIG, source, schema, body.items(), address=KITCHEN)
+
+    def kitchen_lists(self, *releases, name="lamp"):
+        body = {"command": "installed-packages-list"}
+        for place, release in enumerate(releases):
+            body |= {f"type{place}": "plugin", f"id{place}": name, f"version{place}": release}
+        self.kitchen_says(**body)
+
+    def asked(self, schema="domogik.package"):
+        """The commands that other hosts were given."""
+        return [
+            dict(message.body)
+            for message in self.manager.network.of(schema)
+            if message.type == "xpl-cmnd"
+        ]
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    manager = FakePackageManager(tmp_path / "home").begin()
+    made = House(manager, tmp_path / "repository")
+    made.publish("1.0", "1.1")
+    made.kitchen_beats()
+    return made
+
+
+def test_it_is_what_the_doors_are_promised(house):
+    from zope.interface.verify import verifyObject
+
+    verifyObject(IPackages, house.packages)
+
+
+# Reading
+
+
+def test_what_is_installed_anywhere_comes_from_memory_with_its_updates(house):
+    house.kitchen_lists("1.0")
+    (package,) = house.packages.installed("kitchen", "plugin")
+    assert (package.host, str(package.ref), package.enabled) == ("kitchen", "plugin-lamp 1.0", True)
+    assert [offer.package.release for offer in package.updates] == ["1.1"]
+    assert house.packages.installed("nowhere") == ()
+    assert house.packages.available("kitchen", "plugin") == ()
+    assert len(house.packages.available(HOST, "plugin")) == 2
+
+
+def test_only_a_hosts_own_manager_says_what_is_installed_there(house):
+    body = {"command": "installed-packages-list", "host": "kitchen", "type0": "plugin"}
+    body |= {"id0": "evil", "version0": "1.0"}
+    house.manager.network.hear(TRIG, "acme-evil.here", "domogik.package", body.items())
+    assert house.packages.installed("kitchen") == ()
+
+
+def test_a_list_may_hold_anything(house):
+    house.kitchen_says(
+        command="installed-packages-list",
+        type0="plugin", id0="../../x", version0="1.0",
+        type1="plugin", name1="good", release1="1.0", enabled1="no",
+        type2="plugin", id2="good", version2="2.0",
+        type3="wine", id3="red", version3="1.0",
+    )  # fmt: skip
+    (package,) = house.packages.installed("kitchen")
+    assert (str(package.ref), package.enabled) == ("plugin-good 1.0", False)
+
+
+def test_more_hosts_than_a_house_has_are_not_remembered(house):
+    for number in range(MAX_HOSTS + 5):
+        host = f"h{number}"
+        body = {"command": "installed-packages-list", "host": host, "type0": "plugin"}
+        body |= {"id0": "x", "version0": "1"}
+        source = f"domogik-manager.{host}"
+        house.manager.network.hear(TRIG, source, "domogik.package", body.items())
+    assert len(house.packages.installed()) == MAX_HOSTS
+
+
+def test_a_host_that_comes_back_is_asked_for_its_list(house):
+    house.manager.network.hear(
+        STAT, "domogik-manager.cellar", "hbeat.app", [("interval", "5"), ("port", "1")]
+    )
+    asked = {"command": "installed-packages-list", "host": "cellar"}
+    assert asked in house.asked()
+
+
+def test_a_refresh_has_every_host_tell_its_list_again(house):
+    (known,) = house.do(house.packages.refresh())
+    assert house.asked() == [{"command": "installed-packages-list", "host": "*"}]
+    assert [(one.packages, one.error) for one in known] == [(2, ""), (0, "")]
+    assert known[0].priority == 500
+    assert known[0].as_of == 1_800_000_000.0
+
+
+# Here
+
+
+def test_both_parts_are_one_job(house):
+    assert house.do(house.packages.install(HOST, "plugin", "lamp")) == [
+        PackageRef("plugin", "lamp", "1.1")
+    ]
+    store = house.manager.store
+    assert store.present("plugin", "lamp") == store.served("plugin", "lamp")
+    (job,) = [job for job in house.packages.jobs() if job.kind == "install"]
+    assert job.state.value == "done"
+
+
+def test_the_first_part_is_put_back_when_the_second_fails(house, monkeypatch):
+    switch = type(house.manager.store).switch
+
+    def refuse(store, ref, part="xpl", **more):
+        if part == "rinor":
+            raise StoreFailed("no link today")
+        return switch(store, ref, part, **more)
+
+    monkeypatch.setattr(type(house.manager.store), "switch", refuse)
+    error = house.failure(house.packages.install(HOST, "plugin", "lamp", "1.0"))
+    assert isinstance(error, OperationFailed)
+    assert str(error) == "Error on 'rinor' part : no link today"
+    assert house.packages.installed() == ()
+    assert house.manager.plugins.names() == ()
+
+
+def test_a_running_plugin_is_refused_with_the_known_text(house):
+    house.do(house.packages.install(HOST, "plugin", "lamp", "1.0"))
+    house.manager.order("enable", "lamp")
+    house.manager.start("lamp")
+    for work in (
+        house.packages.install(HOST, "plugin", "lamp", "1.1"),
+        house.packages.uninstall(HOST, "plugin", "lamp"),
+    ):
+        error = house.failure(work)
+        assert isinstance(error, OperationFailed)
+        assert str(error) == RUNNING
+
+
+def test_an_update_without_a_newer_release_is_none(house):
+    house.do(house.packages.install(HOST, "plugin", "lamp", "1.1"))
+    assert house.do(house.packages.update(HOST, "plugin", "lamp")) == [
+        PackageRef("plugin", "lamp", "1.1")
+    ]
+    assert [job.kind for job in house.packages.jobs()].count("update") == 0
+
+
+def test_what_a_plugin_kept_stays_unless_it_is_asked_for(house):
+    house.do(house.packages.install(HOST, "plugin", "lamp"))
+    data = house.manager.home.plugin_data("lamp")
+    data.mkdir(parents=True, exist_ok=True)
+    (data / "history").write_text("precious")
+    house.do(house.packages.uninstall(HOST, "plugin", "lamp"))
+    assert (data / "history").read_text() == "precious"
+    house.do(house.packages.install(HOST, "plugin", "lamp"))
+    house.do(house.packages.uninstall(HOST, "plugin", "lamp", with_data=True))
+    assert not data.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ((HOST, "plugin", "ghost"), UnknownRelease),
+        ((HOST, "plugin", "lamp", "9"), UnknownRelease),
+        ((HOST, "wine", "lamp"), InvalidReference),
+        ((HOST, "plugin", "../x"), InvalidReference),
+        (("nowhere", "plugin", "lamp"), UnknownComponent),
+    ],
+)
+def test_what_is_unknown_is_said_to_be_so(house, words, kind):
+    assert isinstance(house.failure(house.packages.install(*words)), kind)
+
+
+def test_in_development_mode_nothing_is_managed(tmp_path):
+    manager = FakePackageManager(tmp_path / "home", managed=False).begin()
+    house = House(manager, tmp_path / "repository")
+    for work in (
+        house.packages.install(HOST, "plugin", "lamp"),
+        house.packages.uninstall(HOST, "plugin", "lamp"),
+        house.packages.rollback(HOST, "plugin", "lamp"),
+        house.packages.upload(tmp_path / "x"),
+    ):
+        assert isinstance(house.failure(work), NotPossible)
+
+
+def test_an_upload_is_offered_at_once(house, tmp_path):
+    ref = house.manager.publish("bell", "3.0")
+    archive = tmp_path / f"{ref.file_stem}.tgz"
+    assert house.do(house.packages.upload(archive)) == [ref]
+    assert house.do(house.packages.install(HOST, "plugin", "bell")) == [ref]
+    junk = tmp_path / "junk"
+    junk.write_bytes(b"junk")
+    assert isinstance(house.failure(house.packages.upload(junk)), OperationFailed)
+
+
+def test_dependencies_of_what_is_offered_are_checked_here(house):
+    house.manager.publish("wire", "1.0", dependencies="<dep type='plugin' id='lamp'/>")
+    house.publish()
+    (states,) = house.do(house.packages.dependencies(HOST, "plugin", "wire", "1.0"))
+    (state,) = states
+    assert (state.dependency, state.installed) == ("lamp", False)
+    assert house.do(house.packages.dependencies(HOST, "plugin", "lamp", "1.0")) == [()]
+
+
+# There
+
+
+def install_there(house, release="1.1"):
+    return house.do(house.packages.install("kitchen", "plugin", "lamp", release))
+
+
+def test_another_host_is_told_where_the_archive_is_and_what_it_has_to_be(house):
+    ended = install_there(house)
+    (order,) = house.asked()
+    archive = house.manager.directory.parent / "plugin-lamp-1.1.tgz"
+    assert order == {
+        "command": "install",
+        "host": "kitchen",
+        "source": "cache",
+        "type": "plugin",
+        "id": "lamp",
+        "release": "1.1",
+        "version": "1.1",
+        "part": "xpl",
+        "url": f"{BASE}/package/download/plugin/lamp/1.1",
+        "sha256": hashlib.sha256(archive.read_bytes()).hexdigest(),
+    }
+    assert ended == []
+    house.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
+    assert ended == [PackageRef("plugin", "lamp", "1.1")]
+    assert str(house.manager.store.served("plugin", "lamp")) == "plugin-lamp 1.1"
+    assert house.packages.installed(HOST) == ()
+
+
+def test_two_orders_for_one_host_are_one_message_with_two_ends(house):
+    first, second = install_there(house), install_there(house)
+    assert len(house.asked()) == 1
+    house.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
+    assert first == second == [PackageRef("plugin", "lamp", "1.1")]
+
+
+def test_what_another_host_refuses_is_told_in_its_words(house):
+    ended = install_there(house)
+    house.kitchen_says(command="install", type="plugin", id="lamp", part="xpl", error=RUNNING)
+    assert str(ended[0].value) == RUNNING
+    assert house.manager.store.served("plugin", "lamp") is None
+
+
+def test_a_silent_host_is_given_up_one_day(house):
+    ended = install_there(house)
+    house.manager.network.turn(INSTALL_TIMEOUT)
+    assert ended[0].check(NoAnswer)
+    assert str(ended[0].value) == "No data or timeout on installing package"
+
+
+def test_the_part_there_is_put_back_when_the_part_here_fails(house, monkeypatch):
+    house.kitchen_lists("1.0")
+
+    def refuse(*arguments):
+        raise StoreFailed("the disk is full")
+
+    monkeypatch.setattr(type(house.manager.store), "install", refuse)
+    ended = install_there(house)
+    house.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
+    house.manager.network.turn()
+    back = house.asked()[-1]
+    assert (back["command"], back["release"], back["part"]) == ("install", "1.0", "xpl")
+    house.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
+    assert str(ended[0].value) == "Error on 'rinor' part : the disk is full"
+
+
+def test_a_first_installation_there_is_removed_when_the_part_here_fails(house, monkeypatch):
+    def refuse(*arguments):
+        raise StoreFailed("the disk is full")
+
+    monkeypatch.setattr(type(house.manager.store), "install", refuse)
+    ended = install_there(house)
+    house.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
+    assert house.asked()[-1]["command"] == "uninstall"
+    house.kitchen_says(command="uninstall", type="plugin", id="lamp")
+    assert str(ended[0].value) == "Error on 'rinor' part : the disk is full"
+
+
+def test_where_rest_cannot_be_reached_nothing_is_sent(house):
+    house.refused = "REST listens on 127.0.0.1: set rest_server_ip in [rest]"
+    ended = install_there(house)
+    assert str(ended[0].value) == house.refused
+    assert house.asked() == []
+
+
+def test_an_update_there_stops_and_starts_the_plugin(house):
+    house.kitchen_lists("1.0")
+    house.kitchen_says(
+        "domogik.system",
+        **{"command": "list", "plugin0-name": "lamp", "plugin0-type": "plugin",
+           "plugin0-status": "ON", "plugin0-host": "kitchen"},
+    )  # fmt: skip
+    ended = house.do(house.packages.update("kitchen", "plugin", "lamp"))
+    assert house.asked("domogik.system")[-1]["command"] == "stop"
+    house.kitchen_says("domogik.system", command="stop", plugin="lamp")
+    house.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
+    assert house.asked("domogik.system")[-1]["command"] == "start"
+    house.kitchen_says("domogik.system", command="start", plugin="lamp", error="it failed")
+    assert house.asked()[-1]["release"] == "1.0"
+    house.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
+    house.kitchen_says("domogik.system", command="start", plugin="lamp")
+    assert str(ended[0].value) == "plugin-lamp 1.1 was given up: it failed. 1.0 runs again"
+
+
+def test_an_uninstallation_there_is_answered_from_there(house):
+    ended = house.do(house.packages.uninstall("kitchen", "plugin", "lamp"))
+    assert house.asked() == [
+        {"command": "uninstall", "host": "kitchen", "type": "plugin", "id": "lamp"}
+    ]
+    house.kitchen_says(command="uninstall", type="plugin", id="lamp")
+    assert ended == [None]
+
+
+def test_what_only_that_host_knows_is_not_available_from_here(house):
+    for work in (
+        house.packages.rollback("kitchen", "plugin", "lamp"),
+        house.packages.hold("kitchen", "plugin", "lamp", held=True),
+    ):
+        assert str(house.failure(work)) == "Not available from another host"
+
+
+def test_dependencies_are_checked_by_the_host_that_needs_them(house):
+    ended = house.do(house.packages.dependencies("kitchen", "plugin", "lamp"))
+    house.kitchen_says(
+        **{"command": "get-dependencies", "type": "plugin", "id": "lamp",
+           "dep0-id": "six (>=1)", "dep0-type": "python", "dep1-id": "bell", "dep1-type": "plugin"},
+    )  # fmt: skip
+    asked = house.asked()[-1]
+    assert asked == {
+        "command": "check-dependencies",
+        "host": "kitchen",
+        "dep0": "six (>=1)",
+        "dep1": "bell",
+        "dep1-type": "plugin",
+    }
+    house.kitchen_says(
+        **{"command": "check-dependencies", "error": "Irrational version",
+           "dep0": "six (>=1)", "dep0-installed": "yes", "dep0-version": "1.16", "dep1": "bell"},
+    )  # fmt: skip
+    ((six, bell),) = ended
+    assert (six.installed, six.release, six.error) == (True, "1.16", "")
+    assert (bell.dependency, bell.error) == ("bell", "Irrational version")
+
+
+def test_an_answer_to_another_question_is_no_answer(house):
+    checked = house.do(house.others.check("kitchen", [Dependency("python", "six")]))
+    house.kitchen_says(command="check-dependencies", dep0="foo")
+    assert checked == []
+
+
+def test_udev_rules_come_from_the_host_that_has_the_package(house):
+    ended = house.do(house.packages.udev_rules("kitchen", "plugin", "lamp"))
+    house.kitchen_says(
+        **{"command": "get-udev-rules", "type": "plugin", "id": "lamp",
+           "rule0-model": "Key", "rule0-desc": "x", "rule0-filename": "k", "rule0-rule": "a\\nb"},
+    )  # fmt: skip
+    ((rule,),) = ended
+    assert (rule.model, rule.rule) == ("Key", "a\nb")
