@@ -96,7 +96,7 @@ class PackageServices:
         store = Store(home)
         if self._manager is not None:
             self._office = self._make_office(self._manager, store, jobs)
-            rests = Rests(bus)
+            rests = Rests(self._identity, bus)
             control = PackageControl(
                 self._reactor,
                 self._identity,

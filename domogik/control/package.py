@@ -140,7 +140,7 @@ class PackageControl:
             command = InstallCommand.of(message)
             _check_host(message)
             if command.place is not None:
-                self._rests.check(command.place.url, command.ref)
+                await self._rests.check(command.place.url, command.ref)
             await self._office.install(
                 command.ref, command.part, command.place, command.with_dependencies
             )

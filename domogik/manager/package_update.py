@@ -194,7 +194,7 @@ class PackageUpdate:
 
 
 def _reason(error: DomogikError) -> str:
-    return getattr(error, "reason", "") or str(error)
+    return (getattr(error, "reason", "") or str(error)).rstrip(".")
 
 
 # Notes; all of it blocks

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from domogik.components.model import Component, ComponentId, Kind
 from domogik.errors import DomogikError, NoAnswer, NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.archives import Place
 from domogik.manager.hosts import Hosts
@@ -220,9 +221,7 @@ class Packages:
         before = self._release_at(host, ref.type, ref.id)
         self._address(host)
         await self._repositories.archive(ref)
-        runs = ref.type == "plugin" and any(
-            one.name == ref.id and one.state.is_on for one in self._hosts.components(host)
-        )
+        runs = ref.type == "plugin" and await self._runs_there(host, ref.id)
         if runs:
             await self._hosts.command(host, "stop", ref.id)
         try:
@@ -233,8 +232,16 @@ class Packages:
         except DomogikError as error:
             await self._put_back(host, ref, before)
             again = await self._start_there(host, ref.id) if runs else "is installed again"
-            text = f"{ref} was given up: {error}. {before} {again}"
+            text = f"{ref} was given up: {str(error).rstrip('.')}. {before} {again}"
             raise OperationFailed(text, str(error)) from error
+
+    async def _runs_there(self, host: str, plugin: str) -> bool:
+        """As it is now; the list that we have may be a moment old."""
+        try:
+            detail = await self._hosts.detail(Component(ComponentId(Kind.PLUGIN, plugin), host))
+        except OperationFailed:  # a disabled one is unknown there, and off
+            return False
+        return detail.component.state.is_on
 
     async def _start_there(self, host: str, plugin: str) -> str:
         try:

@@ -11,7 +11,10 @@ from domogik.errors import NotAllowed
 from domogik.packages.reference import PackageRef
 from domogik.xpl.bus import Bus, Origin, Subscription
 from domogik.xpl.message import STAT, Message
+from domogik.xpl.port import Identity, NoReply
 
+#: seconds that a REST server has to say that it is there; xPL lets programs wait 6 of them
+_PATIENCE_S = 10.0
 #: addresses that are remembered; a house has one REST server, and may have a second
 _REMEMBERED = 64
 
@@ -24,6 +27,7 @@ class Rests:
     order that names any other address is refused, whoever gives it.
     """
 
+    _identity: Identity
     _bus: Bus
     _subscription: Subscription | None = None
     _heard: OrderedDict[str, None] = attrs.field(factory=OrderedDict)
@@ -48,8 +52,12 @@ class Rests:
         while len(self._heard) > _REMEMBERED:
             self._heard.popitem(last=False)
 
-    def check(self, url: str, ref: PackageRef) -> None:
-        """Raises `NotAllowed` unless that is a REST server's address of this archive."""
+    async def check(self, url: str, ref: PackageRef) -> None:
+        """Raises `NotAllowed` unless that is a REST server's address of this archive.
+
+        A REST server that was not heard yet is asked to speak, for we may have been started after
+        its last heartbeat.
+        """
         path = f"/package/download/{ref.type}/{ref.id}/{ref.release}"
         try:
             parts = urlsplit(url)
@@ -58,9 +66,32 @@ class Rests:
             host, port, parts = None, None, urlsplit("")
         if (
             parts.scheme not in ("http", "https")
-            or host not in self._heard
+            or not host
             or port is None
             or "@" in parts.netloc
             or (parts.path.rstrip("/"), parts.query, parts.fragment) != (path, "", "")
+            or not await self._is_heard(host)
         ):
             raise NotAllowed(f"url '{url}' not allowed: no domogik-rest was heard there")
+
+    async def _is_heard(self, address: str) -> bool:
+        if address in self._heard:
+            return True
+        try:
+            await self._identity.request(
+                "hbeat.request",
+                [("command", "request")],
+                answer=lambda message: self._is_there(message, address),
+                timeout=_PATIENCE_S,
+            )
+        except NoReply:
+            return address in self._heard
+        return True
+
+    def _is_there(self, message: Message, address: str) -> bool:
+        return (
+            message.type == STAT
+            and message.schema == "hbeat.app"
+            and message.source.startswith("domogik-rest.")
+            and address in (message.get("remote-ip"), *self._heard)
+        )

@@ -96,7 +96,7 @@ class FakePackageManager(FakeManager):
             self.reload,
             self.events,
         )
-        self.rests = Rests(self.network.bus)
+        self.rests = Rests(self.identity, self.network.bus)
         self.package_control = PackageControl(
             self.network.clock,
             self.identity,

@@ -249,10 +249,22 @@ def test_an_archive_comes_from_the_rest_that_was_heard(manager):
 def test_an_order_may_name_no_other_address(manager, url):
     rest_is_heard(manager)
     manager.say("install", **ORDER, part="xpl", url=url)
+    manager.network.turn(10)
     assert manager.last_said()["error"] == (
         f"url '{url}' not allowed: no domogik-rest was heard there"
     )
     assert manager.fetched == []
+
+
+def test_a_rest_that_was_not_heard_yet_is_asked_to_speak(manager):
+    manager.say("install", **ORDER, part="xpl", url=URL)
+    assert [message.source for message in manager.network.of("hbeat.request")] == [
+        "domogik-manager.vm"
+    ]
+    assert manager.packages_said() == []
+    rest_is_heard(manager)
+    assert "error" not in manager.last_said()
+    assert len(manager.fetched) == 1
 
 
 # Uninstall

@@ -392,12 +392,9 @@ def test_where_rest_cannot_be_reached_nothing_is_sent(house):
 
 def test_an_update_there_stops_and_starts_the_plugin(house):
     house.kitchen_lists("1.0")
-    house.kitchen_says(
-        "domogik.system",
-        **{"command": "list", "plugin0-name": "lamp", "plugin0-type": "plugin",
-           "plugin0-status": "ON", "plugin0-host": "kitchen"},
-    )  # fmt: skip
     ended = house.do(house.packages.update("kitchen", "plugin", "lamp"))
+    assert house.asked("domogik.system")[-1]["command"] == "detail"
+    house.kitchen_says("domogik.system", command="detail", plugin="lamp", status="ON")
     assert house.asked("domogik.system")[-1]["command"] == "stop"
     house.kitchen_says("domogik.system", command="stop", plugin="lamp")
     house.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")

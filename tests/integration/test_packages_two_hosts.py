@@ -1,0 +1,112 @@
+"""Packages on two hosts and a wire: the main host has the repository, the other one nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from namespaces import DistantWorld, join, namespaces
+from storerooms import BROKEN, Repository
+from world import World, wait_until
+
+MAIN, CELLAR = "10.79.0.1", "10.79.0.2"
+CONFIGURATION = """[domogik]
+hostname = {host}
+bind_interface = {address}
+[rest]
+rest_server_ip = {rest}
+[supervision]
+start_timeout = 20
+"""
+Hosts = tuple[DistantWorld, DistantWorld]
+
+
+def _configure(world: DistantWorld, host: str, rest: str = "") -> None:
+    (world.home / "domogik.cfg").write_text(
+        CONFIGURATION.format(host=host, address=world.address, rest=rest or world.address)
+    )
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    made = Repository(tmp_path / "repo")
+    made.publish("lamp", "1.0")
+    return made
+
+
+@pytest.fixture
+def hosts(tmp_path: Path, repository: Repository) -> Iterator[Hosts]:
+    with namespaces(2) as (one, other):
+        join(one, f"{MAIN}/24", other, f"{CELLAR}/24")
+        main = DistantWorld(tmp_path / "main", one, MAIN)
+        cellar = DistantWorld(tmp_path / "cellar", other, CELLAR)
+        _configure(main, "main")
+        _configure(cellar, "cellar")
+        (main.home / "sources.list").write_text(f"500 {repository.path}\n")
+        (cellar.home / "sources.list").write_text("")
+        try:
+            yield main, cellar
+        finally:
+            cellar.close()
+            main.close()
+
+
+def _start(main: DistantWorld, cellar: DistantWorld) -> None:
+    main.start("-d", "-t", "0.5")
+    cellar.start(command=cellar.command("-f", "-t", "0.5"))
+    wait_until(
+        lambda: len(main.request("/api/v1/hosts")[1]["hosts"]) == 2, "each has heard the other"
+    )
+    _rinor(main, "/package/update-cache")
+
+
+def _rinor(world: World, path: str) -> dict[str, Any]:
+    status, body = world.request(path)
+    assert (status, body["status"]) == (200, "OK"), body
+    return dict(body)
+
+
+def _installed(world: World, host: str) -> dict[str, str]:
+    found = _rinor(world, f"/package/installed/{host}/plugin")["package"]
+    return {package["id"]: package["version"] for package in found}
+
+
+def test_a_host_without_internet_gets_its_packages_from_rest(
+    hosts: Hosts, repository: Repository
+) -> None:
+    main, cellar = hosts
+    _start(main, cellar)
+    _rinor(main, "/package/install/cellar/plugin/lamp/1.0")
+    wait_until(lambda: _installed(main, "cellar") == {"lamp": "1.0"}, "REST has heard of it")
+    assert _installed(main, "main") == {}
+    link = cellar.home / "packages" / "plugins" / "lamp.xml"
+    assert link.resolve().is_relative_to(cellar.home / "packages" / "store")
+    assert (main.home / "packages" / "rinor" / "plugin-lamp").is_symlink()
+    _rinor(main, "/plugin/enable/cellar/lamp")
+    _rinor(main, "/plugin/start/cellar/lamp")
+    repository.publish("lamp", "1.1", script=BROKEN)
+    _rinor(main, "/package/update-cache")
+    status, problem = main.request("/api/v1/packages/plugin/lamp/update?host=cellar", "POST")
+    assert status == 409, problem
+    assert problem["detail"].startswith("plugin-lamp 1.1 was given up: "), problem
+    assert problem["detail"].endswith(". 1.0 runs again"), problem
+    wait_until(lambda: _installed(main, "cellar") == {"lamp": "1.0"}, "the old one is back")
+    _rinor(main, "/plugin/stop/cellar/lamp")
+    _rinor(main, "/package/uninstall/cellar/plugin/lamp")
+    wait_until(lambda: _installed(main, "cellar") == {}, "REST has heard that it is gone")
+    assert list((cellar.home / "packages" / "store").iterdir()) == []
+
+
+def test_where_rest_listens_on_loopback_the_key_to_change_is_named(hosts: Hosts) -> None:
+    main, cellar = hosts
+    _configure(main, "main", rest="127.0.0.1")
+    main.address = "127.0.0.1"
+    _start(main, cellar)
+    _, body = main.request("/package/install/cellar/plugin/lamp/1.0")
+    assert body["description"] == (
+        "Error on 'xpl' part : REST listens on 127.0.0.1, where cellar cannot fetch packages: set "
+        "rest_server_ip in [rest] to an address of this host"
+    )
+    assert _installed(main, "cellar") == {}
