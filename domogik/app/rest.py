@@ -76,10 +76,11 @@ class RestRole:
         return f"{scheme}://{ip}:{self.port}"
 
     def address_for(self, host: str) -> str:
-        """Where another host fetches packages; raises `NotPossible` with the key to change."""
+        """Where a host fetches packages; raises `NotPossible` with the key to change."""
         settings = self._settings
         ip = self._street.port.address[0] if settings.ip == "0.0.0.0" else settings.ip  # noqa: S104 - compared
-        if ip == "localhost" or ip_address(ip).is_loopback:
+        is_other = host != self._foundation.settings.hostname
+        if is_other and (ip == "localhost" or ip_address(ip).is_loopback):
             raise NotPossible(
                 f"REST listens on {settings.ip}, where {host} cannot fetch packages: set "
                 "rest_server_ip in [rest] to an address of this host"

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from domogik.app.dbmgr import DbmgrRole
 from domogik.app.foundation import Foundation, in_thread
+from domogik.app.packages import PackageServices
 from domogik.app.progress import Progress
 from domogik.app.rest import RestRole
 from domogik.app.street import Street
@@ -123,6 +124,7 @@ class RestDaemon(SingleDaemon):
 
     _role: RestRole | None = None
     _hosts: Hosts | None = None
+    _storeroom: PackageServices | None = None
 
     async def begin(self) -> None:
         foundation, street = self.foundation, self.street
@@ -131,14 +133,27 @@ class RestDaemon(SingleDaemon):
         events = EventStream(time.time)
         self._hosts = Hosts(self.reactor, time.time, identity, street.bus, events, host)
         house = House(host, events, foundation.settings.package_mode, self._hosts)
-        self._role = RestRole(self.reactor, foundation, street, house, street.counters)
+        self._storeroom = PackageServices(
+            self.reactor, foundation, street, identity, events, self._hosts, self._address, True
+        )
+        self._role = RestRole(
+            self.reactor, foundation, street, house, street.counters, self._storeroom.packages
+        )
         await self._role.open()
         self._role.announce()
         identity.presence.start()
         identity.presence.ready()
         self._hosts.start()
+        await self._storeroom.recover()
+        await self._storeroom.start()
+
+    def _address(self, host: str) -> str:
+        assert self._role is not None
+        return self._role.address_for(host)
 
     async def end(self) -> None:
+        if self._storeroom is not None:
+            await self._storeroom.stop()
         if self._hosts is not None:
             self._hosts.stop()
         if self._role is not None:

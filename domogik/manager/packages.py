@@ -163,14 +163,17 @@ class Packages:
         self, host: str, ref: PackageRef, progress: Progress, with_dependencies: bool = False
     ) -> None:
         """The first part: that host fetches the archive from here."""
-        address = self._address(host)
         progress.stage("fetching")
+        place = await self._place(host, ref)
+        progress.stage(f"installing on {host}")
+        await self._others.install(host, ref, XPL, place, with_dependencies=with_dependencies)
+
+    async def _place(self, host: str, ref: PackageRef) -> Place:
+        """Where that host gets the archive, which is here by then."""
+        address = self._address(host)
         path = await self._repositories.archive(ref)
         sha256 = await self._in_thread(sha256_of, path)
-        url = f"{address}/package/download/{ref.type}/{ref.id}/{ref.release}"
-        progress.stage(f"installing on {host}")
-        place = Place(url, sha256)
-        await self._others.install(host, ref, XPL, place, with_dependencies=with_dependencies)
+        return Place(f"{address}/package/download/{ref.type}/{ref.id}/{ref.release}", sha256)
 
     async def _serve(self, host: str, ref: PackageRef, before: str | None) -> None:
         """The second part, on this host; where it fails the first is put back."""
@@ -178,7 +181,8 @@ class Packages:
             if self._office is not None:
                 await _told(self._office.install(ref, RINOR))
             else:
-                await self._others.install(self.host, ref, RINOR)
+                place = await self._place(self.host, ref)
+                await self._others.install(self.host, ref, RINOR, place)
         except DomogikError as error:
             await self._put_back(host, ref, before)
             raise OperationFailed(f"Error on 'rinor' part : {error}", str(error)) from error

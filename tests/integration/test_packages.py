@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -327,3 +328,20 @@ def test_an_order_may_not_say_that_the_archive_is_anywhere(
         answered = ask(client, "install", **order, url=url)
     assert answered["error"] == f"url '{url}' not allowed: no domogik-rest was heard there"
     assert installed(world) == {}
+
+
+def test_rest_in_a_process_of_its_own_installs_through_the_manager(
+    world: World, repository: Repository
+) -> None:
+    repository.publish("lamp", "1.0")
+    world.start(command=world.command("-f"))
+    rest = subprocess.Popen(world.daemon("rest", "-f"), stdout=subprocess.DEVNULL)
+    try:
+        wait_until((world.home / "run" / "rest.port").exists, "REST listens")
+        rinor(world, "/package/update-cache")
+        rinor(world, f"/package/install/{HOST}/plugin/lamp/1.0")
+        wait_until(lambda: installed(world) == {"lamp": "1.0"}, "REST has heard of it")
+        assert (world.home / "packages" / "rinor" / "plugin-lamp").is_symlink()
+    finally:
+        rest.terminate()
+        assert rest.wait() == 0
