@@ -63,7 +63,7 @@ setup(
             "dmg_send = domogik.cli.send:main",
             "dmg_dump = domogik.cli.dump:main",
             "dmg_ctl = domogik.cli.ctl:main",
-            "dmg_pkgmgr = domogik.cli.pkgmgr:main",
+            "dmg_pkgmgr = domogik.app.commands:pkgmgr",
             "dmgenplug = domogik.cli.plugins:enable",
             "dmgdisplug = domogik.cli.plugins:disable",
         ]

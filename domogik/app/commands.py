@@ -1,9 +1,14 @@
-"""The commands that start daemons: `dmg_manager`, `dmg_hub`, `dmg_dbmgr`, `dmg_rest`."""
+"""The commands that start daemons: `dmg_manager`, `dmg_hub`, `dmg_dbmgr`, `dmg_rest`.
+
+And `dmg_pkgmgr`, which starts one for the time of a command where no manager runs.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from domogik.app.progress import Progress
@@ -47,11 +52,39 @@ def _foreground(name: str, options: Any, progress: Progress) -> NoReturn:
         progress.failed(str(error))
         sys.stderr.write(f"{error}\n")
         sys.exit(1)
+    if options.get("packages-only"):
+        foundation = foundation.for_packages_only()
     run_foreground(
         lambda run: KINDS[name].make(options, run, foundation),
         progress,
         upgrade_command(name, options),
     )
+
+
+@contextlib.contextmanager
+def _manager_for_packages(home: str | None, config: str | None) -> Iterator[None]:
+    """A manager on that home, under its lock, that starts and stops no plugin."""
+    from domogik.app.options import ManagerOptions
+    from domogik.app.runner import start_background
+
+    words = ["--rest", "--keep-children"]
+    for name, value in (("--home", home), ("--config", config)):
+        words += [name, value] if value else []
+    options = ManagerOptions()
+    options.parseOptions(words)
+    options["packages-only"] = True
+    stop = start_background(lambda progress: _foreground("manager", options, progress))
+    try:
+        yield
+    finally:
+        stop()
+
+
+def pkgmgr() -> int:
+    """`dmg_pkgmgr`"""
+    from domogik.cli.pkgmgr import main
+
+    return main(_manager_for_packages)
 
 
 def manager() -> NoReturn:

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 
 from domogik.config.home import SYSTEM_FILE, Home
 from domogik.config.keys import KNOWN
-from domogik.config.load import BrokenConfiguration, Configuration, load
+from domogik.config.load import BrokenConfiguration, Configuration, Setting, load
 from domogik.errors import DomogikError
 from domogik.manager.settings import ManagerSettings
 from domogik.manager.trust import Trust
@@ -63,6 +63,18 @@ class Foundation:
     def complaints(self) -> tuple[str, ...]:
         """What is odd in the configuration files, with file and line."""
         return (*self.configuration.notices, *self.configuration.unknown(KNOWN))
+
+    def for_packages_only(self) -> Foundation:
+        """For a manager that is there for one command: REST on any free port of this host."""
+        configuration = self.configuration
+        here = Path("dmg_pkgmgr")
+        for key, value in (
+            ("rest_server_ip", "127.0.0.1"),
+            ("rest_server_port", "0"),
+            ("rest_use_ssl", "no"),
+        ):
+            configuration = configuration.over(Setting("rest", key, value, here, 0))
+        return attrs.evolve(self, configuration=configuration)
 
     @property
     def configuration_file(self) -> Path:

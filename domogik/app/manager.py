@@ -52,7 +52,11 @@ _OURS_ALONE = frozenset(
 
 @attrs.frozen
 class ManagerRoles:
-    """The options of the manager; times in seconds."""
+    """The options of the manager; times in seconds.
+
+    With `packages_only` it starts and stops nobody by itself: it is there for one command about
+    packages, where no manager runs.
+    """
 
     dbmgr: bool = False
     rest: bool = False
@@ -61,6 +65,7 @@ class ManagerRoles:
     ping_duration: float = 10.0
     wait_between_pings: float = 15.0
     keep_children: bool = False
+    packages_only: bool = False
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> ManagerRoles:
@@ -73,6 +78,7 @@ class ManagerRoles:
             ping_duration=options["ping-duration"],
             wait_between_pings=options["wait-between-pings"],
             keep_children=bool(options["keep-children"]),
+            packages_only=bool(options.get("packages-only")),
         )
 
 
@@ -269,15 +275,17 @@ class ManagerDaemon(Service):
             self._start_part(part)
         await self.storeroom.start()
         self._started = True
-        self._stop_orphans()
         autostart = self._autostart()
-        self._in_background("resuming plugins", autostart.resume(self._interrupted()))
-        self._in_background("finishing updates", self.storeroom.resume())
+        if not self._roles.packages_only:
+            self._stop_orphans()
+            self._in_background("resuming plugins", autostart.resume(self._interrupted()))
+            self._in_background("finishing updates", self.storeroom.resume())
         rest = self._starting_rest = Deferred.fromCoroutine(self._start_rest())
         if self._roles.dbmgr:
             await self.core.start_dbmgr()
-        self._progress.status("plugins start")
-        self._in_background("starting plugins", autostart.run())
+        if not self._roles.packages_only:
+            self._progress.status("plugins start")
+            self._in_background("starting plugins", autostart.run())
         await rest
         self._progress.ready()
         self._log.info("{host} is ready", host=host)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import signal
 import sys
@@ -151,6 +152,37 @@ def run_background(foreground: Callable[[Progress], NoReturn], *, wait: bool) ->
                 sys.exit(0)
     sys.stderr.write("it ended before it was ready; its log says more\n")
     sys.exit(1)
+
+
+def start_background(foreground: Callable[[Progress], NoReturn]) -> Callable[[], None]:
+    """A daemon for as long as this program wants it: returns when it is ready, with what stops it.
+
+    Raises `CannotStart` with the line that the daemon said.
+    """
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reading)
+        os.setsid()
+        _detach()
+        foreground(Progress([pipe(writing)]))
+    os.close(writing)
+
+    def stop() -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        os.waitpid(pid, 0)
+
+    with os.fdopen(reading, encoding="utf-8") as lines:
+        for line in lines:
+            word, _, text = line.rstrip("\n").partition("=")
+            if word == "READY":
+                return stop
+            if word == "ERROR":
+                stop()
+                raise CannotStart(text)
+    stop()
+    raise CannotStart("it ended before it was ready; its log says more")
 
 
 def _detach() -> None:

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,12 @@ from domogik.cli.program import FAILED, CommandFailed, complain, parser, run
 from domogik.cli.progress import Progress, wants_progress
 from domogik.cli.session import add_common, open_terminal
 from domogik.cli.terminal import now, printable
+from domogik.config.home import Home, HomeInUse
 
 NAME = "dmg_pkgmgr"
 
 Work = Callable[[argparse.Namespace], int]
+Manager = Callable[[str | None, str | None], AbstractContextManager[None]]
 
 
 def _orders(options: argparse.Namespace) -> Orders:
@@ -251,15 +254,42 @@ def _word(text: str) -> Any:
     return text
 
 
-def _work(arguments: list[str]) -> int:
+def _nobody_works_in(options: argparse.Namespace) -> bool:
+    """Whether this host's home is meant, and no manager has it."""
+    if options.url or os.environ.get("DOMOGIK_URL"):
+        return False
+    home = Home.from_options(options.home, os.environ)
+    if not home.run.is_dir():
+        return True
+    try:
+        home.lock().release()
+    except HomeInUse:
+        return False
+    return True
+
+
+def _work(arguments: list[str], manager: Manager | None = None) -> int:
     options = _options().parse_args(arguments)
     work: Work = options.work
+    if manager is not None and _asks_a_manager(options) and _nobody_works_in(options):
+        with manager(options.home, options.config):
+            return work(options)
     return work(options)
 
 
-def main() -> int:
-    """The command; its exit status."""
-    return run(NAME, _work)
+def _asks_a_manager(options: argparse.Namespace) -> bool:
+    if options.work in (package_files.check, package_files.create, package_files.repository):
+        return False
+    return options.work is not show or not package_files.is_file(options.package)
+
+
+def main(manager: Manager | None = None) -> int:
+    """The command; its exit status.
+
+    Where no manager has the home, `manager(home, config)` is one for the time of the command; its
+    `DomogikError` ends the command.
+    """
+    return run(NAME, lambda arguments: _work(arguments, manager))
 
 
 if __name__ == "__main__":

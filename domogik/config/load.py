@@ -135,6 +135,12 @@ class Configuration:
         """The full names of the sections that begin with `prefix`, in the order of the files."""
         return tuple(name for name in self._sections if name.startswith(prefix))
 
+    def over(self, setting: Setting) -> Configuration:
+        """The same, with this value in force instead of what the files give."""
+        section = {**self.section(setting.section), setting.key: setting}
+        sections = {**self._sections, setting.section: MappingProxyType(section)}
+        return attrs.evolve(self, sections=MappingProxyType(sections))
+
     def unknown(self, known: Mapping[str, Collection[str] | None]) -> list[str]:
         """A sentence, with file and line, for each section and key that `known` does not list.
 
