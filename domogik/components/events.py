@@ -18,8 +18,9 @@ class Event:
     """Something happened. `id` grows by one, from 1; `time` is Unix time in seconds.
 
     Types: `component.changed` {id, host, state, previous, enabled, reason}, `component.added` and
-    `component.removed` {id, host}, `host.changed` {id, on}, `configuration.changed` {path} and
-    `configuration.refused` {path, error}.
+    `component.removed` {id, host}, `host.changed` {id, on}, `configuration.changed` {path},
+    `configuration.refused` {path, error}, `packages.changed` {host}, `repositories.changed` {} and
+    `job.changed` {id, kind, subject, state, stage, percent, error}.
     """
 
     id: int
