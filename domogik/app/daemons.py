@@ -13,8 +13,9 @@ from twisted.application.service import IService
 
 from domogik import __version__
 from domogik.app.foundation import Foundation
-from domogik.app.manager import ManagerDaemon, ManagerRoles
+from domogik.app.manager import ManagerDaemon
 from domogik.app.options import DbmgrOptions, HubOptions, ManagerOptions, RestOptions
+from domogik.app.roles import ManagerRoles
 from domogik.app.runner import Run, catch_signals
 from domogik.app.single import DbmgrDaemon, HubDaemon, RestDaemon, SingleDaemon
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any
 
-import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.logger import Logger
@@ -20,6 +19,7 @@ from domogik.app.core import CoreServices, rival_line
 from domogik.app.foundation import CannotStart, Foundation, in_thread
 from domogik.app.packages import ManagerParts, PackageServices
 from domogik.app.progress import Progress
+from domogik.app.roles import ManagerRoles
 from domogik.app.street import Street
 from domogik.components.events import EventStream
 from domogik.components.model import ComponentId, ConfigurationKey, State
@@ -48,38 +48,6 @@ from domogik.xpl.message import Message
 _OURS_ALONE = frozenset(
     {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "DOMOGIK_RUN_ID", "DOMOGIK_TOKEN"}
 )
-
-
-@attrs.frozen
-class ManagerRoles:
-    """The options of the manager; times in seconds.
-
-    With `packages_only` it starts and stops nobody by itself: it is there for one command about
-    packages, where no manager runs.
-    """
-
-    dbmgr: bool = False
-    rest: bool = False
-    ping: bool = False
-    external: bool = False
-    ping_duration: float = 10.0
-    wait_between_pings: float = 15.0
-    keep_children: bool = False
-    packages_only: bool = False
-
-    @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> ManagerRoles:
-        """What was given on the command line."""
-        return cls(
-            dbmgr=bool(options["dbmgr"]),
-            rest=bool(options["rest"]),
-            ping=bool(options["ping"]),
-            external=bool(options["external"]),
-            ping_duration=options["ping-duration"],
-            wait_between_pings=options["wait-between-pings"],
-            keep_children=bool(options["keep-children"]),
-            packages_only=bool(options.get("packages-only")),
-        )
 
 
 class ManagerDaemon(Service):
