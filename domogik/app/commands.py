@@ -9,9 +9,11 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NoReturn
 
 from domogik.app.progress import Progress
+from domogik.config.home import Home
 
 
 def _main(name: str, arguments: list[str]) -> NoReturn:
@@ -27,11 +29,19 @@ def _main(name: str, arguments: list[str]) -> NoReturn:
     }
     options = kinds[name]()
     options.parseOptions(arguments)
+    _stand_anywhere(options)
     if options["foreground"]:
         _foreground(name, options, Progress.from_environment(os.environ))
     run_background(
         lambda progress: _foreground(name, options, progress), wait=bool(options.get("wait"))
     )
+
+
+def _stand_anywhere(options: Any) -> None:
+    """Paths mean what they mean here, also once the background stands in `/`."""
+    options["home"] = str(Home.from_options(options["home"], os.environ).path)
+    if options["config"]:
+        options["config"] = str(Path(options["config"]).absolute())
 
 
 def _foreground(name: str, options: Any, progress: Progress) -> NoReturn:
@@ -72,6 +82,7 @@ def _manager_for_packages(home: str | None, config: str | None) -> Iterator[None
         words += [name, value] if value else []
     options = ManagerOptions()
     options.parseOptions(words)
+    _stand_anywhere(options)
     options["packages-only"] = True
     stop = start_background(lambda progress: _foreground("manager", options, progress))
     try:

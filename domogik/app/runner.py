@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
+import select
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import attrs
 
 from domogik.app.foundation import CannotStart
 from domogik.app.progress import Progress, pipe
+
+#: seconds that a daemon started for one command has to stop; it leaves its children alone
+STOP_TIMEOUT = 30.0
+_ENDED_EARLY = "it ended before it was ready; its log says more"
 
 Make = Callable[["Run"], Any]
 
@@ -130,59 +134,76 @@ def run_background(foreground: Callable[[Progress], NoReturn], *, wait: bool) ->
 
     What it says meanwhile is printed with `wait`; why it cannot start, always. Exits with 1 then.
     """
-    reading, writing = os.pipe()
-    if os.fork() == 0:
-        os.close(reading)
-        os.setsid()
-        if os.fork():
-            os._exit(0)
-        _detach()
-        foreground(Progress([pipe(writing)]))
-    os.close(writing)
-    with os.fdopen(reading, encoding="utf-8") as lines:
-        for line in lines:
-            word, _, text = line.rstrip("\n").partition("=")
-            if word == "ERROR":
-                sys.stderr.write(f"{text}\n")
-                sys.exit(1)
-            if word == "STATUS" and wait:
-                sys.stdout.write(f"{text}\n")
-                sys.stdout.flush()
-            if word == "READY" or (word == "STATUS" and not wait):
-                sys.exit(0)
-    sys.stderr.write("it ended before it was ready; its log says more\n")
+    _, said = _fork(foreground, twice=True)
+    for word, text in said:
+        if word == "ERROR":
+            sys.stderr.write(f"{text}\n")
+            sys.exit(1)
+        if word == "STATUS" and wait:
+            sys.stdout.write(f"{text}\n")
+            sys.stdout.flush()
+        if word == "READY" or (word == "STATUS" and not wait):
+            sys.exit(0)
+    sys.stderr.write(f"{_ENDED_EARLY}\n")
     sys.exit(1)
 
 
 def start_background(foreground: Callable[[Progress], NoReturn]) -> Callable[[], None]:
     """A daemon for as long as this program wants it: returns when it is ready, with what stops it.
 
-    Raises `CannotStart` with the line that the daemon said.
+    Raises `CannotStart` with the line that the daemon said; nothing of it is left then, nor where
+    waiting for it is interrupted.
+    """
+    pid, said = _fork(foreground, twice=False)
+    try:
+        for word, text in said:
+            if word == "READY":
+                return lambda: _stop(pid)
+            if word == "ERROR":
+                raise CannotStart(text)
+        raise CannotStart(_ENDED_EARLY)
+    except BaseException:
+        _stop(pid)
+        raise
+
+
+def _fork(
+    foreground: Callable[[Progress], NoReturn], *, twice: bool
+) -> tuple[int, Iterator[tuple[str, str]]]:
+    """The child, in a session of its own, and what it says of its progress, word and text.
+
+    Forked `twice` it is nobody's child and can never get a terminal.
     """
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(reading)
         os.setsid()
+        if twice and os.fork():
+            os._exit(0)
         _detach()
         foreground(Progress([pipe(writing)]))
     os.close(writing)
+    return pid, _said(reading)
 
-    def stop() -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-        os.waitpid(pid, 0)
 
+def _said(reading: int) -> Iterator[tuple[str, str]]:
     with os.fdopen(reading, encoding="utf-8") as lines:
         for line in lines:
             word, _, text = line.rstrip("\n").partition("=")
-            if word == "READY":
-                return stop
-            if word == "ERROR":
-                stop()
-                raise CannotStart(text)
-    stop()
-    raise CannotStart("it ended before it was ready; its log says more")
+            yield word, text
+
+
+def _stop(pid: int) -> None:
+    """Have a child of ours stop, and end it if it does not."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        os.kill(pid, signal.SIGTERM)
+        if not select.select([descriptor], [], [], STOP_TIMEOUT)[0]:
+            os.kill(pid, signal.SIGKILL)
+    finally:
+        os.close(descriptor)
+        os.waitpid(pid, 0)
 
 
 def _detach() -> None:

@@ -313,6 +313,18 @@ def test_twistd_runs_it_too(world: World) -> None:
     assert world.stop() == 0
 
 
+def test_in_the_background_a_relative_home_is_the_one_that_was_meant(world: World) -> None:
+    command = [*world.command("--wait")[:-2], "home", "--wait"]
+    assert command[-3] == "--home"
+    done = subprocess.run(
+        command, cwd=world.home.parent, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done
+    pid = int((world.home / "run" / "manager.pid").read_text())
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not psutil.pid_exists(pid), "gone")
+
+
 def test_in_the_background_it_returns_when_ready_and_tells_its_progress(world: World) -> None:
     done = subprocess.run(
         world.command("-d", "-r", "--wait"), capture_output=True, text=True, timeout=60, check=False
