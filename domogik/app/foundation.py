@@ -17,6 +17,7 @@ from domogik.config.load import BrokenConfiguration, Configuration, Setting, loa
 from domogik.errors import DomogikError
 from domogik.manager.settings import ManagerSettings
 from domogik.manager.trust import Trust
+from domogik.storage.values import sqlite_url
 from domogik.xpl.port import NetworkSettings
 
 
@@ -94,7 +95,7 @@ class Foundation:
     def database_url(self) -> str:
         """`[database] url`, else a file in the home."""
         setting = self.configuration.get("database", "url")
-        default = f"sqlite:///{self.home.data / 'domogik.db'}"
+        default = sqlite_url(self.home.data / "domogik.db")
         return default if setting is None else setting.text() or default
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from domogik.app import foundation
 from domogik.app.foundation import CannotStart, Foundation
+from domogik.storage.values import path_of
 
 
 @pytest.fixture(autouse=True)
@@ -94,3 +95,8 @@ def test_logs_and_pid_files_go_where_the_configuration_says(tmp_path: Path) -> N
     laid = lay(tmp_path / "home", "[domogik]\nlog_dir_path = /var/log/x\npid_dir_path = /run/x\n")
     assert laid.log_directory == Path("/var/log/x")
     assert laid.pid_file == Path("/run/x/manager.pid")
+
+
+def test_the_database_of_a_home_with_an_odd_name_lies_in_it(tmp_path: Path) -> None:
+    home = tmp_path / "100% mine"
+    assert path_of(lay(home).database_url()) == home / "data" / "domogik.db"
