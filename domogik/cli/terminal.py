@@ -23,7 +23,6 @@ GREEN: Final = "32"
 YELLOW: Final = "33"
 BLUE: Final = "34"
 MAGENTA: Final = "35"
-CYAN: Final = "36"
 
 GAP = "  "
 
