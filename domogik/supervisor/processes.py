@@ -84,7 +84,10 @@ class HostProcesses:
     _ahead: dict[ProcessIdentity, float] = attrs.field(init=False, factory=dict)
 
     def spawn(self, protocol: IProcessProtocol, program: Program, output: int) -> ProcessTransport:
-        return spawn(self._reactor, protocol, program, output=output)
+        transport = spawn(self._reactor, protocol, program, output=output)
+        if run_id := program.environment.get("DOMOGIK_RUN_ID"):
+            self._table.born(transport.identity, run_id)
+        return transport
 
     def adopt(self, protocol: IProcessProtocol, identity: ProcessIdentity) -> ProcessTransport:
         return adopt(self._reactor, protocol, identity)

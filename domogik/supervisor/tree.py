@@ -57,12 +57,16 @@ class ProcessTable:
 
     _reactor: IReactorTime
     _proc: str = "/proc"
-    _environments: dict[tuple[int, int], str] = attrs.field(init=False, factory=dict)
+    _environments: dict[tuple[int, int], str | None] = attrs.field(init=False, factory=dict)
     _pass: _Pass | None = attrs.field(init=False, default=None)
     _begun: float = attrs.field(init=False, default=0.0)
     _rest_until: float = attrs.field(init=False, default=0.0)
     _waiting: list[Deferred[None]] = attrs.field(init=False, factory=list)
     _gathered: list[Deferred[None]] = attrs.field(init=False, factory=list)
+
+    def born(self, identity: ProcessIdentity, run_id: str) -> None:
+        """A process just started carries this mark, even while /proc does not show it yet."""
+        self._environments[identity.pid, identity.start_ticks] = run_id
 
     def members(
         self,
@@ -189,17 +193,23 @@ class ProcessTable:
         if stat.is_gone or stat.is_kernel_thread:
             return None
         key = pid, stat.start_ticks
-        if key not in self._environments:
+        if self._environments.get(key) is None:
             self._environments[key] = self._run_id(pid)
         return stat
 
-    def _run_id(self, pid: int) -> str:
-        """The `DOMOGIK_RUN_ID` it was started with; empty if none, or not ours to see."""
+    def _run_id(self, pid: int) -> str | None:
+        """The `DOMOGIK_RUN_ID` it was started with; empty if none, or not ours to see.
+
+        None while it has no environment: for a moment within every exec the kernel shows none, so
+        the next pass looks again.
+        """
         try:
             with open(f"{self._proc}/{pid}/environ", "rb", buffering=0) as file:
                 environment = file.read()
         except OSError:
             return ""
+        if not environment:
+            return None
         for entry in environment.split(b"\0") if _RUN_ID in environment else ():
             if entry.startswith(_RUN_ID):
                 return os.fsdecode(entry.removeprefix(_RUN_ID))

@@ -161,3 +161,25 @@ def test_those_who_cannot_be_killed_are_named() -> None:
     error = StillRunning([9, 3])
     assert error.pids == (3, 9)
     assert str(error) == "cannot be killed: process 3, process 9"
+
+
+def test_who_is_seen_within_an_exec_and_shows_no_environment_is_looked_at_again(
+    machine: Machine,
+) -> None:
+    daemon = machine.has(101, session=101, run_id="abc")
+    environment = machine.proc / "101" / "environ"
+    shown = environment.read_bytes()
+    environment.write_bytes(b"")
+    table = machine.table()
+    assert table.members(session=100, run_id="abc") == frozenset()
+    environment.write_bytes(shown)
+    machine.clock.advance(1)
+    assert table.members(session=100, run_id="abc") == {daemon}
+
+
+def test_who_was_just_started_is_marked_before_its_environment_shows_it(machine: Machine) -> None:
+    daemon = machine.has(101, session=101)
+    (machine.proc / "101" / "environ").write_bytes(b"")
+    table = machine.table()
+    table.born(daemon, "abc")
+    assert table.members(session=100, run_id="abc") == {daemon}
