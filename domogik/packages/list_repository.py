@@ -79,7 +79,9 @@ class ListRepository:
             self._lasting = False
             self._problem(str(error))
         else:
-            self._arrived.append(_Arrived(ref, url, content, await self._icon(ref)))
+            arrived = _Arrived(ref, url, content, await self._icon(ref))
+            # only now: while the icon was waited for, others may have begun a new list
+            self._arrived.append(arrived)
             if len(self._arrived) >= _TOGETHER:
                 await self._keep()
 
