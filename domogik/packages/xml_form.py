@@ -6,7 +6,7 @@ The single texts are direct children of the root; a nested element of the same n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +48,9 @@ def parse_xml(path: Path, content: bytes) -> Draft:
     root = _root(path, content)
     draft = Draft(path)
     draft.texts["type"] = _attribute(root, "type")
-    for name, field in _TEXTS.items():
-        _take(draft, root, name, field)
+    _take(draft, root, _TEXTS)
     for technology in _sections(draft, root, "device_technology"):
-        for name, field in _TECHNOLOGY.items():
-            _take(draft, technology, name, field)
+        _take(draft, technology, _TECHNOLOGY)
     for repository in _sections(draft, root, "repository"):
         for name, field in REPOSITORY.items():
             if repository.get(name) is not None:
@@ -98,8 +96,11 @@ def _root(path: Path, content: bytes) -> etree._Element:
     return root
 
 
-def _take(draft: Draft, parent: etree._Element, name: str, field: str) -> None:
-    for element in parent.iterchildren(name):
+def _take(draft: Draft, parent: etree._Element, fields: Mapping[str, str]) -> None:
+    for element in parent.iterchildren():
+        field = fields.get(element.tag)
+        if field is None:
+            continue
         found = _text(element)
         if field in draft.texts:
             draft.warn("is there again; the first one counts", found)
@@ -164,8 +165,10 @@ def _rule(element: etree._Element) -> dict[str, Found]:
 
 
 def _text(element: etree._Element) -> Found:
-    text = "".join(str(part) for part in element.itertext()).strip()
-    return Found(text, f"<{element.tag}>", _line(element))
+    # nearly every element holds a text and nothing else: there are fifty in a descriptor, and a
+    # repository has a thousand of those
+    text = "".join(str(part) for part in element.itertext()) if len(element) else element.text
+    return Found((text or "").strip(), f"<{element.tag}>", _line(element))
 
 
 def _attribute(element: etree._Element, name: str) -> Found:
