@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import signal
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import attrs
@@ -15,12 +15,22 @@ from domogik.components.model import State
 
 
 @attrs.frozen
+class User:
+    """Whom a program runs as: numbers, as the kernel wants them. Only root may change who it is."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+
+
+@attrs.frozen
 class Program:
     """What to execute, and where.
 
     `environment` is the whole environment, nothing is added to it. `argv[0]` is looked for in its
     PATH when it holds no slash. `memory_max` bounds the address space in bytes, `open_files_max`
     the number of descriptors (None: as the manager's own); `nice` is added to the manager's own.
+    `user` is None for the manager's own; its directory is entered before the user is changed.
     """
 
     argv: tuple[str, ...] = attrs.field(validator=attrs.validators.min_len(1))
@@ -29,6 +39,7 @@ class Program:
     memory_max: int | None = None
     open_files_max: int | None = None
     nice: int = 0
+    user: User | None = None
 
     @property
     def has_limits(self) -> bool:
@@ -76,13 +87,20 @@ class Readiness(enum.Enum):
 
 @attrs.frozen
 class Specification:
-    """One component to be kept running. `id` is `<kind>:<name>`, `needs` are such ids."""
+    """One component to be kept running. `id` is `<kind>:<name>`, `needs` are such ids.
+
+    `prepare` is awaited before every start, of whoever's doing, with `program`, and answers with
+    what to execute; a `DomogikError` of it is why it cannot be started. It may be cancelled. With
+    `keep` it outlives a supervisor that stops, for the next one to take over.
+    """
 
     id: str
     program: Program
     policy: Policy = Policy()
     readiness: Readiness = Readiness.TOLD
     needs: tuple[str, ...] = ()
+    prepare: Callable[[Program], Awaitable[Program]] | None = None
+    keep: bool = False
 
 
 @attrs.frozen

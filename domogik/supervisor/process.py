@@ -58,6 +58,7 @@ def spawn(
 def execute(program: Program, output: int) -> int:
     """Execute `program` and return its pid, which the caller has to collect."""
     argv = _with_limits(program)
+    user = program.user
     try:
         process = subprocess.Popen(
             argv,
@@ -68,6 +69,9 @@ def execute(program: Program, output: int) -> int:
             stderr=output,
             start_new_session=True,
             umask=_UMASK,
+            user=None if user is None else user.uid,
+            group=None if user is None else user.gid,
+            extra_groups=None if user is None else user.groups,
         )
     except OSError as error:
         raise CannotStart(_sentence(program, error)) from error

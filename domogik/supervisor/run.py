@@ -76,24 +76,25 @@ class Run:
         cls,
         tools: Tools,
         specification: Specification,
+        program: Program,
         output: Output,
         exited: Callable[[Run], None],
     ) -> Run:
-        """Execute the program; `exited` is called when its first process has ended.
+        """Execute `program`; `exited` is called when its first process has ended.
 
         It is on record before there is a process: a manager that is killed right after is followed
         by one that finds the process by its mark. Raises `CannotStart`.
         """
         run = cls(Record(specification.id, uuid.uuid4().hex, tools.now()))
         tools.records.begin(run.record)
-        program = _program(specification, run.record.run_id, tools.notify_address)
+        marked = _marked(program, specification, run.record.run_id, tools.notify_address)
         try:
             output.open()
             writer = output.writer()
         except (CannotCapture, OSError) as error:
             raise CannotStart(str(error)) from error
         try:
-            run._watched = tools.processes.spawn(_Leader(run, exited), program, writer)
+            run._watched = tools.processes.spawn(_Leader(run, exited), marked, writer)
         finally:
             os.close(writer)
         run._know(tools, run._watched.identity)
@@ -174,11 +175,13 @@ class _Leader(ProcessProtocol):
         self._exited(self._run)
 
 
-def _program(specification: Specification, run_id: str, notify_address: str) -> Program:
-    environment = {**specification.program.environment, "DOMOGIK_RUN_ID": run_id}
+def _marked(
+    program: Program, specification: Specification, run_id: str, notify_address: str
+) -> Program:
+    environment = {**program.environment, "DOMOGIK_RUN_ID": run_id}
     watchdog = specification.policy.watchdog
     if watchdog or specification.readiness is not Readiness.SURVIVAL:
         environment["NOTIFY_SOCKET"] = notify_address
     if watchdog:
         environment["WATCHDOG_USEC"] = str(int(watchdog * 1e6))
-    return attrs.evolve(specification.program, environment=environment)
+    return attrs.evolve(program, environment=environment)

@@ -29,6 +29,7 @@ from domogik.supervisor.backoff import GiveUp, Restarts
 from domogik.supervisor.identity import ProcessIdentity
 from domogik.supervisor.interfaces import (
     IRunner,
+    Program,
     Readiness,
     Restart,
     Specification,
@@ -40,6 +41,7 @@ from domogik.supervisor.process import CannotStart
 from domogik.supervisor.processes import Started
 from domogik.supervisor.readiness import SURVIVAL, Notice
 from domogik.supervisor.run import Output, Run, Tools
+from domogik.supervisor.starting import Starting
 from domogik.supervisor.tree import StillRunning
 
 #: how long after its leave a process that is gone counts as one that left by itself, in seconds
@@ -75,7 +77,7 @@ class Runner:
     _events: deque[tuple[Event, str | None]] = attrs.field(init=False, factory=deque)
     _is_busy: bool = attrs.field(init=False, default=False)
     _run: Run | None = attrs.field(init=False, default=None)
-    _ticket: object | None = attrs.field(init=False, default=None)
+    _starting: Starting = attrs.field(init=False)
     _timer: IDelayedCall | None = attrs.field(init=False, default=None)
     _lock: DeferredLock = attrs.field(init=False, factory=DeferredLock)
     _await_ready: list[Deferred[Status]] = attrs.field(init=False, factory=list)
@@ -93,6 +95,7 @@ class Runner:
     def __attrs_post_init__(self) -> None:
         self.status = self._published = Status(State.STOPPED, since=self._tools.now())
         self._restarts = Restarts(self._tools.random)
+        self._starting = Starting(self._tools.pacing, self._spawn_now, self._cannot_spawn)
 
     @property
     def id(self) -> str:
@@ -103,6 +106,11 @@ class Runner:
     def started(self) -> Started | None:
         """The start whose processes are there, or may be; None while there are none."""
         return None if self._run is None else self._run.started
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it is ready, or about to be, or was and does not answer."""
+        return self._phase.is_up or self._phase in (Phase.SPAWNING, Phase.STARTING)
 
     @property
     def stops_at_once(self) -> bool:
@@ -344,23 +352,26 @@ class Runner:
 
     def _spawn(self) -> None:
         self._was_up_for = 0.0
-        self._ticket = self._tools.pacing.ask(self._spawn_now)
+        self._starting.begin(self.specification)
 
     def _call_off(self) -> None:
-        self._tools.pacing.cancel(self._ticket)
+        self._starting.call_off()
 
-    def _spawn_now(self) -> None:
+    def _spawn_now(self, program: Program) -> None:
         self._left_at, self._said = None, ""
         try:
-            run = Run.begin(self._tools, self.specification, self.output, self._exited)
+            run = Run.begin(self._tools, self.specification, program, self.output, self._exited)
         except CannotStart as error:
-            self._failure = str(error)
-            self._set(pid=None, adopted=False, exit=None)
-            self._post(Event.CANNOT_SPAWN, self._failure)
+            self._cannot_spawn(str(error))
             return
         self._run = run
         self._set(pid=run.started.leader.pid, run_id=run.id, adopted=False, exit=None)
         self._post(Event.SPAWNED)
+
+    def _cannot_spawn(self, reason: str) -> None:
+        self._failure = reason
+        self._set(pid=None, adopted=False, exit=None)
+        self._post(Event.CANNOT_SPAWN, reason)
 
     # Ending
 

@@ -7,6 +7,7 @@ still lives is taken over when its component is configured; what was wanted and 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -129,6 +130,7 @@ class Supervisor(Service):
             self.prepare_exec()
         else:
             await self._stop_everybody()
+            self._let_go_of_the_kept()
         self._notify.close()
         await gatherResults([runner.output.close() for runner in self._runners.values()])
 
@@ -176,10 +178,11 @@ class Supervisor(Service):
 
     # What is configured
 
-    def configure(self, specification: Specification) -> None:
+    def configure(self, specification: Specification, left: Record | None = None) -> None:
         """Know a component, or know it better: who runs is not touched until its next start.
 
-        If the manager before us left it running, it is taken over now.
+        If the manager before us left it running, it is taken over now; `left` is a record kept
+        elsewhere, which counts where ours says nothing.
         """
         id, policy = specification.id, specification.policy
         runner = self._runners.get(id)
@@ -190,6 +193,8 @@ class Supervisor(Service):
         runner = Runner(specification, self._output(specification), self._tools)
         self._runners[id] = runner
         found = self._found.pop(id, None)
+        if left is not None and (found is None or not found.lives):
+            found = self._look_for(left)
         if found is not None:
             self._take_over(runner, found)
 
@@ -231,12 +236,49 @@ class Supervisor(Service):
         return Deferred.fromCoroutine(self._start(id, ()))
 
     def stop(self, id: str) -> Deferred[Status]:
-        """As `Runner.stop`; fails with `UnknownComponent` too."""
-        return self._runner(id).stop()
+        """As `Runner.stop`, after those who need it; fails with `UnknownComponent` too."""
+        return Deferred.fromCoroutine(self._stop(self._runner(id)))
 
     def restart(self, id: str) -> Deferred[Status]:
-        """As `Runner.restart`; fails as `start` does."""
-        return self._runner(id).restart()
+        """As `Runner.restart`; fails as `start` does.
+
+        Who needs it and is up is stopped before and started again after it.
+        """
+        return Deferred.fromCoroutine(self._restart(self._runner(id)))
+
+    async def _stop(self, runner: Runner) -> Status:
+        await self._stop_those_who_need(runner)
+        return await runner.stop()
+
+    async def _restart(self, runner: Runner) -> Status:
+        stopped = await self._stop_those_who_need(runner)
+        status = await runner.restart()
+        for one in stopped:
+            with contextlib.suppress(AlreadyRunning):
+                await self._start(one.id, ())
+        return status
+
+    async def _stop_those_who_need(self, runner: Runner) -> list[Runner]:
+        """In the order in which they may be started again."""
+        users = self._users_of(runner)
+        for user in reversed(users):
+            with contextlib.suppress(NotRunning):
+                await user.stop()
+        return users
+
+    def _users_of(self, runner: Runner) -> list[Runner]:
+        """Who is up and needs it, and who needs those, each after whom it needs."""
+        users: dict[str, Runner] = {runner.id: runner}
+        while True:
+            more = {
+                one.id: one
+                for one in self._runners.values()
+                if one.is_up and one.id not in users and users.keys() & one.specification.needs
+            }
+            if not more:
+                del users[runner.id]
+                return list(users.values())
+            users |= more
 
     async def _start(self, id: str, needed_by: tuple[str, ...]) -> Status:
         if self._is_closing:
@@ -263,7 +305,7 @@ class Supervisor(Service):
 
     async def _stop_everybody(self) -> None:
         """All at once, but who is needed after those who need it."""
-        remaining = dict(self._runners)
+        remaining = {id: one for id, one in self._runners.items() if not one.specification.keep}
         while remaining:
             needed = {need for one in remaining.values() for need in one.specification.needs}
             last = [runner for id, runner in remaining.items() if id not in needed]
@@ -277,6 +319,11 @@ class Supervisor(Service):
         await gatherResults([self.stop_orphan(id) for id in self.orphans()])
         for id in tuple(self._found):
             self._records.remove(id)
+
+    def _let_go_of_the_kept(self) -> None:
+        for runner in self._runners.values():
+            if runner.specification.keep:
+                runner.let_go()
 
     def _announce_ends(self, runners: Iterable[Runner]) -> None:
         """To die takes as long as all we have to do: so let everybody begin with it."""
