@@ -1,0 +1,257 @@
+"""Who listens where on this host?
+
+Measured with 1,000 listening sockets and 500 processes: see `listeners` and `owners`. Both block,
+but only for the time the kernel needs to write its tables.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+from collections.abc import Iterable, Mapping, Sequence
+
+import attrs
+
+from domogik.errors import DomogikError
+from domogik.supervisor.identity import ProcessIdentity, parse_stat
+from domogik.supervisor.sockdiag import (
+    ANY_STATE,
+    CLOSE,
+    KINDS,
+    LISTEN,
+    NEW_SYN_RECV,
+    TIME_WAIT,
+    CannotSeeSockets,
+    Kind,
+    Row,
+    rows,
+)
+
+__all__ = [
+    "CannotSeeSockets",
+    "InvalidAddress",
+    "Kind",
+    "Listener",
+    "Owner",
+    "described",
+    "holders",
+    "listeners",
+    "occupants",
+    "owners",
+    "words",
+]
+
+
+class InvalidAddress(DomogikError):
+    """Not an address of IPv4 or IPv6; names are not looked up here."""
+
+
+@attrs.frozen
+class Listener:
+    """A socket that anybody may talk to: TCP in LISTEN, UDP without a peer.
+
+    `inode` is its number, which /proc/PID/fd shows too. `v6only` is None where the kernel does not
+    say (see `sockdiag`): then a socket of `::` is taken for one that serves IPv4 as well, which is
+    Linux's default. `uid` is that of the user whose process made the socket.
+    """
+
+    kind: Kind
+    address: str
+    port: int
+    inode: int
+    v6only: bool | None
+    uid: int
+
+    def serves(self, kind: str, address: str | None = None) -> bool:
+        """Whether it gets what is sent by `kind`: tcp, tcp4, tcp6, udp, udp4 or udp6.
+
+        With `address`, what is sent to that address of this host. Raises `InvalidAddress`.
+
+        A socket of `::` serves IPv4 too unless it is `v6only`; one of `::1` does not.
+        """
+        if not self.kind.startswith(kind[:3]):
+            return False
+        reach = _Reach.of(self.address, v6only=bool(self.v6only))
+        if kind.endswith("4") and reach.ipv4 is None:
+            return False
+        if kind.endswith("6") and reach.ipv6 is None:
+            return False
+        return address is None or reach.includes(_Reach.of(address, v6only=True))
+
+
+@attrs.frozen
+class Owner:
+    """A process that has a socket open. `name` is the kernel's (at most 15 letters), printable.
+
+    `identity` is None if the kernel does not say when it was started.
+    """
+
+    pid: int
+    name: str
+    identity: ProcessIdentity | None
+
+
+_ANY = "any"
+
+
+@attrs.frozen
+class _Reach:
+    """Which addresses a socket is bound to, by family: None for none of that family."""
+
+    ipv4: str | None
+    ipv6: str | None
+
+    @classmethod
+    def of(cls, address: str, *, v6only: bool) -> _Reach:
+        try:
+            # A link-local address is told from its twin on another interface by neither table.
+            parsed = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            raise InvalidAddress(f"'{address}' is no IP address") from None
+        if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+            parsed = parsed.ipv4_mapped
+        text = _ANY if parsed.is_unspecified else str(parsed)
+        if isinstance(parsed, ipaddress.IPv4Address):
+            return cls(text, None)
+        return cls(_ANY if text == _ANY and not v6only else None, text)
+
+    def meets(self, other: _Reach) -> bool:
+        """Whether Linux refuses to bind both to one port (inet_rcv_saddr_equal)."""
+        return _meet(self.ipv4, other.ipv4) or _meet(self.ipv6, other.ipv6)
+
+    def includes(self, other: _Reach) -> bool:
+        """Whether it gets all that is sent to `other`."""
+        return all(
+            theirs is None or ours in (_ANY, theirs)
+            for ours, theirs in ((self.ipv4, other.ipv4), (self.ipv6, other.ipv6))
+        )
+
+
+def _meet(one: str | None, other: str | None) -> bool:
+    return one is not None and other is not None and (one == other or _ANY in (one, other))
+
+
+def listeners(port: int | None = None) -> tuple[Listener, ...]:
+    """All of this host (of this network namespace), or those of one port; by kind, port, address.
+
+    Raises `CannotSeeSockets`.
+    """
+    found = rows(("tcp4", "tcp6"), 1 << LISTEN, port or 0)
+    found += [row for row in rows(("udp4", "udp6"), 1 << CLOSE, port or 0) if not row.has_peer]
+    return _listeners(found)
+
+
+def _listeners(found: Iterable[Row]) -> tuple[Listener, ...]:
+    made = [
+        Listener(row.kind, row.address, row.port, row.inode, row.v6only, row.uid) for row in found
+    ]
+    made.sort(key=lambda one: (KINDS.index(one.kind), one.port, one.address, one.inode))
+    return tuple(made)
+
+
+def holders(
+    bind_address: str, port: int, kind: str = "tcp", *, v6only: bool = False
+) -> tuple[Listener, ...]:
+    """Who listens where a server that binds `bind_address` and `port` cannot: EADDRINUSE.
+
+    `kind` is tcp or udp; `v6only` says whether the server sets IPV6_V6ONLY on its `::`. Right for
+    the usual server, which sets SO_REUSEADDR for TCP and not for UDP; sockets that share a port on
+    purpose (SO_REUSEPORT) are counted as holders. Raises `InvalidAddress`, `CannotSeeSockets`.
+    """
+    ours = _Reach.of(bind_address, v6only=v6only)
+    return tuple(
+        listener
+        for listener in listeners(port)
+        if listener.kind.startswith(kind)
+        and ours.meets(_Reach.of(listener.address, v6only=bool(listener.v6only)))
+    )
+
+
+def occupants(port: int, kind: str = "tcp") -> tuple[Listener, ...]:
+    """Sockets with that port that are no listeners: connections, or bound and not yet listening.
+
+    They too can make a bind fail, if they were made without SO_REUSEADDR, which the kernel tells
+    nobody: to be asked once a bind has failed and there are no `holders`. Raises
+    `CannotSeeSockets`.
+    """
+    if kind == "udp":
+        return _listeners(row for row in rows(("udp4", "udp6"), port=port) if row.has_peer)
+    states = ANY_STATE & ~(1 << LISTEN | 1 << TIME_WAIT | 1 << NEW_SYN_RECV)
+    return _listeners(row for row in rows(("tcp4", "tcp6"), states, port) if row.inode)
+
+
+def owners(inodes: Iterable[int], proc: str = "/proc") -> dict[int, tuple[Owner, ...]]:
+    """The processes that have these sockets open, as far as we may see, the oldest first.
+
+    Every inode asked for is in the answer, some with nobody. One pass over all processes, however
+    many are asked for. Raises `CannotSeeSockets` (out of descriptors is not the same as nobody).
+    """
+    found: dict[int, list[Owner]] = {inode: [] for inode in inodes}
+    wanted = {f"socket:[{inode}]": inode for inode in found if inode > 0}
+    try:
+        for pid in os.listdir(proc) if wanted else ():
+            if pid.isascii() and pid.isdigit():
+                for inode, owner in _open_in(pid, wanted, proc):
+                    found[inode].append(owner)
+    except OSError as error:
+        raise CannotSeeSockets(f"cannot see who has a socket: {error.strerror}") from error
+    return {inode: tuple(sorted(them, key=_age)) for inode, them in found.items()}
+
+
+def _age(owner: Owner) -> tuple[float, int]:
+    return (owner.identity.start_ticks if owner.identity else float("inf"), owner.pid)
+
+
+def _open_in(pid: str, wanted: Mapping[str, int], proc: str) -> list[tuple[int, Owner]]:
+    """Which of the wanted ones a process has open; none if it has ended or may not be looked at."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+        directory = os.open(f"{proc}/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            inodes: set[int] = set()
+            for name in os.listdir(directory):
+                with contextlib.suppress(FileNotFoundError):  # closed since
+                    inode = wanted.get(os.readlink(name, dir_fd=directory))
+                    if inode is not None:
+                        inodes.add(inode)
+            if inodes:
+                # by way of the directory: the number may be another process's by now, this is not
+                owner = _owner(int(pid), directory)
+                return [(inode, owner) for inode in inodes]
+        finally:
+            os.close(directory)
+    return []
+
+
+def _owner(pid: int, directory: int) -> Owner:
+    descriptor = os.open("../stat", os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        line = os.read(descriptor, 1024)
+    finally:
+        os.close(descriptor)
+    name = line[line.find(b"(") + 1 : line.rfind(b")")].decode("utf-8", "replace")
+    try:
+        identity = ProcessIdentity.from_stat(parse_stat(line))
+    except (ValueError, IndexError):
+        identity = None
+    return Owner(pid, "".join(c if c.isprintable() else "?" for c in name), identity)
+
+
+def words(owner: Owner | None, listener: Listener) -> str:
+    """Who has it, as a part of a sentence: "held by redis-server (process 1234)"."""
+    if owner is None:
+        return f"held by a process that may not be seen (user {listener.uid})"
+    return f"held by {owner.name} (process {owner.pid})"
+
+
+def described(found: Sequence[Listener]) -> str:
+    """`words` about the first of them that has an owner to be named, looked up now.
+
+    Of several owners the oldest is named: of a server and its workers, the server. `found` is not
+    empty. Raises `CannotSeeSockets`.
+    """
+    by_inode = owners(listener.inode for listener in found)
+    for listener in found:
+        for owner in by_inode[listener.inode]:
+            return words(owner, listener)
+    return words(None, found[0])
