@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domogik.api.wire import IDLE_TIMEOUT, LINGER, MAX_BODY, MAX_CONNECTIONS
@@ -126,11 +126,7 @@ _paths = st.one_of(
     path=_paths,
     token=st.booleans(),
 )
-@settings(
-    max_examples=300,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=300)
 def test_any_path_gets_one_well_formed_answer(door, failures, method, path, token):
     connection = door.connect()
     bearer = b"Authorization: Bearer the-token\r\n" if token else b""

@@ -11,7 +11,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from packed import changed, content, descriptor, file, pack, package, tree
 
@@ -339,7 +339,7 @@ def test_a_full_disk_is_this_hosts_error_and_not_the_archives(tmp_path: Path) ->
         unpack(archive, tmp_path / "nowhere")
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300)
 @given(data=st.data())
 def test_whatever_the_bytes_are_nothing_but_a_refusal_comes_of_it(
     tmp_path: Path, data: st.DataObject

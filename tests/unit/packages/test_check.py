@@ -8,7 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domogik.packages.build import create
@@ -127,7 +127,6 @@ def test_what_is_not_there_or_cannot_be_read_is_an_error_and_no_exception(tmp_pa
         assert str(tmp_path / name) in str(checked.errors[0])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(content=st.binary(max_size=300), suffix=st.sampled_from([".xml", ".json", ".tgz", ""]))
 def test_any_bytes_are_checked(tmp_path: Path, content: bytes, suffix: str) -> None:
     for number, written in enumerate((content, gzip.compress(content))):

@@ -485,7 +485,7 @@ def test_an_endless_line_comes_in_pieces() -> None:
     assert max(map(len, lines)) <= LINE_LIMIT
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     parts=st.lists(
         st.binary(min_size=1, max_size=100).map(lambda d: d.replace(b"a", b"\n")), max_size=20
