@@ -47,6 +47,46 @@ class InvalidAddress(DomogikError):
     """Not an address of IPv4 or IPv6; names are not looked up here."""
 
 
+_ANY = "any"
+
+
+@attrs.frozen
+class Reach:
+    """Which addresses a socket is bound to, by family: None for none of that family."""
+
+    ipv4: str | None
+    ipv6: str | None
+
+    @classmethod
+    def of(cls, address: str, *, v6only: bool) -> Reach:
+        try:
+            # A link-local address is told from its twin on another interface by neither table.
+            parsed = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            raise InvalidAddress(f"'{address}' is no IP address") from None
+        if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+            parsed = parsed.ipv4_mapped
+        text = _ANY if parsed.is_unspecified else str(parsed)
+        if isinstance(parsed, ipaddress.IPv4Address):
+            return cls(text, None)
+        return cls(_ANY if text == _ANY and not v6only else None, text)
+
+    def meets(self, other: Reach) -> bool:
+        """Whether Linux refuses to bind both to one port (inet_rcv_saddr_equal)."""
+        return _meet(self.ipv4, other.ipv4) or _meet(self.ipv6, other.ipv6)
+
+    def includes(self, other: Reach) -> bool:
+        """Whether it gets all that is sent to `other`."""
+        return all(
+            theirs is None or ours in (_ANY, theirs)
+            for ours, theirs in ((self.ipv4, other.ipv4), (self.ipv6, other.ipv6))
+        )
+
+
+def _meet(one: str | None, other: str | None) -> bool:
+    return one is not None and other is not None and (one == other or _ANY in (one, other))
+
+
 @attrs.frozen
 class Listener:
     """A socket that anybody may talk to: TCP in LISTEN, UDP without a peer.
@@ -72,12 +112,16 @@ class Listener:
         """
         if not self.kind.startswith(kind[:3]):
             return False
-        reach = _Reach.of(self.address, v6only=bool(self.v6only))
-        if kind.endswith("4") and reach.ipv4 is None:
+        if (kind.endswith("4") and self.reach.ipv4 is None) or (
+            kind.endswith("6") and self.reach.ipv6 is None
+        ):
             return False
-        if kind.endswith("6") and reach.ipv6 is None:
-            return False
-        return address is None or reach.includes(_Reach.of(address, v6only=True))
+        return address is None or self.reach.includes(Reach.of(address, v6only=True))
+
+    @property
+    def reach(self) -> Reach:
+        """The addresses it is bound to."""
+        return Reach.of(self.address, v6only=bool(self.v6only))
 
 
 @attrs.frozen
@@ -90,46 +134,6 @@ class Owner:
     pid: int
     name: str
     identity: ProcessIdentity | None
-
-
-_ANY = "any"
-
-
-@attrs.frozen
-class _Reach:
-    """Which addresses a socket is bound to, by family: None for none of that family."""
-
-    ipv4: str | None
-    ipv6: str | None
-
-    @classmethod
-    def of(cls, address: str, *, v6only: bool) -> _Reach:
-        try:
-            # A link-local address is told from its twin on another interface by neither table.
-            parsed = ipaddress.ip_address(address.partition("%")[0])
-        except ValueError:
-            raise InvalidAddress(f"'{address}' is no IP address") from None
-        if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
-            parsed = parsed.ipv4_mapped
-        text = _ANY if parsed.is_unspecified else str(parsed)
-        if isinstance(parsed, ipaddress.IPv4Address):
-            return cls(text, None)
-        return cls(_ANY if text == _ANY and not v6only else None, text)
-
-    def meets(self, other: _Reach) -> bool:
-        """Whether Linux refuses to bind both to one port (inet_rcv_saddr_equal)."""
-        return _meet(self.ipv4, other.ipv4) or _meet(self.ipv6, other.ipv6)
-
-    def includes(self, other: _Reach) -> bool:
-        """Whether it gets all that is sent to `other`."""
-        return all(
-            theirs is None or ours in (_ANY, theirs)
-            for ours, theirs in ((self.ipv4, other.ipv4), (self.ipv6, other.ipv6))
-        )
-
-
-def _meet(one: str | None, other: str | None) -> bool:
-    return one is not None and other is not None and (one == other or _ANY in (one, other))
 
 
 def listeners(port: int | None = None) -> tuple[Listener, ...]:
@@ -159,26 +163,31 @@ def holders(
     the usual server, which sets SO_REUSEADDR for TCP and not for UDP; sockets that share a port on
     purpose (SO_REUSEPORT) are counted as holders. Raises `InvalidAddress`, `CannotSeeSockets`.
     """
-    ours = _Reach.of(bind_address, v6only=v6only)
+    ours = Reach.of(bind_address, v6only=v6only)
     return tuple(
         listener
         for listener in listeners(port)
-        if listener.kind.startswith(kind)
-        and ours.meets(_Reach.of(listener.address, v6only=bool(listener.v6only)))
+        if listener.kind.startswith(kind) and ours.meets(listener.reach)
     )
 
 
-def occupants(port: int, kind: str = "tcp") -> tuple[Listener, ...]:
-    """Sockets with that port that are no listeners: connections, or bound and not yet listening.
+def occupants(
+    bind_address: str, port: int, kind: str = "tcp", *, v6only: bool = False
+) -> tuple[Listener, ...]:
+    """Sockets there that are no listeners: connections, or bound and not (yet) listening.
 
     They too can make a bind fail, if they were made without SO_REUSEADDR, which the kernel tells
-    nobody: to be asked once a bind has failed and there are no `holders`. Raises
-    `CannotSeeSockets`.
+    nobody: to be asked once a bind has failed and there are no `holders`. (Not told before Linux
+    6.8: who is bound and does not listen.) Raises `InvalidAddress`, `CannotSeeSockets`.
     """
+    ours = Reach.of(bind_address, v6only=v6only)
     if kind == "udp":
-        return _listeners(row for row in rows(("udp4", "udp6"), port=port) if row.has_peer)
-    states = ANY_STATE & ~(1 << LISTEN | 1 << TIME_WAIT | 1 << NEW_SYN_RECV)
-    return _listeners(row for row in rows(("tcp4", "tcp6"), states, port) if row.inode)
+        found = [row for row in rows(("udp4", "udp6"), port=port) if row.has_peer]
+    else:
+        # one that is about to end, or not yet accepted, is held by no process
+        states = ANY_STATE & ~(1 << LISTEN | 1 << TIME_WAIT | 1 << NEW_SYN_RECV)
+        found = [row for row in rows(("tcp4", "tcp6"), states, port) if row.inode]
+    return tuple(one for one in _listeners(found) if ours.meets(one.reach))
 
 
 def owners(inodes: Iterable[int], proc: str = "/proc") -> dict[int, tuple[Owner, ...]]:

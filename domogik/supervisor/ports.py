@@ -1,0 +1,304 @@
+"""Which TCP port is free, and stays so until the server that shall have it is up?
+
+A table that all programs of one user share: a directory with a file for each port that was ever
+given out. Who holds the lock of the file, flock(2), has the port; so a reservation ends with its
+program, however that ends, and a file that is left behind means nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import errno
+import fcntl
+import ipaddress
+import os
+import socket
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import attrs
+
+from domogik.errors import DomogikError
+from domogik.supervisor.sockets import (
+    CannotSeeSockets,
+    InvalidAddress,
+    described,
+    holders,
+    occupants,
+)
+
+#: the ports that are chosen from
+RANGE = range(20000, 30000)
+#: what Linux connects from unless told otherwise
+_USUAL_EPHEMERAL = range(32768, 61000)
+_SETTINGS = Path("/proc/sys/net/ipv4")
+
+
+class CannotReserve(DomogikError):
+    """No port can be had; the text says why."""
+
+
+class PortTaken(CannotReserve):
+    """The port that was asked for has another holder, whom `words` names: "held by ..."."""
+
+    def __init__(self, port: int, words: str) -> None:
+        super().__init__(f"port {port} is {words}")
+        self.port = port
+        self.words = words
+
+
+class NoFreePort(CannotReserve):
+    """All ports to choose from are taken."""
+
+
+class UnsafeDirectory(CannotReserve):
+    """Others may write where the table is, or something else has its name."""
+
+
+def default_directory() -> Path:
+    """Where the table of this user is unless told otherwise; the same for all of his programs."""
+    return Path(tempfile.gettempdir()) / f"domogik-ports-{os.geteuid()}"
+
+
+@attrs.define(eq=False)
+class Reservation:
+    """A port that no other program of this user gets from a table, until `release` or our end."""
+
+    port: int
+    _lock: int | None
+
+    def release(self) -> None:
+        """Give it back; a second call does nothing."""
+        if self._lock is not None:
+            lock, self._lock = self._lock, None
+            _unlock(lock)
+
+
+@attrs.define(eq=False)
+class PortTable:
+    """The table in `directory`, which is made (0700) if it is missing. `random` chooses.
+
+    Several tables on one directory exclude each other, in one process too.
+    """
+
+    _directory: Path
+    _random: Random
+    _ports: range = RANGE
+    _settings: Path = _SETTINGS
+
+    def reserve(self, bind_address: str, wanted: int | None = None) -> Reservation:
+        """A port that a server can bind at that address now, and that nobody else is given.
+
+        Chosen from `RANGE`, without those that the kernel connects from or has reserved (with those
+        it connects from, if nothing is left otherwise); or the `wanted` one and no other. Raises
+        `PortTaken` for a wanted one, `NoFreePort`, `UnsafeDirectory`, `InvalidAddress` and, if the
+        address is not this host's or the port is not for this user, `CannotReserve`.
+
+        Blocks, for some system calls a port that is tried: usually one.
+        """
+        if wanted is not None and not 0 < wanted < 65536:
+            raise CannotReserve(f"{wanted} is no port")
+        server = _Server.of(bind_address)
+        with _opened(self._directory) as directory:
+            if wanted is not None:
+                outcome = _reserve(directory, server, wanted)
+                if isinstance(outcome, Reservation):
+                    return outcome
+                if outcome is _Obstacle.RESERVED:
+                    raise PortTaken(wanted, f"reserved by {_note(directory, wanted)}")
+                raise PortTaken(wanted, _holder(bind_address, wanted))
+            for port in self._shuffled(_candidates(self._ports, self._settings)):
+                outcome = _reserve(directory, server, port)
+                if isinstance(outcome, Reservation):
+                    return outcome
+        raise NoFreePort(f"all ports from {self._ports[0]} to {self._ports[-1]} are taken")
+
+    def _shuffled(self, ports: list[int]) -> Iterator[int]:
+        while ports:
+            chosen = self._random.randrange(len(ports))
+            ports[chosen], ports[-1] = ports[-1], ports[chosen]
+            yield ports.pop()
+
+
+@attrs.frozen
+class _Server:
+    """Where a server is going to listen, as `bind` takes it."""
+
+    text: str
+    family: int
+    scope: int
+
+    @classmethod
+    def of(cls, address: str) -> _Server:
+        try:
+            ipaddress.ip_address(address)
+            family, _, _, _, where = socket.getaddrinfo(
+                address, 0, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+            )[0]
+        except (ValueError, OSError):  # the second: the interface after a `%` does not exist
+            raise InvalidAddress(f"'{address}' is no IP address of this host") from None
+        return cls(address, family, where[3] if len(where) == 4 else 0)
+
+    def can_bind(self, port: int) -> bool:
+        """Whether it would not hear EADDRINUSE; raises `CannotReserve` for what else it hears."""
+        try:
+            with socket.socket(self.family, socket.SOCK_STREAM) as test:
+                test.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if self.family == socket.AF_INET6:
+                    # the harder test: a server may want IPv4 as well
+                    test.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+                    test.bind((self.text.partition("%")[0], port, 0, self.scope))
+                else:
+                    test.bind((self.text, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return False
+            raise CannotReserve(
+                f"cannot listen on port {port} of {self.text}: {error.strerror}"
+            ) from error
+        return True
+
+
+class _Obstacle(enum.Enum):
+    RESERVED = "its lock is held"
+    BOUND = "it cannot be bound"
+
+
+def _reserve(directory: int, server: _Server, port: int) -> Reservation | _Obstacle:
+    lock = _lock(directory, port)
+    if lock is None:
+        return _Obstacle.RESERVED
+    bindable = False
+    try:
+        bindable = server.can_bind(port)
+    finally:
+        if not bindable:
+            _unlock(lock)
+    return Reservation(port, lock) if bindable else _Obstacle.BOUND
+
+
+def _holder(address: str, port: int) -> str:
+    try:
+        if found := holders(address, port):
+            return described(found)
+        if found := occupants(address, port):
+            return f"{described(found)}, which does not listen there"
+    except CannotSeeSockets:
+        pass
+    return "in use, and it cannot be seen by whom"
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """The directory of the table; raises `UnsafeDirectory` unless it is ours and only ours."""
+    try:
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(0o700, parents=True, exist_ok=True)
+        directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise UnsafeDirectory(f"{path} is no directory: remove it") from error
+        raise CannotReserve(f"cannot use {path}: {error.strerror}") from error
+    try:
+        status = os.fstat(directory)
+        if status.st_uid != os.geteuid():
+            raise UnsafeDirectory(f"{path} belongs to user {status.st_uid}: remove it")
+        if stat.S_IMODE(status.st_mode) & 0o077:
+            raise UnsafeDirectory(f"{path} is open to other users: remove it")
+        yield directory
+    finally:
+        os.close(directory)
+
+
+def _lock(directory: int, port: int) -> int | None:
+    """The descriptor that holds the lock of this port, None if somebody else has it."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(str(port), flags, 0o600, dir_fd=directory)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise UnsafeDirectory(f"the file of port {port} is no file: remove it") from error
+        raise CannotReserve(f"cannot reserve port {port}: {error.strerror}") from error
+    locked = False
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            raise UnsafeDirectory(f"the file of port {port} is no file of its own: remove it")
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _write_note(descriptor)
+        locked = True
+    except BlockingIOError:
+        return None
+    except OSError as error:
+        raise CannotReserve(f"cannot reserve port {port}: {error.strerror}") from error
+    finally:
+        if not locked:
+            os.close(descriptor)
+    return descriptor
+
+
+def _unlock(descriptor: int) -> None:
+    try:
+        # Closing is not enough: a child that was forked and lives on has the same lock open.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    finally:
+        os.close(descriptor)
+
+
+def _write_note(descriptor: int) -> None:
+    """Who reserved it, for a person who finds it taken."""
+    name = Path("/proc/self/comm").read_text("utf-8", "replace").strip()
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{name} (process {os.getpid()})".encode(), 0)
+
+
+def _note(directory: int, port: int) -> str:
+    try:
+        descriptor = os.open(
+            str(port), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory
+        )
+    except OSError:
+        return "another program"
+    try:
+        text = os.read(descriptor, 100).decode("utf-8", "replace")
+    finally:
+        os.close(descriptor)
+    return "".join(c if c.isprintable() else "?" for c in text) or "another program"
+
+
+def _candidates(ports: range, settings: Path) -> list[int]:
+    reserved = parse_ranges(_setting(settings / "ip_local_reserved_ports"))
+    free = set(ports).difference(*reserved)
+    ephemeral = parse_ephemeral(_setting(settings / "ip_local_port_range"))
+    # A host that connects from everywhere shall have its servers too; the bind test still decides.
+    return [port for port in free if port not in ephemeral] or list(free)
+
+
+def _setting(path: Path) -> str:
+    try:
+        return path.read_text("ascii")
+    except (OSError, UnicodeDecodeError):  # not shown in some containers
+        return ""
+
+
+def parse_ephemeral(text: str) -> range:
+    """ip_local_port_range (ip(7)), two numbers; Linux's default for anything else."""
+    try:
+        first, last = map(int, text.split())
+    except ValueError:
+        return _USUAL_EPHEMERAL
+    return range(first, last + 1)
+
+
+def parse_ranges(text: str) -> list[range]:
+    """ip_local_reserved_ports: `8080,10000-10010`; what is no such range is left out."""
+    found = []
+    for item in text.strip().split(","):
+        first, _, last = item.partition("-")
+        with contextlib.suppress(ValueError):
+            found.append(range(int(first), int(last or first) + 1))
+    return found
