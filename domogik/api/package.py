@@ -49,7 +49,12 @@ class PackagePaths:
     _offers: Encoded = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._offers = Encoded(self._clock, offer_item, self._storeroom.offers)
+        events = self._storeroom.house.events
+        self._offers = Encoded(self._clock, offer_item, self._storeroom.offers, events)
+
+    def stop(self) -> None:
+        """Nothing goes on by itself any more."""
+        self._offers.stop()
 
     def operations(self) -> tuple[Operation, ...]:
         """The lines of the table."""

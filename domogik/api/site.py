@@ -57,11 +57,15 @@ def make_site(
     streams = Streams(reactor)
     requests = Requests()
     events = EventPaths(reactor, house.events)
+    package_paths, package_routes = (
+        PackagePaths(reactor, storeroom),
+        PackageRoutes(reactor, storeroom),
+    )
     groups = (
         PluginPaths(reactor, house),
         PluginConfigPaths(house),
         HostPaths(house),
-        PackagePaths(reactor, storeroom),
+        package_paths,
         events,
     )
     rinor = Rinor(
@@ -72,7 +76,7 @@ def make_site(
         ComponentRoutes(house),
         ConfigurationRoutes(house),
         LogRoutes(house, streams),
-        PackageRoutes(reactor, storeroom),
+        package_routes,
         RepositoryRoutes(storeroom),
         JobRoutes(storeroom),
         FeedRoutes(house.events, streams),
@@ -81,7 +85,7 @@ def make_site(
     v1 = V1(tuple(route for part in parts for route in part.routes()), version)
 
     def stop() -> None:
-        events.stop()
-        streams.stop()
+        for part in (events, streams, package_paths, package_routes):
+            part.stop()
 
     return Site(Root(access, rinor, v1), requests, Uploads(access, uploads), reactor, stop)

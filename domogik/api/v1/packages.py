@@ -93,7 +93,12 @@ class PackageRoutes:
     _offers: Encoded = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._offers = Encoded(self._clock, offer_json, self._storeroom.offers)
+        events = self._storeroom.house.events
+        self._offers = Encoded(self._clock, offer_json, self._storeroom.offers, events)
+
+    def stop(self) -> None:
+        """Nothing goes on by itself any more."""
+        self._offers.stop()
 
     def routes(self) -> tuple[Route, ...]:
         """The lines of the table."""

@@ -97,6 +97,33 @@ def test_thousands_of_packages_are_encoded_in_turns_and_once(storeroom, packages
     assert len(storeroom.get("/package/available/vm/plugin").json["package"]) == 3 * AT_A_TIME
 
 
+def test_what_repositories_offer_anew_is_encoded_before_anybody_asks(storeroom, packages):
+    packages.offer(*(offer(f"p{number}") for number in range(3 * AT_A_TIME)))
+    storeroom.house.events.publish("repositories.changed")
+    for _ in range(3):
+        storeroom.clock.advance(0)
+    assert len(storeroom.get("/package/available/vm/plugin").json["package"]) == 3 * AT_A_TIME
+    assert len(storeroom.get("/api/v1/packages/offers").json["offers"]) == 3 * AT_A_TIME
+
+
+def test_a_second_change_while_the_first_is_encoded_counts(storeroom, packages):
+    packages.offer(*(offer(f"p{number}") for number in range(3 * AT_A_TIME)))
+    storeroom.house.events.publish("repositories.changed")
+    storeroom.clock.advance(0)
+    packages.offer(*(offer(f"q{number}") for number in range(AT_A_TIME)))
+    storeroom.house.events.publish("repositories.changed")
+    for _ in range(4):
+        storeroom.clock.advance(0)
+    assert not storeroom.clock.getDelayedCalls()
+    assert len(storeroom.get("/package/available/vm/plugin").json["package"]) == 4 * AT_A_TIME
+
+
+def test_where_no_packages_are_managed_nothing_is_encoded(make_door):
+    door = make_door(FakeHouse(package_mode=False))
+    door.house.events.publish("repositories.changed")
+    assert not door.clock.getDelayedCalls()
+
+
 def test_a_refreshed_offer_is_shown_anew(storeroom, packages):
     packages.offer(offer("demo", changelog="old"))
     storeroom.get("/package/available/vm/plugin")
