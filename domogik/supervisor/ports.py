@@ -12,6 +12,7 @@ import enum
 import errno
 import fcntl
 import ipaddress
+import math
 import os
 import socket
 import stat
@@ -111,17 +112,32 @@ class PortTable:
                 if outcome is _Obstacle.RESERVED:
                     raise PortTaken(wanted, f"reserved by {_note(directory, wanted)}")
                 raise PortTaken(wanted, _holder(bind_address, wanted))
-            for port in self._shuffled(_candidates(self._ports, self._settings)):
+            for port in self._candidates():
                 outcome = _reserve(directory, server, port)
                 if isinstance(outcome, Reservation):
                     return outcome
         raise NoFreePort(f"all ports from {self._ports[0]} to {self._ports[-1]} are taken")
 
-    def _shuffled(self, ports: list[int]) -> Iterator[int]:
-        while ports:
-            chosen = self._random.randrange(len(ports))
-            ports[chosen], ports[-1] = ports[-1], ports[chosen]
-            yield ports.pop()
+    def _candidates(self) -> Iterator[int]:
+        reserved = parse_ranges(_setting(self._settings / "ip_local_reserved_ports"))
+        ephemeral = parse_ephemeral(_setting(self._settings / "ip_local_port_range"))
+        if ephemeral.start <= self._ports[0] and self._ports[-1] < ephemeral.stop:
+            # A host that connects from everywhere shall have its servers too.
+            ephemeral = range(0)
+        for port in _in_random_order(self._ports, self._random):
+            if port not in ephemeral and not any(port in some for some in reserved):
+                yield port
+
+
+def _in_random_order(ports: range, random: Random) -> Iterator[int]:
+    """Each once, from a random one on in steps that share no divisor with their count."""
+    count = len(ports)
+    step = random.randrange(count)
+    while math.gcd(step, count) != 1:
+        step = random.randrange(count)
+    start = random.randrange(count)
+    for turn in range(count):
+        yield ports[(start + turn * step) % count]
 
 
 @attrs.frozen
@@ -268,14 +284,6 @@ def _note(directory: int, port: int) -> str:
     finally:
         os.close(descriptor)
     return "".join(c if c.isprintable() else "?" for c in text) or "another program"
-
-
-def _candidates(ports: range, settings: Path) -> list[int]:
-    reserved = parse_ranges(_setting(settings / "ip_local_reserved_ports"))
-    free = set(ports).difference(*reserved)
-    ephemeral = parse_ephemeral(_setting(settings / "ip_local_port_range"))
-    # A host that connects from everywhere shall have its servers too; the bind test still decides.
-    return [port for port in free if port not in ephemeral] or list(free)
 
 
 def _setting(path: Path) -> str:
