@@ -1,6 +1,6 @@
 """The project's benchmark: every promise about speed and size, beside its peer, in one run.
 
-    python -m bench                      everything, in about ten minutes
+    python -m bench                      everything, in about fifteen minutes
     python -m bench stop restart         only these
     python -m bench --full --turns 7     the long form, with all families of all peers
     python -m bench --check              a promise that is not kept makes the exit status 1
@@ -31,6 +31,9 @@ MEASURES = {
     "plugins": ("bench.measures.plugins", 1, ""),
     "api": ("bench.measures.api", 3, "twisted.web"),
     "rest": ("bench.measures.rest", 3, "twisted.web"),
+    "listing": ("bench.measures.listing", 3, "twisted.web"),
+    "refresh": ("bench.measures.refresh", 2, "one by one"),
+    "install": ("bench.measures.install", 3, "tarfile"),
     "codec": ("bench.measures.codec", 3, "plain"),
     "hub": ("bench.measures.hub", 1, "twisted"),
 }

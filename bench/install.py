@@ -1,22 +1,18 @@
 """How long does an installation take beside `tarfile` unpacking the same archive and two syncs?
 
-    python -m bench.install [--turns 9] [--directory DIR]
+    python -m bench install
 
 The archive has 300 files of 0.2 to 8 kB in 20 directories. Ours is everything from the archive to
 the switched link: stage, check, journal, rename, link, with each wait for the disk. Beside it
 `tarfile.extractall(filter="data")` with a syncfs after it and another one, and GNU tar with the
-same. Each turn does all of them, in rotating order, on the same file system; the ratio is taken
-inside the turn, its median is the result.
+same. Each turn does all of them, in rotating order, on the same file system.
 """
 
 from __future__ import annotations
 
-import argparse
 import io
-import json
 import random
 import shutil
-import statistics
 import subprocess
 import tarfile
 import tempfile
@@ -28,9 +24,7 @@ from domogik.config.home import Home
 from domogik.packages import durable
 from domogik.packages.store import Store
 
-RESULTS = Path(__file__).parent / "results"
 FILES = 300
-TARGET = 1.5
 DESCRIPTOR = Path(__file__).parent.parent / (
     "examples/diskfree/src/share/domogik/plugins/diskfree.xml"
 )
@@ -80,10 +74,10 @@ CONTESTANTS: dict[str, Callable[[Path, Path], None]] = {
 }
 
 
-def run(turns: int = 9, directory: Path | None = None) -> dict[str, object]:
-    """Milliseconds of each turn, and the median of the ratios."""
+def times(turns: int) -> dict[str, list[float]]:
+    """Milliseconds of each turn; one before them warms up."""
     times: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
-    top = Path(tempfile.mkdtemp(prefix="bench-", dir=directory))
+    top = Path(tempfile.mkdtemp(prefix="bench-"))
     try:
         make_archive(top / "package.tgz")
         names = list(CONTESTANTS)
@@ -95,32 +89,9 @@ def run(turns: int = 9, directory: Path | None = None) -> dict[str, object]:
                 durable.sync_file_system(top)
                 begin = time.perf_counter()
                 CONTESTANTS[name](top / "package.tgz", place)
-                if turn:  # the first one warms up
+                if turn:
                     times[name].append(1000 * (time.perf_counter() - begin))
                 shutil.rmtree(place)
     finally:
         shutil.rmtree(top)
-    ratios = [our / their for our, their in zip(times["ours"], times["tarfile"], strict=True)]
-    return {
-        "milliseconds": times,
-        "median": {name: statistics.median(all) for name, all in times.items()},
-        "ratio": statistics.median(ratios),
-        "target": TARGET,
-    }
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turns", type=int, default=9)
-    parser.add_argument("--directory", type=Path)
-    arguments = parser.parse_args()
-    figures = run(arguments.turns, arguments.directory)
-    for name, median in figures["median"].items():  # type: ignore[attr-defined]
-        print(f"{name:10} {median:7.1f} ms")
-    print(f"ours / tarfile with two syncs: {figures['ratio']:.2f} (target: at most {TARGET})")
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "install.json").write_text(json.dumps(figures, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    return times

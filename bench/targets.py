@@ -103,6 +103,40 @@ TARGETS = (
         "twisted.web",
         at_least=True,
     ),
+    *(
+        Target(
+            "listing",
+            f"2,000 packages listed, {path}",
+            "reactor time",
+            30,
+            "ms",
+            params={"when": "asked", "path": path},
+        )
+        for path in ("RINOR", "v1")
+    ),
+    Target(
+        "listing",
+        "longest block at the moment of a change",
+        "longest block",
+        30,
+        "ms",
+        params={"when": "at once"},
+    ),
+    *(
+        Target(
+            "refresh",
+            f"1,000 packages, {connections} connections",
+            "packages",
+            ratio,
+            "1/s",
+            "one by one",
+            {"connections": connections},
+            at_least=True,
+        )
+        for connections, ratio in ((16, 8), (32, 15))
+    ),
+    Target("refresh", "requests where nothing changed", "unchanged: requests", 3),
+    Target("install", "a package of 300 files", "installed", 1.5, "ms", "tarfile"),
     Target("codec", "messages read and written", "rate", 150_000, "1/s", at_least=True),
     Target(
         "codec",
