@@ -14,7 +14,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from domogik.supervisor.interfaces import Exit, Program
+from domogik.supervisor.interfaces import Exit, Program, User
 from domogik.supervisor.pidfd import IProcessReactor
 from domogik.supervisor.process import exit_of, spawn
 from domogik.supervisor.tree import ProcessTable, stop_tree
@@ -45,17 +45,19 @@ def run(
     limit_bytes: int,
     environment: Mapping[str, str] | None = None,
     directory: Path | None = None,
+    user: User | None = None,
 ) -> Deferred[Completed]:
     """Fires when the command has ended; after `timeout` seconds its processes are killed.
 
     What it says beyond `limit_bytes` is dropped. What it leaves running in the background after a
-    timely end is left alone. By default it gets this process's environment, and `/`. Fails with
-    `CannotStart`, and with `StillRunning` when it outlives being killed. Cancelling kills it too.
+    timely end is left alone. By default it gets this process's environment, `/` and user. Fails
+    with `CannotStart`, and with `StillRunning` when it outlives being killed. Cancelling kills it.
     """
     program = Program(
         argv=tuple(argv),
         environment=dict(os.environ) if environment is None else environment,
         directory=Path("/") if directory is None else directory,
+        user=user,
     )
     return Deferred.fromCoroutine(_run(reactor, program, timeout, limit_bytes))
 

@@ -93,3 +93,19 @@ class ProcessHandle:
     def connectionLost(self, reason: Failure) -> None:
         """The reactor lets go of everything: it stops."""
         self.close()
+
+
+def send_signal(identity: ProcessIdentity, number: int) -> None:
+    """Signal that process and no other; raises `NoSuchProcess`, `PermissionError`."""
+    try:
+        descriptor = os.pidfd_open(identity.pid)
+    except (ProcessLookupError, OverflowError, ValueError) as error:
+        raise NoSuchProcess(f"process {identity.pid} has ended") from error
+    try:
+        if not identity.is_running():
+            raise NoSuchProcess(f"process {identity.pid} has ended")
+        signal.pidfd_send_signal(descriptor, number)
+    except ProcessLookupError as error:
+        raise NoSuchProcess(f"process {identity.pid} has ended") from error
+    finally:
+        os.close(descriptor)

@@ -112,24 +112,25 @@ class PortTable:
                 if outcome is _Obstacle.RESERVED:
                     raise PortTaken(wanted, f"reserved by {_note(directory, wanted)}")
                 raise PortTaken(wanted, _holder(bind_address, wanted))
-            for port in self._candidates():
+            for port in self.candidates():
                 outcome = _reserve(directory, server, port)
                 if isinstance(outcome, Reservation):
                     return outcome
         raise NoFreePort(f"all ports from {self._ports[0]} to {self._ports[-1]} are taken")
 
-    def _candidates(self) -> Iterator[int]:
+    def candidates(self) -> Iterator[int]:
+        """The ports to be chosen from as the kernel is set now, in the order to try them."""
         reserved = parse_ranges(_setting(self._settings / "ip_local_reserved_ports"))
         ephemeral = parse_ephemeral(_setting(self._settings / "ip_local_port_range"))
         if ephemeral.start <= self._ports[0] and self._ports[-1] < ephemeral.stop:
             # A host that connects from everywhere shall have its servers too.
             ephemeral = range(0)
-        for port in _in_random_order(self._ports, self._random):
+        for port in in_random_order(self._ports, self._random):
             if port not in ephemeral and not any(port in some for some in reserved):
                 yield port
 
 
-def _in_random_order(ports: range, random: Random) -> Iterator[int]:
+def in_random_order(ports: range, random: Random) -> Iterator[int]:
     """Each once, from a random one on in steps that share no divisor with their count."""
     count = len(ports)
     step = random.randrange(count)

@@ -180,7 +180,7 @@ def _marked(
 ) -> Program:
     environment = {**program.environment, "DOMOGIK_RUN_ID": run_id}
     watchdog = specification.policy.watchdog
-    if watchdog or specification.readiness is not Readiness.SURVIVAL:
+    if notify_address and (watchdog or specification.readiness is not Readiness.SURVIVAL):
         environment["NOTIFY_SOCKET"] = notify_address
     if watchdog:
         environment["WATCHDOG_USEC"] = str(int(watchdog * 1e6))

@@ -214,10 +214,10 @@ def parse_proc(content: bytes, kind: Kind) -> list[Row]:
 
 
 def _endpoint(text: bytes, kind: Kind) -> tuple[bytes, int]:
-    words, _, port = text.partition(b":")
-    size = 8 if kind.endswith("4") else 32
+    digits, _, port = text.decode("ascii").partition(":")
+    form = "I" if kind.endswith("4") else "4I"
+    address = bytes.fromhex(digits)
     number = int(port, 16)
-    if len(words) != size or not 0 <= number <= 0xFFFF:
+    if len(address) != struct.calcsize(form) or not 0 <= number <= 0xFFFF:
         raise ValueError(text)
-    address = b"".join(struct.pack("=I", int(words[at : at + 8], 16)) for at in range(0, size, 8))
-    return address, number
+    return struct.pack(f"={form}", *struct.unpack(f">{form}", address)), number

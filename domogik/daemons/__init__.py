@@ -1,0 +1,1 @@
+"""Managed daemons: real servers, each in a private working directory."""

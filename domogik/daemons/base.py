@@ -1,0 +1,566 @@
+"""What all managed daemons have in common: from `configure` to `destroy`.
+
+A kind says what its server needs (`initialise`, `configuration`, `argv`, `probe`, ...); everything
+else is here. A daemon runs on its own, by a `Keeper`, or as a component of a manager, which starts
+and watches it itself and asks for `prepare` and `probe` only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import attrs
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from domogik.daemons.directory import CONFIGURATION, PARAMETERS, WorkingDirectory
+from domogik.daemons.errors import InvalidParameters, ManagedDaemonError, UnknownUser
+from domogik.daemons.interfaces import IManagedDaemon
+from domogik.daemons.keeper import Keeper
+from domogik.daemons.parameters import Option, Parameters
+from domogik.daemons.tools import DaemonTools, IDaemonReactor
+from domogik.daemons.users import Account
+from domogik.errors import DomogikError
+from domogik.supervisor.command import Completed
+from domogik.supervisor.identity import ProcessIdentity
+from domogik.supervisor.interfaces import Exit, Policy, Program, User
+from domogik.supervisor.pidfd import send_signal
+from domogik.supervisor.ports import PortTaken, Reservation
+from domogik.supervisor.process import signal_number
+from domogik.supervisor.sockets import described, holders
+
+T = TypeVar("T")
+_CANDIDATE = f".{CONFIGURATION}.new"
+_NAMES = {"localhost": "127.0.0.1", "*": "0.0.0.0"}  # noqa: S104 - only where it was asked for
+
+
+@implementer(IManagedDaemon)
+@attrs.define(eq=False)
+class ManagedDaemon:
+    """One instance of a server.
+
+    `reactor` is a whole one; `tools` are made for it unless they are given. Operations on one
+    object queue; other programs that work on the same directory at the same time are refused.
+    """
+
+    #: of `IManagedDaemon`; `title` is its name in sentences
+    kind: ClassVar[str]
+    title: ClassVar[str]
+    error: ClassVar[type[ManagedDaemonError]] = ManagedDaemonError
+    pid_file: ClassVar[str]
+    #: how long its start and its stop may take, in seconds, and the signal that asks it to stop
+    policy: ClassVar[Policy] = Policy(start_timeout=30, stop_timeout=30)
+    #: whether the server does not run as root
+    refuses_root: ClassVar[bool] = False
+    #: the kind's own options and what they are unless they are given
+    defaults: ClassVar[Mapping[str, Option]] = {}
+    _log: ClassVar[Logger] = Logger()
+
+    reactor: IDaemonReactor
+    tools: DaemonTools = attrs.field()
+    _parameters: Parameters | None = attrs.field(init=False, default=None)
+    _directory: WorkingDirectory | None = attrs.field(init=False, default=None)
+    _reservation: Reservation | None = attrs.field(init=False, default=None)
+    _keeper: Keeper | None = attrs.field(init=False, default=None)
+    _lock: DeferredLock = attrs.field(init=False, factory=DeferredLock)
+    _starts: list[Deferred[str]] = attrs.field(init=False, factory=list)
+
+    @tools.default
+    def _usual_tools(self) -> DaemonTools:
+        return DaemonTools.of(self.reactor)
+
+    # What a kind says of its server
+
+    async def initialise(self) -> None:
+        """Make the data of a new instance; what a crash left of an earlier try has been removed."""
+
+    def check_data(self) -> None:
+        """Whether this server can work with the data that are there; blocks."""
+
+    def configuration(self) -> Mapping[str, str]:
+        """The files that it reads, by their names in the directory; `service.conf` is one."""
+        raise NotImplementedError
+
+    def checker(self, configuration: Path) -> tuple[str, ...] | None:
+        """The command that checks `configuration`, in place of `service.conf`; None without one."""
+        return None
+
+    def argv(self) -> tuple[str, ...]:
+        """The server, in the foreground."""
+        raise NotImplementedError
+
+    def environment(self) -> Mapping[str, str]:
+        """Its variables, beside those every daemon gets."""
+        return {}
+
+    async def probe(self) -> None:
+        """Ask it in its own protocol whether it serves.
+
+        Raises `NotReady` while it does not, and the kind's error where waiting does not help.
+        """
+        raise NotImplementedError
+
+    def remove_leftovers(self) -> None:
+        """What a server that was killed left and the next one stumbles over."""
+        self.get_pid_path().unlink(missing_ok=True)
+
+    async def reread(self) -> None:
+        """Have the running server read its configuration again."""
+        self.signal("HUP")
+
+    @property
+    def url(self) -> str:
+        """Where it is reached, with its credentials: a secret."""
+        raise NotImplementedError
+
+    @property
+    def data_names(self) -> tuple[str, ...]:
+        """The subdirectories that hold data; removed before a `configure` that was killed."""
+        return ("data",)
+
+    # What everybody asks
+
+    def configure(
+        self,
+        working_dir: str | os.PathLike[str],
+        port: int | None = None,
+        bind_host: str = "127.0.0.1",
+        password: str | None = None,
+        *,
+        run_as: str | None = None,
+        **options: Option,
+    ) -> Deferred[str]:
+        """See `IManagedDaemon`."""
+        wanted = {**self.defaults, **options}
+        host = _NAMES.get(bind_host, bind_host)
+        path = Path(working_dir).absolute()
+        return self._do(lambda: self._configure(path, port, host, password, run_as, wanted))
+
+    def load_parameters(self, working_dir: str | os.PathLike[str]) -> None:
+        """See `IManagedDaemon`; raises the kind's error, and nothing else."""
+        with self.translated(f"{self.title} in {working_dir} cannot be used"):
+            directory = WorkingDirectory(Path(working_dir).absolute(), self.kind)
+            directory.check()
+            self._take(directory, Parameters.load(directory))
+
+    def save_parameters(self) -> None:
+        """See `IManagedDaemon`; raises the kind's error."""
+        with self.translated(f"the parameters of {self.title} cannot be saved"):
+            self.parameters.save(self.directory)
+
+    def start(self) -> Deferred[str]:
+        """See `IManagedDaemon`."""
+        started: Deferred[str] = Deferred()
+        self._starts.append(started)
+        if len(self._starts) == 1:
+            _ = self._do(self._start).addBoth(self._tell_starts)
+        return started
+
+    def start_if_not_running(self) -> Deferred[str]:
+        """See `IManagedDaemon`."""
+        return self._do(self._start_if_not_running) if not self._starts else self.start()
+
+    def stop(self) -> Deferred[str]:
+        """See `IManagedDaemon`."""
+        return self._do(self._stop)
+
+    def reload(self) -> Deferred[str]:
+        """See `IManagedDaemon`."""
+        return self._do(self._reload)
+
+    def destroy(self) -> Deferred[str]:
+        """See `IManagedDaemon`."""
+        return self._do(self._destroy)
+
+    def backup(self, target: str | os.PathLike[str]) -> Deferred[str]:
+        """See `IManagedDaemon`."""
+        return self._do(lambda: self._backup(Path(target).absolute()))
+
+    def restore(self, source: str | os.PathLike[str]) -> Deferred[str]:
+        """See `IManagedDaemon`."""
+        return self._do(lambda: self._restore(Path(source).absolute()))
+
+    def is_running(self) -> bool:
+        """See `IManagedDaemon`."""
+        return self.identity is not None
+
+    def get_port(self) -> int:
+        """See `IManagedDaemon`."""
+        return self.parameters.port
+
+    def get_pid(self) -> int | None:
+        """See `IManagedDaemon`."""
+        identity = self.identity
+        return None if identity is None else identity.pid
+
+    def get_pid_path(self) -> Path:
+        """See `IManagedDaemon`."""
+        return self.directory / self.pid_file
+
+    def get_configuration_path(self, working_dir: str | os.PathLike[str]) -> Path:
+        """See `IManagedDaemon`."""
+        return Path(working_dir) / CONFIGURATION
+
+    def get_parameters_path(self, working_dir: str | os.PathLike[str]) -> Path:
+        """See `IManagedDaemon`."""
+        return Path(working_dir) / PARAMETERS
+
+    # What it knows
+
+    @property
+    def parameters(self) -> Parameters:
+        """What it was configured with; raises the kind's error before that."""
+        if self._parameters is None:
+            raise self.error(f"this {self.title} is not configured")
+        return self._parameters
+
+    @property
+    def directory(self) -> WorkingDirectory:
+        """Where it lives; raises the kind's error before it is configured."""
+        if self._directory is None:
+            raise self.error(f"this {self.title} is not configured")
+        return self._directory
+
+    @property
+    def user(self) -> User | None:
+        """Whom it runs as; None for this program's own user."""
+        return self.directory.user
+
+    @property
+    def identity(self) -> ProcessIdentity | None:
+        """Its first process, while that is there."""
+        record = self.directory.record
+        process = None if record is None else record.process
+        return process if process is not None and process.is_running() else None
+
+    def option(self, name: str) -> Any:
+        """One of the kind's own; an older `service.json` may not have it."""
+        return self.parameters.options.get(name, self.defaults.get(name))
+
+    # What a kind uses
+
+    def signal(self, name: str) -> None:
+        """Send a signal to its first process; raises the kind's error if that is gone."""
+        identity = self.identity
+        if identity is None:
+            raise self.error(f"{self.title} is not running")
+        send_signal(identity, signal_number(name))
+
+    async def command(
+        self,
+        argv: tuple[str, ...],
+        what: str,
+        *,
+        environment: Mapping[str, str] | None = None,
+        time_limit: float = 120.0,
+    ) -> Completed:
+        """Run `argv` in its directory as its user; raises the kind's error: "`what`: ..."."""
+        completed = await self.tools.run(
+            argv,
+            directory=self.directory.path,
+            user=self.user,
+            environment={**self.environment(), **(environment or {})},
+            timeout=time_limit,
+        )
+        if not completed.succeeded:
+            words = "took too long" if completed.timed_out else completed.status.words
+            raise self.error(
+                f"{what}: {Path(argv[0]).name} {words}",
+                command=argv,
+                exit_status=_exit_status(completed.status),
+                output=completed.output.decode(errors="replace"),
+            )
+        return completed
+
+    def binary(self, *names: str, directories: tuple[Path, ...] = ()) -> str:
+        """The program that the option `binary` names, or else the first of `names` there is.
+
+        Raises the kind's error.
+        """
+        given = self.option("binary")
+        found = self.tools.find(*((given,) if given else names), directories=directories)
+        if found is None:
+            missing = given or " or ".join(names)
+            raise self.error(f"{self.title} needs the program {missing}, which is missing here")
+        return str(found)
+
+    @contextlib.contextmanager
+    def translated(self, sentence: str) -> Iterator[None]:
+        """What goes wrong within is the kind's error, with `sentence` before it."""
+        try:
+            yield
+        except self.error:
+            raise
+        except DomogikError as error:
+            raise self.error(f"{sentence}: {error}") from error
+        except OSError as error:
+            what = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+            raise self.error(f"{sentence}: {what}") from error
+
+    # Configuring
+
+    async def _configure(
+        self,
+        path: Path,
+        port: int | None,
+        host: str,
+        password: str | None,
+        run_as: str | None,
+        options: Mapping[str, Option],
+    ) -> str:
+        with self.translated(f"{self.title} cannot be configured"):
+            self._refuse_unknown(options)
+            directory = WorkingDirectory(path, self.kind, self._user(run_as))
+            await self.tools.in_thread(directory.claim)
+            with directory.lock():
+                known = self._known(directory)
+                parameters = Parameters(
+                    kind=self.kind,
+                    port=self._reserve(host, port, known),
+                    host=host,
+                    password=password,
+                    run_as=run_as,
+                    is_initialised=known is not None and known.is_initialised,
+                    options=options,
+                )
+                await self._settle(directory, parameters)
+        return f"Successfully configured {self.title}."
+
+    async def _settle(self, directory: WorkingDirectory, parameters: Parameters) -> None:
+        before = self._parameters, self._directory
+        self._take(directory, parameters)
+        try:
+            if parameters.is_initialised:
+                await self.reconfigured(before[0])
+            else:
+                await self.tools.in_thread(self._remove_data)
+                await self.tools.in_thread(parameters.save, directory)
+                await self.tools.in_thread(self._check_place)
+                await self.initialise()
+            self._parameters = attrs.evolve(parameters, is_initialised=True)
+            await self.tools.in_thread(self._parameters.save, directory)
+        except BaseException:
+            self._parameters, self._directory = before
+            raise
+
+    async def reconfigured(self, before: Parameters | None) -> None:
+        """An instance that has data is configured anew; `before` is None if that is not known."""
+
+    def _refuse_unknown(self, options: Mapping[str, Option]) -> None:
+        unknown = sorted(options.keys() - self.defaults.keys())
+        if unknown:
+            raise InvalidParameters(f"{self.title} has no option {', '.join(unknown)}")
+
+    def _user(self, run_as: str | None) -> User | None:
+        if run_as is not None:
+            account = Account.named(run_as)
+            if account.user.uid == os.geteuid():
+                return None
+            if os.geteuid() != 0:
+                raise UnknownUser(f"only root may run it as {run_as}")
+            return account.user
+        if self.refuses_root and os.geteuid() == 0:
+            raise UnknownUser("it refuses to run as root: name an ordinary user in run_as")
+        return None
+
+    def _known(self, directory: WorkingDirectory) -> Parameters | None:
+        """What was configured before; None where that never came to its end."""
+        if not (directory / PARAMETERS).exists():
+            return None
+        return Parameters.load(directory)
+
+    def _reserve(self, host: str, port: int | None, known: Parameters | None) -> int:
+        if known is not None and port in (None, known.port) and known.is_initialised:
+            return known.port
+        if self._reservation is not None:
+            if port in (None, self._reservation.port):
+                return self._reservation.port
+            self._reservation.release()
+            self._reservation = None
+        self._reservation = self.tools.ports.reserve(host, port)
+        return self._reservation.port
+
+    def _take(self, directory: WorkingDirectory, parameters: Parameters) -> None:
+        lives = self._directory
+        if self._keeper is not None and lives is not None and lives.path != directory.path:
+            raise self.error(f"this {self.title} lives in {lives.path} already")
+        user = directory.user or self._user(parameters.run_as)
+        self._directory = attrs.evolve(directory, user=user)
+        self._parameters = parameters
+
+    def _remove_data(self) -> None:
+        for name in self.data_names:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(self.directory / name)
+
+    # Starting
+
+    async def prepare(self, program: Program) -> Program:
+        """Make everything ready for a start, and say what to execute in place of `program`.
+
+        The limits of `program` stay. Fails with the kind's error, which says why it cannot start.
+        """
+        with self.translated(f"{self.title} cannot start"):
+            if not self.parameters.is_initialised:
+                raise self.error(f"{self.title} is not configured to its end: configure it again")
+            await self.tools.in_thread(self._check_before_start)
+            await self._install_configuration()
+            self.remove_leftovers()
+            return attrs.evolve(
+                program,
+                argv=self.argv(),
+                environment={
+                    **self.tools.environment,
+                    "HOME": str(self.directory.path),
+                    **self.environment(),
+                },
+                directory=self.directory.path,
+                user=self.user,
+            )
+
+    def _check_before_start(self) -> None:
+        self.directory.check()
+        self._check_place()
+        self.check_data()
+        self._refuse_taken_port()
+
+    def _check_place(self) -> None:
+        run_as = self.parameters.run_as
+        if self.user is not None and run_as is not None:
+            Account.named(run_as).check_may_enter(self.directory.path)
+
+    def _refuse_taken_port(self) -> None:
+        port = self.parameters.port
+        found = holders(self.parameters.host, port)
+        if found:
+            raise PortTaken(port, described(found))
+
+    async def _install_configuration(self) -> None:
+        """The checker decides before the last good one is replaced."""
+        files = dict(self.configuration())
+        main = files.pop(CONFIGURATION)
+        for name, text in files.items():
+            self.directory.write(name, text)
+        candidate = self.directory.write(_CANDIDATE, main)
+        try:
+            check = self.checker(candidate)
+            if check is not None:
+                await self.command(check, "its configuration is not valid")
+            candidate.rename(self.directory / CONFIGURATION)
+        finally:
+            candidate.unlink(missing_ok=True)
+
+    async def _start(self) -> str:
+        with self.translated(f"{self.title} did not start"), self.directory.lock():
+            await self._start_locked()
+        return "In appropriate state"
+
+    async def _start_if_not_running(self) -> str:
+        if self.is_running():
+            return "Already running"
+        return await self._start()
+
+    async def _start_locked(self) -> None:
+        keeper = self._keeping()
+        identity = self.identity
+        if identity is not None:
+            raise self.error(f"it is already running (process {identity.pid})")
+        try:
+            await keeper.start()
+        except self.error:
+            raise
+        except DomogikError as error:
+            raise self._start_error(keeper, error) from error
+        if self._reservation is not None:  # from here on the server itself holds it
+            self._reservation.release()
+            self._reservation = None
+
+    def _start_error(self, keeper: Keeper, error: DomogikError) -> ManagedDaemonError:
+        status = keeper.status
+        return self.error(
+            f"{self.title} did not start: {status.reason or error}",
+            command=keeper.argv,
+            exit_status=None if status.exit is None else _exit_status(status.exit),
+            output=keeper.output.tail(),
+        )
+
+    def _tell_starts(self, result: Any) -> None:
+        waiting, self._starts = self._starts, []
+        for started in waiting:
+            started.callback(result)  # a Failure is taken for one
+
+    def _keeping(self) -> Keeper:
+        if self._keeper is None:
+            self._keeper = Keeper(self.tools, self, self.directory, self.policy)
+        return self._keeper
+
+    # Ending
+
+    async def _stop(self) -> str:
+        with self.translated(f"{self.title} did not stop"), self.directory.lock():
+            stopped = await self._keeping().stop()
+            self.remove_leftovers()
+        return "Finished" if stopped else "Not running, no action taken."
+
+    async def _reload(self) -> str:
+        with self.translated(f"{self.title} was not reloaded"), self.directory.lock():
+            if not self.is_running():
+                raise self.error("it is not running")
+            await self._install_configuration()
+            await self.reread()
+        return f"Reloaded {self.title}."
+
+    async def _destroy(self) -> str:
+        with self.translated(f"{self.title} was not destroyed"):
+            await self.tools.in_thread(self.directory.check)
+            with self.directory.lock():
+                await self._keeping().kill()
+                await self.tools.in_thread(self.directory.remove)
+            if self._reservation is not None:
+                self._reservation.release()
+                self._reservation = None
+            self._keeper = self._parameters = self._directory = None
+        return f"Removed {self.title} instance."
+
+    async def _backup(self, target: Path) -> str:
+        raise self.error(f"{self.title} has no data that are backed up")
+
+    async def _restore(self, source: Path) -> str:
+        raise self.error(f"{self.title} has no data that are backed up")
+
+    def let_go(self) -> None:
+        """Watch no longer; what runs goes on, and another object can take it over."""
+        if self._keeper is not None:
+            self._keeper.let_go()
+            self._keeper = None
+
+    def _do(self, operation: Callable[[], Coroutine[Any, Any, T]]) -> Deferred[T]:
+        return Deferred.fromCoroutine(self._in_turn(operation))
+
+    async def _in_turn(self, operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        async with self._lock:
+            return await operation()
+
+
+def _exit_status(status: Exit) -> int | None:
+    return status.code if status.signal is None else -status.signal
+
+
+def with_callbacks(
+    operation: Deferred[str],
+    callback: Callable[[str], object],
+    error_callback: Callable[[str, Exception], object],
+) -> None:
+    """Tell the outcome of an operation in the style of callbacks.
+
+    `callback(message)` or `error_callback(message, exception)` is called, once.
+    """
+    _ = operation.addCallbacks(
+        callback, lambda failure: error_callback(failure.getErrorMessage(), failure.value)
+    )

@@ -1,0 +1,167 @@
+"""The working directory of one instance: what this program made, and nothing else, is its own.
+
+All functions block for as long as the disk does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import shutil
+import stat
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+
+from domogik.config.files import Ownership, read_bounded, write_atomically
+from domogik.daemons.errors import NotOurs
+from domogik.supervisor.adoption import Record, Records
+from domogik.supervisor.interfaces import User
+
+CONFIGURATION = "service.conf"
+PARAMETERS = "service.json"
+PASSWORD = "password"  # noqa: S105 - the name of a file
+_MARKER = ".managed"
+_LOCK = ".lock"
+_FORMAT = 1
+_LARGEST_MARKER = 4096
+
+
+@attrs.frozen
+class WorkingDirectory:
+    """A private directory (0700) that holds one instance of `kind`.
+
+    `user` is whom its files belong to, None for this program's own user.
+    """
+
+    path: Path
+    kind: str
+    user: User | None = None
+
+    # What it is
+
+    def claim(self) -> None:
+        """Make it, or take it as it is if it is ours or empty; raises `NotOurs`, `OSError`."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            self.path.mkdir(mode=0o700)
+        self._refuse_what_is_no_directory()
+        if self._marker is None:
+            if any(self.path.iterdir()):
+                raise NotOurs(f"{self.path} is not empty, and not made by this program")
+            content = {"format": _FORMAT, "kind": self.kind, "id": uuid.uuid4().hex}
+            write_atomically(self.path / _MARKER, json.dumps(content).encode())
+        self.check()
+        self.path.chmod(0o700)
+        self._give(self.path)
+
+    def check(self) -> None:
+        """Whether this program made it for this kind; raises `NotOurs`, `OSError`."""
+        self._refuse_what_is_no_directory()
+        kind = self._marker
+        if kind is None:
+            raise NotOurs(f"{self.path} was not made by this program: it has no {_MARKER} file")
+        if kind != self.kind:
+            raise NotOurs(f"{self.path} belongs to a {kind}, not to a {self.kind}")
+
+    def _refuse_what_is_no_directory(self) -> None:
+        try:
+            mode = self.path.lstat().st_mode
+        except FileNotFoundError:
+            raise NotOurs(f"{self.path} is missing") from None
+        if not stat.S_ISDIR(mode):
+            raise NotOurs(f"{self.path} is not a directory")
+
+    @property
+    def _marker(self) -> str | None:
+        """The kind that its marker names; None without one that can be read."""
+        try:
+            content = json.loads(read_bounded(self.path / _MARKER, _LARGEST_MARKER))
+        except (FileNotFoundError, ValueError, RecursionError):
+            return None
+        kind = content.get("kind") if isinstance(content, dict) else None
+        return kind if isinstance(kind, str) else None
+
+    # What is in it
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    def subdirectory(self, name: str) -> Path:
+        """`name` within it, private, made if it is missing; raises `NotOurs`, `OSError`."""
+        path = self.path / name
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        if not stat.S_ISDIR(path.lstat().st_mode):
+            raise NotOurs(f"{path} is not a directory")
+        self._give(path)
+        return path
+
+    def write(self, name: str, content: str) -> Path:
+        """A private file (0600) of the instance's user, in one step; raises `OSError`."""
+        path = self.path / name
+        uid, gid = (self.user.uid, self.user.gid) if self.user else (os.geteuid(), os.getegid())
+        write_atomically(path, content.encode(), Ownership(0o600, uid, gid), durable=False)
+        return path
+
+    def _give(self, path: Path) -> None:
+        if self.user is not None:
+            os.chown(path, self.user.uid, self.user.gid, follow_symlinks=False)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Nobody else configures, starts or stops it meanwhile; raises `NotOurs`, `OSError`."""
+        descriptor = os.open(
+            self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+        )
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise NotOurs(f"another program is working on {self.path}") from None
+            yield
+        finally:
+            os.close(descriptor)
+
+    # Who runs in it
+
+    @property
+    def records(self) -> Records:
+        """The record of its running process."""
+        return Records(self.subdirectory("run"))
+
+    @property
+    def record(self) -> Record | None:
+        """What the last start left on record; None without one that can be read."""
+        directory = self.path / "run"
+        if not directory.is_dir():
+            return None
+        return next((record for _, record in Records(directory).load() if record), None)
+
+    # Its end
+
+    def remove(self) -> None:
+        """All of it, the marker last: what was interrupted can be asked for again.
+
+        Raises `NotOurs`, `OSError`.
+        """
+        self.check()
+        for entry in os.scandir(self.path):
+            if entry.name == _MARKER:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                Path(entry.path).unlink()
+        (self.path / _MARKER).unlink()
+        try:
+            self.path.rmdir()
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+            raise NotOurs(f"{self.path} was written to while it was removed") from error

@@ -1,0 +1,46 @@
+"""What goes wrong with a managed daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from domogik.errors import DomogikError
+
+
+class ManagedDaemonError(DomogikError):
+    """The ancestor of every kind's own error; `str()` is a sentence, then what the daemon said.
+
+    `command` is what was executed (without secrets, which are never in it), `exit_status` how it
+    ended: negative for a signal, None where nothing ended; `output` the tail of the daemon's own
+    log, or of what the command said.
+    """
+
+    def __init__(
+        self,
+        sentence: str,
+        *,
+        command: Sequence[str] = (),
+        exit_status: int | None = None,
+        output: str = "",
+    ) -> None:
+        super().__init__(f"{sentence}\n{output.rstrip()}" if output.strip() else sentence)
+        self.sentence = sentence
+        self.command = tuple(command)
+        self.exit_status = exit_status
+        self.output = output
+
+
+class NotReady(DomogikError):
+    """It does not serve yet, or not now; the text says what was seen instead."""
+
+
+class NotOurs(DomogikError):
+    """A directory that this program has not made, or made for something else."""
+
+
+class InvalidParameters(DomogikError):
+    """`service.json`, or what is to be written there, does not describe an instance."""
+
+
+class UnknownUser(DomogikError):
+    """There is no such user on this machine, or he may not go where he would have to work."""

@@ -1,0 +1,87 @@
+"""What every managed daemon can do, whatever server stands behind it."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+from twisted.internet.defer import Deferred
+from zope.interface import Attribute, Interface
+
+from domogik.daemons.parameters import Option
+
+
+class IManagedDaemon(Interface):
+    """One server with a working directory of its own.
+
+    The directory holds `service.conf` (the server's own configuration), `service.json` (what the
+    instance was configured with), its data, its log and, where the server writes one, a PID file.
+    Every failure is the kind's own `ManagedDaemonError`; what waits fires with a sentence.
+    """
+
+    kind = Attribute("str: `redis`, `postgres`, `mysql`, `nginx`, `apache`, `rabbitmq`")
+    url = Attribute("str: where it is reached, with its credentials")
+
+    def configure(
+        working_dir: str | PathLike[str],
+        port: int | None = None,
+        bind_host: str = "127.0.0.1",
+        password: str | None = None,
+        *,
+        run_as: str | None = None,
+        **options: Option,
+    ) -> Deferred[str]:
+        """Make the instance, or change what it was configured with; its data stays.
+
+        Without a port a free one is chosen and reserved. `run_as` names the user it belongs to,
+        where this program is root. `options` are the kind's own. What the server has read already
+        counts from its next start or `reload`.
+        """
+
+    def load_parameters(working_dir: str | PathLike[str]) -> None:
+        """Know an instance that was configured before."""
+
+    def save_parameters() -> None:
+        """Write `service.json` in one step."""
+
+    def start() -> Deferred[str]:
+        """Fires when it answers in its own protocol. A start that is under way is joined.
+
+        Fails at once when its process ends, and when it runs already.
+        """
+
+    def start_if_not_running() -> Deferred[str]:
+        """`start`, unless it runs."""
+
+    def stop() -> Deferred[str]:
+        """Fires when none of its processes is left; what does not run is no failure."""
+
+    def reload() -> Deferred[str]:
+        """Have it read its configuration again, without a restart where the server can."""
+
+    def destroy() -> Deferred[str]:
+        """End it without ceremony and remove its directory, if this program has made that."""
+
+    def is_running() -> bool:
+        """Whether its first process is there: that very process, not one that looks like it."""
+
+    def get_port() -> int:
+        """The TCP port it was configured with."""
+
+    def get_pid() -> int | None:
+        """The number of its first process; None if it does not run."""
+
+    def get_pid_path() -> Path:
+        """The PID file that the server writes."""
+
+    def get_configuration_path(working_dir: str | PathLike[str]) -> Path:
+        """Where `service.conf` of an instance is."""
+
+    def get_parameters_path(working_dir: str | PathLike[str]) -> Path:
+        """Where `service.json` of an instance is."""
+
+    def backup(target: str | PathLike[str]) -> Deferred[str]:
+        """Write all its data into one new file, with the server's own tool."""
+
+    def restore(source: str | PathLike[str]) -> Deferred[str]:
+        """Put what `backup` wrote in place of its data."""

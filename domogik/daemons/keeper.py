@@ -1,0 +1,198 @@
+"""One daemon on its own, without a manager: the same runner that keeps components, for a start.
+
+Its words go straight into a file in its working directory, so that it may outlive this program.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import attrs
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+
+from domogik.components.model import State
+from domogik.daemons.directory import WorkingDirectory
+from domogik.daemons.errors import ManagedDaemonError
+from domogik.daemons.probing import Watch
+from domogik.daemons.tools import DaemonTools
+from domogik.supervisor.identity import NoSuchProcess
+from domogik.supervisor.interfaces import Policy, Program, Restart, Specification, Status
+from domogik.supervisor.logs import CannotCapture
+from domogik.supervisor.pacing import Pacing
+from domogik.supervisor.processes import HostProcesses
+from domogik.supervisor.run import Tools
+from domogik.supervisor.runner import NotRunning, Runner, StartFailed
+from domogik.supervisor.tree import ProcessTable
+
+LOG = "log"
+_LARGEST_LOG = 10 * 2**20
+_TAIL = 4096
+
+
+class Kept(Protocol):
+    """What is kept running here."""
+
+    kind: ClassVar[str]
+
+    async def prepare(self, program: Program) -> Program:
+        """What to execute, ready to be executed."""
+        ...
+
+    async def probe(self) -> None:
+        """Whether it answers."""
+        ...
+
+
+@attrs.define(eq=False)
+class FileOutput:
+    """Its words, appended to a file that is put aside once when it has grown large."""
+
+    path: Path
+    _begins: int = 0
+
+    def open(self) -> None:
+        """Raises `CannotCapture`."""
+        try:
+            self.path.parent.mkdir(mode=0o700, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                if self.path.stat().st_size > _LARGEST_LOG:
+                    self.path.rename(self.path.with_suffix(".log.1"))
+            descriptor = self.writer()
+            self._begins = os.fstat(descriptor).st_size
+            os.close(descriptor)
+        except OSError as error:
+            raise CannotCapture(f"its log {self.path} cannot be written: {error}") from error
+
+    def writer(self) -> int:
+        """A descriptor for a new process; the caller closes it."""
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        return os.open(self.path, flags, 0o600)
+
+    def close(self) -> Deferred[None]:
+        """Nothing is held."""
+        return succeed(None)
+
+    def tail(self) -> str:
+        """The end of what it said since its last start."""
+        try:
+            with open(self.path, "rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(self._begins, size - _TAIL))
+                return file.read(_TAIL).decode("utf-8", "replace")
+        except OSError:
+            return ""
+
+
+@attrs.define(eq=False)
+class Keeper:
+    """Starts, watches and ends the daemon of one directory; `policy` says how long that may take.
+
+    It is never started again by itself: whoever wants that has a manager.
+    """
+
+    _log = Logger()
+
+    _tools: DaemonTools
+    _daemon: Kept
+    _directory: WorkingDirectory
+    _policy: Policy
+    output: FileOutput = attrs.field(init=False)
+    #: what was executed last
+    argv: tuple[str, ...] = attrs.field(init=False, default=())
+    _runner: Runner = attrs.field(init=False)
+    _watch: Watch = attrs.field(init=False)
+    _hopeless: ManagedDaemonError | None = attrs.field(init=False, default=None)
+
+    def __attrs_post_init__(self) -> None:
+        reactor, kind = self._tools.reactor, self._daemon.kind
+        self.output = FileOutput(self._directory / LOG / f"{kind}.log")
+        specification = Specification(
+            id=f"daemon:{kind}",
+            program=Program((kind,), self._tools.environment, self._directory.path),
+            policy=attrs.evolve(self._policy, restart=Restart.NO),
+            prepare=self._prepare,
+        )
+        tools = Tools(
+            clock=reactor,
+            processes=HostProcesses(reactor, ProcessTable(reactor)),
+            records=self._directory.records,
+            pacing=Pacing(reactor),
+            notify_address="",
+            changed=self._changed,
+            now=reactor.seconds,
+            random=random.random,
+        )
+        self._runner = Runner(specification, self.output, tools)
+        self._watch = Watch(
+            reactor,
+            self._daemon.probe,
+            alive=self._runner.alive,
+            silent=self._runner.silent,
+            hopeless=self._give_up,
+        )
+        self._take_over()
+
+    def _take_over(self) -> None:
+        record = self._directory.record
+        if record is None or record.process is None:
+            return
+        with contextlib.suppress(NoSuchProcess):
+            self._runner.adopt(record, record.process)
+
+    @property
+    def status(self) -> Status:
+        """How it is."""
+        return self._runner.status
+
+    async def start(self) -> None:
+        """Until it answers; raises `AlreadyRunning`, `StartFailed`, `ManagedDaemonError`."""
+        self._hopeless = None
+        try:
+            await self._runner.start()
+        except StartFailed:
+            if self._hopeless is not None:
+                raise self._hopeless from None
+            raise
+
+    async def stop(self) -> bool:
+        """Until nobody is left; false if there was nobody. Raises `OperationFailed`."""
+        try:
+            await self._runner.stop()
+        except NotRunning:
+            return False
+        return True
+
+    async def kill(self) -> None:
+        """As `stop`, without ceremony."""
+        policy = attrs.evolve(self._runner.specification.policy, stop_signal="KILL")
+        ordinary = self._runner.specification
+        self._runner.specification = attrs.evolve(ordinary, policy=policy)
+        try:
+            await self.stop()
+        finally:
+            self._runner.specification = ordinary
+
+    def let_go(self) -> None:
+        """Watch no longer; what runs goes on."""
+        self._watch.stop()
+        self._runner.let_go()
+
+    async def _prepare(self, program: Program) -> Program:
+        prepared = await self._daemon.prepare(program)
+        self.argv = prepared.argv
+        return prepared
+
+    def _give_up(self, error: ManagedDaemonError) -> None:
+        self._hopeless = error
+        _ = self._runner.stop().addErrback(
+            lambda failure: self._log.failure("giving up {kind}", failure, kind=self._daemon.kind)
+        )
+
+    def _changed(self, _id: str, _before: Status, after: Status) -> None:
+        if after.state is not State.STARTING or after.pid is not None:
+            self._watch.follow(after.state)
