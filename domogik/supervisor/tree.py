@@ -321,6 +321,9 @@ class _TreeStop:
     _run_id: str
     _group_signalled: float  # seconds since the boot; 0: not yet
     _held: dict[ProcessIdentity, ProcessHandle] = attrs.field(init=False, factory=dict)
+    #: whom the last look found, also those that were gone before they could be held: their
+    #: children may have been born after it
+    _found: frozenset[ProcessIdentity] = attrs.field(init=False, default=frozenset())
     _ended: Deferred[None] | None = attrs.field(init=False, default=None)
     _heard: set[ProcessIdentity] = attrs.field(init=False, factory=set)
 
@@ -353,7 +356,7 @@ class _TreeStop:
         while await self._until(enough, deadline):
             await self._table.fresh()
             newcomers = self._hold_newcomers()
-            if self._nobody_is_left():
+            if not self._found:
                 return True
             self._signal(newcomers, signal)
             enough = self._nobody_is_left
@@ -363,28 +366,28 @@ class _TreeStop:
         give_up = self._reactor.seconds() + _KILL_PATIENCE
         await self._table.fresh()
         self._hold_newcomers()
-        while not self._nobody_is_left():
+        while self._found:
             # A group dies at once, and nobody in it can fork away from the signal.
-            for group in self._table.groups_within(self._held):
+            for group in self._table.groups_within(self._found):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(group, signals.SIGKILL)
             self._signal(list(self._held), signals.SIGKILL)
             now = self._reactor.seconds()
             if now >= give_up:
-                raise StillRunning(identity.pid for identity in self._held)
+                raise StillRunning(identity.pid for identity in self._found)
             await self._until(self._nobody_is_left, now + _KILL_ROUND)
             await self._table.fresh()
             self._hold_newcomers()
 
     def _hold_newcomers(self, known: Iterable[ProcessIdentity] = ()) -> list[ProcessIdentity]:
         """Look who is there, and hold those we did not hold yet."""
-        members = self._table.members(
+        self._found = self._table.members(
             session=self._leader.pid,
             root=self._leader.pid,
             run_id=self._run_id,
             known=[self._leader, *known, *self._held],
         )
-        return [identity for identity in members - self._held.keys() if self._hold(identity)]
+        return [identity for identity in self._found - self._held.keys() if self._hold(identity)]
 
     def _hold(self, identity: ProcessIdentity) -> bool:
         try:

@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from domogik.supervisor.identity import ProcessIdentity, current_boot
-from domogik.supervisor.tree import ProcessTable, StillRunning
+from domogik.supervisor.tree import ProcessTable, StillRunning, stop_tree
 
 
 @attrs.define
@@ -155,6 +155,22 @@ def test_a_mark_is_not_taken_over_with_the_number(machine: Machine) -> None:
     machine.has(101, session=101, started=900)
     machine.clock.advance(1)
     assert table.members(session=100, run_id="abc") == frozenset()
+
+
+def test_a_stop_is_not_over_while_a_look_finds_somebody_even_if_he_is_gone_when_held(
+    machine: Machine,
+) -> None:
+    """Who forks and ends between the look and the hold leaves a child that nobody has seen."""
+    pid = 2**22 + 1  # no process of this machine has that number
+    leader = machine.has(pid, session=pid)
+    done: list[None] = []
+    stopping = stop_tree(machine.clock, machine.table(), leader, run_id="", timeout=60)  # type: ignore[arg-type]
+    stopping.addCallback(done.append)
+    machine.clock.pump([0, 1, 1])
+    assert done == []
+    machine.loses(pid)
+    machine.clock.pump([1, 1])
+    assert done == [None]
 
 
 def test_those_who_cannot_be_killed_are_named() -> None:
