@@ -15,6 +15,7 @@ from twisted.logger import Logger
 
 from domogik.app.foundation import CannotStart, Foundation
 from domogik.components.model import State
+from domogik.config.files import write_atomically
 from domogik.errors import DomogikError
 from domogik.xpl import hubsocket
 from domogik.xpl.bus import Bus
@@ -195,5 +196,5 @@ def _last_port(run: Path) -> int:
 
 
 def write_port(path: Path, port: int) -> None:
-    """One number, for programs that look for us."""
-    path.write_text(f"{port}\n", encoding="ascii")
+    """One number, for programs that look for us: they read the old one or the new one whole."""
+    write_atomically(path, f"{port}\n".encode("ascii"), durable=False)
