@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -234,6 +235,8 @@ class Packages:
                 await self._hosts.command(host, "start", ref.id)
             await self._serve(host, ref, before)
         except DomogikError as error:
+            if runs:
+                await self._give_up_there(host, ref.id)
             await self._put_back(host, ref, before)
             again = await self._start_there(host, ref.id) if runs else "is installed again"
             text = f"{ref} was given up: {str(error).rstrip('.')}. {before} {again}"
@@ -246,6 +249,12 @@ class Packages:
         except OperationFailed:  # a disabled one is unknown there, and off
             return False
         return detail.component.state.is_on
+
+    async def _give_up_there(self, host: str, plugin: str) -> None:
+        """What failed may still be ending, or be tried again at any moment: then it counts as
+        running, and nobody may put another release in its place."""
+        with contextlib.suppress(DomogikError):  # it does not run, which is as well
+            await self._hosts.command(host, "stop", plugin)
 
     async def _start_there(self, host: str, plugin: str) -> str:
         try:

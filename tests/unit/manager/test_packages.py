@@ -400,6 +400,10 @@ def test_an_update_there_stops_and_starts_the_plugin(house):
     house.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
     assert house.asked("domogik.system")[-1]["command"] == "start"
     house.kitchen_says("domogik.system", command="start", plugin="lamp", error="it failed")
+    # it may be tried again there at any moment, and is not to be in the way of the old one
+    assert house.asked("domogik.system")[-1]["command"] == "stop"
+    assert house.asked()[-1]["release"] == "1.1"
+    house.kitchen_says("domogik.system", command="stop", plugin="lamp", error="it does not run")
     assert house.asked()[-1]["release"] == "1.0"
     house.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
     house.kitchen_says("domogik.system", command="start", plugin="lamp")
