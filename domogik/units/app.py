@@ -1,0 +1,317 @@
+"""What an app consists of: components, of which leaders decide and followers are told.
+
+An app is what a person enables and disables: a plugin with the units it needs, or some units
+alone. The words are those of FreedomBox's reference, from where the components come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
+
+import attrs
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.logger import Logger
+
+from domogik.components.health import DiagnosticCheck
+from domogik.errors import DomogikError, NotPossible
+from domogik.units.deferred import deferred
+
+if TYPE_CHECKING:
+    from domogik.units.registry import Units
+
+T = TypeVar("T")
+
+
+class DuplicateComponent(DomogikError):
+    """Two components, or two apps, of the same id."""
+
+
+class NotAttached(NotPossible):
+    """The component belongs to no app of this host, so there is nobody it could ask."""
+
+
+@attrs.frozen
+class UnitLogs:
+    """The last lines of a unit's journal, the oldest first."""
+
+    unit: str
+    description: str
+    lines: tuple[str, ...]
+
+
+@runtime_checkable
+class LogEmitter(Protocol):
+    """A component that has logs."""
+
+    def get_logs(self) -> Awaitable[UnitLogs]: ...
+
+
+@runtime_checkable
+class Runnable(Protocol):
+    """A component that can run."""
+
+    def is_running(self) -> Awaitable[bool]: ...
+
+
+class Component:
+    """A part of an app. Every method here does nothing; subclasses override what they need."""
+
+    is_leader = False
+    #: the full names of the systemd units it is about
+    unit_names: tuple[str, ...] = ()
+    #: whether it enables and disables them with the app
+    switches_its_units = False
+
+    def __init__(self, component_id: str) -> None:
+        """`component_id` is unique over all apps of a host; an empty one raises `ValueError`."""
+        if not component_id:
+            raise ValueError("Invalid component ID")
+        self.component_id = component_id
+        self._app: App | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.component_id}>"
+
+    @property
+    def app(self) -> App:
+        """The app it is a part of; raises `NotAttached`."""
+        if self._app is None:
+            raise NotAttached(f"{self.component_id} belongs to no app")
+        return self._app
+
+    @property
+    def app_id(self) -> str | None:
+        """The id of that app, None before `App.add`."""
+        return None if self._app is None else self._app.app_id
+
+    def belongs_to(self, app: App) -> None:
+        """What `App.add` tells it."""
+        self._app = app
+
+    def enable(self) -> Awaitable[None]:
+        """The app is being enabled."""
+        return succeed(None)
+
+    def disable(self) -> Awaitable[None]:
+        """The app is being disabled."""
+        return succeed(None)
+
+    def uninstall(self) -> Awaitable[None]:
+        """The app is being removed."""
+        return succeed(None)
+
+    def set_enabled(self, enabled: bool) -> Awaitable[None]:
+        """The app was found to be enabled, or not."""
+        return succeed(None)
+
+    def diagnose(self) -> Awaitable[Sequence[DiagnosticCheck]]:
+        """Look at it."""
+        return succeed([])
+
+    def repair(self, failed_checks: Sequence[DiagnosticCheck]) -> Awaitable[bool]:
+        """Do what can be done about these; fires with whether the app must be set up again."""
+        return succeed(True)
+
+
+class FollowerComponent(Component):
+    """One that the app's leaders decide about: it remembers what it was told."""
+
+    def __init__(self, component_id: str) -> None:
+        super().__init__(component_id)
+        self._is_enabled = False
+
+    def is_enabled(self) -> Awaitable[bool]:
+        """What it was told last."""
+        return succeed(self._is_enabled)
+
+    @deferred
+    async def enable(self) -> None:
+        self._is_enabled = True
+
+    @deferred
+    async def disable(self) -> None:
+        self._is_enabled = False
+
+    @deferred
+    async def set_enabled(self, enabled: bool) -> None:
+        self._is_enabled = enabled
+
+
+class LeaderComponent(Component):
+    """One that decides whether the app is enabled."""
+
+    is_leader = True
+
+    def is_enabled(self) -> Awaitable[bool]:
+        """Whether it is; every leader has to say so itself."""
+        raise NotImplementedError
+
+
+class App:
+    """Components in an order: enabled in it, disabled and removed in the opposite one.
+
+    `is_installed` is false while what the app is made of is only known and not there; such an app
+    needs no server. `is_switching_to` says where it is going while it is enabled or disabled,
+    `was_told` what was asked or found last. `units` is the registry that it was added to.
+    """
+
+    log = Logger()
+
+    def __init__(self, app_id: str, components: Iterable[Component] = ()) -> None:
+        if not app_id:
+            raise ValueError("Invalid app ID")
+        self.app_id = app_id
+        self.is_installed = True
+        self.is_switching_to: bool | None = None
+        self.was_told: bool | None = None
+        self.units: Units | None = None
+        self._components: dict[str, Component] = {}
+        for component in components:
+            self.add(component)
+
+    def __repr__(self) -> str:
+        return f"<App {self.app_id}>"
+
+    @property
+    def components(self) -> Mapping[str, Component]:
+        """By id, in their order."""
+        return MappingProxyType(self._components)
+
+    @property
+    def registry(self) -> Units:
+        """What knows the back end; raises `NotAttached` while it was not added to one."""
+        if self.units is None:
+            raise NotAttached(f"the app {self.app_id} belongs to no host")
+        return self.units
+
+    @property
+    def leaders(self) -> tuple[LeaderComponent, ...]:
+        """Those that decide."""
+        return tuple(
+            one
+            for one in self._components.values()
+            if isinstance(one, LeaderComponent) and one.is_leader
+        )
+
+    def add(self, component: Component) -> App:
+        """One more, behind the others; raises `DuplicateComponent`."""
+        if component.component_id in self._components:
+            raise DuplicateComponent(f"{self.app_id} has a {component.component_id} already")
+        if self.units is not None:
+            self.units.refuse_duplicate(component)
+        component.belongs_to(self)
+        self._components[component.component_id] = component
+        return self
+
+    @deferred
+    async def enable(self) -> None:
+        """Every component, in order. Fails with the first error, after all have been asked."""
+        await self._switch(True, self._components.values())
+
+    @deferred
+    async def disable(self) -> None:
+        """Every component, the last one first; errors as `enable`."""
+        await self._switch(False, reversed(self._components.values()))
+
+    async def _switch(self, enabled: bool, components: Iterable[Component]) -> None:
+        before, self.is_switching_to = self.is_switching_to, enabled
+        self.was_told = enabled
+        try:
+            await self._each("enable" if enabled else "disable", components)
+        finally:
+            self.is_switching_to = before
+
+    @deferred
+    async def uninstall(self) -> None:
+        """Every component, the last one first; errors as `enable`."""
+        await self._each("uninstall", reversed(self._components.values()))
+
+    async def _each(self, verb: str, components: Iterable[Component]) -> None:
+        first: DomogikError | None = None
+        for component in tuple(components):
+            try:
+                await getattr(component, verb)()
+            except DomogikError as error:
+                self.log.warn(
+                    "{component} of {app}: {verb}: {error}",
+                    component=component.component_id,
+                    app=self.app_id,
+                    verb=verb,
+                    error=str(error),
+                )
+                first = first or error
+        if first is not None:
+            raise first
+
+    @deferred
+    async def is_enabled(self) -> bool:
+        """Whether every leader is; so an app without leaders is."""
+        answers = [leader.is_enabled() for leader in self.leaders]
+        return all([await answer for answer in answers])
+
+    @deferred
+    async def set_enabled(self, enabled: bool) -> None:
+        """Tell the followers what was found; leaders know, and are not asked."""
+        self.was_told = enabled
+        for component in self._components.values():
+            if not component.is_leader:
+                await component.set_enabled(enabled)
+
+    @deferred
+    async def diagnose(self) -> list[DiagnosticCheck]:
+        """The checks of every component, in their order; all are asked at once."""
+        asked = [_begun(component.diagnose()) for component in self._components.values()]
+        answers = await gatherResults(asked, consumeErrors=True)
+        return [check for checks in answers for check in checks]
+
+    def has_diagnostics(self) -> bool:
+        """Whether anything in it can be looked at."""
+        return type(self).diagnose is not App.diagnose or any(
+            type(component).diagnose is not Component.diagnose
+            for component in self._components.values()
+        )
+
+    @deferred
+    async def repair(self, failed_checks: Sequence[DiagnosticCheck]) -> bool:
+        """Each component does what it can about its own; fires with whether set-up must run again.
+
+        It must where a component says so, or a check is about none.
+        """
+        again = False
+        by_component: dict[str, list[DiagnosticCheck]] = {}
+        for check in failed_checks:
+            if check.component_id in self._components:
+                by_component.setdefault(check.component_id, []).append(check)
+            else:
+                again = True
+        for component_id, checks in by_component.items():
+            again = await self._components[component_id].repair(checks) or again
+        return again
+
+    def has_logs(self) -> bool:
+        """Whether any component has logs."""
+        return any(isinstance(one, LogEmitter) for one in self._components.values())
+
+    @deferred
+    async def get_logs(self) -> list[UnitLogs]:
+        """The logs of every component that has any, in their order."""
+        emitters = [one for one in self._components.values() if isinstance(one, LogEmitter)]
+        return await gatherResults([_begun(one.get_logs()) for one in emitters], consumeErrors=True)
+
+
+@deferred
+async def app_is_running(app: App) -> bool:
+    """Whether no component says that it does not run; those that cannot run say nothing."""
+    asked = [one.is_running() for one in app.components.values() if isinstance(one, Runnable)]
+    return all([await answer for answer in asked])
+
+
+def _begun(awaitable: Awaitable[T]) -> Deferred[T]:
+    """What a subclass answers, be it a Deferred or a coroutine."""
+
+    async def answer() -> T:
+        return await awaitable
+
+    return Deferred.fromCoroutine(answer())

@@ -1,0 +1,117 @@
+"""Does anybody listen on a port, and who?"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Sequence
+
+from domogik.components.health import DiagnosticCheck, Result, Suggestion
+from domogik.errors import DomogikError
+from domogik.units.deferred import deferred
+from domogik.units.ports import Holder, PortTable
+from domogik.units.status import UnitStatus
+
+#: of several who have a socket, so many are named
+_NAMED = 3
+#: who has the sockets of socket units
+_INIT = 1
+
+
+class InvalidPort(DomogikError):
+    """Not a port, or not one of the kinds of sockets."""
+
+
+class PortKind(enum.Enum):
+    """What listens: a protocol, and for some the family of addresses."""
+
+    TCP4 = "tcp4"
+    TCP6 = "tcp6"
+    TCP = "tcp"
+    UDP4 = "udp4"
+    UDP6 = "udp6"
+    UDP = "udp"
+
+    @classmethod
+    def of(cls, port: object, kind: object) -> PortKind:
+        """The kind of that name; raises `InvalidPort` for it or for the port."""
+        if type(port) is not int or not 1 <= port <= 65535:
+            raise InvalidPort(f"{str(port)[:20]} is not a port")
+        try:
+            return cls(kind)
+        except ValueError:
+            words = ", ".join(one.value for one in cls)
+            raise InvalidPort(f"'{str(kind)[:20]}' is not one of {words}") from None
+
+
+@deferred
+async def diagnose_port_listening(
+    ports: PortTable,
+    port: int,
+    kind: str = "tcp",
+    listen_address: str | None = None,
+    component_id: str | None = None,
+    unit: UnitStatus | None = None,
+) -> DiagnosticCheck:
+    """Whether a socket of this host serves `port`, with `listen_address` on that address.
+
+    A socket of `::` serves IPv4 too unless it is for IPv6 only; TCP must be listening, UDP have no
+    peer. Who has the socket is `owner` in the parameters, where we may see it. With `unit` a socket
+    that belongs to somebody else is a warning. Fails with `InvalidPort`.
+    """
+    PortKind.of(port, kind)
+    try:
+        found = [one for one in await ports.on(port) if one.listener.serves(kind, listen_address)]
+    except DomogikError as error:
+        more = {"reason": str(error)}
+        return _port_check(port, kind, listen_address, component_id, Result.ERROR, more)
+    if not found:
+        return _port_check(port, kind, listen_address, component_id, Result.FAILED)
+    holders = [holder for one in found for holder in one.holders]
+    more = {"owner": _names(holders)} if holders else {}
+    if unit is None or not holders or any(_belongs(holder, unit) for holder in holders):
+        return _port_check(port, kind, listen_address, component_id, Result.PASSED, more)
+    more["reason"] = f"held by {more['owner']}, which is not of {unit.name}"
+    suggestion = Suggestion(
+        "free-port",
+        f"Stop {more['owner']} or give it another port, then start {unit.name} again",
+        is_repairable=False,
+    )
+    return _port_check(
+        port, kind, listen_address, component_id, Result.WARNING, more, (suggestion,)
+    )
+
+
+def skipped_port(port: int, kind: str, component_id: str | None, reason: str) -> DiagnosticCheck:
+    """The check of that port, when nobody looked."""
+    return _port_check(port, kind, None, component_id, Result.SKIPPED, {"reason": reason})
+
+
+def _belongs(holder: Holder, unit: UnitStatus) -> bool:
+    if holder.pid == _INIT and (unit.name.endswith(".socket") or unit.triggered_by):
+        return True  # systemd listens itself until somebody connects
+    return holder.is_of(unit)
+
+
+def _names(holders: Iterable[Holder]) -> str:
+    names = list(dict.fromkeys(map(str, holders)))
+    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+
+
+def _port_check(
+    port: int,
+    kind: str,
+    address: str | None,
+    component_id: str | None,
+    result: Result,
+    more: dict[str, str] | None = None,
+    suggestions: Sequence[Suggestion] = (),
+) -> DiagnosticCheck:
+    check_id, description = f"daemon-listening-{kind}-{port}", "Listening on {kind} port {port}"
+    parameters: dict[str, object] = {"kind": kind, "port": port}
+    if address is not None:
+        check_id = f"daemon-listening-address-{kind}-{port}-{address}"
+        description = "Listening on {kind} port {listen_address}:{port}"
+        parameters["listen_address"] = address
+    return DiagnosticCheck(
+        check_id, description, result, {**parameters, **(more or {})}, component_id, suggestions
+    )

@@ -1,0 +1,79 @@
+"""A unit that runs while somebody needs it, and afterwards is as it was before."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from types import TracebackType
+
+from domogik.units.backend import Order
+from domogik.units.registry import Units, Use
+from domogik.units.starting import UnitFailed, failure, start
+from domogik.units.status import UnitStatus
+
+
+class EnsureRunning:
+    """What `Daemon.ensure_running` gives; each is for one block. `names` are those of `unit`."""
+
+    def __init__(self, units: Units, unit: str, names: Collection[str]) -> None:
+        self._units = units
+        self._unit = unit
+        self._names = names
+        self._id: str | None = None
+
+    async def __aenter__(self) -> bool:
+        async with self._units.alone_with(self._names):
+            status = await self._status()
+            if not status.exists:
+                return False
+            use = self._units.uses.get(status.id)
+            if use is None:
+                enablement = await self._units.enablement(self._unit)
+                use = Use(status.is_running, enablement.is_enabled)
+            if not status.is_running or status.is_starting:
+                await self._start(use)
+            use.users += 1
+            self._units.uses[status.id] = use
+            self._id = status.id
+            return status.is_running
+
+    async def _start(self, use: Use) -> None:
+        try:
+            await start(self._units, self._unit)
+        except UnitFailed:
+            if not use.users:
+                await self._restore(use)
+            raise
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._id is None:
+            return
+        async with self._units.alone_with(self._names):
+            use = self._units.uses[self._id]
+            use.users -= 1
+            if not use.users:
+                del self._units.uses[self._id]
+            status = await self._status()
+            died = None
+            if status.is_failed or status.is_waiting_to_restart:
+                died = await failure(self._units, f"{self._unit} ended while it was needed", status)
+            if not use.users:
+                await self._restore(use)
+        if died is not None and error is None:
+            raise died
+        if died is not None and error is not None:
+            error.add_note(f"{died}: {died.reason}")
+
+    async def _restore(self, use: Use) -> None:
+        """Stop what did not run before, but for a unit that somebody enabled meanwhile."""
+        if use.was_running:
+            return
+        if use.was_enabled or not (await self._units.enablement(self._unit)).is_enabled:
+            await self._units.carry_out(Order.STOP, self._unit)
+
+    async def _status(self) -> UnitStatus:
+        return (await self._units.status([self._unit]))[self._unit]

@@ -1,0 +1,53 @@
+"""Many small questions in one turn of the reactor, one large one to who answers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
+from typing import Generic, TypeVar
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+@attrs.define(eq=False)
+class Merged(Generic[K, V]):
+    """`ask` is called with all keys wanted in one turn, and answers with a value for each."""
+
+    _clock: IReactorTime
+    _ask: Callable[[frozenset[K]], Awaitable[Mapping[K, V]]]
+    _waiting: list[tuple[frozenset[K], Deferred[dict[K, V]]]] = attrs.field(
+        init=False, factory=list
+    )
+
+    def get(self, keys: Collection[K]) -> Deferred[dict[K, V]]:
+        """The values of these keys; fails as `ask` does. Never older than the call."""
+        answer: Deferred[dict[K, V]] = Deferred()
+        if not self._waiting:
+            self._clock.callLater(0, self._turn)
+        self._waiting.append((frozenset(keys), answer))
+        return answer
+
+    def _turn(self) -> Deferred[None]:
+        waiting, self._waiting = self._waiting, []
+        every = frozenset[K]().union(*(keys for keys, _ in waiting))
+
+        async def ask() -> Mapping[K, V]:
+            return await self._ask(every) if every else {}
+
+        def tell(found: Mapping[K, V]) -> None:
+            for keys, answer in waiting:
+                if not answer.called:
+                    answer.callback({key: found[key] for key in keys})
+
+        def fail(reason: Failure) -> None:
+            for _, answer in waiting:
+                if not answer.called:
+                    answer.errback(Failure(reason.value))
+
+        asked = Deferred.fromCoroutine(ask())
+        return asked.addCallbacks(tell, fail)

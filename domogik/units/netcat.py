@@ -1,0 +1,85 @@
+"""Can a TCP port be reached? What `nc HOST PORT` would tell, without it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from domogik.components.health import DiagnosticCheck, Result
+from domogik.units.deferred import deferred
+from domogik.units.diagnosis import PortKind
+
+_PATIENCE_S = 10.0
+
+
+@deferred
+async def diagnose_netcat(
+    reactor: Any,
+    host: str,
+    port: int,
+    remote_input: str = "",
+    negate: bool = False,
+    component_id: str | None = None,
+    patience_s: float = _PATIENCE_S,
+) -> DiagnosticCheck:
+    """Whether a connection to `host` can be made within `patience_s`, or with `negate` cannot.
+
+    `remote_input` is sent before it is closed again. Fails with `InvalidPort`.
+    """
+    PortKind.of(port, "tcp")
+    reason = await _connect(reactor, host, port, remote_input, patience_s)
+    prefix = "daemon-netcat-negate" if negate else "daemon-netcat"
+    parameters: dict[str, object] = {"host": host, "port": port, "negate": negate}
+    if reason:
+        parameters["reason"] = reason
+    return DiagnosticCheck(
+        f"{prefix}-{host}-{port}",
+        "Cannot connect to {host}:{port}" if negate else "Connect to {host}:{port}",
+        Result.PASSED if negate is bool(reason) else Result.FAILED,
+        parameters,
+        component_id,
+    )
+
+
+async def _connect(reactor: Any, host: str, port: int, text: str, patience_s: float) -> str:
+    """Why there was no connection; empty where there was one, which is closed again."""
+    senders: list[_Sender] = []
+
+    def build() -> _Sender:
+        senders.append(_Sender())
+        return senders[-1]
+
+    try:
+        endpoint = HostnameEndpoint(reactor, host, port, timeout=patience_s)
+        # the endpoint's own limit begins when the name is found
+        attempt = endpoint.connect(Factory.forProtocol(build))
+        await attempt.addTimeout(patience_s, reactor)
+    except Exception as error:  # noqa: BLE001 - whatever it is, there is no connection
+        return str(error) or type(error).__name__
+    await senders[-1].send(reactor, text.encode("utf-8", "replace"), patience_s)
+    return ""
+
+
+class _Sender(Protocol):
+    """Says one thing and closes."""
+
+    def __init__(self) -> None:
+        self._closed: Deferred[None] = Deferred()
+
+    async def send(self, clock: Any, data: bytes, patience_s: float) -> None:
+        """Ends when it is said; who does not listen is left after `patience_s`."""
+        transport = ITCPTransport(self.transport)
+        giving_up = clock.callLater(patience_s, transport.abortConnection)
+        transport.write(data)
+        transport.loseConnection()
+        await self._closed
+        if giving_up.active():
+            giving_up.cancel()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._closed.callback(None)

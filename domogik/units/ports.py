@@ -1,0 +1,104 @@
+"""Who listens on a port, and does the socket belong to a unit?"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+
+from domogik.supervisor.sockets import Listener, listeners, owners
+from domogik.units.deferred import deferred
+from domogik.units.merging import Merged
+from domogik.units.status import UnitStatus
+
+_FILE_BYTES = 65536
+
+
+@attrs.frozen
+class Holder:
+    """A process that has a socket open, and the control group it is in: empty where unknown."""
+
+    pid: int
+    name: str
+    control_group: str
+
+    def is_of(self, unit: UnitStatus) -> bool:
+        """Whether it is a process of that unit."""
+        if unit.main_pid and unit.main_pid == self.pid:
+            return True
+        group = unit.control_group
+        return bool(group) and (
+            self.control_group == group or self.control_group.startswith(f"{group}/")
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name} (process {self.pid})"
+
+
+@attrs.frozen
+class OpenPort:
+    """A socket that listens, and who has it; nobody where we may not see them."""
+
+    listener: Listener
+    holders: tuple[Holder, ...] = ()
+
+
+Look = Callable[[frozenset[int]], Mapping[int, tuple[OpenPort, ...]]]
+
+
+def look(ports: frozenset[int]) -> dict[int, tuple[OpenPort, ...]]:
+    """Who listens on each of these ports. Blocks: it looks at every process once.
+
+    Raises `CannotSeeSockets`.
+    """
+    found = [listener for listener in listeners() if listener.port in ports]
+    by_inode = owners(listener.inode for listener in found)
+    seen: dict[int, list[OpenPort]] = {port: [] for port in ports}
+    for listener in found:
+        holders = tuple(
+            Holder(owner.pid, owner.name, control_group(owner.pid))
+            for owner in by_inode[listener.inode]
+        )
+        seen[listener.port].append(OpenPort(listener, holders))
+    return {port: tuple(them) for port, them in seen.items()}
+
+
+def control_group(pid: int, proc: str = "/proc") -> str:
+    """Where systemd put the process (cgroups(7)); empty where nobody can tell."""
+    try:
+        with Path(f"{proc}/{pid}/cgroup").open(encoding="utf-8", errors="replace") as file:
+            lines = file.read(_FILE_BYTES).split("\n")
+    except OSError:
+        return ""
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        # the unified hierarchy where systemd uses it, else the one of its own
+        if (controllers == "" and path not in ("", "/")) or controllers == "name=systemd":
+            return path
+    return ""
+
+
+@attrs.define(eq=False)
+class PortTable:
+    """Who listens where, asked in a thread: once for everybody who asks in the same turn."""
+
+    _clock: IReactorTime
+    _in_thread: Callable[..., Awaitable[Any]]
+    _look: Look = look
+    _merged: Merged[int, tuple[OpenPort, ...]] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._merged = Merged(self._clock, self._ask)
+
+    async def _ask(self, ports: frozenset[int]) -> Mapping[int, tuple[OpenPort, ...]]:
+        found: Mapping[int, tuple[OpenPort, ...]] = await self._in_thread(self._look, ports)
+        return found
+
+    @deferred
+    async def on(self, port: int) -> tuple[OpenPort, ...]:
+        """The sockets that listen on it, of all kinds; fails with `CannotSeeSockets`."""
+        return (await self._merged.get([port]))[port]

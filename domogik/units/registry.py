@@ -1,0 +1,169 @@
+"""Which units may be touched? Those that an app declares, by any of their names; no others.
+
+`Units` is what every component of this room asks: it has the back end, lets nobody disturb an
+order near a unit, and merges what is asked in one turn of the reactor into one question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from types import MappingProxyType
+
+import attrs
+from twisted.internet.defer import DeferredLock
+from twisted.internet.interfaces import IReactorTime
+
+from domogik.errors import NotAllowed
+from domogik.units.app import App, Component, DuplicateComponent
+from domogik.units.backend import IUnitBackend, Order
+from domogik.units.deferred import deferred
+from domogik.units.merging import Merged
+from domogik.units.names import unit_name, with_suffix
+from domogik.units.ports import PortTable
+from domogik.units.status import Enablement, UnitStatus
+
+_ANEW = (Order.RESTART, Order.TRY_RESTART, Order.TRY_RELOAD_OR_RESTART)
+
+
+class UndeclaredUnit(NotAllowed):
+    """Nobody declared that unit, so it is left alone."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"the unit '{name}' is not declared: only units that a [unit:<name>] section or a "
+            "component declares may be touched"
+        )
+
+
+@attrs.define(eq=False)
+class Use:
+    """Who needs a unit for a while: how many, and how it was before the first of them."""
+
+    was_running: bool
+    was_enabled: bool
+    users: int = 0
+
+
+@attrs.define(eq=False)
+class Units:
+    """The apps of this host, and what their components may ask.
+
+    `uses` says, by the id of the unit, who keeps it running for a while.
+    """
+
+    _clock: IReactorTime
+    backend: IUnitBackend
+    ports: PortTable
+    uses: dict[str, Use] = attrs.field(init=False, factory=dict)
+    _apps: dict[str, App] = attrs.field(init=False, factory=dict)
+    _locks: dict[str, DeferredLock] = attrs.field(init=False, factory=dict)
+    _statuses: Merged[str, UnitStatus] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._statuses = Merged(self._clock, self.backend.status)
+
+    @property
+    def apps(self) -> Mapping[str, App]:
+        """By id."""
+        return MappingProxyType(self._apps)
+
+    def add(self, app: App) -> App:
+        """One more app; raises `DuplicateComponent` if its id or one of a component is taken."""
+        if app.app_id in self._apps:
+            raise DuplicateComponent(f"there is an app {app.app_id} already")
+        for component in app.components.values():
+            self.refuse_duplicate(component)
+        self._apps[app.app_id] = app
+        app.units = self
+        return app
+
+    def remove(self, app_id: str) -> None:
+        """Forget an app, and that its units may be touched; the units stay as they are."""
+        app = self._apps.pop(app_id, None)
+        if app is not None:
+            app.units = None
+
+    def refuse_duplicate(self, component: Component) -> None:
+        """Raises `DuplicateComponent` if a component of another app has that id."""
+        for app in self._apps.values():
+            if component.component_id in app.components:
+                raise DuplicateComponent(f"{app.app_id} has a {component.component_id} already")
+
+    def component(self, component_id: str) -> Component | None:
+        """The component of that id, of whatever app."""
+        for app in self._apps.values():
+            if component_id in app.components:
+                return app.components[component_id]
+        return None
+
+    @property
+    def declared(self) -> frozenset[str]:
+        """The full names of all units that may be touched, aliases included."""
+        return frozenset(
+            name
+            for app in self._apps.values()
+            for component in app.components.values()
+            for name in component.unit_names
+        )
+
+    def check(self, name: str) -> str:
+        """The full name of a declared unit; raises `UndeclaredUnit` and `InvalidUnitName`."""
+        full = unit_name(name)
+        if full not in self.declared:
+            raise UndeclaredUnit(full)
+        return full
+
+    @deferred
+    async def status(self, names: Collection[str]) -> dict[str, UnitStatus]:
+        """How each of these is; all that are asked for in one turn are one call to the back end.
+
+        Fails with `UndeclaredUnit`, `InvalidUnitName`, `NoSystemd`, `BackendFailed`.
+        """
+        full = {name: self.check(name) for name in names}
+        found = await self._statuses.get(full.values())
+        return {name: found[full[name]] for name in full}
+
+    @deferred
+    async def enablement(self, name: str) -> Enablement:
+        """What systemd says of exactly this name; fails as `status` does."""
+        return await self.backend.enablement(self.check(name))
+
+    @deferred
+    async def logs(self, name: str, lines: int = 200) -> list[str]:
+        """The last lines of a unit's journal; fails as `carry_out` does."""
+        return await self.backend.logs(self.check(name), lines)
+
+    @deferred
+    async def carry_out(self, order: Order, name: str) -> None:
+        """One order for a declared unit; of a socket, what is meant is often its service.
+
+        To stop `x.socket` stops `x.service` too, to restart it stops `x.service` (the next
+        connection starts it anew) and to reload it reloads `x.service`.
+
+        Fails with `UndeclaredUnit`, `InvalidUnitName`, `NoSystemd`, `OrderFailed`.
+        """
+        full = self.check(name)
+        service = with_suffix(full, "service") if full.endswith(".socket") else None
+        if service is not None and order in _ANEW:
+            await self.backend.carry_out(Order.STOP, service)
+        elif service is not None and order is Order.RELOAD:
+            await self.backend.carry_out(Order.RELOAD, service)
+        else:
+            await self.backend.carry_out(order, full)
+            if service is not None and order is Order.STOP:
+                await self.backend.carry_out(Order.STOP, service)
+
+    @asynccontextmanager
+    async def alone_with(self, names: Collection[str]) -> AsyncIterator[None]:
+        """Nobody else gives these units orders, or decides about them, in the meantime."""
+        taken: list[DeferredLock] = []
+        try:
+            for name in sorted(set(names)):  # in one order for all, or two wait for each other
+                lock = self._locks.setdefault(name, DeferredLock())
+                await lock.acquire()
+                taken.append(lock)
+            yield
+        finally:
+            for lock in reversed(taken):
+                lock.release()

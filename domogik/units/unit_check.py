@@ -1,0 +1,127 @@
+"""Is a unit well, and if not, what can be done? What systemd's words come to as a check."""
+
+from __future__ import annotations
+
+import enum
+
+from domogik.components.health import DiagnosticCheck, Result, Suggestion
+from domogik.errors import DomogikError
+from domogik.units.backend import NoSystemd
+from domogik.units.registry import Units
+from domogik.units.status import UnitStatus
+
+_DESCRIPTION = "Service {service_name} is running"
+#: of the journal of a unit that failed, so much is searched for known causes
+_SEARCHED_LINES = 20
+
+
+class Action(enum.Enum):
+    """What can be done about a unit without asking anybody, in the order that makes sense."""
+
+    DAEMON_RELOAD = "unit-daemon-reload"
+    UNMASK = "unit-unmask"
+    RESTART = "unit-restart"
+    START = "unit-start"
+
+
+_DAEMON_RELOAD = Suggestion(
+    Action.DAEMON_RELOAD.value, "Its file was changed: let systemd read unit files again"
+)
+_UNMASK = Suggestion(Action.UNMASK.value, "Unmask the unit and start it")
+_RESTART = Suggestion(Action.RESTART.value, "Forget that the unit failed and start it again")
+_START = Suggestion(Action.START.value, "Start the unit")
+_INSTALL = Suggestion(
+    "install-unit", "Install the package that brings the unit, or correct its name", False
+)
+_WAIT = Suggestion("wait", "Wait until it has started, and look again", False)
+_MEND = Suggestion(
+    "mend-unit-file", "Mend the unit's file: systemd-analyze verify tells more", False
+)
+#: words in the journal -> what only a person can do
+_CAUSES = (
+    (
+        "address already in use",
+        Suggestion("free-port", "Another program has its port: stop one of the two", False),
+    ),
+    ("no space left on device", Suggestion("free-disk", "The disk is full: make room", False)),
+    (
+        "permission denied",
+        Suggestion("check-permissions", "It may not do what it tries: see its logs", False),
+    ),
+)
+
+
+async def check_unit(
+    units: Units, name: str, component_id: str | None
+) -> tuple[DiagnosticCheck, UnitStatus | None]:
+    """The check, and the status it was made from: None where there is none to be had."""
+    try:
+        status = (await units.status([name]))[name]
+    except NoSystemd as error:
+        return _check(name, component_id, Result.SKIPPED, reason=str(error)), None
+    except DomogikError as error:
+        return _check(name, component_id, Result.ERROR, reason=str(error)), None
+    log: list[str] = []
+    if status.is_failed or status.is_waiting_to_restart:
+        try:
+            log = await units.logs(name, _SEARCHED_LINES)
+        except DomogikError as error:
+            log = [str(error)]
+    return judge(name, component_id, status, log), status
+
+
+def judge(
+    name: str, component_id: str | None, status: UnitStatus, log: list[str]
+) -> DiagnosticCheck:
+    """What this status means; `log` are the last lines of the unit's journal."""
+    result, suggestions = _verdict(status)
+    said = "\n".join(log).lower()
+    suggestions += tuple(suggestion for words, suggestion in _CAUSES if words in said)
+    if status.needs_daemon_reload:
+        suggestions = (_DAEMON_RELOAD, *suggestions)
+    if result is Result.PASSED:
+        return _check(name, component_id, result, suggestions)
+    return _check(
+        name,
+        component_id,
+        result,
+        suggestions,
+        active_state=status.active_state,
+        sub_state=status.sub_state,
+        unit_file_state=status.enablement.word,
+        reason=status.reason or f"{status.active_state} ({status.sub_state})",
+        log=log,
+    )
+
+
+def _verdict(status: UnitStatus) -> tuple[Result, tuple[Suggestion, ...]]:
+    if status.is_active or status.did_its_work:
+        return Result.PASSED, ()
+    if not status.exists:
+        return Result.FAILED, (_INSTALL,)
+    if status.is_starting:
+        return Result.WARNING, (_WAIT,)
+    if status.is_masked:
+        return Result.FAILED, (_UNMASK,)
+    if status.is_broken:
+        return Result.FAILED, (_MEND,)
+    if status.is_failed or status.is_waiting_to_restart:
+        return Result.FAILED, (_RESTART,)
+    return Result.FAILED, (_START,)
+
+
+def _check(
+    name: str,
+    component_id: str | None,
+    result: Result,
+    suggestions: tuple[Suggestion, ...] = (),
+    **more: object,
+) -> DiagnosticCheck:
+    return DiagnosticCheck(
+        f"daemon-running-{name}",
+        _DESCRIPTION,
+        result,
+        {"service_name": name, **more},
+        component_id,
+        suggestions,
+    )
