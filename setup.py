@@ -37,6 +37,8 @@ setup(
         "packaging>=23",
         "psutil>=5.9",
         "prometheus-client>=0.20",
+        "tuf>=6",
+        "securesystemslib[crypto]>=1.2",
     ],
     extras_require={
         "tls": ["Twisted[tls]"],

@@ -84,7 +84,7 @@ class PackageServices:
         self._repositories = Repositories(
             home.sources,
             home.uploads,
-            Cache(cache, self._fetcher, thread, time.time),
+            Cache(cache, self._fetcher, thread, time.time, home.trust),
             Archives(cache / "archives", self._fetcher, thread),
             thread,
             self._events,

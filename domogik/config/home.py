@@ -129,6 +129,16 @@ class Home:
         return self.path / "data"
 
     @property
+    def trust(self) -> Path:
+        """Whose signatures count, of each signed repository: no cache, it cannot be had again."""
+        return self.data / "trust"
+
+    @property
+    def keys(self) -> Path:
+        """What this person's own repositories are signed with."""
+        return self.data / "keys"
+
+    @property
     def daemons(self) -> Path:
         """Working directories of managed daemons."""
         return self.path / "daemons"

@@ -12,7 +12,7 @@ import attrs
 
 from domogik.errors import DomogikError
 from domogik.packages.catalogue import IMAGES, INFO, image
-from domogik.packages.fetch import Fetcher
+from domogik.packages.fetch import Fetching
 from domogik.packages.recognition import MAXIMUM_PACKAGES, MAXIMUM_PROBLEMS, Found
 from domogik.packages.reference import InvalidReference, PackageRef
 from domogik.packages.snapshot import Entry, Listing, is_png
@@ -40,7 +40,7 @@ class BrokenRepository(DomogikError):
 class ArchiveRepository:
     """Fills a snapshot from the one archive; `told(done, total)` counts its bytes."""
 
-    _fetcher: Fetcher
+    _fetcher: Fetching
     _in_thread: Callable[..., Awaitable[Any]]
     _found: Found
     _directory: Path

@@ -25,9 +25,18 @@ from domogik.packages.manifest import (
     remove_others,
     write_manifest,
 )
-from domogik.packages.recognition import Entrance, Form, Found, look
-from domogik.packages.snapshot import BrokenSnapshot, Listing, read_listing, write_listing
+from domogik.packages.recognition import Entrance, Form, Found, look, look_at_signed
+from domogik.packages.signatures import Signatures
+from domogik.packages.signed import NotAsSigned, SignedFetcher
+from domogik.packages.snapshot import (
+    BrokenSnapshot,
+    Listing,
+    read_listing,
+    signed_listing,
+    write_listing,
+)
 from domogik.packages.sources import Source
+from domogik.packages.targets import Verified
 
 _TIMEOUT_S = 1800
 
@@ -86,16 +95,22 @@ OnProgress: TypeAlias = Callable[[RefreshProgress], None]
 class Cache:
     """The cache in `directory`, which belongs to one refreshing process and many readers.
 
-    `in_thread(f, *args)` calls what blocks; `now()` is the time in seconds since 1970. At most two
-    snapshots of each repository are kept.
+    `in_thread(f, *args)` calls what blocks; `now()` is the time in seconds since 1970. `trust` is a
+    directory that knows whose signatures count: unlike the cache it cannot be had again. At most
+    two snapshots of each repository are kept.
     """
 
     _directory: Path
     _fetcher: Fetcher
     _in_thread: Callable[..., Awaitable[Any]]
     _now: Callable[[], float]
+    _trust: Path
+    _signatures: Signatures = attrs.field(init=False)
     _one_at_a_time: DeferredLock = attrs.field(factory=DeferredLock, init=False)
     _log = Logger()
+
+    def __attrs_post_init__(self) -> None:
+        self._signatures = Signatures(self._trust, self._fetcher, self._in_thread)
 
     async def load(self) -> Index:
         """What was offered at the last refresh; empty before the first one."""
@@ -180,37 +195,84 @@ class Cache:
         return record, SourceReport(source, sentence, as_of=record.as_of)
 
     async def _update(self, record: Record, progress: OnProgress) -> tuple[Record, SourceReport]:
+        try:
+            return await self._fetched(record, progress)
+        except NotAsSigned:
+            # it may have been published anew between its signatures and the rest
+            return await self._fetched(record, progress)
+
+    async def _fetched(self, record: Record, progress: OnProgress) -> tuple[Record, SourceReport]:
         source = record.source
         old: tuple[Path, Listing] | None = await self._in_thread(self._usable, record)
-        found = await look(self._fetcher, source, _entrance(record) if old else None)
+        found, verified = await self._look(record, _entrance(record) if old else None)
+        expires = None if verified is None else verified.expires
         if found is None:
             assert old is not None
-            record = attrs.evolve(record, as_of=self._now(), error="")
+            record = attrs.evolve(record, as_of=self._now(), error="", expires=expires)
             return record, _report(record, old[1], unchanged=True)
 
         def told(done: int, total: int) -> None:
             progress(RefreshProgress(source.url, done, total))
 
         directory: Path = await self._in_thread(self._new_snapshot, source)
-        listing = await self._filled(found, directory, old[0] if old else None, told)
+        listing = await self._filled(found, verified, directory, old[0] if old else None, told)
         await self._in_thread(write_listing, directory, listing)
         entrance = found.entrance
         if not listing.lasting:
             entrance = attrs.evolve(entrance, digest="", conditions=Conditions())
-        record = Record(source, directory.name, self._now(), "", _saved(entrance))
+        record = Record(
+            source,
+            directory.name,
+            self._now(),
+            "",
+            _saved(entrance),
+            verified is not None,
+            expires,
+        )
         return record, _report(record, listing)
 
+    async def _look(
+        self, record: Record, known: Entrance | None
+    ) -> tuple[Found | None, Verified | None]:
+        """What is there now, None where it is what was `known`; and what of it is signed."""
+        source = record.source
+        # what was known of a signed one means nothing of one that is not, and the other way round
+        unsigned = None if record.signed else known
+        verified = await self._signatures.verified(source)
+        if verified is None:
+            found = await look(self._fetcher, source, unsigned)
+            if found is None:
+                return None, None
+            verified = await self._signatures.offered(source)
+            if verified is None:
+                return found, None
+        fetcher = SignedFetcher(self._fetcher, source.url, verified.files)
+        signed = known if record.signed else None
+        return await look_at_signed(fetcher, source, verified, signed), verified
+
     async def _filled(
-        self, found: Found, directory: Path, old: Path | None, told: Callable[[int, int], None]
+        self,
+        found: Found,
+        verified: Verified | None,
+        directory: Path,
+        old: Path | None,
+        told: Callable[[int, int], None],
     ) -> Listing:
-        given = self._fetcher, self._in_thread, found, directory, told
-        match found.entrance.form:
-            case Form.LIST:
-                return await ListRepository(*given).fill(old)
-            case Form.ARCHIVE:
-                return await ArchiveRepository(*given).fill()
-            case Form.EMPTY:
-                return Listing(found.base)
+        form = found.entrance.form
+        if form is Form.EMPTY:
+            return Listing(found.base)
+        given = self._in_thread, found, directory, told
+        if verified is None:
+            if form is Form.LIST:
+                return await ListRepository(self._fetcher, *given).fill(old)
+            return await ArchiveRepository(self._fetcher, *given).fill()
+        fetcher = SignedFetcher(self._fetcher, found.base, verified.files)
+        if form is Form.LIST:
+            listing = await ListRepository(fetcher, *given).fill(old, fetcher.is_right)
+        else:
+            listing = await ArchiveRepository(fetcher, *given).fill()
+        signed: Listing = await self._in_thread(signed_listing, listing, verified.files)
+        return signed
 
     def _usable(self, record: Record) -> tuple[Path, Listing] | None:
         """The snapshot of a record, if it is there and whole."""

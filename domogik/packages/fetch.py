@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import attrs
@@ -24,6 +24,7 @@ __all__ = [
     "FetchFailed",
     "FetchLimits",
     "Fetcher",
+    "Fetching",
     "Progress",
     "Reply",
     "Unreachable",
@@ -82,6 +83,26 @@ class Reply:
             return self.body
         kind = Unreachable if self.status >= 500 or self.status in (408, 429) else FetchFailed
         raise kind(self.url, f"the answer is status {self.status}")
+
+
+class Fetching(Protocol):
+    """What filling a snapshot needs: a `Fetcher`, or one that takes only what was signed."""
+
+    @property
+    def limits(self) -> FetchLimits: ...
+
+    async def get(self, url: str, *, limit_bytes: int) -> Reply: ...
+
+    async def download(
+        self,
+        url: str,
+        target: Path,
+        *,
+        limit_bytes: int,
+        timeout_s: float = 3600,
+        progress: Progress | None = None,
+        resume: bool = True,
+    ) -> Path: ...
 
 
 @attrs.define(eq=False)

@@ -29,7 +29,8 @@ class Offer:
 
     `url` is where its archive is; `sha256` (hex) and `size` (bytes) are None where the repository
     does not say; `icon` is a PNG file of the cache. Of a package that came in a repository's list
-    and not as a descriptor, `package` knows what the list says.
+    and not as a descriptor, `package` knows what the list says. One that is `signed` was verified
+    when it was fetched, and digest and size are those that were signed.
     """
 
     package: Package
@@ -38,6 +39,7 @@ class Offer:
     sha256: str | None = None
     size: int | None = None
     icon: Path | None = None
+    signed: bool = False
 
     @property
     def ref(self) -> PackageRef:

@@ -10,7 +10,7 @@ import attrs
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 
 from domogik.packages.descriptor import MAXIMUM_BYTES, BrokenDescriptor, draft
-from domogik.packages.fetch import Fetcher, FetchFailed, Unreachable
+from domogik.packages.fetch import FetchFailed, Fetching, Unreachable
 from domogik.packages.judge import judge
 from domogik.packages.recognition import MAXIMUM_PROBLEMS, Found, read_list
 from domogik.packages.reference import InvalidReference, PackageRef
@@ -37,7 +37,7 @@ class _Arrived:
 class ListRepository:
     """Fills a snapshot from what `found` lists; `told(done, total)` counts packages."""
 
-    _fetcher: Fetcher
+    _fetcher: Fetching
     _in_thread: Callable[..., Awaitable[Any]]
     _found: Found
     _directory: Path
@@ -50,8 +50,10 @@ class ListRepository:
     _lost_icons: int = attrs.field(default=0, init=False)
     _lasting: bool = attrs.field(default=True, init=False)
 
-    async def fill(self, old: Path | None) -> Listing:
-        """All packages of the list; those of `old` are taken over.
+    async def fill(
+        self, old: Path | None, is_right: Callable[[str, Path], bool] = lambda path, file: True
+    ) -> Listing:
+        """All packages of the list; those of `old` are taken over, if they are still right.
 
         One that is not there, or is no package, is left out and told in `problems`. Raises
         `FetchFailed` when the repository cannot be reached any more, and `OSError`.
@@ -60,7 +62,7 @@ class ListRepository:
         self._problems += problems[:MAXIMUM_PROBLEMS]
         self._total = len(refs)
         if old is not None:
-            self._entries = await self._in_thread(carry_over, old, self._directory, refs)
+            self._entries = await self._in_thread(carry_over, old, self._directory, refs, is_right)
         missing = [ref for ref in refs if ref not in self._entries]
         self._told(self._total - len(missing), self._total)
         await in_parallel(self._fetcher.limits.connections_per_host, missing, self._package)

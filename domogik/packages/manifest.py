@@ -31,7 +31,8 @@ class Record:
 
     `snapshot` is a directory's name, None where nothing could ever be had. `as_of` is when that was
     found to be what the repository offers (seconds since 1970); `error` what went wrong since, or
-    empty. `entrance` is for the next refresh and means nothing to others.
+    empty. `entrance` is for the next refresh and means nothing to others. `signed` says that the
+    snapshot was verified, `expires` when its signatures are out of date (seconds since 1970).
     """
 
     source: Source
@@ -39,6 +40,8 @@ class Record:
     as_of: float | None = None
     error: str = ""
     entrance: dict[str, str | None] | None = None
+    signed: bool = False
+    expires: float | None = None
 
 
 def read_manifest(directory: Path) -> tuple[Record, ...]:
@@ -119,6 +122,8 @@ def _values(record: Record) -> dict[str, object]:
         "as_of": record.as_of,
         "error": record.error,
         "entrance": record.entrance,
+        "signed": record.signed,
+        "expires": record.expires,
     }
 
 
@@ -135,5 +140,14 @@ def _record(values: dict[str, object]) -> Record:
             "entrance": (dict() | None) as entrance,
         } if snapshot is None or Path(snapshot).name == snapshot:
             source = Source(priority, url, options)
-            return Record(source, snapshot, as_of, error, entrance)
+            expires = values.get("expires")
+            return Record(
+                source,
+                snapshot,
+                as_of,
+                error,
+                entrance,
+                values.get("signed") is True,
+                expires if isinstance(expires, int | float) else None,
+            )
     raise ValueError("not a record of ours")

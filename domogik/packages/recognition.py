@@ -18,9 +18,13 @@ from domogik.errors import DomogikError
 from domogik.packages.catalogue import FIRST_LINE
 from domogik.packages.fetch import Conditions, Fetcher, FetchFailed, Reply
 from domogik.packages.reference import InvalidReference, PackageRef
+from domogik.packages.signed import SignedFetcher
 from domogik.packages.sources import Source, file_path
+from domogik.packages.targets import Verified
 
 STATUS_FILE = "repository.json"
+#: the list, as a plain web server has it
+_LIST_FILE = "index.html"
 _LIST_BYTES = 4 * 1024 * 1024
 _UNDERSTOOD = (1, "1")
 MAXIMUM_PACKAGES = 20_000
@@ -81,6 +85,24 @@ async def look(fetcher: Fetcher, source: Source, known: Entrance | None) -> Foun
         # it has changed: by now it may offer everything in one archive too
         listed = found
     return await _look_around(fetcher, source, listed)
+
+
+async def look_at_signed(
+    fetcher: SignedFetcher, source: Source, verified: Verified, known: Entrance | None
+) -> Found | None:
+    """The same where everything is signed: None where those are the files that were before.
+
+    Raises `FetchFailed` and `NotARepository`.
+    """
+    if known is not None and known.digest == verified.digest:
+        return None
+    for name in (STATUS_FILE, _LIST_FILE):
+        reply = await fetcher.get(f"{source.url}/{name}", limit_bytes=_LIST_BYTES)
+        found = _recognised(reply, reply.url)
+        if found is not None:
+            entrance = Entrance(found.entrance.form, reply.url, verified.digest)
+            return Found(entrance, source.url, found.body)
+    raise NotARepository(source.url)
 
 
 async def _look_around(fetcher: Fetcher, source: Source, listed: Found | None) -> Found:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import attrs
 
 from domogik.config.files import read_bounded
+from domogik.packages.catalogue import place
 from domogik.packages.descriptor import BrokenDescriptor, read
 from domogik.packages.index import Offer
 from domogik.packages.package import Dependency, Package
 from domogik.packages.reference import InvalidReference, PackageRef
 from domogik.packages.sources import Source
+from domogik.packages.targets import Target
 
 LISTING_FILE = "listing.json"
 _MAXIMUM_BYTES = 64 * 1024 * 1024
@@ -34,12 +36,15 @@ class Entry:
     """A release in a snapshot.
 
     `item` is what a list in JSON says of it, None where the descriptor itself is here, as
-    `<stem>.xml`. `icon` says that there is an `<stem>.png`.
+    `<stem>.xml`. `icon` says that there is an `<stem>.png`. `archive` is what was signed of the
+    package's archive, at the address `path`; None where nothing is signed.
     """
 
     ref: PackageRef
     icon: bool = False
     item: dict[str, object] | None = None
+    path: str = ""
+    archive: Target | None = None
 
 
 @attrs.frozen
@@ -61,8 +66,8 @@ def write_listing(directory: Path, listing: Listing) -> None:
     record = {
         "base": listing.base,
         "entries": [
-            [entry.ref.type, entry.ref.id, entry.ref.release, entry.icon, entry.item]
-            for entry in listing.entries
+            [one.ref.type, one.ref.id, one.ref.release, one.icon, one.item, *_signed(one)]
+            for one in listing.entries
         ],
         "problems": list(listing.problems),
     }
@@ -74,12 +79,36 @@ def read_listing(directory: Path) -> Listing:
     try:
         record = json.loads(read_bounded(directory / LISTING_FILE, _MAXIMUM_BYTES))
         entries = tuple(
-            Entry(PackageRef(type, id, release), bool(icon), item)
-            for type, id, release, icon, item in record["entries"]
+            Entry(PackageRef(type, id, release), bool(icon), item, *_archive(*signed))
+            for type, id, release, icon, item, *signed in record["entries"]
         )
         return Listing(str(record["base"]), entries, tuple(map(str, record["problems"])))
     except (ValueError, KeyError, TypeError, InvalidReference) as error:
         raise BrokenSnapshot(f"{directory} is broken: {error}") from error
+
+
+def _signed(entry: Entry) -> list[object]:
+    """Nothing for what is not signed."""
+    one = entry.archive
+    return [] if one is None else [entry.path, one.sha256, one.size]
+
+
+def _archive(path: str = "", sha256: str = "", size: int = 0) -> tuple[str, Target | None]:
+    return path, Target(sha256, size) if path else None
+
+
+def signed_listing(listing: Listing, files: Mapping[str, Target]) -> Listing:
+    """The releases whose archives are among the signed `files`; what else is listed is told."""
+    entries: list[Entry] = []
+    problems = list(listing.problems)
+    for entry in listing.entries:
+        paths = (url.removeprefix(f"{listing.base}/") for url in _addresses(listing.base, entry))
+        path = next((path for path in paths if path in files), None)
+        if path is None:
+            problems.append(f"{listing.base}: {entry.ref} is listed, and its archive is not signed")
+        else:
+            entries.append(attrs.evolve(entry, path=path, archive=files[path]))
+    return attrs.evolve(listing, entries=tuple(entries), problems=tuple(problems))
 
 
 def read_offers(directory: Path, source: Source) -> Iterator[Offer]:
@@ -89,19 +118,31 @@ def read_offers(directory: Path, source: Source) -> Iterator[Offer]:
     """
     listing = read_listing(directory)
     for entry in listing.entries:
-        ref = entry.ref
-        usual = f"{listing.base}/download/{ref.type}/{ref.id}/{ref.release}"
+        ref, archive = entry.ref, entry.archive
+        url = f"{listing.base}/{entry.path}" if archive else _addresses(listing.base, entry)[0]
+        sha256, size = (archive.sha256, archive.size) if archive else _told(entry)
         icon = directory / f"{ref.file_stem}.png" if entry.icon else None
         if entry.item is not None:
             package = _listed(ref, entry.item, directory / LISTING_FILE)
-            url = _archive_url(listing.base, entry.item) or usual
-            yield Offer(package, source, url, _sha256(entry.item), _size(entry.item), icon)
-            continue
-        try:
-            package = read(directory / f"{ref.file_stem}.xml")
-        except BrokenDescriptor:
-            continue
-        yield Offer(package, source, usual, icon=icon)
+        else:
+            try:
+                package = read(directory / f"{ref.file_stem}.xml")
+            except BrokenDescriptor:
+                continue
+        yield Offer(package, source, url, sha256, size, icon, archive is not None)
+
+
+def _addresses(base: str, entry: Entry) -> list[str]:
+    """Where the archive may be, the likeliest first."""
+    ref = entry.ref
+    usual = f"{base}/download/{ref.type}/{ref.id}/{ref.release}"
+    told = _archive_url(base, entry.item) if entry.item is not None else None
+    return [usual] if told is None else [told, usual]
+
+
+def _told(entry: Entry) -> tuple[str | None, int | None]:
+    """Digest and size as the list says."""
+    return (None, None) if entry.item is None else (_sha256(entry.item), _size(entry.item))
 
 
 def _listed(ref: PackageRef, item: dict[str, object], path: Path) -> Package:
@@ -168,10 +209,16 @@ def _size(item: dict[str, object]) -> int | None:
     return value if type(value) is int and value > 0 else None
 
 
-def carry_over(old: Path, directory: Path, refs: Iterable[PackageRef]) -> dict[PackageRef, Entry]:
+def carry_over(
+    old: Path,
+    directory: Path,
+    refs: Iterable[PackageRef],
+    is_right: Callable[[str, Path], bool] = lambda path, file: True,
+) -> dict[PackageRef, Entry]:
     """Take over what an older snapshot has of `refs`, by hard links; blocks, raises `OSError`.
 
-    A release does not change: what was got once is not asked for again.
+    A release does not change: what was got once is not asked for again. `is_right(path, file)`
+    says whether that is what belongs at `path` below the repository's address.
     """
     wanted = set(refs)
     taken = {}
@@ -181,15 +228,23 @@ def carry_over(old: Path, directory: Path, refs: Iterable[PackageRef]) -> dict[P
         return {}
     for entry in entries:
         if entry.ref in wanted and entry.item is None:
-            names = [f"{entry.ref.file_stem}.xml"]
-            names += [f"{entry.ref.file_stem}.png"] if entry.icon else []
-            if _all_linked(old, directory, names):
-                taken[entry.ref] = entry
+            names = {f"{entry.ref.file_stem}.xml": f"xml/{place(entry.ref)}"}
+            if entry.icon:
+                names[f"{entry.ref.file_stem}.png"] = f"icon/{place(entry.ref)}"
+            if _all_linked(old, directory, names, is_right):
+                taken[entry.ref] = attrs.evolve(entry, path="", archive=None)
     return taken
 
 
-def _all_linked(old: Path, directory: Path, names: list[str]) -> bool:
+def _all_linked(
+    old: Path,
+    directory: Path,
+    names: Mapping[str, str],
+    is_right: Callable[[str, Path], bool],
+) -> bool:
     try:
+        if not all(is_right(path, old / name) for name, path in names.items()):
+            return False
         for name in names:
             _link(old / name, directory / name)
     except FileNotFoundError:

@@ -11,12 +11,16 @@ from urllib.parse import unquote, urlsplit
 import attrs
 
 from domogik.config.files import read_bounded
+from domogik.errors import DomogikError
 
 _MAXIMUM_BYTES = 1024 * 1024
 _PRIORITY = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 #: what can be part of an address: no blanks, no controls, nothing that is not ASCII
 _ADDRESS = re.compile(r"[!-~]{1,2000}")
-_OPTIONS = frozenset({"signed"})
+#: the root file of a signed repository
+_SIGNED = "signed"
+_OPTIONS = frozenset({_SIGNED})
+_ROOT_BYTES = 512_000
 _UPLOADS_PRIORITY = 0
 #: the option that marks the repository of uploads
 _LOCAL = "local"
@@ -31,17 +35,43 @@ def _frozen(options: Mapping[str, str]) -> Mapping[str, str]:
 class Source:
     """A repository; the higher `priority` wins. `url` has no slash at its end.
 
-    It is http, https or file (a directory of this host).
+    It is http, https or file (a directory of this host). `place` is where it is written, as
+    `file:line`, or empty.
     """
 
     priority: int
     url: str
     options: Mapping[str, str] = attrs.field(default=_NONE, converter=_frozen, hash=False)
+    place: str = attrs.field(default="", eq=False)
+
+    @property
+    def root_file(self) -> Path | None:
+        """The root file that its signatures have to lead to, where its line names one."""
+        name = self.options.get(_SIGNED)
+        return None if name is None else Path(name)
 
     @property
     def is_uploads(self) -> bool:
         """The repository that this host always has: what was uploaded to it."""
         return _LOCAL in self.options
+
+
+class NoRootFile(DomogikError):
+    """The root file of a repository cannot be read; `str()` names the line that names it."""
+
+
+def read_root_file(source: Source) -> bytes:
+    """What `signed=` names; blocks, raises `NoRootFile`."""
+    path = source.root_file
+    assert path is not None
+    try:
+        return read_bounded(path, _ROOT_BYTES)
+    except OSError as error:
+        where = f"{source.place}: " if source.place else ""
+        raise NoRootFile(
+            f"{where}signed={path} cannot be read: {error.strerror}; nothing is taken from"
+            f" {source.url} without it"
+        ) from error
 
 
 @attrs.frozen
@@ -70,15 +100,16 @@ def read_sources(path: Path, uploads: Path) -> Sources:
     for file in _files(path, problems):
         for number, line in _lines(file, problems):
             try:
-                source, notes = _parse(line)
+                source, notes = _parse(line, file, number)
             except ValueError as error:
                 problems.append(f"{file}:{number}: {error}; left out")
                 continue
             problems += [f"{file}:{number}: {note}" for note in notes]
             if source.url in entries:
                 problems.append(f"{file}:{number}: {source.url} is there already; left out")
-            else:
-                entries[source.url] = source
+                continue
+            entries[source.url] = source
+            problems += _missing_root(source)
     own = uploads_source(uploads)
     entries[own.url] = own
     # sorted() keeps the order of equal ones
@@ -116,7 +147,16 @@ def _lines(file: Path, problems: list[str]) -> Iterator[tuple[int, str]]:
             yield number, text
 
 
-def _parse(line: str) -> tuple[Source, list[str]]:
+def _missing_root(source: Source) -> Iterator[str]:
+    """That its root file cannot be read; the next refresh says so too."""
+    if source.root_file is not None:
+        try:
+            read_root_file(source)
+        except NoRootFile as error:
+            yield str(error)
+
+
+def _parse(line: str, file: Path, number: int) -> tuple[Source, list[str]]:
     """The source of a line and what is to be said about it; raises `ValueError`."""
     priority, *rest = line.split()
     if not _PRIORITY.fullmatch(priority):
@@ -130,9 +170,14 @@ def _parse(line: str) -> tuple[Source, list[str]]:
         key, equals, value = word.partition("=")
         if equals and value and key in _OPTIONS:
             options[key] = value
+        elif key == _SIGNED:
+            # ignored, it would be a repository whose signatures nobody looks at
+            raise ValueError("signed= names no root file")
         else:
             notes.append(f"'{word[:80]}' is not understood; ignored")
-    return Source(int(priority), normalised_url(address), options), notes
+    if _SIGNED in options:
+        options[_SIGNED] = str(file.absolute().parent / options[_SIGNED])
+    return Source(int(priority), normalised_url(address), options, f"{file}:{number}"), notes
 
 
 def normalised_url(address: str) -> str:

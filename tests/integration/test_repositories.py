@@ -73,7 +73,9 @@ class Case(TestCase):
         self.home = Path(self.mktemp()).absolute()
         self.directory = self.home / "cache"
         self.time = 1000.0
-        self.cache = Cache(self.directory, self.fetcher, deferToThread, lambda: self.time)
+        self.cache = Cache(
+            self.directory, self.fetcher, deferToThread, lambda: self.time, self.home / "trust"
+        )
         self.addCleanup(lambda: stopped(self.server))
         self.addCleanup(self.fetcher.close)
 
@@ -228,7 +230,12 @@ class NewerGeneration(Case):
         assert offer.url == f"{self.server.url}/stable/download/plugin/foo/1.0"
         assert offer.icon.read_bytes() == PNG
         assert offer.package.technology == "service"
-        assert self.asked == ["/stable/repository.json", "/stable/data"]
+        # the second: is it signed?
+        assert self.asked == [
+            "/stable/repository.json",
+            "/stable/metadata/1.root.json",
+            "/stable/data",
+        ]
 
     async def test_what_has_not_changed_costs_one_request(self) -> None:
         self.serve_archive("stable", *archived("foo"))
@@ -330,7 +337,11 @@ class NewerGeneration(Case):
         listed(self.server, "stable", ("foo", "1.0"), ("bar", "1.0"))
         self.serve_archive("stable", *archived("foo", "bar"))
         await self.refresh()
-        assert self.asked == ["/stable/", "/stable/repository.json", "/stable/data"]
+        assert [path for path in self.asked if "/metadata/" not in path] == [
+            "/stable/",
+            "/stable/repository.json",
+            "/stable/data",
+        ]
 
 
 class Several(Case):

@@ -241,7 +241,8 @@ class TwistedWeb(TestCase):
         fetcher = Fetcher(reactor, deferToThread)
         self.addCleanup(fetcher.close)
         for url in (self.url, f"{self.url}/json", target.as_uri()):
-            cache = Cache(self.root / "cache", fetcher, deferToThread, lambda: 1.0)
+            trust = self.root / "trust"
+            cache = Cache(self.root / "cache", fetcher, deferToThread, lambda: 1.0, trust)
             (self.root / "cache").mkdir(exist_ok=True)
             report = await cache.refresh([Source(500, url)])
             assert report.ok, report
@@ -267,7 +268,7 @@ class TwistedWeb(TestCase):
         fetcher = Fetcher(reactor, deferToThread)
         self.addCleanup(fetcher.close)
         (self.root / "cache").mkdir()
-        cache = Cache(self.root / "cache", fetcher, deferToThread, lambda: 1.0)
+        cache = Cache(self.root / "cache", fetcher, deferToThread, lambda: 1.0, self.root / "trust")
         sources = [Source(500, self.url)]
         await cache.refresh(sources)
         (self.archives / "plugin-clock-1.0.0.tgz").unlink()

@@ -51,7 +51,7 @@ class House:
         self.repositories = Repositories(
             home.sources,
             home.uploads,
-            Cache(home.cache, self.fetcher, thread, lambda: 1_800_000_000.0),
+            Cache(home.cache, self.fetcher, thread, lambda: 1_800_000_000.0, home.trust),
             Archives(home.cache / "archives", self.fetcher, thread),
             thread,
             manager.events,

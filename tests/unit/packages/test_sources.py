@@ -49,7 +49,8 @@ def test_a_line_that_cannot_be_understood_hides_no_other_and_is_named(tmp_path: 
 def test_options_follow_the_address_and_others_are_told(tmp_path: Path) -> None:
     path = written(tmp_path, "500 http://a signed=root.json colour=red stable\n")
     (source, _) = read_sources(path, tmp_path / "uploads").entries
-    assert dict(source.options) == {"signed": "root.json"}
+    assert dict(source.options) == {"signed": str(tmp_path / "root.json")}
+    (tmp_path / "root.json").write_text("{}")
     assert len(problems(path)) == 2
 
 
