@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from domogik.cli.packages import descriptor_text
-from domogik.cli.program import FAILED
+from domogik.cli.program import FAILED, CommandFailed
 from domogik.cli.terminal import printable
+from domogik.config.home import Home
+
+if TYPE_CHECKING:
+    from domogik.packages.repository import Built, Signature, Signs
 
 # domogik.packages is imported where it is used: lxml takes longer to import than the rest to run
 _ARCHIVES = (".tgz", ".tar.gz")
@@ -93,25 +100,67 @@ def repository(options: argparse.Namespace) -> int:
 
     directory = Path(options.directory)
     target = Path(options.output) if options.output else directory
-    generated = datetime.now(UTC).isoformat(" ", "seconds")
+    now = datetime.now(UTC)
+    signer: Signs | None = None
+    if options.sign:
+        from domogik.packages.signing import Signer
+
+        signer = Signer(_keys(options, target), now.timestamp)
+    elif options.keys:
+        raise CommandFailed("--keys says what to sign with: add --sign")
     built = build_repository(
-        directory, target, generated=generated, url=options.address, name=options.name
+        directory,
+        target,
+        generated=now.isoformat(" ", "seconds"),
+        url=options.address,
+        name=options.name,
+        signer=signer,
     )
     if options.json:
-        _say_json(
-            {
-                "path": str(target),
-                "packages": [str(ref) for ref in built.packages],
-                "problems": list(built.problems),
-                "changed": built.changed,
-            }
-        )
+        _say_json(_built_document(target, built))
     else:
         for problem in built.problems:
             _say(f"left out: {problem}")
         change = "" if built.changed else ", as before"
         _say(f"{target} offers {len(built.packages)} releases{change}")
+        if built.signature is not None:
+            _say_signed(built.signature)
     return FAILED if built.problems else 0
+
+
+def _keys(options: argparse.Namespace, target: Path) -> Path:
+    """`--keys`, else a directory of the home that belongs to `target` alone."""
+    if options.keys:
+        return Path(options.keys)
+    path = target.resolve()
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
+    return Home.from_options(options.home, os.environ).keys / f"{path.name}-{digest}"
+
+
+def _built_document(target: Path, built: Built) -> dict[str, object]:
+    document: dict[str, object] = {
+        "path": str(target),
+        "packages": [str(ref) for ref in built.packages],
+        "problems": list(built.problems),
+        "changed": built.changed,
+        "signed": built.signature is not None,
+    }
+    if built.signature is not None:
+        document["expires"] = datetime.fromtimestamp(built.signature.expires, UTC).isoformat()
+        document["keys"] = str(built.signature.keys)
+        document["root"] = str(built.signature.root)
+    return document
+
+
+def _say_signed(signature: Signature) -> None:
+    until = datetime.fromtimestamp(signature.expires, UTC).date()
+    _say(f"signed until {until}, with the keys in {signature.keys}; sign again before that")
+    if signature.made:
+        _say(
+            "These keys are new. Keep them secret and keep a copy: without them nothing can be"
+            " published that those who trust this repository will take."
+        )
+        _say(f"Whoever adds signed=FILE to its line needs this file: {signature.root}")
 
 
 def _say(text: str) -> None:

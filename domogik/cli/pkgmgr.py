@@ -235,6 +235,10 @@ def _add_tools(command: Callable[..., argparse.ArgumentParser]) -> None:
     one.add_argument("-o", "--output", default="", metavar="DIR", help="where to (default: there)")
     one.add_argument("--address", default="", metavar="URL", help="where it will be served")
     one.add_argument("--name", default="", help="what it is called (default: as the directory)")
+    one.add_argument("--sign", action="store_true", help="sign it, for a year from now")
+    one.add_argument(
+        "--keys", default="", metavar="DIR", help="what to sign with (default: in the home)"
+    )
 
 
 def _package(options: argparse.ArgumentParser, shown: str = "ID") -> argparse.ArgumentParser:

@@ -17,6 +17,7 @@ from typing import Any
 
 from domogik.packages.package import Package
 from domogik.packages.reference import PackageRef
+from domogik.packages.targets import METADATA
 from domogik.packages.writing import JSON_VERSION
 
 #: the first line of the list, exactly: clients take the address for a repository by it
@@ -71,8 +72,12 @@ def item(package: Package, url: str, sha256: str, size: int) -> Item:
     }
 
 
-def status(name: str, url: str, generated: str, count: int) -> Item:
-    """The status document; `count` rises whenever the packages have changed."""
+def status(name: str, url: str, generated: str, count: int, *, signed: bool = False) -> Item:
+    """The status document; `count` rises whenever the packages have changed.
+
+    One that is signed says where: so it differs from before, and clients look.
+    """
+    signatures = {"metadata_url": f"{url}{METADATA}"} if signed else {}
     return {
         "json_version": JSON_VERSION,
         "id": re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "repository",
@@ -82,6 +87,7 @@ def status(name: str, url: str, generated: str, count: int) -> Item:
         "status_url": f"{url}repository.json",
         "data_url": f"{url}data",
         "icon_url": f"{url}icon",
+        **signatures,
     }
 
 

@@ -16,9 +16,9 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 
@@ -29,6 +29,7 @@ from domogik.packages.archive import BrokenArchive
 from domogik.packages.catalogue import Item, place
 from domogik.packages.contents import Contents, read_contents
 from domogik.packages.reference import InvalidReference, PackageRef
+from domogik.packages.targets import METADATA, Target
 from domogik.packages.writing import CannotWrite, to_json, to_xml
 
 #: the parts of the tree that hold one file a release
@@ -54,37 +55,76 @@ class RepositoryBusy(DomogikError):
     """Somebody else is building the same repository right now."""
 
 
+class CannotSign(DomogikError):
+    """A repository cannot be signed, or not be left unsigned; says what to do."""
+
+
+@attrs.frozen
+class Signature:
+    """A repository was signed: with `keys`, which were `made` for it just now.
+
+    `root` is the file that clients have to know; `expires` is when it has to be signed again
+    (seconds since 1970).
+    """
+
+    keys: Path
+    made: bool
+    root: Path
+    expires: float
+
+
+class Signs(Protocol):
+    """Who signs; `signing.Signer` says what the methods do."""
+
+    def check(self, target: Path) -> None: ...
+
+    def sign(self, target: Path, files: Mapping[str, Target]) -> Callable[[], Signature]: ...
+
+
 @attrs.frozen
 class Built:
     """What a repository now offers, in order of type, id and release.
 
     `problems` are sentences about archives that were left out; `changed` says whether anything is
-    different from before, `count` is the number of the last change.
+    different from before, `count` is the number of the last change. `signature` is None for a
+    repository that is not signed.
     """
 
     packages: tuple[PackageRef, ...]
     problems: tuple[str, ...]
     changed: bool
     count: int
+    signature: Signature | None = None
 
 
 def build_repository(
-    archives: Path, target: Path, *, generated: str, url: str = "", name: str = ""
+    archives: Path,
+    target: Path,
+    *,
+    generated: str,
+    url: str = "",
+    name: str = "",
+    signer: Signs | None = None,
 ) -> Built:
     """Make `target` a repository of the `*.tgz` in `archives`, which may be the same directory.
 
     `generated` is the date that a changed repository carries. `url` is where it will be served:
     clients of the JSON era need whole addresses for downloads, all others do without. Archives are
     linked, not copied, where the file system can: replace an archive, do not write into it.
-    Blocks: call it in a thread. Raises `RepositoryBusy` and `OSError`; what was offered before is
-    then still complete.
+    Blocks: call it in a thread. Raises `RepositoryBusy`, `OSError` and `CannotSign`, also for one
+    that is signed where there is no `signer`: who trusts it would take nothing from it any more.
+    What was offered before is then still complete.
     """
     target.mkdir(parents=True, exist_ok=True)
     with _locked(target):
+        if signer is not None:
+            signer.check(target)
+        elif (target / METADATA / "timestamp.json").exists():
+            raise CannotSign(f"{target} is signed, and has to stay so: add --sign")
         for rest in target.glob(f"{_BUILDING}*"):
             shutil.rmtree(rest)
         base = f"{url.rstrip('/')}/" if url else ""
-        builder = _Builder(target, base, name or target.resolve().name, _remembered(target))
+        builder = _Builder(target, base, name or target.resolve().name, _remembered(target), signer)
         # not glob(), which finds nothing in a directory that cannot be read
         for archive in sorted(archives.iterdir()):
             if archive.suffix == ".tgz" and not archive.name.startswith("."):
@@ -122,6 +162,7 @@ class _Builder:
     _url: str
     _name: str
     _before: _Memory
+    _signer: Signs | None
     _known: dict[str, _Known] = attrs.field(factory=dict)
     _names: dict[PackageRef, str] = attrs.field(factory=dict)
     _problems: list[str] = attrs.field(factory=list)
@@ -149,22 +190,53 @@ class _Builder:
         ordered = sorted(self._known.values(), key=_order)
         refs = tuple(known.ref for known in ordered)
         items = [known.item for known in ordered]
-        digest = _digest(json.dumps([self._name, items, [one.icon for one in ordered]]).encode())
+        icons = [one.icon for one in ordered]
+        digest = _digest(json.dumps([self._name, items, icons, bool(self._signer)]).encode())
         changed = digest != self._before.digest or not self._is_complete()
         count = self._before.count + changed
+        lists = self._published()
         if changed:
-            status = catalogue.status(self._name, self._url, generated, count)
-            data = catalogue.data_archive(status, items, self._icons(ordered))
-            self._write(DATA, data)
-            self._write(STATUS, catalogue.as_text(status))
-            self._write(LIST, catalogue.package_list(refs))
+            status = catalogue.status(
+                self._name, self._url, generated, count, signed=self._signer is not None
+            )
+            lists = {
+                DATA: catalogue.data_archive(status, items, self._icons(ordered)),
+                STATUS: catalogue.as_text(status),
+                LIST: catalogue.package_list(refs),
+            }
+        # all but the last file before what it is about, so that only a moment is between the two
+        publish = self._signed(ordered, lists)
+        if changed:
+            for name, content in lists.items():
+                self._write(name, content)
             self._link_json_era()
+        signature = publish()
         if changed or self._known != self._before.archives:
             # what the memory calls published has to be there after a power cut as well
             durable.sync_file_system(self._target)
             self._remember(digest, count)
             self._remove_others()
-        return Built(refs, tuple(self._problems), changed, count)
+        return Built(refs, tuple(self._problems), changed, count, signature)
+
+    def _published(self) -> dict[str, bytes]:
+        """The lists as they are; those that are missing are none."""
+        paths = {name: self._target / name for name in (DATA, STATUS, LIST)}
+        return {name: path.read_bytes() for name, path in paths.items() if path.is_file()}
+
+    def _signed(
+        self, ordered: list[_Known], lists: Mapping[str, bytes]
+    ) -> Callable[[], Signature | None]:
+        """Sign all that clients read; what is returned makes it count."""
+        if self._signer is None:
+            return lambda: None
+        files = {name: Target.of(content) for name, content in lists.items()}
+        for known in ordered:
+            where = place(known.ref)
+            files[f"{DOWNLOAD}/{where}"] = Target(known.item["sha256"], known.item["size"])
+            for part in (XML, *([ICON] if known.icon else [])):
+                content = (self._target / part / where).read_bytes()
+                files[f"{part}/{where}"] = Target.of(content)
+        return self._signer.sign(self._target, files)
 
     def _unchanged(self, archive: Path) -> _Known | None:
         known = self._before.archives.get(archive.name)
