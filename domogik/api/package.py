@@ -84,7 +84,11 @@ class PackagePaths:
     async def repositories(self, asked: Asked) -> Answer:
         """Highest priority first; it is text, as in the file."""
         known = self._storeroom.packages.repositories()
-        return Answer("repository", [{"url": r.url, "priority": str(r.priority)} for r in known])
+        items = [
+            {"url": one.url, "priority": str(one.priority), "signed": str(one.signed)}
+            for one in known
+        ]
+        return Answer("repository", items)
 
     async def refresh(self, asked: Asked) -> Answer:
         """An error names each repository that failed; what the others offer is there all the same.

@@ -121,6 +121,7 @@ def offer_item(offer: Offer) -> Item:
         "domogik_min_release": package.min_version,
         "priority": str(offer.source.priority),
         "source": offer.source.url,
+        "signed": str(offer.signed),
         "archive_url": offer.url,
         "package_url": offer.url,
         "dependencies": [{"id": one.id, "type": one.type} for one in package.dependencies],

@@ -27,11 +27,17 @@ def offers_table(
             Cell(offer["release"]),
             Cell(" ".join(there.get(name, ["-"])), GREEN if name in there else DIM),
             Cell(offer["priority"]),
+            _signed(offer["signed"]),
             Cell(_first_line(offer["description"])),
         ]
         for name, offer in newest.items()
     ]
-    return table(["PACKAGE", "RELEASE", "INSTALLED", "PRIORITY", "DESCRIPTION"], rows, palette)
+    titles = ["PACKAGE", "RELEASE", "INSTALLED", "PRIORITY", "SIGNED", "DESCRIPTION"]
+    return table(titles, rows, palette)
+
+
+def _signed(signed: bool) -> Cell:
+    return Cell("yes") if signed else Cell("unsigned", YELLOW)
 
 
 def installed_table(packages: Sequence[Document], palette: Palette) -> str:
@@ -67,11 +73,20 @@ def repositories_table(repositories: Sequence[Document], now: datetime, palette:
             Cell(one["url"]),
             Cell(one["packages"]),
             Cell(_as_of(one["as_of"], now)),
+            _signed_until(one),
             Cell(one["error"], RED),
         ]
         for one in repositories
     ]
-    return table(["PRIORITY", "REPOSITORY", "PACKAGES", "AGE", "ERROR"], rows, palette)
+    titles = ["PRIORITY", "REPOSITORY", "PACKAGES", "AGE", "SIGNED", "ERROR"]
+    return table(titles, rows, palette)
+
+
+def _signed_until(repository: Document) -> Cell:
+    """With the day on which it has to be signed again."""
+    if not repository["signed"] or repository["expires"] is None:
+        return _signed(repository["signed"])
+    return Cell(f"until {repository['expires'][:10]}")
 
 
 def _as_of(text: str | None, now: datetime) -> str:
@@ -98,11 +113,13 @@ def package_text(shown: Document, palette: Palette) -> str:
             Cell(offer["release"]),
             Cell(offer["priority"]),
             Cell(offer["repository"]),
+            _signed(offer["signed"]),
             Cell("" if offer["fits"] else f"needs Domogik {offer['min_version']}", RED),
         ]
         for offer in offers
     ]
-    return f"{text}\n{table(['RELEASE', 'PRIORITY', 'REPOSITORY', ''], rows, palette)}"
+    titles = ["RELEASE", "PRIORITY", "REPOSITORY", "SIGNED", ""]
+    return f"{text}\n{table(titles, rows, palette)}"
 
 
 def _described(package: Document) -> list[str]:

@@ -19,7 +19,9 @@ class RepositoryInfo:
     """A repository of `sources.list`, or the local one.
 
     `as_of` is when what it offers was fetched last (Unix time, None for never), `error` why the
-    last refresh of it failed, `packages` how many releases it offers.
+    last refresh of it failed, `packages` how many releases it offers. `signed`: what it offers was
+    verified, and its signatures are good until `expires` (Unix time); without, anybody on the way
+    may have changed it.
     """
 
     url: str
@@ -27,6 +29,8 @@ class RepositoryInfo:
     as_of: float | None = None
     packages: int = 0
     error: str = ""
+    signed: bool = False
+    expires: float | None = None
 
 
 @attrs.frozen

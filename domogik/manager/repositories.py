@@ -24,7 +24,7 @@ from domogik.packages.index import Index
 from domogik.packages.manifest import Record
 from domogik.packages.reference import PackageRef
 from domogik.packages.repository import RepositoryBusy, build_repository
-from domogik.packages.sources import Sources, read_sources
+from domogik.packages.sources import Source, Sources, read_sources
 
 
 @attrs.define(eq=False)
@@ -51,6 +51,7 @@ class Repositories:
 
     def all(self) -> tuple[RepositoryInfo, ...]:
         """Highest priority first, as of the last look."""
+        nothing = Record(Source(0, ""))
         known = {record.source.url: record for record in self._records}
         counts: dict[str, int] = {}
         for offer in self.index.offers:
@@ -59,11 +60,14 @@ class Repositories:
             RepositoryInfo(
                 url=source.url,
                 priority=source.priority,
-                as_of=known[source.url].as_of if source.url in known else None,
+                as_of=record.as_of,
                 packages=counts.get(source.url, 0),
-                error=known[source.url].error if source.url in known else "",
+                error=record.error,
+                signed=record.signed,
+                expires=record.expires,
             )
             for source in self._sources.entries
+            for record in (known.get(source.url, nothing),)
         )
 
     async def look(self) -> None:
@@ -72,10 +76,9 @@ class Repositories:
         try:
             sources = await self._in_thread(read_sources, self._sources_path, self._uploads)
             records = await self._cache.records()
-            changed = records != self._records
+            changed = records != self._records or sources != self._sources
             if changed:
-                self.index = await self._cache.load()
-            changed = changed or sources != self._sources
+                self.index = _trusted(await self._cache.load(), sources)
             self._sources, self._records = sources, records
         except OSError as error:
             self._log.error("the cache cannot be read: {error}", error=str(error))
@@ -148,6 +151,16 @@ class Repositories:
         for sentence in sorted(sentences - self._said):
             self._log.warn("{sentence}", sentence=sentence)
         self._said = sentences
+
+
+def _trusted(index: Index, sources: Sources) -> Index:
+    """Without what was fetched unsigned from a repository whose line says by now that it is signed.
+
+    What is signed comes with the next refresh.
+    """
+    signed = {one.url for one in sources.entries if one.root_file is not None}
+    offers = [one for one in index.offers if one.signed or one.source.url not in signed]
+    return attrs.evolve(index, offers=offers)
 
 
 def _take_in(path: Path, uploads: Path, generated: str) -> PackageRef:

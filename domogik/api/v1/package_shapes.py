@@ -53,6 +53,7 @@ PACKAGE_SCHEMAS: dict[str, Schema] = {
         dependencies=listed(record(id=TEXT, type=TEXT)),
         repository=TEXT,
         priority=INTEGER,
+        signed=BOOLEAN,
         sha256=_MAYBE_TEXT,
         size={"type": ["integer", "null"]},
         archive=TEXT,
@@ -78,7 +79,15 @@ PACKAGE_SCHEMAS: dict[str, Schema] = {
     ),
     "DependencyList": record(host=TEXT, dependencies=listed(named("Dependency"))),
     "Uploaded": record(fullname=TEXT, type=TYPE, id=TEXT, release=TEXT),
-    "Repository": record(url=TEXT, priority=INTEGER, as_of=TIME, packages=INTEGER, error=TEXT),
+    "Repository": record(
+        url=TEXT,
+        priority=INTEGER,
+        as_of=TIME,
+        packages=INTEGER,
+        error=TEXT,
+        signed=BOOLEAN,
+        expires=TIME,
+    ),
     "RepositoryList": record(repositories=listed(named("Repository"))),
     "Job": record(
         id=INTEGER,
@@ -149,6 +158,7 @@ def offer_json(offer: Offer) -> dict[str, object]:
         "dependencies": [{"id": one.id, "type": one.type} for one in package.dependencies],
         "repository": offer.source.url,
         "priority": offer.source.priority,
+        "signed": offer.signed,
         "sha256": offer.sha256,
         "size": offer.size,
         "archive": f"/package/download/{where}",
@@ -178,6 +188,8 @@ def repository_json(repository: RepositoryInfo) -> dict[str, object]:
         "as_of": iso_time(repository.as_of or 0.0),
         "packages": repository.packages,
         "error": repository.error,
+        "signed": repository.signed,
+        "expires": iso_time(repository.expires or 0.0),
     }
 
 

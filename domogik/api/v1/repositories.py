@@ -36,7 +36,11 @@ class RepositoryRoutes:
                 self.list,
                 _LIST,
                 errors=(409,),
-                description="`as_of` is when what it offers was fetched, null for never.",
+                description=(
+                    "`as_of` is when what it offers was fetched, null for never. What a repository"
+                    " that is not `signed` offers may have been changed on its way; `expires` is"
+                    " until when signatures are good."
+                ),
             ),
             Route(
                 "POST",

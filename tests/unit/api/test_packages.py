@@ -38,11 +38,11 @@ def error(answer) -> str:
 def test_repositories_are_listed_with_their_priority_as_text(storeroom, packages):
     packages.sources += [
         RepositoryInfo("http://repository.example/testing", 400),
-        RepositoryInfo("http://repository.example/stable", 500),
+        RepositoryInfo("http://repository.example/stable", 500, signed=True),
     ]
     assert storeroom.get("/package/list-repo/").json["repository"] == [
-        {"url": "http://repository.example/stable", "priority": "500"},
-        {"url": "http://repository.example/testing", "priority": "400"},
+        {"url": "http://repository.example/stable", "priority": "500", "signed": "True"},
+        {"url": "http://repository.example/testing", "priority": "400", "signed": "False"},
     ]
 
 
@@ -74,6 +74,7 @@ def test_an_available_package_has_what_both_generations_of_clients_read(storeroo
     assert item["fullname"] == "plugin-demo"
     assert item["priority"] == "500"
     assert item["source"] == "http://repository.example/stable"
+    assert item["signed"] == "False"
     assert item["archive_url"].endswith("/download/plugin/demo/0.1")
     assert item["dependencies"] == [{"id": "six (>=1.0)", "type": "python"}]
     assert item["domogik_min_version"] == "0.1.0"

@@ -150,7 +150,8 @@ def test_offers(storeroom, packages):
 
 
 def test_repositories_and_their_refresh(storeroom, packages):
-    packages.sources.append(RepositoryInfo("http://repository.example", 5, 1000.0, 2, "it is slow"))
+    slow = RepositoryInfo("http://repository.example", 5, 1000.0, 2, "it is slow", True, 2000.0)
+    packages.sources.append(slow)
     (one,) = storeroom.get("/api/v1/repositories").json["repositories"]
     assert one == {
         "url": "http://repository.example",
@@ -158,6 +159,8 @@ def test_repositories_and_their_refresh(storeroom, packages):
         "as_of": "1970-01-01T00:16:40.000Z",
         "packages": 2,
         "error": "it is slow",
+        "signed": True,
+        "expires": "1970-01-01T00:33:20.000Z",
     }
     assert storeroom.post("/api/v1/repositories/refresh").json["repositories"] == [one]
     packages.held_up["refresh", "repositories"] = Deferred()

@@ -222,6 +222,8 @@ def test_a_refresh_in_which_a_repository_failed_ends_with_1(client, command):
         "as_of": None,
         "packages": 0,
         "error": "nobody is there",
+        "signed": False,
+        "expires": None,
     }
     client.documents["/repositories/refresh"] = {"repositories": [repository]}
     client.documents["/repositories"] = {"repositories": [repository]}
@@ -239,6 +241,7 @@ def test_what_comes_from_a_repository_moves_no_cursor(client, command):
                 "fullname": "plugin-demo",
                 "release": "1.0",
                 "priority": 500,
+                "signed": False,
                 "description": "\x1b[2Jgone",
             }
         ]
