@@ -31,6 +31,7 @@ from domogik.packages.index import UnknownRelease
 from domogik.packages.reference import TYPES, InvalidReference, PackageRef, fullname
 from domogik.packages.store import StoreFailed
 from domogik.packages.tarball import BrokenArchive
+from domogik.packages.uploads import OtherPackage
 
 _HOST_TYPE = "<host>/<type>"
 _RELEASE = "<type>/<id>/<release>"
@@ -146,10 +147,11 @@ class PackagePaths:
         packages = self._storeroom.packages
         host = _host(asked)
         named = _named(asked.call.query.get("filename", ""))
-        with upload_of(asked.call).taken() as path:
-            found = await packages.upload(path)
-        if found != named:
-            raise RinorError(f"Bad filename provided. The package in it is {found}")
+        try:
+            with upload_of(asked.call).taken() as path:
+                await packages.upload(path, named)
+        except OtherPackage as error:
+            raise RinorError(f"Bad filename provided. {error}") from error
         await self._install(asked, named.type, named.id, named.release, host)
         return Answer("install")
 

@@ -113,8 +113,11 @@ class IPackages(Interface):
     async def udev_rules(host: str, type: str, id: str) -> tuple[UdevRule, ...]:
         """Those of an installed package."""
 
-    async def upload(path: Path) -> PackageRef:
-        """Check an archive and take it into the local repository; moves nothing, reads `path`."""
+    async def upload(path: Path, named: PackageRef | None = None) -> PackageRef:
+        """Check an archive and take it into the local repository; moves nothing, reads `path`.
+
+        One that is not `named` is refused (`OtherPackage`), and not kept.
+        """
 
     async def archive(type: str, id: str, release: str) -> Path:
         """The archive, fetched where it is not in the cache; what `/package/download/` serves."""

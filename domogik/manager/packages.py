@@ -117,12 +117,12 @@ class Packages:
         await self._jobs.run("refresh", "repositories", work)
         return self.repositories()
 
-    async def upload(self, path: Path) -> PackageRef:
+    async def upload(self, path: Path, named: PackageRef | None = None) -> PackageRef:
         self._check_managed()
 
         async def work(progress: Progress) -> PackageRef:
             progress.stage("checking")
-            ref = await self._repositories.take_in(path)
+            ref = await self._repositories.take_in(path, named)
             await self._repositories.refresh(progress, only_uploads=True)
             return ref
 

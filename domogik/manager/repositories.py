@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -18,13 +15,13 @@ from domogik.errors import OperationFailed
 from domogik.manager.archives import Archives, Place, Told
 from domogik.manager.jobs import Progress
 from domogik.manager.package_interface import RepositoryInfo
-from domogik.packages.archive import inspect
 from domogik.packages.cache import Cache, RefreshProgress
 from domogik.packages.index import Index
 from domogik.packages.manifest import Record
 from domogik.packages.reference import PackageRef
-from domogik.packages.repository import RepositoryBusy, build_repository
+from domogik.packages.repository import RepositoryBusy
 from domogik.packages.sources import Source, Sources, read_sources
+from domogik.packages.uploads import take_in
 
 
 @attrs.define(eq=False)
@@ -130,13 +127,15 @@ class Repositories:
         """Whether an order names it: of a repository, a release does not change."""
         return all(offer.url != place.url for offer in self.index.offers)
 
-    async def take_in(self, path: Path) -> PackageRef:
-        """Check an archive and offer it; the cache has to be refreshed to know it.
+    async def take_in(self, path: Path, named: PackageRef | None = None) -> PackageRef:
+        """Check an archive, which has to be `named`, and offer it once the cache is refreshed.
 
         Raises `BrokenArchive`, `OperationFailed`.
         """
         try:
-            ref: PackageRef = await self._in_thread(_take_in, path, self._uploads, self._today())
+            ref: PackageRef = await self._in_thread(
+                take_in, path, self._uploads, self._today(), named
+            )
         except OSError as error:
             raise OperationFailed(
                 f"{self._uploads} cannot be written: {error.strerror or error}"
@@ -161,21 +160,3 @@ def _trusted(index: Index, sources: Sources) -> Index:
     signed = {one.url for one in sources.entries if one.root_file is not None}
     offers = [one for one in index.offers if one.signed or one.source.url not in signed]
     return attrs.evolve(index, offers=offers)
-
-
-def _take_in(path: Path, uploads: Path, generated: str) -> PackageRef:
-    ref = inspect(path).ref
-    descriptor, name = tempfile.mkstemp(prefix=".upload-", dir=uploads)
-    try:
-        with open(descriptor, "wb") as target, path.open("rb") as source:
-            shutil.copyfileobj(source, target)
-            target.flush()
-            os.fsync(descriptor)
-        Path(name).replace(uploads / f"{ref.file_stem}.tgz")
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    built = build_repository(uploads, uploads, generated=generated)
-    if ref not in built.packages:
-        raise OperationFailed(f"{ref} cannot be offered: {'; '.join(built.problems)}")
-    return ref

@@ -20,6 +20,7 @@ from domogik.packages.package import Package, UdevRule
 from domogik.packages.reference import PackageRef, fullname
 from domogik.packages.sources import Source
 from domogik.packages.tarball import BrokenArchive
+from domogik.packages.uploads import OtherPackage
 
 _NAME_IN_ARCHIVE = re.compile(rb"(plugin|external)-([a-z0-9_]{1,8})-([0-9][A-Za-z0-9.]*)")
 
@@ -186,13 +187,15 @@ class FakePackages:
             raise failure
         return self.rules.get(self._find(host, type, id).ref.fullname, ())
 
-    async def upload(self, path: Path) -> PackageRef:
+    async def upload(self, path: Path, named: PackageRef | None = None) -> PackageRef:
         content = _content(path)
         self.uploaded.append(content)
         match = _NAME_IN_ARCHIVE.search(content)
         if match is None:
             raise BrokenArchive("it is not a gzipped tar archive")
         ref = PackageRef(*(part.decode("ascii") for part in match.groups()))
+        if named is not None and ref != named:
+            raise OtherPackage(ref)
         self.offer(offer(ref.id, ref.release, ref.type, repository="file:///uploads", priority=0))
         return ref
 

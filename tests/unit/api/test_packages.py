@@ -314,6 +314,7 @@ def test_the_name_of_an_uploaded_file_is_that_of_its_package(
 ):
     assert error(put(storeroom, filename)) == text
     assert packages.done == []
+    assert packages.offers() == ()
     assert list((tmp_path / "uploads").iterdir()) == []
 
 

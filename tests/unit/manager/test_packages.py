@@ -295,6 +295,15 @@ def test_an_upload_is_offered_at_once(house, tmp_path):
     assert isinstance(house.failure(house.packages.upload(junk)), OperationFailed)
 
 
+def test_an_upload_that_is_another_package_than_its_name_says_is_not_kept(house, tmp_path):
+    ref = house.manager.publish("bell", "3.0")
+    archive = tmp_path / f"{ref.file_stem}.tgz"
+    error = house.failure(house.packages.upload(archive, PackageRef("plugin", "lamp", "9.0")))
+    assert str(error) == "The package in it is plugin-bell 3.0"
+    assert not list((house.manager.home.uploads).glob("**/*.tgz"))
+    assert not [one for one in house.packages.offers() if one.package.id == "bell"]
+
+
 def test_dependencies_of_what_is_offered_are_checked_here(house):
     house.manager.publish("wire", "1.0", dependencies="<dep type='plugin' id='lamp'/>")
     house.publish()
