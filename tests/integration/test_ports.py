@@ -31,6 +31,10 @@ pytestmark = pytest.mark.integration
 LOOPBACK = "127.0.0.1"
 
 
+# A table of a test's own excludes nobody else's: it is only asked for ports that the test has from
+# the table that everybody uses.
+
+
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     return tmp_path / "ports"
@@ -53,8 +57,8 @@ def me() -> str:
     return f"{Path('/proc/self/comm').read_text().strip()} (process {os.getpid()})"
 
 
-def test_a_free_port_is_given_out_and_can_be_bound(table: PortTable) -> None:
-    reservation = table.reserve(LOOPBACK)
+def test_a_free_port_is_given_out_and_can_be_bound() -> None:
+    reservation = PortTable(default_directory(), Random()).reserve(LOOPBACK)
     assert reservation.port in RANGE
     socket.create_server((LOOPBACK, reservation.port)).close()
     reservation.release()
@@ -141,30 +145,32 @@ def test_an_address_of_another_host_is_refused_with_the_kernels_words(table: Por
         table.reserve("192.0.2.1")
 
 
-def test_ipv6_has_ports_or_says_why_not(table: PortTable) -> None:
+def test_ipv6_has_ports_or_says_why_not(table: PortTable, port: int) -> None:
     try:
         with socket.socket(socket.AF_INET6) as test:
             test.bind(("::1", 0))
     except OSError:
         with pytest.raises(CannotReserve):
-            table.reserve("::1")
+            table.reserve("::1", port)
         return
-    reservation = table.reserve("::1")
-    with socket.create_server(("::1", reservation.port), family=socket.AF_INET6):
+    reservation = table.reserve("::1", port)
+    with socket.create_server(("::1", port), family=socket.AF_INET6):
         reservation.release()
         for address in ("::1", "::"):
             with pytest.raises(PortTaken):
-                table.reserve(address, reservation.port)
+                table.reserve(address, port)
 
 
 def test_the_directory_is_private_and_of_one_user() -> None:
     assert default_directory().name == f"domogik-ports-{os.geteuid()}"
 
 
-def test_a_directory_that_is_missing_is_made_private(table: PortTable, directory: Path) -> None:
-    reservation = table.reserve(LOOPBACK)
+def test_a_directory_that_is_missing_is_made_private(
+    table: PortTable, directory: Path, port: int
+) -> None:
+    reservation = table.reserve(LOOPBACK, port)
     assert directory.stat().st_mode & 0o777 == 0o700
-    assert (directory / str(reservation.port)).stat().st_mode & 0o777 == 0o600
+    assert (directory / str(port)).stat().st_mode & 0o777 == 0o600
     reservation.release()
 
 
@@ -240,23 +246,22 @@ import sys
 from pathlib import Path
 from random import Random
 from domogik.supervisor.ports import PortTable
-# both programs try the same ports in the same order
-table = PortTable(Path(sys.argv[1]), Random(int(sys.argv[2])))
+table = PortTable(Path(sys.argv[1]), Random(7))  # the same ports in the same order in each program
+wanted = [int(word) or None for word in sys.argv[2:]]
 print("ready", flush=True)
 sys.stdin.readline()
-kept = [table.reserve("127.0.0.1") for _ in range(int(sys.argv[3]))]
+kept = [table.reserve("127.0.0.1", port) for port in wanted]
 print(*(one.port for one in kept), flush=True)
 sys.stdin.read()
 """
 
 
 @contextlib.contextmanager
-def reserving(directory: Path, seed: int, count: int) -> Iterator[subprocess.Popen[str]]:
-    """Another program that waits for a line, reserves, says what, and waits."""
-    root = Path(__file__).parents[2]
+def reserving(directory: Path, *wanted: int) -> Iterator[subprocess.Popen[str]]:
+    """Another program that waits for a line, reserves these (0 for any), says which, and waits."""
     child = subprocess.Popen(
-        [sys.executable, "-c", RESERVING, str(directory), str(seed), str(count)],
-        env={**os.environ, "PYTHONPATH": str(root)},
+        [sys.executable, "-c", RESERVING, str(directory), *map(str, wanted)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -281,20 +286,19 @@ def go(*children: subprocess.Popen[str]) -> list[list[int]]:
     return [[int(word) for word in _pipe(child.stdout).readline().split()] for child in children]
 
 
-def test_two_programs_that_reserve_at_the_same_time_never_get_the_same_port(
-    directory: Path,
-) -> None:
-    with reserving(directory, 7, 100) as one, reserving(directory, 7, 100) as other:
+def test_two_programs_that_reserve_at_the_same_time_never_get_the_same_port() -> None:
+    directory = default_directory()
+    with reserving(directory, *[0] * 100) as one, reserving(directory, *[0] * 100) as other:
         mine, theirs = go(one, other)
     assert len(set(mine)) == len(set(theirs)) == 100
     assert not set(mine) & set(theirs)
 
 
 def test_a_program_that_is_killed_leaves_its_ports_to_others(
-    table: PortTable, directory: Path
+    table: PortTable, directory: Path, port: int
 ) -> None:
-    with reserving(directory, 7, 1) as child:
-        ((port,),) = go(child)
+    with reserving(directory, port) as child:
+        assert go(child) == [[port]]
         with pytest.raises(PortTaken, match=rf"reserved by \S+ \(process {child.pid}\)"):
             table.reserve(LOOPBACK, port)
     table.reserve(LOOPBACK, port).release()

@@ -271,13 +271,12 @@ print(described(listeners(int(sys.argv[1]))))
 
 
 def test_an_owner_that_may_not_be_seen_is_told_by_its_user(port: int) -> None:
-    root = Path(__file__).parents[2]
     with holder(port, "hidden"):
         seen = subprocess.run(
             [sys.executable, "-c", SEEN_BY_A_STRANGER, str(port)],
-            env={**os.environ, "PYTHONPATH": str(root)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             capture_output=True,
             text=True,
             check=True,
         )
-    assert seen.stdout == (f"held by a process that may not be seen (user {os.geteuid()})\n")
+    assert seen.stdout == f"held by a process that may not be seen (user {os.geteuid()})\n"
