@@ -99,7 +99,8 @@ class PortTable:
         `PortTaken` for a wanted one, `NoFreePort`, `UnsafeDirectory`, `InvalidAddress` and, if the
         address is not this host's or the port is not for this user, `CannotReserve`.
 
-        Blocks, for some system calls a port that is tried: usually one.
+        Blocks for half a millisecond, as a rule. To name the holder of a wanted port all processes
+        are looked at (see `owners`): whoever wants one asks in a thread.
         """
         if wanted is not None and not 0 < wanted < 65536:
             raise CannotReserve(f"{wanted} is no port")
