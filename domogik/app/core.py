@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from secrets import token_hex
 from typing import Any
 
 import attrs
+from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 
 from domogik import __version__
@@ -55,9 +56,13 @@ class CoreServices:
     _progress: Progress
     _patience_s: float
     _declared: Callable[[str, str], ConfigurationKey | None]
+    _daemon_url: Callable[[str], Awaitable[str]]
+    _hold: Callable[[str, Callable[[], Awaitable[None]]], None]
     rest: RestRole | None = None
     _dbmgr: DbmgrRole | None = None
     _probe: Identity | None = None
+    _wants_dbmgr: bool = False
+    _opening: DeferredLock = attrs.field(factory=DeferredLock)
     _log: Logger = Logger()
 
     def values(self) -> Values | None:
@@ -142,9 +147,31 @@ class CoreServices:
             self._log.warn("Manager started with -d, but a database manager is already running")
             self.put("dbmgr", State.ALIVE, "it runs in another process")
             return
+        if self.database_daemon:
+            self._hold(self.database_daemon, self._close_dbmgr)
+        await self._open_dbmgr()
+
+    @property
+    def database_daemon(self) -> str:
+        """The managed daemon that keeps what dbmgr keeps; empty without one."""
+        url = self._foundation.database_url()
+        return url if url.startswith("daemon:") else ""
+
+    async def database_is_back(self) -> None:
+        """The daemon it lives in is ready, again perhaps."""
+        if self._wants_dbmgr:
+            await self._open_dbmgr()
+
+    async def _open_dbmgr(self) -> None:
+        self._wants_dbmgr = True
+        async with self._opening:
+            if self._dbmgr is None:
+                await self._open_database()
+
+    async def _open_database(self) -> None:
         role = DbmgrRole(self._reactor, self._foundation, self._street, self._trust, self._declared)
         try:
-            await role.open()
+            await role.open(await self._database_url())
         except DomogikError as error:
             # The plugins do not need it to live: they go on with the values they had.
             self._log.error("no database: {error}", error=str(error))
@@ -154,10 +181,23 @@ class CoreServices:
         self._dbmgr = role
         self.put("dbmgr", State.RUNNING)
 
+    async def _database_url(self) -> str:
+        name = self.database_daemon
+        if name:
+            return await self._daemon_url(name.removeprefix("daemon:"))
+        return self._foundation.database_url()
+
+    async def _close_dbmgr(self) -> None:
+        role, self._dbmgr = self._dbmgr, None
+        if role is not None:
+            await role.close()
+            self.put("dbmgr", State.STOPPED, f"{self.database_daemon} is stopped")
+
     async def close(self) -> None:
         """Both doors."""
         if self.rest is not None:
             await self.rest.close()
+        self._wants_dbmgr = False
         if self._dbmgr is not None:
             await self._dbmgr.close()
 

@@ -30,9 +30,9 @@ class DbmgrRole:
     _identity: Identity | None = None
     _control: ConfigControl | None = None
 
-    async def open(self) -> None:
+    async def open(self, url: str) -> None:
         """Open the database; raises `DomogikError` with one line."""
-        store = await ConfigStore.open(self._reactor, self._foundation.database_url())
+        store = await ConfigStore.open(self._reactor, url)
         self.values = Values(store, self._declared)
 
     def speak(self) -> None:

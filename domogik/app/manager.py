@@ -27,10 +27,12 @@ from domogik.config.home import HomeLock
 from domogik.config.load import Configuration
 from domogik.config.watch import DirectoryWatcher
 from domogik.control.system import SystemControl
+from domogik.daemons.tools import DaemonTools
 from domogik.errors import DomogikError
 from domogik.manager.autostart import Autostart
 from domogik.manager.components import ComponentList
 from domogik.manager.configuration import ConfigurationKeeper
+from domogik.manager.daemons import Daemons
 from domogik.manager.externals import Externals
 from domogik.manager.hosts import Hosts
 from domogik.manager.house import House
@@ -118,6 +120,14 @@ class ManagerDaemon(Service):
             wall_clock=time.time,
             random=Random().random,
         )
+        self.daemons = Daemons(
+            host,
+            DaemonTools.of(reactor),
+            self.supervisor,
+            self.components,
+            foundation.home.path,
+            foundation.home.daemons,
+        )
         self.plugins = Plugins(
             workplace=self._workplace(),
             supervisor=self.supervisor,
@@ -125,10 +135,17 @@ class ManagerDaemon(Service):
             in_thread=self._thread,
             reload=self.reload,
             dismiss=self._dismiss,
+            lend=self.daemons.environment,
         )
         self.externals = Externals(reactor, time.time, street.bus, self.components, host)
         self.office = Office(
-            host, self.components, self.plugins, self.externals, self.supervisor, self.upgrade
+            host,
+            self.components,
+            self.plugins,
+            self.daemons,
+            self.externals,
+            self.supervisor,
+            self.upgrade,
         )
         self.keeper = ConfigurationKeeper(
             foundation.files,
@@ -148,6 +165,8 @@ class ManagerDaemon(Service):
             self._progress,
             self._roles.ping_duration,
             self._declared,
+            self.daemons.url,
+            self.supervisor.hold,
         )
 
     def _workplace(self) -> Workplace:
@@ -246,6 +265,7 @@ class ManagerDaemon(Service):
         autostart = self._autostart()
         if not self._roles.packages_only:
             self._stop_orphans()
+            self._in_background("starting daemons", self.daemons.start_all())
             self._in_background("resuming plugins", autostart.resume(self._interrupted()))
             self._in_background("finishing updates", self.storeroom.resume())
         rest = self._starting_rest = Deferred.fromCoroutine(self._start_rest())
@@ -335,7 +355,9 @@ class ManagerDaemon(Service):
         """Raises `BrokenConfiguration` before anything is changed."""
         settings = ManagerSettings.from_configuration(configuration, self._foundation.home)
         rest = RestSettings.from_configuration(configuration)
+        self.daemons.check(configuration)
         self.plugins.update(inventory, configuration)
+        self.daemons.update(configuration)
         self.externals.update(inventory.externals)
         self.trust.believe(settings.trusted)
         self.core.believe(rest)
@@ -352,7 +374,12 @@ class ManagerDaemon(Service):
                 state=new.state.value,
                 why=f" ({new.reason})" if new.reason else "",
             )
-        self.plugins.status_changed(component_id)
+        if component_id.startswith("daemon:"):
+            self.daemons.status_changed(component_id, new)
+            if component_id == self.core.database_daemon and new.state.is_on:
+                self._in_background("opening the database", self.core.database_is_back())
+        else:
+            self.plugins.status_changed(component_id)
 
     async def _dismiss(self, name: str) -> None:
         await self.pings.dismiss(name)
@@ -368,6 +395,7 @@ class ManagerDaemon(Service):
         return [
             ComponentId.parse(component_id).name
             for component_id in self.supervisor.wanted_after_crash()
+            if component_id.startswith("plugin:")
         ]
 
     def _autostart(self) -> Autostart:

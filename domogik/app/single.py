@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from domogik.app.dbmgr import DbmgrRole
-from domogik.app.foundation import Foundation, in_thread
+from domogik.app.foundation import CannotStart, Foundation, in_thread
 from domogik.app.packages import PackageServices
 from domogik.app.progress import Progress
 from domogik.app.rest import RestRole
@@ -108,8 +108,17 @@ class DbmgrDaemon(SingleDaemon):
         )
         trust = Trust(foundation.network.bind_interface, foundation.settings.trusted)
         self._role = DbmgrRole(self.reactor, foundation, self.street, trust, self._declared)
-        await self._role.open()
+        await self._role.open(self._url(foundation))
         self._role.speak()
+
+    @staticmethod
+    def _url(foundation: Foundation) -> str:
+        url = foundation.database_url()
+        if url.startswith("daemon:"):
+            raise CannotStart(
+                f"[database] url = {url} is for a manager, which runs that daemon: start it with -d"
+            )
+        return url
 
     def _declared(self, plugin: str, key: str) -> ConfigurationKey | None:
         return self._inventory.declared(plugin, key)

@@ -27,8 +27,9 @@ from domogik.daemons.parameters import Option, Parameters
 from domogik.daemons.tools import DaemonTools, IDaemonReactor
 from domogik.daemons.users import Account
 from domogik.errors import DomogikError
+from domogik.supervisor.adoption import Record
 from domogik.supervisor.command import Completed
-from domogik.supervisor.identity import ProcessIdentity
+from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity
 from domogik.supervisor.interfaces import Exit, Policy, Program, User
 from domogik.supervisor.pidfd import send_signal
 from domogik.supervisor.ports import PortTaken, Reservation
@@ -226,6 +227,38 @@ class ManagedDaemon:
         if self._directory is None:
             raise self.error(f"this {self.title} is not configured")
         return self._directory
+
+    @property
+    def port(self) -> int | None:
+        """As `get_port`; None before it is configured."""
+        return None if self._parameters is None else self._parameters.port
+
+    @property
+    def has_password(self) -> bool:
+        """Whether it asks for one."""
+        return self._parameters is not None and self._parameters.password is not None
+
+    def is_configured_as(
+        self,
+        port: int | None,
+        bind_host: str,
+        password: str | None,
+        run_as: str | None,
+        options: Mapping[str, Option],
+    ) -> bool:
+        """Whether `configure` with these would change nothing."""
+        now = self._parameters
+        if now is None or not now.is_initialised:
+            return False
+        wanted = attrs.evolve(
+            now,
+            port=now.port if port is None else port,
+            host=_NAMES.get(bind_host, bind_host),
+            password=password,
+            run_as=run_as,
+            options={**self.defaults, **options},
+        )
+        return wanted == now
 
     @property
     def user(self) -> User | None:
@@ -539,6 +572,18 @@ class ManagedDaemon:
         if self._keeper is not None:
             self._keeper.let_go()
             self._keeper = None
+
+    def note(self, pid: int | None, run_id: str, started: float) -> None:
+        """A manager runs it: keep the record of its process where others look for it.
+
+        Without a `pid` there is none. `started` is Unix time.
+        """
+        records, id = self.directory.records, f"daemon:{self.kind}"
+        if pid is None:
+            records.remove(id)
+            return
+        with contextlib.suppress(NoSuchProcess):
+            records.begin(Record(id, run_id, started, ProcessIdentity.of(pid)))
 
     def _do(self, operation: Callable[[], Coroutine[Any, Any, T]]) -> Deferred[T]:
         return Deferred.fromCoroutine(self._in_turn(operation))

@@ -9,6 +9,7 @@ import attrs
 from domogik.components.model import Component, ComponentId, Detail, Kind
 from domogik.errors import NotPossible, UnknownComponent
 from domogik.manager.components import ComponentList
+from domogik.manager.daemons import Daemons
 from domogik.manager.externals import Externals
 from domogik.manager.plugins import Plugins
 from domogik.supervisor.service import Supervisor
@@ -21,6 +22,7 @@ class Office:
     host: str
     components: ComponentList
     plugins: Plugins
+    daemons: Daemons
     externals: Externals
     supervisor: Supervisor
     upgrade: Callable[[], None]
@@ -36,6 +38,8 @@ class Office:
         """With what can be configured."""
         if component.id.kind is Kind.EXTERNAL:
             return self.externals.detail(component)
+        if component.id.kind is Kind.DAEMON:
+            return self.daemons.detail(component)
         return self.plugins.detail(component)
 
     async def usage(self, component: Component) -> Component:
@@ -45,15 +49,15 @@ class Office:
 
     async def start(self, component: Component) -> None:
         """Until it is alive."""
-        await self.plugins.start(self._plugin_name(component, "started"))
+        await self._keeper(component, "started").start(component.name)
 
     async def stop(self, component: Component) -> None:
         """Until nothing of it is left."""
-        await self.plugins.stop(self._plugin_name(component, "stopped"))
+        await self._keeper(component, "stopped").stop(component.name)
 
     async def restart(self, component: Component) -> None:
         """Stop it if it is up, then start it."""
-        await self.plugins.restart(self._plugin_name(component, "restarted"))
+        await self._keeper(component, "restarted").restart(component.name)
 
     async def enable(self, component: Component) -> None:
         """In the configuration file."""
@@ -77,11 +81,19 @@ class Office:
             raise NotPossible(f"{component.id} has no output of its own")
         return self.supervisor.output(str(component.id)).follow(receive)
 
+    def _keeper(self, component: Component, verb: str) -> Plugins | Daemons:
+        """Who starts and stops components of its kind."""
+        if component.id.kind is Kind.DAEMON:
+            return self.daemons
+        self._plugin_name(component, verb)
+        return self.plugins
+
     def _plugin_name(self, component: Component, verb: str) -> str:
         if component.id.kind is Kind.PLUGIN:
             return component.name
         why = {
             Kind.CORE: "it is a part of the manager",
             Kind.EXTERNAL: "it is only heard on the network",
+            Kind.DAEMON: "it is there as long as its section in the configuration",
         }.get(component.id.kind, "its kind is not known here")
         raise NotPossible(f"{component.id} cannot be {verb}: {why}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -74,7 +75,8 @@ class Plugins:
     """Turns descriptors and `[plugins]` into supervised components, and back into the one list.
 
     `in_thread(f, *args)` calls what blocks; `reload` reads the configuration again; `dismiss` asks
-    a plugin that somebody started by hand to go, and is done when it went.
+    a plugin that somebody started by hand to go, and is done when it went; `lend` gives the
+    variables that tell where the daemons among its needs are, once they are ready.
     """
 
     _workplace: Workplace
@@ -83,6 +85,7 @@ class Plugins:
     _in_thread: Callable[..., Awaitable[object]]
     _reload: Callable[[], Awaitable[None]]
     _dismiss: Callable[[str], Awaitable[None]]
+    _lend: Callable[[Iterable[str]], Awaitable[Mapping[str, str]]]
     _log: Logger = Logger()
     _installed: dict[str, Installed] = attrs.field(factory=dict)
     _enabled: frozenset[str] = frozenset()
@@ -126,10 +129,15 @@ class Plugins:
             program=program,
             policy=supervision.policy,
             needs=supervision.needs,
+            prepare=partial(self._prepare, supervision.needs) if supervision.needs else None,
         )
         if self._specifications.get(name) != specification:
             self._specifications[name] = specification
             self._supervisor.configure(specification)
+
+    async def _prepare(self, needs: tuple[str, ...], program: Program) -> Program:
+        lent = await self._lend(needs)
+        return attrs.evolve(program, environment={**program.environment, **lent})
 
     def status(self, name: str) -> Status:
         """What the supervisor knows of it; stopped when it knows nothing."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -85,6 +86,9 @@ class Supervisor(Service):
     _runners: dict[str, Runner] = attrs.field(init=False, factory=dict)
     _found: dict[str, _Found] = attrs.field(init=False, factory=dict)
     _wanted: frozenset[str] = attrs.field(init=False, default=frozenset())
+    _holds: dict[str, list[Callable[[], Awaitable[None]]]] = attrs.field(
+        init=False, factory=lambda: defaultdict(list)
+    )
     _is_closing: bool = attrs.field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
@@ -246,6 +250,19 @@ class Supervisor(Service):
         """
         return Deferred.fromCoroutine(self._restart(self._runner(id)))
 
+    async def stop_with_users(self, id: str) -> list[str]:
+        """Stop it and who needs it, if they are up; who was, in the order to start them again.
+
+        Raises `UnknownComponent`, `OperationFailed`.
+        """
+        runner = self._runner(id)
+        stopped = await self._stop_those_who_need(runner)
+        if runner.is_up:
+            stopped.insert(0, runner)
+            with contextlib.suppress(NotRunning):
+                await runner.stop()
+        return [one.id for one in stopped]
+
     async def _stop(self, runner: Runner) -> Status:
         await self._stop_those_who_need(runner)
         return await runner.stop()
@@ -264,7 +281,17 @@ class Supervisor(Service):
         for user in reversed(users):
             with contextlib.suppress(NotRunning):
                 await user.stop()
+        await self._released(runner)
         return users
+
+    def hold(self, id: str, release: Callable[[], Awaitable[None]]) -> None:
+        """Somebody who is no component uses `id`: he is awaited before every stop of it."""
+        self._holds[id].append(release)
+
+    async def _released(self, runner: Runner) -> None:
+        for release in self._holds.get(runner.id, ()):
+            with self._log.failuresHandled("while {id} was let go of", id=runner.id):
+                await release()
 
     def _users_of(self, runner: Runner) -> list[Runner]:
         """Who is up and needs it, and who needs those, each after whom it needs."""
@@ -334,6 +361,7 @@ class Supervisor(Service):
         )
 
     async def _end_and_tell(self, runner: Runner) -> None:
+        await self._released(runner)
         try:
             await self._end(runner)
         except OperationFailed as error:

@@ -13,6 +13,7 @@ from domogik.config.load import Configuration, Setting
 from domogik.supervisor.interfaces import Policy, Restart
 
 T = TypeVar("T")
+_USUAL = Policy()
 
 
 @attrs.frozen
@@ -29,8 +30,10 @@ class Supervision:
     nice: int = 0
 
     @classmethod
-    def of(cls, configuration: Configuration, component_id: str) -> Supervision:
-        """`[component:<id>]` over `[supervision]`; raises `BrokenConfiguration`."""
+    def of(
+        cls, configuration: Configuration, component_id: str, usual: Policy = _USUAL
+    ) -> Supervision:
+        """`[component:<id>]` over `[supervision]` over `usual`; raises `BrokenConfiguration`."""
         settings = _settings(configuration, component_id)
 
         def read(key: str, reader: Callable[[Setting], T], otherwise: T) -> T:
@@ -38,7 +41,7 @@ class Supervision:
 
         return cls(
             policy=attrs.evolve(
-                Policy(), **{key: _POLICY[key](settings[key]) for key in _POLICY if key in settings}
+                usual, **{key: _POLICY[key](settings[key]) for key in _POLICY if key in settings}
             ),
             needs=read("needs", _ids, ()),
             memory_max=read("memory_max", lambda setting: _size(setting, 2**20), None),

@@ -27,8 +27,10 @@ from domogik.components.events import Event, EventStream
 from domogik.components.model import Component, ComponentId, Kind
 from domogik.config.load import load
 from domogik.control.system import SystemControl
+from domogik.daemons.tools import DaemonTools
 from domogik.manager.components import ComponentList
 from domogik.manager.configuration import ConfigurationKeeper
+from domogik.manager.daemons import Daemons
 from domogik.manager.externals import Externals
 from domogik.manager.hosts import Hosts
 from domogik.manager.house import House
@@ -37,7 +39,7 @@ from domogik.manager.pings import PluginPings
 from domogik.manager.plugins import Plugins, Workplace
 from domogik.manager.trust import Trust
 from domogik.packages.installed import Inventory, developed_packages
-from domogik.supervisor.interfaces import Specification
+from domogik.supervisor.interfaces import Specification, Status
 from domogik.supervisor.logs import OutputLog
 from domogik.supervisor.service import Supervisor
 from domogik.testing.processes import FakeProcess, FakeProcesses
@@ -192,6 +194,7 @@ class FakeManager:
     components: ComponentList = attrs.field(init=False)
     plugins: Plugins = attrs.field(init=False)
     externals: Externals = attrs.field(init=False)
+    daemons: Daemons = attrs.field(init=False)
     pings: PluginPings = attrs.field(init=False)
     hosts: Hosts = attrs.field(init=False)
     office: Office = attrs.field(init=False)
@@ -216,11 +219,20 @@ class FakeManager:
             reactor,
             self.directory / "run",
             self.directory / "log",
-            on_change=lambda id, before, after: self.plugins.status_changed(id),
+            on_change=self._status_changed,
             wall_clock=self._now,
             random=lambda: 0.0,
         )
         self.supervisor.use(self.processes)
+        tools = DaemonTools.of(reactor)
+        self.daemons = Daemons(
+            HOST,
+            tools,
+            self.supervisor,
+            self.components,
+            self.directory,
+            self.directory / "daemons",
+        )
         self.plugins = Plugins(
             Workplace(HOST, "python", self.file, {"PATH": "/bin"}, self._data),
             self.supervisor,
@@ -228,11 +240,18 @@ class FakeManager:
             at_once,
             self.reload,
             self._dismiss,
+            self.daemons.environment,
         )
         self.externals = Externals(clock, self._now, bus, self.components, HOST)
         self.trust = Trust("127.0.0.1", self.trusted, lambda: self.interfaces)
         self.office = Office(
-            HOST, self.components, self.plugins, self.externals, self.supervisor, self._upgrade
+            HOST,
+            self.components,
+            self.plugins,
+            self.daemons,
+            self.externals,
+            self.supervisor,
+            self._upgrade,
         )
         self.keeper = ConfigurationKeeper(
             (self.file,), load([self.file]), self._scan, self._apply, at_once, self.events
@@ -256,6 +275,12 @@ class FakeManager:
     def _now(self) -> float:
         return NOON + self.network.clock.seconds()
 
+    def _status_changed(self, id: str, before: Status, after: Status) -> None:
+        if id.startswith("daemon:"):
+            self.daemons.status_changed(id, after)
+        else:
+            self.plugins.status_changed(id)
+
     def _upgrade(self) -> None:
         self.upgrades += 1
 
@@ -272,6 +297,7 @@ class FakeManager:
 
     def _apply(self, inventory: Inventory, configuration: Any) -> None:
         self.plugins.update(inventory, configuration)
+        self.daemons.update(configuration)
         self.externals.update(inventory.externals)
 
     async def reload(self) -> None:

@@ -1,0 +1,104 @@
+"""What `[daemon:<name>]` says of one managed daemon."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import attrs
+
+from domogik.config.load import Configuration, Setting
+from domogik.daemons.errors import InvalidParameters
+from domogik.daemons.kinds import KINDS, daemon_class
+from domogik.daemons.parameters import Option, Parameters
+
+PREFIX = "daemon:"
+_COMMON = ("kind", "port", "bind", "password", "run_as", "keep_running")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
+_ANY_PORT = 1
+
+
+@attrs.frozen
+class DaemonSettings:
+    """One section. `port` is None where any free one will do, which then stays.
+
+    `options` are the kind's own keys, those that are given.
+    """
+
+    name: str
+    kind: str
+    port: int | None = None
+    bind: str = "127.0.0.1"
+    password: str | None = attrs.field(default=None, repr=False)
+    run_as: str | None = None
+    keep_running: bool = False
+    options: Mapping[str, Option] = attrs.field(factory=dict)
+
+    @classmethod
+    def of(cls, configuration: Configuration, name: str) -> DaemonSettings:
+        """Raises `BrokenConfiguration`, which names file and line."""
+        given = configuration.section(f"{PREFIX}{name}")
+        settings = {key: setting for key, setting in given.items() if setting.text()}
+        any_of_it = next(iter(given.values()))
+        if not _NAME.fullmatch(name):
+            raise any_of_it.broken("the name of a daemon has at most 41 letters, digits, - and _")
+        if "kind" not in settings:
+            raise any_of_it.broken(f"[{PREFIX}{name}] needs a kind: one of {', '.join(KINDS)}")
+        kind = settings["kind"].choice(*KINDS)
+
+        def text(key: str) -> str | None:
+            return settings[key].text() if key in settings else None
+
+        made = cls(
+            name=name,
+            kind=kind,
+            port=settings["port"].integer(1, 65535) if "port" in settings else None,
+            bind=text("bind") or "127.0.0.1",
+            password=text("password"),
+            run_as=text("run_as"),
+            keep_running=settings["keep_running"].boolean()
+            if "keep_running" in settings
+            else False,
+            options=_options(kind, settings),
+        )
+        made._check(settings)
+        return made
+
+    def _check(self, settings: Mapping[str, Setting]) -> None:
+        for key, arguments in (
+            ("bind", {"host": self.bind}),
+            ("password", {"password": self.password}),
+        ):
+            try:
+                Parameters(self.kind, _ANY_PORT, **arguments)
+            except InvalidParameters as error:
+                raise settings[key].broken(str(error)) from None
+
+
+def all_settings(configuration: Configuration) -> dict[str, DaemonSettings]:
+    """Every daemon that is configured, by its name; raises `BrokenConfiguration`."""
+    names = [section.removeprefix(PREFIX) for section in configuration.sections(PREFIX)]
+    return {name: DaemonSettings.of(configuration, name) for name in names}
+
+
+def _options(kind: str, settings: Mapping[str, Setting]) -> dict[str, Option]:
+    defaults = daemon_class(kind).defaults
+    options: dict[str, Option] = {}
+    for key, setting in settings.items():
+        if key in _COMMON:
+            continue
+        if key not in defaults:
+            known = ", ".join(sorted((*_COMMON, *defaults)))
+            raise setting.broken(f"is no key of a {kind}: it has {known}")
+        options[key] = _typed(setting, defaults[key])
+    return options
+
+
+def _typed(setting: Setting, default: Option) -> Option:
+    if isinstance(default, bool):
+        return setting.boolean()
+    if isinstance(default, int):
+        return setting.integer()
+    if isinstance(default, list):
+        return list(setting.words())
+    return setting.text()
