@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from world import HOST, World, XplClient, wait_until
+from world import HOST, PATIENCE, World, XplClient, is_gone, wait_until
 
 from domogik.xpl.message import CMND, Message
 
@@ -75,8 +75,9 @@ def test_a_plain_stop_leaves_no_process(running: World) -> None:
 
 def test_a_plugin_outlives_a_crash_of_the_manager_with_its_output_intact(running: World) -> None:
     pid = running.component("demo")["pid"]
+    running.silence(pid)
     running.kill()
-    assert psutil.pid_exists(pid)
+    os.kill(pid, signal.SIGCONT)
     running.start("-d")
     demo = running.wait_state("demo", "alive")
     assert demo["pid"] == pid
@@ -113,10 +114,9 @@ def test_an_upgrade_keeps_the_children_and_the_process_id(running: World) -> Non
     pid = running.component("demo")["pid"]
     assert running.manager is not None
     started = psutil.Process(running.manager.pid).create_time()
+    is_new = running.listens_anew()
     running.manager.send_signal(signal.SIGUSR2)
-    port = running.home / "run" / "rest.port"
-    wait_until(lambda: not port.exists() or None, "stopping")
-    wait_until(port.exists, "listening again")
+    wait_until(is_new, "listening again")
     demo = running.wait_state("demo", "alive")
     assert demo["pid"] == pid
     assert psutil.Process(running.manager.pid).create_time() == started
@@ -246,7 +246,11 @@ def test_a_broken_file_is_refused_and_the_last_good_one_stays(running: World) ->
 
 def _refusal(world: World, *arguments: str) -> str:
     done = subprocess.run(
-        world.command("-f", *arguments), capture_output=True, text=True, timeout=60, check=False
+        world.command("-f", *arguments),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert done.returncode == 1, done
     return [line for line in done.stderr.split("\n") if line][-1]
@@ -317,24 +321,33 @@ def test_in_the_background_a_relative_home_is_the_one_that_was_meant(world: Worl
     command = [*world.command("--wait")[:-2], "home", "--wait"]
     assert command[-3] == "--home"
     done = subprocess.run(
-        command, cwd=world.home.parent, capture_output=True, text=True, timeout=60, check=False
+        command,
+        cwd=world.home.parent,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert done.returncode == 0, done
     pid = int((world.home / "run" / "manager.pid").read_text())
     os.kill(pid, signal.SIGTERM)
-    wait_until(lambda: not psutil.pid_exists(pid), "gone")
+    wait_until(lambda: is_gone(pid), "gone")
 
 
 def test_in_the_background_it_returns_when_ready_and_tells_its_progress(world: World) -> None:
     done = subprocess.run(
-        world.command("-d", "-r", "--wait"), capture_output=True, text=True, timeout=60, check=False
+        world.command("-d", "-r", "--wait"),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert done.returncode == 0, done
     assert "Check if rest is running." in done.stdout
     pid = int((world.home / "run" / "manager.pid").read_text())
     assert world.component("core:rest")["state"] == "running"
     os.kill(pid, signal.SIGTERM)
-    wait_until(lambda: not psutil.pid_exists(pid), "gone")
+    wait_until(lambda: is_gone(pid), "gone")
 
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"

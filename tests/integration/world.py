@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import itertools
 import json
 import os
 import select
@@ -10,8 +12,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -96,11 +99,31 @@ def wait_until(what: Callable[[], Any], why: str, patience: float = PATIENCE) ->
         time.sleep(0.02)
 
 
+def _own_ports() -> Iterator[int]:
+    """Ports below those that the kernel gives to who asks for any: a share for every worker."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = 10_000 + 1_000 * (worker % 16)
+    return itertools.cycle(range(first + os.getpid() % 500, first + 1_000))
+
+
+_ports = _own_ports()
+
+
 def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    """A port that was free a moment ago."""
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A port that is free, and that nobody gets who asks for any."""
+    for port in _ports:
+        with socket.socket(socket.AF_INET, kind) as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended; a zombie has, even where nobody collects it."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 class World:
@@ -190,13 +213,38 @@ class World:
         """As a crash would."""
         self.stop(signal.SIGKILL)
 
+    def listens_anew(self) -> Callable[[], bool]:
+        """Whether REST was announced again since this was called, however short it was away."""
+        port = self.home / "run" / "rest.port"
+        before = port.stat()
+
+        def is_new() -> bool:
+            with contextlib.suppress(FileNotFoundError):
+                now = port.stat()
+                return (now.st_ino, now.st_mtime_ns) != (before.st_ino, before.st_mtime_ns)
+            return False
+
+        return is_new
+
+    def silence(self, pid: int) -> None:
+        """Stop a process (SIGSTOP), and wait until the manager has kept all that it said.
+
+        What a manager has read and not yet written dies with it, and no test is about that.
+        """
+        os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, "it is stopped")
+        for _ in range(2):  # a turn of the reactor that begins after it, and is over
+            self.request("/")
+
     def close(self) -> None:
-        """Whatever is left of it goes."""
-        for process in self.processes():
-            process.kill()
+        """Whatever is left of it goes, first who would start others again."""
         if self.manager is not None:
             self.manager.kill()
             self.manager.wait()
+        while left := self.processes():
+            for process in left:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
 
     def processes(self) -> list[psutil.Process]:
         """Everything that runs with this home in its environment, the manager left out."""
@@ -306,3 +354,24 @@ class XplClient:
             )
         )
         return dict(message.body)
+
+
+_READING = "xpl-trig\n{\nhop=1\nsource=acme-test.here\ntarget=*\n}\nsensor.basic\n{\ncurrent=1\n}\n"
+
+
+@contextlib.contextmanager
+def sent_again_and_again(client: XplClient, text: str = _READING) -> Iterator[None]:
+    """A message that whoever begins to listen meanwhile will hear, however long that takes."""
+    done = threading.Event()
+
+    def keep_sending() -> None:
+        while not done.wait(0.05):
+            client.sock.sendto(text.encode(), client.hub)
+
+    sender = threading.Thread(target=keep_sending)
+    sender.start()
+    try:
+        yield
+    finally:
+        done.set()
+        sender.join()
