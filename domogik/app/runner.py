@@ -65,6 +65,9 @@ class Run:
     def _execute(self) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
+        # who asks twice must not end it: until it can listen again, these would
+        for number in (signal.SIGHUP, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)
         os.execv(self.upgrade_command[0], self.upgrade_command)  # noqa: S606 - the whole point
 
 
