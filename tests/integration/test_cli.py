@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from certificate import self_signed
 from commands import begin, command, end, end_all, environment, on_a_terminal, run
-from world import HOST, PATIENCE, PLUGIN, World, wait_until
+from world import HOST, PATIENCE, PLUGIN, World, XplClient, sent_again_and_again, wait_until
 
 #: it hears nothing of the end until somebody lets it
 DEAF = PLUGIN.replace(
@@ -211,9 +211,10 @@ def test_where_no_manager_runs_one_line_says_how_to_start_it(tmp_path: Path) -> 
 
 def test_a_manager_that_was_killed_left_its_port_and_does_not_answer(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        (tmp_path / "run" / "rest.port").write_text(str(server.getsockname()[1]))
-    result = run(tmp_path, "dmg_ctl", "status")
+    with socket.socket() as nobody:  # bound, so that nobody else gets the port
+        nobody.bind(("127.0.0.1", 0))
+        (tmp_path / "run" / "rest.port").write_text(str(nobody.getsockname()[1]))
+        result = run(tmp_path, "dmg_ctl", "status")
     assert result.returncode == 1
     assert "nothing answers at http://127.0.0.1:" in result.stderr
     assert "dmg_manager" in result.stderr
@@ -341,7 +342,9 @@ def test_there_are_colours_on_a_terminal_only(world: World) -> None:
 def test_an_upgrade_keeps_what_runs(world: World) -> None:
     run(world, "dmg_ctl", "start", "demo")
     pid = world.component("demo")["pid"]
+    is_new = world.listens_anew()
     assert run(world, "dmg_ctl", "upgrade").returncode == 0
+    wait_until(is_new, "it listens again")
 
     def adopted() -> bool:
         shown = run(world, "dmg_ctl", "status", "demo", "--json")
@@ -403,19 +406,15 @@ def test_a_broken_configuration_is_named_with_file_and_line(tmp_path: Path) -> N
 def test_no_command_loads_twisted(world: World, arguments: tuple[str, ...]) -> None:
     name, *rest = arguments
     program = [sys.executable, "-X", "importtime", *command(name, *rest)[1:]]
-    beats = None
-    if name == "dmg_dump":
-        beats = begin(world, "dmg_dump")  # its heartbeat is what the other one sees
-    result = subprocess.run(
-        program,
-        env=environment(world.home),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    if beats is not None:
-        end(beats, signal.SIGINT)
+    with XplClient(world) as client, sent_again_and_again(client):  # for the dump to end with
+        result = subprocess.run(
+            program,
+            env=environment(world.home),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
     assert "import time:" in result.stderr
     loaded = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
     assert not {module for module in loaded if module.split(".")[0] in ("twisted", "zope")}

@@ -6,14 +6,13 @@ import json
 import signal
 import socket
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from commands import begin, end, end_all, on_a_terminal, run
-from world import HOST, World, XplClient, free_port, wait_until
+from world import HOST, World, XplClient, free_port, sent_again_and_again, wait_until
 
 from domogik.xpl.message import CMND, STAT, TRIG, Message
 
@@ -42,11 +41,24 @@ def client(world: World) -> Iterator[XplClient]:
         yield made
 
 
-def registered(client: XplClient, world: World, *arguments: str) -> subprocess.Popen[str]:
-    """A dump that the hub knows."""
+def registered(
+    client: XplClient, world: World, *arguments: str, beside: tuple[str | None, ...] = ()
+) -> subprocess.Popen[str]:
+    """A dump that the hub knows; `beside` are the ports of others, which have the same name."""
     dump = begin(world, "dmg_dump", *arguments)
-    client.expect(lambda message: message.source == DUMP and message.schema == "hbeat.app")
+    heard(client, beside)
     return dump
+
+
+def heard(client: XplClient, beside: tuple[str | None, ...] = ()) -> Message:
+    """The heartbeat of a dump at another port."""
+    return client.expect(
+        lambda message: (
+            message.source == DUMP
+            and message.schema == "hbeat.app"
+            and message.get("port") not in beside
+        )
+    )
 
 
 def lines_of(dump: subprocess.Popen[str]) -> Iterator[str]:
@@ -204,8 +216,10 @@ def test_filters_choose_and_a_count_ends_it(world: World, client: XplClient) -> 
 def test_a_message_in_parts_is_shown_whole_or_on_request_in_parts(
     world: World, client: XplClient
 ) -> None:
-    whole = registered(client, world, "--json", "-s", "large.basic", "-n", "1")
-    raw = registered(client, world, "--json", "-s", "fragment.basic", "-n", "3", "--raw")
+    whole = begin(world, "dmg_dump", "--json", "-s", "large.basic", "-n", "1")
+    first = heard(client).get("port")
+    parts = ("--json", "-s", "fragment.basic", "-n", "3", "--raw")
+    raw = registered(client, world, *parts, beside=(first,))
     values = [f"n{number}={'v' * 120}" for number in range(30)]
     assert run(world, "dmg_send", "xpl-stat", "large.basic", *values).returncode == 0
     document = json.loads(end(whole)[1])
@@ -217,7 +231,7 @@ def test_a_message_in_parts_is_shown_whole_or_on_request_in_parts(
 
 def test_what_is_no_message_is_shown_as_such(world: World, client: XplClient) -> None:
     dump = begin(world, "dmg_dump")
-    beat = client.expect(lambda message: message.source == DUMP and message.schema == "hbeat.app")
+    beat = heard(client)
     client.sock.sendto(b"\x1b[2J garbage", ("127.0.0.1", int(beat.get("port") or "")))
     lines = lines_of(dump)
     line = next(line for line in lines if " invalid " in line)
@@ -228,23 +242,12 @@ def test_what_is_no_message_is_shown_as_such(world: World, client: XplClient) ->
 def test_types_have_colours_on_a_terminal_and_values_cannot_order_it_about(
     world: World, client: XplClient
 ) -> None:
-    done = threading.Event()
-
-    def keep_sending() -> None:
-        text = (
-            "xpl-trig\n{\nhop=1\nsource=acme-test.here\ntarget=*\n}\n"
-            "hostile.basic\n{\ntext=\x1b[2J\x1b]0;mine\x07\n}\n"
-        )
-        while not done.wait(0.05):
-            client.sock.sendto(text.encode(), client.hub)
-
-    sender = threading.Thread(target=keep_sending)
-    sender.start()
-    try:
+    text = (
+        "xpl-trig\n{\nhop=1\nsource=acme-test.here\ntarget=*\n}\n"
+        "hostile.basic\n{\ntext=\x1b[2J\x1b]0;mine\x07\n}\n"
+    )
+    with sent_again_and_again(client, text):
         shown = on_a_terminal(world, "dmg_dump", ["-n", "1", "-s", "hostile.basic"])
-    finally:
-        done.set()
-        sender.join()
     assert "\x1b[32mxpl-trig\x1b[0m" in shown
     assert r"text=\x1b[2J\x1b]0;mine\x07" in shown
     assert "\x07" not in shown
