@@ -208,6 +208,11 @@ class Surviving(Case):
         argv = sys.executable, "-S", "-c", PARROT, str(self.directory / "commands")
         manager, child = await self.manager(*argv)
         os.write(commands, b"." * 50)
+        # what the manager had read and not yet written would die with it
+        while len(self.kept().splitlines()) < 50:
+            tick: Deferred[None] = Deferred()
+            reactor.callLater(0.01, tick.callback, None)
+            await tick
         manager.signalProcess("KILL")
         await self.ended
         os.write(commands, b"." * 70)
