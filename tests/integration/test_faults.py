@@ -145,7 +145,8 @@ def test_a_stop_ends_those_who_do_not_want_to_go(world: World) -> None:
         assert _start(world, name) == (200, "")
     everyone = 4 + 2 * hostile.FAMILY_SIZE
     manager = 1
-    assert len(left_of(world.home)) == everyone + manager
+    # who has just been executed has no command line for a moment
+    wait_until(lambda: len(left_of(world.home)) == everyone + manager, "all of them are there")
     for name in ("deaf", "family"):
         world.post(f"/api/v1/components/{name}/stop")
         assert world.component(name)["state"] == "stopped"
@@ -167,7 +168,8 @@ def test_the_family_of_a_killed_plugin_goes_before_it_is_started_again(world: Wo
         lambda: (found := world.component("family"))["state"] == "alive" and found["pid"] != first,
         "alive again",
     )
-    assert len(left_of(world.home)) == 1 + 1 + hostile.MARKED_FAMILY_SIZE
+    expected = 1 + 1 + hostile.MARKED_FAMILY_SIZE
+    wait_until(lambda: len(left_of(world.home)) == expected, "a whole family, and one only")
 
 
 def _logged(directory: Path, name: str) -> Iterator[str]:
