@@ -124,7 +124,7 @@ def test_who_joined_a_hub_takes_its_place_when_it_is_gone(
     try:
         hub.start(command=hub.daemon("hub", "-f"))
         world.start(command=command)
-        assert world.component("core:hub")["state"] == "alive"
+        world.wait_state("core:hub", "alive")
         world.post("/api/v1/components/demo/start")
         pid = world.component("demo")["pid"]
         hub.kill()

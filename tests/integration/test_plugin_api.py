@@ -108,12 +108,14 @@ class SmallestPlugin(StreetCase):
 
     async def test_a_second_order_while_it_stops_changes_nothing(self) -> None:
         plugin = self.run_plugin("""
+            import os
             from twisted.internet.task import deferLater
 
             class Hello(Plugin):
                 async def stopping(self):
                     self.log.info("stopping once")
-                    await deferLater(self.reactor, 0.5, lambda: None)
+                    while not os.path.exists("asked twice"):
+                        await deferLater(self.reactor, 0.01)
                     self.send(TRIG, "sensor.basic", {"device": "hello", "current": "off"})
 
             run(Hello)
@@ -122,8 +124,10 @@ class SmallestPlugin(StreetCase):
         plugin.signal("TERM")
         await plugin.says("stopping once")
         plugin.signal("TERM")
+        (self.directory / "asked twice").touch()
         self.assertEqual(await plugin.ended, 0)
         self.assertEqual(plugin.output.count("stopping once"), 1)
+        await self.from_plugin("sensor.basic")
         self.assertEqual(len(self.street.said_by(plugin, "sensor.basic")), 1)
 
     async def test_stops_while_it_still_looks_for_the_hub(self) -> None:
@@ -149,6 +153,7 @@ class Trouble(StreetCase):
         self.assertEqual(await plugin.ended, 1)
         self.assertIn("critical started() failed", plugin.output)
         self.assertIn("    builtins.RuntimeError: no such port", plugin.output)
+        await self.from_plugin("hbeat.end")
         self.assertEqual(len(self.street.said_by(plugin, "hbeat.end")), 1)
 
     async def test_what_fails_later_is_told_and_the_plugin_goes_on(self) -> None:
@@ -190,6 +195,7 @@ class Trouble(StreetCase):
         plugin.signal("TERM")
         self.assertEqual(await plugin.ended, 0)
         self.assertIn("work() is not done in time", plugin.output)
+        await self.from_plugin("hbeat.end")
         self.assertEqual(len(self.street.said_by(plugin, "hbeat.end")), 1)
 
     async def test_a_blocked_reactor_cannot_keep_it_from_ending(self) -> None:
@@ -225,8 +231,8 @@ class Blocking(StreetCase):
             """
             class Hello(Plugin):
                 def work(self):
+                    colour = self.wait(self.config("colour"))
                     while self.sleep(0.05):
-                        colour = self.wait(self.config("colour"))
                         self.send(TRIG, "sensor.basic", {"current": colour})
                     print("good bye")
 
@@ -293,8 +299,8 @@ class Blocking(StreetCase):
 
             run(Hello)
             """)
+        await plugin.says("not done within 0.2 s")
         await self.street.alive(plugin)
-        self.assertIn("not done within 0.2 s", plugin.output)
         plugin.signal("TERM")
         self.assertEqual(await plugin.ended, 0)
 
