@@ -28,8 +28,6 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
 
 
 class Case(TestCase):
-    timeout = 30
-
     def setUp(self) -> None:
         self.server = Server()
         self.pages = self.server.root.pages

@@ -69,8 +69,6 @@ class Client:
 
 
 class HubTests(TestCase):
-    timeout = 60
-
     @pytest.fixture(autouse=True)
     def own_directory(self, tmp_path: Path) -> None:
         self.directory = tmp_path

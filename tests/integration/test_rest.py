@@ -57,8 +57,6 @@ class Client(Protocol):
 
 
 class RestOnARealPort(TestCase):
-    timeout = 30
-
     async def setUp(self) -> None:
         self.house = FakeHouse().put(plugin("demo", state=State.ALIVE))
         self.settings = RestSettings(port=0)

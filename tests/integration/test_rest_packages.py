@@ -28,8 +28,6 @@ DEMO = PackageRef("plugin", "demo", "1.0")
 
 
 class ArchivesOnARealPort(TestCase):
-    timeout = 30
-
     async def setUp(self) -> None:
         self.uploads = Path(self.mktemp())
         self.uploads.mkdir()

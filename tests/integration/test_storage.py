@@ -25,8 +25,6 @@ pytestmark = pytest.mark.integration
 
 
 class ConfigStoreTests(TestCase):
-    timeout = 60
-
     def setUp(self) -> None:
         temporary = tempfile.TemporaryDirectory()
         self.addCleanup(temporary.cleanup)

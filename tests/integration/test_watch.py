@@ -17,8 +17,6 @@ pytestmark = pytest.mark.integration
 
 
 class DirectoryWatcherTests(TestCase):
-    timeout = 30
-
     def setUp(self) -> None:
         temporary = tempfile.TemporaryDirectory()
         self.addCleanup(temporary.cleanup)

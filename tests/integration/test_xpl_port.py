@@ -83,8 +83,6 @@ async def until(condition) -> None:
 
 
 class WithTheHub(TestCase):
-    timeout = 60
-
     def setUp(self) -> None:
         directory = Path(self.mktemp())
         directory.mkdir()
@@ -161,8 +159,6 @@ class WithTheHub(TestCase):
 
 
 class WithoutAHub(TestCase):
-    timeout = 60
-
     async def test_the_manager_pings_a_plugin_and_hears_it_with_no_hub_at_all(self):
         nowhere = LossyHub(self, loses=lambda message: True)
         here, there = Program(self, nowhere.port), Program(self, nowhere.port)
