@@ -46,8 +46,12 @@ class Archives:
     _in_thread: Callable[..., Awaitable[Any]]
     _locks: dict[Path, DeferredLock] = attrs.field(init=False, factory=dict)
 
-    async def get(self, ref: PackageRef, place: Place, told: Told | None = None) -> Path:
+    async def get(
+        self, ref: PackageRef, place: Place, told: Told | None = None, *, ordered: bool = False
+    ) -> Path:
         """The file with the archive; asked for twice at once it is fetched once.
+
+        `ordered`: the place and its digest are those of an order that is trusted.
 
         Raises `FetchFailed`, and `OSError` for what cannot be kept.
         """
@@ -63,6 +67,7 @@ class Archives:
                     sha256=place.sha256,
                     size=place.size,
                     progress=told,
+                    from_anybody=ordered,
                 )
                 await self._in_thread(_make_room, self._directory, target)
         finally:

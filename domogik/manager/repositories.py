@@ -115,9 +115,10 @@ class Repositories:
     async def fetch(self, ref: PackageRef, place: Place, told: Told | None = None) -> Path:
         """The archive that is at that place; `FetchFailed`, `OperationFailed`."""
         try:
-            if place.sha256 is None and place.url.startswith("http") and self._is_named(place):
+            ordered = self._is_named(place)
+            if place.sha256 is None and place.url.startswith("http") and ordered:
                 await self._archives.forget(ref, place)
-            return await self._archives.get(ref, place, told)
+            return await self._archives.get(ref, place, told, ordered=ordered)
         except OSError as error:
             raise OperationFailed(
                 f"the archive of {ref} cannot be kept: {error.strerror or error}"

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.web.iweb import IPolicyForHTTPS
 
 from domogik import __version__
@@ -117,13 +117,16 @@ class Fetcher:
     limits: FetchLimits = attrs.field(factory=FetchLimits)
     tls_policy: IPolicyForHTTPS | None = None
     _transport: Transport = attrs.field(init=False)
+    _unverified: Transport | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._transport = Transport(self._reactor, self.limits, self.tls_policy)
 
     def close(self) -> Deferred[None]:
         """End the idle connections; fires when they are closed."""
-        return self._transport.close()
+        transports = filter(None, (self._transport, self._unverified))
+        closed = gatherResults([transport.close() for transport in transports])
+        return closed.addCallback(lambda _: None)
 
     async def within(self, seconds: float, url: str, work: Coroutine[Any, Any, _T]) -> _T:
         """What `work` gives, which is cancelled when it takes longer: raises `Unreachable` then."""
@@ -173,6 +176,7 @@ class Fetcher:
         timeout_s: float = 3600,
         progress: Progress | None = None,
         resume: bool = True,
+        from_anybody: bool = False,
     ) -> Path:
         """Fetch `url` into `target`, which appears complete and checked, or not at all.
 
@@ -181,9 +185,13 @@ class Fetcher:
         can. `progress(received, total)`: bytes; total is None while unknown. Raises `FetchFailed`,
         for what is larger than `limit_bytes` and for another size or digest than expected too, and
         `OSError` for what cannot be written.
+
+        `from_anybody`: the digest comes from somebody who is trusted and is proof enough, so that
+        an https server may have any certificate. Without a digest that changes nothing.
         """
+        transport = self._for_anybody() if from_anybody and sha256 else self._transport
         download = Download(
-            self._transport,
+            transport,
             self._in_thread,
             url,
             target,
@@ -197,10 +205,19 @@ class Fetcher:
         slots = self._transport.slots(url)
         await slots.acquire()
         try:
-            await self._transport.within(timeout_s, url, download.run(resume))
+            await transport.within(timeout_s, url, download.run(resume))
         finally:
             slots.release()
         return target
+
+    def _for_anybody(self) -> Transport:
+        """Connections of its own: one that nobody checked serves nothing else."""
+        if self._unverified is None:
+            # here, for it is rarely needed and OpenSSL is large
+            from domogik.packages.unverified import AnyCertificate
+
+            self._unverified = Transport(self._reactor, self.limits, AnyCertificate())
+        return self._unverified
 
 
 def _is_file(url: str) -> bool:

@@ -13,11 +13,13 @@ from certificate import self_signed
 from twisted.internet import reactor, ssl
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
+from twisted.protocols.policies import WrappingFactory
 from twisted.trial.unittest import TestCase
 from twisted.web.client import BrowserLikePolicyForHTTPS
 from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
+from twisted.web.static import Data
 from webserver import BreakingOff, Raw, Server, redirect, status, stopped
 
 from domogik.packages.fetch import Fetcher, FetchFailed, FetchLimits, Unreachable
@@ -161,6 +163,53 @@ class Redirected(Case):
         assert "certificate" in (
             await self.failure(self.fetcher.get(url, limit_bytes=KB), Unreachable)
         )
+
+
+class AnyCertificate(Case):
+    """Another host of the house, with a certificate that it made itself, and an order."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.content = os.urandom(300 * KB)
+        pem = self_signed(self.directory, "cellar")
+        root = Resource()
+        root.putChild(b"a", Data(self.content, "application/gzip"))
+        context = ssl.DefaultOpenSSLContextFactory(str(pem), str(pem))
+        self.connections = WrappingFactory(Site(root))
+        port = reactor.listenSSL(0, self.connections, context, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        self.addCleanup(self.hang_up)
+        self.url = f"https://127.0.0.1:{port.getHost().port}/a"
+
+    def hang_up(self) -> None:
+        for connection in list(self.connections.protocols):
+            connection.transport.abortConnection()
+
+    def download(self, **given: object) -> object:
+        return self.fetcher.download(self.url, self.target, limit_bytes=1024 * KB, **given)
+
+    async def test_a_digest_that_is_trusted_is_proof_enough(self) -> None:
+        digest = hashlib.sha256(self.content).hexdigest()
+        await self.download(sha256=digest, from_anybody=True)
+        assert self.target.read_bytes() == self.content
+
+    async def test_another_content_is_refused_all_the_same(self) -> None:
+        other = "0" * 64
+        assert other in await self.failure(self.download(sha256=other, from_anybody=True))
+        assert not self.target.exists()
+
+    async def test_without_a_digest_the_certificate_has_to_be_good(self) -> None:
+        await self.failure(self.download(from_anybody=True), Unreachable)
+        assert not self.target.exists()
+
+    async def test_a_digest_that_only_a_repository_says_is_no_proof(self) -> None:
+        digest = hashlib.sha256(self.content).hexdigest()
+        await self.failure(self.download(sha256=digest), Unreachable)
+
+    async def test_what_was_not_checked_serves_nothing_else(self) -> None:
+        digest = hashlib.sha256(self.content).hexdigest()
+        await self.download(sha256=digest, from_anybody=True)
+        await self.failure(self.fetcher.get(self.url, limit_bytes=1024 * KB), Unreachable)
 
 
 class Lying(Case):
