@@ -56,22 +56,12 @@ class Restart(enum.Enum):
 
 
 @attrs.frozen
-class Manner:
-    """How a component is asked to stop: the keys of a `Policy` that say so."""
-
-    signal: str
-    timeout: float
-    leader_first: bool = False
-    last_signal: str = ""
-
-
-@attrs.frozen
 class Policy:
     """How a component is kept running: the keys of `[supervision]` and `[component:<id>]`.
 
     Times are seconds, sizes bytes. `restart_after_misses` and `watchdog` are off at 0. With
-    `stop_leader_first` the stop signal is for the first process alone, which ends the others
-    itself; `last_signal` is what it gets before everybody is killed.
+    `leader_first` the stop signal is for the first process alone, which ends the others itself;
+    `last_signal` is what that one gets when the time is out, before everybody is killed.
     """
 
     restart: Restart = Restart.ON_FAILURE
@@ -87,15 +77,8 @@ class Policy:
     watchdog: float = 0
     log_max_size: int = 10 * 2**20
     log_files: int = 5
-    stop_leader_first: bool = False
+    leader_first: bool = False
     last_signal: str = ""
-
-    @property
-    def manner(self) -> Manner:
-        """How it is asked to stop."""
-        return Manner(
-            self.stop_signal, self.stop_timeout, self.stop_leader_first, self.last_signal
-        )
 
 
 class Readiness(enum.Enum):

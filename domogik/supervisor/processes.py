@@ -57,11 +57,21 @@ class Processes(Protocol):
         """
         ...
 
-    def end(self, started: Started, *, exited: bool, signal: str, timeout: float) -> Deferred[None]:
+    def end(
+        self,
+        started: Started,
+        *,
+        exited: bool,
+        signal: str,
+        timeout: float,
+        leader_first: bool = False,
+        last_signal: str = "",
+    ) -> Deferred[None]:
         """End all that belongs to a start; fires when nobody is left.
 
         `exited`: its first process is known to have ended. `signal` is a name, and who is left
-        after `timeout` seconds is killed. Fails with `StillRunning`.
+        after `timeout` seconds is killed. `leader_first` and `last_signal` are those of a `Policy`.
+        Fails with `StillRunning`.
         """
         ...
 
@@ -97,10 +107,31 @@ class HostProcesses:
             self._table, {started.leader: signal_number(signal) for started, signal in ends}
         )
 
-    def end(self, started: Started, *, exited: bool, signal: str, timeout: float) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._end(started, exited, signal_number(signal), timeout))
+    def end(
+        self,
+        started: Started,
+        *,
+        exited: bool,
+        signal: str,
+        timeout: float,
+        leader_first: bool = False,
+        last_signal: str = "",
+    ) -> Deferred[None]:
+        first = signal_number(signal)
+        last = signal_number(last_signal) if last_signal else None
+        return Deferred.fromCoroutine(
+            self._end(started, exited, first, timeout, leader_first, last)
+        )
 
-    async def _end(self, started: Started, exited: bool, signal: int, patience: float) -> None:
+    async def _end(
+        self,
+        started: Started,
+        exited: bool,
+        signal: int,
+        patience: float,
+        leader_first: bool,
+        last_signal: int | None,
+    ) -> None:
         if exited:
             # The usual case after a crash: one look shows that nobody is left, and that is all.
             await self._table.fresh(settle=0)
@@ -113,6 +144,8 @@ class HostProcesses:
             run_id=started.run_id,
             signal=signal,
             timeout=patience,
+            leader_first=leader_first,
+            last_signal=last_signal,
             group_signalled=self._ahead.pop(started.leader, 0.0),
         )
 

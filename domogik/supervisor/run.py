@@ -144,6 +144,8 @@ class Run:
             exited=self.exit is not None,
             signal=policy.stop_signal,
             timeout=policy.stop_timeout,
+            leader_first=policy.leader_first,
+            last_signal=policy.last_signal,
         )
         if self.exit is None:
             self._end_told = Deferred()

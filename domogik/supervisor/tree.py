@@ -253,6 +253,7 @@ def _with_descendants(pids: Iterable[int], found: _Pass) -> set[int]:
 
 _KILL_PATIENCE = 5.0  # seconds until who does not die of SIGKILL is given up
 _KILL_ROUND = 0.5
+_LAST_PATIENCE = 5.0  # seconds for a leader who was given his last signal
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -265,18 +266,23 @@ def stop_tree(
     signal: int = signals.SIGTERM,
     timeout: float,
     known: Collection[ProcessIdentity] = (),
+    leader_first: bool = False,
+    last_signal: int | None = None,
     group_signalled: float = 0.0,
 ) -> Deferred[None]:
     """End every process of the component whose first process is, or was, `leader`.
 
     All that are there get `signal` in the next turn of the reactor (one signal each: the whole
     group at once, and who is elsewhere); who comes later gets it when the leader is gone. Whoever
-    is left after `timeout` seconds is killed, with everybody who appears meanwhile. Fires when a
-    pass over the process table that began after the last of them had ended finds nobody; zombies
-    count as ended. `group_signalled` is what `signal_ahead` said of the leader: it is not signalled
-    again. Fails with `StillRunning` about 5 s after the first SIGKILL without effect.
+    is left after `timeout` seconds is killed, with everybody who appears meanwhile. With
+    `leader_first` the others get it when the leader is gone; `last_signal` is for a leader who is
+    still there after `timeout`, some seconds before he is killed too. Fires when a pass over the
+    process table that began after the last of them had ended finds nobody; zombies count as ended.
+    Whom `signal_ahead` signalled at `group_signalled` is not signalled again. Fails with
+    `StillRunning` about 5 s after the first SIGKILL without effect.
     """
-    stop = _TreeStop(reactor, table, leader, run_id, group_signalled)
+    is_alone = leader_first and signal != signals.SIGKILL
+    stop = _TreeStop(reactor, table, leader, run_id, group_signalled, is_alone, last_signal)
     return Deferred.fromCoroutine(stop.run(signal, reactor.seconds() + timeout, known))
 
 
@@ -320,6 +326,8 @@ class _TreeStop:
     _leader: ProcessIdentity
     _run_id: str
     _group_signalled: float  # seconds since the boot; 0: not yet
+    _leader_first: bool
+    _last_signal: int | None
     _held: dict[ProcessIdentity, ProcessHandle] = attrs.field(init=False, factory=dict)
     #: whom the last look found, also those that were gone before they could be held: their
     #: children may have been born after it
@@ -335,6 +343,7 @@ class _TreeStop:
             else:
                 await self._begin(signal, known)
             if not await self._end_politely(signal, deadline):
+                await self._warn_the_leader()
                 await self._kill()
         finally:
             for handle in self._held.values():
@@ -358,9 +367,19 @@ class _TreeStop:
             newcomers = self._hold_newcomers()
             if not self._found:
                 return True
-            self._signal(newcomers, signal)
+            self._signal(list(self._held) if self._leader_first else newcomers, signal)
+            self._leader_first = False
             enough = self._nobody_is_left
         return False
+
+    async def _warn_the_leader(self) -> None:
+        """Some servers leave less behind at a signal that they hear than when they are killed."""
+        leader = self._held.get(self._leader)
+        if self._last_signal is None or leader is None:
+            return
+        with contextlib.suppress(NoSuchProcess, PermissionError):
+            leader.signal(self._last_signal)
+        await self._until(self._leader_is_gone, self._reactor.seconds() + _LAST_PATIENCE)
 
     async def _kill(self) -> None:
         give_up = self._reactor.seconds() + _KILL_PATIENCE
@@ -410,6 +429,9 @@ class _TreeStop:
     def _signal_first(self, signal: int) -> None:
         """To the whole group of the leader at once, and to who is elsewhere."""
         leader = self._held.get(self._leader)
+        if self._leader_first:
+            self._signal([] if leader is None else [self._leader], signal)
+            return
         if leader is not None and leader.stat.group == self._leader.pid:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._leader.pid, signal)

@@ -113,7 +113,16 @@ class FakeProcesses:
     def announce(self, ends: Iterable[tuple[Started, str]]) -> None:
         """Nobody here is in a hurry."""
 
-    def end(self, started: Started, *, exited: bool, signal: str, timeout: float) -> Deferred[None]:
+    def end(
+        self,
+        started: Started,
+        *,
+        exited: bool,
+        signal: str,
+        timeout: float,
+        leader_first: bool = False,
+        last_signal: str = "",
+    ) -> Deferred[None]:
         number = signal_number(signal)
         if not self._members(started):
             return succeed(None)

@@ -81,6 +81,19 @@ class ProcessesContract:
         await self.end(started, timeout=0.05)
         self.assertEqual(await watcher.exited, Exit(signal=signal.SIGKILL))
 
+    async def test_who_does_not_hear_his_last_signal_either_is_killed(self):
+        watcher, _, started = self.start(self.DEAF)
+        await self.until_ready()
+        await self.processes.end(
+            started,
+            exited=False,
+            signal="TERM",
+            timeout=0.05,
+            leader_first=True,
+            last_signal="INT",
+        )
+        self.assertIn((await watcher.exited).signal, (signal.SIGINT, signal.SIGKILL))
+
     async def test_many_whose_ends_are_announced_end_all_the_same(self):
         programs = [self.start(argv) for argv in (self.PATIENT, self.PATIENT, self.DEAF)]
         await self.until_ready()

@@ -318,6 +318,57 @@ class Adopting(Case):
             adopt(reactor, Ending(), child.identity)
 
 
+SERVER = """
+def note(number, frame):
+    say(role, signal.Signals(number).name)
+    if (role, number) in LEAVES:
+        os._exit(0)
+for number in (signal.SIGINT, signal.SIGQUIT):
+    signal.signal(number, note)
+role = "worker"
+if os.fork() == 0:
+    os.setsid()
+else:
+    role = "server"
+say("ready", os.getpid())
+while True: signal.pause()
+"""
+
+
+class StoppingServers(Case):
+    """Whose first process ends the others itself, as PostgreSQL does."""
+
+    async def said(self) -> list[str]:
+        os.write(writer := self.log.writer(), b"no more\n")
+        os.close(writer)
+        lines = []
+        while (line := await self.lines.get()) != "no more":
+            lines.append(line)
+        return lines
+
+    async def test_only_the_leader_is_asked_and_the_others_when_he_is_gone(self) -> None:
+        leaves = '{("server", signal.SIGINT), ("worker", signal.SIGINT)}'
+        child = self.python(f"LEAVES = {leaves}\n{SERVER}")
+        family = await self.ready(2)
+        await self.stop(child, signal=signal.SIGINT, leader_first=True)
+        self.assert_gone(family)
+        assert await self.said() == ["server SIGINT", "worker SIGINT"]
+
+    async def test_a_leader_who_does_not_leave_is_warned_before_everybody_is_killed(self) -> None:
+        child = self.python(f'LEAVES = {{("server", signal.SIGQUIT)}}\n{SERVER}')
+        family = await self.ready(2)
+        await self.stop(
+            child,
+            signal=signal.SIGINT,
+            timeout=0.05,
+            leader_first=True,
+            last_signal=signal.SIGQUIT,
+        )
+        self.assert_gone(family)
+        assert await self.said() == ["server SIGINT", "server SIGQUIT"]
+        assert await child.protocol.ended == Exit(code=0)
+
+
 class Stopping(Case):
     async def test_nobody_of_a_family_survives(self) -> None:
         """In the group, deaf, in a session of its own, orphaned, and without an environment."""
