@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import itertools
 import json
 import os
 import select
@@ -16,10 +15,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import psutil
 
+from domogik.supervisor.ports import PortTable, default_directory
 from domogik.xpl.codec import decode, encode
 from domogik.xpl.message import CMND, STAT, Message
 
@@ -99,23 +100,16 @@ def wait_until(what: Callable[[], Any], why: str, patience: float = PATIENCE) ->
         time.sleep(0.02)
 
 
-def _own_ports() -> Iterator[int]:
-    """Ports below those that the kernel gives to who asks for any: a share for every worker."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    first = 10_000 + 1_000 * (worker % 16)
-    return itertools.cycle(range(first + os.getpid() % 500, first + 1_000))
-
-
-_ports = _own_ports()
+_ports = PortTable(default_directory(), Random())
 
 
 def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    """A port that is free, and that nobody gets who asks for any."""
-    for port in _ports:
+    """A port that is free, and that no other test is given before this process ends."""
+    while True:
+        port = _ports.reserve("0.0.0.0").port
         with socket.socket(socket.AF_INET, kind) as sock, contextlib.suppress(OSError):
-            sock.bind(("127.0.0.1", port))
+            sock.bind(("0.0.0.0", port))
             return port
-    raise AssertionError("no port is free")
 
 
 def is_gone(pid: int) -> bool:
