@@ -166,6 +166,8 @@ class _Builder:
     _known: dict[str, _Known] = attrs.field(factory=dict)
     _names: dict[PackageRef, str] = attrs.field(factory=dict)
     _problems: list[str] = attrs.field(factory=list)
+    #: what was published from archives just now, of what our own clients read
+    _files: dict[str, Target] = attrs.field(factory=dict)
 
     def take(self, archive: Path) -> None:
         """Publish the files of one archive, unless they are published already."""
@@ -194,10 +196,14 @@ class _Builder:
         digest = _digest(json.dumps([self._name, items, icons, bool(self._signer)]).encode())
         changed = digest != self._before.digest or not self._is_complete()
         count = self._before.count + changed
-        lists = self._published()
-        if changed:
+        lists: dict[str, bytes] = {}
+        if changed or self._signer is not None:
             status = catalogue.status(
-                self._name, self._url, generated, count, signed=self._signer is not None
+                self._name,
+                self._url,
+                generated if changed else self._generated(generated),
+                count,
+                signed=self._signer is not None,
             )
             lists = {
                 DATA: catalogue.data_archive(status, items, self._icons(ordered)),
@@ -205,10 +211,10 @@ class _Builder:
                 LIST: catalogue.package_list(refs),
             }
         # all but the last file before what it is about, so that only a moment is between the two
-        publish = self._signed(ordered, lists)
+        publish = self._signed(lists)
+        for name, content in lists.items():
+            self._write(name, content)
         if changed:
-            for name, content in lists.items():
-                self._write(name, content)
             self._link_json_era()
         signature = publish()
         if changed or self._known != self._before.archives:
@@ -218,27 +224,24 @@ class _Builder:
             self._remove_others()
         return Built(refs, tuple(self._problems), changed, count, signature)
 
-    def _published(self) -> dict[str, bytes]:
-        """The lists as they are; those that are missing are none."""
-        paths = {name: self._target / name for name in (DATA, STATUS, LIST)}
-        return {name: path.read_bytes() for name, path in paths.items() if path.is_file()}
+    def _generated(self, now: str) -> str:
+        """The date of the last change."""
+        try:
+            return str(json.loads(read_bounded(self._target / STATUS, _STATUS_BYTES))["generated"])
+        except (OSError, ValueError, TypeError, LookupError):
+            return now
 
-    def _signed(
-        self, ordered: list[_Known], lists: Mapping[str, bytes]
-    ) -> Callable[[], Signature | None]:
+    def _signed(self, lists: Mapping[str, bytes]) -> Callable[[], Signature | None]:
         """Sign all that clients read; what is returned makes it count."""
         if self._signer is None:
             return lambda: None
-        files = {name: Target.of(content) for name, content in lists.items()}
-        for known in ordered:
-            where = place(known.ref)
-            files[f"{DOWNLOAD}/{where}"] = Target(known.item["sha256"], known.item["size"])
-            for part in (XML, *([ICON] if known.icon else [])):
-                content = (self._target / part / where).read_bytes()
-                files[f"{part}/{where}"] = Target.of(content)
-        return self._signer.sign(self._target, files)
+        self._files.update((name, Target.of(content)) for name, content in lists.items())
+        return self._signer.sign(self._target, self._files)
 
     def _unchanged(self, archive: Path) -> _Known | None:
+        if self._signer is not None:
+            # only what comes from an archive now is signed: who serves it may have changed the rest
+            return None
         known = self._before.archives.get(archive.name)
         if known is None or known.item["source"] != self._url.rstrip("/"):
             return None
@@ -259,11 +262,15 @@ class _Builder:
             if ref in self._names:
                 return known
             where = place(ref)
-            self._write(f"{XML}/{where}", to_xml(package))
-            self._write(f"{JSON_INFO}/{where}", to_json(package))
+            parts = {XML: to_xml(package), JSON_INFO: to_json(package)}
             if contents.icon:
-                self._write(f"{ICON}/{where}", contents.icon)
-            else:
+                parts[ICON] = contents.icon
+            for part, content in parts.items():
+                self._write(f"{part}/{where}", content)
+                if part != JSON_INFO:
+                    self._files[f"{part}/{where}"] = Target.of(content)
+            self._files[f"{DOWNLOAD}/{where}"] = Target(known.item["sha256"], known.item["size"])
+            if not contents.icon:
                 (self._target / ICON / where).unlink(missing_ok=True)
             download = self._target / DOWNLOAD / where
             download.parent.mkdir(parents=True, exist_ok=True)
@@ -291,6 +298,8 @@ class _Builder:
         path = self._target / name
         path.parent.mkdir(parents=True, exist_ok=True)
         before = _changed(path)
+        if before and path.stat().st_size == len(content) and path.read_bytes() == content:
+            return
         public = Ownership(_PUBLIC, os.geteuid(), os.getegid())
         write_atomically(path, content, public, durable=False)
         if before and path.stat().st_mtime < before + 1:

@@ -223,9 +223,12 @@ class _Metadata:
             return None
         path = self.directory / f"{max(versions)}.root.json"
         try:
-            return Metadata[Root].from_bytes(read_bounded(path, _LARGEST_BYTES))
-        except (RepositoryError, OSError) as error:
-            raise CannotSign(f"{path} cannot be read: {error}") from error
+            root = Metadata[Root].from_bytes(read_bounded(path, _LARGEST_BYTES))
+            root.signed.verify_delegate(Root.type, root.signed_bytes, root.signatures)
+        except (RepositoryError, ValueError, OSError) as error:
+            # whoever serves it may have put it there
+            raise CannotSign(f"{path} is no good: {error}; remove it if it is not yours") from error
+        return root
 
     def first_root(self) -> int:
         return min(self._versions("root"))

@@ -29,14 +29,15 @@ class Target:
 class Verified:
     """Everything that a repository has signed, by path below its address.
 
-    `expires` is when the first of the signatures does (seconds since 1970).
+    `expires` is when the first of the signatures does (seconds since 1970). `digest` is the same
+    for the same files, whenever they were signed; to make it takes a while where there are many.
     """
 
     files: Mapping[str, Target] = attrs.field(hash=False)
     expires: float
+    digest: str = attrs.field(init=False)
 
-    @property
-    def digest(self) -> str:
-        """The same for the same files, whenever they were signed."""
+    @digest.default
+    def _digest_of_all(self) -> str:
         told = sorted((path, one.sha256, one.size) for path, one in self.files.items())
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()

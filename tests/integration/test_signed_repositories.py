@@ -427,6 +427,21 @@ class Attacks(Case):
         )
         assert await self.offered() == [("plugin-foo-1.0", True)]
 
+    async def test_what_was_changed_where_it_is_served_is_not_signed_the_next_time(self) -> None:
+        self.publish("foo")
+        await self.good()
+        for path in ("data", "index.html", "xml/plugin/foo/1.0", "icon/plugin/foo/1.0"):
+            self.published.tamper(path)
+        (self.published.path / "repository.json").write_text('{"count": 1, "generated": "x"}')
+        shutil.rmtree(self.published.path / "download")
+        self.published.sign()
+        report = await self.good()
+        assert report.offered == 1
+        for part in ("xml", "icon"):
+            content = (self.published.path / part / "plugin/foo/1.0").read_bytes()
+            names = {"xml": b"<id>foo</id>", "icon": b" and so on"}
+            assert names[part] in content
+
 
 class RootFiles(Case):
     async def test_one_that_is_not_there_is_told_with_file_and_line(self) -> None:

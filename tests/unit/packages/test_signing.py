@@ -198,6 +198,15 @@ def test_what_is_no_key_is_told(publisher: Publisher, content: bytes) -> None:
         publisher.sign()
 
 
+def test_a_root_that_was_put_there_is_not_followed(publisher: Publisher) -> None:
+    publisher.sign()
+    root = publisher.read("1.root.json")
+    root.signed.version = 2
+    root.to_file(str(publisher.target / "metadata/2.root.json"))
+    with pytest.raises(CannotSign, match=r"2\.root\.json is no good"):
+        publisher.sign()
+
+
 @pytest.mark.parametrize("name", ["1.root.json", "timestamp.json"])
 def test_metadata_that_cannot_be_read_are_told(publisher: Publisher, name: str) -> None:
     publisher.sign()
