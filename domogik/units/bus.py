@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
@@ -106,7 +106,7 @@ class Changes(Service):
         return listening
 
     def _ended(self, reason: Failure) -> None:
-        if not reason.check(CancelledError):
+        if not reason.check(CancelledError, ConnectingCancelledError):
             self.log.failure("listening for changes of units ended", reason)
 
     async def _listen(self) -> None:

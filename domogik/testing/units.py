@@ -1,0 +1,277 @@
+"""A systemd that exists only here: for whoever tests what manages units without the machine's own.
+
+It passes the same contract tests as the real one (tests/contract/test_units.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred, fail, succeed
+from zope.interface import implementer
+
+from domogik.errors import DomogikError
+from domogik.units.backend import (
+    ChangeReceiver,
+    IUnitBackend,
+    NoSystemd,
+    NotPermitted,
+    Order,
+    OrderFailed,
+)
+from domogik.units.status import Enablement, UnitStatus
+
+_STARTS = (Order.START, Order.RESTART)
+
+
+@attrs.define(eq=False)
+class FakeUnit:
+    """A unit file and what became of it.
+
+    `word` is its UnitFileState. `alias` is the name that `Alias=` gives it when it is enabled.
+    `start_fails` is the Result its start comes to, `dies` the one it comes to right after a start
+    that succeeded; empty: neither. `is_slow`: a start is under way until `FakeSystemd.started`.
+    """
+
+    status: UnitStatus
+    word: str = "disabled"
+    alias: str = ""
+    start_fails: str = ""
+    dies: str = ""
+    is_slow: bool = False
+    can_reload: bool = False
+    log: list[str] = attrs.field(factory=list)
+    waiting: list[Deferred[None]] = attrs.field(factory=list)
+
+    def goes(self, active: str, sub: str, **more: Any) -> None:
+        """Another state."""
+        self.status = attrs.evolve(self.status, active_state=active, sub_state=sub, **more)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """By which it is found now."""
+        with_alias = self.alias and self.word.startswith("enabled")
+        return (self.status.id, self.alias) if with_alias else (self.status.id,)
+
+
+@implementer(IUnitBackend)
+@attrs.define(eq=False)
+class FakeSystemd:
+    """What is ordered is done at once, but for the starts of slow units.
+
+    `orders` are those that came, `questions` how often the status was asked. `refuses` are words
+    that every order fails with, as of one without privileges; `absent` why there is no systemd.
+    """
+
+    units: dict[str, FakeUnit] = attrs.field(factory=dict)
+    orders: list[tuple[Order, str]] = attrs.field(factory=list)
+    questions: int = 0
+    refuses: str = ""
+    absent: str = ""
+    tells: bool = True
+    _receivers: list[ChangeReceiver] = attrs.field(factory=list)
+    _pids: int = 1000
+
+    def add(self, name: str, word: str = "disabled", **more: Any) -> FakeUnit:
+        """A unit that is there, and does not run; `more` as `FakeUnit` has it."""
+        kind = more.pop("type", "simple")
+        status = UnitStatus(name, name, (name,), f"The unit {name}", type=kind)
+        unit = FakeUnit(status, word, **more)
+        self.units[name] = unit
+        return unit
+
+    def status(self, names: Collection[str]) -> Deferred[Mapping[str, UnitStatus]]:
+        self.questions += 1
+        if self.absent:
+            return fail(NoSystemd(self.absent))
+        return succeed({name: self._status(name) for name in names})
+
+    def _status(self, name: str) -> UnitStatus:
+        unit = self._find(name)
+        if unit is None:
+            words = f"Unit {name} not found."
+            return UnitStatus(name, name, (name,), name, load_state="not-found", load_error=words)
+        return attrs.evolve(
+            unit.status,
+            name=name,
+            names=unit.names,
+            load_state="masked" if unit.word == "masked" else unit.status.load_state,
+            enablement=Enablement(unit.word),
+        )
+
+    def enablement(self, name: str) -> Deferred[Enablement]:
+        if self.absent:
+            return fail(NoSystemd(self.absent))
+        unit = self._find(name)
+        if unit is None:
+            return succeed(Enablement("not-found"))
+        return succeed(Enablement(unit.word if unit.status.id == name else "alias"))
+
+    def carry_out(self, order: Order, name: str) -> Deferred[None]:
+        if self.absent:
+            return fail(NoSystemd(self.absent))
+        self.orders.append((order, name))
+        spoken = f"systemctl {order.value} {name}"
+        if self.refuses:
+            return fail(NotPermitted(f"{spoken}: {self.refuses}"))
+        unit = self._find(name)
+        if unit is None:
+            words = "does not exist" if order.value.endswith("able") else "not found"
+            return fail(OrderFailed(f"{spoken}: Unit {name} {words}."))
+        try:
+            return self._DO[order](self, unit)
+        except DomogikError as error:
+            return fail(OrderFailed(f"{spoken}: {error}"))
+
+    def daemon_reload(self) -> Deferred[None]:
+        if self.absent:
+            return fail(NoSystemd(self.absent))
+        if self.refuses:
+            return fail(NotPermitted(f"systemctl daemon-reload: {self.refuses}"))
+        for unit in self.units.values():
+            unit.status = attrs.evolve(unit.status, needs_daemon_reload=False)
+        self._tell(None)
+        return succeed(None)
+
+    def logs(self, name: str, lines: int) -> Deferred[list[str]]:
+        if self.absent:
+            return fail(NoSystemd(self.absent))
+        unit = self._find(name)
+        return succeed([] if unit is None else unit.log[-lines:])
+
+    def subscribe(self, receiver: ChangeReceiver) -> Callable[[], None]:
+        self._receivers.append(receiver)
+        return lambda: self._receivers.remove(receiver)
+
+    def tells_changes(self) -> bool:
+        return self.tells and not self.absent
+
+    def happens(self, name: str, active: str, sub: str, **more: Any) -> None:
+        """The unit changes by itself, and that is told."""
+        self.units[name].goes(active, sub, **more)
+        self._tell(name)
+
+    def started(self, name: str) -> None:
+        """The start of a slow unit ends well."""
+        unit = self.units[name]
+        self._run(unit)
+        waiting, unit.waiting = unit.waiting, []
+        for one in waiting:
+            one.callback(None)
+
+    def _find(self, name: str) -> FakeUnit | None:
+        for unit in self.units.values():
+            if name in unit.names:
+                return unit
+        return None
+
+    def _tell(self, name: str | None) -> None:
+        if self.tells:
+            for receiver in tuple(self._receivers):
+                receiver(name)
+
+    def _start(self, unit: FakeUnit) -> Deferred[None]:
+        name = unit.status.id
+        if unit.word == "masked":
+            raise DomogikError(f"Failed to start {name}: Unit {name} is masked.")
+        if unit.start_fails:
+            self._fails(unit, unit.start_fails)
+            raise DomogikError(f"Job for {name} failed ({unit.start_fails}).")
+        if unit.is_slow:
+            unit.goes("activating", "start", main_pid=self._pid())
+            self._tell(name)
+            unit.waiting.append(Deferred())
+            return unit.waiting[-1]
+        if not unit.status.is_active:
+            self._run(unit)
+        if unit.dies:
+            self._fails(unit, unit.dies)
+        return succeed(None)
+
+    def _run(self, unit: FakeUnit) -> None:
+        if unit.status.type == "oneshot":
+            unit.goes("inactive", "dead", result="success")
+        else:
+            group = f"/system.slice/{unit.status.id}"
+            unit.goes(
+                "active",
+                "running",
+                result="success",
+                main_pid=self._pid(),
+                control_group=group,
+            )
+        self._tell(unit.status.id)
+
+    def _fails(self, unit: FakeUnit, result: str) -> None:
+        unit.goes(
+            "failed",
+            "failed",
+            result=result,
+            main_pid=0,
+            control_group="",
+            exec_main_code=1,
+            exec_main_status=1,
+        )
+        self._tell(unit.status.id)
+
+    def _stop(self, unit: FakeUnit) -> Deferred[None]:
+        if unit.status.active_state not in ("inactive", "failed"):
+            unit.goes("inactive", "dead", main_pid=0, control_group="")
+            self._tell(unit.status.id)
+        return succeed(None)
+
+    def _restart(self, unit: FakeUnit) -> Deferred[None]:
+        self._stop(unit).addErrback(lambda reason: reason)
+        return self._start(unit)
+
+    def _try_restart(self, unit: FakeUnit) -> Deferred[None]:
+        return self._restart(unit) if unit.status.is_active else succeed(None)
+
+    def _reload(self, unit: FakeUnit) -> Deferred[None]:
+        if not unit.can_reload:
+            name = unit.status.id
+            raise DomogikError(f"Job type reload is not applicable for unit {name}.")
+        return succeed(None)
+
+    def _try_reload(self, unit: FakeUnit) -> Deferred[None]:
+        return self._reload(unit) if unit.can_reload else self._try_restart(unit)
+
+    def _reset(self, unit: FakeUnit) -> Deferred[None]:
+        if unit.status.is_failed:
+            unit.goes("inactive", "dead", result="success", exec_main_code=0, exec_main_status=0)
+            self._tell(unit.status.id)
+        return succeed(None)
+
+    def _file(self, unit: FakeUnit, order: Order) -> Deferred[None]:
+        before, after = {
+            Order.ENABLE: ("disabled", "enabled"),
+            Order.DISABLE: ("enabled", "disabled"),
+            Order.MASK: ("disabled", "masked"),
+            Order.UNMASK: ("masked", "disabled"),
+        }[order]
+        if unit.word == "masked" and order is Order.ENABLE:
+            raise DomogikError(f"Unit file {unit.status.id} is masked.")
+        if unit.word == before:
+            unit.word = after
+            self._tell(None)
+        return succeed(None)
+
+    _DO = {
+        Order.START: _start,
+        Order.STOP: _stop,
+        Order.RESTART: _restart,
+        Order.TRY_RESTART: _try_restart,
+        Order.RELOAD: _reload,
+        Order.TRY_RELOAD_OR_RESTART: _try_reload,
+        Order.RESET_FAILED: _reset,
+        Order.ENABLE: lambda self, unit: self._file(unit, Order.ENABLE),
+        Order.DISABLE: lambda self, unit: self._file(unit, Order.DISABLE),
+        Order.MASK: lambda self, unit: self._file(unit, Order.MASK),
+        Order.UNMASK: lambda self, unit: self._file(unit, Order.UNMASK),
+    }
+
+    def _pid(self) -> int:
+        self._pids += 1
+        return self._pids
