@@ -78,6 +78,13 @@ class ManagedDaemon:
 
     # What a kind says of its server
 
+    async def find_programs(self) -> None:
+        """Look which of its programs are here; awaited before any of them is used."""
+
+    def chosen_password(self, given: str | None, known: Parameters | None) -> str | None:
+        """The password of an instance that is configured with `given`; `known` is it until now."""
+        return given
+
     async def initialise(self) -> None:
         """Make the data of a new instance; what a crash left of an earlier try has been removed."""
 
@@ -357,20 +364,23 @@ class ManagedDaemon:
                     kind=self.kind,
                     port=self._reserve(host, port, known),
                     host=host,
-                    password=password,
+                    password=self.chosen_password(password, known),
                     run_as=run_as,
                     is_initialised=known is not None and known.is_initialised,
                     options=options,
                 )
-                await self._settle(directory, parameters)
+                await self._settle(directory, parameters, known)
         return f"Successfully configured {self.title}."
 
-    async def _settle(self, directory: WorkingDirectory, parameters: Parameters) -> None:
+    async def _settle(
+        self, directory: WorkingDirectory, parameters: Parameters, known: Parameters | None
+    ) -> None:
         before = self._parameters, self._directory
         self._take(directory, parameters)
         try:
-            if parameters.is_initialised:
-                await self.reconfigured(before[0])
+            await self.find_programs()
+            if known is not None and known.is_initialised:
+                await self.reconfigured(known)
             else:
                 await self.tools.in_thread(self._remove_data)
                 await self.tools.in_thread(parameters.save, directory)
@@ -382,8 +392,8 @@ class ManagedDaemon:
             self._parameters, self._directory = before
             raise
 
-    async def reconfigured(self, before: Parameters | None) -> None:
-        """An instance that has data is configured anew; `before` is None if that is not known."""
+    async def reconfigured(self, known: Parameters) -> None:
+        """An instance that has data is configured anew; `known` is what it was configured with."""
 
     def _refuse_unknown(self, options: Mapping[str, Option]) -> None:
         unknown = sorted(options.keys() - self.defaults.keys())
@@ -442,6 +452,7 @@ class ManagedDaemon:
         with self.translated(f"{self.title} cannot start"):
             if not self.parameters.is_initialised:
                 raise self.error(f"{self.title} is not configured to its end: configure it again")
+            await self.find_programs()
             await self.tools.in_thread(self._check_before_start)
             await self._install_configuration()
             self.remove_leftovers()
@@ -545,6 +556,7 @@ class ManagedDaemon:
         with self.translated(f"{self.title} was not reloaded"), self.directory.lock():
             if not self.is_running():
                 raise self.error("it is not running")
+            await self.find_programs()
             await self._install_configuration()
             await self.reread()
         return f"Reloaded {self.title}."

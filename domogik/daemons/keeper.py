@@ -32,6 +32,7 @@ from domogik.supervisor.tree import ProcessTable
 LOG = "log"
 _LARGEST_LOG = 10 * 2**20
 _TAIL = 4096
+_KILL_PATIENCE = 5.0  # seconds for a server that hears a last signal
 
 
 class Kept(Protocol):
@@ -169,7 +170,9 @@ class Keeper:
 
     async def kill(self) -> None:
         """As `stop`, without ceremony."""
-        policy = attrs.evolve(self._runner.specification.policy, stop_signal="KILL")
+        usual = self._runner.specification.policy
+        last = usual.last_signal or "KILL"
+        policy = attrs.evolve(usual, stop_signal=last, stop_timeout=_KILL_PATIENCE, last_signal="")
         ordinary = self._runner.specification
         self._runner.specification = attrs.evolve(ordinary, policy=policy)
         try:
