@@ -135,6 +135,13 @@ class Configuration:
         """The full names of the sections that begin with `prefix`, in the order of the files."""
         return tuple(name for name in self._sections if name.startswith(prefix))
 
+    def broken(self, section: str, sentence: str) -> BrokenConfiguration:
+        """The error about a section as a whole, with the place where it is opened first."""
+        for name, path, line in self._headers:
+            if name == section:
+                return BrokenConfiguration(path, line, f"[{section}] {sentence}")
+        return BrokenConfiguration(Path(), 0, f"[{section}] {sentence}")
+
     def over(self, setting: Setting) -> Configuration:
         """The same, with this value in force instead of what the files give."""
         section = {**self.section(setting.section), setting.key: setting}
