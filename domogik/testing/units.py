@@ -6,7 +6,7 @@ It passes the same contract tests as the real one (tests/contract/test_units.py)
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 from twisted.internet.defer import Deferred, fail, succeed
@@ -217,13 +217,16 @@ class FakeSystemd:
         self._tell(unit.status.id)
 
     def _stop(self, unit: FakeUnit) -> Deferred[None]:
+        self._end(unit)
+        return succeed(None)
+
+    def _end(self, unit: FakeUnit) -> None:
         if unit.status.active_state not in ("inactive", "failed"):
             unit.goes("inactive", "dead", main_pid=0, control_group="")
             self._tell(unit.status.id)
-        return succeed(None)
 
     def _restart(self, unit: FakeUnit) -> Deferred[None]:
-        self._stop(unit).addErrback(lambda reason: reason)
+        self._end(unit)
         return self._start(unit)
 
     def _try_restart(self, unit: FakeUnit) -> Deferred[None]:
@@ -258,7 +261,7 @@ class FakeSystemd:
             self._tell(None)
         return succeed(None)
 
-    _DO = {
+    _DO: ClassVar[Mapping[Order, Callable[[FakeSystemd, FakeUnit], Deferred[None]]]] = {
         Order.START: _start,
         Order.STOP: _stop,
         Order.RESTART: _restart,

@@ -1,0 +1,61 @@
+"""Which rule lets a manager that is not root manage its units, and no others?
+
+Source: polkit(8), "Authorization rules"; org.freedesktop.systemd1(5), "Security". systemd tells
+polkit the unit and the verb for starts and stops; for enabling it asks about all unit files at once.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+
+from domogik.errors import DomogikError
+from domogik.units.names import unit_name, with_suffix
+
+_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?", re.ASCII)
+_VERBS = ("start", "stop", "restart", "try-restart", "reload", "reload-or-try-restart")
+_FILE = "50-domogik-units.rules"
+
+
+class InvalidUser(DomogikError):
+    """Not the name of a user."""
+
+
+def polkit_rule(units: Iterable[str], user: str) -> str:
+    """The text of a rule that lets `user` manage these units, one of each socket's service too.
+
+    polkit is not told which unit file is to be enabled, so that part is left for a person to allow.
+    Raises `InvalidUnitName` and `InvalidUser`.
+    """
+    if not _USER.fullmatch(user):
+        raise InvalidUser(f"{user[:40]!r} is not the name of a user")
+    names = {unit_name(name) for name in units}
+    names |= {with_suffix(name, "service") for name in names if name.endswith(".socket")}
+    return f"""\
+// {_FILE}: to be saved in /etc/polkit-1/rules.d by root.
+// Lets {user} start, stop, restart and reload the units that Domogik manages, and no others.
+polkit.addRule(function(action, subject) {{
+    var units = {_array(sorted(names))};
+    var verbs = {_array(_VERBS)};
+    if (subject.user == {_text(user)} &&
+        action.id == "org.freedesktop.systemd1.manage-units" &&
+        units.indexOf(action.lookup("unit")) >= 0 &&
+        verbs.indexOf(action.lookup("verb")) >= 0) {{
+        return polkit.Result.YES;
+    }}
+}});
+// To enable, disable, mask and unmask units, and to read unit files again, systemd asks polkit
+// without naming a unit: who wants that from Domogik has to allow it for every unit of this host,
+// org.freedesktop.systemd1.manage-unit-files and org.freedesktop.systemd1.reload-daemon.
+"""
+
+
+def _text(text: str) -> str:
+    # JSON is JavaScript but for two separators of lines, which no name here holds
+    return json.dumps(text)
+
+
+def _array(texts: Iterable[str]) -> str:
+    lines = ",\n        ".join(map(_text, texts))
+    return f"[\n        {lines}\n    ]" if lines else "[]"

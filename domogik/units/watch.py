@@ -1,0 +1,145 @@
+"""How are the declared units now? Asked again when systemd says that something changed.
+
+Where changes cannot be told they are looked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from domogik.errors import DomogikError
+from domogik.units.registry import Units
+from domogik.units.status import UnitStatus
+
+#: changes come in bursts; and to look at a unit may make others change
+_SETTLE_S = 0.2
+_LOOK_EVERY_S = 10.0
+#: where changes are told, one that was missed is found by then
+_LOOK_ANYWAY_S = 300.0
+
+#: called with the full name, how it was (None at first), and how it is (None: no longer declared)
+OnChange = Callable[[str, UnitStatus | None, UnitStatus | None], None]
+
+
+@attrs.define(eq=False)
+class UnitWatch:
+    """Keeps the last status of every declared unit while it runs.
+
+    `reason` says why there is none to be had, and is empty where there is.
+    """
+
+    _clock: IReactorTime
+    _units: Units
+    _on_change: OnChange
+    statuses: dict[str, UnitStatus] = attrs.field(init=False, factory=dict)
+    reason: str = attrs.field(init=False, default="")
+    _log: Logger = Logger()
+    _changed: set[str] = attrs.field(init=False, factory=set)
+    _is_all_due: bool = attrs.field(init=False, default=True)
+    _bell: Deferred[None] | None = attrs.field(init=False, default=None)
+    _asked: list[Deferred[None]] = attrs.field(init=False, factory=list)
+    _running: Deferred[None] | None = attrs.field(init=False, default=None)
+    _unsubscribe: Callable[[], None] | None = attrs.field(init=False, default=None)
+
+    def start(self) -> Deferred[None]:
+        """Fires when every unit was looked at once."""
+        looked = self.look()
+        self._unsubscribe = self._units.backend.subscribe(self._hear)
+        self._running = Deferred.fromCoroutine(self._run()).addErrback(self._ended)
+        return looked
+
+    def stop(self) -> None:
+        """Look no more; `statuses` stays as it is."""
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+        if self._running is not None:
+            self._running.cancel()
+        self._unsubscribe = self._running = None
+
+    def look(self) -> Deferred[None]:
+        """Look at all of them, after others were declared for example; fires when that was done."""
+        asked: Deferred[None] = Deferred()
+        self._asked.append(asked)
+        self._is_all_due = True
+        self._ring()
+        return asked
+
+    def _hear(self, unit_id: str | None) -> None:
+        if unit_id is None:
+            self._is_all_due = True
+        else:
+            known = {name for name, status in self.statuses.items() if unit_id in status.names}
+            self._changed |= known | ({unit_id} & self._units.declared)
+        if self._is_all_due or self._changed:
+            self._ring()
+
+    def _ring(self) -> None:
+        if self._bell is not None and not self._bell.called:
+            self._bell.callback(None)
+
+    def _ended(self, reason: Failure) -> None:
+        asked, self._asked = self._asked, []
+        for one in asked:
+            one.callback(None)
+        if not reason.check(CancelledError):
+            self._log.failure("watching units ended", reason)
+
+    async def _run(self) -> None:
+        while True:
+            asked, self._asked = self._asked, []
+            names = self._units.declared if self._is_all_due else frozenset(self._changed)
+            self._is_all_due = False
+            self._changed.clear()
+            await self._look_at(names)
+            for one in asked:
+                one.callback(None)
+            await self._until_due()
+
+    async def _until_due(self) -> None:
+        if not self._is_all_due and not self._changed:
+            self._bell = Deferred()
+            tells = self._units.backend.tells_changes()
+            timer = self._clock.callLater(_LOOK_ANYWAY_S if tells else _LOOK_EVERY_S, self._all_due)
+            try:
+                await self._bell
+            finally:
+                self._bell = None
+                if timer.active():
+                    timer.cancel()
+        if not self._asked:
+            await deferLater(self._clock, _SETTLE_S)
+
+    def _all_due(self) -> None:
+        self._is_all_due = True
+        self._ring()
+
+    async def _look_at(self, names: frozenset[str]) -> None:
+        names &= self._units.declared
+        try:
+            found = await self._units.status(names)
+        except DomogikError as error:
+            if str(error) != self.reason:
+                self._log.warn("units cannot be watched: {reason}", reason=str(error))
+            self.reason = str(error)
+            return
+        self.reason = ""
+        for name in self.statuses.keys() - self._units.declared:
+            self._tell(name, self.statuses.pop(name), None)
+        for name, status in found.items():
+            before = self.statuses.get(name)
+            self.statuses[name] = status
+            if status != before:
+                self._tell(name, before, status)
+
+    def _tell(self, name: str, before: UnitStatus | None, after: UnitStatus | None) -> None:
+        try:
+            self._on_change(name, before, after)
+        except Exception:  # noqa: BLE001 - a door for callbacks
+            self._log.failure("a receiver of the state of {name} raised", name=name)
