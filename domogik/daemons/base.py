@@ -413,10 +413,20 @@ class ManagedDaemon:
         return None
 
     def _known(self, directory: WorkingDirectory) -> Parameters | None:
-        """What was configured before; None where that never came to its end."""
-        if not (directory / PARAMETERS).exists():
-            return None
-        return Parameters.load(directory)
+        """What was configured before; None where nothing was.
+
+        Before there are data there are parameters: data without them are somebody's, not the rest
+        of a `configure` that was killed.
+        """
+        if (directory / PARAMETERS).exists():
+            return Parameters.load(directory)
+        for name in self.data_names:
+            if (directory / name).exists():
+                raise InvalidParameters(
+                    f"{directory / PARAMETERS} is missing, but there are data in "
+                    f"{directory / name}: put it back, or move them away"
+                )
+        return None
 
     def _reserve(self, host: str, port: int | None, known: Parameters | None) -> int:
         if known is not None and port in (None, known.port) and known.is_initialised:

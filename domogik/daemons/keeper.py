@@ -182,8 +182,8 @@ class Keeper:
 
     def let_go(self) -> None:
         """Watch no longer; what runs goes on."""
-        self._watch.stop()
         self._runner.let_go()
+        self._watch.stop()
 
     async def _prepare(self, program: Program) -> Program:
         prepared = await self._daemon.prepare(program)

@@ -165,13 +165,15 @@ class Watch:
     def _passed(self, _result: None, asked: Deferred[None]) -> None:
         if asked is self._asked:
             self._asked = None
+            self._ask_later(self.interval)  # first: who hears of it may want to stop
             self.alive()
-            self._ask_later(self.interval)
 
     def _failed(self, failure: Failure, asked: Deferred[None]) -> None:
         if asked is not self._asked:  # nobody wants to know any more
             return
         self._asked = None
+        self._ask_later(self._pause if self._state is State.STARTING else self.interval)
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
         error = failure.value
         if isinstance(error, ManagedDaemonError) and self._state is State.STARTING:
             self.hopeless(error)
@@ -181,8 +183,6 @@ class Watch:
             if not isinstance(error, NotReady | ManagedDaemonError):
                 self._log.failure("a probe failed", failure)
             self.silent(failure.getErrorMessage())
-        self._ask_later(self._pause if self._state is State.STARTING else self.interval)
-        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
     def _ask_later(self, seconds: float) -> None:
         is_wanted = self._state is State.STARTING or self._is_up
