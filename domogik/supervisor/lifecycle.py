@@ -74,6 +74,7 @@ class Event(enum.Enum):
     READY = "ready"
     ALIVE = "told alive"
     SILENT = "told silent"
+    HOPELESS = "told that waiting does not help"
     LEFT = "told it leaves"
     MISSED_TOO_OFTEN = "silent too often"
     WATCHDOG_MISSED = "watchdog missed"
@@ -146,6 +147,7 @@ TABLE: Mapping[Phase, Mapping[Event, Step]] = {
         Event.LEFT: (Phase.STARTING, (Action.NOTE_LEAVING,)),
         Event.STOP: (Phase.STOPPING, _NOT_READY),
         Event.START_TIMEOUT: (Phase.FAILING, _NOT_READY),
+        Event.HOPELESS: (Phase.FAILING, _NOT_READY),
         Event.EXITED_WANTED: (Phase.STOPPING, _NOT_READY),
         Event.EXITED_UNWANTED: (Phase.FAILING, _NOT_READY),
     },
@@ -190,7 +192,7 @@ TABLE: Mapping[Phase, Mapping[Event, Step]] = {
 }
 
 #: news that come too late or change nothing, which every phase may hear
-_TIDINGS = frozenset({Event.READY, Event.ALIVE, Event.SILENT, Event.LEFT})
+_TIDINGS = frozenset({Event.READY, Event.ALIVE, Event.SILENT, Event.HOPELESS, Event.LEFT})
 #: of a process; where there is none, of the one before
 _OF_A_PROCESS = frozenset(
     {Event.SPAWNED, Event.CANNOT_SPAWN, Event.EXITED_WANTED, Event.EXITED_UNWANTED}
@@ -223,13 +225,13 @@ IGNORED: Mapping[Phase, frozenset[Event]] = {
     | {Event.START, Event.SILENT, Event.SPAWNED, Event.CANNOT_SPAWN},
     Phase.RUNNING: _OF_THE_PAST
     | (_OF_A_PHASE - {Event.WATCHDOG_MISSED, Event.MISSED_TOO_OFTEN})
-    | {Event.START, Event.READY, Event.SPAWNED, Event.CANNOT_SPAWN},
+    | {Event.START, Event.READY, Event.HOPELESS, Event.SPAWNED, Event.CANNOT_SPAWN},
     Phase.ALIVE: _OF_THE_PAST
     | (_OF_A_PHASE - {Event.WATCHDOG_MISSED, Event.MISSED_TOO_OFTEN})
-    | {Event.START, Event.READY, Event.ALIVE, Event.SPAWNED, Event.CANNOT_SPAWN},
+    | {Event.START, Event.READY, Event.ALIVE, Event.HOPELESS, Event.SPAWNED, Event.CANNOT_SPAWN},
     Phase.NOT_RESPONDING: _OF_THE_PAST
     | (_OF_A_PHASE - {Event.WATCHDOG_MISSED, Event.MISSED_TOO_OFTEN})
-    | {Event.START, Event.READY, Event.SPAWNED, Event.CANNOT_SPAWN},
+    | {Event.START, Event.READY, Event.HOPELESS, Event.SPAWNED, Event.CANNOT_SPAWN},
     # a start asked now waits for the end and is asked again then
     Phase.STOPPING: _OF_THE_PAST
     | (_TIDINGS - {Event.LEFT})

@@ -88,6 +88,7 @@ class Runner:
     _misses: int = attrs.field(init=False, default=0)
     _left_at: float | None = attrs.field(init=False, default=None)
     _said: str = attrs.field(init=False, default="")
+    _silence: str = attrs.field(init=False, default="")
     _failure: str = attrs.field(init=False, default="")
     _up_since: float = attrs.field(init=False, default=0.0)
     _was_up_for: float = attrs.field(init=False, default=0.0)
@@ -190,7 +191,12 @@ class Runner:
 
     def silent(self, reason: str) -> None:
         """Its check failed; `reason` in words."""
+        self._silence = reason
         self._post(Event.SILENT, reason)
+
+    def hopeless(self, reason: str) -> None:
+        """While it starts: it will not be ready, however long one waits; `reason` in words."""
+        self._post(Event.HOPELESS, reason)
 
     def left(self) -> None:
         """It said that it is about to end."""
@@ -320,6 +326,8 @@ class Runner:
 
     def _timer_went(self, event: Event, reason: str | None) -> None:
         self._timer = None
+        if event is Event.START_TIMEOUT and self._silence:
+            reason = f"{reason}: {self._silence}"
         self._post(event, reason)
 
     def _drop_timer(self) -> None:
@@ -358,7 +366,7 @@ class Runner:
         self._starting.call_off()
 
     def _spawn_now(self, program: Program) -> None:
-        self._left_at, self._said = None, ""
+        self._left_at, self._said, self._silence = None, "", ""
         try:
             run = Run.begin(self._tools, self.specification, program, self.output, self._exited)
         except CannotStart as error:

@@ -383,6 +383,10 @@ class Supervisor(Service):
         """Its check failed; raises `UnknownComponent`."""
         self._runner(id).silent(reason)
 
+    def hopeless(self, id: str, reason: str) -> None:
+        """While it starts: to wait longer does not help; raises `UnknownComponent`."""
+        self._runner(id).hopeless(reason)
+
     def left(self, id: str) -> None:
         """It said that it is about to end; raises `UnknownComponent`."""
         self._runner(id).left()

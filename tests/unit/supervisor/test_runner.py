@@ -120,6 +120,23 @@ class TestStarting(RunnerCase):
         self.assertEqual(self.processes.living, [])
         self.assertIs(self.state, State.BACKOFF)
 
+    def test_a_start_that_took_too_long_says_what_was_seen_last(self):
+        started = self.runner.start()
+        self.turn()
+        self.runner.silent("port 1 cannot be reached")
+        self.runner.silent("it is loading its data")
+        self.turn(30)
+        error = self.failureResultOf(started, StartFailed).value
+        self.assertEqual(error.reason, "did not answer within 30 s: it is loading its data")
+
+    def test_a_start_that_is_hopeless_fails_at_once(self):
+        started = self.runner.start()
+        self.turn()
+        self.runner.hopeless("its password is another one")
+        self.turn()
+        error = self.failureResultOf(started, StartFailed).value
+        self.assertEqual(error.reason, "its password is another one")
+
     def test_a_failed_start_is_tried_again_in_the_background(self):
         self.failureResultOf(self.start_and_fail(), StartFailed)
         self.turn(1)
