@@ -46,6 +46,13 @@ DEAF = PLUGIN.replace(
     "    signal.signal(number, signal.SIG_IGN)",
 )
 
+#: hears nothing of the end until there is a file `gone` beside its data directory
+RELUCTANT = PLUGIN.replace(
+    "signal.signal(signal.SIGTERM, leave)",
+    "signal.signal(signal.SIGTERM, lambda *_: None)\n"
+    'gone = os.path.join(os.environ["DOMOGIK_DATA"], "..", "gone")',
+).replace("    count += 1", "    count += 1\n    if os.path.exists(gone): leave()")
+
 EXITS_WITH_3 = "import sys\nprint('no such lamp', flush=True)\nsys.exit(3)\n"
 RAISES = "import nothing_of_that_name\n"
 NEVER_SPEAKS = "import signal\nsignal.pause()\n"

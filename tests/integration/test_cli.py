@@ -15,14 +15,8 @@ from pathlib import Path
 import pytest
 from certificate import self_signed
 from commands import begin, command, end, end_all, environment, on_a_terminal, run
+from hostile import RELUCTANT
 from world import HOST, PATIENCE, PLUGIN, World, XplClient, sent_again_and_again, wait_until
-
-#: it hears nothing of the end until somebody lets it
-DEAF = PLUGIN.replace(
-    "signal.signal(signal.SIGTERM, leave)",
-    "signal.signal(signal.SIGTERM, lambda *_: None)\n"
-    'gone = os.path.join(os.environ["DOMOGIK_DATA"], "..", "gone")',
-).replace("    count += 1", "    count += 1\n    if os.path.exists(gone): leave()")
 
 #: its output is long, in many lines
 TALKATIVE = PLUGIN.replace(
@@ -41,7 +35,12 @@ def nothing_is_left() -> Iterator[None]:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One manager for all who leave it as they found it; `demo` is enabled and stopped."""
     made = World(tmp_path_factory.mktemp("cli"))
-    for name, script in (("demo", PLUGIN), ("tell", TALKATIVE), ("deaf1", DEAF), ("deaf2", DEAF)):
+    for name, script in (
+        ("demo", PLUGIN),
+        ("tell", TALKATIVE),
+        ("deaf1", RELUCTANT),
+        ("deaf2", RELUCTANT),
+    ):
         made.add_plugin(name, script)
     made.write_configuration(
         "[supervision]\nstop_timeout = 3000\n[plugins]\ndemo = enabled\ntell = enabled\n"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from hostile import DEAF, left_of
+from hostile import RELUCTANT, left_of
 from world import PATIENCE, World, free_port, wait_until
 
 _SETTLED = ("alive", "stopped", "failed", "disabled")
@@ -305,8 +305,8 @@ def test_told_to_stop_during_its_start_it_stops(world: World, step: bytes) -> No
 
 
 def test_told_to_stop_twice_it_still_stops_everybody(world: World) -> None:
-    world.add_plugin("deaf", DEAF)
-    world.write_configuration("[supervision]\nstop_timeout = 1\n" + _enabled("deaf"))
+    world.add_plugin("deaf", RELUCTANT)
+    world.write_configuration("[supervision]\nstop_timeout = 3000\n" + _enabled("deaf"))
     world.start("-d")
     world.post("/api/v1/components/deaf/start")
     assert world.manager is not None
@@ -314,6 +314,7 @@ def test_told_to_stop_twice_it_still_stops_everybody(world: World) -> None:
     wait_until(lambda: "stopping" in world.output(), "it has heard the first")
     world.manager.send_signal(signal.SIGTERM)
     world.manager.send_signal(signal.SIGINT)
+    (world.home / "data" / "plugins" / "gone").touch()
     assert world.manager.wait(PATIENCE) == 0
     world.manager = None
     assert left_of(world.home) == []
