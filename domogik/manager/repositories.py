@@ -19,7 +19,7 @@ from domogik.packages.cache import Cache, RefreshProgress
 from domogik.packages.index import Index
 from domogik.packages.manifest import Record
 from domogik.packages.reference import PackageRef
-from domogik.packages.repository import RepositoryBusy
+from domogik.packages.repository import CannotSign, RepositoryBusy
 from domogik.packages.sources import Source, Sources, read_sources
 from domogik.packages.uploads import take_in
 
@@ -141,7 +141,7 @@ class Repositories:
             raise OperationFailed(
                 f"{self._uploads} cannot be written: {error.strerror or error}"
             ) from error
-        except RepositoryBusy as error:
+        except (CannotSign, RepositoryBusy) as error:
             raise OperationFailed(str(error)) from error
         return ref
 

@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from domogik.config.files import read_bounded, write_atomically
 from domogik.errors import DomogikError
 from domogik.packages import durable
-from domogik.packages.fetch import Fetcher
+from domogik.packages.fetch import Fetcher, FetchFailed, Unreachable
 from domogik.packages.sources import Source, read_root_file
 from domogik.packages.targets import METADATA, Verified
 
@@ -79,7 +79,13 @@ class Signatures:
         if source.is_uploads:
             return None
         url = f"{source.url}/{METADATA}/{_FIRST_ROOT}"
-        reply = await self._fetcher.get(url, limit_bytes=_ROOT_BYTES)
+        try:
+            reply = await self._fetcher.get(url, limit_bytes=_ROOT_BYTES)
+        except Unreachable:
+            raise
+        except FetchFailed:
+            # what sends everybody who asks for nothing elsewhere offers no signatures
+            return None
         if reply.status != 200 or not await self._in_thread(_is_root, reply.body):
             return None
         directory = self._place(source)
@@ -122,7 +128,8 @@ def _verify(
             raise NotTrusted("its metadata do not end")
         outcome = verify(directory, anchor, dict(known))
     except NotTrusted as error:
-        raise BrokenSignatures(f"{url}: {error}; {advice}") from error
+        advice = f"; {advice}" if error.may_be_meant else ""
+        raise BrokenSignatures(f"{url}: {error}{advice}") from error
     if isinstance(outcome, Verified):
         durable.sync_file_system(directory)
     return outcome

@@ -48,7 +48,14 @@ _UNEXPECTED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticErr
 
 
 class NotTrusted(DomogikError):
-    """Nothing can be taken from a repository; `str()` is a sentence without the address."""
+    """Nothing can be taken from a repository; `str()` is a sentence without the address.
+
+    `may_be_meant`: its publisher may have begun anew, so that trust has to begin anew too.
+    """
+
+    def __init__(self, sentence: str, *, may_be_meant: bool = False) -> None:
+        super().__init__(sentence)
+        self.may_be_meant = may_be_meant
 
 
 @attrs.frozen
@@ -70,16 +77,16 @@ def verify(directory: Path, anchor: bytes, known: Mapping[str, bytes | None]) ->
     try:
         updater = Updater(str(directory), "", fetcher=fetched, config=_LIMITS, bootstrap=anchor)
     except (RepositoryError, *_UNEXPECTED) as error:
-        raise NotTrusted(f"the root file is none: {error}") from error
+        raise NotTrusted(f"the root file is none: {error}", may_be_meant=True) from error
     try:
         updater.refresh()
         return _verified(directory)
     except DownloadError as error:
         if fetched.wanted is None:
-            raise NotTrusted(_why(error)) from error
+            raise _refusal(error) from error
         return fetched.wanted
     except (RepositoryError, *_UNEXPECTED) as error:
-        raise NotTrusted(_why(error)) from error
+        raise _refusal(error) from error
 
 
 def is_root(content: bytes) -> bool:
@@ -132,21 +139,25 @@ def _signed(directory: Path, role: str, kind: type[Any]) -> Any:
     return Metadata[Any].from_bytes(content).signed
 
 
-def _why(error: Exception) -> str:
+def _refusal(error: Exception) -> NotTrusted:
     match error:
         case ExpiredMetadataError():
-            return (
+            return NotTrusted(
                 f"its signatures are out of date ({error}): who publishes it has to sign it"
                 " again; what is known of it stays"
             )
         case BadVersionNumberError():
-            return (
+            sentence = (
                 f"it shows an older state than it did before ({error}): a mirror that is behind,"
                 " or somebody holds newer releases back"
             )
         case UnsignedMetadataError():
-            return f"its signatures are not by the keys that are trusted ({error})"
-        case DownloadHTTPError():
-            return f"it is signed no longer ({error}), and nothing is taken from it without"
+            sentence = f"its signatures are not by the keys that are trusted ({error})"
+        case DownloadHTTPError() if str(error).startswith("timestamp"):
+            sentence = f"it is signed no longer ({error}), and nothing is taken from it without"
         case _:
-            return f"its signatures cannot be understood, or do not fit together ({error})"
+            return NotTrusted(
+                f"its signatures cannot be understood, or do not fit together ({error}): refresh"
+                " again later, or ask who publishes it"
+            )
+    return NotTrusted(sentence, may_be_meant=True)

@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from domogik.packages.sources import Source, normalised_url, read_sources
+from domogik.packages.sources import (
+    NoRootFile,
+    Source,
+    normalised_url,
+    read_root_file,
+    read_sources,
+)
 
 
 def written(tmp_path: Path, text: str | bytes) -> Path:
@@ -123,3 +129,31 @@ def test_a_directory_is_a_repository_too() -> None:
 def test_a_source_is_a_value() -> None:
     assert Source(5, "http://a", {"signed": "x"}) == Source(5, "http://a", {"signed": "x"})
     assert hash(Source(5, "http://a")) == hash(Source(5, "http://a"))
+
+
+def test_a_root_file_is_looked_for_beside_the_file_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "root.json").write_text("{}")
+    (tmp_path / "sources.list").mkdir()
+    listed = tmp_path / "sources.list" / "other.list"
+    listed.write_text(f"1 http://a signed=../root.json\n2 http://b signed={tmp_path}/root.json\n")
+    found = read_sources(tmp_path / "sources.list", tmp_path / "uploads")
+    assert found.problems == ()
+    assert [read_root_file(one) for one in found.entries if one.root_file] == [b"{}", b"{}"]
+
+
+def test_a_root_file_that_cannot_be_read_is_told_with_file_and_line(tmp_path: Path) -> None:
+    path = written(tmp_path, "\n500 http://a signed=root.json\n")
+    found = read_sources(path, tmp_path / "uploads")
+    (problem,) = found.problems
+    assert problem.startswith(f"{path}:2: signed={tmp_path}/root.json cannot be read: No such")
+    # it stays in the list: what it offered before is not forgotten
+    assert found.entries[0].url == "http://a"
+    with pytest.raises(NoRootFile, match="No such file"):
+        read_root_file(found.entries[0])
+
+
+def test_a_line_that_says_signed_and_names_nothing_is_left_out(tmp_path: Path) -> None:
+    for word in ("signed", "signed="):
+        path = written(tmp_path, f"500 http://a {word}\n")
+        assert urls(path) == []
+        assert "signed= names no root file" in problems(path)[0]
