@@ -15,6 +15,8 @@ from domogik.supervisor.pidfd import IProcessReactor
 from domogik.supervisor.process import ProcessTransport, adopt, signal_number, spawn
 from domogik.supervisor.tree import ProcessTable, signal_ahead, stop_tree
 
+_ORPHANS = 1.0  # seconds for those whose leader would have ended them, and ended himself
+
 
 @attrs.frozen
 class Started:
@@ -137,6 +139,8 @@ class HostProcesses:
             await self._table.fresh(settle=0)
             if not self.members(started):
                 return
+            if leader_first:  # the others hear nobody else: an Apache's workers ignore any signal
+                patience = min(patience, _ORPHANS)
         await stop_tree(
             self._reactor,
             self._table,
