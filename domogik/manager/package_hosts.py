@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import attrs
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
 
 from domogik.components.events import Event, EventStream
 from domogik.errors import NoAnswer, OperationFailed
@@ -30,6 +32,11 @@ CHECK_TIMEOUT = 180.0
 DEFAULT_TIMEOUT = 15.0
 #: seconds after which a question that is answered at once is asked again
 ASK_AGAIN = 5.0
+#: seconds in which a host that gets an order says anything at all
+HEARD_WITHIN = 10.0
+#: seconds after which an order may have been lost: released managers are done or will never be, and
+#: ours join the same order to the one that they are at
+ORDER_AGAIN = 30.0
 
 
 @attrs.define(eq=False)
@@ -47,6 +54,7 @@ class PackageHosts:
     _lists: dict[str, tuple[InstalledPackage, ...]] = attrs.field(factory=dict)
     _subscription: Subscription | None = None
     _unsubscribe: Callable[[], None] = attrs.field(default=lambda: None)
+    _orders: dict[str, list[Deferred[Message]]] = attrs.field(init=False, factory=dict)
 
     def start(self) -> None:
         """Listen, and ask every host what it has."""
@@ -90,10 +98,17 @@ class PackageHosts:
             self._events.publish("packages.changed", host=host)
 
     def _host_changed(self, event: Event) -> None:
-        """A host that is back sends its list by itself; but not if we were away meanwhile."""
-        host = event.data.get("id")
-        if event.type == "host.changed" and event.data.get("on") and host != self.own:
-            self.ask(str(host))
+        """A host that is back sends its list by itself; but not if we were away meanwhile.
+
+        From one that has gone no answer is to be expected.
+        """
+        host = str(event.data.get("id"))
+        if event.type != "host.changed" or host == self.own:
+            return
+        if event.data.get("on"):
+            self.ask(host)
+        else:
+            self._give_up(host)
 
     # Asking
 
@@ -106,7 +121,11 @@ class PackageHosts:
         *,
         with_dependencies: bool = False,
     ) -> None:
-        """Have that host install one part, from `place`; `OperationFailed`, `NoAnswer`."""
+        """Have that host install one part, from `place`; `OperationFailed`, `NoAnswer`.
+
+        `NoAnswer` soon where the host is not heard, or has gone; the order is repeated, for a
+        message can be lost.
+        """
         body = [
             ("command", "install"),
             ("host", host),
@@ -120,8 +139,7 @@ class PackageHosts:
         body += [("url", place.url)] if place is not None else []
         body += [("sha256", place.sha256)] if place is not None and place.sha256 else []
         body += [("dependencies", "yes")] if with_dependencies else []
-        answer = await self._ask(body, ("type", "id"), INSTALL_TIMEOUT, "installing package", part)
-        _raise_error(answer)
+        _raise_error(await self._order(host, body, part))
 
     async def uninstall(self, host: str, type: str, id: str, *, with_data: bool) -> None:
         """Have that host remove a package; `OperationFailed`, `NoAnswer`."""
@@ -163,6 +181,46 @@ class PackageHosts:
         _raise_error(answer)
         return udev_rules(dict(answer.body))
 
+    async def _order(self, host: str, body: list[tuple[str, str]], part: str) -> Message:
+        """The answer to an order that takes its time, from a host that is there."""
+        what = "installing package"
+        heard = self._identity.request(
+            SCHEMA,
+            [("command", LIST), ("host", host)],
+            answer=lambda message: message.source == f"domogik-manager.{host}",
+            timeout=HEARD_WITHIN,
+            repeat=ASK_AGAIN,
+        )
+        order = Deferred.fromCoroutine(
+            self._ask(body, ("type", "id"), INSTALL_TIMEOUT, what, part, ORDER_AGAIN)
+        )
+
+        def silent(failure: Failure) -> None:
+            if not failure.check(CancelledError):
+                failure.trap(NoReply, InvalidMessage)
+                self._give_up(host)
+
+        orders = self._orders.setdefault(host, [])
+        orders.append(order)
+        _ = heard.addErrback(silent)
+        try:
+            return await order
+        except CancelledError:
+            if order in orders:
+                raise
+            raise NoAnswer(f"No data or timeout on {what}") from None
+        finally:
+            heard.cancel()
+            if order in orders:
+                orders.remove(order)
+
+    def _give_up(self, host: str) -> None:
+        """That host is not there."""
+        orders = self._orders.get(host, [])
+        for order in tuple(orders):
+            orders.remove(order)
+            order.cancel()
+
     async def _ask(
         self,
         body: list[tuple[str, str]],
@@ -170,6 +228,7 @@ class PackageHosts:
         timeout_s: float,
         what: str,
         part: str | None = None,
+        again_s: float | None = None,
     ) -> Message:
         """The first answer to that command from that host in which the keys `same` are as asked.
 
@@ -187,14 +246,11 @@ class PackageHosts:
                 and message.get("part", part) == part
             )
 
-        is_quick = timeout_s <= DEFAULT_TIMEOUT
+        if timeout_s <= DEFAULT_TIMEOUT:
+            again_s = ASK_AGAIN
         try:
             return await self._identity.request(
-                SCHEMA,
-                body,
-                answer=is_answer,
-                timeout=timeout_s,
-                repeat=ASK_AGAIN if is_quick else None,
+                SCHEMA, body, answer=is_answer, timeout=timeout_s, repeat=again_s
             )
         except InvalidMessage as error:
             raise OperationFailed(str(error)) from error

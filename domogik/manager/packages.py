@@ -264,11 +264,15 @@ class Packages:
         return "runs again"
 
     async def rollback(self, host: str, type: str, id: str) -> PackageRef:
-        ref: PackageRef = await _told(self._here(host).rollback(type, id))
+        other = f"update {fullname(type, id)} on {host} to the release that worked, or "
+        here = self._here(host, f"{other}on {host} itself: dmg_pkgmgr rollback {id}")
+        ref: PackageRef = await _told(here.rollback(type, id))
         return ref
 
     async def hold(self, host: str, type: str, id: str, *, held: bool) -> None:
-        await _told(self._here(host).hold(type, id, held=held))
+        command = "hold" if held else "unhold"
+        here = self._here(host, f"on {host} itself: dmg_pkgmgr {command} {id}")
+        await _told(here.hold(type, id, held=held))
 
     async def uninstall(self, host: str, type: str, id: str, *, with_data: bool = False) -> None:
         self._check_host(host)
@@ -342,10 +346,11 @@ class Packages:
         if host != self.host and not self._hosts.is_known(host):
             raise UnknownComponent(f"No manager of a host {host} was ever heard")
 
-    def _here(self, host: str) -> PackageOffice:
+    def _here(self, host: str, instead: str) -> PackageOffice:
+        """Where no message exists for it; `instead` says what a person can do."""
         self._check_host(host)
         if self._office is None or host != self.host:
-            raise NotPossible("Not available from another host")
+            raise NotPossible(f"Not available from another host: {instead}")
         return self._office
 
 

@@ -9,7 +9,13 @@ from twisted.internet.defer import Deferred
 
 from domogik.errors import NoAnswer, NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.archives import Archives
-from domogik.manager.package_hosts import INSTALL_TIMEOUT, MAX_HOSTS, PackageHosts
+from domogik.manager.package_hosts import (
+    HEARD_WITHIN,
+    INSTALL_TIMEOUT,
+    MAX_HOSTS,
+    ORDER_AGAIN,
+    PackageHosts,
+)
 from domogik.manager.package_interface import IPackages
 from domogik.manager.packages import Packages
 from domogik.manager.repositories import Repositories
@@ -122,6 +128,10 @@ class House:
             for message in self.manager.network.of(schema)
             if message.type == "xpl-cmnd"
         ]
+
+    def orders(self):
+        """What other hosts were told to change."""
+        return [body for body in self.asked() if body["command"] != "installed-packages-list"]
 
 
 @pytest.fixture
@@ -322,7 +332,7 @@ def install_there(house, release="1.1"):
 
 def test_another_host_is_told_where_the_archive_is_and_what_it_has_to_be(house):
     ended = install_there(house)
-    (order,) = house.asked()
+    (order,) = house.orders()
     archive = house.manager.directory.parent / "plugin-lamp-1.1.tgz"
     assert order == {
         "command": "install",
@@ -345,7 +355,7 @@ def test_another_host_is_told_where_the_archive_is_and_what_it_has_to_be(house):
 
 def test_two_orders_for_one_host_are_one_message_with_two_ends(house):
     first, second = install_there(house), install_there(house)
-    assert len(house.asked()) == 1
+    assert len(house.orders()) == 1
     house.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
     assert first == second == [PackageRef("plugin", "lamp", "1.1")]
 
@@ -357,8 +367,45 @@ def test_what_another_host_refuses_is_told_in_its_words(house):
     assert house.manager.store.served("plugin", "lamp") is None
 
 
-def test_a_silent_host_is_given_up_one_day(house):
+def test_a_host_that_says_nothing_at_all_is_not_waited_for(house):
     ended = install_there(house)
+    house.manager.network.turn(HEARD_WITHIN / 2)
+    assert ended == []
+    house.manager.network.turn(HEARD_WITHIN / 2)
+    assert ended[0].check(NoAnswer)
+    assert str(ended[0].value) == "No data or timeout on installing package"
+    assert len(house.orders()) == 1
+
+
+def test_an_order_that_was_lost_is_given_again(house):
+    ended = install_there(house)
+    house.kitchen_lists("1.0")
+    house.manager.network.turn(ORDER_AGAIN)
+    first, second = house.orders()
+    assert first == second
+    assert ended == []
+    house.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
+    assert ended == [PackageRef("plugin", "lamp", "1.1")]
+    house.manager.network.turn(ORDER_AGAIN)
+    assert len(house.orders()) == 2
+
+
+def test_a_host_that_goes_meanwhile_is_not_waited_for(house):
+    ended = install_there(house)
+    house.kitchen_lists("1.0")
+    house.manager.network.hear(
+        STAT,
+        "domogik-manager.kitchen",
+        "hbeat.end",
+        [("interval", "5"), ("port", "50001"), ("remote-ip", "192.0.2.7")],
+        address=KITCHEN,
+    )
+    assert ended[0].check(NoAnswer)
+
+
+def test_a_host_that_is_there_and_does_not_answer_is_given_up_one_day(house):
+    ended = install_there(house)
+    house.kitchen_lists("1.0")
     house.manager.network.turn(INSTALL_TIMEOUT)
     assert ended[0].check(NoAnswer)
     assert str(ended[0].value) == "No data or timeout on installing package"
@@ -433,7 +480,17 @@ def test_what_only_that_host_knows_is_not_available_from_here(house):
         house.packages.rollback("kitchen", "plugin", "lamp"),
         house.packages.hold("kitchen", "plugin", "lamp", held=True),
     ):
-        assert str(house.failure(work)) == "Not available from another host"
+        assert str(house.failure(work)).startswith("Not available from another host: ")
+
+
+def test_it_is_said_what_can_be_done_instead(house):
+    back = house.failure(house.packages.rollback("kitchen", "plugin", "lamp"))
+    assert str(back).endswith(
+        ": update plugin-lamp on kitchen to the release that worked, or on kitchen itself: "
+        "dmg_pkgmgr rollback lamp"
+    )
+    held = house.failure(house.packages.hold("kitchen", "plugin", "lamp", held=False))
+    assert str(held).endswith(": on kitchen itself: dmg_pkgmgr unhold lamp")
 
 
 def test_dependencies_are_checked_by_the_host_that_needs_them(house):
