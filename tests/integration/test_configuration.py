@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from world import PATIENCE
 
 from domogik.config.home import Home, HomeInUse
 from domogik.config.load import load
@@ -22,10 +23,16 @@ def test_programs_that_edit_at_the_same_time_do_not_lose_each_others_change(
 ) -> None:
     path = tmp_path / "domogik.cfg"
     editor = (
-        "import sys\nfrom pathlib import Path\nfrom domogik.config.edit import set_value\n"
+        "import sys\nfrom pathlib import Path\n"
+        "from domogik.config.edit import ConfigurationBusy, set_value\n"
+        "def edit(name):\n"
+        "    try:\n"
+        "        set_value(Path(sys.argv[1]), 'plugins', name, 'enabled')\n"
+        "    except ConfigurationBusy:  # a slow disk: nothing is done, and it is said\n"
+        "        edit(name)\n"
         "sys.stdin.read()\n"
         "for turn in range(5):\n"
-        "    set_value(Path(sys.argv[1]), 'plugins', f'p{sys.argv[2]}-{turn}', 'enabled')\n"
+        "    edit(f'p{sys.argv[2]}-{turn}')\n"
     )
     reader, writer = os.pipe()
     editors = [
@@ -38,7 +45,7 @@ def test_programs_that_edit_at_the_same_time_do_not_lose_each_others_change(
     ]
     os.close(reader)
     os.close(writer)  # now all of them begin
-    assert [one.wait(60) for one in editors] == [0, 0, 0]
+    assert [one.wait(PATIENCE) for one in editors] == [0, 0, 0]
     plugins = load([path]).section("plugins")
     assert {f"p{number}-{turn}" for number in range(3) for turn in range(5)} <= plugins.keys()
 
