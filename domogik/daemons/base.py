@@ -10,30 +10,26 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredLock
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from domogik.daemons.directory import CONFIGURATION, PARAMETERS, WorkingDirectory
 from domogik.daemons.errors import InvalidParameters, ManagedDaemonError, UnknownUser
 from domogik.daemons.interfaces import IManagedDaemon
-from domogik.daemons.keeper import Keeper
+from domogik.daemons.keeper import Keeper, end_marked
 from domogik.daemons.parameters import Option, Parameters
-from domogik.daemons.tools import DaemonTools, IDaemonReactor
+from domogik.daemons.server import Server, exit_status
 from domogik.daemons.users import Account
 from domogik.errors import DomogikError
 from domogik.supervisor.adoption import Record
-from domogik.supervisor.command import Completed
 from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity
-from domogik.supervisor.interfaces import Exit, Policy, Program, User
-from domogik.supervisor.pidfd import send_signal
+from domogik.supervisor.interfaces import Program, User
 from domogik.supervisor.ports import PortTaken, Reservation
-from domogik.supervisor.process import signal_number
 from domogik.supervisor.sockets import described, holders
 
 T = TypeVar("T")
@@ -43,94 +39,17 @@ _NAMES = {"localhost": "127.0.0.1", "*": "0.0.0.0"}  # noqa: S104 - only where i
 
 @implementer(IManagedDaemon)
 @attrs.define(eq=False)
-class ManagedDaemon:
-    """One instance of a server.
+class ManagedDaemon(Server):
+    """One instance of a server, from `configure` to `destroy`.
 
     `reactor` is a whole one; `tools` are made for it unless they are given. Operations on one
     object queue; other programs that work on the same directory at the same time are refused.
     """
 
-    #: of `IManagedDaemon`; `title` is its name in sentences
-    kind: ClassVar[str]
-    title: ClassVar[str]
-    error: ClassVar[type[ManagedDaemonError]] = ManagedDaemonError
-    pid_file: ClassVar[str]
-    #: how long its start and its stop may take, in seconds, and the signal that asks it to stop
-    policy: ClassVar[Policy] = Policy(start_timeout=30, stop_timeout=30)
-    #: whether the server does not run as root
-    refuses_root: ClassVar[bool] = False
-    #: the kind's own options and what they are unless they are given
-    defaults: ClassVar[Mapping[str, Option]] = {}
-    _log: ClassVar[Logger] = Logger()
-
-    reactor: IDaemonReactor
-    tools: DaemonTools = attrs.field()
-    _parameters: Parameters | None = attrs.field(init=False, default=None)
-    _directory: WorkingDirectory | None = attrs.field(init=False, default=None)
     _reservation: Reservation | None = attrs.field(init=False, default=None)
     _keeper: Keeper | None = attrs.field(init=False, default=None)
     _lock: DeferredLock = attrs.field(init=False, factory=DeferredLock)
     _starts: list[Deferred[str]] = attrs.field(init=False, factory=list)
-
-    @tools.default
-    def _usual_tools(self) -> DaemonTools:
-        return DaemonTools.of(self.reactor)
-
-    # What a kind says of its server
-
-    async def find_programs(self) -> None:
-        """Look which of its programs are here; awaited before any of them is used."""
-
-    def chosen_password(self, given: str | None, known: Parameters | None) -> str | None:
-        """The password of an instance that is configured with `given`; `known` is it until now."""
-        return given
-
-    async def initialise(self) -> None:
-        """Make the data of a new instance; what a crash left of an earlier try has been removed."""
-
-    def check_data(self) -> None:
-        """Whether this server can work with the data that are there; blocks."""
-
-    def configuration(self) -> Mapping[str, str]:
-        """The files that it reads, by their names in the directory; `service.conf` is one."""
-        raise NotImplementedError
-
-    def checker(self, configuration: Path) -> tuple[str, ...] | None:
-        """The command that checks `configuration`, in place of `service.conf`; None without one."""
-        return None
-
-    def argv(self) -> tuple[str, ...]:
-        """The server, in the foreground."""
-        raise NotImplementedError
-
-    def environment(self) -> Mapping[str, str]:
-        """Its variables, beside those every daemon gets."""
-        return {}
-
-    async def probe(self) -> None:
-        """Ask it in its own protocol whether it serves.
-
-        Raises `NotReady` while it does not, and the kind's error where waiting does not help.
-        """
-        raise NotImplementedError
-
-    def remove_leftovers(self) -> None:
-        """What a server that was killed left and the next one stumbles over."""
-        self.get_pid_path().unlink(missing_ok=True)
-
-    async def reread(self) -> None:
-        """Have the running server read its configuration again."""
-        self.signal("HUP")
-
-    @property
-    def url(self) -> str:
-        """Where it is reached, with its credentials: a secret."""
-        raise NotImplementedError
-
-    @property
-    def data_names(self) -> tuple[str, ...]:
-        """The subdirectories that hold data; removed before a `configure` that was killed."""
-        return ("data",)
 
     # What everybody asks
 
@@ -207,10 +126,6 @@ class ManagedDaemon:
         identity = self.identity
         return None if identity is None else identity.pid
 
-    def get_pid_path(self) -> Path:
-        """See `IManagedDaemon`."""
-        return self.directory / self.pid_file
-
     def get_configuration_path(self, working_dir: str | os.PathLike[str]) -> Path:
         """See `IManagedDaemon`."""
         return Path(working_dir) / CONFIGURATION
@@ -218,32 +133,6 @@ class ManagedDaemon:
     def get_parameters_path(self, working_dir: str | os.PathLike[str]) -> Path:
         """See `IManagedDaemon`."""
         return Path(working_dir) / PARAMETERS
-
-    # What it knows
-
-    @property
-    def parameters(self) -> Parameters:
-        """What it was configured with; raises the kind's error before that."""
-        if self._parameters is None:
-            raise self.error(f"this {self.title} is not configured")
-        return self._parameters
-
-    @property
-    def directory(self) -> WorkingDirectory:
-        """Where it lives; raises the kind's error before it is configured."""
-        if self._directory is None:
-            raise self.error(f"this {self.title} is not configured")
-        return self._directory
-
-    @property
-    def port(self) -> int | None:
-        """As `get_port`; None before it is configured."""
-        return None if self._parameters is None else self._parameters.port
-
-    @property
-    def has_password(self) -> bool:
-        """Whether it asks for one."""
-        return self._parameters is not None and self._parameters.password is not None
 
     def is_configured_as(
         self,
@@ -265,83 +154,9 @@ class ManagedDaemon:
             run_as=run_as,
             options={**self.defaults, **options},
         )
-        return wanted == now
-
-    @property
-    def user(self) -> User | None:
-        """Whom it runs as; None for this program's own user."""
-        return self.directory.user
-
-    @property
-    def identity(self) -> ProcessIdentity | None:
-        """Its first process, while that is there."""
-        record = self.directory.record
-        process = None if record is None else record.process
-        return process if process is not None and process.is_running() else None
-
-    def option(self, name: str) -> Any:
-        """One of the kind's own; an older `service.json` may not have it."""
-        return self.parameters.options.get(name, self.defaults.get(name))
-
-    # What a kind uses
-
-    def signal(self, name: str) -> None:
-        """Send a signal to its first process; raises the kind's error if that is gone."""
-        identity = self.identity
-        if identity is None:
-            raise self.error(f"{self.title} is not running")
-        send_signal(identity, signal_number(name))
-
-    async def command(
-        self,
-        argv: tuple[str, ...],
-        what: str,
-        *,
-        environment: Mapping[str, str] | None = None,
-        time_limit: float = 120.0,
-    ) -> Completed:
-        """Run `argv` in its directory as its user; raises the kind's error: "`what`: ..."."""
-        completed = await self.tools.run(
-            argv,
-            directory=self.directory.path,
-            user=self.user,
-            environment={**self.environment(), **(environment or {})},
-            timeout=time_limit,
-        )
-        if not completed.succeeded:
-            words = "took too long" if completed.timed_out else completed.status.words
-            raise self.error(
-                f"{what}: {Path(argv[0]).name} {words}",
-                command=argv,
-                exit_status=_exit_status(completed.status),
-                output=completed.output.decode(errors="replace"),
-            )
-        return completed
-
-    def binary(self, *names: str, directories: tuple[Path, ...] = ()) -> str:
-        """The program that the option `binary` names, or else the first of `names` there is.
-
-        Raises the kind's error.
-        """
-        given = self.option("binary")
-        found = self.tools.find(*((given,) if given else names), directories=directories)
-        if found is None:
-            missing = given or " or ".join(names)
-            raise self.error(f"{self.title} needs the program {missing}, which is missing here")
-        return str(found)
-
-    @contextlib.contextmanager
-    def translated(self, sentence: str) -> Iterator[None]:
-        """What goes wrong within is the kind's error, with `sentence` before it."""
-        try:
-            yield
-        except self.error:
-            raise
-        except DomogikError as error:
-            raise self.error(f"{sentence}: {error}") from error
-        except OSError as error:
-            what = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-            raise self.error(f"{sentence}: {what}") from error
+        with contextlib.suppress(InvalidParameters):
+            return self.completed(wanted, now) == now
+        return False
 
     # Configuring
 
@@ -369,7 +184,7 @@ class ManagedDaemon:
                     is_initialised=known is not None and known.is_initialised,
                     options=options,
                 )
-                await self._settle(directory, parameters, known)
+                await self._settle(directory, self.completed(parameters, known), known)
         return f"Successfully configured {self.title}."
 
     async def _settle(
@@ -382,6 +197,8 @@ class ManagedDaemon:
             if known is not None and known.is_initialised:
                 await self.reconfigured(known)
             else:
+                if known is not None:
+                    await end_marked(self.reactor, directory.id)
                 await self.tools.in_thread(self._remove_data)
                 await self.tools.in_thread(parameters.save, directory)
                 await self.tools.in_thread(self._check_place)
@@ -391,9 +208,6 @@ class ManagedDaemon:
         except BaseException:
             self._parameters, self._directory = before
             raise
-
-    async def reconfigured(self, known: Parameters) -> None:
-        """An instance that has data is configured anew; `known` is what it was configured with."""
 
     def _refuse_unknown(self, options: Mapping[str, Option]) -> None:
         unknown = sorted(options.keys() - self.defaults.keys())
@@ -464,7 +278,7 @@ class ManagedDaemon:
                 raise self.error(f"{self.title} is not configured to its end: configure it again")
             await self.find_programs()
             await self.tools.in_thread(self._check_before_start)
-            await self._install_configuration()
+            await self.install_configuration()
             self.remove_leftovers()
             return attrs.evolve(
                 program,
@@ -490,25 +304,10 @@ class ManagedDaemon:
             Account.named(run_as).check_may_enter(self.directory.path)
 
     def _refuse_taken_port(self) -> None:
-        port = self.parameters.port
-        found = holders(self.parameters.host, port)
-        if found:
-            raise PortTaken(port, described(found))
-
-    async def _install_configuration(self) -> None:
-        """The checker decides before the last good one is replaced."""
-        files = dict(self.configuration())
-        main = files.pop(CONFIGURATION)
-        for name, text in files.items():
-            self.directory.write(name, text)
-        candidate = self.directory.write(_CANDIDATE, main)
-        try:
-            check = self.checker(candidate)
-            if check is not None:
-                await self.command(check, "its configuration is not valid")
-            candidate.rename(self.directory / CONFIGURATION)
-        finally:
-            candidate.unlink(missing_ok=True)
+        for host, port in self.addresses:
+            found = holders(host, port)
+            if found:
+                raise PortTaken(port, described(found))
 
     async def _start(self) -> str:
         with self.translated(f"{self.title} did not start"), self.directory.lock():
@@ -540,7 +339,7 @@ class ManagedDaemon:
         return self.error(
             f"{self.title} did not start: {status.reason or error}",
             command=keeper.argv,
-            exit_status=None if status.exit is None else _exit_status(status.exit),
+            exit_status=None if status.exit is None else exit_status(status.exit),
             output=keeper.output.tail(),
         )
 
@@ -558,17 +357,26 @@ class ManagedDaemon:
 
     async def _stop(self) -> str:
         with self.translated(f"{self.title} did not stop"), self.directory.lock():
+            was_running = self.is_running()
+            if was_running:
+                await self.before_stop()
             stopped = await self._keeping().stop()
             self.remove_leftovers()
-        return "Finished" if stopped else "Not running, no action taken."
+        return "Finished" if stopped or was_running else "Not running, no action taken."
 
     async def _reload(self) -> str:
         with self.translated(f"{self.title} was not reloaded"), self.directory.lock():
             if not self.is_running():
                 raise self.error("it is not running")
             await self.find_programs()
-            await self._install_configuration()
-            await self.reread()
+            path = self.directory / CONFIGURATION
+            good = await self.tools.in_thread(path.read_text)
+            await self.install_configuration()
+            try:
+                await self.reread()
+            except ManagedDaemonError:
+                self.directory.write(CONFIGURATION, good)
+                raise
         return f"Reloaded {self.title}."
 
     async def _destroy(self) -> str:
@@ -613,10 +421,6 @@ class ManagedDaemon:
     async def _in_turn(self, operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
         async with self._lock:
             return await operation()
-
-
-def _exit_status(status: Exit) -> int | None:
-    return status.code if status.signal is None else -status.signal
 
 
 def with_callbacks(

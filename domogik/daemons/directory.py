@@ -63,9 +63,10 @@ class WorkingDirectory:
     def check(self) -> None:
         """Whether this program made it for this kind; raises `NotOurs`, `OSError`."""
         self._refuse_what_is_no_directory()
-        kind = self._marker
-        if kind is None:
+        marker = self._marker
+        if marker is None:
             raise NotOurs(f"{self.path} was not made by this program: it has no {_MARKER} file")
+        kind = marker["kind"]
         if kind != self.kind:
             raise NotOurs(f"{self.path} belongs to a {kind}, not to a {self.kind}")
 
@@ -78,14 +79,25 @@ class WorkingDirectory:
             raise NotOurs(f"{self.path} is not a directory")
 
     @property
-    def _marker(self) -> str | None:
-        """The kind that its marker names; None without one that can be read."""
+    def id(self) -> str:
+        """Of this directory alone, from its first `claim` on; raises `NotOurs`, `OSError`."""
+        self.check()
+        marker = self._marker
+        assert marker is not None
+        return marker["id"]
+
+    @property
+    def _marker(self) -> dict[str, str] | None:
+        """Its kind and its id; None without a marker that can be read."""
         try:
             content = json.loads(read_bounded(self.path / _MARKER, _LARGEST_MARKER))
         except (FileNotFoundError, ValueError, RecursionError):
             return None
-        kind = content.get("kind") if isinstance(content, dict) else None
-        return kind if isinstance(kind, str) else None
+        found = content if isinstance(content, dict) else {}
+        kind, id = found.get("kind"), found.get("id")
+        if not (isinstance(kind, str) and isinstance(id, str) and id):
+            return None
+        return {"kind": kind, "id": id}
 
     # What is in it
 

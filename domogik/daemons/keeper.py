@@ -19,12 +19,13 @@ from domogik.components.model import State
 from domogik.daemons.directory import WorkingDirectory
 from domogik.daemons.errors import ManagedDaemonError
 from domogik.daemons.probing import Watch
-from domogik.daemons.tools import DaemonTools
+from domogik.daemons.tools import DaemonTools, IDaemonReactor
 from domogik.supervisor.identity import NoSuchProcess
 from domogik.supervisor.interfaces import Policy, Program, Restart, Specification, Status
+from domogik.supervisor.leftovers import look_for
 from domogik.supervisor.logs import CannotCapture
 from domogik.supervisor.pacing import Pacing
-from domogik.supervisor.processes import HostProcesses
+from domogik.supervisor.processes import HostProcesses, Started
 from domogik.supervisor.run import Tools
 from domogik.supervisor.runner import NotRunning, Runner, StartFailed
 from domogik.supervisor.tree import ProcessTable
@@ -105,12 +106,14 @@ class Keeper:
     output: FileOutput = attrs.field(init=False)
     #: what was executed last
     argv: tuple[str, ...] = attrs.field(init=False, default=())
+    _processes: HostProcesses = attrs.field(init=False)
     _runner: Runner = attrs.field(init=False)
     _watch: Watch = attrs.field(init=False)
     _hopeless: ManagedDaemonError | None = attrs.field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
         reactor, kind = self._tools.reactor, self._daemon.kind
+        self._processes = HostProcesses(reactor, ProcessTable(reactor))
         self.output = FileOutput(self._directory / LOG / f"{kind}.log")
         specification = Specification(
             id=f"daemon:{kind}",
@@ -120,7 +123,7 @@ class Keeper:
         )
         tools = Tools(
             clock=reactor,
-            processes=HostProcesses(reactor, ProcessTable(reactor)),
+            processes=self._processes,
             records=self._directory.records,
             pacing=Pacing(reactor),
             notify_address="",
@@ -139,11 +142,16 @@ class Keeper:
         self._take_over()
 
     def _take_over(self) -> None:
-        record = self._directory.record
-        if record is None or record.process is None:
+        """What runs already; or else what is left of it is ended."""
+        found = look_for(self._directory.record, self._processes)
+        if found.record is None:
             return
-        with contextlib.suppress(NoSuchProcess):
-            self._runner.adopt(record, record.process)
+        if found.leader is not None:
+            with contextlib.suppress(NoSuchProcess):
+                self._runner.adopt(found.record, found.leader)
+                return
+        if found.member is not None:
+            self._runner.clear_away(found.record, found.member)
 
     @property
     def status(self) -> Status:
@@ -199,3 +207,11 @@ class Keeper:
     def _changed(self, _id: str, _before: Status, after: Status) -> None:
         if after.state is not State.STARTING or after.pid is not None:
             self._watch.follow(after.state)
+
+
+async def end_marked(reactor: IDaemonReactor, mark: str) -> None:
+    """Kill whoever has `mark` for his `DOMOGIK_RUN_ID`; raises `StillRunning`."""
+    processes = HostProcesses(reactor, ProcessTable(reactor))
+    member = next(iter(processes.marked(mark)), None)
+    if member is not None:
+        await processes.end(Started(member, mark), exited=False, signal="KILL", timeout=0)

@@ -1,0 +1,259 @@
+"""One server with a working directory: what its kind says of it, and what a kind may use."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import attrs
+from twisted.logger import Logger
+
+from domogik.daemons.directory import CONFIGURATION, WorkingDirectory
+from domogik.daemons.errors import ManagedDaemonError
+from domogik.daemons.parameters import Option, Parameters
+from domogik.daemons.tools import DaemonTools, IDaemonReactor
+from domogik.errors import DomogikError
+from domogik.supervisor.command import Completed
+from domogik.supervisor.identity import ProcessIdentity
+from domogik.supervisor.interfaces import Exit, Policy, User
+from domogik.supervisor.pidfd import send_signal
+from domogik.supervisor.process import signal_number
+
+_CANDIDATE = f".{CONFIGURATION}.new"
+
+
+@attrs.define(eq=False)
+class Server:
+    """What a kind overrides, and what it finds to work with."""
+
+    #: of `IManagedDaemon`; `title` is its name in sentences
+    kind: ClassVar[str]
+    title: ClassVar[str]
+    error: ClassVar[type[ManagedDaemonError]] = ManagedDaemonError
+    pid_file: ClassVar[str]
+    #: how long its start and its stop may take, in seconds, and the signal that asks it to stop
+    policy: ClassVar[Policy] = Policy(start_timeout=30, stop_timeout=30)
+    #: whether the server does not run as root
+    refuses_root: ClassVar[bool] = False
+    #: the kind's own options and what they are unless they are given
+    defaults: ClassVar[Mapping[str, Option]] = {}
+    _log: ClassVar[Logger] = Logger()
+
+    reactor: IDaemonReactor
+    tools: DaemonTools = attrs.field()
+    _parameters: Parameters | None = attrs.field(init=False, default=None)
+    _directory: WorkingDirectory | None = attrs.field(init=False, default=None)
+
+    @tools.default
+    def _usual_tools(self) -> DaemonTools:
+        return DaemonTools.of(self.reactor)
+
+    # What a kind says of its server
+
+    async def find_programs(self) -> None:
+        """Look which of its programs are here; awaited before any of them is used."""
+
+    def chosen_password(self, given: str | None, known: Parameters | None) -> str | None:
+        """The password of an instance that is configured with `given`; `known` is it until now."""
+        return given
+
+    def completed(self, wanted: Parameters, known: Parameters | None) -> Parameters:
+        """`wanted`, checked, with what the kind chooses itself; `known` is it until now.
+
+        Raises `InvalidParameters`, `CannotReserve`.
+        """
+        return wanted
+
+    async def initialise(self) -> None:
+        """Make the data of a new instance; what a crash left of an earlier try has been removed."""
+
+    def check_data(self) -> None:
+        """Whether this server can work with the data that are there; blocks."""
+
+    def configuration(self) -> Mapping[str, str]:
+        """The files that it reads, by their names in the directory; `service.conf` is one."""
+        raise NotImplementedError
+
+    def checker(self, configuration: Path) -> tuple[str, ...] | None:
+        """The command that checks `configuration`, in place of `service.conf`; None without one."""
+        return None
+
+    def argv(self) -> tuple[str, ...]:
+        """The server, in the foreground."""
+        raise NotImplementedError
+
+    def environment(self) -> Mapping[str, str]:
+        """Its variables, beside those every daemon gets."""
+        return {}
+
+    async def probe(self) -> None:
+        """Ask it in its own protocol whether it serves.
+
+        Raises `NotReady` while it does not, and the kind's error where waiting does not help.
+        """
+        raise NotImplementedError
+
+    def remove_leftovers(self) -> None:
+        """What a server that was killed left and the next one stumbles over."""
+        self.get_pid_path().unlink(missing_ok=True)
+
+    async def reread(self) -> None:
+        """Have the running server read its configuration again."""
+        self.signal("HUP")
+
+    @property
+    def url(self) -> str:
+        """Where it is reached, with its credentials: a secret."""
+        raise NotImplementedError
+
+    @property
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        """Where it is going to listen."""
+        return ((self.parameters.host, self.parameters.port),)
+
+    @property
+    def data_names(self) -> tuple[str, ...]:
+        """The subdirectories that hold data; removed before a `configure` that was killed."""
+        return ("data",)
+
+    async def reconfigured(self, known: Parameters) -> None:
+        """An instance that has data is configured anew; `known` is what it was configured with."""
+
+    async def before_stop(self) -> None:
+        """What has to be done while it serves still, so that a stop loses nothing.
+
+        Raises the kind's error where the stop would lose data: it goes on running then. It may end
+        the server itself.
+        """
+
+    # What it knows
+
+    @property
+    def parameters(self) -> Parameters:
+        """What it was configured with; raises the kind's error before that."""
+        if self._parameters is None:
+            raise self.error(f"this {self.title} is not configured")
+        return self._parameters
+
+    @property
+    def directory(self) -> WorkingDirectory:
+        """Where it lives; raises the kind's error before it is configured."""
+        if self._directory is None:
+            raise self.error(f"this {self.title} is not configured")
+        return self._directory
+
+    @property
+    def port(self) -> int | None:
+        """As `get_port`; None before it is configured."""
+        return None if self._parameters is None else self._parameters.port
+
+    @property
+    def has_password(self) -> bool:
+        """Whether it asks for one."""
+        return self._parameters is not None and self._parameters.password is not None
+
+    @property
+    def user(self) -> User | None:
+        """Whom it runs as; None for this program's own user."""
+        return self.directory.user
+
+    @property
+    def identity(self) -> ProcessIdentity | None:
+        """Its first process, while that is there."""
+        record = self.directory.record
+        process = None if record is None else record.process
+        return process if process is not None and process.is_running() else None
+
+    def option(self, name: str) -> Any:
+        """One of the kind's own; an older `service.json` may not have it."""
+        return self.parameters.options.get(name, self.defaults.get(name))
+
+    def get_pid_path(self) -> Path:
+        """See `IManagedDaemon`."""
+        return self.directory / self.pid_file
+
+    # What a kind uses
+
+    def signal(self, name: str) -> None:
+        """Send a signal to its first process; raises the kind's error if that is gone."""
+        identity = self.identity
+        if identity is None:
+            raise self.error(f"{self.title} is not running")
+        send_signal(identity, signal_number(name))
+
+    async def command(
+        self,
+        argv: tuple[str, ...],
+        what: str,
+        *,
+        environment: Mapping[str, str] | None = None,
+        time_limit: float = 120.0,
+    ) -> Completed:
+        """Run `argv` in its directory as its user; raises the kind's error: "`what`: ..."."""
+        completed = await self.tools.run(
+            argv,
+            directory=self.directory.path,
+            user=self.user,
+            environment={
+                **self.environment(),
+                **(environment or {}),
+                "DOMOGIK_RUN_ID": self.directory.id,
+            },
+            timeout=time_limit,
+        )
+        if not completed.succeeded:
+            words = "took too long" if completed.timed_out else completed.status.words
+            raise self.error(
+                f"{what}: {Path(argv[0]).name} {words}",
+                command=argv,
+                exit_status=exit_status(completed.status),
+                output=completed.output.decode(errors="replace"),
+            )
+        return completed
+
+    def binary(self, *names: str, directories: tuple[Path, ...] = ()) -> str:
+        """The program that the option `binary` names, or else the first of `names` there is.
+
+        Raises the kind's error.
+        """
+        given = self.option("binary")
+        found = self.tools.find(*((given,) if given else names), directories=directories)
+        if found is None:
+            missing = given or " or ".join(names)
+            raise self.error(f"{self.title} needs the program {missing}, which is missing here")
+        return str(found)
+
+    @contextlib.contextmanager
+    def translated(self, sentence: str) -> Iterator[None]:
+        """What goes wrong within is the kind's error, with `sentence` before it."""
+        try:
+            yield
+        except self.error:
+            raise
+        except DomogikError as error:
+            raise self.error(f"{sentence}: {error}") from error
+        except OSError as error:
+            what = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+            raise self.error(f"{sentence}: {what}") from error
+
+    async def install_configuration(self) -> None:
+        """The checker decides before the last good one is replaced."""
+        files = dict(self.configuration())
+        main = files.pop(CONFIGURATION)
+        for name, text in files.items():
+            self.directory.write(name, text)
+        candidate = self.directory.write(_CANDIDATE, main)
+        try:
+            check = self.checker(candidate)
+            if check is not None:
+                await self.command(check, "its configuration is not valid")
+            candidate.rename(self.directory / CONFIGURATION)
+        finally:
+            candidate.unlink(missing_ok=True)
+
+
+def exit_status(status: Exit) -> int | None:
+    """As errors carry it: negative for a signal."""
+    return status.code if status.signal is None else -status.signal
