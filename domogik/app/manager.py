@@ -251,7 +251,7 @@ class ManagerDaemon(Service):
         self.supervisor.startService()
         for file in foundation.files:
             self.watcher.watch(file.parent)
-        self._stops.append(self.watcher.stop)
+        self._stops += [self.watcher.stop, self.daemons.close]
         await self.storeroom.recover()
         await self.keeper.begin()
         self._start_part(self.control)
@@ -375,7 +375,7 @@ class ManagerDaemon(Service):
                 why=f" ({new.reason})" if new.reason else "",
             )
         if component_id.startswith("daemon:"):
-            self.daemons.status_changed(component_id, new)
+            self.daemons.status_changed(component_id, old, new)
             if component_id == self.core.database_daemon and new.state.is_on:
                 self._in_background("opening the database", self.core.database_is_back())
         else:

@@ -16,6 +16,8 @@ PREFIX = "daemon:"
 _COMMON = ("kind", "port", "bind", "password", "run_as", "keep_running")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
 _ANY_PORT = 1
+#: kinds that know no password of their own
+_OPEN = ("nginx", "apache")
 
 
 @attrs.frozen
@@ -34,16 +36,27 @@ class DaemonSettings:
     keep_running: bool = False
     options: Mapping[str, Option] = attrs.field(factory=dict)
 
+    @property
+    def has_password(self) -> bool:
+        """Whether such a server asks for one; without one in its section it is made up."""
+        return self.kind not in _OPEN
+
+    @property
+    def variable(self) -> str:
+        """The name of the variable that tells plugins where it is."""
+        return f"DOMOGIK_DAEMON_{self.name.upper().replace('-', '_')}"
+
     @classmethod
     def of(cls, configuration: Configuration, name: str) -> DaemonSettings:
         """Raises `BrokenConfiguration`, which names file and line."""
         given = configuration.section(f"{PREFIX}{name}")
         settings = {key: setting for key, setting in given.items() if setting.text()}
-        any_of_it = next(iter(given.values()))
+        section = f"{PREFIX}{name}"
         if not _NAME.fullmatch(name):
-            raise any_of_it.broken("the name of a daemon has at most 41 letters, digits, - and _")
+            sentence = "must be named by at most 41 letters, digits, - and _"
+            raise configuration.broken(section, sentence)
         if "kind" not in settings:
-            raise any_of_it.broken(f"[{PREFIX}{name}] needs a kind: one of {', '.join(KINDS)}")
+            raise configuration.broken(section, f"needs a kind: one of {', '.join(KINDS)}")
         kind = settings["kind"].choice(*KINDS)
 
         def text(key: str) -> str | None:
@@ -65,6 +78,8 @@ class DaemonSettings:
         return made
 
     def _check(self, settings: Mapping[str, Setting]) -> None:
+        if self.password is not None and not self.has_password:
+            raise settings["password"].broken(f"is no key of a {self.kind}")
         for key, arguments in (
             ("bind", {"host": self.bind}),
             ("password", {"password": self.password}),
@@ -77,8 +92,15 @@ class DaemonSettings:
 
 def all_settings(configuration: Configuration) -> dict[str, DaemonSettings]:
     """Every daemon that is configured, by its name; raises `BrokenConfiguration`."""
-    names = [section.removeprefix(PREFIX) for section in configuration.sections(PREFIX)]
-    return {name: DaemonSettings.of(configuration, name) for name in names}
+    found: dict[str, DaemonSettings] = {}
+    variables: dict[str, str] = {}
+    for section in configuration.sections(PREFIX):
+        name = section.removeprefix(PREFIX)
+        found[name] = DaemonSettings.of(configuration, name)
+        other = variables.setdefault(found[name].variable, name)
+        if other != name:
+            raise configuration.broken(section, f"would share a variable with [{PREFIX}{other}]")
+    return found
 
 
 def _options(kind: str, settings: Mapping[str, Setting]) -> dict[str, Option]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from domogik.components.model import Component, ComponentId, Detail, Kind, State
 from domogik.config.load import Configuration
@@ -22,27 +22,16 @@ from domogik.daemons.settings import DaemonSettings, all_settings
 from domogik.daemons.tools import DaemonTools
 from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.components import ComponentList
+from domogik.manager.daemon import Daemon
+from domogik.manager.passage import open_passage
 from domogik.supervisor.adoption import Record
 from domogik.supervisor.interfaces import Program, Specification, Status
 from domogik.supervisor.service import AlreadyRunning, NotRunning, StartFailed, Supervisor
 from domogik.supervisor.settings import Supervision
 
 _UP = (State.STARTING, State.RUNNING, State.ALIVE, State.NOT_RESPONDING, State.STOPPING)
-
-
-@attrs.define(eq=False)
-class _Entry:
-    """One section of the configuration, and what came of it."""
-
-    settings: DaemonSettings
-    daemon: ManagedDaemon
-    watch: Watch
-    specification: Specification
-    in_work: str = ""
-
-    @property
-    def id(self) -> str:
-        return self.specification.id
+#: states in which it has an address that may be used, or will have it soon
+_USABLE = (State.STARTING, State.RUNNING, State.ALIVE, State.NOT_RESPONDING)
 
 
 @attrs.define(eq=False)
@@ -61,38 +50,62 @@ class Daemons:
     _components: ComponentList
     _home: Path
     _directory: Path
-    _entries: dict[str, _Entry] = attrs.field(init=False, factory=dict)
+    _wanted: dict[str, tuple[DaemonSettings, Supervision]] = attrs.field(init=False, factory=dict)
+    _entries: dict[str, Daemon] = attrs.field(init=False, factory=dict)
+    _is_begun: bool = attrs.field(init=False, default=False)
 
     # What there is
 
     def update(self, configuration: Configuration) -> None:
         """Take over what is configured now; who runs is not touched until its next start.
 
-        Who is configured no longer is stopped; its directory stays. Raises `BrokenConfiguration`
-        before it changes anything.
+        What is new is started, once `start_all` was called; who is configured no longer, or as
+        another kind, is stopped. Directories stay. Raises `BrokenConfiguration` before it changes
+        anything.
         """
-        settings = all_settings(configuration)
-        supervision = {
-            name: Supervision.of(configuration, f"daemon:{name}", daemon_class(one.kind).policy)
-            for name, one in settings.items()
-        }
-        for name in sorted(self._entries.keys() - settings.keys()):
-            self._forget(name)
-        for name, one in settings.items():
-            known = self._entries.get(name)
-            if known is not None and known.settings.kind != one.kind:
-                self._forget(name)
-            self._specify(one, supervision[name])
-            self.refresh(name)
+        self._wanted = self._read(configuration)
+        for name, entry in sorted(self._entries.items()):
+            wanted = self._wanted.get(name)
+            is_kept = wanted is not None and wanted[0].kind == entry.settings.kind
+            if not (is_kept or entry.is_leaving):
+                entry.is_leaving = True
+                self._in_background(name, self._leave(entry))
+        for name in self._wanted:
+            if name not in self._entries or not self._entries[name].is_leaving:
+                self._specify(name)
 
     def check(self, configuration: Configuration) -> None:
         """Whether `update` would take it; raises `BrokenConfiguration`."""
-        for name, one in all_settings(configuration).items():
-            Supervision.of(configuration, f"daemon:{name}", daemon_class(one.kind).policy)
+        self._read(configuration)
 
-    def _specify(self, settings: DaemonSettings, supervision: Supervision) -> None:
+    @staticmethod
+    def _read(configuration: Configuration) -> dict[str, tuple[DaemonSettings, Supervision]]:
+        return {
+            name: (
+                one,
+                Supervision.of(configuration, f"daemon:{name}", daemon_class(one.kind).policy),
+            )
+            for name, one in all_settings(configuration).items()
+        }
+
+    def _specify(self, name: str) -> None:
+        """Know it as its section says now."""
+        settings, supervision = self._wanted[name]
+        specification = self._specification(settings, supervision)
+        entry = self._entries.get(name)
+        if entry is None:
+            self._add(settings, specification)
+        else:
+            is_other = entry.settings != settings
+            entry.settings, entry.specification = settings, specification
+            self._supervisor.configure(specification)
+            if is_other:
+                self._changed(entry)
+        self.refresh(name)
+
+    def _specification(self, settings: DaemonSettings, supervision: Supervision) -> Specification:
         name = settings.name
-        specification = Specification(
+        return Specification(
             id=f"daemon:{name}",
             program=Program(
                 argv=(settings.kind,),
@@ -107,13 +120,10 @@ class Daemons:
             prepare=partial(self._prepare, name),
             keep=settings.keep_running,
         )
-        entry = self._entries.get(name)
-        if entry is not None:
-            entry.settings, entry.specification = settings, specification
-            self._supervisor.configure(specification)
-            return
+
+    def _add(self, settings: DaemonSettings, specification: Specification) -> None:
+        name, id = settings.name, specification.id
         daemon = daemon_class(settings.kind)(self._tools.reactor, self._tools)
-        id = specification.id
         watch = Watch(
             self._tools.reactor,
             daemon.probe,
@@ -121,8 +131,18 @@ class Daemons:
             silent=partial(self._supervisor.silent, id),
             hopeless=partial(self._hopeless, name),
         )
-        self._entries[name] = _Entry(settings, daemon, watch, specification)
+        self._entries[name] = Daemon(settings, daemon, watch, specification, self._directory / name)
         self._supervisor.configure(specification, self._left(name, daemon))
+        if self._is_begun:
+            self._in_background(name, self._start_with_manager(name))
+
+    def _changed(self, entry: Daemon) -> None:
+        """Its section says something else than before."""
+        name, state = entry.settings.name, self._supervisor.status(entry.id).state
+        if state in _UP:
+            self._log.warn("{name}: what changed counts from its next start or reload", name=name)
+        elif state in (State.BACKOFF, State.FAILED):
+            self._in_background(name, self._start_with_manager(name))
 
     def _left(self, name: str, daemon: ManagedDaemon) -> Record | None:
         """What runs in its directory by that directory's own record.
@@ -139,19 +159,39 @@ class Daemons:
             return None
         return daemon.directory.record
 
-    def _forget(self, name: str) -> None:
-        entry = self._entries.pop(name)
+    async def _leave(self, entry: Daemon) -> None:
+        """Stop it, and who needs it; then it may come again, as its section says by then."""
+        name = entry.settings.name
+        while True:
+            try:
+                await self._supervisor.stop_with_users(entry.id)
+                await self._supervisor.forget(entry.id)
+                break
+            except OperationFailed as error:  # to end it is tried again and again; so wait for that
+                self._log.error("{name}: {error}", name=name, error=str(error))
         entry.watch.stop()
-        _ = self._supervisor.forget(entry.id).addErrback(
-            lambda failure: self._log.failure("forgetting {name}", failure, name=name)
-        )
+        del self._entries[name]
         self._components.remove(_id(name))
+        if name in self._wanted:
+            self._specify(name)
+
+    def _in_background(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        def lost(failure: Failure) -> None:
+            if not failure.check(NotPossible):  # the manager stops
+                self._log.failure("{name}", failure, name=name)
+
+        _ = Deferred.fromCoroutine(work).addErrback(lost)
 
     def names(self) -> tuple[str, ...]:
         """Those that are configured."""
-        return tuple(sorted(self._entries))
+        return tuple(sorted(name for name, one in self._entries.items() if not one.is_leaving))
 
-    def status_changed(self, component_id: str, status: Status) -> None:
+    def close(self) -> None:
+        """Ask them no more how they are."""
+        for entry in self._entries.values():
+            entry.watch.stop()
+
+    def status_changed(self, component_id: str, before: Status, status: Status) -> None:
         """The supervisor tells that a component of ours changed."""
         name = ComponentId.parse(component_id).name
         entry = self._entries.get(name)
@@ -159,52 +199,41 @@ class Daemons:
             return
         if status.state is not State.STARTING or status.pid is not None:
             entry.watch.follow(status.state)
-            entry.daemon.note(status.pid, status.run_id, status.since)
+        entry.note(status)
         self.refresh(name)
+        if status.state.is_on and not before.state.is_on:
+            self._supervisor.resume_users(component_id)
 
     def refresh(self, name: str) -> None:
         """Say in the one list what this daemon is like now."""
         entry = self._entries[name]
         status = self._supervisor.status(entry.id)
+        reason = status.reason
+        if not reason and status.state.is_on and not entry.is_current:
+            reason = "its section in the configuration has changed since its start"
         self._components.put(
             Component(
                 id=_id(name),
                 host=self._host,
                 state=status.state,
-                reason=status.reason,
+                reason=reason,
                 pid=status.pid,
                 since=status.since,
                 restarts=status.restarts,
                 technology=entry.settings.kind,
-                description=self._description(entry),
+                description=entry.description,
             )
         )
 
-    def _description(self, entry: _Entry) -> str:
-        title = entry.daemon.title
-        port = entry.daemon.port if entry.daemon.port is not None else entry.settings.port
-        return f"{title} on {entry.settings.bind}" + (f" port {port}" if port else "")
-
     def detail(self, component: Component) -> Detail:
         """With what it was configured with, secrets excepted."""
-        entry = self._entry(component.name)
-        settings = entry.settings
-        values = {
-            "kind": settings.kind,
-            "port": entry.daemon.port or settings.port or "",
-            "bind": settings.bind,
-            "password": "set" if entry.daemon.has_password else "none",
-            "run_as": settings.run_as or "",
-            "keep_running": "yes" if settings.keep_running else "no",
-            "directory": self._directory / settings.name,
-            **settings.options,
-        }
-        return Detail(component, values=tuple((key, str(value)) for key, value in values.items()))
+        return Detail(component, values=self._entry(component.name).values())
 
     # Starting
 
     async def start_all(self) -> None:
         """Start those that do not run; done when each is ready or has failed."""
+        self._is_begun = True
         await gatherResults(
             [Deferred.fromCoroutine(self._start_with_manager(name)) for name in self.names()]
         )
@@ -226,62 +255,46 @@ class Daemons:
         if entry.in_work:
             raise NotPossible(f"it is being {entry.in_work}")
         try:
-            await self._tools.in_thread(self._open_the_way, entry.settings)
-            await self._configure(entry)
+            if entry.settings.run_as is not None:
+                await self._tools.in_thread(open_passage, self._home, self._directory)
+            await entry.configure()
             return await entry.daemon.prepare(program)
+        except OSError as error:
+            raise OperationFailed(f"{error.filename}: {error.strerror}") from error
         except ManagedDaemonError as error:
-            self._log.error("{name}: {error}", name=name, error=str(error))
-            raise OperationFailed(one_line(error)) from error
-
-    async def _configure(self, entry: _Entry) -> None:
-        settings, daemon = entry.settings, entry.daemon
-        if daemon.is_configured_as(
-            settings.port, settings.bind, settings.password, settings.run_as, settings.options
-        ):
-            return
-        await daemon.configure(
-            self._directory / settings.name,
-            settings.port,
-            settings.bind,
-            settings.password,
-            run_as=settings.run_as,
-            **settings.options,
-        )
-
-    def _open_the_way(self, settings: DaemonSettings) -> None:
-        """Another user may pass through the home, and still read nothing in it."""
-        if settings.run_as is None or os.geteuid() != 0:
-            return
-        for directory in (self._home, self._directory):
-            mode = stat.S_IMODE(directory.stat().st_mode)
-            if not mode & stat.S_IXOTH:
-                self._log.info("{directory} may be passed through now", directory=str(directory))
-                directory.chmod(mode | stat.S_IXOTH)
+            raise entry.failed(error) from error
 
     def _hopeless(self, name: str, error: ManagedDaemonError) -> None:
-        """To wait does not help: what it says is shown until its time to start is out."""
-        self._log.error("{name}: {error}", name=name, error=str(error))
-        self._supervisor.silent(f"daemon:{name}", one_line(error))
+        """To wait does not help."""
+        entry = self._entries[name]
+        self._supervisor.hopeless(entry.id, str(entry.failed(error)))
 
     # Those who need them
 
     async def environment(self, needs: Iterable[str]) -> Mapping[str, str]:
         """`DOMOGIK_DAEMON_<NAME>` of each daemon among `needs`, once it is ready.
 
-        Raises `OperationFailed`.
+        One that is stopped, or waits for another try, is not started for that. Raises
+        `OperationFailed`.
         """
         found = {}
         for need in needs:
             if need.startswith("daemon:"):
                 name = need.removeprefix("daemon:")
-                found[f"DOMOGIK_DAEMON_{name.upper().replace('-', '_')}"] = await self.url(name)
+                entry = self._needed(name)
+                status = self._supervisor.status(entry.id)
+                if status.state not in _USABLE:
+                    why = f" ({status.reason})" if status.reason else ""
+                    raise OperationFailed(f"{need} is {status.state.value}{why}")
+                found[entry.settings.variable] = await self.url(name)
         return found
 
     async def url(self, name: str) -> str:
-        """Where it is reached, with its credentials, once it is ready; raises `OperationFailed`."""
-        entry = self._entries.get(name)
-        if entry is None:
-            raise OperationFailed(f"there is no section [daemon:{name}] in the configuration")
+        """Where it is reached, with its credentials, once it is ready; raises `OperationFailed`.
+
+        It is started where it does not run.
+        """
+        entry = self._needed(name)
         if not self._supervisor.status(entry.id).state.is_on:
             try:
                 await self._supervisor.start(entry.id)
@@ -290,6 +303,12 @@ class Daemons:
             except StartFailed as error:
                 raise OperationFailed(f"daemon:{name}: {error.reason or error}") from error
         return entry.daemon.url
+
+    def _needed(self, name: str) -> Daemon:
+        entry = self._entries.get(name)
+        if entry is None or entry.is_leaving:
+            raise OperationFailed(f"there is no section [daemon:{name}] in the configuration")
+        return entry
 
     # What a person can ask
 
@@ -328,53 +347,68 @@ class Daemons:
     async def reload(self, name: str) -> None:
         """Have it read its configuration again as the section says now; `OperationFailed`."""
         entry = self._entry(name)
+        if not self._supervisor.status(entry.id).state.is_on:
+            raise OperationFailed(f"Component {name} is not running on {self._host}")
+        entry.refuse_to_move()
         try:
-            await self._configure(entry)
+            await entry.configure()
             await entry.daemon.reload()
         except ManagedDaemonError as error:
-            raise OperationFailed(one_line(error), str(error)) from error
+            raise entry.failed(error) from error
+        finally:
+            self.refresh(name)
 
-    async def credentials(self, name: str) -> str:
+    def credentials(self, name: str) -> str:
         """Its URL, which holds its password; raises `NotPossible` before its first start."""
         entry = self._entry(name)
         if entry.daemon.port is None:
-            raise NotPossible(f"daemon:{name} was never started: it has no address yet")
+            raise NotPossible(f"{entry.id} was never started: it has no address yet")
         return entry.daemon.url
 
     async def backup(self, name: str, target: Path) -> str:
         """Write all its data into a new file; `OperationFailed`."""
         entry = self._entry(name)
+        self._know(entry)
         try:
             return await entry.daemon.backup(target)
         except ManagedDaemonError as error:
-            raise OperationFailed(one_line(error), str(error)) from error
+            raise entry.failed(error) from error
 
     async def restore(self, name: str, source: Path) -> str:
-        """Put a backup in place of its data; who needs it is stopped meanwhile."""
+        """Put a backup in place of its data; who runs and needs it is stopped meanwhile."""
         entry = self._entry(name)
+        self._know(entry)
         stopped = await self._supervisor.stop_with_users(entry.id)
         entry.in_work = "restored"
         try:
-            sentence = await entry.daemon.restore(source)
+            return await entry.daemon.restore(source)
         except ManagedDaemonError as error:
-            raise OperationFailed(one_line(error), str(error)) from error
+            raise entry.failed(error) from error
         finally:
             entry.in_work = ""
-            for id in stopped:
+            entry.daemon.let_go()
+            await self._start_again(stopped)
+
+    async def _start_again(self, ids: Iterable[str]) -> None:
+        for id in ids:
+            try:
                 await self._supervisor.start(id)
-        return sentence
+            except AlreadyRunning:
+                continue
+            except DomogikError as error:
+                self._log.error("{id} did not start again: {error}", id=id, error=str(error))
 
-    def _entry(self, name: str) -> _Entry:
-        try:
-            return self._entries[name]
-        except KeyError:
-            raise UnknownComponent(f"Component {name} doesn't exists on {self._host}") from None
+    def _know(self, entry: Daemon) -> None:
+        if entry.in_work:
+            raise NotPossible(f"{entry.id} is being {entry.in_work}")
+        if entry.daemon.port is None:
+            raise NotPossible(f"{entry.id} was never started: it has no data yet")
 
-
-def one_line(error: ManagedDaemonError) -> str:
-    """What went wrong, with the last thing that the daemon said."""
-    lines = [line.strip() for line in error.output.splitlines() if line.strip()]
-    return f"{error.sentence}: {lines[-1]}" if lines else error.sentence
+    def _entry(self, name: str) -> Daemon:
+        entry = self._entries.get(name)
+        if entry is None or entry.is_leaving:
+            raise UnknownComponent(f"Component {name} doesn't exists on {self._host}")
+        return entry
 
 
 def _id(name: str) -> ComponentId:

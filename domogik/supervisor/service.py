@@ -19,12 +19,14 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from domogik.components.model import Usage
+from domogik.components.model import State, Usage
 from domogik.errors import NotPossible, OperationFailed, UnknownComponent
-from domogik.supervisor.adoption import Record, Records, file_name, mark_of_writer
-from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity
-from domogik.supervisor.interfaces import Policy, Specification, Status
+from domogik.supervisor.adoption import Record, Records, file_name
+from domogik.supervisor.identity import NoSuchProcess
+from domogik.supervisor.interfaces import Policy, Restart, Specification, Status
+from domogik.supervisor.leftovers import Found, look_for, restored
 from domogik.supervisor.logs import IOutputReactor, OutputLog
 from domogik.supervisor.pacing import Pacing
 from domogik.supervisor.pidfd import IProcessReactor
@@ -40,23 +42,6 @@ __all__ = ["AlreadyRunning", "NotRunning", "StartFailed", "Supervisor"]
 
 class ISupervisorReactor(IProcessReactor, IOutputReactor):
     """What is asked of a reactor here."""
-
-
-@attrs.frozen
-class _Found:
-    """What is left of a start of the manager before us.
-
-    `leader` is its first process, if that is still in the process table; `member` somebody who is
-    there though the first one is gone.
-    """
-
-    record: Record | None
-    leader: ProcessIdentity | None = None
-    member: ProcessIdentity | None = None
-
-    @property
-    def lives(self) -> bool:
-        return self.leader is not None or self.member is not None
 
 
 @attrs.define(eq=False)
@@ -84,11 +69,12 @@ class Supervisor(Service):
     _usage: UsageMeter = attrs.field(init=False)
     _tools: Tools = attrs.field(init=False)
     _runners: dict[str, Runner] = attrs.field(init=False, factory=dict)
-    _found: dict[str, _Found] = attrs.field(init=False, factory=dict)
+    _found: dict[str, Found] = attrs.field(init=False, factory=dict)
     _wanted: frozenset[str] = attrs.field(init=False, default=frozenset())
     _holds: dict[str, list[Callable[[], Awaitable[None]]]] = attrs.field(
         init=False, factory=lambda: defaultdict(list)
     )
+    _interrupted: dict[str, set[str]] = attrs.field(init=False, factory=lambda: defaultdict(set))
     _is_closing: bool = attrs.field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
@@ -116,7 +102,9 @@ class Supervisor(Service):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._notify.open()
         for component, record in self._records.load():
-            self._found[component] = self._look_for(record or self._restored(component))
+            if record is None:
+                record = restored(component, self._fifo(component), self._wall_clock())
+            self._found[component] = look_for(record, self._processes)
         self._wanted = frozenset(
             component
             for component, found in self._found.items()
@@ -198,7 +186,7 @@ class Supervisor(Service):
         self._runners[id] = runner
         found = self._found.pop(id, None)
         if left is not None and (found is None or not found.lives):
-            found = self._look_for(left)
+            found = look_for(left, self._processes)
         if found is not None:
             self._take_over(runner, found)
 
@@ -269,11 +257,28 @@ class Supervisor(Service):
 
     async def _restart(self, runner: Runner) -> Status:
         stopped = await self._stop_those_who_need(runner)
+        self._interrupted[runner.id] |= {one.id for one in stopped}
         status = await runner.restart()
         for one in stopped:
             with contextlib.suppress(AlreadyRunning):
                 await self._start(one.id, ())
         return status
+
+    def resume_users(self, id: str) -> None:
+        """It is ready: who needs it and waits for another try, or for a restart of it, is started.
+
+        What comes of that their status tells.
+        """
+        interrupted = self._interrupted.pop(id, set())
+        for runner in tuple(self._runners.values()):
+            waits = runner.status.state in (State.BACKOFF, State.FAILED)
+            is_tried = waits and runner.specification.policy.restart is not Restart.NO
+            if runner.id in interrupted or (is_tried and id in runner.specification.needs):
+                _ = self.start(runner.id).addErrback(self._not_resumed)
+
+    def _not_resumed(self, failure: Failure) -> None:
+        if not failure.check(NotPossible, OperationFailed, UnknownComponent):
+            self._log.failure("a start after that of what it needs", failure)
 
     async def _stop_those_who_need(self, runner: Runner) -> list[Runner]:
         """In the order in which they may be started again."""
@@ -437,24 +442,7 @@ class Supervisor(Service):
         self._found.pop(id, None)
         self._records.remove(id)
 
-    def _restored(self, id: str) -> Record | None:
-        """In place of a record that cannot be read: who it spoke of may hold the output still."""
-        run_id = mark_of_writer(self._fifo(id))
-        return None if run_id is None else Record(id, run_id, self._wall_clock())
-
-    def _look_for(self, record: Record | None) -> _Found:
-        if record is None:
-            return _Found(None)
-        if record.process is not None:
-            leader = record.process if _is_there(record.process) else None
-            members = self._processes.members(Started(record.process, record.run_id))
-        else:
-            members = self._processes.marked(record.run_id)
-            leaders = [one for one in members if _leads_a_session(one)]
-            leader = min(leaders, key=lambda one: one.start_ticks, default=None)
-        return _Found(record, leader, next(iter(members), None))
-
-    def _take_over(self, runner: Runner, found: _Found) -> None:
+    def _take_over(self, runner: Runner, found: Found) -> None:
         record = found.record
         if record is None:
             return
@@ -467,18 +455,3 @@ class Supervisor(Service):
         someone = found.leader or found.member
         if someone is not None:
             runner.clear_away(record, someone)
-
-
-def _leads_a_session(process: ProcessIdentity) -> bool:
-    try:
-        return os.getsid(process.pid) == process.pid
-    except ProcessLookupError:
-        return False
-
-
-def _is_there(process: ProcessIdentity) -> bool:
-    """In the process table: one that has just ended still has its status to tell."""
-    try:
-        return ProcessIdentity.of(process.pid) == process
-    except NoSuchProcess:
-        return False

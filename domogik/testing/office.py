@@ -277,7 +277,7 @@ class FakeManager:
 
     def _status_changed(self, id: str, before: Status, after: Status) -> None:
         if id.startswith("daemon:"):
-            self.daemons.status_changed(id, after)
+            self.daemons.status_changed(id, before, after)
         else:
             self.plugins.status_changed(id)
 

@@ -1,0 +1,145 @@
+"""One managed daemon of this host: its section of the configuration, and what came of it."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import attrs
+from twisted.logger import Logger
+
+from domogik.daemons.base import ManagedDaemon
+from domogik.daemons.errors import ManagedDaemonError
+from domogik.daemons.probing import Watch
+from domogik.daemons.settings import DaemonSettings
+from domogik.errors import DomogikError, OperationFailed
+from domogik.supervisor.interfaces import Specification, Status
+
+_PASSWORD_BYTES = 24
+
+
+@attrs.define(eq=False)
+class Daemon:
+    """`in_work` says what is being done to its data; `is_leaving` that its section is gone.
+
+    `directory` is where it lives, or will live.
+    """
+
+    _log = Logger()
+
+    settings: DaemonSettings
+    daemon: ManagedDaemon
+    watch: Watch
+    specification: Specification
+    directory: Path
+    in_work: str = ""
+    is_leaving: bool = False
+    _noted: int | None = None
+
+    @property
+    def id(self) -> str:
+        """`daemon:<name>`."""
+        return self.specification.id
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it was ever configured: it has an address, and perhaps data."""
+        return self.daemon.port is not None
+
+    @property
+    def description(self) -> str:
+        """What it is and where it listens, for a person."""
+        port = self.daemon.port or self.settings.port
+        return f"{self.daemon.title} on {self.settings.bind}" + (f" port {port}" if port else "")
+
+    def values(self) -> tuple[tuple[str, str], ...]:
+        """What it was configured with, secrets excepted."""
+        settings = self.settings
+        values = {
+            "kind": settings.kind,
+            "port": self.daemon.port or settings.port or "",
+            "bind": settings.bind,
+            "password": "set" if self._password else "none",
+            "run_as": settings.run_as or "",
+            "keep_running": "yes" if settings.keep_running else "no",
+            "directory": self.directory,
+            **settings.options,
+        }
+        return tuple((key, str(value)) for key, value in values.items())
+
+    @property
+    def _password(self) -> str | None:
+        """That of its section, else the one that was made up for it when it was new."""
+        if self.settings.password is not None or not self.daemon.has_password:
+            return self.settings.password
+        return self.daemon.parameters.password
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it was configured with what its section says now."""
+        settings, password = self.settings, self._password
+        if settings.has_password and password is None:
+            return False
+        return self.daemon.is_configured_as(
+            settings.port, settings.bind, password, settings.run_as, settings.options
+        )
+
+    async def configure(self) -> None:
+        """As its section says now; raises `ManagedDaemonError`."""
+        if self.is_current:
+            return
+        settings = self.settings
+        password = self._password or secrets.token_urlsafe(_PASSWORD_BYTES)
+        await self.daemon.configure(
+            self.directory,
+            settings.port,
+            settings.bind,
+            password if settings.has_password else None,
+            run_as=settings.run_as,
+            **settings.options,
+        )
+
+    def refuse_to_move(self) -> None:
+        """Raises `OperationFailed` where its section says what only another process can do."""
+        settings, now = self.settings, self.daemon.parameters
+        changed = [
+            key
+            for key, is_other in (
+                ("port", settings.port not in (None, now.port)),
+                ("bind", settings.bind != now.host),
+                ("run_as", settings.run_as != now.run_as),
+            )
+            if is_other
+        ]
+        if changed:
+            raise OperationFailed(
+                f"{self.id} takes over another {' and '.join(changed)} when it is restarted"
+            )
+
+    def note(self, status: Status) -> None:
+        """Keep the record in its directory up to date; what cannot be written is logged."""
+        if status.pid == self._noted or not self.is_known:
+            return
+        self._noted = status.pid
+        try:
+            self.daemon.note(status.pid, status.run_id, status.since)
+        except (DomogikError, OSError) as error:
+            self._log.error(
+                "{id} will not be found by its directory: {error}", id=self.id, error=str(error)
+            )
+
+    def failed(self, error: ManagedDaemonError) -> OperationFailed:
+        """What went wrong, in one line; the log has all that the daemon said."""
+        password = self._password
+
+        def masked(text: str) -> str:
+            return text.replace(password, "***") if password else text
+
+        self._log.error("{id}: {error}", id=self.id, error=masked(str(error)))
+        return OperationFailed(masked(one_line(error)), masked(str(error)))
+
+
+def one_line(error: ManagedDaemonError) -> str:
+    """What went wrong, with the last thing that the daemon said."""
+    lines = [line.strip() for line in error.output.splitlines() if line.strip()]
+    return f"{error.sentence}: {lines[-1]}" if lines else error.sentence
