@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from certificate import self_signed
 from namespaces import DistantWorld, join, namespaces
 from storerooms import BROKEN, Repository
 from world import World, wait_until
@@ -97,6 +100,28 @@ def test_a_host_without_internet_gets_its_packages_from_rest(
     _rinor(main, "/package/uninstall/cellar/plugin/lamp")
     wait_until(lambda: _installed(main, "cellar") == {}, "REST has heard that it is gone")
     assert list((cellar.home / "packages" / "store").iterdir()) == []
+
+
+def test_a_rest_server_with_a_certificate_of_its_own_serves_the_other_hosts(
+    hosts: Hosts, tmp_path: Path
+) -> None:
+    main, cellar = hosts
+    pem = self_signed(tmp_path, "main")
+    with (main.home / "domogik.cfg").open("a") as configuration:
+        configuration.write(f"[rest]\nrest_use_ssl = yes\nrest_ssl_certificate = {pem}\n")
+    connect = main.connect
+
+    def over_tls() -> http.client.HTTPConnection:
+        connection = connect()
+        context = ssl.create_default_context(cafile=str(pem))
+        context.check_hostname = False
+        connection.sock = context.wrap_socket(connection.sock)
+        return connection
+
+    main.connect = over_tls
+    _start(main, cellar)
+    _rinor(main, "/package/install/cellar/plugin/lamp/1.0")
+    wait_until(lambda: _installed(main, "cellar") == {"lamp": "1.0"}, "REST has heard of it")
 
 
 def test_where_rest_listens_on_loopback_the_key_to_change_is_named(hosts: Hosts) -> None:
