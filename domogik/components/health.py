@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import attrs
 
@@ -18,6 +19,7 @@ _NOTHING: Parameters = MappingProxyType({})
 _PLACE = re.compile(r"\{\{|\}\}|\{(\w+)\}")
 #: parameters within parameters; what lies deeper is left out
 _DEPTH = 4
+_BITS = 1024
 
 
 class InvalidCheck(DomogikError):
@@ -51,6 +53,11 @@ class Suggestion:
     action: str
     sentence: str
     is_repairable: bool = True
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Suggestion:
+        """What `to_json` gave."""
+        return cls(str(content["action"]), str(content["sentence"]), content["repairable"] is True)
 
     def to_json(self) -> dict[str, object]:
         """As JSON can carry it."""
@@ -106,6 +113,21 @@ class DiagnosticCheck:
             return place[0][0]
         return str(self.parameters[name]) if name in self.parameters else f"?{name}?"
 
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> DiagnosticCheck:
+        """What `to_json` gave; raises `InvalidCheck` for anything else."""
+        try:
+            return cls(
+                check_id=content["check_id"],
+                description=content["template"],
+                result=content["result"],
+                parameters=content["parameters"],
+                component_id=content["component_id"],
+                suggestions=[Suggestion.from_json(one) for one in content["suggestions"]],
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InvalidCheck(f"not a check: {error}") from None
+
     def to_json(self) -> dict[str, object]:
         """As every door shows it: `description` is filled in, `template` is not."""
         return {
@@ -129,7 +151,7 @@ def _key(key: object) -> str:
 
 
 def _plain(value: object, depth: int) -> object:
-    if value is None or type(value) in (str, bool, int):
+    if value is None or isinstance(value, bool):
         return value
     if isinstance(value, float):
         return float.__float__(value) if math.isfinite(value) else float.__repr__(value)
@@ -137,7 +159,8 @@ def _plain(value: object, depth: int) -> object:
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int):
-        return int.__int__(value)
+        # Python refuses to write down numbers of many thousands of digits
+        return int.__int__(value) if value.bit_length() <= _BITS else f"<{type(value).__name__}>"
     if depth and isinstance(value, Mapping):
         return MappingProxyType({_key(key): _plain(item, depth - 1) for key, item in value.items()})
     if depth and isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes):
