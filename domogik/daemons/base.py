@@ -179,7 +179,7 @@ class ManagedDaemon(Server):
                     kind=self.kind,
                     port=self._reserve(host, port, known),
                     host=host,
-                    password=self.chosen_password(password, known),
+                    password=password,
                     run_as=run_as,
                     is_initialised=known is not None and known.is_initialised,
                     options=options,
@@ -277,6 +277,7 @@ class ManagedDaemon(Server):
             if not self.parameters.is_initialised:
                 raise self.error(f"{self.title} is not configured to its end: configure it again")
             await self.find_programs()
+            await self.end_orphans()
             await self.tools.in_thread(self._check_before_start)
             await self.install_configuration()
             self.remove_leftovers()
@@ -384,6 +385,7 @@ class ManagedDaemon(Server):
             await self.tools.in_thread(self.directory.check)
             with self.directory.lock():
                 await self._keeping().kill()
+                await self.end_orphans()
                 await self.tools.in_thread(self.directory.remove)
             if self._reservation is not None:
                 self._reservation.release()

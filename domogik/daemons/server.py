@@ -55,10 +55,6 @@ class Server:
     async def find_programs(self) -> None:
         """Look which of its programs are here; awaited before any of them is used."""
 
-    def chosen_password(self, given: str | None, known: Parameters | None) -> str | None:
-        """The password of an instance that is configured with `given`; `known` is it until now."""
-        return given
-
     def completed(self, wanted: Parameters, known: Parameters | None) -> Parameters:
         """`wanted`, checked, with what the kind chooses itself; `known` is it until now.
 
@@ -98,6 +94,12 @@ class Server:
     def remove_leftovers(self) -> None:
         """What a server that was killed left and the next one stumbles over."""
         self.get_pid_path().unlink(missing_ok=True)
+
+    async def end_orphans(self) -> None:
+        """End what a killed server left running, beside those who bear its mark.
+
+        Awaited before a start, and before its directory is removed.
+        """
 
     async def reread(self) -> None:
         """Have the running server read its configuration again."""
