@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar
 
 import attrs
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from domogik.errors import DomogikError
@@ -21,6 +22,8 @@ from domogik.units.backend import (
     Order,
     OrderFailed,
 )
+from domogik.units.ports import OpenPort, PortTable
+from domogik.units.registry import Units
 from domogik.units.status import Enablement, UnitStatus
 
 _STARTS = (Order.START, Order.RESTART)
@@ -278,3 +281,17 @@ class FakeSystemd:
     def _pid(self) -> int:
         self._pids += 1
         return self._pids
+
+
+def fake_units(
+    backend: FakeSystemd, clock: IReactorTime, ports: Mapping[int, tuple[OpenPort, ...]]
+) -> Units:
+    """A registry whose units and ports exist only here; `ports` may change later."""
+
+    def look(wanted: frozenset[int]) -> dict[int, tuple[OpenPort, ...]]:
+        return {port: ports.get(port, ()) for port in wanted}
+
+    def at_once(work: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        return maybeDeferred(work, *args)
+
+    return Units(clock, backend, PortTable(clock, at_once, look))

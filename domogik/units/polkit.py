@@ -1,7 +1,7 @@
 """Which rule lets a manager that is not root manage its units, and no others?
 
 Source: polkit(8), "Authorization rules"; org.freedesktop.systemd1(5), "Security". systemd tells
-polkit the unit and the verb for starts and stops; for enabling it asks about all unit files at once.
+polkit the unit and the verb of a start or stop; about enabling it asks for all unit files at once.
 """
 
 from __future__ import annotations
@@ -14,8 +14,15 @@ from domogik.errors import DomogikError
 from domogik.units.names import unit_name, with_suffix
 
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?", re.ASCII)
-_VERBS = ("start", "stop", "restart", "try-restart", "reload", "reload-or-try-restart")
-_FILE = "50-domogik-units.rules"
+_VERBS = (
+    "start",
+    "stop",
+    "restart",
+    "try-restart",
+    "reload",
+    "reload-or-try-restart",
+    "reset-failed",
+)
 
 
 class InvalidUser(DomogikError):
@@ -33,7 +40,7 @@ def polkit_rule(units: Iterable[str], user: str) -> str:
     names = {unit_name(name) for name in units}
     names |= {with_suffix(name, "service") for name in names if name.endswith(".socket")}
     return f"""\
-// {_FILE}: to be saved in /etc/polkit-1/rules.d by root.
+// To be saved by root as /etc/polkit-1/rules.d/50-domogik-units.rules
 // Lets {user} start, stop, restart and reload the units that Domogik manages, and no others.
 polkit.addRule(function(action, subject) {{
     var units = {_array(sorted(names))};

@@ -146,13 +146,18 @@ class Units:
         full = self.check(name)
         service = with_suffix(full, "service") if full.endswith(".socket") else None
         if service is not None and order in _ANEW:
-            await self.backend.carry_out(Order.STOP, service)
+            await self._stop_if_there(service)
         elif service is not None and order is Order.RELOAD:
             await self.backend.carry_out(Order.RELOAD, service)
         else:
             await self.backend.carry_out(order, full)
             if service is not None and order is Order.STOP:
-                await self.backend.carry_out(Order.STOP, service)
+                await self._stop_if_there(service)
+
+    async def _stop_if_there(self, service: str) -> None:
+        """A socket with a service for each connection (`Accept=yes`) has none of its name."""
+        if (await self._statuses.get([service]))[service].exists:
+            await self.backend.carry_out(Order.STOP, service)
 
     @asynccontextmanager
     async def alone_with(self, names: Collection[str]) -> AsyncIterator[None]:
