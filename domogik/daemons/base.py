@@ -18,6 +18,7 @@ import attrs
 from twisted.internet.defer import Deferred, DeferredLock
 from zope.interface import implementer
 
+from domogik.daemons import backups
 from domogik.daemons.directory import CONFIGURATION, PARAMETERS, WorkingDirectory
 from domogik.daemons.errors import InvalidParameters, ManagedDaemonError, UnknownUser
 from domogik.daemons.interfaces import IManagedDaemon
@@ -49,6 +50,8 @@ class ManagedDaemon(Server):
     _reservation: Reservation | None = attrs.field(init=False, default=None)
     _keeper: Keeper | None = attrs.field(init=False, default=None)
     _lock: DeferredLock = attrs.field(init=False, factory=DeferredLock)
+    #: the data are being replaced, and those of before are aside
+    _is_restoring: bool = attrs.field(init=False, default=False)
     _starts: list[Deferred[str]] = attrs.field(init=False, factory=list)
 
     # What everybody asks
@@ -296,6 +299,8 @@ class ManagedDaemon(Server):
     def _check_before_start(self) -> None:
         self.directory.check()
         self._check_place()
+        if not self._is_restoring:
+            backups.put_back(self.directory, self.data_names)
         self.check_data()
         self._refuse_taken_port()
 
@@ -394,10 +399,32 @@ class ManagedDaemon(Server):
         return f"Removed {self.title} instance."
 
     async def _backup(self, target: Path) -> str:
-        raise self.error(f"{self.title} has no data that are backed up")
+        with self.translated(f"{self.title} was not backed up"), self.directory.lock():
+            manifest = await backups.back_up(self, target)
+        return f"Backed up {self.title}: {manifest.size} bytes."
 
     async def _restore(self, source: Path) -> str:
-        raise self.error(f"{self.title} has no data that are backed up")
+        with self.translated(f"{self.title} was not restored"), self.directory.lock():
+            self._is_restoring = True
+            try:
+                manifest = await backups.restore(self, source)
+            finally:
+                self._is_restoring = False
+        return f"Restored {self.title} as it was on {manifest.made}."
+
+    async def start_serving(self) -> None:
+        """Start it within another operation; see `backups`."""
+        await self._start_locked()
+
+    async def end_serving(self, *, gently: bool) -> None:
+        """Stop it within another operation; see `backups`."""
+        keeper = self._keeping()
+        if not gently:
+            await keeper.kill()
+        elif self.is_running():
+            await self.before_stop()
+            await keeper.stop()
+        self.remove_leftovers()
 
     def let_go(self) -> None:
         """Watch no longer; what runs goes on, and another object can take it over."""

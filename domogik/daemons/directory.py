@@ -58,7 +58,7 @@ class WorkingDirectory:
             write_atomically(self.path / _MARKER, json.dumps(content).encode())
         self.check()
         self.path.chmod(0o700)
-        self._give(self.path)
+        self.give(self.path)
 
     def check(self) -> None:
         """Whether this program made it for this kind; raises `NotOurs`, `OSError`."""
@@ -111,7 +111,7 @@ class WorkingDirectory:
             path.mkdir(mode=0o700)
         if not stat.S_ISDIR(path.lstat().st_mode):
             raise NotOurs(f"{path} is not a directory")
-        self._give(path)
+        self.give(path)
         return path
 
     def write(self, name: str, content: str) -> Path:
@@ -121,7 +121,8 @@ class WorkingDirectory:
         write_atomically(path, content.encode(), Ownership(0o600, uid, gid), durable=False)
         return path
 
-    def _give(self, path: Path) -> None:
+    def give(self, path: Path) -> None:
+        """It belongs to the user of the instance; raises `OSError`."""
         if self.user is not None:
             os.chown(path, self.user.uid, self.user.gid, follow_symlinks=False)
 

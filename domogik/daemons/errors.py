@@ -38,6 +38,10 @@ class NotOurs(DomogikError):
     """A directory that this program has not made, or made for something else."""
 
 
+class BrokenBackup(DomogikError):
+    """A file that is not the backup that is wanted, or cannot become one; the text says why."""
+
+
 class InvalidParameters(DomogikError):
     """`service.json`, or what is to be written there, does not describe an instance."""
 

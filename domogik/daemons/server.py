@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import attrs
 from twisted.logger import Logger
 
+from domogik.daemons.backups import Contents
 from domogik.daemons.directory import CONFIGURATION, WorkingDirectory
 from domogik.daemons.errors import ManagedDaemonError
 from domogik.daemons.parameters import Option, Parameters
@@ -122,6 +123,20 @@ class Server:
 
     async def reconfigured(self, known: Parameters) -> None:
         """An instance that has data is configured anew; `known` is what it was configured with."""
+
+    async def dump(self, payload: Path) -> Contents:
+        """It serves: write all its data to `payload`; see `backups`, also for the next three."""
+        raise self.error(f"{self.title} has no data that are backed up")
+
+    async def load(self, payload: Path) -> None:
+        """It does not run and has no data: make them of `payload`, or new ones."""
+        raise self.error(f"{self.title} has no data that are restored")
+
+    async def load_served(self, payload: Path) -> None:
+        """It serves: what is left of `load`."""
+
+    async def compare(self, contents: Contents) -> None:
+        """It serves: raise the kind's error unless it holds `contents`."""
 
     async def before_stop(self) -> None:
         """What has to be done while it serves still, so that a stop loses nothing.
