@@ -202,6 +202,7 @@ class ManagedDaemon(Server):
             else:
                 if known is not None:
                     await end_marked(self.reactor, directory.id)
+                    await self.end_orphans()
                 await self.tools.in_thread(self._remove_data)
                 await self.tools.in_thread(parameters.save, directory)
                 await self.tools.in_thread(self._check_place)
