@@ -134,7 +134,11 @@ def _keys(options: argparse.Namespace, target: Path) -> Path:
         return Path(options.keys)
     path = target.resolve()
     digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
-    return Home.from_options(options.home, os.environ).keys / f"{path.name}-{digest}"
+    home = Home.from_options(options.home, os.environ)
+    for directory in (home.path, home.data, home.keys):
+        # as private as a manager makes them
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return home.keys / f"{path.name}-{digest}"
 
 
 def _built_document(target: Path, built: Built) -> dict[str, object]:

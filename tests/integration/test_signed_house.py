@@ -148,6 +148,7 @@ def test_a_person_signs_a_directory(tmp_path: Path, published: Published) -> Non
     assert "secret" in text
     assert str(target / "metadata/1.root.json") in text
     assert {path.stat().st_mode & 0o777 for path in keys.iterdir()} == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in (home, home / "data", keys)} == {0o700}
     status, text = repository("-o", str(target), "--sign")
     assert status == 0
     assert "secret" not in text
