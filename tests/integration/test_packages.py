@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 from storerooms import BROKEN, Repository, package_world, served, tree
-from world import HOST, World, XplClient, wait_until
+from wheels import make_wheel
+from world import HOST, PLUGIN, World, XplClient, wait_until
 
 from domogik.xpl.message import CMND, TRIG, Message
 
@@ -306,6 +307,36 @@ def upload(world: World, name: str, content: bytes) -> dict[str, Any]:
         return dict(json.loads(connection.getresponse().read()))
     finally:
         connection.close()
+
+
+IMPORTING = f"""import os
+from pathlib import Path
+import dmgtesta
+Path(os.environ["DOMOGIK_DATA"], "found").write_text(dmgtesta.RELEASE)
+{PLUGIN}"""
+
+
+def test_what_a_plugin_needs_of_python_comes_with_it_into_an_environment_of_its_own(
+    world: World, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    make_wheel(repository.sources / "lamp-1.0" / "wheels", "dmgtesta", "1.5")
+    needs = "<dep type='python' id='dmgtesta (&gt;=1.0)'/>"
+    repository.publish("lamp", "1.0", script=IMPORTING, needs=needs)
+    world.start()
+    rinor(world, "/package/update-cache")
+    world.post("/api/v1/packages/plugin/lamp/install?with_dependencies=true")
+    path = f"/api/v1/packages/plugin/lamp/dependencies?host={HOST}"
+    (state,) = world.request(path)[1]["dependencies"]
+    assert (state["installed"], state["release"]) == (True, "1.5"), state
+    rinor(world, f"/plugin/enable/{HOST}/lamp")
+    rinor(world, f"/plugin/start/{HOST}/lamp")
+    world.wait_state("plugin:lamp", "alive")
+    (found,) = (world.home / "data").rglob("found")
+    assert found.read_text() == "1.5"
+    rinor(world, f"/plugin/stop/{HOST}/lamp")
+    rinor(world, f"/package/uninstall/{HOST}/plugin/lamp")
+    assert list((world.home / "packages" / "store").iterdir()) == []
 
 
 def test_a_directory_is_a_repository_too_and_without_network_nothing_is_lost(
