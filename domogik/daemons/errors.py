@@ -34,6 +34,10 @@ class NotReady(DomogikError):
     """It does not serve yet, or not now; the text says what was seen instead."""
 
 
+class HungUp(NotReady):
+    """It closed the connection in place of an answer."""
+
+
 class NotOurs(DomogikError):
     """A directory that this program has not made, or made for something else."""
 

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from domogik.components.model import State
-from domogik.daemons.errors import ManagedDaemonError, NotReady
+from domogik.daemons.errors import HungUp, ManagedDaemonError, NotReady
 
 _LARGEST_ANSWER = 64 * 1024
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05  # seconds between two questions while it starts
@@ -101,7 +101,7 @@ class _Exchange(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if not self.answer.called:
             said = bytes(self._received[:80])
-            self.answer.errback(NotReady(f"it hung up after {said!r}" if said else "it hung up"))
+            self.answer.errback(HungUp(f"it hung up after {said!r}" if said else "it hung up"))
 
 
 @attrs.define(eq=False)

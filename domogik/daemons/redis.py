@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 from urllib.parse import quote
 
 import attrs
+from twisted.internet.task import deferLater
 
+from domogik.daemons.backups import Contents
 from domogik.daemons.base import ManagedDaemon
 from domogik.daemons.directory import CONFIGURATION
-from domogik.daemons.errors import ManagedDaemonError, NotReady
-from domogik.daemons.parameters import Option
+from domogik.daemons.errors import HungUp, ManagedDaemonError, NotReady
+from domogik.daemons.parameters import Option, Parameters
 from domogik.daemons.probing import exchange
+from domogik.daemons.resp import RedisError, Reply, command, replies
+from domogik.errors import DomogikError
 from domogik.supervisor.interfaces import Policy
+
+_NOT_YET = ("LOADING", "BUSY", "MASTERDOWN")
+_PAUSE = 0.01  # seconds between two looks at what it writes
+_LONGEST_DUMP = 3600.0
 
 
 class RedisDaemonError(ManagedDaemonError):
@@ -39,6 +49,10 @@ class RedisDaemon(ManagedDaemon):
         "save": "3600 1 300 100 60 10000",
     }
 
+    #: how it served before it was configured anew, the oldest first
+    _earlier: list[Parameters] = attrs.field(init=False, factory=list)
+    _reads_rdb: bool = attrs.field(init=False, default=False)
+
     async def initialise(self) -> None:
         """An empty directory is all it needs."""
         self.directory.subdirectory("data")
@@ -60,7 +74,7 @@ class RedisDaemon(ManagedDaemon):
             "dbfilename dump.rdb",
             f"databases {self.option('databases')}",
             f"save {_quoted(self.option('save'))}",
-            f"appendonly {'yes' if self.option('appendonly') else 'no'}",
+            f"appendonly {'yes' if self.option('appendonly') and not self._reads_rdb else 'no'}",
             f"maxmemory {self.option('maxmemory')}",
             f"maxmemory-policy {self.option('maxmemory_policy')}",
             "timeout 0",
@@ -73,25 +87,176 @@ class RedisDaemon(ManagedDaemon):
         """Redis has no way to check a file: a bad one ends it at once, with the line in its log."""
         return (self.binary("redis-server"), str(self.directory / CONFIGURATION))
 
+    # While it serves
+
     async def probe(self) -> None:
         """PING, after AUTH where there is a password; `-LOADING` is not yet."""
-        parameters = self.parameters
-        question, answers = _command("PING"), 1
-        if parameters.password is not None:
-            question, answers = _command("AUTH", parameters.password) + question, 2
+        (answer,) = await self._ask(("PING",))
+        if answer == "PONG":
+            return
+        if isinstance(answer, RedisError) and answer.text.startswith(_NOT_YET):
+            raise NotReady(answer.text)
+        raise self.error(f"{self.title} answers: {_words(answer)}")
+
+    async def _ask(
+        self,
+        *commands: tuple[str, ...],
+        of: Parameters | None = None,
+        time_limit: float = 5.0,
+    ) -> list[Reply]:
+        """What it answers to each, on a connection of their own.
+
+        `of` says where it listens and what its password is, if that is not as it should be. Raises
+        `NotReady`, and the kind's error where it does not take the password.
+        """
+        of = of or self.parameters
+        if of.password is not None:
+            commands = (("AUTH", of.password), *commands)
         answer = await exchange(
             self.reactor,
-            parameters.reachable_host,
-            parameters.port,
-            question,
-            lambda data: data.count(b"\r\n") >= answers,
+            of.reachable_host,
+            of.port,
+            b"".join(command(*words) for words in commands),
+            lambda data: len(replies(data)) >= len(commands),
+            timeout=time_limit,
         )
-        last = answer.split(b"\r\n")[answers - 1].decode("utf-8", "replace")
-        if last == "+PONG":
+        found = replies(answer)
+        if of.password is not None:
+            admitted = found.pop(0)
+            if isinstance(admitted, RedisError):
+                raise self.error(f"{self.title} does not take the password: {admitted.text}")
+        return found
+
+    async def reconfigured(self, known: Parameters) -> None:
+        """What it was until now is how to reach it until it has been reloaded."""
+        if self.is_running():
+            self._earlier.append(known)
+
+    async def reread(self) -> None:
+        """CONFIG SET, since it reads no file twice; `databases` counts from the next start."""
+        reached = await self._as_it_serves()
+        settings = {
+            "maxmemory": str(self.option("maxmemory")),
+            "maxmemory-policy": str(self.option("maxmemory_policy")),
+            "save": str(self.option("save")),
+            "appendonly": "yes" if self.option("appendonly") else "no",
+        }
+        # What the connection itself depends on comes last.
+        if reached.host != self.parameters.host:
+            settings["bind"] = self.parameters.host
+        if reached.port != self.parameters.port:
+            settings["port"] = str(self.parameters.port)
+        settings["requirepass"] = self.parameters.password or ""
+        asked = [("CONFIG", "SET", name, value) for name, value in settings.items()]
+        for name, answer in zip(settings, await self._ask(*asked, of=reached), strict=True):
+            if isinstance(answer, RedisError):
+                raise self.error(f"{self.title} does not take its {name} now: {answer.text}")
+        self._earlier.clear()
+        await self.probe()
+
+    async def _as_it_serves(self) -> Parameters:
+        """How it is reached: as configured now, or as it was before."""
+        trouble: DomogikError | None = None
+        for parameters in (*reversed(self._earlier), self.parameters):
+            try:
+                (answer,) = await self._ask(("PING",), of=parameters)
+            except (NotReady, self.error) as error:
+                trouble = error
+                continue
+            if answer == "PONG":
+                return parameters
+            trouble = self.error(f"{self.title} answers: {_words(answer)}")
+        raise self.error(f"{self.title} has to be restarted for this: {trouble}")
+
+    async def before_stop(self) -> None:
+        """SHUTDOWN, which unlike a signal says when the data cannot be saved, and then stays."""
+        try:
+            reached = await self._as_it_serves()
+            (answer,) = await self._ask(
+                ("SHUTDOWN",), of=reached, time_limit=self.policy.stop_timeout
+            )
+        except HungUp:
             return
-        if last.startswith(("-LOADING", "-BUSY", "-MASTERDOWN")):
-            raise NotReady(last[1:])
-        raise self.error(f"{self.title} answers: {last[1:]}")
+        except (NotReady, self.error):
+            return  # it does not listen to us: a signal it may hear
+        raise self.error(f"its data cannot be saved, so it stays: {_words(answer)}")
+
+    # Backups
+
+    async def dump(self, payload: Path) -> Contents:
+        """`redis-cli --rdb`: as a replica gets it, all of one moment."""
+        parameters = self.parameters
+        await self.command(
+            (
+                self.companion("redis-cli"),
+                *("-h", parameters.reachable_host, "-p", str(parameters.port)),
+                *("--rdb", str(payload)),
+            ),
+            "its data cannot be read",
+            environment=(
+                {} if parameters.password is None else {"REDISCLI_AUTH": parameters.password}
+            ),
+            time_limit=_LONGEST_DUMP,
+        )
+        return Contents(await self._version(), await self._counted(payload))
+
+    async def _counted(self, rdb: Path) -> dict[str, int]:
+        """How many keys there are in a file, whose own checksums are looked at, too."""
+        checked = await self.command(
+            (self.companion("redis-check-rdb"), str(rdb)),
+            "the copy of its data is not whole",
+            time_limit=_LONGEST_DUMP,
+        )
+        return counts(checked.output.decode(errors="replace"))
+
+    async def _version(self) -> str:
+        return (await self._info("server")).get("redis_version", "")
+
+    async def _info(self, section: str) -> dict[str, str]:
+        (answer,) = await self._ask(("INFO", section))
+        lines = answer.splitlines() if isinstance(answer, str) else []
+        return dict(line.split(":", 1) for line in lines if ":" in line)
+
+    async def load(self, payload: Path) -> None:
+        """It reads the file when it starts, but not where it has to read the append-only one."""
+        await self._counted(payload)
+        await self.initialise()
+        shutil.copyfile(payload, self._rdb)
+        self.directory.give(self._rdb)
+        self._reads_rdb = True
+
+    async def load_served(self, payload: Path) -> None:
+        """The append-only file is made from what it holds."""
+        self._reads_rdb = False
+        if not self.option("appendonly"):
+            return
+        await self._ask(("CONFIG", "SET", "appendonly", "yes"))
+        deadline = self.reactor.seconds() + self.policy.start_timeout
+        while not await self._has_written():
+            if self.reactor.seconds() > deadline:
+                raise self.error(f"{self.title} does not come to the end of its append-only file")
+            await deferLater(self.reactor, _PAUSE, lambda: None)
+        await self.install_configuration()
+
+    async def _has_written(self) -> bool:
+        info = await self._info("persistence")
+        if info.get("aof_last_bgrewrite_status") != "ok":
+            raise self.error(f"{self.title} cannot write its append-only file")
+        busy = ("aof_rewrite_in_progress", "aof_rewrite_scheduled")
+        return info.get("aof_enabled") == "1" and all(info.get(name) == "0" for name in busy)
+
+    async def compare(self, contents: Contents) -> None:
+        """As many keys; those that had a time may have passed it."""
+        keyspace = await self._info("keyspace")
+        found = sum(int(text.split(",")[0].removeprefix("keys=")) for text in keyspace.values())
+        most = int(contents.facts.get("keys", 0))
+        least = most - int(contents.facts.get("expires", 0))
+        if not least <= found <= most:
+            raise self.error(f"{found} keys came back of {most}")
+
+    @property
+    def _rdb(self) -> Path:
+        return self.directory / "data" / "dump.rdb"
 
     @property
     def url(self) -> str:
@@ -100,10 +265,6 @@ class RedisDaemon(ManagedDaemon):
         password = "" if parameters.password is None else f":{quote(parameters.password, safe='')}@"
         host = parameters.reachable_host
         return f"redis://{password}{f'[{host}]' if ':' in host else host}:{parameters.port}/0"
-
-    def rdb(self) -> Path:
-        """Where its data are when it does not run."""
-        return self.directory / "data" / "dump.rdb"
 
 
 def _quoted(text: str) -> str:
@@ -116,9 +277,14 @@ def _escaped(byte: int) -> str:
     return chr(byte) if is_plain else f"\\x{byte:02x}"
 
 
-def _command(*words: str) -> bytes:
-    """A command as clients send it: an array of bulk strings (RESP)."""
-    encoded = [word.encode() for word in words]
-    parts = [b"*%d\r\n" % len(encoded)]
-    parts += [b"$%d\r\n%s\r\n" % (len(word), word) for word in encoded]
-    return b"".join(parts)
+def _words(answer: Reply) -> str:
+    return answer.text if isinstance(answer, RedisError) else repr(answer)
+
+
+def counts(report: str) -> dict[str, int]:
+    """What redis-check-rdb says: "12 keys read", "3 expires"."""
+    found = {}
+    for name, pattern in (("keys", r"(\d+) keys read"), ("expires", r"(\d+) expires")):
+        match = re.search(pattern, report)
+        found[name] = 0 if match is None else int(match[1])
+    return found

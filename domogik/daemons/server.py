@@ -242,6 +242,18 @@ class Server:
             raise self.error(f"{self.title} needs the program {missing}, which is missing here")
         return str(found)
 
+    def companion(self, name: str) -> str:
+        """A tool that comes with the server: beside the one that `binary` names, or anywhere.
+
+        Raises the kind's error.
+        """
+        given = self.option("binary")
+        beside = () if given is None else (Path(given).parent,)
+        found = self.tools.find(name, directories=beside)
+        if found is None:
+            raise self.error(f"{self.title} needs the program {name}, which is missing here")
+        return str(found)
+
     @contextlib.contextmanager
     def translated(self, sentence: str) -> Iterator[None]:
         """What goes wrong within is the kind's error, with `sentence` before it."""
