@@ -331,6 +331,7 @@ class ManagedDaemon(Server):
         identity = self.identity
         if identity is not None:
             raise self.error(f"it is already running (process {identity.pid})")
+        await keeper.stop()  # one that died this moment, and whom it leaves behind
         try:
             await keeper.start()
         except self.error:
