@@ -71,6 +71,12 @@ class Getting(Case):
         assert again.is_unchanged
         assert again.body == b""
 
+    async def test_an_address_may_have_letters_that_http_has_not(self) -> None:
+        self.pages["/d%C3%A9p%C3%B4t%20un"] = b"hello"
+        for path in ("/dépôt un", "/d%C3%A9p%C3%B4t%20un"):
+            reply = await self.fetcher.get(self.server.url + path, limit_bytes=KB)
+            assert reply.body == b"hello"
+
     async def test_an_error_page_is_an_answer_and_no_content(self) -> None:
         self.pages["/busy"] = status(503)
         missing = await self.fetcher.get(f"{self.server.url}/missing", limit_bytes=KB)
