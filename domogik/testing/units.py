@@ -123,6 +123,8 @@ class FakeSystemd:
         if unit is None:
             words = "does not exist" if order.value.endswith("able") else "not found"
             return fail(OrderFailed(f"{spoken}: Unit {name} {words}."))
+        if name != unit.status.id and order in (Order.ENABLE, Order.DISABLE, Order.MASK):
+            return fail(OrderFailed(f"{spoken}: Refusing to operate on alias name {name}"))
         try:
             return self._DO[order](self, unit)
         except DomogikError as error:

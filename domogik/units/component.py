@@ -132,9 +132,12 @@ class Daemon(_UnitComponent, LeaderComponent):
         statuses = await self.units.status(self.unit_names)
         existing = [status for status in statuses.values() if status.exists]
         for name, refusal in failures:
-            # one of two names is often that of another release of the same server
-            if statuses[name].exists or not existing:
-                raise await failure(self.units, str(refusal), statuses[name]) from refusal
+            # one of two names is often that of another release of the same server, and what is an
+            # alias now can be neither enabled nor disabled
+            status = statuses[name]
+            is_alias = status.id != name and status.id in self.unit_names
+            if not existing or (status.exists and not is_alias):
+                raise await failure(self.units, str(refusal), status) from refusal
         if Order.START in orders:
             for status in existing:
                 await came_up(self.units, status)

@@ -6,6 +6,7 @@ Where changes cannot be told they are looked for.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
@@ -17,6 +18,8 @@ from twisted.python.failure import Failure
 from domogik.errors import DomogikError
 from domogik.units.registry import Units
 from domogik.units.status import UnitStatus
+
+T = TypeVar("T")
 
 #: changes come in bursts; and to look at a unit may make others change
 _SETTLE_S = 0.2
@@ -45,23 +48,28 @@ class UnitWatch:
     _is_all_due: bool = attrs.field(init=False, default=True)
     _bell: Deferred[None] | None = attrs.field(init=False, default=None)
     _asked: list[Deferred[None]] = attrs.field(init=False, factory=list)
-    _running: Deferred[None] | None = attrs.field(init=False, default=None)
+    _is_running: bool = attrs.field(init=False, default=False)
+    _loop: Deferred[None] | None = attrs.field(init=False, default=None)
+    _awaited: Deferred[Any] | None = attrs.field(init=False, default=None)
     _unsubscribe: Callable[[], None] | None = attrs.field(init=False, default=None)
 
     def start(self) -> Deferred[None]:
         """Fires when every unit was looked at once."""
         looked = self.look()
         self._unsubscribe = self._units.backend.subscribe(self._hear)
-        self._running = Deferred.fromCoroutine(self._run()).addErrback(self._ended)
+        self._is_running = True
+        self._loop = Deferred.fromCoroutine(self._run()).addErrback(self._ended)
+        self._loop = self._loop.addBoth(self._nobody_waits)
         return looked
 
     def stop(self) -> None:
         """Look no more; `statuses` stays as it is."""
         if self._unsubscribe is not None:
             self._unsubscribe()
-        if self._running is not None:
-            self._running.cancel()
-        self._unsubscribe = self._running = None
+        self._unsubscribe = None
+        self._is_running = False
+        if self._awaited is not None:
+            self._awaited.cancel()
 
     def look(self) -> Deferred[None]:
         """Look at all of them, after others were declared for example; fires when that was done."""
@@ -85,14 +93,24 @@ class UnitWatch:
             self._bell.callback(None)
 
     def _ended(self, reason: Failure) -> None:
-        asked, self._asked = self._asked, []
-        for one in asked:
-            one.callback(None)
         if not reason.check(CancelledError):
             self._log.failure("watching units ended", reason)
 
+    def _nobody_waits(self, result: object = None) -> None:
+        asked, self._asked = self._asked, []
+        for one in asked:
+            one.callback(None)
+
+    async def _wait_for(self, awaited: Deferred[T]) -> T:
+        # who is called meanwhile may stop us, and cannot cancel what is running
+        self._awaited = awaited
+        try:
+            return await awaited
+        finally:
+            self._awaited = None
+
     async def _run(self) -> None:
-        while True:
+        while self._is_running:
             asked, self._asked = self._asked, []
             names = self._units.declared if self._is_all_due else frozenset(self._changed)
             self._is_all_due = False
@@ -100,7 +118,8 @@ class UnitWatch:
             await self._look_at(names)
             for one in asked:
                 one.callback(None)
-            await self._until_due()
+            if self._is_running:
+                await self._until_due()
 
     async def _until_due(self) -> None:
         if not self._is_all_due and not self._changed:
@@ -108,13 +127,13 @@ class UnitWatch:
             tells = self._units.backend.tells_changes()
             timer = self._clock.callLater(_LOOK_ANYWAY_S if tells else _LOOK_EVERY_S, self._all_due)
             try:
-                await self._bell
+                await self._wait_for(self._bell)
             finally:
                 self._bell = None
                 if timer.active():
                     timer.cancel()
         if not self._asked:
-            await deferLater(self._clock, _SETTLE_S)
+            await self._wait_for(deferLater(self._clock, _SETTLE_S))
 
     def _all_due(self) -> None:
         self._is_all_due = True
@@ -123,7 +142,7 @@ class UnitWatch:
     async def _look_at(self, names: frozenset[str]) -> None:
         names &= self._units.declared
         try:
-            found = await self._units.status(names)
+            found = await self._wait_for(self._units.status(names))
         except DomogikError as error:
             if str(error) != self.reason:
                 self._log.warn("units cannot be watched: {reason}", reason=str(error))

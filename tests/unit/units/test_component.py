@@ -253,6 +253,11 @@ class RepairedDaemonTests(UnitTestCase):
         self.assertIn("gone.service", str(self.failed(daemon.enable(), UnitFailed)))
         self.assertIn("gone.service", str(self.failed(daemon.disable(), UnitFailed)))
 
+    def test_a_name_that_is_only_an_alias_cannot_be_enabled_which_is_told(self):
+        self.systemd.add("web.service", "enabled", alias="old-web.service")
+        error = self.failed(self.daemon("daemon-web", "old-web").enable(), UnitFailed)
+        self.assertIn("alias name", str(error))
+
     def test_all_calls_are_made_though_the_first_failed(self):
         self.systemd.add("web.service", "masked")
         self.systemd.add("old-web.service")
