@@ -30,12 +30,14 @@ from domogik.control.system import SystemControl
 from domogik.daemons.tools import DaemonTools
 from domogik.errors import DomogikError
 from domogik.manager.autostart import Autostart
+from domogik.manager.backups import Backups
 from domogik.manager.components import ComponentList
 from domogik.manager.configuration import ConfigurationKeeper
 from domogik.manager.daemons import Daemons
 from domogik.manager.externals import Externals
 from domogik.manager.hosts import Hosts
 from domogik.manager.house import House
+from domogik.manager.jobs import Jobs
 from domogik.manager.office import Office
 from domogik.manager.pings import PluginPings
 from domogik.manager.plugins import Plugins, Workplace
@@ -138,12 +140,14 @@ class ManagerDaemon(Service):
             lend=self.daemons.environment,
         )
         self.externals = Externals(reactor, time.time, street.bus, self.components, host)
+        self.jobs = Jobs(self.events, time.time)
         self.office = Office(
             host,
             self.components,
             self.plugins,
             self.daemons,
             self.externals,
+            Backups(self.daemons, foundation.home.backups, self.jobs, self._thread, time.time),
             self.supervisor,
             self.upgrade,
         )
@@ -311,7 +315,7 @@ class ManagerDaemon(Service):
             self.hosts,
             self.core.rest_address,
             self._roles.rest,
-            ManagerParts(self.plugins, self.trust, self.reload, self._roles.external),
+            ManagerParts(self.plugins, self.trust, self.reload, self._roles.external, self.jobs),
         )
         self._stops.append(self.storeroom.stop)
         self.control = SystemControl(

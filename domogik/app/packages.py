@@ -48,6 +48,7 @@ class ManagerParts:
     trust: Trust
     reload: Callable[[], Awaitable[None]]
     handles_externals: bool
+    jobs: Jobs
 
 
 @attrs.define(eq=False)
@@ -92,7 +93,8 @@ class PackageServices:
         )
         own = host if self._manager is not None else None
         self._others = PackageHosts(self._identity, bus, self._events, own)
-        jobs = Jobs(self._events, time.time)
+        manager = self._manager
+        jobs = Jobs(self._events, time.time) if manager is None else manager.jobs
         store = Store(home)
         if self._manager is not None:
             self._office = self._make_office(self._manager, store, jobs)

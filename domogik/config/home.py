@@ -143,6 +143,11 @@ class Home:
         """Working directories of managed daemons."""
         return self.path / "daemons"
 
+    @property
+    def backups(self) -> Path:
+        """Data of managed daemons, as their backups wrote them."""
+        return self.path / "backups"
+
     def plugin_data(self, plugin: str) -> Path:
         """A plugin's own directory, which survives its updates; it may have to be made.
 

@@ -30,6 +30,9 @@ _LISTED = ("component.changed", "component.added", "component.removed")
 _ON = frozenset(state.value for state in State if state.is_on)
 
 
+_PLUGIN, _DAEMON = Kind.PLUGIN.value, Kind.DAEMON.value
+
+
 @attrs.define(eq=False)
 class SystemControl:
     """Answers every `domogik.system` command aimed at this host; sends the list when it changes.
@@ -102,30 +105,30 @@ class SystemControl:
         own = self._office.host
         host = message.get("host") or "*"
         command = message.get("command") or ""
-        name = message.get("plugin") or "*"
+        kind, name = _meant(message)
         if command == "list":
             if host in (own, "*"):
                 self._send_list()
         elif command == "detail":
-            self._detail(name, host)
+            self._detail(kind, name, host)
         elif host != own:
             return None
         elif command in CHANGING:
-            return Deferred.fromCoroutine(self._change(command, name, message, origin))
+            return Deferred.fromCoroutine(self._change(command, kind, name, origin))
         elif command not in OF_PLUGINS:
-            self._answer(command, name, f"Unknown command '{command}'")
+            self._answer(command, kind, name, f"Unknown command '{command}'")
         return None
 
-    async def _change(self, command: str, name: str, message: Message, origin: Origin) -> None:
+    async def _change(self, command: str, kind: str, name: str, origin: Origin) -> None:
         if not self._trust.allows(origin.ip):
-            self._refused(command, name, origin)
-        elif (command, name) == ("stop", "*"):
+            self._refused(command, kind, name, origin)
+        elif (command, kind, name) == ("stop", _PLUGIN, "*"):
             await self._stop_all()
         else:
-            await self._obey(command, name, message.get("type"))
+            await self._obey(command, kind, name)
 
-    def _refused(self, command: str, name: str, origin: Origin) -> None:
-        self._answer(command, name, f"Not allowed from {origin.ip}")
+    def _refused(self, command: str, kind: str, name: str, origin: Origin) -> None:
+        self._answer(command, kind, name, f"Not allowed from {origin.ip}")
         now = self._clock.seconds()
         if now >= self._silent_until:
             self._silent_until = now + REFUSED_PAUSE
@@ -146,12 +149,13 @@ class SystemControl:
             if entry.id.kind is Kind.PLUGIN and plugins.is_up(entry.name)
         ]
         if not names:
-            self._answer("stop", "*", f"Component * is not running on {self._office.host}")
+            error = f"Component * is not running on {self._office.host}"
+            self._answer("stop", _PLUGIN, "*", error)
         await gatherResults(
-            [Deferred.fromCoroutine(self._obey("stop", name, None)) for name in names]
+            [Deferred.fromCoroutine(self._obey("stop", _PLUGIN, name)) for name in names]
         )
 
-    async def _obey(self, command: str, name: str, kind: str | None) -> None:
+    async def _obey(self, command: str, kind: str, name: str) -> None:
         error = ""
         unknown = False
         try:
@@ -163,14 +167,16 @@ class SystemControl:
         except Exception:  # noqa: BLE001 - a door: there is always an answer
             self._log.failure("{command} {name}", command=command, name=name)
             error = f"{command} failed on {self._office.host}: its log says why"
-        self._answer(command, name, error, unknown=unknown)
+        self._answer(command, kind, name, error, unknown=unknown)
 
-    def _target(self, command: str, kind: str | None, name: str) -> Component:
+    def _target(self, command: str, kind: str, name: str) -> Component:
         """What is meant; a disabled plugin is unknown here, but for enabling it or while it is up.
 
         Raises `UnknownComponent` with the text that Domogik's clients know.
         """
-        if kind in (None, "plugin"):
+        if kind == _DAEMON:
+            return self._office.daemon(name.removeprefix(f"{_DAEMON}:"))
+        if kind == _PLUGIN:
             component = self._office.plugin(name)
             if (
                 component.enabled
@@ -190,7 +196,9 @@ class SystemControl:
         }[command]
         await action(component)
 
-    def _answer(self, command: str, name: str, error: str, *, unknown: bool = False) -> None:
+    def _answer(
+        self, command: str, kind: str, name: str, error: str, *, unknown: bool = False
+    ) -> None:
         """In the order of the released manager, which differed from command to command."""
         head = [("command", sayable(command)), ("host", self._office.host)]
         if (
@@ -199,6 +207,8 @@ class SystemControl:
             or (command == "stop" and not error)
         ):
             head.reverse()
+        if kind == _DAEMON:
+            head.append(("type", kind))
         body = [*head, ("plugin", sayable(name))]
         if error:
             body.append(("error", sayable(error)))
@@ -209,15 +219,15 @@ class SystemControl:
 
     # Detail
 
-    def _detail(self, name: str, host: str) -> None:
+    def _detail(self, kind: str, name: str, host: str) -> None:
         try:
-            component = self._external(name, host)
+            component = self._external(name, host) if kind == _PLUGIN else None
             if component is None:
                 if host != self._office.host:
                     return
-                component = self._target("detail", None, name)
+                component = self._target("detail", kind, name)
         except UnknownComponent as failure:
-            self._answer("detail", name, str(failure), unknown=True)
+            self._answer("detail", kind, name, str(failure), unknown=True)
             return
         self._send(detail_body(self._office.detail(component)))
 
@@ -226,3 +236,8 @@ class SystemControl:
             if component.id.kind is Kind.EXTERNAL and name_and_host(component) == (name, host):
                 return component
         return None
+
+
+def _meant(message: Message) -> tuple[str, str]:
+    """The kind and the name of what it is about, as it says them."""
+    return message.get("type") or _PLUGIN, message.get("plugin") or "*"

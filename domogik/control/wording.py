@@ -20,6 +20,7 @@ DESCRIPTION_PIECE = 500
 LARGEST_VALUE = 1000
 LARGEST_LIST = 80_000
 LARGEST_DESCRIPTION = 20_000
+LARGEST_DAEMONS = 10_000
 #: entries of a list: `plugin999-status` is the longest name that xPL allows
 MOST_LISTED = 1000
 
@@ -49,7 +50,12 @@ def status(component: Component) -> str:
 
 
 def list_body(host: str, components: Iterable[Component]) -> Body:
-    """Of `components`, what Domogik's clients call the list: plugins enabled or up, externals."""
+    """Of `components`, what Domogik's clients call the list: plugins enabled or up, externals.
+
+    Daemons stand beside it, where those clients do not look: to them all that is no plugin is
+    an external member.
+    """
+    components = tuple(components)
     body: Body = []
     listed = [component for component in components if _is_listed(component)]
     for place, component in enumerate(listed[:MOST_LISTED]):
@@ -66,7 +72,21 @@ def list_body(host: str, components: Iterable[Component]) -> Body:
             for word, value in words
         ]
     head = [("command", "list"), ("host", host)]
-    return head + _within(LARGEST_LIST, body, 5)
+    listing = head + _within(LARGEST_LIST, body, 5)
+    return listing + _within(LARGEST_DAEMONS, _daemons(components), 3)
+
+
+def _daemons(components: Iterable[Component]) -> Body:
+    daemons = [component for component in components if component.id.kind is Kind.DAEMON]
+    return [
+        (f"daemon{place}-{word}", value)
+        for place, component in enumerate(daemons[:MOST_LISTED])
+        for word, value in (
+            ("name", component.name),
+            ("techno", component.technology),
+            ("status", status(component)),
+        )
+    ]
 
 
 def _is_listed(component: Component) -> bool:

@@ -30,7 +30,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")
 def listed_components(message: Message, host: str) -> tuple[Component, ...]:
     """The entries of a `list` answer of that host, each once; one without a name ends them."""
     pairs = dict(message.body)
-    found: dict[ComponentId, Component] = {}
+    found = _daemons(pairs, host)
     for place in range(MAX_LISTED):
         name = pairs.get(f"plugin{place}-name", "")
         if not name:
@@ -39,6 +39,23 @@ def listed_components(message: Message, host: str) -> tuple[Component, ...]:
         if component is not None:
             found.setdefault(component.id, component)
     return tuple(found.values())
+
+
+def _daemons(pairs: dict[str, str], host: str) -> dict[ComponentId, Component]:
+    """Those of a manager that has some: beside the entries that every Domogik knows."""
+    found: dict[ComponentId, Component] = {}
+    for place in range(MAX_LISTED):
+        name = pairs.get(f"daemon{place}-name", "")
+        if not _NAME.fullmatch(name):
+            break
+        component = Component(
+            id=ComponentId(Kind.DAEMON, name),
+            host=host,
+            state=_state(pairs.get(f"daemon{place}-status", "OFF")),
+            technology=_shown(pairs.get(f"daemon{place}-techno", "")),
+        )
+        found.setdefault(component.id, component)
+    return found
 
 
 def _entry(pairs: dict[str, str], place: int, name: str, host: str) -> Component | None:
@@ -80,7 +97,7 @@ def read_detail(message: Message, component: Component) -> Detail:
         documentation=_shown(pairs.get("documentation", "")),
         description="\n".join(_shown(line) for line in "".join(pieces).split("\\n")),
     )
-    if component.id.kind is Kind.EXTERNAL:
+    if component.id.kind in (Kind.EXTERNAL, Kind.DAEMON):
         values = tuple(
             (_shown(pairs[f"cfg{number}-key"]), _shown(pairs.get(f"cfg{number}-value", "")))
             for number in numbers

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from domogik.components.health import DiagnosticCheck
 from domogik.components.model import Component, ComponentId, Detail, Kind, State
 from domogik.config.load import Configuration
 from domogik.daemons.base import ManagedDaemon
@@ -23,6 +24,7 @@ from domogik.daemons.tools import DaemonTools
 from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.components import ComponentList
 from domogik.manager.daemon import Daemon
+from domogik.manager.daemon_checks import DaemonChecks
 from domogik.manager.passage import open_passage
 from domogik.supervisor.adoption import Record
 from domogik.supervisor.interfaces import Program, Specification, Status
@@ -357,6 +359,12 @@ class Daemons:
             raise entry.failed(error) from error
         finally:
             self.refresh(name)
+
+    async def checks(self, name: str) -> list[DiagnosticCheck]:
+        """What is in order with it and what is not; `UnknownComponent`."""
+        entry = self._entry(name)
+        pids = self._supervisor.pids(entry.id)
+        return await DaemonChecks(entry, self._supervisor.status(entry.id), pids).all()
 
     def credentials(self, name: str) -> str:
         """Its URL, which holds its password; raises `NotPossible` before its first start."""

@@ -240,9 +240,9 @@ class Hosts:
         failure.trap(NoReply, InvalidMessage, CancelledError)
         self._log.debug("{host} does not say what runs there", host=host)
 
-    async def command(self, host: str, command: str, plugin: str) -> None:
+    async def command(self, host: str, command: str, name: str, kind: Kind = Kind.PLUGIN) -> None:
         """Have that host's manager do it; `OperationFailed` with its words, or `NoAnswer`."""
-        answer = await self._ask(host, command, plugin)
+        answer = await self._ask(host, command, kind, name)
         error = answer.get("error")
         if error:
             raise OperationFailed(error)
@@ -252,33 +252,43 @@ class Hosts:
         host, name = component.host, component.name
         if component.id.kind is Kind.EXTERNAL:
             name, host = component.model, component.name.partition(".")[2]
-        answer = await self._ask(host, "detail", name)
+        answer = await self._ask(host, "detail", component.id.kind, name)
         error = answer.get("error")
         if error:
             raise OperationFailed(f"Error on detail request : {error}")
         return read_detail(answer, component)
 
-    async def _ask(self, host: str, command: str, plugin: str) -> Message:
+    async def _ask(self, host: str, command: str, kind: Kind, name: str) -> Message:
+        """Of a plugin as Domogik always did it; anything else by its whole id.
+
+        A plugin that has the name of a daemon must not take the order for its own.
+        """
+        is_daemon = kind is Kind.DAEMON
+        plugin = f"{kind.value}:{name}" if is_daemon else name
+        typed = [("type", kind.value)] if is_daemon else []
+
         def is_answer(message: Message) -> bool:
             return (
                 message.type == TRIG
                 and message.schema == "domogik.system"
                 and message.get("command") == command
                 and message.get("host") == host
-                and message.get("plugin", message.get("name")) == plugin
+                and message.get("plugin", message.get("name")) in (plugin, name)
+                and (message.get("type") == Kind.DAEMON.value) is is_daemon
             )
 
         try:
             return await self._identity.request(
                 "domogik.system",
-                [("command", command), ("host", host), ("plugin", plugin)],
+                [("command", command), ("host", host), *typed, ("plugin", plugin)],
                 answer=is_answer,
                 timeout=TIMEOUTS.get(command, DEFAULT_TIMEOUT),
                 repeat=ASK_AGAIN if command == "detail" else None,
             )
         except NoReply:
-            what = _TIMEOUT_TEXTS.get(command, f"{command} plugin")
-            raise NoAnswer(f"No data or timeout on {what} {plugin}") from None
+            word = "daemon" if is_daemon else "plugin"
+            what = _TIMEOUT_TEXTS.get(command, f"{command} {word}")
+            raise NoAnswer(f"No data or timeout on {what} {name}") from None
 
 
 def _words(component: Component) -> dict[str, object]:

@@ -9,8 +9,10 @@ import attrs
 from zope.interface import implementer
 
 from domogik.components.events import EventStream
+from domogik.components.health import DiagnosticCheck
 from domogik.components.model import Component, ComponentId, ConfigValue, Detail, HostInfo, Kind
 from domogik.errors import NotPossible, UnknownComponent
+from domogik.manager.backups import Backup
 from domogik.manager.components import find
 from domogik.manager.hosts import Hosts
 from domogik.manager.interfaces import IHouse
@@ -19,6 +21,9 @@ from domogik.manager.values import Values
 
 #: the id of a plugin is half of an xPL address; some older ones are longer than the protocol has it
 _PLUGIN = re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")
+
+#: kinds that another host's manager starts and stops when it is asked
+_COMMANDED = (Kind.PLUGIN, Kind.DAEMON)
 
 
 @implementer(IHouse)
@@ -101,6 +106,24 @@ class House:
         office = self._office_of(component)
         await (office.disable(component) if office else self._ask("disable", component))
 
+    async def reload(self, component: Component) -> None:
+        await self._here(component).reload(component)
+
+    async def diagnose(self, component: Component) -> tuple[DiagnosticCheck, ...]:
+        return await self._here(component).diagnose(component)
+
+    def credentials(self, component: Component) -> str:
+        return self._here(component).credentials(component)
+
+    async def backup(self, component: Component, file: str | None = None) -> Backup:
+        return await self._here(component).backup(component, file)
+
+    async def restore(self, component: Component, file: str) -> None:
+        await self._here(component).restore(component, file)
+
+    async def backups(self, component: Component) -> tuple[Backup, ...]:
+        return await self._here(component).backups_of(component)
+
     async def log_lines(self, component: Component, lines: int) -> list[str]:
         return await self._here(component).log_lines(component, lines)
 
@@ -128,9 +151,9 @@ class House:
         self._office.upgrade()
 
     async def _ask(self, command: str, component: Component) -> None:
-        if component.id.kind is not Kind.PLUGIN:
+        if component.id.kind not in _COMMANDED:
             raise NotPossible(f"{component.id} on {component.host} can only be looked at from here")
-        await self._hosts.command(component.host, command, component.name)
+        await self._hosts.command(component.host, command, component.name, component.id.kind)
 
     def _is_here(self, host: str) -> bool:
         return self._office is not None and host == self.host

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 from zope.interface import Attribute, Interface
 
+from domogik.components.health import DiagnosticCheck
 from domogik.components.model import Component, ConfigValue, Detail, HostInfo
+from domogik.manager.backups import Backup
 
 
 class IHouse(Interface):
@@ -53,6 +55,27 @@ class IHouse(Interface):
 
     async def disable(component: Component) -> None:
         """`OperationFailed` while it runs; `NotPossible`, `NoAnswer`."""
+
+    async def reload(component: Component) -> None:
+        """Have a daemon read its configuration again; `OperationFailed`, `NotPossible`."""
+
+    async def diagnose(component: Component) -> tuple[DiagnosticCheck, ...]:
+        """Look at it from all sides; `NotPossible` where nobody knows how."""
+
+    def credentials(component: Component) -> str:
+        """A daemon's URL, which holds its password; `NotPossible` from another host."""
+
+    async def backup(component: Component, file: str | None = None) -> Backup:
+        """Write a daemon's data into that new file among the backups, as a job.
+
+        Raises `InvalidFileName`, `OperationFailed`, `NotPossible`.
+        """
+
+    async def restore(component: Component, file: str) -> None:
+        """Put what is in that file in place of a daemon's data, as a job; raises as `backup`."""
+
+    async def backups(component: Component) -> tuple[Backup, ...]:
+        """The files there are, whatever they are of; `NotPossible` from another host."""
 
     async def log_lines(component: Component, lines: int) -> list[str]:
         """Its last lines of output, oldest first; `NotPossible` from another host."""

@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import attrs
 
+from domogik.components.health import DiagnosticCheck
 from domogik.components.model import Component, ComponentId, Detail, Kind
 from domogik.errors import NotPossible, UnknownComponent
+from domogik.manager.backups import Backup, Backups
 from domogik.manager.components import ComponentList
 from domogik.manager.daemons import Daemons
 from domogik.manager.externals import Externals
@@ -24,12 +26,20 @@ class Office:
     plugins: Plugins
     daemons: Daemons
     externals: Externals
+    backups: Backups
     supervisor: Supervisor
     upgrade: Callable[[], None]
 
     def plugin(self, name: str) -> Component:
         """The plugin of that bare name; `UnknownComponent`."""
         component = self.components.get(ComponentId(Kind.PLUGIN, name))
+        if component is None:
+            raise UnknownComponent(f"Component {name} doesn't exists on {self.host}")
+        return component
+
+    def daemon(self, name: str) -> Component:
+        """The managed daemon of that bare name; `UnknownComponent`."""
+        component = self.components.get(ComponentId(Kind.DAEMON, name))
         if component is None:
             raise UnknownComponent(f"Component {name} doesn't exists on {self.host}")
         return component
@@ -67,6 +77,31 @@ class Office:
         """In the configuration file; it must not run."""
         await self.plugins.disable(self._plugin_name(component, "disabled"))
 
+    async def reload(self, component: Component) -> None:
+        """Have it read its configuration again."""
+        await self.daemons.reload(self._daemon_name(component, "reloaded"))
+
+    async def diagnose(self, component: Component) -> tuple[DiagnosticCheck, ...]:
+        """Look at it from all sides."""
+        return tuple(await self.daemons.checks(self._daemon_name(component, "diagnosed")))
+
+    def credentials(self, component: Component) -> str:
+        """Its URL, which holds its password."""
+        return self.daemons.credentials(self._daemon_name(component, "logged in to"))
+
+    async def backup(self, component: Component, file: str | None) -> Backup:
+        """Write its data into a new file."""
+        return await self.backups.backup(self._daemon_name(component, "backed up"), file)
+
+    async def restore(self, component: Component, file: str) -> None:
+        """Put the data of that file in place of its own."""
+        await self.backups.restore(self._daemon_name(component, "restored"), file)
+
+    async def backups_of(self, component: Component) -> tuple[Backup, ...]:
+        """The files there are."""
+        self._daemon_name(component, "restored")
+        return await self.backups.all()
+
     async def log_lines(self, component: Component, lines: int) -> list[str]:
         """Its last lines of output, oldest first; none where it was never started."""
         if str(component.id) not in self.supervisor.ids():
@@ -87,6 +122,11 @@ class Office:
             return self.daemons
         self._plugin_name(component, verb)
         return self.plugins
+
+    def _daemon_name(self, component: Component, verb: str) -> str:
+        if component.id.kind is not Kind.DAEMON:
+            raise NotPossible(f"{component.id} cannot be {verb}: it is no managed daemon")
+        return component.name
 
     def _plugin_name(self, component: Component, verb: str) -> str:
         if component.id.kind is Kind.PLUGIN:

@@ -162,6 +162,12 @@ class Supervisor(Service):
         pool = self._reactor.getThreadPool()
         return await deferToThreadPool(self._reactor, pool, self._usage.usage, found)
 
+    def pids(self, id: str) -> frozenset[int]:
+        """The numbers of its living processes; raises `UnknownComponent`."""
+        started = self._runner(id).started
+        members = () if started is None else self._processes.members(started)
+        return frozenset(one.pid for one in members)
+
     def _runner(self, id: str) -> Runner:
         try:
             return self._runners[id]

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from domogik.components.events import EventStream
+from domogik.components.health import DiagnosticCheck
 from domogik.components.model import (
     Component,
     ComponentId,
@@ -28,7 +29,15 @@ from domogik.errors import (
     OperationFailed,
     UnknownComponent,
 )
+from domogik.manager.backups import Backup
 from domogik.manager.interfaces import IHouse
+
+
+def daemon(name: str, host: str = "vm", **fields: object) -> Component:
+    """A managed daemon of that name."""
+    given: dict[str, object] = {"technology": "redis", "description": "Redis on 127.0.0.1"}
+    given.update(fields)
+    return Component(ComponentId(Kind.DAEMON, name), host, **given)  # type: ignore[arg-type]
 
 
 def plugin(name: str, host: str = "vm", **fields: object) -> Component:
@@ -58,6 +67,8 @@ class FakeHouse:
     held: dict[tuple[str, str], Deferred[None]] = attrs.field(factory=dict)
     done: list[tuple[str, str, str]] = attrs.field(factory=list)
     upgraded: int = 0
+    checks: dict[str, list[DiagnosticCheck]] = attrs.field(factory=dict)
+    saved: list[Backup] = attrs.field(factory=list)
     _components: dict[tuple[str, ComponentId], Component] = attrs.field(factory=dict)
     _values: dict[tuple[str, str, str], str] = attrs.field(factory=dict)
     _followers: dict[ComponentId, list[Callable[[str], None]]] = attrs.field(factory=dict)
@@ -161,6 +172,36 @@ class FakeHouse:
             )
         await self._do("disable", component, enabled=False)
 
+    async def reload(self, component: Component) -> None:
+        self._daemon(component)
+        await self._do("reload", component)
+
+    async def diagnose(self, component: Component) -> tuple[DiagnosticCheck, ...]:
+        self._daemon(component)
+        await self._about("diagnose", component)
+        return tuple(self.checks.get(component.name, ()))
+
+    def credentials(self, component: Component) -> str:
+        self._daemon(component)
+        return f"redis://:secret@127.0.0.1:6379/{component.name}"
+
+    async def backup(self, component: Component, file: str | None = None) -> Backup:
+        self._daemon(component)
+        await self._do("backup", component)
+        made = Backup(file or f"{component.name}.backup", 7, 1000.0)
+        self.saved.append(made)
+        return made
+
+    async def restore(self, component: Component, file: str) -> None:
+        self._daemon(component)
+        if file not in [one.file for one in self.saved]:
+            raise NotPossible(f"there is no backup {file}")
+        await self._do("restore", component)
+
+    async def backups(self, component: Component) -> tuple[Backup, ...]:
+        self._daemon(component)
+        return tuple(self.saved)
+
     async def log_lines(self, component: Component, lines: int) -> list[str]:
         self._here(component)
         await self._about("log_lines", component)
@@ -218,6 +259,11 @@ class FakeHouse:
                 for wanted, is_ in zip((host, plugin, key), place, strict=True)
             ):
                 yield ConfigValue(*place, value)
+
+    def _daemon(self, component: Component) -> None:
+        self._here(component)
+        if component.id.kind is not Kind.DAEMON:
+            raise NotPossible(f"{component.id} is no managed daemon")
 
     def _here(self, component: Component) -> None:
         if component.host != self.host:

@@ -28,12 +28,14 @@ from domogik.components.model import Component, ComponentId, Kind
 from domogik.config.load import load
 from domogik.control.system import SystemControl
 from domogik.daemons.tools import DaemonTools
+from domogik.manager.backups import Backups
 from domogik.manager.components import ComponentList
 from domogik.manager.configuration import ConfigurationKeeper
 from domogik.manager.daemons import Daemons
 from domogik.manager.externals import Externals
 from domogik.manager.hosts import Hosts
 from domogik.manager.house import House
+from domogik.manager.jobs import Jobs
 from domogik.manager.office import Office
 from domogik.manager.pings import PluginPings
 from domogik.manager.plugins import Plugins, Workplace
@@ -250,6 +252,13 @@ class FakeManager:
             self.plugins,
             self.daemons,
             self.externals,
+            Backups(
+                self.daemons,
+                self.directory / "backups",
+                Jobs(self.events, self._now),
+                at_once,
+                self._now,
+            ),
             self.supervisor,
             self._upgrade,
         )
