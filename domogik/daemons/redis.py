@@ -78,6 +78,7 @@ class RedisDaemon(ManagedDaemon):
             f"maxmemory {self.option('maxmemory')}",
             f"maxmemory-policy {self.option('maxmemory_policy')}",
             "timeout 0",
+            "repl-diskless-sync-delay 0",  # a backup is a replica that comes alone
         ]
         if parameters.password is not None:
             lines.append(f"requirepass {_quoted(parameters.password)}")
@@ -172,6 +173,7 @@ class RedisDaemon(ManagedDaemon):
         """SHUTDOWN, which unlike a signal says when the data cannot be saved, and then stays."""
         try:
             reached = await self._as_it_serves()
+            await self._written(of=reached)
             (answer,) = await self._ask(
                 ("SHUTDOWN",), of=reached, time_limit=self.policy.stop_timeout
             )
@@ -212,8 +214,8 @@ class RedisDaemon(ManagedDaemon):
     async def _version(self) -> str:
         return (await self._info("server")).get("redis_version", "")
 
-    async def _info(self, section: str) -> dict[str, str]:
-        (answer,) = await self._ask(("INFO", section))
+    async def _info(self, section: str, of: Parameters | None = None) -> dict[str, str]:
+        (answer,) = await self._ask(("INFO", section), of=of)
         lines = answer.splitlines() if isinstance(answer, str) else []
         return dict(line.split(":", 1) for line in lines if ":" in line)
 
@@ -231,19 +233,21 @@ class RedisDaemon(ManagedDaemon):
         if not self.option("appendonly"):
             return
         await self._ask(("CONFIG", "SET", "appendonly", "yes"))
+        info = await self._written()
+        if info.get("aof_enabled") != "1" or info.get("aof_last_bgrewrite_status") != "ok":
+            raise self.error(f"{self.title} cannot write its append-only file")
+        await self.install_configuration()
+
+    async def _written(self, of: Parameters | None = None) -> dict[str, str]:
+        """When it writes no append-only file anew: before that, it does not stop for one."""
         deadline = self.reactor.seconds() + self.policy.start_timeout
-        while not await self._has_written():
+        while True:
+            info = await self._info("persistence", of)
+            if info.get("aof_rewrite_in_progress") != "1" != info.get("aof_rewrite_scheduled"):
+                return info
             if self.reactor.seconds() > deadline:
                 raise self.error(f"{self.title} does not come to the end of its append-only file")
             await deferLater(self.reactor, _PAUSE, lambda: None)
-        await self.install_configuration()
-
-    async def _has_written(self) -> bool:
-        info = await self._info("persistence")
-        if info.get("aof_last_bgrewrite_status") != "ok":
-            raise self.error(f"{self.title} cannot write its append-only file")
-        busy = ("aof_rewrite_in_progress", "aof_rewrite_scheduled")
-        return info.get("aof_enabled") == "1" and all(info.get(name) == "0" for name in busy)
 
     async def compare(self, contents: Contents) -> None:
         """As many keys; those that had a time may have passed it."""
