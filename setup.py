@@ -30,7 +30,7 @@ setup(
     package_data={"domogik": ["py.typed"], "domogik.config": ["templates/*"]},
     install_requires=[
         "Twisted>=24.7",
-        "hyperlink>=21",
+        "treq>=24.9",
         "zope.interface>=6",
         "attrs>=23.2",
         "lxml>=5",

@@ -1,8 +1,8 @@
-"""HTTP as a client speaks it here: the only module that knows Twisted's agent.
+"""HTTP as a client speaks it here: the only module that knows treq.
 
-Kept connections, a number of them for each host; redirects only within the host; no cookies; bodies
-only as they were sent (nothing is unpacked on the way: a compressed answer could be of any size),
-within a limit, and at a rate that somebody who works sends at.
+Kept connections, a number of them for each host; redirects only within the host; bodies only as
+they were sent (nothing is unpacked on the way: a compressed answer could be of any size), within a
+limit, and at a rate that somebody who works sends at.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import attrs
-from hyperlink import URL
+from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import (
@@ -44,7 +44,7 @@ from twisted.web.client import (
 from twisted.web.error import SchemeNotSupported
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS, IResponse
+from twisted.web.iweb import IAgent, IAgentEndpointFactory, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
 from domogik.errors import DomogikError
@@ -121,7 +121,7 @@ class Transport:
     _tls_policy: IPolicyForHTTPS | None = None
     _slots: dict[str, DeferredSemaphore] = attrs.field(factory=dict, init=False)
     _pool: HTTPConnectionPool = attrs.field(init=False)
-    _agent: Agent = attrs.field(init=False)
+    _client: HTTPClient = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._pool = HTTPConnectionPool(self._reactor, persistent=True)
@@ -129,7 +129,8 @@ class Transport:
         self._pool.cachedConnectionTimeout = 30
         policy = self._tls_policy or BrowserLikePolicyForHTTPS()
         endpoints = _Endpoints(self._reactor, policy, self.limits.connect_timeout_s)
-        self._agent = Agent.usingEndpointFactory(self._reactor, endpoints, pool=self._pool)
+        agent = Agent.usingEndpointFactory(self._reactor, endpoints, pool=self._pool)
+        self._client = HTTPClient(_AsItIs(agent))
 
     def slots(self, url: str) -> DeferredSemaphore:
         """As many turns as there may be connections to the host of `url`."""
@@ -161,7 +162,13 @@ class Transport:
 
     async def _ask(self, url: str, headers: Mapping[str, str]) -> Answer:
         try:
-            response = await self._agent.request(b"GET", _as_sent(url), _headers(headers))
+            response = await self._client.get(
+                url,
+                headers=Headers({name: [value] for name, value in headers.items()}),
+                allow_redirects=False,
+                unbuffered=True,
+                reactor=self._reactor,
+            )
         except (ConnectError, DNSLookupError) as error:
             raise Unreachable(url, f"no connection: {error}") from error
         except ConnectingCancelledError as error:
@@ -243,6 +250,27 @@ class _Endpoints:
         if uri.scheme == b"https":
             return wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)
         raise SchemeNotSupported(f"'{uri.scheme.decode('ascii', 'replace')}' is not supported")
+
+
+@implementer(IAgent)
+@attrs.define(eq=False)
+class _AsItIs:
+    """Asks for bodies that are not encoded, and takes none for encoded."""
+
+    _agent: IAgent
+
+    def request(
+        self, method: bytes, uri: bytes, headers: Headers | None = None, bodyProducer: Any = None
+    ) -> Deferred[IResponse]:
+        headers = headers or Headers()
+        headers.setRawHeaders("accept-encoding", ["identity"])
+        # An archive that a server calls gzip-encoded is still the archive.
+        return self._agent.request(method, uri, headers, bodyProducer).addCallback(_as_it_is)
+
+
+def _as_it_is(response: IResponse) -> IResponse:
+    response.headers.removeHeader("content-encoding")
+    return response
 
 
 @attrs.define(eq=False)
@@ -411,19 +439,6 @@ def _expected(failure: Failure) -> None:
 
 async def _awaited(work: Awaitable[object]) -> None:
     await work
-
-
-def _headers(headers: Mapping[str, str]) -> Headers:
-    # an archive that a server calls gzip-encoded is still the archive
-    all_headers = {"Accept-Encoding": "identity", **headers}
-    return Headers({name: [value] for name, value in all_headers.items()})
-
-
-def _as_sent(url: str) -> bytes:
-    """An address in the letters that HTTP has; raises `ValueError` for what is none."""
-    if not url.isascii() or " " in url:
-        url = URL.from_text(url).to_uri().to_text()
-    return url.encode("ascii")
 
 
 def _redirected(url: str, location: str) -> str:
