@@ -129,6 +129,7 @@ class Changes(Service):
             self._tell_state(True)
             self._trouble = ""
             await connection.ended
+            self._failed(str(connection.trouble))
         finally:
             self._tell_state(False)
             connection.abort()
@@ -160,8 +161,8 @@ def _late() -> None:
 class _Connection(Protocol):
     """One connection to the bus.
 
-    `ready` fires when systemd's signals will arrive and fails with `BusRefused`; `ended` fires when
-    they do not any more, and fails with `InvalidStream`; `closed` fires last.
+    `ready` fires when systemd's signals will arrive, or fails with `trouble`; `ended` fires when
+    they do not any more, and `trouble` says why; `closed` fires last.
     """
 
     def __init__(self, tell: ChangeReceiver) -> None:
@@ -169,6 +170,7 @@ class _Connection(Protocol):
         self._buffer = bytearray()
         self._is_let_in = False
         self._unanswered: set[int] = set()
+        self.trouble: DomogikError | None = None
         self.ready: Deferred[None] = Deferred()
         self.ended: Deferred[None] = Deferred()
         self.closed: Deferred[None] = Deferred()
@@ -185,7 +187,7 @@ class _Connection(Protocol):
             while self._is_let_in and (message := take(self._buffer)) is not None:
                 self._received(message)
         except (BusRefused, InvalidStream) as error:
-            self._end(Failure(error))
+            self._end(error)
             self.abort()
 
     def _authenticate(self) -> None:
@@ -227,15 +229,15 @@ class _Connection(Protocol):
             self.transport.abortConnection()  # type: ignore[attr-defined]  # every stream has it
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._end(Failure(BusRefused(f"the system bus is gone: {reason.getErrorMessage()}")))
+        self._end(BusRefused(f"the system bus is gone: {reason.getErrorMessage()}"))
         self.closed.callback(None)
 
-    def _end(self, reason: Failure) -> None:
-        if not self.ready.called:
-            self.ready.errback(reason)
+    def _end(self, trouble: DomogikError) -> None:
+        if self.trouble is None:
+            self.trouble = trouble
             self.ended.callback(None)
-        elif not self.ended.called:
-            self.ended.errback(reason)
+            if not self.ready.called:
+                self.ready.errback(Failure(trouble))
 
     def _write(self, data: bytes) -> None:
         assert self.transport is not None

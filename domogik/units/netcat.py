@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint
@@ -73,7 +73,7 @@ class _Sender(Protocol):
 
     async def send(self, clock: Any, data: bytes, patience_s: float) -> None:
         """Ends when it is said; who does not listen is left after `patience_s`."""
-        transport = ITCPTransport(self.transport)
+        transport = cast(ITCPTransport, self.transport)
         giving_up = clock.callLater(patience_s, transport.abortConnection)
         transport.write(data)
         transport.loseConnection()
