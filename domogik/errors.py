@@ -37,6 +37,10 @@ class NotPossible(DomogikError):
     """What was asked makes no sense for this component, in this state or on this host."""
 
 
+class InvalidFileName(DomogikError):
+    """Not the name of a file in the directory that is meant; a path is none."""
+
+
 class NotAllowed(DomogikError):
     """Who asks may not have this."""
 

@@ -36,6 +36,7 @@ class Need(enum.Enum):
     NOTHING = "nothing"
     READ = "read"
     CHANGE = "change"
+    PRIVATE = "private"
 
 
 @attrs.frozen
@@ -149,6 +150,8 @@ class Access:
             if not (caller.has_token or caller.in_session or caller.trusted):
                 raise TokenNeeded("Changing needs 'Authorization: Bearer <token>'")
             return
+        if need is Need.PRIVATE and (caller.foreign or not caller.sees_passwords):
+            raise TokenNeeded("This is told for 'Authorization: Bearer <token>' only")
         known = caller.has_token or caller.in_session
         if not caller.own_host and not known:
             raise ForeignSite(f"Nothing is told without the token: {caller.foreign}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from twisted.internet.interfaces import IReactorTime
 
 from domogik.api.access import Access
+from domogik.api.daemon import DaemonPaths
 from domogik.api.events import EventPaths
 from domogik.api.host import HostPaths
 from domogik.api.listening import BadCertificate, PortTaken, listen
@@ -21,6 +22,7 @@ from domogik.api.streams import Streams
 from domogik.api.uploads import Uploads
 from domogik.api.v1.components import ComponentRoutes
 from domogik.api.v1.configuration import ConfigurationRoutes
+from domogik.api.v1.daemons import DaemonRoutes
 from domogik.api.v1.face import V1
 from domogik.api.v1.feed import FeedRoutes
 from domogik.api.v1.jobs import JobRoutes
@@ -64,6 +66,7 @@ def make_site(
     groups = (
         PluginPaths(reactor, house),
         PluginConfigPaths(house),
+        DaemonPaths(house),
         HostPaths(house),
         package_paths,
         events,
@@ -74,6 +77,7 @@ def make_site(
     )
     parts = (
         ComponentRoutes(house),
+        DaemonRoutes(house, storeroom),
         ConfigurationRoutes(house),
         LogRoutes(house, streams),
         package_routes,

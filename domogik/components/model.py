@@ -144,6 +144,15 @@ class Detail:
 
 
 @attrs.frozen
+class Backup:
+    """A file with the data of a managed daemon; `written` is Unix time in seconds."""
+
+    file: str
+    size_bytes: int
+    written: float
+
+
+@attrs.frozen
 class HostInfo:
     """A host of the house, known by its manager's heartbeat.
 

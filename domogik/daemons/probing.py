@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IDelayedCall, IReactorTCP, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -50,6 +49,9 @@ async def _exchange(
     is_enough: Callable[[bytes], bool],
     patience: float,
 ) -> bytes:
+    # who has no daemons need not have TLS in memory, which comes with endpoints
+    from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
+
     protocol = _Exchange(question, is_enough)
     is_v6 = ":" in host and ipaddress.ip_address(host).version == 6
     endpoint = (TCP6ClientEndpoint if is_v6 else TCP4ClientEndpoint)(

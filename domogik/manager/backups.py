@@ -10,24 +10,12 @@ from typing import Any
 
 import attrs
 
-from domogik.errors import DomogikError, NotPossible, OperationFailed
+from domogik.components.model import Backup
+from domogik.errors import InvalidFileName, NotPossible, OperationFailed
 from domogik.manager.daemons import Daemons
 from domogik.manager.jobs import Jobs, Progress
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-
-class InvalidFileName(DomogikError):
-    """Not the name of a file among the backups; a path is none."""
-
-
-@attrs.frozen
-class Backup:
-    """One file; `written` is Unix time in seconds."""
-
-    file: str
-    size_bytes: int
-    written: float
 
 
 @attrs.define(eq=False)

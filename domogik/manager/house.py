@@ -10,9 +10,16 @@ from zope.interface import implementer
 
 from domogik.components.events import EventStream
 from domogik.components.health import DiagnosticCheck
-from domogik.components.model import Component, ComponentId, ConfigValue, Detail, HostInfo, Kind
+from domogik.components.model import (
+    Backup,
+    Component,
+    ComponentId,
+    ConfigValue,
+    Detail,
+    HostInfo,
+    Kind,
+)
 from domogik.errors import NotPossible, UnknownComponent
-from domogik.manager.backups import Backup
 from domogik.manager.components import find
 from domogik.manager.hosts import Hosts
 from domogik.manager.interfaces import IHouse

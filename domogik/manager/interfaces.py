@@ -7,8 +7,7 @@ from collections.abc import Callable
 from zope.interface import Attribute, Interface
 
 from domogik.components.health import DiagnosticCheck
-from domogik.components.model import Component, ConfigValue, Detail, HostInfo
-from domogik.manager.backups import Backup
+from domogik.components.model import Backup, Component, ConfigValue, Detail, HostInfo
 
 
 class IHouse(Interface):

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import attrs
 
 from domogik.components.health import DiagnosticCheck
-from domogik.components.model import Component, ComponentId, Detail, Kind
+from domogik.components.model import Backup, Component, ComponentId, Detail, Kind
 from domogik.errors import NotPossible, UnknownComponent
-from domogik.manager.backups import Backup, Backups
+from domogik.manager.backups import Backups
 from domogik.manager.components import ComponentList
 from domogik.manager.daemons import Daemons
 from domogik.manager.externals import Externals

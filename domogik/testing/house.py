@@ -11,6 +11,7 @@ from zope.interface import implementer
 from domogik.components.events import EventStream
 from domogik.components.health import DiagnosticCheck
 from domogik.components.model import (
+    Backup,
     Component,
     ComponentId,
     ConfigurationKey,
@@ -29,7 +30,6 @@ from domogik.errors import (
     OperationFailed,
     UnknownComponent,
 )
-from domogik.manager.backups import Backup
 from domogik.manager.interfaces import IHouse
 
 

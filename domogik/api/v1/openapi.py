@@ -50,7 +50,7 @@ def _operation(route: Route) -> dict[str, object]:
     operation: dict[str, object] = {
         "operationId": route.name,
         "summary": route.summary,
-        "security": [{"token": []}] if route.need is Need.CHANGE else [{}, {"token": []}],
+        "security": [{}, {"token": []}] if route.need is Need.READ else [{"token": []}],
         "responses": _responses(route),
     }
     if route.description:

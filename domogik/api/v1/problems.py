@@ -15,6 +15,7 @@ from domogik.components.model import InvalidId
 from domogik.errors import (
     AmbiguousComponent,
     DomogikError,
+    InvalidFileName,
     NoAnswer,
     NotAllowed,
     NotPossible,
@@ -45,6 +46,7 @@ class WrongMethod(DomogikError):
 #: the most special first; what is not here is our own fault: 500
 _STATUS: tuple[tuple[type[DomogikError], int], ...] = (
     (BadRequest, 400),
+    (InvalidFileName, 400),
     (TokenNeeded, 401),
     (NotAllowed, 403),
     (NoSuchPath, 404),

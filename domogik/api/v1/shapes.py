@@ -8,7 +8,8 @@ import attrs
 
 from domogik.api.v1.routes import Schema
 from domogik.components.events import Event
-from domogik.components.model import Component, ConfigurationKey, HostInfo, Kind, State
+from domogik.components.health import Result
+from domogik.components.model import Backup, Component, ConfigurationKey, HostInfo, Kind, State
 
 TEXT: Schema = {"type": "string"}
 NUMBER: Schema = {"type": "number"}
@@ -77,6 +78,19 @@ SCHEMAS: dict[str, Schema] = {
         keys=listed(named("ConfigurationKey")),
         values={"type": "object", "additionalProperties": {"type": "string"}},
     ),
+    "Check": record(
+        check_id=TEXT,
+        description=TEXT,
+        template=TEXT,
+        result={"type": "string", "enum": [result.value for result in Result]},
+        parameters={"type": "object"},
+        component_id={"type": ["string", "null"]},
+        suggestions=listed(record(action=TEXT, sentence=TEXT, repairable=BOOLEAN)),
+    ),
+    "CheckList": record(id=TEXT, host=TEXT, checks=listed(named("Check"))),
+    "Credentials": record(id=TEXT, host=TEXT, url=TEXT),
+    "Backup": record(file=TEXT, size_bytes=INTEGER, written=TIME),
+    "BackupList": record(backups=listed(named("Backup"))),
     "Value": record(value=TEXT),
     "StoredValue": record(key=TEXT, value=TEXT),
     "Accepted": record(accepted=BOOLEAN),
@@ -133,6 +147,11 @@ def key_json(key: ConfigurationKey) -> dict[str, object]:
     shape = attrs.asdict(key)
     del shape["id"]  # the place in the list says it
     return {**shape, "options": list(key.options)}
+
+
+def backup_json(backup: Backup) -> dict[str, object]:
+    """`Backup`."""
+    return {**attrs.asdict(backup), "written": iso_time(backup.written)}
 
 
 def event_json(event: Event) -> dict[str, object]:

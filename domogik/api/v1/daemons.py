@@ -1,0 +1,167 @@
+"""`/components/daemon:<name>`: what only managed daemons can do, and diagnosis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import attrs
+
+from domogik.api.access import Need
+from domogik.api.exchange import BadRequest, Reply
+from domogik.api.storeroom import Storeroom
+from domogik.api.v1.components import HOST, NAMING, ONE, find
+from domogik.api.v1.jobs import WAIT, carried_out
+from domogik.api.v1.routes import JSON, Asked, Parameter, Route, json_reply
+from domogik.api.v1.shapes import TEXT, backup_json, component_json, named
+from domogik.manager.interfaces import IHouse
+
+_FILE = Parameter("file", "Its name among the backups of this host; no path.", TEXT)
+_OPTIONAL_FILE = Parameter(
+    "file", "A new name among the backups of this host, by default of daemon and time.", TEXT
+)
+_HERE = "Of daemons on this host only: elsewhere it is `Not available from another host`."
+
+
+@attrs.define(eq=False)
+class DaemonRoutes:
+    """Reload, credentials, backups, checks."""
+
+    _house: IHouse
+    _storeroom: Storeroom
+
+    def routes(self) -> tuple[Route, ...]:
+        """The lines of the table."""
+
+        def route(
+            method: str,
+            path: str,
+            name: str,
+            summary: str,
+            handler: Callable[[Asked], Coroutine[Any, Any, Reply]],
+            shape: str,
+            need: Need = Need.CHANGE,
+            query: tuple[Parameter, ...] = (),
+            is_job: bool = False,
+        ) -> Route:
+            return Route(
+                method,
+                f"{ONE}/{path}",
+                name,
+                summary,
+                handler,
+                {JSON: named(shape)},
+                need=need,
+                query=(HOST, *query, *((WAIT,) if is_job else ())),
+                accepted=named("Job") if is_job else None,
+                errors=NAMING,
+                description=_HERE,
+            )
+
+        return (
+            route(
+                "POST",
+                "reload",
+                "reloadComponent",
+                "Have it read its configuration again",
+                self.reload,
+                "Component",
+            ),
+            route(
+                "POST",
+                "diagnose",
+                "diagnoseComponent",
+                "Look at it from all sides",
+                self.diagnose,
+                "CheckList",
+            ),
+            route(
+                "GET",
+                "credentials",
+                "getCredentials",
+                "Where it is reached, with its password: for the token only",
+                self.credentials,
+                "Credentials",
+                Need.PRIVATE,
+            ),
+            route(
+                "GET",
+                "backups",
+                "listBackups",
+                "The files there are",
+                self.backups,
+                "BackupList",
+                Need.READ,
+            ),
+            route(
+                "POST",
+                "backup",
+                "backUpComponent",
+                "Write all its data into a new file",
+                self.backup,
+                "Backup",
+                query=(_OPTIONAL_FILE,),
+                is_job=True,
+            ),
+            route(
+                "POST",
+                "restore",
+                "restoreComponent",
+                "Put a backup in place of its data; who needs it is stopped meanwhile",
+                self.restore,
+                "Component",
+                query=(_FILE,),
+                is_job=True,
+            ),
+        )
+
+    async def reload(self, asked: Asked) -> Reply:
+        """As its section says now."""
+        component = find(self._house, asked)
+        await self._house.reload(component)
+        return self._shown(asked)
+
+    async def diagnose(self, asked: Asked) -> Reply:
+        """Every check of it."""
+        component = find(self._house, asked)
+        checks = await self._house.diagnose(component)
+        shown = [check.to_json() for check in checks]
+        return json_reply({"id": str(component.id), "host": component.host, "checks": shown})
+
+    async def credentials(self, asked: Asked) -> Reply:
+        """A URL, as its clients take it."""
+        component = find(self._house, asked)
+        url = self._house.credentials(component)
+        return json_reply({"id": str(component.id), "host": component.host, "url": url})
+
+    async def backups(self, asked: Asked) -> Reply:
+        """The newest first."""
+        found = await self._house.backups(find(self._house, asked))
+        return json_reply({"backups": [backup_json(one) for one in found]})
+
+    async def backup(self, asked: Asked) -> Reply:
+        """A job."""
+        component, file = find(self._house, asked), asked.text("file")
+        return await carried_out(
+            asked,
+            self._storeroom.packages,
+            str(component.id),
+            lambda: self._house.backup(component, file),
+            lambda backup: json_reply(backup_json(backup)),
+        )
+
+    async def restore(self, asked: Asked) -> Reply:
+        """A job."""
+        component, file = find(self._house, asked), asked.text("file")
+        if file is None:
+            raise BadRequest("file says which backup")
+        return await carried_out(
+            asked,
+            self._storeroom.packages,
+            str(component.id),
+            lambda: self._house.restore(component, file),
+            lambda _: self._shown(asked),
+        )
+
+    def _shown(self, asked: Asked) -> Reply:
+        return json_reply(component_json(find(self._house, asked)))
