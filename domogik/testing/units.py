@@ -64,13 +64,13 @@ class FakeUnit:
 class FakeSystemd:
     """What is ordered is done at once, but for the starts of slow units.
 
-    `orders` are those that came, `questions` how often the status was asked. `refuses` are words
+    `orders` are those that came, `questions` the names whose status was asked. `refuses` are words
     that every order fails with, as of one without privileges; `absent` why there is no systemd.
     """
 
     units: dict[str, FakeUnit] = attrs.field(factory=dict)
     orders: list[tuple[Order, str]] = attrs.field(factory=list)
-    questions: int = 0
+    questions: list[frozenset[str]] = attrs.field(factory=list)
     refuses: str = ""
     absent: str = ""
     tells: bool = True
@@ -86,7 +86,7 @@ class FakeSystemd:
         return unit
 
     def status(self, names: Collection[str]) -> Deferred[Mapping[str, UnitStatus]]:
-        self.questions += 1
+        self.questions.append(frozenset(names))
         if self.absent:
             return fail(NoSystemd(self.absent))
         return succeed({name: self._status(name) for name in names})

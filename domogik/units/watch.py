@@ -115,9 +115,11 @@ class UnitWatch:
             names = self._units.declared if self._is_all_due else frozenset(self._changed)
             self._is_all_due = False
             self._changed.clear()
-            await self._look_at(names)
-            for one in asked:
-                one.callback(None)
+            try:
+                await self._look_at(names)
+            finally:
+                for one in asked:
+                    one.callback(None)
             if self._is_running:
                 await self._until_due()
 

@@ -281,7 +281,7 @@ class RepairedDaemonTests(UnitTestCase):
         for answer in answers:
             (check,) = self.done(answer)
             self.assertEqual(check.result, Result.PASSED)
-        self.assertEqual(self.systemd.questions, 1)
+        self.assertEqual(len(self.systemd.questions), 1)
 
     def test_without_systemd_every_check_is_skipped_with_the_reason(self):
         self.systemd.absent = "this host was not booted with systemd"

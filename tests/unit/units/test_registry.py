@@ -51,7 +51,7 @@ class RegistryTests(SynchronousTestCase):
                 self.assertIn("is not declared", str(error))
         for name in ("../x", "x*", "--help", "x y", ""):
             self.failureResultOf(self.units.carry_out(Order.STOP, name), InvalidUnitName)
-        self.assertEqual((self.systemd.orders, self.systemd.questions), ([], 0))
+        self.assertEqual((self.systemd.orders, self.systemd.questions), ([], []))
 
     def test_a_unit_of_an_app_that_is_gone_is_refused(self):
         self.units.remove("b")
@@ -82,9 +82,9 @@ class RegistryTests(SynchronousTestCase):
         asked = [self.units.status(["x"]), self.units.status(["s.socket", "x"])]
         both = [self.done(one) for one in asked]
         self.assertEqual([list(one) for one in both], [["x"], ["s.socket", "x"]])
-        self.assertEqual(self.systemd.questions, 1)
+        self.assertEqual(len(self.systemd.questions), 1)
         self.done(self.units.status(["x"]))
-        self.assertEqual(self.systemd.questions, 2)
+        self.assertEqual(len(self.systemd.questions), 2)
 
     def test_a_question_that_is_given_up_does_not_disturb_the_others(self):
         given_up, other = self.units.status(["x"]), self.units.status(["x"])
