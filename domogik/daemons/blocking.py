@@ -1,0 +1,177 @@
+"""Daemons for programs that wait: no reactor runs, no thread; a call turns one until it is done."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.epollreactor import EPollReactor
+from twisted.python.failure import Failure
+
+from domogik.daemons import throwaway
+from domogik.daemons.base import ManagedDaemon
+from domogik.daemons.kinds import daemon_class
+from domogik.daemons.tools import DaemonTools
+
+T = TypeVar("T")
+_PATIENCE = 180.0  # seconds for one operation; each has shorter limits of its own
+
+
+class _InlineTools(DaemonTools):
+    """Who waits anyway needs no thread for what blocks."""
+
+    def in_thread(self, function: Callable[..., T], *arguments: Any) -> Deferred[T]:
+        return maybeDeferred(function, *arguments)
+
+
+class Turns:
+    """A reactor of its own, which nobody else knows, and which stands still between two `wait`."""
+
+    def __init__(self) -> None:
+        self._reactor: Any = EPollReactor()  # what it implements is more than it declares
+
+    def daemon(self, kind: str | type[ManagedDaemon]) -> ManagedDaemon:
+        """A daemon on this reactor; raises `UnknownKind`."""
+        made = daemon_class(kind) if isinstance(kind, str) else kind
+        usual = DaemonTools.of(self._reactor)
+        return made(self._reactor, _InlineTools(self._reactor, usual.ports, usual.environment))
+
+    def wait(self, operation: Deferred[T], seconds: float = _PATIENCE) -> T:
+        """What it fires with; raises what it fails with, and `TimeoutError`."""
+        outcome: list[T | Failure] = []
+        _ = operation.addTimeout(seconds, self._reactor).addBoth(outcome.append)
+        while not outcome:
+            self._reactor.runUntilCurrent()
+            if not outcome:
+                self._reactor.doIteration(self._reactor.timeout())
+        (result,) = outcome
+        if isinstance(result, Failure):
+            result.raiseException()
+        return result
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be waited for any more."""
+        return self._reactor is None
+
+    def close(self) -> None:
+        """Give back what the reactor holds."""
+        reactor, self._reactor = self._reactor, None
+        for call in reactor.getDelayedCalls():
+            call.cancel()
+        for reader in reactor.removeAll():
+            reader.connectionLost(Failure(ConnectionAbortedError()))
+        for waker in tuple(reactor._internalReaders):
+            waker.connectionLost(Failure(ConnectionAbortedError()))
+        reactor._poller.close()
+
+
+class BlockingDaemon:
+    """One throw-away server, for a program that waits.
+
+    It serves when the object is there; `options` are those of `throwaway.begin`. What goes wrong
+    raises the kind's error. `daemon` is the daemon itself, whose Deferreds fire during calls of
+    this object only.
+    """
+
+    def __init__(self, kind: str | type[ManagedDaemon], **options: Any) -> None:
+        self._turns = Turns()
+        try:
+            self.daemon = self._turns.daemon(kind)
+            self._turns.wait(throwaway.begin(self.daemon, **options))
+        except BaseException:
+            self._turns.close()
+            raise
+        self.directory = self.daemon.directory.path
+
+    @property
+    def url(self) -> str:
+        """Where it is reached, with its credentials."""
+        return self.daemon.url
+
+    @property
+    def host(self) -> str:
+        """The address at which it is reached."""
+        return self.daemon.parameters.reachable_host
+
+    @property
+    def port(self) -> int:
+        """Its TCP port."""
+        return self.daemon.get_port()
+
+    @property
+    def password(self) -> str | None:
+        """What it asks for; None where it asks for nothing."""
+        return self.daemon.parameters.password
+
+    @property
+    def pid(self) -> int | None:
+        """The number of its first process; None while it does not run."""
+        return self.daemon.get_pid()
+
+    def is_running(self) -> bool:
+        """Whether its first process is there."""
+        return self.daemon.is_running()
+
+    def start(self) -> None:
+        """Until it answers."""
+        self.wait(self.daemon.start())
+
+    def stop(self) -> None:
+        """Until none of its processes is left; its data stay."""
+        self.wait(self.daemon.stop())
+
+    def restart(self) -> None:
+        """`stop`, then `start`."""
+        self.stop()
+        self.start()
+
+    def reload(self) -> None:
+        """Have it read its configuration again."""
+        self.wait(self.daemon.reload())
+
+    def configure(self, **options: Any) -> None:
+        """Change what is given; it counts from the next start or `reload`."""
+        now = self.daemon.parameters
+        usual = {
+            "port": now.port,
+            "bind_host": now.host,
+            "password": now.password,
+            "run_as": now.run_as,
+            **now.options,
+        }
+        self.wait(self.daemon.configure(self.directory, **{**usual, **options}))
+
+    def kill(self) -> None:
+        """As a crash would: its first process, at once; it can be started again."""
+        if self.is_running():
+            self.daemon.signal("KILL")
+            self.wait(self.daemon.stop())
+
+    def backup(self, target: str | os.PathLike[str]) -> None:
+        """Write all its data into one new file."""
+        self.wait(self.daemon.backup(target))
+
+    def restore(self, source: str | os.PathLike[str]) -> None:
+        """Put what `backup` wrote in place of its data."""
+        self.wait(self.daemon.restore(source))
+
+    def destroy(self) -> None:
+        """Server, data and directory are gone; a second call does nothing."""
+        if not self._turns.is_closed:
+            try:
+                self.wait(throwaway.end(self.daemon, self.directory))
+            finally:
+                self._turns.close()
+
+    def wait(self, operation: Deferred[T]) -> T:
+        """What a Deferred of `daemon` fires with."""
+        return self._turns.wait(operation)
+
+    def __enter__(self) -> BlockingDaemon:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.destroy()

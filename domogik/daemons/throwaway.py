@@ -1,0 +1,130 @@
+"""Servers that are made, used and gone: for tests, and for a while in a shell."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from domogik.daemons.base import ManagedDaemon
+from domogik.daemons.directory import WorkingDirectory
+from domogik.daemons.errors import NotOurs
+from domogik.daemons.keeper import end_marked
+from domogik.daemons.parameters import Option
+from domogik.daemons.reaper import Reaper
+from domogik.supervisor.leftovers import look_for
+from domogik.supervisor.processes import HostProcesses, Started
+from domogik.supervisor.sockets import listeners
+from domogik.supervisor.tree import ProcessTable
+
+_TRIES = 5
+
+
+def begin(
+    daemon: ManagedDaemon,
+    *,
+    directory: str | os.PathLike[str] | None = None,
+    port: int | None = None,
+    bind_host: str = "127.0.0.1",
+    password: str | None = None,
+    run_as: str | None = None,
+    **options: Option,
+) -> Deferred[ManagedDaemon]:
+    """Fires with `daemon` when it serves; nothing is left of it when it cannot.
+
+    The options are those of `configure`. Without a `directory` a new one is made where temporary
+    files are; without a `port` a free one is found, another one if somebody else was quicker; who
+    refuses root gets an ordinary user. Nothing outlives this program: see `Reaper`. Fails with the
+    kind's error.
+    """
+    wanted = dict(bind_host=bind_host, password=password, run_as=run_as, **options)
+    return Deferred.fromCoroutine(_begin(daemon, directory, port, wanted))
+
+
+async def _begin(
+    daemon: ManagedDaemon,
+    directory: str | os.PathLike[str] | None,
+    port: int | None,
+    wanted: dict[str, Any],
+) -> ManagedDaemon:
+    with daemon.translated(f"{daemon.title} was not made"):
+        place = _place(daemon.kind, directory)
+        Reaper.of_this_process().watch(daemon.kind, place)
+    try:
+        wanted["run_as"] = wanted["run_as"] or usual_user(type(daemon))
+        await daemon.configure(place, port, **wanted)
+        for _ in range(_TRIES if port is None else 0):
+            with contextlib.suppress(daemon.error):
+                await daemon.start()
+                return daemon
+            if not listeners(daemon.get_port()):
+                break
+            await daemon.configure(place, _another_port(daemon), **wanted)
+        await daemon.start()
+    except BaseException:
+        await _end(daemon, place)
+        raise
+    return daemon
+
+
+def _place(kind: str, directory: str | os.PathLike[str] | None) -> Path:
+    if directory is None:
+        return Path(tempfile.mkdtemp(prefix=f"domogik-{kind}-"))
+    place = Path(directory).absolute()
+    if place.exists() and any(place.iterdir()):
+        raise NotOurs(f"{place} is not empty, and all of it would be removed in the end")
+    return place
+
+
+def _another_port(daemon: ManagedDaemon) -> int:
+    reservation = daemon.tools.ports.reserve(daemon.parameters.host)
+    reservation.release()
+    return reservation.port
+
+
+def usual_user(kind: type[ManagedDaemon]) -> str | None:
+    """Whom a server runs as that refuses root, where we are root: its own user, or nobody."""
+    if os.geteuid() != 0 or not kind.refuses_root:
+        return None
+    for name in (kind.kind, "nobody"):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name).pw_name
+    return None
+
+
+def end(daemon: ManagedDaemon, directory: Path) -> Deferred[None]:
+    """Fires when nothing is left in `directory`, nor that itself, whatever state it was in.
+
+    It has to be one that `begin` made, or was told to use. `daemon` may be any of its kind.
+    """
+    return Deferred.fromCoroutine(_end(daemon, directory))
+
+
+async def _end(daemon: ManagedDaemon, directory: Path) -> None:
+    try:
+        daemon.load_parameters(directory)
+        await daemon.destroy()
+    except daemon.error:
+        await _clear_away(daemon, WorkingDirectory(directory, daemon.kind))
+    Reaper.of_this_process().done(directory)
+
+
+async def _clear_away(daemon: ManagedDaemon, place: WorkingDirectory) -> None:
+    """A directory that was never finished, or is damaged: by its marks."""
+    daemon.let_go()
+    processes = HostProcesses(daemon.reactor, ProcessTable(daemon.reactor))
+    found = look_for(place.record, processes)
+    someone = found.leader or found.member
+    if found.record is not None and someone is not None:
+        started = Started(someone, found.record.run_id)
+        await processes.end(started, exited=False, signal="KILL", timeout=0)
+    with contextlib.suppress(NotOurs):
+        await end_marked(daemon.reactor, place.id)
+    with contextlib.suppress(FileNotFoundError):
+        await daemon.tools.in_thread(shutil.rmtree, place.path)
