@@ -34,6 +34,7 @@ MEASURES = {
     "listing": ("bench.measures.listing", 3, "twisted.web"),
     "refresh": ("bench.measures.refresh", 2, "one by one"),
     "install": ("bench.measures.install", 3, "tarfile"),
+    "units": ("bench.measures.units", 3, "systemctl"),
     "codec": ("bench.measures.codec", 3, "plain"),
     "hub": ("bench.measures.hub", 1, "twisted"),
 }

@@ -137,6 +137,8 @@ TARGETS = (
     ),
     Target("refresh", "requests where nothing changed", "unchanged: requests", 3),
     Target("install", "a package of 300 files", "installed", 1.5, "ms", "tarfile"),
+    Target("units", "100 units, beyond systemctl show", "more than systemctl show", 50, "ms"),
+    Target("units", "100 units, the reactor's time", "reactor time", 20, "ms"),
     Target("codec", "messages read and written", "rate", 150_000, "1/s", at_least=True),
     Target(
         "codec",

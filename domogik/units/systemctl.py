@@ -37,7 +37,8 @@ _SAID_BYTES = 16 * 1024
 #: of what systemd says, so much is told on
 _SAID = 500
 _AT_ONCE = 4
-_PROPERTIES = (
+#: what a status is made of
+PROPERTIES = (
     "Id,Names,Description,Type,LoadState,LoadError,ActiveState,SubState,Result,UnitFileState,"
     "MainPID,ExecMainCode,ExecMainStatus,NRestarts,FragmentPath,ControlGroup,TriggeredBy,"
     "StatusText,NeedDaemonReload,StateChangeTimestamp"
@@ -111,7 +112,7 @@ class Systemctl:
         done = await self._ask(
             "systemctl",
             "show",
-            f"--property={_PROPERTIES}",
+            f"--property={PROPERTIES}",
             *("--", *asked),
             limit_bytes=_SAID_BYTES + _PER_UNIT_BYTES * len(asked),
         )

@@ -18,7 +18,9 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from world import PATIENCE
@@ -30,17 +32,18 @@ _SYSTEMD = Path("/lib/systemd/systemd")
 _COMMANDS = ("systemctl", "dbus-daemon", "ip", "unshare", "nsenter", "setpriv", "mount")
 _GROUPS = (Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup"))
 _NAME = "domogik-test-"
+GiveUp = Callable[[str], NoReturn]
 _numbers = itertools.count(1)
 
 
-def give_up(sentence: str) -> None:
+def give_up(sentence: str) -> NoReturn:
     """End the test, because it cannot be made here: as a failure on CI, skipped elsewhere."""
     if os.environ.get("CI") == "true":
         pytest.fail(sentence)
     pytest.skip(sentence)
 
 
-def need_systemd() -> None:
+def need_systemd(give_up: GiveUp = give_up) -> None:
     """Return where a systemd of a test's own can be had."""
     if os.geteuid() != 0:
         give_up("a systemd of its own needs root")
@@ -51,10 +54,14 @@ def need_systemd() -> None:
 
 
 class RealSystemd:
-    """One that is running; `directory` is for its own use, on a file system that it may bind."""
+    """One that is running; `directory` is for its own use, on a file system that it may bind.
 
-    def __init__(self, directory: Path) -> None:
-        need_systemd()
+    `give_up` is told why it cannot be had, and raises.
+    """
+
+    def __init__(self, directory: Path, give_up: GiveUp = give_up) -> None:
+        need_systemd(give_up)
+        self._give_up = give_up
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         self._console = directory / "console.log"
@@ -113,8 +120,7 @@ class RealSystemd:
     def _make_group(self) -> Path:
         root = next((group for group in _GROUPS if (group / "cgroup.procs").exists()), None)
         if root is None:
-            give_up("control groups of version 2 are not mounted")
-            raise AssertionError
+            self._give_up("control groups of version 2 are not mounted")
         for old in root.glob(f"{_NAME}*"):
             if not Path("/proc", old.name.split("-")[-2]).exists():
                 _remove_group(old)
@@ -122,7 +128,7 @@ class RealSystemd:
         try:
             group.mkdir()
         except OSError as error:
-            give_up(f"no control group can be made: {error}")
+            self._give_up(f"no control group can be made: {error}")
         return group
 
     def _boot(self) -> None:
@@ -170,8 +176,7 @@ class RealSystemd:
         finally:
             os.close(end)
         console = self._console.read_text(errors="replace")[-2000:]
-        give_up(f"a systemd of its own does not start in namespaces here: {console}")
-        raise AssertionError
+        return self._give_up(f"a systemd of its own does not start in namespaces here: {console}")
 
 
 def _remove_group(group: Path) -> None:
