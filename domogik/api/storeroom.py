@@ -6,6 +6,7 @@ import attrs
 
 from domogik.errors import NotPossible
 from domogik.manager.interfaces import IHouse
+from domogik.manager.jobs import Job
 from domogik.manager.package_interface import IPackages
 from domogik.packages.index import Offer
 
@@ -31,6 +32,10 @@ class Storeroom:
         if self.given is None:
             raise NotPossible(_ALONE)
         return self.given
+
+    def jobs(self) -> tuple[Job, ...]:
+        """What is under way and what ended last: not only of packages, so in every mode."""
+        return () if self.given is None else self.given.jobs()
 
     def offers(self) -> tuple[Offer, ...]:
         """All that the repositories offer."""

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from domogik.cli import components
+from domogik.cli import components, daemons
 from domogik.cli.client import (
     CHANGE_TIMEOUT_S,
     EVENTS,
@@ -182,18 +182,31 @@ def _options() -> argparse.ArgumentParser:
     for verb, text in VERBS.items():
         one = command(verb, text, change)
         one.add_argument("components", nargs="+", type=_component, metavar="COMPONENT")
-    output = command("logs", "what a component wrote", logs)
-    output.add_argument("component", type=_component, metavar="COMPONENT")
-    output.add_argument(
+    _add_logs(command("logs", "what a component wrote", logs), "COMPONENT", _component)
+    daemon = commands.add_parser(
+        "daemon", help="servers that Domogik runs itself", allow_abbrev=False
+    )
+    add_common(daemon, argparse.SUPPRESS)
+    daemons.add_commands(
+        daemon,
+        lambda one: add_common(one, argparse.SUPPRESS),
+        lambda one: _add_logs(one, "NAME", lambda text: daemons.daemon_id(_component(text))),
+    )
+    command("upgrade", "execute the manager anew; what it has started goes on", upgrade)
+    return made
+
+
+def _add_logs(one: argparse.ArgumentParser, metavar: str, name: Callable[[str], str]) -> None:
+    one.set_defaults(work=logs)
+    one.add_argument("component", type=name, metavar=metavar)
+    one.add_argument(
         "-n",
         "--lines",
         type=_lines,
         default=DEFAULT_LINES,
         help=f"how many of the last lines, at most {MOST_LINES} (default {DEFAULT_LINES})",
     )
-    output.add_argument("-f", "--follow", action="store_true", help="go on with every new line")
-    command("upgrade", "execute the manager anew; what it has started goes on", upgrade)
-    return made
+    one.add_argument("-f", "--follow", action="store_true", help="go on with every new line")
 
 
 def _component(text: str) -> str:

@@ -33,7 +33,7 @@ class ConfigurationRoutes:
                 "GET",
                 _CONFIG,
                 "getConfiguration",
-                "The keys that its descriptor declares, and the values that are stored",
+                "The keys that its descriptor declares, and the values that are stored or hold",
                 self.get,
                 {JSON: named("Configuration")},
                 query=(HOST,),
@@ -65,7 +65,13 @@ class ConfigurationRoutes:
         )
 
     async def get(self, asked: Asked) -> Reply:
-        """Keys in the order of the descriptor."""
+        """Keys in the order of the descriptor; of a daemon, what its section came to."""
+        component = find(self._house, asked)
+        if component.id.kind is Kind.DAEMON:
+            values = dict((await self._house.detail(component)).values)
+            return json_reply(
+                {"id": str(component.id), "host": component.host, "keys": [], "values": values}
+            )
         component = self._plugin(asked)
         detail = await self._house.detail(component)
         stored = await self._house.config_list(component.host, component.name)

@@ -144,7 +144,7 @@ class DaemonRoutes:
         component, file = find(self._house, asked), asked.text("file")
         return await carried_out(
             asked,
-            self._storeroom.packages,
+            self._storeroom,
             str(component.id),
             lambda: self._house.backup(component, file),
             lambda backup: json_reply(backup_json(backup)),
@@ -157,7 +157,7 @@ class DaemonRoutes:
             raise BadRequest("file says which backup")
         return await carried_out(
             asked,
-            self._storeroom.packages,
+            self._storeroom,
             str(component.id),
             lambda: self._house.restore(component, file),
             lambda _: self._shown(asked),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -16,7 +16,6 @@ from domogik.api.v1.problems import NoSuchPath
 from domogik.api.v1.routes import JSON, Asked, Parameter, Route, json_reply
 from domogik.api.v1.shapes import BOOLEAN, named
 from domogik.manager.jobs import Job
-from domogik.manager.package_interface import IPackages
 
 WAIT = Parameter(
     "wait",
@@ -41,7 +40,6 @@ class JobRoutes:
                 "What is under way, and what ended last; newest first",
                 self.list,
                 {JSON: named("JobList")},
-                errors=(409,),
             ),
             Route(
                 "GET",
@@ -50,26 +48,30 @@ class JobRoutes:
                 "One of them",
                 self.get,
                 {JSON: named("Job")},
-                errors=(404, 409),
+                errors=(404,),
             ),
         )
 
     async def list(self, asked: Asked) -> Reply:
         """Newest first."""
-        jobs = self._storeroom.packages.jobs()
+        jobs = self._storeroom.jobs()
         return json_reply({"jobs": [job_json(job) for job in jobs]})
 
     async def get(self, asked: Asked) -> Reply:
         """By its number."""
-        for job in self._storeroom.packages.jobs():
+        for job in self._storeroom.jobs():
             if str(job.id) == asked["job"]:
                 return json_reply(job_json(job))
         raise NoSuchPath(f"There is no job {asked['job']}, or it ended long ago")
 
 
+class _Jobs(Protocol):
+    def jobs(self) -> tuple[Job, ...]: ...
+
+
 async def carried_out(
     asked: Asked,
-    packages: IPackages,
+    packages: _Jobs,
     subject: str | None,
     work: Callable[[], Coroutine[Deferred[Any], Any, Any]],
     done: Callable[[Any], Reply],
