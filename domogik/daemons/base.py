@@ -334,10 +334,12 @@ class ManagedDaemon(Server):
         await keeper.stop()  # one that died this moment, and whom it leaves behind
         try:
             await keeper.start()
-        except self.error:
-            raise
         except DomogikError as error:
-            raise self._start_error(keeper, error) from error
+            told = self._start_error(keeper, error)
+            await keeper.stop()  # a start fails before its processes are gone
+            if isinstance(error, self.error):
+                raise
+            raise told from error
         if self._reservation is not None:  # from here on the server itself holds it
             self._reservation.release()
             self._reservation = None
