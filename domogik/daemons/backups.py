@@ -41,7 +41,8 @@ _MAGIC = b"Domogik backup 1\n"
 _LONGEST_MANIFEST = 64 * 1024
 _CHUNK = 2**20
 _PAYLOAD = ".payload"
-_BEFORE = ".before"
+#: of the data that are put back when the new ones turn out to be none
+BEFORE = ".before"
 _DISCARDED = ".discarded"
 
 
@@ -159,7 +160,7 @@ def set_aside(directory: WorkingDirectory, names: Iterable[str]) -> None:
     """Keep the data until `discard` or `put_back`; blocks, raises `OSError`."""
     for name in names:
         with contextlib.suppress(FileNotFoundError):
-            (directory / name).rename(directory / f"{name}{_BEFORE}")
+            (directory / name).rename(directory / f"{name}{BEFORE}")
 
 
 def put_back(directory: WorkingDirectory, names: Iterable[str]) -> None:
@@ -169,7 +170,7 @@ def put_back(directory: WorkingDirectory, names: Iterable[str]) -> None:
     """
     for name in names:
         _remove(directory / f"{name}{_DISCARDED}")
-        before = directory / f"{name}{_BEFORE}"
+        before = directory / f"{name}{BEFORE}"
         if before.exists():
             _remove(directory / name)
             before.rename(directory / name)
@@ -177,10 +178,10 @@ def put_back(directory: WorkingDirectory, names: Iterable[str]) -> None:
 
 def discard(directory: WorkingDirectory, names: Iterable[str]) -> None:
     """What is there now counts; raises `OSError`."""
-    found = [name for name in names if (directory / f"{name}{_BEFORE}").exists()]
+    found = [name for name in names if (directory / f"{name}{BEFORE}").exists()]
     for name in found:
         _remove(directory / f"{name}{_DISCARDED}")
-        (directory / f"{name}{_BEFORE}").rename(directory / f"{name}{_DISCARDED}")
+        (directory / f"{name}{BEFORE}").rename(directory / f"{name}{_DISCARDED}")
     for name in found:
         _remove(directory / f"{name}{_DISCARDED}")
 

@@ -6,6 +6,7 @@ own user can reach. An instance that is configured without one gets a random one
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ from urllib.parse import quote
 import attrs
 
 from domogik.config.files import read_bounded
+from domogik.daemons import backups, pgbackup
+from domogik.daemons.backups import Contents
 from domogik.daemons.base import ManagedDaemon
 from domogik.daemons.directory import CONFIGURATION
 from domogik.daemons.errors import InvalidParameters, ManagedDaemonError, NotReady
@@ -122,11 +125,12 @@ class PostgresDaemon(ManagedDaemon):
         """What the data are of; None where there are none yet."""
         if not self.parameters.is_initialised:
             return None
-        path = self.directory / "data" / "PG_VERSION"
-        try:
-            return read_bounded(path, 100).decode(errors="replace").strip()
-        except FileNotFoundError:
-            raise self.error(f"{path} is missing: these are not the data of a server") from None
+        # While a backup is restored, and after one that was killed, there may be two.
+        for data in (f"data{backups.BEFORE}", "data"):
+            with contextlib.suppress(FileNotFoundError):
+                path = self.directory / data / "PG_VERSION"
+                return read_bounded(path, 100).decode(errors="replace").strip()
+        raise self.error(f"{path} is missing: these are not the data of a server")
 
     # Its data and its files
 
@@ -298,6 +302,27 @@ class PostgresDaemon(ManagedDaemon):
             await self.tools.in_thread(own.write, _FORMER_PASSWORD, known.password)
         if former.exists() and self.is_running():
             (await self._log_in()).close()
+
+    # Its backups
+
+    async def dump(self, payload: Path) -> Contents:
+        """See `pgbackup`."""
+        await self.find_programs()
+        self.directory.write(payload.name, "")
+        return await pgbackup.dump(self, payload)
+
+    async def load(self, payload: Path) -> None:
+        """Empty data: the server itself takes the payload in."""
+        await self.find_programs()
+        await self.initialise()
+
+    async def load_served(self, payload: Path) -> None:
+        """See `pgbackup`."""
+        await pgbackup.load_served(self, payload)
+
+    async def compare(self, contents: Contents) -> None:
+        """See `pgbackup`."""
+        await pgbackup.compare(self, contents)
 
     @property
     def url(self) -> str:
