@@ -55,7 +55,7 @@ class WorkingDirectory:
             if any(self.path.iterdir()):
                 raise NotOurs(f"{self.path} is not empty, and not made by this program")
             content = {"format": _FORMAT, "kind": self.kind, "id": uuid.uuid4().hex}
-            write_atomically(self.path / _MARKER, json.dumps(content).encode())
+            write_atomically(self.path / _MARKER, json.dumps(content).encode(), durable=False)
         self.check()
         self.path.chmod(0o700)
         self.give(self.path)

@@ -35,7 +35,8 @@ class StillRunning(DomogikError):
 
 _SETTLE = 0.005  # seconds in which several who ask for a fresh pass get the same one
 _SHARE = 0.1  # seconds for which a pass serves who does not need a fresh one
-_SPACING = 4  # the pause after a pass, in its own lengths: at most a fifth of a core
+_SPACING = 4  # the rest after a pass, in its own lengths: at most a fifth of a core
+_CREDIT = 0.2  # seconds of rest that may be owed: who stops one program now and then never waits
 _LISTINGS = 20
 _RUN_ID = b"DOMOGIK_RUN_ID="
 
@@ -137,7 +138,7 @@ class ProcessTable:
         `settle`: for how many seconds others who ask are waited for; with 0, for this turn only.
         """
         if not self._waiting:
-            pause = max(settle, self._rest_until - self._reactor.seconds())
+            pause = max(settle, self._rest_until - _CREDIT - self._reactor.seconds())
             self._reactor.callLater(pause, self._serve)
         waiter: Deferred[None] = Deferred()
         self._waiting.append(waiter)
@@ -180,7 +181,7 @@ class ProcessTable:
                     seen[pid] = stat
         self._pass = self._arrange(seen)
         end = self._reactor.seconds()
-        self._rest_until = end + _SPACING * (end - self._begun)
+        self._rest_until = max(self._rest_until, end) + _SPACING * (end - self._begun)
 
     def _list(self) -> set[int]:
         return {int(name) for name in os.listdir(self._proc) if name.isdigit()}

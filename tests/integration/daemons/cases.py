@@ -575,10 +575,26 @@ class Program:
         await deferToThread(self._process.wait)
 
     def end(self) -> None:
-        """kill -9."""
+        """kill -9; and whoever shares a disk with it that only they can see."""
+        companions = _same_disks(self.pid) if self._process.poll() is None else []
         _end_program(self._process)
+        for process in companions:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         self._process.stdin.close()
         self._process.stdout.close()
+
+
+def _same_disks(pid: int) -> list[psutil.Process]:
+    """Who lives in the mount namespace of `pid`, where that is not our own."""
+    spaces = {}
+    for process in psutil.process_iter():
+        with contextlib.suppress(OSError):
+            spaces[process] = os.readlink(f"/proc/{process.pid}/ns/mnt")
+    wanted = os.readlink(f"/proc/{pid}/ns/mnt")
+    if wanted == os.readlink("/proc/self/ns/mnt"):
+        return []
+    return [process for process, space in spaces.items() if space == wanted]
 
 
 def small_disk(directory: Path, size: str) -> tuple[str, ...]:
