@@ -1,6 +1,7 @@
 """The commands that start daemons: `dmg_manager`, `dmg_hub`, `dmg_dbmgr`, `dmg_rest`.
 
-And `dmg_pkgmgr`, which starts one for the time of a command where no manager runs.
+And `dmg_pkgmgr`, which starts one for the time of a command where no manager runs, and
+`dmg_daemon`, which runs somebody else's.
 """
 
 from __future__ import annotations
@@ -96,6 +97,13 @@ def pkgmgr() -> int:
     from domogik.cli.pkgmgr import main
 
     return main(_manager_for_packages)
+
+
+def daemon() -> int:
+    """`dmg_daemon`"""
+    from domogik.app.throwaway import run
+
+    return run(sys.argv[1:])
 
 
 def manager() -> NoReturn:
