@@ -46,7 +46,7 @@ _THREADS = 25
 _LARGEST_ERROR_LOG = 64 * 1024
 _MODULE = re.compile(r"[a-z0-9_]+")
 #: a wildcard, a variable, or the end of a line: there is no quoting for any of them
-_UNSPEAKABLE = re.compile(r"[*?\[\]\x00-\x1f]|\$\{|\\$")
+_UNSPEAKABLE = re.compile(r"[*?\[\]\x00-\x1f]|\$\{")
 
 
 class ApacheDaemonError(ManagedDaemonError):
