@@ -14,6 +14,7 @@ from world import PATIENCE, World
 _FUNCTIONS = {
     "dmg_ctl": ("domogik.cli.ctl", "main"),
     "dmg_pkgmgr": ("domogik.cli.pkgmgr", "main"),
+    "dmg_daemon": ("domogik.app.commands", "daemon"),
     "dmg_send": ("domogik.cli.send", "main"),
     "dmg_dump": ("domogik.cli.dump", "main"),
     "dmgenplug": ("domogik.cli.plugins", "enable"),

@@ -590,9 +590,9 @@ def _same_disks(pid: int) -> list[psutil.Process]:
     spaces = {}
     for process in psutil.process_iter():
         with contextlib.suppress(OSError):
-            spaces[process] = os.readlink(f"/proc/{process.pid}/ns/mnt")
-    wanted = os.readlink(f"/proc/{pid}/ns/mnt")
-    if wanted == os.readlink("/proc/self/ns/mnt"):
+            spaces[process] = Path(f"/proc/{process.pid}/ns/mnt").readlink()
+    wanted = Path(f"/proc/{pid}/ns/mnt").readlink()
+    if wanted == Path("/proc/self/ns/mnt").readlink():
         return []
     return [process for process, space in spaces.items() if space == wanted]
 

@@ -1,0 +1,256 @@
+"""Throw-away servers: for pytest, trial, scripts and a shell; nothing of them is ever left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+from commands import command
+from world import PATIENCE
+
+from domogik.daemons.errors import ManagedDaemonError
+from domogik.daemons.redis import RedisDaemon
+from domogik.daemons.testing import running
+
+pytestmark = pytest.mark.integration
+
+TESTS = """
+import os, signal
+import redis
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
+from domogik.daemons.testing import fresh
+
+def note(server):
+    with open("seen", "a") as file:
+        file.write(f"{server.directory} {server.pid}\\n")
+
+def used(url):
+    with redis.Redis.from_url(url) as client:
+        client.set("what", "one")
+        return client.get("what")
+
+def test_first(redis_daemon):
+    note(redis_daemon)
+    assert used(redis_daemon.url) == b"one"
+
+class Trial(TestCase):
+    async def test_between(self):
+        daemon = await fresh(self, "redis", password="it's \\"a\\" ☃")
+        self.assertEqual(await deferToThread(used, daemon.url), b"one")
+
+def test_fails(redis_daemon):
+    note(redis_daemon)
+    with redis.Redis.from_url(redis_daemon.url) as client:
+        assert client.get("what") is None
+    assert 1 == 2
+
+def test_killed(redis_daemon):
+    note(redis_daemon)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "it does not come to pass"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where temporary files are, and are not any more in the end."""
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setenv("TMPDIR", str(place))
+    yield place
+    until(lambda: [path.name for path in place.iterdir() if "ports" not in path.name] == [])
+
+
+def pytest_run(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    (tmp_path / "test_it.py").write_text(TESTS)
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["domogik.daemons.testing"]\n')
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    return subprocess.run(
+        argv, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )  # fmt: skip
+
+
+def seen(tmp_path: Path) -> list[tuple[Path, int]]:
+    lines = (tmp_path / "seen").read_text().splitlines()
+    return [(Path(line.split()[0]), int(line.split()[1])) for line in lines]
+
+
+def test_each_test_has_one_of_its_own_beside_those_of_trial(tmp_path: Path, place: Path) -> None:
+    done = pytest_run(tmp_path, "-k", "not killed")
+    assert "1 failed, 2 passed" in done.stdout, done.stdout
+    first, second = seen(tmp_path)
+    assert first != second
+    assert not any(psutil.pid_exists(pid) for _, pid in (first, second))
+
+
+def test_a_killed_run_leaves_neither_server_nor_directory(tmp_path: Path, place: Path) -> None:
+    done = pytest_run(tmp_path, "-k", "killed")
+    assert done.returncode == -signal.SIGKILL, done.stdout
+    ((directory, pid),) = seen(tmp_path)
+    until(lambda: not directory.exists() and not psutil.pid_exists(pid))
+
+
+def test_in_a_script_it_is_there_for_a_block(place: Path) -> None:
+    with running("redis", password="p w") as server:
+        pid, directory = server.pid, server.directory
+        with redis.Redis(server.host, server.port, password=server.password) as client:
+            client.set("what", "kept")
+            server.restart()
+            assert client.get("what") == b"kept"
+        server.kill()
+        assert not server.is_running()
+        server.configure(maxmemory="8mb")
+        server.start()
+        server.reload()
+        server.backup(place / "backup")
+        server.restore(place / "backup")
+        (place / "backup").unlink()
+    assert not directory.exists()
+    assert not psutil.pid_exists(pid)
+    server.destroy()
+
+
+def test_what_fails_leaves_nothing(place: Path) -> None:
+    with pytest.raises(ManagedDaemonError, match="maxmemory"):
+        running("redis", maxmemory="rather much")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        with pytest.raises(ManagedDaemonError, match=str(os.getpid())):
+            running(RedisDaemon, port=taken.getsockname()[1])
+
+
+def test_a_port_that_somebody_else_was_quicker_to_take_is_not_insisted_on(place: Path) -> None:
+    servers = []
+
+    class Raced(RedisDaemon):
+        async def prepare(self, program):
+            if not servers:
+                servers.append(socket.create_server(("127.0.0.1", self.get_port())))
+            return await super().prepare(program)
+
+    with running(Raced) as server:
+        assert server.port != servers[0].getsockname()[1]
+    servers[0].close()
+
+
+def test_a_directory_with_something_in_it_is_not_thrown_away(tmp_path: Path, place: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "precious").write_text("precious")
+    with pytest.raises(ManagedDaemonError, match="not empty"):
+        running("redis", directory=tmp_path / "mine")
+    assert (tmp_path / "mine" / "precious").read_text() == "precious"
+    with running("redis", directory=tmp_path / "new"):
+        assert (tmp_path / "new" / "service.json").exists()
+    assert not (tmp_path / "new").exists()
+
+
+# In a shell
+
+
+@contextlib.contextmanager
+def on_a_terminal(*arguments: str) -> Iterator[tuple[int, Callable[[], str]]]:
+    """Its process, and a line of what it says on its terminal; Ctrl-C is a byte written there."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        argv = command("dmg_daemon", *arguments)
+        os.execv(argv[0], argv)
+    try:
+        with open(terminal, "r+b", buffering=0) as file:
+            yield pid, file
+    finally:
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def line_of(terminal) -> str:
+    line = b""
+    while not line.endswith(b"\n"):
+        line += terminal.read(1)
+    return line.decode().strip()
+
+
+def test_ctrl_c_ends_it(place: Path) -> None:
+    with on_a_terminal("run", "redis") as (pid, terminal):
+        url = line_of(terminal)
+        with redis.Redis.from_url(url) as client:
+            assert client.ping()
+        terminal.write(b"\x03")
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    with pytest.raises(redis.ConnectionError):
+        redis.Redis.from_url(url, retry=None).ping()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_so_does_every_other_end(place: Path, tmp_path: Path, number: int) -> None:
+    (tmp_path / "password").write_text("s3 cret\n")
+    directory = tmp_path / "there"
+    argv = command(
+        "dmg_daemon", "run", "redis", "-v", "--directory", str(directory),
+        "--password-file", str(tmp_path / "password"), "--option", "appendonly=yes",
+    )  # fmt: skip
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:
+        url = it.stdout.readline().strip()
+        assert "s3%20cret" in url
+        with redis.Redis.from_url(url) as client:
+            assert client.config_get("appendonly") == {"appendonly": "yes"}
+        it.send_signal(number)
+        _, said = it.communicate(timeout=PATIENCE)
+        assert it.returncode == (0 if number != signal.SIGKILL else -signal.SIGKILL)
+    if number != signal.SIGKILL:
+        assert "Ready to accept connections" in said
+    until(lambda: not directory.exists())
+
+
+def test_one_that_ends_by_itself_is_told(place: Path) -> None:
+    argv = command("dmg_daemon", "run", "redis")
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:
+        with redis.Redis.from_url(it.stdout.readline().strip()) as client:
+            client.shutdown(nosave=True)
+        _, said = it.communicate(timeout=PATIENCE)
+    assert (it.returncode, said) == (1, "dmg_daemon: Redis has ended by itself\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["run"], ["run", "gopher"], ["run", "redis", "--port", "0"],
+     ["run", "redis", "--option", "gopher=1"], ["run", "redis", "--option", "appendonly=perhaps"],
+     ["run", "redis", "--password-file", "/nowhere/at/all"]],
+)  # fmt: skip
+def test_wrong_usage_is_told_so(arguments: list[str]) -> None:
+    done = subprocess.run(
+        command("dmg_daemon", *arguments), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("usage: dmg_daemon")
+
+
+def test_what_cannot_run_is_one_clear_line(place: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            command("dmg_daemon", "run", "redis", "--port", str(port)),
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1
+    assert str(os.getpid()) in done.stderr
