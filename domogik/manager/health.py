@@ -1,4 +1,4 @@
-"""Is everything well here? What was looked at, what is wrong now, what was done about it.
+"""Is everything well here? Who looks at what, when, and what is done about what was found.
 
 Each kind of component has an examiner, which knows what can be asked about one of them. Everything
 is examined once a day, and whenever somebody asks; what failed, or has an issue, when its state
@@ -7,9 +7,7 @@ changes. An issue is a check that did not pass: it opens, and closes, with what 
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,20 +19,23 @@ from twisted.logger import Logger
 from domogik.components.events import Event, EventStream
 from domogik.components.health import DiagnosticCheck, Result
 from domogik.components.model import ComponentId, Kind, State
-from domogik.config.files import read_bounded, write_atomically
 from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownComponent
+from domogik.manager.issues import Issue, Issues, UnknownIssue
 from domogik.manager.jobs import Jobs, Progress
+
+__all__ = ["Examiner", "Health", "Issue", "Look", "UnknownIssue"]
 
 DAY = 24 * 3600.0
 #: seconds after the start of a manager before the first daily look: everything starts at once then
 FIRST_LOOK = 300.0
+#: seconds between two looks at what has an issue: not every cause tells when it is gone
+AGAIN = 600.0
 #: seconds after a change of state until a component is looked at
 SETTLE = 2.0
 #: seconds that all the checks of one component may take
 PATIENCE = 30.0
 _AT_ONCE = 8
-_LARGEST_STATE = 4 * 2**20
-_BAD = frozenset({State.FAILED.value, State.NOT_RESPONDING.value})
+_BAD = frozenset({State.FAILED.value, State.NOT_RESPONDING.value, State.BACKOFF.value})
 
 
 class Examiner(Protocol):
@@ -45,7 +46,10 @@ class Examiner(Protocol):
         ...
 
     async def examine(self, component_id: str) -> Sequence[DiagnosticCheck]:
-        """Look at one of them; what cannot be looked at is a check too, `skipped` or `error`."""
+        """Look at one of them; what cannot be looked at is a check too, `skipped` or `error`.
+
+        Raises `UnknownComponent` where it is gone.
+        """
         ...
 
     async def repair(self, component_id: str, check: DiagnosticCheck, action: str) -> None:
@@ -54,21 +58,12 @@ class Examiner(Protocol):
 
 
 @attrs.frozen
-class Issue:
-    """Something that somebody should look at. Times are Unix time in seconds.
+class Look:
+    """What the last look at a component found; `taken` is Unix time in seconds."""
 
-    `component` is the id it was found at, `check` how the last look came out.
-    """
-
-    id: str
     component: str
-    check: DiagnosticCheck
-    opened: float
-    seen: float
-
-
-class UnknownIssue(UnknownComponent):
-    """No such issue is open, any more perhaps."""
+    checks: tuple[DiagnosticCheck, ...]
+    taken: float
 
 
 @attrs.define(eq=False)
@@ -76,8 +71,7 @@ class Health:
     """The checks of every component of this host, and the issues that are open.
 
     `state` is a file in which issues and the time of the last daily look outlive this program. A
-    diagnosis and a repair are jobs: `job.changed` tells their progress. Publishes `issue.opened`,
-    `issue.changed` and `issue.closed` {id, component, check_id, result, description}.
+    diagnosis and a repair are jobs: `job.changed` tells their progress.
     """
 
     _log = Logger()
@@ -85,18 +79,25 @@ class Health:
     _clock: IReactorTime
     _wall_clock: Callable[[], float]
     _events: EventStream
-    _jobs: Jobs
-    _host: str
+    jobs: Jobs
+    host: str
     _state: Path
     _in_thread: Callable[..., Awaitable[Any]]
+    _issues: Issues = attrs.field(init=False)
     _examiners: dict[Kind, Examiner] = attrs.field(init=False, factory=dict)
-    _issues: dict[str, Issue] = attrs.field(init=False, factory=dict)
-    _looked: float = attrs.field(init=False, default=0.0)
-    _timer: IDelayedCall | None = attrs.field(init=False, default=None)
-    _soon: dict[str, IDelayedCall] = attrs.field(init=False, factory=dict)
-    _unsubscribe: Callable[[], None] = attrs.field(init=False, default=lambda: None)
-    _save_again: bool = attrs.field(init=False, default=False)
-    _saving: bool = attrs.field(init=False, default=False)
+    _looks: dict[str, Look] = attrs.field(init=False, factory=dict)
+    #: looks that were begun, and of each component the last one whose end was noted
+    _begun: int = attrs.field(init=False, default=0)
+    _noted: dict[str, int] = attrs.field(init=False, factory=dict)
+    _timers: dict[str, IDelayedCall] = attrs.field(init=False, factory=dict)
+    #: of those that nobody in particular waits for
+    _gate: DeferredSemaphore = attrs.field(init=False, factory=lambda: DeferredSemaphore(_AT_ONCE))
+    _unsubscribe: Callable[[], None] | None = attrs.field(init=False, default=None)
+
+    def __attrs_post_init__(self) -> None:
+        self._issues = Issues(
+            self._wall_clock, self._events, self.host, self._state, self._in_thread
+        )
 
     # Life
 
@@ -105,31 +106,54 @@ class Health:
         self._examiners[kind] = examiner
 
     def start(self) -> None:
-        """Read what was known, and look once a day from now on."""
-        self._load()
+        """Read what was known, and look once a day from now on. Blocks for a moment."""
+        self._issues.load()
         self._unsubscribe = self._events.subscribe(self._happened)
-        self._arm()
+        self._plan_daily_look()
+        self._later("again", AGAIN, self._look_again)
 
-    def stop(self) -> None:
-        """Look no more."""
-        self._unsubscribe()
-        waiting = [*self._soon.values(), *([self._timer] if self._timer is not None else ())]
-        self._soon.clear()
-        for call in waiting:
+    def stop(self) -> Deferred[None]:
+        """Look no more; fires when what is known is written down."""
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
+        for call in self._timers.values():
             if call.active():
                 call.cancel()
+        self._timers.clear()
+        return self._issues.saved()
 
-    def _arm(self) -> None:
-        due = max(self._looked + DAY - self._wall_clock(), FIRST_LOOK)
-        self._timer = self._clock.callLater(min(due, DAY), self._daily)
+    @property
+    def last_known_time(self) -> float:
+        """Unix time of the last look at everything, also of managers before us; 0 for never."""
+        return self._issues.looked
 
-    def _daily(self) -> None:
-        _ = self._behind(self.diagnose(), "the daily look").addCallback(lambda _: self._arm())
+    def _later(self, name: str, seconds: float, act: Callable[[], None]) -> None:
+        """Once, and not after the end; what waits already is not put off."""
+        waiting = self._timers.get(name)
+        if self._unsubscribe is None or (waiting is not None and waiting.active()):
+            return
+        self._timers[name] = self._clock.callLater(seconds, act)
 
-    def _behind(self, work: Awaitable[Any], what: str) -> Deferred[Any]:
+    def _plan_daily_look(self) -> None:
+        due = max(self._issues.looked + DAY - self._wall_clock(), FIRST_LOOK)
+        self._later("daily", min(due, DAY), self._look_daily)
+
+    def _look_daily(self) -> None:
+        looking = self._behind(self.diagnose(), "the daily look")
+        _ = looking.addCallback(lambda _: self._plan_daily_look())
+
+    def _look_again(self) -> None:
+        for component_id in sorted(self._issues.components()):
+            self._look_now(component_id)
+        self._later("again", AGAIN, self._look_again)
+
+    def _behind(self, work: Awaitable[Any], what: str) -> Deferred[None]:
         async def done() -> None:
             try:
                 await work
+            except UnknownComponent:
+                pass  # it went away while it was looked at
             except DomogikError as error:
                 self._log.warn("{what}: {error}", what=what, error=str(error))
             except Exception:  # noqa: BLE001 - a door: nobody waits for this
@@ -143,51 +167,81 @@ class Health:
         """The ids of all components that can be looked at."""
         return [id for examiner in self._examiners.values() for id in sorted(examiner.subjects())]
 
+    def looks(self) -> tuple[Look, ...]:
+        """The last look at each component since the start, in the order of `subjects`."""
+        return tuple(self._looks[id] for id in self.subjects() if id in self._looks)
+
     def diagnose(self, component_id: str | None = None) -> Deferred[tuple[DiagnosticCheck, ...]]:
         """Look at one component, or at all of this host; fires with the checks, in a steady order.
 
         Whoever asks while it goes on gets the same. Fails with `UnknownComponent`.
         """
         if component_id is None:
-            return self._jobs.run("diagnose", f"host:{self._host}", self._look_at_all, "all")
-        return self._jobs.run("diagnose", component_id, lambda _: self._look_at(component_id))
+            return self.jobs.run("diagnose", f"host:{self.host}", self._look_at_all, "all")
+        return self.jobs.run("diagnose", component_id, lambda _: self._look_at(component_id))
 
     async def _look_at_all(self, progress: Progress) -> tuple[DiagnosticCheck, ...]:
         subjects = self.subjects()
         done = 0
-        gate = DeferredSemaphore(_AT_ONCE)
 
         async def look(component_id: str) -> tuple[DiagnosticCheck, ...]:
             nonlocal done
-            async with gate:
-                checks = await self._look_at(component_id)
-            done += 1
-            progress.stage(component_id, 100 * done / len(subjects))
+            try:
+                checks = await self._look_in_turn(component_id, is_alone=False)
+            except UnknownComponent:
+                checks = ()  # it went away while the others were looked at
+            before, done = done, done + 1
+            if 100 * done // len(subjects) > 100 * before // len(subjects):
+                progress.stage(component_id, 100 * done / len(subjects))
             return checks
 
-        found = await gatherResults([Deferred.fromCoroutine(look(one)) for one in subjects])
-        self._looked = self._wall_clock()
-        self._forget_all_but(subjects)
-        self._save()
+        looking = [Deferred.fromCoroutine(look(one)) for one in subjects]
+        found = await gatherResults(looking, consumeErrors=True)
+        self._issues.looked = self._wall_clock()
+        self._forget_those_gone()
         return tuple(check for checks in found for check in checks)
 
-    async def _look_at(self, component_id: str) -> tuple[DiagnosticCheck, ...]:
+    async def _look_in_turn(
+        self, component_id: str, *, is_alone: bool = True
+    ) -> tuple[DiagnosticCheck, ...]:
+        async with self._gate:
+            return await self._look_at(component_id, is_alone=is_alone)
+
+    async def _look_at(
+        self, component_id: str, *, is_alone: bool = True
+    ) -> tuple[DiagnosticCheck, ...]:
         examiner = self._examiner(component_id)
+        self._begun = number = self._begun + 1
         await self._turn()
+        checks, is_whole = await self._examined(examiner, component_id)
+        if component_id not in examiner.subjects():
+            raise self._unknown(component_id)
+        # of two looks at a time the one that was begun later is right, whichever ends first
+        if number > self._noted.get(component_id, 0):
+            self._noted[component_id] = number
+            self._looks[component_id] = Look(component_id, checks, self._wall_clock())
+            self._issues.note(component_id, checks, is_whole=is_whole)
+            if is_alone:
+                _ = self._issues.save()
+        return checks
+
+    async def _examined(
+        self, examiner: Examiner, component_id: str
+    ) -> tuple[tuple[DiagnosticCheck, ...], bool]:
+        """The checks, and whether the look came to its end."""
         looking = Deferred.fromCoroutine(_all_of(examiner.examine(component_id)))
         try:
-            checks = await looking.addTimeout(PATIENCE, self._clock)
+            return await looking.addTimeout(PATIENCE, self._clock), True
         except UnknownComponent:
             raise
         except TimeoutError:
-            checks = (_not_examined(component_id, f"took longer than {PATIENCE:g} s"),)
+            reason = f"it took longer than {PATIENCE:g} s"
         except DomogikError as error:
-            checks = (_not_examined(component_id, str(error)),)
+            reason = str(error)
         except Exception as error:  # noqa: BLE001 - a door: the other components have their turn
             self._log.failure("{id} could not be examined", id=component_id)
-            checks = (_not_examined(component_id, f"{type(error).__name__}: the log says more"),)
-        self._note(component_id, checks)
-        return checks
+            reason = f"{type(error).__name__}, the log says more"
+        return (_not_examined(component_id, reason),), False
 
     def _turn(self) -> Deferred[None]:
         """The reactor has other things to do as well."""
@@ -196,49 +250,71 @@ class Health:
         return turn
 
     def _examiner(self, component_id: str) -> Examiner:
-        kind = ComponentId.parse(component_id).kind
-        examiner = self._examiners.get(kind)
+        examiner = self._examiners.get(ComponentId.parse(component_id).kind)
         if examiner is None or component_id not in examiner.subjects():
-            raise UnknownComponent(f"Component {component_id} doesn't exists on {self._host}")
+            raise self._unknown(component_id)
         return examiner
+
+    def _unknown(self, component_id: str) -> UnknownComponent:
+        return UnknownComponent(f"Component {component_id} doesn't exists on {self.host}")
 
     # What happens
 
     def _happened(self, event: Event) -> None:
-        if event.data.get("host") != self._host:
+        if event.type == "repositories.changed":
+            self._look_soon_at(Kind.REPOSITORY, only_with_issues=False)
+        elif event.data.get("host") != self.host:
             return
-        component_id = str(event.data.get("id"))
-        if event.type == "component.removed":
-            self._close(self._of(component_id))
-        elif event.type == "component.changed" and (
-            event.data.get("state") in _BAD or self._of(component_id)
-        ):
-            self._look_soon(component_id)
+        elif event.type == "packages.changed":
+            self._look_soon_at(Kind.PLUGIN, only_with_issues=True)
+        elif event.type == "component.removed":
+            self._forget_those_gone()
+        elif event.type == "component.changed":
+            self._changed(str(event.data["id"]), event.data.get("state") in _BAD)
+
+    def _changed(self, component_id: str, is_bad: bool) -> None:
+        concerned = [component_id]
+        if component_id.startswith(f"{Kind.CORE.value}:"):
+            concerned.append(f"host:{self.host}")
+        for one in concerned:
+            if is_bad or self._issues.of(one):
+                self._look_soon(one)
+
+    def _look_soon_at(self, kind: Kind, *, only_with_issues: bool) -> None:
+        self._forget_those_gone()
+        examiner = self._examiners.get(kind)
+        for component_id in sorted(examiner.subjects()) if examiner is not None else ():
+            if not only_with_issues or self._issues.of(component_id):
+                self._look_soon(component_id)
 
     def _look_soon(self, component_id: str) -> None:
-        waiting = self._soon.get(component_id)
-        if waiting is not None and waiting.active():
-            waiting.reset(SETTLE)
-        else:
-            self._soon[component_id] = self._clock.callLater(SETTLE, self._look_now, component_id)
+        self._later(component_id, SETTLE, lambda: self._look_now(component_id))
 
     def _look_now(self, component_id: str) -> None:
-        self._soon.pop(component_id, None)
+        self._timers.pop(component_id, None)
         if component_id in self.subjects():
-            _ = self._behind(self.diagnose(component_id), f"looking at {component_id}")
+            _ = self._behind(self._look_in_turn(component_id), f"looking at {component_id}")
+
+    def _forget_those_gone(self) -> None:
+        there = set(self.subjects())
+        for known in (self._looks, self._noted):
+            for component_id in [id for id in known if id not in there]:
+                del known[component_id]
+        self._issues.forget_all_but(there)
+        _ = self._issues.save()
 
     # Issues
 
     def issues(self) -> tuple[Issue, ...]:
         """Those that are open, the oldest first."""
-        return tuple(sorted(self._issues.values(), key=lambda issue: (issue.opened, issue.id)))
+        return self._issues.all()
 
     def issue(self, issue_id: str) -> Issue:
         """Raises `UnknownIssue`."""
-        try:
-            return self._issues[issue_id]
-        except KeyError:
-            raise UnknownIssue(f"there is no open issue {issue_id}") from None
+        issue = self._issues.get(issue_id)
+        if issue is None:
+            raise UnknownIssue(f"there is no open issue {issue_id}")
+        return issue
 
     def repair(self, issue_id: str, action: str | None = None) -> Deferred[Issue | None]:
         """Carry out a suggestion, by default the first that can be, and look again.
@@ -253,99 +329,28 @@ class Health:
         issue = self.issue(issue_id)
         chosen = _chosen(issue, action)
         request = issue_id, chosen
-        await self._jobs.run(
-            "repair", issue.component, lambda _: self._repair_now(issue_id, chosen), request
+        await self.jobs.run(
+            "repair", issue.component, lambda _: self._repair_now(issue_id, action), request
         )
         return self._issues.get(issue_id)
 
-    async def _repair_now(self, issue_id: str, action: str) -> None:
+    async def _repair_now(self, issue_id: str, action: str | None) -> None:
         component_id = self.issue(issue_id).component
         await self._look_at(component_id)
         issue = self._issues.get(issue_id)
         if issue is None:
             return
+        chosen = _chosen(issue, action)
         examiner = self._examiner(component_id)
         try:
-            await examiner.repair(component_id, issue.check, action)
+            await examiner.repair(component_id, issue.check, chosen)
         except OperationFailed as error:
             raise OperationFailed(error.reason or str(error)) from error
         finally:
             if component_id in examiner.subjects():
                 await self._look_at(component_id)
-
-    def _of(self, component_id: str) -> list[Issue]:
-        return [issue for issue in self._issues.values() if issue.component == component_id]
-
-    def _note(self, component_id: str, checks: Sequence[DiagnosticCheck]) -> None:
-        now = self._wall_clock()
-        before = {issue.id for issue in self._of(component_id)}
-        for check in checks:
-            issue_id = _issue_id(component_id, check)
-            if not check.result.is_issue:
-                # what could not be looked at now is as it was
-                if check.result in (Result.SKIPPED, Result.NOT_DONE):
-                    before.discard(issue_id)
-                continue
-            before.discard(issue_id)
-            known = self._issues.get(issue_id)
-            opened = now if known is None else known.opened
-            self._issues[issue_id] = Issue(issue_id, component_id, check, opened, now)
-            if known is None:
-                self._publish("issue.opened", self._issues[issue_id])
-            elif known.check != check:
-                self._publish("issue.changed", self._issues[issue_id])
-        self._close(self._issues[issue_id] for issue_id in before)
-        self._save()
-
-    def _close(self, issues: Iterable[Issue]) -> None:
-        for issue in tuple(issues):
-            del self._issues[issue.id]
-            self._publish("issue.closed", issue)
-
-    def _forget_all_but(self, subjects: Collection[str]) -> None:
-        self._close(issue for issue in self.issues() if issue.component not in subjects)
-
-    def _publish(self, type: str, issue: Issue) -> None:
-        self._events.publish(
-            type,
-            id=issue.id,
-            host=self._host,
-            component=issue.component,
-            check_id=issue.check.check_id,
-            result=issue.check.result.value,
-            description=issue.check.filled,
-        )
-
-    # What outlives us
-
-    def _load(self) -> None:
-        try:
-            content = json.loads(read_bounded(self._state, _LARGEST_STATE))
-            self._looked = float(content["looked"])
-            self._issues = {issue.id: issue for issue in map(_from_json, content["issues"])}
-        except FileNotFoundError:
-            return
-        except (OSError, ValueError, TypeError, KeyError, RecursionError, DomogikError) as error:
-            self._log.warn("{path} cannot be read: {error}", path=str(self._state), error=error)
-
-    def _save(self) -> None:
-        self._save_again = True
-        if not self._saving:
-            self._saving = True
-            _ = self._behind(self._write(), "saving what is known of everybody's health")
-
-    async def _write(self) -> None:
-        try:
-            while self._save_again:
-                self._save_again = False
-                issues = [_to_json(issue) for issue in self.issues()]
-                content = json.dumps({"looked": self._looked, "issues": issues}).encode()
-                try:
-                    await self._in_thread(write_atomically, self._state, content)
-                except OSError as error:
-                    self._log.warn("{path}: {error}", path=str(self._state), error=error)
-        finally:
-            self._saving = False
+            else:
+                self._forget_those_gone()
 
 
 async def _all_of(work: Awaitable[Sequence[DiagnosticCheck]]) -> tuple[DiagnosticCheck, ...]:
@@ -355,7 +360,7 @@ async def _all_of(work: Awaitable[Sequence[DiagnosticCheck]]) -> tuple[Diagnosti
 def _not_examined(component_id: str, reason: str) -> DiagnosticCheck:
     return DiagnosticCheck(
         "examined",
-        "{component} can be examined: {reason}",
+        "{component} could not be examined: {reason}",
         Result.ERROR,
         {"component": component_id, "reason": reason},
         component_id,
@@ -368,31 +373,6 @@ def _chosen(issue: Issue, action: str | None) -> str:
         return possible[0]
     if action in possible:
         return action
-    what = f"{issue.check.filled}: nothing that Domogik could do about it is known"
-    raise NotPossible(what if not possible else f"choose one of {', '.join(possible)}")
-
-
-def _issue_id(component_id: str, check: DiagnosticCheck) -> str:
-    """Steady over restarts, and short enough to be typed."""
-    text = "\0".join((component_id, *check.key))
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:10]
-
-
-def _to_json(issue: Issue) -> Mapping[str, object]:
-    return {
-        "id": issue.id,
-        "component": issue.component,
-        "opened": issue.opened,
-        "seen": issue.seen,
-        "check": issue.check.to_json(),
-    }
-
-
-def _from_json(content: Mapping[str, Any]) -> Issue:
-    return Issue(
-        id=str(content["id"]),
-        component=str(content["component"]),
-        check=DiagnosticCheck.from_json(content["check"]),
-        opened=float(content["opened"]),
-        seen=float(content["seen"]),
-    )
+    if not possible:
+        raise NotPossible(f"{issue.check.filled}: nothing that Domogik could do about it is known")
+    raise NotPossible(f"choose one of {', '.join(possible)}")

@@ -164,6 +164,15 @@ class ConfigStore:
         where, names = _condition(host, plugin, key)
         return await self._run(lambda connection: _rows(connection, where, names))
 
+    def check(self) -> Deferred[None]:
+        """Fires when the file was read through; fails with `BrokenDatabase` where it is damaged."""
+        return Deferred.fromCoroutine(self._run(self._check))
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise BrokenDatabase(f"{self._path}: {found}")
+
     def close(self) -> Deferred[None]:
         """Fires when what was asked before is done and the file is closed; may be called twice."""
         return Deferred.fromCoroutine(self._close())
