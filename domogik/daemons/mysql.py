@@ -21,6 +21,8 @@ from urllib.parse import quote
 import attrs
 
 from domogik.config.files import read_bounded
+from domogik.daemons import mybackup
+from domogik.daemons.backups import Contents
 from domogik.daemons.base import ManagedDaemon
 from domogik.daemons.directory import CONFIGURATION
 from domogik.daemons.errors import ManagedDaemonError, NotReady
@@ -37,6 +39,7 @@ from domogik.daemons.probing import exchange
 from domogik.supervisor.interfaces import Policy
 
 _INIT = ".init.sql"
+_AFTER = ".after.sql"
 _CLIENT = ".client.cnf"
 _VERSION = "data.version"
 #: what the server, or the program that upgrades data, leaves in them
@@ -271,7 +274,8 @@ class MySQLDaemon(ManagedDaemon):
         """What the server's own client is answered; raises the kind's error: "`what`: ..."."""
         program = self.beside("mariadb", "mysql")
         with self.credentials() as path:
-            argv = (program, f"--defaults-file={path}", "--batch", "-N", "-e", sql)
+            abort = ("--abort-source-on-error",) if self.version.is_mariadb else ()
+            argv = (program, f"--defaults-file={path}", "--batch", "-N", *abort, "-e", sql)
             completed = await self.command(argv, what, time_limit=time_limit)
         return completed.output.decode(errors="replace")
 
@@ -327,6 +331,32 @@ class MySQLDaemon(ManagedDaemon):
                 await session.query(change)
         finally:
             session.close()
+
+    # Its backups
+
+    async def dump(self, payload: Path) -> Contents:
+        """See `mybackup`."""
+        await self.find_programs()
+        return await mybackup.dump(self, payload)
+
+    async def load(self, payload: Path) -> None:
+        """Empty data: the server itself takes the payload in."""
+        await self.find_programs()
+        await self.initialise()
+
+    async def load_served(self, payload: Path) -> None:
+        """See `mybackup`; the password of `root` is the one that this instance has."""
+        again = "; ".join(password_statements(self.password, self.version))
+        # In the same session: with the last line of the payload that password is another one.
+        path = self.directory.write(_AFTER, f"{again};\n")
+        try:
+            await mybackup.load_served(self, payload, path)
+        finally:
+            path.unlink(missing_ok=True)
+
+    async def compare(self, contents: Contents) -> None:
+        """See `mybackup`."""
+        await mybackup.compare(self, contents)
 
     @property
     def url(self) -> str:
