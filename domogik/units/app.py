@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 import attrs
-from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.defer import Deferred, DeferredLock, gatherResults, succeed
 from twisted.logger import Logger
 
 from domogik.components.health import DiagnosticCheck
@@ -167,6 +167,7 @@ class App:
         self.is_switching_to: bool | None = None
         self.was_told: bool | None = None
         self.units: Units | None = None
+        self._one_at_a_time = DeferredLock()
         self._components: dict[str, Component] = {}
         for component in components:
             self.add(component)
@@ -207,7 +208,10 @@ class App:
 
     @deferred
     async def enable(self) -> None:
-        """Every component, in order. Fails with the first error, after all have been asked."""
+        """Every component, in order. Fails with the first error, after all have been asked.
+
+        One app is switched once at a time; who comes later waits.
+        """
         await self._switch(True, self._components.values())
 
     @deferred
@@ -216,12 +220,13 @@ class App:
         await self._switch(False, reversed(self._components.values()))
 
     async def _switch(self, enabled: bool, components: Iterable[Component]) -> None:
-        before, self.is_switching_to = self.is_switching_to, enabled
-        self.was_told = enabled
+        await self._one_at_a_time.acquire()
+        self.is_switching_to = self.was_told = enabled
         try:
             await self._each("enable" if enabled else "disable", components)
         finally:
-            self.is_switching_to = before
+            self.is_switching_to = None
+            self._one_at_a_time.release()
 
     @deferred
     async def uninstall(self) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from types import TracebackType
 
+from twisted.internet.defer import CancelledError
+
+from domogik.errors import DomogikError, OperationFailed
 from domogik.units.backend import Order
 from domogik.units.registry import Units, Use
-from domogik.units.starting import UnitFailed, failure, start
+from domogik.units.starting import failure, start
 from domogik.units.status import UnitStatus
 
 
@@ -39,7 +42,8 @@ class EnsureRunning:
     async def _start(self, use: Use) -> None:
         try:
             await start(self._units, self._unit)
-        except UnitFailed:
+        except (DomogikError, CancelledError):
+            # what is under way in systemd goes on otherwise
             if not use.users:
                 await self._restore(use)
             raise
@@ -52,21 +56,27 @@ class EnsureRunning:
     ) -> None:
         if self._id is None:
             return
+        try:
+            await self._leave(self._id)
+        except OperationFailed as trouble:
+            if error is None:
+                raise
+            error.add_note(f"{trouble}: {trouble.reason}")
+
+    async def _leave(self, unit_id: str) -> None:
         async with self._units.alone_with(self._names):
-            use = self._units.uses[self._id]
+            use = self._units.uses[unit_id]
             use.users -= 1
             if not use.users:
-                del self._units.uses[self._id]
+                del self._units.uses[unit_id]
             status = await self._status()
-            died = None
-            if status.is_failed or status.is_waiting_to_restart:
-                died = await failure(self._units, f"{self._unit} ended while it was needed", status)
+            died = status.is_failed or status.is_waiting_to_restart
+            sentence = f"{self._unit} ended while it was needed"
+            trouble = await failure(self._units, sentence, status) if died else None
             if not use.users:
                 await self._restore(use)
-        if died is not None and error is None:
-            raise died
-        if died is not None and error is not None:
-            error.add_note(f"{died}: {died.reason}")
+        if trouble is not None:
+            raise trouble
 
     async def _restore(self, use: Use) -> None:
         """Stop what did not run before, but for a unit that somebody enabled meanwhile."""

@@ -109,10 +109,7 @@ class Units:
 
     def check(self, name: str) -> str:
         """The full name of a declared unit; raises `UndeclaredUnit` and `InvalidUnitName`."""
-        full = unit_name(name)
-        if full not in self.declared:
-            raise UndeclaredUnit(full)
-        return full
+        return _among(self.declared, name)
 
     @deferred
     async def status(self, names: Collection[str]) -> dict[str, UnitStatus]:
@@ -120,7 +117,8 @@ class Units:
 
         Fails with `UndeclaredUnit`, `InvalidUnitName`, `NoSystemd`, `BackendFailed`.
         """
-        full = {name: self.check(name) for name in names}
+        declared = self.declared
+        full = {name: _among(declared, name) for name in names}
         found = await self._statuses.get(full.values())
         return {name: found[full[name]] for name in full}
 
@@ -172,3 +170,10 @@ class Units:
         finally:
             for lock in reversed(taken):
                 lock.release()
+
+
+def _among(declared: Collection[str], name: str) -> str:
+    full = unit_name(name)
+    if full not in declared:
+        raise UndeclaredUnit(full)
+    return full

@@ -43,7 +43,10 @@ PROPERTIES = (
     "MainPID,ExecMainCode,ExecMainStatus,NRestarts,FragmentPath,ControlGroup,TriggeredBy,"
     "StatusText,NeedDaemonReload,StateChangeTimestamp"
 )
-_ABSENT = re.compile(r"not been booted with systemd|Failed to connect to|Failed to get D-Bus conn")
+_ABSENT = re.compile(
+    r"^(System has not been booted with systemd|Failed to (connect to .*bus|get D-Bus connection))",
+    re.MULTILINE,
+)
 _REFUSED = re.compile(r"Interactive authentication required|Access denied|Not authorized")
 #: lines that say what was done, or where to read on
 _ASIDE = re.compile(r"(Created symlink|Removed|See |Unit .* added as a dependency)")
@@ -126,10 +129,11 @@ class Systemctl:
     @deferred
     async def enablement(self, name: str) -> Enablement:
         done = await self._ask("systemctl", "is-enabled", "--", name, limit_bytes=_SAID_BYTES)
-        word = _text(done).strip()
+        # before the word it may say that it asks for a script of SysV
+        word = _text(done).strip().rpartition("\n")[2]
         if re.fullmatch(r"[a-z-]+", word):
             return Enablement(word)
-        if "No such file" in word or "does not exist" in word or "not-found" in word:
+        if "No such file" in word or "does not exist" in word:
             return Enablement("not-found")
         raise BackendFailed(f"systemctl is-enabled {name}: {said(done)}")
 

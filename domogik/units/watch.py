@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -55,9 +55,9 @@ class UnitWatch:
 
     def start(self) -> Deferred[None]:
         """Fires when every unit was looked at once."""
+        self._is_running = True
         looked = self.look()
         self._unsubscribe = self._units.backend.subscribe(self._hear)
-        self._is_running = True
         self._loop = Deferred.fromCoroutine(self._run()).addErrback(self._ended)
         self._loop = self._loop.addBoth(self._nobody_waits)
         return looked
@@ -72,7 +72,12 @@ class UnitWatch:
             self._awaited.cancel()
 
     def look(self) -> Deferred[None]:
-        """Look at all of them, after others were declared for example; fires when that was done."""
+        """Look at all of them, after others were declared for example; fires when that was done.
+
+        Nothing is looked at while it does not run.
+        """
+        if not self._is_running:
+            return succeed(None)
         asked: Deferred[None] = Deferred()
         self._asked.append(asked)
         self._is_all_due = True
@@ -126,8 +131,9 @@ class UnitWatch:
     async def _until_due(self) -> None:
         if not self._is_all_due and not self._changed:
             self._bell = Deferred()
-            tells = self._units.backend.tells_changes()
-            timer = self._clock.callLater(_LOOK_ANYWAY_S if tells else _LOOK_EVERY_S, self._all_due)
+            is_told = self._units.backend.tells_changes() and not self.reason
+            wait = _LOOK_ANYWAY_S if is_told else _LOOK_EVERY_S
+            timer = self._clock.callLater(wait, self._all_due)
             try:
                 await self._wait_for(self._bell)
             finally:

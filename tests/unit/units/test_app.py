@@ -107,6 +107,23 @@ class AppTests(SynchronousTestCase):
         self.assertEqual(calls, [("enable", "two")])
         self.assertIsNone(app.is_switching_to)
 
+    def test_an_app_is_switched_once_at_a_time(self):
+        calls, leave = [], Deferred()
+
+        class Slow(told(calls)):
+            async def enable(self):
+                await leave
+                await super().enable()
+
+        app = App("a", [Slow("one")])
+        first, second = app.enable(), app.disable()
+        self.assertEqual((calls, app.is_switching_to), ([], True))
+        leave.callback(None)
+        self.successResultOf(first)
+        self.successResultOf(second)
+        self.assertEqual(calls, [("enable", "one"), ("disable", "one")])
+        self.assertEqual((app.is_switching_to, app.was_told), (None, False))
+
     def test_an_app_is_enabled_when_every_leader_is(self):
         for leaders, enabled in (((), True), ((True,), True), ((True, False), False)):
             app = App("a", [Leader(str(n), on) for n, on in enumerate(leaders)])

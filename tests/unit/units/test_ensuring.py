@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from domogik.testing.units import FakeSystemd, fake_units
 from domogik.units import App, Daemon
-from domogik.units.backend import NoSystemd, Order
+from domogik.units.backend import NoSystemd, NotPermitted, Order
 from domogik.units.starting import UnitFailed
 
 START, STOP = Order.START, Order.STOP
@@ -156,6 +156,31 @@ class EnsureRunningTests(SynchronousTestCase):
         self.assertIn("no room", error.reason)
         self.assertEqual(self.units.uses, {})
         self.assertEqual(self.systemd.orders[-1], (STOP, "db.service"))
+
+    def test_a_start_that_is_given_up_is_taken_back(self):
+        self.systemd.add("db.service", is_slow=True)
+        entered, _, ended = self.block()
+        ended.cancel()
+        self.turn()
+        self.failureResultOf(ended, CancelledError)
+        self.assertNoResult(entered)
+        self.assertEqual(self.systemd.orders, [(START, "db.service"), (STOP, "db.service")])
+        self.assertEqual(self.units.uses, {})
+
+    def test_a_stop_that_fails_is_told_unless_the_block_has_its_own_trouble(self):
+        for end, kind in (
+            (lambda leave: leave.callback(None), NotPermitted),
+            (lambda leave: leave.errback(ValueError("mine")), ValueError),
+        ):
+            self.setUp()
+            self.systemd.add("db.service")
+            _, leave, ended = self.block()
+            self.systemd.refuses = "Access denied"
+            end(leave)
+            self.turn()
+            error = self.failureResultOf(ended, kind).value
+            told = [str(error), *getattr(error, "__notes__", ())]
+            self.assertIn("Access denied", "".join(told))
 
     def test_one_that_dies_meanwhile_is_told_at_the_end(self):
         self.systemd.add("db.service", log=["out of memory"])

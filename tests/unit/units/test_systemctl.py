@@ -142,6 +142,7 @@ class SystemctlTests(SynchronousTestCase):
                 "not-found",
             ),
             ("not-found\n", 4, "not-found"),
+            ("x.service is not a native service, redirecting.\nenabled\n", 0, "enabled"),
         ):
             self.answers.append(ended(output, code))
             found = self.successResultOf(self.systemd.enablement("x.service"))

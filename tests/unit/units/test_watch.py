@@ -146,6 +146,7 @@ class WatchTests(SynchronousTestCase):
 
     def test_it_stops_at_any_time(self):
         self.watch.stop()
+        self.successResultOf(self.watch.look())
         started = self.watch.start()
         self.stop()
         self.successResultOf(started)
