@@ -1,58 +1,14 @@
-"""A signed repository that a web server in another process offers, lies included.
-
-As a program: `published.py DIRECTORY LIES LOG` serves the directory on a free port of loopback,
-which it prints first. A file `<LIES>/<path with _ for />` says what is wrong with a path: `endless`
-or `truncated`. What was asked for is a line each in LOG.
-"""
+"""A signed repository that a web server in another process offers, lies included."""
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import http.server
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+from webprocess import WebProcess
+
 DAY = 86400
-
-
-class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves the directory, but for the lies."""
-
-    protocol_version = "HTTP/1.1"
-    lies: Path
-    log: Path
-
-    def do_GET(self) -> None:
-        with self.log.open("a") as log:
-            log.write(f"{self.path}\n")
-        try:
-            lie = (self.lies / self.path.strip("/").replace("/", "_")).read_text()
-        except OSError:
-            super().do_GET()
-            return
-        self.close_connection = True
-        with contextlib.suppress(OSError):
-            self._lie(lie)
-
-    def _lie(self, lie: str) -> None:
-        self.send_response(200)
-        if lie == "truncated":
-            content = Path(self.translate_path(self.path)).read_bytes()
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content[: len(content) // 2])
-            return
-        self.send_header("Connection", "close")
-        self.end_headers()
-        while True:
-            self.wfile.write(b"[" * 65536)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
 
 class Published:
@@ -68,19 +24,9 @@ class Published:
         for made in (self.archives, self.path, self._sources, self._lies):
             made.mkdir(parents=True)
         self._log.touch()
-        arguments = [str(one) for one in (self.path, self._lies, self._log)]
-        self._server = subprocess.Popen(
-            [sys.executable, "-u", __file__, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._server.stdout is not None
-        self.url = f"http://127.0.0.1:{int(self._server.stdout.readline())}"
-
-    def stop(self) -> None:
-        self._server.kill()
-        self._server.communicate()
+        self._server = WebProcess(self.path, self._lies, self._log)
+        self.url = self._server.url
+        self.stop = self._server.stop
 
     # what the publisher does
 
@@ -158,16 +104,3 @@ class Published:
         lines = self._log.read_text().split()
         self._log.write_text("")
         return lines
-
-
-def main() -> None:
-    directory, lies, log = sys.argv[1:]
-    Handler.lies, Handler.log = Path(lies), Path(log)
-    handler = functools.partial(Handler, directory=directory)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    print(server.server_address[1], flush=True)
-    server.serve_forever()
-
-
-if __name__ == "__main__":
-    main()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from webprocess import WebProcess
 from world import DESCRIPTOR, PLUGIN, World
 
 from domogik.packages.build import create
@@ -66,13 +65,11 @@ class Repository:
 @contextmanager
 def served(directory: Path) -> Iterator[str]:
     """The address at which a web server in another process offers the directory."""
-    command = [sys.executable, str(Path(__file__).with_name("webprocess.py")), str(directory)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        try:
-            yield f"http://127.0.0.1:{int(server.stdout.readline())}"
-        finally:
-            server.kill()
+    server = WebProcess(directory)
+    try:
+        yield server.url
+    finally:
+        server.stop()
 
 
 def package_world(directory: Path, *sources: str, text: str = "", **keys: str) -> World:
