@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -22,7 +24,7 @@ from world import PATIENCE
 from domogik.components.health import Result
 from domogik.components.model import State
 from domogik.supervisor.command import run
-from domogik.units import App, Daemon, SharedDaemon, UndeclaredUnit, Units
+from domogik.units import App, Daemon, SharedDaemon, UndeclaredUnit, Units, diagnose_netcat
 from domogik.units.backend import NoSystemd, Order
 from domogik.units.bus import Changes
 from domogik.units.ports import PortTable
@@ -203,8 +205,10 @@ class RealUnits(TestCase):
         self.assertEqual((await daemon.diagnose())[0].result, Result.FAILED)
 
     async def test_a_start_that_takes_too_long_has_an_end(self):
-        units = self.registry(patience_s=0.5)
-        daemon = self.daemon("slow", units=units)
+        daemon = self.daemon("slow", units=self.registry(patience_s=0.5))
+        self.daemon("slow")
+        self.systemd.run("systemctl", "start", "--no-block", "slow")
+        await self.until("slow", lambda status: status.is_starting)
         try:
             await daemon.enable()
         except UnitFailed as error:
@@ -378,6 +382,27 @@ class WithoutSystemd(TestCase):
             self.fail("it was answered")
 
 
+class Reaching(TestCase):
+    async def test_a_port_of_this_host_is_reached_and_hears_what_is_said(self):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            check = await diagnose_netcat(reactor, "127.0.0.1", port, "hello\n")
+            self.assertEqual(check.result, Result.PASSED)
+            connection, _ = server.accept()
+            with connection:
+                connection.settimeout(PATIENCE)
+                self.assertEqual(connection.makefile("rb").read(), b"hello\n")
+
+    async def test_a_port_where_nobody_listens_is_not_reached(self):
+        with socket.socket() as held:
+            held.bind(("127.0.0.1", 0))  # so that nobody else can listen there
+            port = held.getsockname()[1]
+            for negate, result in ((False, Result.FAILED), (True, Result.PASSED)):
+                check = await diagnose_netcat(reactor, "127.0.0.1", port, negate=negate)
+                self.assertEqual(check.result, result)
+                self.assertIn("refused", check.parameters["reason"])
+
+
 def test_a_systemd_whose_test_run_is_killed_dies_with_it(tmp_path):
     need_systemd()
     program = (
@@ -405,6 +430,4 @@ def test_a_systemd_whose_test_run_is_killed_dies_with_it(tmp_path):
 
 
 def _ends(pidfd):
-    import select
-
     return bool(select.select([pidfd], [], [], PATIENCE)[0])
