@@ -20,6 +20,7 @@ pytestmark = pytest.mark.integration
 
 class ApacheTests(WebCases, TestCase):
     daemon_class = ApacheDaemon
+    said = "resuming normal operations"
 
     def add(self, daemon, text, name="more.conf"):
         path = daemon.get_config_dir() / name

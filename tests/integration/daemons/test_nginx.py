@@ -30,6 +30,7 @@ http {{
 
 class NginxTests(WebCases, TestCase):
     daemon_class = NginxDaemon
+    said = "/nowhere"
 
     async def configured_whole(self):
         return await self.say(await self.configured(), "one")

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import http.client
 import os
+import random
 import signal
 import socket
+import time
+from typing import ClassVar
 
+import attrs
 import psutil
 import treq
-from daemons.cases import ManagedDaemonCases, until
+from daemons.cases import ManagedDaemonCases, reactor, until
 from twisted.internet.threads import deferToThread
 
+from domogik.components.model import State
+from domogik.daemons.probing import Watch
 from domogik.daemons.web import WebDaemon
+from domogik.supervisor.interfaces import Program, Specification
+from domogik.supervisor.service import Supervisor
 from domogik.supervisor.sockets import listeners
 
 
@@ -20,6 +28,8 @@ class WebCases(ManagedDaemonCases):
     """To be mixed in as `ManagedDaemonCases` is, of which it is one."""
 
     daemon_class: type[WebDaemon]
+    #: what is in its log after a start and a request for `/nowhere`
+    said: ClassVar[str]
     takes_password = False
     small_disk = "1m"
 
@@ -80,11 +90,54 @@ class WebCases(ManagedDaemonCases):
         workers = psutil.Process(daemon.get_pid()).children()
         self.assertTrue(workers)
         os.kill(daemon.get_pid(), signal.SIGKILL)
-        await until(lambda: not any(one.is_running() for one in workers))
+        await until(lambda: all(has_ended(one) for one in workers))
         self.assertEqual(listeners(daemon.get_port()), ())
         await daemon.start()
         await self.wrote(daemon, "again")
         await self.assert_reads(daemon, "again")
+
+    async def test_a_manager_keeps_it_running_and_has_its_words(self) -> None:
+        """Its output is a FIFO that belongs to the manager, and not to the user in `run_as`."""
+        daemon = self.make()
+        await daemon.configure(self.directory, **self.given({}))
+        await self.wrote(daemon, "kept")
+        for name in ("run", "log"):
+            (self.top / name).mkdir()
+        supervisor = Supervisor(
+            reactor,
+            self.top / "run",
+            self.top / "log",
+            on_change=lambda id, before, after: watch.follow(after.state),
+            wall_clock=time.time,
+            random=random.random,
+        )
+        id = "daemon:it"
+        watch = Watch(
+            reactor,
+            daemon.probe,
+            alive=lambda: supervisor.alive(id),
+            silent=lambda reason: supervisor.silent(id, reason),
+            hopeless=lambda error: supervisor.silent(id, str(error)),
+        )
+        supervisor.startService()
+        self.addCleanup(supervisor.stopService)
+        self.addCleanup(watch.stop)
+        program = Program((daemon.kind,), daemon.tools.environment, self.directory)
+        policy = attrs.evolve(daemon.policy, backoff_first=0.01)
+        supervisor.configure(Specification(id, program, policy, prepare=daemon.prepare))
+        await supervisor.start(id)
+        first = psutil.Process(supervisor.status(id).pid)
+        workers = first.children()
+        self.assertTrue(workers)
+        first.kill()
+        await until(lambda: supervisor.status(id).restarts == 1)
+        await until(lambda: supervisor.status(id).state is State.ALIVE)
+        self.assertTrue(all(has_ended(one) for one in workers))
+        await self.assert_reads(daemon, "kept")
+        await deferToThread(self.get, daemon, "/nowhere")
+        await supervisor.stop(id)
+        self.assertEqual(listeners(daemon.get_port()), ())
+        self.assertIn(self.said, supervisor.output(id).file.read_text())
 
     async def test_a_request_that_is_under_way_is_finished_by_a_stop(self) -> None:
         daemon = await self.running()
@@ -111,6 +164,14 @@ class WebCases(ManagedDaemonCases):
                 self.make().configure(self.directory, **self.given(options)), *options
             )
             self.assertFalse((self.directory / "service.json").exists())
+
+
+def has_ended(process):
+    """Zombies have: whose parent they are now collects them when it likes."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _rest(client):
