@@ -163,7 +163,7 @@ class UnitStatus:
         if self.is_masked:
             return f"Unit {self.name} is masked."
         if self.is_broken:
-            return self.load_error or f"Unit {self.name} has a {self.load_state}."
+            return self.load_error or f"Unit {self.name} cannot be loaded ({self.load_state})."
         if self.is_failed or self.is_waiting_to_restart or self.result != "success":
             return self.outcome
         if self.active_state in ("activating", "deactivating"):

@@ -29,7 +29,10 @@ import domogik
 
 _INSIDE = Path(__file__).with_suffix(".sh")
 _SYSTEMD = Path("/lib/systemd/systemd")
-_COMMANDS = ("systemctl", "dbus-daemon", "ip", "unshare", "nsenter", "setpriv", "mount")
+_COMMANDS = (
+    *("systemctl", "dbus-daemon", "ip", "mount"),
+    *("unshare", "nsenter", "setpriv", "pivot_root"),
+)
 _GROUPS = (Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup"))
 _NAME = "domogik-test-"
 GiveUp = Callable[[str], NoReturn]
