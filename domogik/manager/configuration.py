@@ -39,7 +39,6 @@ class ConfigurationKeeper:
     _events: EventStream
     _log: Logger = Logger()
     _reading: bool = False
-    _again: bool = False
     _waiting: list[Deferred[None]] = attrs.field(factory=list)
     _said: frozenset[str] = frozenset()
 
@@ -53,27 +52,31 @@ class ConfigurationKeeper:
     async def reload(self) -> None:
         """Done when what the files say now is in force, or was refused.
 
-        Asked again while it reads, it reads once more: what was written before the question is
-        always seen.
+        Asked while it reads, it reads once more: what was written before the question is always
+        seen. Raises what that reading raises, and not what an earlier one did.
         """
         if self._reading:
-            self._again = True
             waiting: Deferred[None] = Deferred()
             self._waiting.append(waiting)
             await waiting
             return
         self._reading = True
         try:
-            again = True
-            while again:
-                self._again = False
-                await self._read()
-                again = self._again
+            await self._read()
         finally:
             self._reading = False
-            waiters, self._waiting = self._waiting, []
-            for waiter in waiters:
-                waiter.callback(None)
+            self._read_for_those_who_wait()
+
+    def _read_for_those_who_wait(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+
+        def tell(result: Any) -> None:
+            for one in waiting:
+                one.callback(result)
+
+        _ = Deferred.fromCoroutine(self.reload()).addBoth(tell)
 
     async def begin(self) -> None:
         """The first reading: what is refused here is raised, since nothing good is in force yet."""

@@ -124,25 +124,37 @@ def test_what_was_written_before_the_question_is_always_seen(tmp_path):
     keeper.file.write_text("[plugins]\nlamp = enabled\n")
     second, third = keeper.reload(), keeper.reload()
     keeper.finish()
-    assert first == second == third == []
+    assert (first, second, third) == ([None], [], [])
     keeper.finish()
-    assert first == second == third == [None]
+    assert second == third == [None]
     assert len(keeper.applied) == 2  # two questions share the second reading
     assert "lamp" in keeper.keeper.current.section("plugins")
 
 
-def test_a_reading_that_fails_lets_nobody_wait_for_ever(tmp_path):
+def test_a_reading_that_fails_is_told_to_who_asked_for_it_and_to_nobody_else(tmp_path):
     keeper = Keeper(tmp_path, at_once=False)
     first = keeper.reload()
-    second = keeper.reload()
+    keeper.file.write_text("[plugins]\nlamp = enabled\n")
+    second, third = keeper.reload(), keeper.reload()
     keeper.refuse = RuntimeError("oops")
     keeper.finish()
     assert first[0].check(RuntimeError)
-    assert second == [None]
+    assert second == third == []
     keeper.refuse = None
-    third = keeper.reload()
     keeper.finish()
-    assert third == [None]
+    assert second == third == [None]
+    assert "lamp" in keeper.keeper.current.section("plugins")
+
+
+def test_two_who_share_a_reading_that_fails_are_both_told(tmp_path):
+    keeper = Keeper(tmp_path, at_once=False)
+    keeper.reload()
+    second, third = keeper.reload(), keeper.reload()
+    keeper.finish()
+    keeper.refuse = RuntimeError("oops")
+    keeper.finish()
+    assert second[0].check(RuntimeError)
+    assert third[0].check(RuntimeError)
 
 
 def test_a_change_that_nobody_waits_for_is_logged_when_it_fails(tmp_path, log):

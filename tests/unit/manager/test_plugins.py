@@ -1,11 +1,14 @@
 """The plugins of a host as people see them: installed, enabled, running, and what follows."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from domogik.components.model import State
 from domogik.errors import NotPossible, OperationFailed, UnknownComponent
 from domogik.supervisor.interfaces import Exit
+from domogik.testing.office import FakeManager
 
 
 def outcome(coroutine):
@@ -113,6 +116,52 @@ def test_a_disabled_plugin_is_not_started(manager):
     (error,) = outcome(manager.plugins.start("lamp"))
     assert isinstance(error, NotPossible)
     assert str(error) == "Plugin 'lamp' is disabled on vm. Enable it before starting it"
+
+
+class Threads:
+    """A pool of threads: what is asked of it is done at one moment, and told at a later one."""
+
+    def __init__(self):
+        self.waiting, self.done = [], []
+
+    def call(self, work, *arguments):
+        told = Deferred()
+        self.waiting.append((told, work, arguments))
+        return told
+
+    def work(self, place):
+        told, work, arguments = self.waiting.pop(place % len(self.waiting))
+        self.done.append((told, work(*arguments)))
+
+    def tell(self, place):
+        told, result = self.done.pop(place % len(self.done))
+        told.callback(result)
+
+    def step(self, choice):
+        if self.done and (choice % 2 or not self.waiting):
+            self.tell(choice // 2)
+        elif self.waiting:
+            self.work(choice // 2)
+
+
+@given(choices=st.lists(st.integers(0, 11), max_size=30), changes=st.sets(st.integers(0, 29)))
+def test_who_was_told_that_a_plugin_is_enabled_can_start_it_whatever_is_read_meanwhile(
+    tmp_path_factory, choices, changes
+):
+    manager = FakeManager(tmp_path_factory.mktemp("home")).install("lamp").begin()
+    threads = Threads()
+    manager.keeper._in_thread = manager.plugins._in_thread = threads.call
+    manager.keeper.changed(set())
+    enabled, started = outcome(manager.plugins.enable("lamp")), None
+    for moment, choice in enumerate([*choices, *[0] * 30]):
+        if moment in changes:
+            manager.keeper.changed(set())  # the watcher saw a file change
+        threads.step(choice)
+        if enabled and started is None:
+            started = outcome(manager.plugins.start("lamp"))
+    assert (enabled, started) == (["done"], [])
+    assert not threads.waiting
+    assert manager.plugin("lamp").state is State.STARTING
 
 
 @pytest.mark.parametrize("verb", ["start", "stop", "restart", "enable", "disable"])
