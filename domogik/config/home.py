@@ -39,6 +39,19 @@ class NoToken(DomogikError):
     """The administrator's token cannot be had from its file."""
 
 
+@attrs.frozen
+class OpenDoor:
+    """A file or directory that other users may read or change, and the sentence that says so."""
+
+    path: Path
+    _bits: int
+    sentence: str
+
+    def close(self) -> None:
+        """Take these rights from the others; raises `OSError`."""
+        self.path.chmod(stat.S_IMODE(self.path.stat().st_mode) & ~self._bits)
+
+
 @attrs.define(eq=False)
 class HomeLock:
     """A home that is ours until `release`, or until this process ends in whatever way.
@@ -186,19 +199,31 @@ class Home:
         return self._open_doors()
 
     def _open_doors(self) -> tuple[str, ...]:
-        sentences = []
+        return tuple(door.sentence for door in self.open_doors())
+
+    def open_doors(self) -> tuple[OpenDoor, ...]:
+        """What lets other users in. Reads modes of files; raises `OSError`."""
+        found = []
         if self.token.exists() and self.token.stat().st_mode & _OPEN_TO_OTHERS:
-            sentences.append(
-                f"{self.token} can be read by other users: chmod 600 it, or remove it to get a "
-                "new one at the next start"
+            found.append(
+                OpenDoor(
+                    self.token,
+                    _OPEN_TO_OTHERS,
+                    f"{self.token} can be read by other users: chmod 600 it, or remove it to get "
+                    "a new one at the next start",
+                )
             )
-        sentences += [
-            f"{path} can be changed by other users, who can thus run programs as this one: "
-            f"chmod go-w {path}"
+        found += [
+            OpenDoor(
+                path,
+                _WRITABLE_BY_OTHERS,
+                f"{path} can be changed by other users, who can thus run programs as this one: "
+                f"chmod go-w {path}",
+            )
             for path in (self.path, self.configuration, self.plugins, self.store)
-            if path.stat().st_mode & _WRITABLE_BY_OTHERS
+            if path.exists() and path.stat().st_mode & _WRITABLE_BY_OTHERS
         ]
-        return tuple(sentences)
+        return tuple(found)
 
     def read_token(self) -> str:
         """The administrator's token; raises `NoToken`."""

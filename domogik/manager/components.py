@@ -26,6 +26,10 @@ class ComponentList:
             sorted(self._entries.values(), key=lambda entry: (_ORDER[entry.id.kind], entry.id.name))
         )
 
+    def ids(self, kind: Kind) -> tuple[str, ...]:
+        """The ids of one kind, in no particular order."""
+        return tuple(str(one) for one in self._entries if one.kind is kind)
+
     def get(self, component_id: ComponentId) -> Component | None:
         """The component of that id, None when there is none."""
         return self._entries.get(component_id)

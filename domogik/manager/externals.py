@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from domogik.components.model import Component, ComponentId, Detail, Kind, State
+from domogik.errors import UnknownComponent
 from domogik.manager.components import ComponentList
 from domogik.packages.installed import Installed
 from domogik.xpl.bus import Bus, Origin, Subscription
@@ -106,6 +107,12 @@ class Externals:
         )
         self._show(member)
         self._watch(member)
+
+    def forget(self, name: str) -> None:
+        """Leave it out until it is heard again; raises `UnknownComponent`."""
+        if self._members.pop(name, None) is None:
+            raise UnknownComponent(f"Component {name} doesn't exists on {self._host}")
+        self._components.remove(ComponentId(Kind.EXTERNAL, name))
 
     def _make_room(self) -> bool:
         """Forget the member that is off for the longest time, if one is."""

@@ -238,6 +238,8 @@ class Health:
             reason = f"it took longer than {PATIENCE:g} s"
         except DomogikError as error:
             reason = str(error)
+        except OSError as error:
+            reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         except Exception as error:  # noqa: BLE001 - a door: the other components have their turn
             self._log.failure("{id} could not be examined", id=component_id)
             reason = f"{type(error).__name__}, the log says more"

@@ -207,6 +207,15 @@ class Plugins:
         """Every plugin that is installed here."""
         return tuple(sorted(self._installed))
 
+    def installed(self, name: str) -> Installed | None:
+        """What its package brought; None where it is not installed, though it may run."""
+        return self._installed.get(name)
+
+    def release_of(self, name: str) -> str | None:
+        """The release that is installed."""
+        installed = self._installed.get(name)
+        return installed.package.release if installed is not None else None
+
     def enabled_names(self) -> tuple[str, ...]:
         """The plugins that are installed and enabled, which is what Domogik's clients list."""
         return tuple(sorted(set(self._installed) & self._enabled))
