@@ -35,7 +35,6 @@ class NginxDaemon(WebDaemon):
     title: ClassVar[str] = "nginx"
     error: ClassVar[type[ManagedDaemonError]] = NginxDaemonError
     pid_file: ClassVar[str] = "nginx.pid"
-    refusal: ClassVar[str] = "[emerg]"
     policy: ClassVar[Policy] = Policy(
         start_timeout=30,
         stop_timeout=GRACE + 5,
@@ -144,6 +143,11 @@ http {{
     async def reread(self) -> None:
         """HUP: new workers by the new configuration; the old ones finish what they do."""
         await self.reload_by("HUP")
+
+    def has_refused(self, words: str) -> bool:
+        """By its last word at level `emerg`; a port that is taken it tries several times."""
+        complaints = [line for line in words.splitlines() if "[emerg]" in line]
+        return bool(complaints) and "bind() to" not in complaints[-1]
 
 
 def _refuse_daemon(text: Option) -> None:

@@ -34,8 +34,6 @@ _PAUSE = 0.02
 class WebDaemon(ManagedDaemon):
     """A web server that serves the files of `www/`, or of the directory in the option `root`."""
 
-    #: in its log when it refuses a new configuration and goes on
-    refusal: ClassVar[str] = ""
     #: how long the new configuration may take to be the one it serves by, in seconds
     reload_patience: ClassVar[float] = 15.0
     defaults: ClassVar[Mapping[str, Option]] = {"binary": None, "root": None, "access_log": False}
@@ -106,6 +104,10 @@ class WebDaemon(ManagedDaemon):
             self.signal(signal)
             await self._until_followed(before, said)
 
+    def has_refused(self, words: str) -> bool:
+        """Whether it said that it goes on with its old configuration, for good."""
+        return False
+
     async def _until_followed(self, before: Generation, said: _Said) -> None:
         give_up = self.reactor.seconds() + self.reload_patience
         while not await self._has_followed(before):
@@ -115,7 +117,7 @@ class WebDaemon(ManagedDaemon):
             is_late = self.reactor.seconds() >= give_up
             if is_late and await self.tools.in_thread(before.has_successors):
                 return  # an old worker is still busy with an old request
-            if is_late or (self.refusal and self.refusal in words):
+            if is_late or self.has_refused(words):
                 raise self.error("it goes on with its old configuration", output=words)
             await deferLater(self.reactor, _PAUSE, lambda: None)
 

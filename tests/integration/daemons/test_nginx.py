@@ -102,8 +102,8 @@ class NginxTests(WebCases, TestCase):
         daemon = await self.running()
         await self.wrote(daemon, "kept")
         before, pid = daemon.get_port(), daemon.get_pid()
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        daemon._reservation = daemon.tools.ports.reserve("127.0.0.1")
+        port = daemon._reservation.port
         await daemon.configure(self.directory, **self.given({"port": port}))
         await daemon.reload()
         self.assertEqual(daemon.get_pid(), pid)

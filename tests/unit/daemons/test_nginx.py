@@ -157,6 +157,14 @@ def test_where_it_is_reached() -> None:
     assert made.url == "http://[::1]:80/"
 
 
+def test_a_refusal_counts_when_it_is_its_last_word() -> None:
+    tried = "1 [emerg] 1#1: bind() to 127.0.0.1:80 failed (98: Address already in use)\n"
+    assert not daemon().has_refused("")
+    assert not daemon().has_refused("1 [notice] signal process started\n" + tried * 5)
+    assert daemon().has_refused(tried * 5 + "1 [emerg] 1#1: still could not bind()\n")
+    assert daemon().has_refused('1 [emerg] 1#1: open() "/nowhere" failed\n')
+
+
 def test_a_directive_ends_where_its_text_does() -> None:
     assert list(directives("a b; c {")) == [
         Directive(("a", "b"), (), 4),
