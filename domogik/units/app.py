@@ -201,7 +201,7 @@ class App:
         if component.component_id in self._components:
             raise DuplicateComponent(f"{self.app_id} has a {component.component_id} already")
         if self.units is not None:
-            self.units.refuse_duplicate(component)
+            self.units.expect(component)
         component.belongs_to(self)
         self._components[component.component_id] = component
         return self

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+_PORTION = 20
 
 
 @attrs.define(eq=False)
@@ -40,9 +41,13 @@ class Merged(Generic[K, V]):
             return await self._ask(every) if every else {}
 
         def tell(found: Mapping[K, V]) -> None:
-            for keys, answer in waiting:
+            # who is answered goes on at once: not all of them in one turn
+            for keys, answer in waiting[:_PORTION]:
                 if not answer.called:
                     answer.callback({key: found[key] for key in keys})
+            del waiting[:_PORTION]
+            if waiting:
+                self._clock.callLater(0, tell, found)
 
         def fail(reason: Failure) -> None:
             for _, answer in waiting:

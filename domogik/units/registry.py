@@ -58,6 +58,7 @@ class Units:
     uses: dict[str, Use] = attrs.field(init=False, factory=dict)
     _apps: dict[str, App] = attrs.field(init=False, factory=dict)
     _locks: dict[str, DeferredLock] = attrs.field(init=False, factory=dict)
+    _declared: frozenset[str] | None = attrs.field(init=False, default=None)
     _statuses: Merged[str, UnitStatus] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -73,19 +74,25 @@ class Units:
         if app.app_id in self._apps:
             raise DuplicateComponent(f"there is an app {app.app_id} already")
         for component in app.components.values():
-            self.refuse_duplicate(component)
+            self.expect(component)
         self._apps[app.app_id] = app
+        self._declared = None
         app.units = self
         return app
 
     def remove(self, app_id: str) -> None:
         """Forget an app, and that its units may be touched; the units stay as they are."""
         app = self._apps.pop(app_id, None)
+        self._declared = None
         if app is not None:
             app.units = None
 
-    def refuse_duplicate(self, component: Component) -> None:
-        """Raises `DuplicateComponent` if a component of another app has that id."""
+    def expect(self, component: Component) -> None:
+        """It is about to be one of an app's here.
+
+        Raises `DuplicateComponent` if a component of another app has that id.
+        """
+        self._declared = None
         for app in self._apps.values():
             if component.component_id in app.components:
                 raise DuplicateComponent(f"{app.app_id} has a {component.component_id} already")
@@ -100,12 +107,14 @@ class Units:
     @property
     def declared(self) -> frozenset[str]:
         """The full names of all units that may be touched, aliases included."""
-        return frozenset(
-            name
-            for app in self._apps.values()
-            for component in app.components.values()
-            for name in component.unit_names
-        )
+        if self._declared is None:
+            self._declared = frozenset(
+                name
+                for app in self._apps.values()
+                for component in app.components.values()
+                for name in component.unit_names
+            )
+        return self._declared
 
     def check(self, name: str) -> str:
         """The full name of a declared unit; raises `UndeclaredUnit` and `InvalidUnitName`."""
