@@ -42,6 +42,7 @@ setup(
     ],
     extras_require={
         "tls": ["Twisted[tls]"],
+        "postgresql": ["psycopg[binary]>=3.1"],
         "unit": UNIT,
         "test": [
             *UNIT,

@@ -10,7 +10,7 @@ import attrs
 
 from domogik.components.model import ConfigurationKey, ConfigValue
 from domogik.errors import OperationFailed
-from domogik.storage.sqlite import BrokenDatabase
+from domogik.storage.database import BrokenDatabase
 from domogik.storage.values import ConfigStore, InvalidConfigValue
 
 #: how an unset value is written on xPL; an empty one would be no message for released Domogik

@@ -1,27 +1,25 @@
-"""SQLite: opening a database of ours, and bringing an older one up to date.
-
-Everything here blocks, and is called in the one thread that the connection belongs to.
-"""
+"""SQLite: opening a database of ours, and bringing an older one up to date."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar, cast
 
-from domogik.errors import DomogikError
+import attrs
+from twisted.enterprise import adbapi
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
+from twisted.internet.threads import deferToThreadPool
+
+from domogik.storage.database import BrokenDatabase, newer
+
+_T = TypeVar("_T")
 
 #: seconds to wait for another process that writes to the same file
 BUSY_TIMEOUT_S = 5.0
-
-
-class BrokenDatabase(DomogikError):
-    """The file is damaged or is no database, or cannot be read or written."""
-
-
-class NewerDatabase(DomogikError):
-    """A later Domogik has written this database."""
 
 
 #: what makes schema number i + 1 of number i; never changed once released, only added to
@@ -39,6 +37,79 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
     ),
 )
+
+
+@attrs.define(eq=False)
+class SqliteDatabase:
+    """See `Database`."""
+
+    _reactor: IReactorTime
+    _pool: adbapi.ConnectionPool
+    _path: Path
+    _closed: bool = False
+
+    @classmethod
+    async def open(cls, reactor: IReactorTime, path: Path) -> SqliteDatabase:
+        """With its schema up to date; makes file and directory where they are missing.
+
+        Raises `BrokenDatabase` and `NewerDatabase`, each naming the file in one line. `reactor` has
+        to be a whole one.
+        """
+        pool = adbapi.ConnectionPool(
+            "sqlite3",
+            str(path),
+            timeout=BUSY_TIMEOUT_S,
+            # The pool closes its connection in the reactor's thread, when its own has ended.
+            check_same_thread=False,
+            cp_min=1,
+            cp_max=1,
+            cp_openfun=configure,
+            cp_reactor=reactor,
+        )
+        database = cls(reactor, pool, path)
+        try:
+            await database._in_thread(lambda: prepare_file(path))
+            await database.run(lambda connection: migrate(connection, path))
+        except BaseException:
+            await database.close()
+            raise
+        return database
+
+    @property
+    def name(self) -> str:
+        return str(self._path)
+
+    async def run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        if self._closed:
+            raise BrokenDatabase(f"{self._path} is closed")
+        try:
+            result: _T = await self._pool.runWithConnection(work)
+        except sqlite3.Error as error:
+            raise BrokenDatabase(f"{self._path}: {error}") from error
+        return result
+
+    async def check(self) -> None:
+        await self.run(self._check)
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise BrokenDatabase(f"{self._path}: {found}")
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        # The pool joins its thread in the reactor's: when its queue is empty that takes no time.
+        await self._in_thread(lambda: None)
+        self._pool.close()
+
+    def _in_thread(self, work: Callable[[], None]) -> Deferred[None]:
+        reactor = cast(IReactorFromThreads, self._reactor)
+        return deferToThreadPool(reactor, self._pool.threadpool, work)
+
+
+# What follows blocks, and is called in the one thread that the connection belongs to.
 
 
 def prepare_file(path: Path) -> None:
@@ -79,10 +150,7 @@ def migrate(
     try:
         (number,) = connection.execute("PRAGMA user_version").fetchone()
         if number > len(migrations):
-            raise NewerDatabase(
-                f"{path} has schema number {number}, this Domogik knows up to {len(migrations)}: "
-                "it was written by a later Domogik; start that one, or set [database] url"
-            )
+            raise newer(str(path), number, len(migrations))
         if number == 0 and connection.execute("SELECT 1 FROM sqlite_master").fetchone():
             raise BrokenDatabase(f"{path} is another program's database: set [database] url")
         for statements in migrations[number:]:

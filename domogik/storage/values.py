@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar, cast
 
 import attrs
-from twisted.enterprise import adbapi
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
-from twisted.internet.threads import deferToThreadPool
+from twisted.internet.interfaces import IReactorTime
 
 from domogik.components.model import ConfigValue
 from domogik.errors import DomogikError
-from domogik.storage.sqlite import (
-    BUSY_TIMEOUT_S,
-    BrokenDatabase,
-    configure,
-    migrate,
-    prepare_file,
-)
+from domogik.storage.database import Connection, Database, UnsupportedDatabase
+from domogik.storage.postgresql import SCHEMES, PostgresqlDatabase
+from domogik.storage.sqlite import SqliteDatabase
 
 #: characters
 MAXIMUM_VALUE = 64 * 1024
 _MAXIMUM_NAME = 255
 #: an alias, because the store has a method called `list`
 Values = list[ConfigValue]
-
-_T = TypeVar("_T")
-
-
-class UnsupportedDatabase(DomogikError):
-    """An address of a kind of database that this Domogik does not speak with."""
 
 
 class InvalidConfigValue(DomogikError):
@@ -53,7 +38,8 @@ def path_of(url: str) -> Path:
     if scheme != "sqlite":
         # The address may hold a password: only its kind is quoted.
         raise UnsupportedDatabase(
-            f"a database of kind '{scheme}' is not supported yet: use sqlite:///<path>"
+            f"a database of kind '{scheme}' is not supported: use sqlite:///<path>, "
+            "postgresql://<user>:<password>@<host>/<database> or daemon:<name>"
         )
     path = rest.removeprefix("//")
     if not rest.startswith("///") or not path.strip("/") or "\0" in path:
@@ -61,52 +47,41 @@ def path_of(url: str) -> Path:
     return Path("/" + path.lstrip("/"))
 
 
+async def open_database(reactor: IReactorTime, url: str) -> Database:
+    """The database that `url` means, with its schema up to date; `reactor` has to be a whole one.
+
+    Raises `UnsupportedDatabase`, `BrokenDatabase` or `NewerDatabase`, each in one line that names
+    the database and no password.
+    """
+    if url.partition(":")[0] in SCHEMES:
+        return await PostgresqlDatabase.open(reactor, url)
+    return await SqliteDatabase.open(reactor, path_of(url))
+
+
 @attrs.define(eq=False)
 class ConfigStore:
-    """One connection in a thread of its own, so that a slow disk delays nobody else.
+    """The values, in any database.
 
-    Every Deferred fails with `BrokenDatabase` where the file cannot be read or written, and what
+    Every Deferred fails with `BrokenDatabase` where that cannot be read or written, and what
     changes something with `InvalidConfigValue` for names and values that are not stored: names
-    are 1 to 255 characters on one line, values up to 65,536 characters.
+    are 1 to 255 characters on one line, values up to 65,536 characters without a zero byte.
     """
 
-    _reactor: IReactorTime
-    _pool: adbapi.ConnectionPool
-    _path: Path
-    _closed: bool = False
+    _clock: IReactorTime
+    _database: Database
 
     @classmethod
     def open(cls, reactor: IReactorTime, url: str) -> Deferred[ConfigStore]:
-        """Fires with the store once its schema is up to date.
+        """Fires with the store; fails as `open_database`.
 
-        Makes file and directory where they are missing. Fails with `UnsupportedDatabase`,
-        `BrokenDatabase` or `NewerDatabase`, each naming the file in one line. `reactor`, which has
-        to be a whole one, is also the clock that says the Unix time of a change.
+        `daemon:<name>` is for who starts the daemon to replace by its address. `reactor` is also
+        the clock that says the Unix time of a change.
         """
         return Deferred.fromCoroutine(cls._open(reactor, url))
 
     @classmethod
     async def _open(cls, reactor: IReactorTime, url: str) -> ConfigStore:
-        path = path_of(url)
-        pool = adbapi.ConnectionPool(
-            "sqlite3",
-            str(path),
-            timeout=BUSY_TIMEOUT_S,
-            # The pool closes its connection in the reactor's thread, when its own has ended.
-            check_same_thread=False,
-            cp_min=1,
-            cp_max=1,
-            cp_openfun=configure,
-            cp_reactor=reactor,
-        )
-        store = cls(reactor, pool, path)
-        try:
-            await store._in_thread(lambda: prepare_file(path))
-            await store._run(lambda connection: migrate(connection, path))
-        except BaseException:
-            await store.close()
-            raise
-        return store
+        return cls(reactor, await open_database(reactor, url))
 
     def get(self, host: str, plugin: str, key: str) -> Deferred[str | None]:
         """Fires with the value, None when none is stored."""
@@ -126,17 +101,18 @@ class ConfigStore:
         if not new.value:
             await self._delete(*names)
             return new
-        changed = self._reactor.seconds()
+        changed = self._clock.seconds()
 
-        def write(connection: sqlite3.Connection) -> None:
+        def write(connection: Connection) -> None:
             connection.execute(
-                "INSERT INTO plugin_config VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+                "INSERT INTO plugin_config (host, plugin, key, value, changed)"
+                " VALUES (?, ?, ?, ?, ?) ON CONFLICT (host, plugin, key) DO UPDATE"
                 " SET value = excluded.value, changed = excluded.changed"
-                " WHERE value != excluded.value",
+                " WHERE plugin_config.value != excluded.value",
                 (*names, new.value, changed),
             )
 
-        await self._run(write)
+        await self._database.run(write)
         return new
 
     def delete(self, host: str, plugin: str, key: str | None = None) -> Deferred[Values]:
@@ -146,13 +122,8 @@ class ConfigStore:
     async def _delete(self, host: str, plugin: str, key: str | None = None) -> Values:
         where, names = _condition(host, plugin, key)
 
-        def remove(connection: sqlite3.Connection) -> Values:
-            connection.execute("BEGIN IMMEDIATE")
-            gone = _rows(connection, where, names)
-            connection.execute(f"DELETE FROM plugin_config {where}", names)  # noqa: S608 - ours
-            return gone
-
-        return await self._run(remove)
+        statement = f"DELETE FROM plugin_config {where} RETURNING host, plugin, key, value"  # noqa: S608 - ours
+        return await self._database.run(lambda connection: _rows(connection, statement, names))
 
     def list(
         self, host: str | None = None, plugin: str | None = None, key: str | None = None
@@ -162,47 +133,22 @@ class ConfigStore:
 
     async def _select(self, host: str | None, plugin: str | None, key: str | None) -> Values:
         where, names = _condition(host, plugin, key)
-        return await self._run(lambda connection: _rows(connection, where, names))
+        statement = f"SELECT host, plugin, key, value FROM plugin_config {where}"  # noqa: S608 - ours
+        return await self._database.run(lambda connection: _rows(connection, statement, names))
 
     def check(self) -> Deferred[None]:
-        """Fires when the file was read through; fails with `BrokenDatabase` where it is damaged."""
-        return Deferred.fromCoroutine(self._run(self._check))
-
-    def _check(self, connection: sqlite3.Connection) -> None:
-        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if found != "ok":
-            raise BrokenDatabase(f"{self._path}: {found}")
+        """Fires when all of it was read; fails with `BrokenDatabase` where it is damaged."""
+        return Deferred.fromCoroutine(self._database.check())
 
     def close(self) -> Deferred[None]:
-        """Fires when what was asked before is done and the file is closed; may be called twice."""
-        return Deferred.fromCoroutine(self._close())
-
-    async def _close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        # The pool joins its thread in the reactor's: when its queue is empty that takes no time.
-        await self._in_thread(lambda: None)
-        self._pool.close()
-
-    def _in_thread(self, work: Callable[[], None]) -> Deferred[None]:
-        reactor = cast(IReactorFromThreads, self._reactor)
-        return deferToThreadPool(reactor, self._pool.threadpool, work)
-
-    async def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        """Do `work` in the thread; what it began is committed, or undone where it raises."""
-        if self._closed:
-            raise BrokenDatabase(f"{self._path} is closed")
-        try:
-            result: _T = await self._pool.runWithConnection(work)
-        except sqlite3.Error as error:
-            raise BrokenDatabase(f"{self._path}: {error}") from error
-        return result
+        """Fires when what was asked before is done and nothing is open; may be called twice."""
+        return Deferred.fromCoroutine(self._database.close())
 
 
-def _rows(connection: sqlite3.Connection, where: str, names: tuple[str, ...]) -> Values:
-    query = f"SELECT host, plugin, key, value FROM plugin_config {where} ORDER BY 1, 2, 3"  # noqa: S608 - ours
-    return [ConfigValue(*row) for row in connection.execute(query, names)]
+def _rows(connection: Connection, statement: str, names: tuple[str, ...]) -> Values:
+    # The order of a database is one of its language, perhaps.
+    found = [ConfigValue(*row) for row in connection.execute(statement, names)]
+    return sorted(found, key=lambda value: (value.host, value.plugin, value.key))
 
 
 def _condition(
@@ -232,6 +178,8 @@ def _check_value(value: str) -> None:
         raise InvalidConfigValue(
             f"a value of {len(value)} characters; {MAXIMUM_VALUE} are the most that is stored"
         )
+    if "\0" in value:
+        raise InvalidConfigValue("a value with a zero byte, which not every database keeps")
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -7,7 +7,7 @@ from domogik.components.model import ConfigurationKey
 from domogik.control.config import ConfigControl
 from domogik.manager.trust import Trust
 from domogik.manager.values import Values
-from domogik.storage.sqlite import BrokenDatabase
+from domogik.storage.database import BrokenDatabase
 from domogik.testing.office import ELSEWHERE, HERE, FakeNetwork
 from domogik.testing.store import MemoryStore
 from domogik.xpl.message import CMND, STAT

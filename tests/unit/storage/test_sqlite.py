@@ -7,14 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from domogik.storage.sqlite import (
-    MIGRATIONS,
-    BrokenDatabase,
-    NewerDatabase,
-    configure,
-    migrate,
-    prepare_file,
-)
+from domogik.storage.database import BrokenDatabase, NewerDatabase
+from domogik.storage.sqlite import MIGRATIONS, configure, migrate, prepare_file
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from domogik.storage.values import UnsupportedDatabase, path_of, sqlite_url
+from domogik.storage.database import UnsupportedDatabase
+from domogik.storage.values import path_of, sqlite_url
 
 
 @pytest.mark.parametrize("url", ["sqlite:///srv/domogik.db", "sqlite:////srv/domogik.db"])
@@ -29,5 +30,5 @@ def test_what_names_no_file_is_refused(url: str) -> None:
 def test_other_kinds_of_database_are_refused_and_their_password_is_not_shown(kind: str) -> None:
     with pytest.raises(UnsupportedDatabase) as caught:
         path_of(f"{kind}://ann:secret@db/domogik")
-    assert f"'{kind}' is not supported yet" in str(caught.value)
+    assert f"'{kind}' is not supported" in str(caught.value)
     assert "secret" not in str(caught.value)
