@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from domogik.api.settings import RestSettings
 from domogik.app.core import CoreServices, rival_line
 from domogik.app.foundation import CannotStart, Foundation, in_thread
+from domogik.app.health import Rooms, make_health
 from domogik.app.packages import ManagerParts, PackageServices
 from domogik.app.progress import Progress
 from domogik.app.roles import ManagerRoles
@@ -141,6 +142,7 @@ class ManagerDaemon(Service):
         )
         self.externals = Externals(reactor, time.time, street.bus, self.components, host)
         self.jobs = Jobs(self.events, time.time)
+        self.health = make_health(reactor, foundation, self.events, self.jobs)
         self.office = Office(
             host,
             self.components,
@@ -149,6 +151,7 @@ class ManagerDaemon(Service):
             self.externals,
             Backups(self.daemons, foundation.home.backups, self.jobs, self._thread, time.time),
             self.supervisor,
+            self.health,
             self.upgrade,
         )
         self.keeper = ConfigurationKeeper(
@@ -268,6 +271,7 @@ class ManagerDaemon(Service):
         self._started = True
         autostart = self._autostart()
         if not self._roles.packages_only:
+            self._start_part(self.health)
             self._stop_orphans()
             self._in_background("starting daemons", self.daemons.start_all())
             self._in_background("resuming plugins", autostart.resume(self._interrupted()))
@@ -318,6 +322,19 @@ class ManagerDaemon(Service):
             ManagerParts(self.plugins, self.trust, self.reload, self._roles.external, self.jobs),
         )
         self._stops.append(self.storeroom.stop)
+        Rooms(
+            reactor,
+            self._foundation,
+            self.street,
+            self.identity.presence,
+            self.components,
+            self.core,
+            self.plugins,
+            self.daemons,
+            self.externals,
+            self.storeroom,
+            lambda: self._inventory.problems,
+        ).introduce(self.health)
         self.control = SystemControl(
             reactor, self.identity, bus, self.office, self.trust, self.events
         )

@@ -1,4 +1,4 @@
-"""`domogik.system` on xPL: start, stop, restart, enable, disable, list, detail."""
+"""`domogik.system` on xPL: start, stop, restart, enable, disable, list, detail, diagnose."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from twisted.logger import Logger
 
 from domogik.components.events import Event, EventStream
 from domogik.components.model import Component, Kind, State
-from domogik.control.wording import Body, detail_body, list_body, name_and_host, sayable
+from domogik.control.wording import (
+    Body,
+    checks_body,
+    detail_body,
+    list_body,
+    name_and_host,
+    sayable,
+)
 from domogik.errors import DomogikError, UnknownComponent
 from domogik.manager.office import Office
 from domogik.manager.trust import Trust
@@ -113,6 +120,8 @@ class SystemControl:
             self._detail(kind, name, host)
         elif host != own:
             return None
+        elif command == "diagnose":
+            return Deferred.fromCoroutine(self._diagnose(kind, name))
         elif command in CHANGING:
             return Deferred.fromCoroutine(self._change(command, kind, name, origin))
         elif command not in OF_PLUGINS:
@@ -207,15 +216,39 @@ class SystemControl:
             or (command == "stop" and not error)
         ):
             head.reverse()
-        if kind == _DAEMON:
-            head.append(("type", kind))
-        body = [*head, ("plugin", sayable(name))]
+        body = [*head, *_named(kind, name)]
         if error:
             body.append(("error", sayable(error)))
         self._send(body)
 
     def _send(self, body: Body) -> None:
         self._identity.send(TRIG, "domogik.system", body)
+
+    # Diagnosis
+
+    async def _diagnose(self, kind: str, name: str) -> None:
+        """Of one component, or of everything where none is named; for whoever may read a list."""
+        is_all = name.removeprefix(f"{Kind.HOST.value}:") == "*"
+        given = name if name.startswith(f"{kind}:") else f"{kind}:{name}"
+        error = ""
+        try:
+            checks = await self._office.health.diagnose(None if is_all else given)
+        except DomogikError as failure:
+            error = str(failure)
+        except Exception:  # noqa: BLE001 - a door: there is always an answer
+            self._log.failure("diagnose {name}", name=name)
+            error = f"diagnose failed on {self._office.host}: its log says why"
+        if error:
+            self._answer("diagnose", kind, name, error)
+        else:
+            self._send(
+                [
+                    ("command", "diagnose"),
+                    ("host", self._office.host),
+                    *_named(kind, name),
+                    *checks_body(checks),
+                ]
+            )
 
     # Detail
 
@@ -241,3 +274,9 @@ class SystemControl:
 def _meant(message: Message) -> tuple[str, str]:
     """The kind and the name of what it is about, as it says them."""
     return message.get("type") or _PLUGIN, message.get("plugin") or "*"
+
+
+def _named(kind: str, name: str) -> Body:
+    """What an answer is about; of plugins as Domogik has always said it."""
+    typed = [] if kind == _PLUGIN else [("type", sayable(kind))]
+    return [*typed, ("plugin", sayable(name))]

@@ -8,8 +8,9 @@ that fits into 99 fragments.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from domogik.components.health import DiagnosticCheck, Result
 from domogik.components.model import Component, Detail, Kind
 
 Body = list[tuple[str, str]]
@@ -24,6 +25,7 @@ LARGEST_DAEMONS = 10_000
 #: entries of a list: `plugin999-status` is the longest name that xPL allows
 MOST_LISTED = 1000
 
+_URGENT = (Result.FAILED, Result.ERROR, Result.WARNING)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -145,6 +147,28 @@ def _description(text: str) -> Iterable[tuple[str, str]]:
         place += 1
         if not flat:
             return
+
+
+def checks_body(checks: Sequence[DiagnosticCheck]) -> Body:
+    """How many there are, and of as many as fit what they found; what did not pass comes first."""
+    body: Body = []
+    for place, check in enumerate(sorted(checks, key=_urgency)[:MOST_LISTED]):
+        body += [
+            (f"check{place}-id", sayable(check.check_id)),
+            (f"check{place}-comp", sayable(check.component_id or "")),
+            (f"check{place}-result", check.result.value),
+            (f"check{place}-desc", sayable(check.filled)),
+            (f"check{place}-do", sayable(_advice(check), " ")),
+        ]
+    return [("checks", str(len(checks))), *_within(LARGEST_LIST, body, 5)]
+
+
+def _urgency(check: DiagnosticCheck) -> int:
+    return _URGENT.index(check.result) if check.result in _URGENT else len(_URGENT)
+
+
+def _advice(check: DiagnosticCheck) -> str:
+    return check.suggestions[0].sentence if check.result.is_issue and check.suggestions else ""
 
 
 def _within(budget: int, body: Body, group: int = 1) -> Body:

@@ -10,6 +10,7 @@ import re
 
 import attrs
 
+from domogik.components.health import DiagnosticCheck, Result, Suggestion
 from domogik.components.model import (
     Component,
     ComponentId,
@@ -24,6 +25,8 @@ from domogik.xpl.message import Message
 MAX_LISTED = 1000
 #: pieces of a description
 MAX_PIECES = 100
+#: checks that `checkNNN-result` can count
+MAX_CHECKS = 1000
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")
 
 
@@ -104,6 +107,33 @@ def read_detail(message: Message, component: Component) -> Detail:
         )
         return Detail(described, values=values)
     return Detail(described, configuration=tuple(_key(pairs, number) for number in numbers))
+
+
+def read_checks(message: Message) -> tuple[DiagnosticCheck, ...]:
+    """A `diagnose` answer; a check without a name ends it, what cannot be meant is left out.
+
+    What a person can do about one that did not pass can be done on that host only.
+    """
+    pairs = dict(message.body)
+    found = []
+    for place in range(MAX_CHECKS):
+        id = _shown(pairs.get(f"check{place}-id", ""))
+        if not id:
+            break
+        advice = _shown(pairs.get(f"check{place}-do", "")).strip()
+        described = _shown(pairs.get(f"check{place}-desc", id))
+        try:
+            check = DiagnosticCheck(
+                id,
+                described.replace("{", "{{").replace("}", "}}"),
+                Result(pairs.get(f"check{place}-result", "")),
+                component_id=_shown(pairs.get(f"check{place}-comp", "")),
+                suggestions=[Suggestion("advice", advice, is_repairable=False)] if advice else (),
+            )
+        except ValueError:
+            continue
+        found.append(check)
+    return tuple(found)
 
 
 def _key(pairs: dict[str, str], number: int) -> ConfigurationKey:

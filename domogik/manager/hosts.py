@@ -12,9 +12,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from domogik.components.events import EventStream
+from domogik.components.health import DiagnosticCheck
 from domogik.components.model import Component, Detail, HostInfo, Kind, State
 from domogik.errors import NoAnswer, OperationFailed
-from domogik.manager.answers import listed_components, read_detail
+from domogik.manager.answers import listed_components, read_checks, read_detail
 from domogik.xpl.bus import Bus, Origin, Subscription
 from domogik.xpl.message import CMND, STAT, TRIG, InvalidMessage, Message
 from domogik.xpl.port import Identity, NoReply
@@ -27,11 +28,14 @@ MAX_COMPONENTS = 5000
 DEFAULT_INTERVAL_S = 300.0
 MAX_INTERVAL = 30
 #: seconds until another host's answer is given up: a start waits for the plugin's heartbeat
-TIMEOUTS = {"start": 60.0, "restart": 90.0, "stop": 45.0}
+TIMEOUTS = {"start": 60.0, "restart": 90.0, "stop": 45.0, "diagnose": 60.0}
 DEFAULT_TIMEOUT = 15.0
 #: seconds after which a question that changes nothing is asked again
 ASK_AGAIN = 5.0
 _TIMEOUT_TEXTS = {"detail": "getting plugin detail for"}
+_ONLY_LOOKING = ("detail", "diagnose")
+#: what an answer about a plugin or a member is not about
+_TYPED = frozenset(kind.value for kind in Kind) - {Kind.PLUGIN.value, Kind.EXTERNAL.value}
 _SILENT = "its host is silent"
 
 
@@ -258,14 +262,31 @@ class Hosts:
             raise OperationFailed(f"Error on detail request : {error}")
         return read_detail(answer, component)
 
+    async def diagnose(self, component: Component) -> tuple[DiagnosticCheck, ...]:
+        """Have that host's manager look at it; `OperationFailed`, `NoAnswer`."""
+        kind = component.id.kind
+        return await self._diagnose(component.host, kind, component.name)
+
+    async def diagnose_all(self, host: str) -> tuple[DiagnosticCheck, ...]:
+        """Have that host's manager look at everything there; `OperationFailed`, `NoAnswer`."""
+        return await self._diagnose(host, Kind.HOST, "*")
+
+    async def _diagnose(self, host: str, kind: Kind, name: str) -> tuple[DiagnosticCheck, ...]:
+        answer = await self._ask(host, "diagnose", kind, name)
+        error = answer.get("error")
+        if error:
+            raise OperationFailed(error)
+        return read_checks(answer)
+
     async def _ask(self, host: str, command: str, kind: Kind, name: str) -> Message:
         """Of a plugin as Domogik always did it; anything else by its whole id.
 
-        A plugin that has the name of a daemon must not take the order for its own.
+        A plugin that has the name of a daemon must not take the order for its own. External
+        members have no type where Domogik knew them already.
         """
-        is_daemon = kind is Kind.DAEMON
-        plugin = f"{kind.value}:{name}" if is_daemon else name
-        typed = [("type", kind.value)] if is_daemon else []
+        is_typed = kind is not Kind.PLUGIN and (kind is not Kind.EXTERNAL or command == "diagnose")
+        plugin = f"{kind.value}:{name}" if is_typed else name
+        typed = [("type", kind.value)] if is_typed else []
 
         def is_answer(message: Message) -> bool:
             return (
@@ -274,7 +295,8 @@ class Hosts:
                 and message.get("command") == command
                 and message.get("host") == host
                 and message.get("plugin", message.get("name")) in (plugin, name)
-                and (message.get("type") == Kind.DAEMON.value) is is_daemon
+                and (not is_typed or message.get("type") == kind.value)
+                and (is_typed or message.get("type") not in _TYPED)
             )
 
         try:
@@ -283,10 +305,10 @@ class Hosts:
                 [("command", command), ("host", host), *typed, ("plugin", plugin)],
                 answer=is_answer,
                 timeout=TIMEOUTS.get(command, DEFAULT_TIMEOUT),
-                repeat=ASK_AGAIN if command == "detail" else None,
+                repeat=ASK_AGAIN if command in _ONLY_LOOKING else None,
             )
         except NoReply:
-            word = "daemon" if is_daemon else "plugin"
+            word = kind.value if is_typed else "plugin"
             what = _TIMEOUT_TEXTS.get(command, f"{command} {word}")
             raise NoAnswer(f"No data or timeout on {what} {name}") from None
 

@@ -21,6 +21,7 @@ from domogik.components.model import (
 )
 from domogik.errors import NotPossible, UnknownComponent
 from domogik.manager.components import find
+from domogik.manager.health import Health
 from domogik.manager.hosts import Hosts
 from domogik.manager.interfaces import IHouse
 from domogik.manager.office import Office
@@ -62,13 +63,26 @@ class House:
         )
 
     def find(self, name: str, host: str | None = None) -> Component:
+        kind, colon, bare = name.partition(":")
+        if colon and kind == Kind.HOST.value:
+            return self._host_itself(bare, host)
         host = host or self.host
+        if colon and bare and kind == Kind.REPOSITORY.value and self._is_known(host):
+            return Component(ComponentId(Kind.REPOSITORY, bare), host)
         try:
             return find(self.components(host), name, host)
         except UnknownComponent:
             if self._is_here(host):
                 raise
         return self._unlisted(name, host)
+
+    def _host_itself(self, name: str, host: str | None) -> Component:
+        if host not in (None, name) or not self._is_known(name):
+            raise UnknownComponent(f"No manager of a host {name} was ever heard")
+        return Component(ComponentId(Kind.HOST, name), name)
+
+    def _is_known(self, host: str) -> bool:
+        return self._is_here(host) or self._hosts.is_known(host)
 
     def _unlisted(self, name: str, host: str) -> Component:
         """A plugin of another host that is in no list: it is disabled, or its host was silent.
@@ -117,7 +131,18 @@ class House:
         await self._here(component).reload(component)
 
     async def diagnose(self, component: Component) -> tuple[DiagnosticCheck, ...]:
-        return await self._here(component).diagnose(component)
+        office = self._office_of(component)
+        return await (office.diagnose(component) if office else self._hosts.diagnose(component))
+
+    async def diagnose_all(self, host: str | None = None) -> tuple[DiagnosticCheck, ...]:
+        where = self.find(f"{Kind.HOST.value}:{host or self.host}")
+        office = self._office_of(where)
+        return await (office.diagnose_all() if office else self._hosts.diagnose_all(where.host))
+
+    @property
+    def health(self) -> Health | None:
+        """Of this host."""
+        return self._office.health if self._office is not None else None
 
     def credentials(self, component: Component) -> str:
         return self._here(component).credentials(component)

@@ -21,6 +21,7 @@ class IHouse(Interface):
     host = Attribute("str: the name of this host")
     events = Attribute("EventStream: what happens here")
     package_mode = Attribute("bool: whether packages are managed, not only listed")
+    health = Attribute("Health | None: checks and issues of this host, None without a manager")
 
     def hosts() -> tuple[HostInfo, ...]:
         """The hosts whose manager was heard; this one first."""
@@ -31,7 +32,9 @@ class IHouse(Interface):
     def find(name: str, host: str | None = None) -> Component:
         """The component of that id or bare name on `host`, by default here.
 
-        Raises `UnknownComponent` or `AmbiguousComponent`.
+        A host and a repository are in no list, and can be looked at: `host:vm` is that host,
+        wherever, `repository:<url>` one of those of `host`. Raises `UnknownComponent` or
+        `AmbiguousComponent`.
         """
 
     async def detail(component: Component) -> Detail:
@@ -59,7 +62,13 @@ class IHouse(Interface):
         """Have a daemon read its configuration again; `OperationFailed`, `NotPossible`."""
 
     async def diagnose(component: Component) -> tuple[DiagnosticCheck, ...]:
-        """Look at it from all sides; `NotPossible` where nobody knows how."""
+        """Look at it from all sides; `UnknownComponent`, `OperationFailed`, `NoAnswer`."""
+
+    async def diagnose_all(host: str | None = None) -> tuple[DiagnosticCheck, ...]:
+        """Look at everything on `host`, by default here; raises as `diagnose`.
+
+        Of another host as much as its answer holds: what did not pass comes first.
+        """
 
     def credentials(component: Component) -> str:
         """A daemon's URL, which holds its password; `NotPossible` from another host."""

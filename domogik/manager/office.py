@@ -13,6 +13,7 @@ from domogik.manager.backups import Backups
 from domogik.manager.components import ComponentList
 from domogik.manager.daemons import Daemons
 from domogik.manager.externals import Externals
+from domogik.manager.health import Health
 from domogik.manager.plugins import Plugins
 from domogik.supervisor.service import Supervisor
 
@@ -28,6 +29,7 @@ class Office:
     externals: Externals
     backups: Backups
     supervisor: Supervisor
+    health: Health
     upgrade: Callable[[], None]
 
     def plugin(self, name: str) -> Component:
@@ -83,7 +85,11 @@ class Office:
 
     async def diagnose(self, component: Component) -> tuple[DiagnosticCheck, ...]:
         """Look at it from all sides."""
-        return tuple(await self.daemons.checks(self._daemon_name(component, "diagnosed")))
+        return await self.health.diagnose(str(component.id))
+
+    async def diagnose_all(self) -> tuple[DiagnosticCheck, ...]:
+        """Look at everything here."""
+        return await self.health.diagnose()
 
     def credentials(self, component: Component) -> str:
         """Its URL, which holds its password."""

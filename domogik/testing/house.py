@@ -30,6 +30,7 @@ from domogik.errors import (
     OperationFailed,
     UnknownComponent,
 )
+from domogik.manager.health import Health
 from domogik.manager.interfaces import IHouse
 
 
@@ -69,6 +70,7 @@ class FakeHouse:
     upgraded: int = 0
     checks: dict[str, list[DiagnosticCheck]] = attrs.field(factory=dict)
     saved: list[Backup] = attrs.field(factory=list)
+    health: Health | None = None
     _components: dict[tuple[str, ComponentId], Component] = attrs.field(factory=dict)
     _values: dict[tuple[str, str, str], str] = attrs.field(factory=dict)
     _followers: dict[ComponentId, list[Callable[[str], None]]] = attrs.field(factory=dict)
@@ -118,6 +120,10 @@ class FakeHouse:
 
     def find(self, name: str, host: str | None = None) -> Component:
         where = self.host if host is None else host
+        if name.startswith("host:") and name[5:] in [info.id for info in self.hosts()]:
+            return Component(ComponentId(Kind.HOST, name[5:]), name[5:])
+        if name.startswith("repository:"):
+            return Component(ComponentId.parse(name), where)
         try:
             wanted = ComponentId.parse(name)
         except InvalidId:
@@ -177,9 +183,14 @@ class FakeHouse:
         await self._do("reload", component)
 
     async def diagnose(self, component: Component) -> tuple[DiagnosticCheck, ...]:
-        self._daemon(component)
         await self._about("diagnose", component)
         return tuple(self.checks.get(component.name, ()))
+
+    async def diagnose_all(self, host: str | None = None) -> tuple[DiagnosticCheck, ...]:
+        await self._about("diagnose", self.find(f"host:{host or self.host}"))
+        if host in (None, self.host) and self.health is not None:
+            return await self.health.diagnose()
+        return tuple(check for checks in self.checks.values() for check in checks)
 
     def credentials(self, component: Component) -> str:
         self._daemon(component)

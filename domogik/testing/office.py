@@ -32,12 +32,15 @@ from domogik.manager.backups import Backups
 from domogik.manager.components import ComponentList
 from domogik.manager.configuration import ConfigurationKeeper
 from domogik.manager.daemons import Daemons
+from domogik.manager.examiners import DaemonExaminer, ExternalExaminer
 from domogik.manager.externals import Externals
+from domogik.manager.health import Health
 from domogik.manager.hosts import Hosts
 from domogik.manager.house import House
 from domogik.manager.jobs import Jobs
 from domogik.manager.office import Office
 from domogik.manager.pings import PluginPings
+from domogik.manager.plugin_checks import PluginExaminer
 from domogik.manager.plugins import Plugins, Workplace
 from domogik.manager.trust import Trust
 from domogik.packages.installed import Inventory, developed_packages
@@ -199,6 +202,7 @@ class FakeManager:
     daemons: Daemons = attrs.field(init=False)
     pings: PluginPings = attrs.field(init=False)
     hosts: Hosts = attrs.field(init=False)
+    health: Health = attrs.field(init=False)
     office: Office = attrs.field(init=False)
     house: House = attrs.field(init=False)
     trust: Trust = attrs.field(init=False)
@@ -246,6 +250,16 @@ class FakeManager:
         )
         self.externals = Externals(clock, self._now, bus, self.components, HOST)
         self.trust = Trust("127.0.0.1", self.trusted, lambda: self.interfaces)
+        jobs = Jobs(self.events, self._now)
+        self.health = Health(
+            clock, self._now, self.events, jobs, HOST, self.directory / "health.json", at_once
+        )
+        self.health.know(Kind.DAEMON, DaemonExaminer(self.daemons))
+        self.health.know(
+            Kind.PLUGIN,
+            PluginExaminer(self.plugins, self.components, self._data, self._now, at_once),
+        )
+        self.health.know(Kind.EXTERNAL, ExternalExaminer(self.externals, self.components))
         self.office = Office(
             HOST,
             self.components,
@@ -255,11 +269,12 @@ class FakeManager:
             Backups(
                 self.daemons,
                 self.directory / "backups",
-                Jobs(self.events, self._now),
+                jobs,
                 at_once,
                 self._now,
             ),
             self.supervisor,
+            self.health,
             self._upgrade,
         )
         self.keeper = ConfigurationKeeper(

@@ -1,0 +1,118 @@
+"""Health of a manager's host, put together: who examines what, with what this process has."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import attrs
+
+from domogik.app.core import CoreServices
+from domogik.app.foundation import Foundation, in_thread
+from domogik.app.packages import PackageServices, cache_directory
+from domogik.app.street import Street
+from domogik.components.events import EventStream
+from domogik.components.model import Kind
+from domogik.manager.components import ComponentList
+from domogik.manager.daemons import Daemons
+from domogik.manager.examiners import (
+    CoreExaminer,
+    DaemonExaminer,
+    ExternalExaminer,
+    RepositoryExaminer,
+)
+from domogik.manager.externals import Externals
+from domogik.manager.health import Health
+from domogik.manager.host_checks import HostExaminer
+from domogik.manager.jobs import Jobs
+from domogik.manager.plugin_checks import PluginExaminer
+from domogik.manager.plugins import Plugins
+from domogik.xpl.presence import Presence
+
+
+def make_health(reactor: Any, foundation: Foundation, events: EventStream, jobs: Jobs) -> Health:
+    """Knows nobody yet; what it remembers lies in `run/health.json`."""
+    return Health(
+        reactor,
+        time.time,
+        events,
+        jobs,
+        foundation.settings.hostname,
+        foundation.home.run / "health.json",
+        in_thread(reactor),
+    )
+
+
+@attrs.frozen
+class Rooms:
+    """What examiners look into. `broken_packages()` are sentences about descriptors."""
+
+    reactor: Any
+    foundation: Foundation
+    street: Street
+    presence: Presence
+    components: ComponentList
+    core: CoreServices
+    plugins: Plugins
+    daemons: Daemons
+    externals: Externals
+    storeroom: PackageServices
+    broken_packages: Callable[[], Sequence[str]]
+
+    def introduce(self, health: Health) -> None:
+        """From here on `health` can examine every kind of component."""
+        thread, components = in_thread(self.reactor), self.components
+        home = self.foundation.home
+        health.know(
+            Kind.CORE,
+            CoreExaminer(
+                components,
+                self.foundation.files,
+                self._check_database,
+                self.core.database_is_back,
+                thread,
+            ),
+        )
+        health.know(
+            Kind.PLUGIN,
+            PluginExaminer(self.plugins, components, home.plugin_data, time.time, thread),
+        )
+        health.know(Kind.DAEMON, DaemonExaminer(self.daemons))
+        health.know(Kind.EXTERNAL, ExternalExaminer(self.externals, components))
+        health.know(Kind.HOST, self._host(health))
+        if self.foundation.settings.package_mode:
+            packages = self.storeroom.packages
+            health.know(
+                Kind.REPOSITORY,
+                RepositoryExaminer(packages.repositories, packages.refresh, time.time),
+            )
+
+    def _host(self, health: Health) -> HostExaminer:
+        foundation = self.foundation
+        cache = cache_directory(foundation)
+        return HostExaminer(
+            foundation.settings.hostname,
+            foundation.home,
+            (foundation.log_directory, foundation.pid_file.parent, cache),
+            cache / "archives",
+            self._hub_problem,
+            lambda: health.last_known_time,
+            self.broken_packages,
+            time.time,
+            in_thread(self.reactor),
+        )
+
+    def _hub_problem(self) -> str:
+        if self.presence.hub_found:
+            return ""
+        port = self.street.network.xpl_port
+        echo = self.presence.last_echo
+        if echo is None:
+            return f"no hub answers on port {port}"
+        ago = self.reactor.seconds() - echo
+        return f"no hub answers on port {port} any more, for {ago:.0f} s"
+
+    def _check_database(self) -> Awaitable[None] | None:
+        values = self.core.values()
+        return values.store.check() if values is not None else None
