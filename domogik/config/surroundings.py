@@ -19,6 +19,7 @@ _LEVELS = ("debug", "info", "warning", "error", "critical")
 _LOOPBACK = "127.0.0.1"
 _EVERYBODY = "255.255.255.255"
 _XPL_PORT = 3865
+_DAEMON = "DOMOGIK_DAEMON_"
 
 
 class BadSurroundings(DomogikError):
@@ -32,7 +33,8 @@ class Surroundings:
     `address` is the one to bind, `broadcast` and `port` where to send; `data` a directory of its
     own that survives updates (not made yet); `query_timeout` in seconds; `config_provider` the host
     whose dbmgr is asked, empty for any; `complaint` one sentence about a configuration file that
-    could not be read, empty mostly.
+    could not be read, empty mostly; `daemons` the URLs of the daemons it needs, by the names of their
+    variables (`CACHE`).
     """
 
     name: str
@@ -46,6 +48,7 @@ class Surroundings:
     config_provider: str = ""
     log_level: str = "info"
     complaint: str = ""
+    daemons: Mapping[str, str] = attrs.field(factory=dict, repr=False)
 
     @classmethod
     def of(cls, environment: Mapping[str, str], name: str) -> Surroundings:
@@ -82,6 +85,11 @@ class Surroundings:
             config_provider=_text(settings, "config_provider"),
             log_level=level if level in _LEVELS else "info",
             complaint=complaint,
+            daemons={
+                variable.removeprefix(_DAEMON): url
+                for variable, url in environment.items()
+                if variable.startswith(_DAEMON)
+            },
         )
 
 

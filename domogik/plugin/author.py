@@ -104,6 +104,19 @@ class Plugin:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return path
 
+    def daemon(self, name: str) -> str:
+        """Where the managed daemon of that name is: a URL with its password, a secret.
+
+        For those that stand in this plugin's `needs` as `daemon:<name>`; each is ready before the
+        plugin starts. Raises `LookupError` for any other.
+        """
+        url = self._life.surroundings.daemons.get(name.upper().replace("-", "_"))
+        if url is None:
+            raise LookupError(
+                f"no daemon {name}: write needs = daemon:{name} in [component:plugin:{self.id}]"
+            )
+        return url
+
     @property
     def config(self) -> ConfigurationClient:
         """What a person has set: `await self.config.integer("interval", 60)`; see there."""

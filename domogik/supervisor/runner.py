@@ -198,6 +198,12 @@ class Runner:
         """While it starts: it will not be ready, however long one waits; `reason` in words."""
         self._post(Event.HOPELESS, reason)
 
+    def explain(self, reason: str) -> None:
+        """Why nobody could even begin to start it."""
+        if self._phase is Phase.STOPPED:
+            self._set(reason=reason)
+            self._publish()
+
     def left(self) -> None:
         """It said that it is about to end."""
         self._post(Event.LEFT)

@@ -258,6 +258,8 @@ class Supervisor(Service):
         return [one.id for one in stopped]
 
     async def _stop(self, runner: Runner) -> Status:
+        for waiting in self._interrupted.values():
+            waiting.discard(runner.id)
         await self._stop_those_who_need(runner)
         return await runner.stop()
 
@@ -271,7 +273,7 @@ class Supervisor(Service):
         return status
 
     def resume_users(self, id: str) -> None:
-        """It is ready: who needs it and waits for another try, or for a restart of it, is started.
+        """It is ready: who needs it and waits for another try, or for it alone, is started.
 
         What comes of that their status tells.
         """
@@ -330,7 +332,7 @@ class Supervisor(Service):
         id = needed_by[-1]
         if need in needed_by:
             circle = " needs ".join((*needed_by[needed_by.index(need) :], need))
-            raise StartFailed(f"{id} cannot start: {circle}")
+            raise StartFailed(f"{id} cannot start: {circle}", circle)
         if need not in self._runners:
             self._log.warn("{id} needs {need}, which is not supervised", id=id, need=need)
             return
@@ -339,6 +341,8 @@ class Supervisor(Service):
         except AlreadyRunning:
             return
         except StartFailed as error:
+            self._interrupted[need].add(id)
+            self._runners[id].explain(str(error))
             raise StartFailed(f"{id} needs {need}: {error}", str(error)) from error
 
     async def _stop_everybody(self) -> None:

@@ -113,7 +113,10 @@ def problem_of(error: Exception) -> Problem | None:
         headers = (("Allow", ", ".join(error.allowed)),)
     elif isinstance(error, AmbiguousComponent):
         candidates = error.candidates
-    return Problem(status, str(error), candidates, headers)
+    text = str(error)
+    if isinstance(error, OperationFailed) and error.reason:
+        text = f"{text} ({error.reason})"
+    return Problem(status, text, candidates, headers)
 
 
 def _is_of_a_repository(error: Exception) -> bool:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from domogik.components.model import Component, ComponentId, Kind, State
 from domogik.control.wording import LARGEST_VALUE, sayable
 from domogik.supervisor.interfaces import Exit
 from domogik.testing.office import ELSEWHERE, HERE, HOST, FakeManager
@@ -530,3 +531,57 @@ def test_values_are_made_sayable():
     assert sayable("x" * 2000) == "x" * LARGEST_VALUE
     assert len(sayable("é" * 2000).encode()) == LARGEST_VALUE
     assert sayable("\ud800") == "?"
+
+
+# Daemons
+
+
+def of_daemon(manager, command, name="cache", **more):
+    say(
+        manager,
+        ("command", command),
+        ("host", HOST),
+        ("type", "daemon"),
+        ("plugin", name),
+        *more.items(),
+    )
+
+
+def with_daemon(manager, state=State.ALIVE, name="cache"):
+    component = Component(ComponentId(Kind.DAEMON, name), HOST, state, technology="redis")
+    manager.components.put(component)
+    return component
+
+
+def test_daemons_are_listed_where_old_clients_do_not_look(manager):
+    with_daemon(manager)
+    say(manager, ("command", "list"), ("host", HOST))
+    listed = manager.network.of("domogik.system")[-1]
+    assert listed.body[-3:] == (
+        ("daemon0-name", "cache"),
+        ("daemon0-techno", "redis"),
+        ("daemon0-status", "ON"),
+    )
+    assert listed.get("plugin0-name") == "clock"
+    assert listed.get("plugin1-name") is None
+
+
+def test_a_daemon_that_is_not_here_is_answered_with_its_type(manager):
+    for name in ("ghost", "daemon:ghost"):
+        of_daemon(manager, "start", name)
+        answer = manager.network.of("domogik.system")[-1]
+        assert (answer.get("type"), answer.get("plugin")) == ("daemon", name)
+        assert "doesn't exists on vm" in answer.get("error")
+
+
+def test_to_stop_every_plugin_stops_no_daemon(manager):
+    manager.start("clock")
+    of_daemon(manager, "stop", "*")
+    assert "doesn't exists" in manager.answer()["error"]
+    assert manager.processes.living
+
+
+def test_a_daemon_is_no_matter_of_enabling(manager):
+    with_daemon(manager)
+    of_daemon(manager, "disable")
+    assert "cannot be disabled" in manager.answer()["error"]

@@ -4,7 +4,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from domogik.components.model import Component, ComponentId, ConfigurationKey, Kind, State
-from domogik.errors import NoAnswer, OperationFailed
+from domogik.errors import NoAnswer, NotPossible, OperationFailed
 from domogik.manager.hosts import MAX_COMPONENTS, MAX_HOSTS
 from domogik.testing.office import ELSEWHERE, HOST, NOON
 from domogik.xpl.message import STAT, TRIG
@@ -370,3 +370,68 @@ def test_who_listens_no_more_learns_nothing(manager):
     manager.network.turn(7200)
     assert [one.id for one in manager.hosts.known()] == ["kitchen"]
     assert info(manager).on
+
+
+# Daemons there
+
+
+def with_daemon(manager, status="ON"):
+    body = [
+        ("command", "list"),
+        ("host", "kitchen"),
+        ("plugin0-name", "cache"),
+        ("plugin0-type", "plugin"),
+        ("plugin0-status", "OFF"),
+        ("daemon0-name", "cache"),
+        ("daemon0-techno", "redis"),
+        ("daemon0-status", status),
+    ]
+    manager.network.hear(TRIG, "domogik-manager.kitchen", "domogik.system", body, address=ELSEWHERE)
+
+
+def test_daemons_of_another_host_stand_beside_its_plugins(manager):
+    with_daemon(manager)
+    plugin, daemon = sorted(
+        manager.hosts.components("kitchen"), key=lambda one: one.id.kind.value, reverse=True
+    )
+    assert (str(plugin.id), plugin.state) == ("plugin:cache", State.STOPPED)
+    assert (str(daemon.id), daemon.state, daemon.technology) == (
+        "daemon:cache",
+        State.ALIVE,
+        "redis",
+    )
+
+
+def test_an_order_for_a_daemon_is_one_that_no_plugin_takes_for_its_own(manager):
+    with_daemon(manager)
+    daemon = manager.house.find("daemon:cache", "kitchen")
+    result = outcome(manager.house.stop(daemon))
+    manager.network.turn()
+    asked = manager.network.of("domogik.system")[-1]
+    assert asked.body == (
+        ("command", "stop"),
+        ("host", "kitchen"),
+        ("type", "daemon"),
+        ("plugin", "daemon:cache"),
+    )
+    answers(manager, ("host", "kitchen"), ("command", "stop"), ("plugin", "cache"))
+    assert result == []
+    answers(
+        manager,
+        ("host", "kitchen"),
+        ("command", "stop"),
+        ("type", "daemon"),
+        ("plugin", "daemon:cache"),
+    )
+    assert result == [None]
+
+
+def test_what_has_no_message_is_for_the_host_itself(manager):
+    with_daemon(manager)
+    daemon = manager.house.find("daemon:cache", "kitchen")
+    for asked in (manager.house.backup(daemon), manager.house.restore(daemon, "one")):
+        (error,) = outcome(asked)
+        assert isinstance(error, NotPossible)
+        assert str(error) == "Not available from another host"
+    with pytest.raises(NotPossible, match="Not available from another host"):
+        manager.house.credentials(daemon)

@@ -89,3 +89,9 @@ def test_what_no_plugin_can_live_with_is_said(tmp_path: Path, variable: str, val
 def test_a_time_out_that_is_none_is_ten_seconds(tmp_path: Path, text: str) -> None:
     (tmp_path / "domogik.cfg").write_text(f"[domogik]\nquery_xpl_timeout = {text}\n")
     assert Surroundings.of(shell(tmp_path), "hello").query_timeout == 10.0
+
+
+def test_daemons_are_known_by_the_names_of_their_variables(tmp_path: Path) -> None:
+    told = Surroundings.of(shell(tmp_path, DOMOGIK_DAEMON_MY_CACHE="redis://:secret@h:1/0"), "demo")
+    assert told.daemons == {"MY_CACHE": "redis://:secret@h:1/0"}
+    assert "secret" not in repr(told)

@@ -1,0 +1,550 @@
+"""Managed daemons in a real manager, with a real Redis and plugins that use it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+from world import HOST, PATIENCE, PLUGIN, World, XplClient, is_gone, wait_until
+
+from domogik.xpl.message import CMND, Message
+
+pytestmark = pytest.mark.integration
+
+CACHE = "[daemon:cache]\nkind = redis\n"
+NEEDS = "[plugins]\ndemo = enabled\n[component:plugin:demo]\nneeds = daemon:cache\n"
+#: asks its daemon at its start and at its end, and writes down what it was told
+USER = r"""
+import os, socket
+from urllib.parse import unquote, urlsplit
+def asked():
+    url = urlsplit(os.environ["DOMOGIK_DAEMON_CACHE"])
+    with socket.create_connection((url.hostname, url.port), 20) as sock:
+        password = unquote(url.password).encode()
+        question = b"*2\r\n$4\r\nAUTH\r\n$%d\r\n%s\r\nPING\r\n" % (len(password), password)
+        sock.sendall(question)
+        answer = b""
+        while answer.count(b"\n") < 2:
+            answer += sock.recv(100) or b"gone\n\n"
+    return answer.decode().split()
+def note(when):
+    try:
+        words = " ".join(asked())
+    except OSError as error:
+        words = str(error)
+    with open(os.path.join(os.environ["DOMOGIK_DATA"], "notes"), "a") as file:
+        file.write(f"{when} {words}\n")
+note("start")
+""" + PLUGIN.replace("def leave(*_):", "def leave(*_):\n    note('stop')")
+
+
+def unreserved_port() -> int:
+    """A free port that nobody is given, by the kernel or by a table: a person would choose it."""
+    for port in range(61_000 + os.getpid() % 4_000, 65_536):
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
+
+
+class House(World):
+    """A world whose daemons go with it."""
+
+    @property
+    def daemons(self) -> Path:
+        return self.home / "daemons"
+
+    def servers(self) -> list[psutil.Process]:
+        """Every process of a daemon of this home."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if f"{process.cwd()}/".startswith(f"{self.daemons}/"):
+                    found.append(process)
+        return [one for one in found if not is_gone(one.pid)]
+
+    def close(self) -> None:
+        super().close()
+        while left := self.servers():
+            for process in left:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+
+    def begin(self, text: str = CACHE, *arguments: str, **keys: str) -> None:
+        self.write_configuration(text, **keys)
+        self.start(*arguments)
+
+    def alive(self, name: str = "daemon:cache") -> int:
+        """Its process, once it answers."""
+        return int(self.wait_state(name, "alive")["pid"])
+
+    def url(self, name: str = "daemon:cache") -> str:
+        status, body = self.request(f"/api/v1/components/{name}/credentials")
+        assert status == 200, body
+        return str(body["url"])
+
+    def client(self) -> redis.Redis:
+        return redis.Redis.from_url(self.url(), decode_responses=True)
+
+    def refused(self, path: str) -> str:
+        status, body = self.request(path, "POST")
+        assert status >= 400, body
+        return str(body["detail"])
+
+    def notes(self) -> list[str]:
+        path = self.home / "data" / "plugins" / "demo" / "notes"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def ctl(self, *arguments: str) -> str:
+        command = [sys.executable, "-m", "domogik.cli.ctl", "--home", str(self.home)]
+        done = subprocess.run(
+            [*command, *arguments], capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    made = House(tmp_path)
+    yield made
+    made.close()
+
+
+# How it is reached
+
+
+def test_what_is_declared_runs_and_serves_whoever_has_its_credentials(house: House) -> None:
+    house.begin()
+    house.alive()
+    with house.client() as client:
+        assert client.ping()
+    assert house.servers()
+    assert house.stop() == 0
+    assert house.servers() == []
+    assert (house.daemons / "cache" / "service.json").exists()
+
+
+def test_its_password_is_in_no_answer_log_event_or_command_line(house: House) -> None:
+    secret = "pass-word-42"
+    house.begin(f"{CACHE}password = {secret}\n", "-d")
+    house.alive()
+    house.add_plugin("demo", USER)
+    house.post("/api/v1/components/daemon:cache/restart")
+    shown = [
+        house.request(path, method)
+        for method, path in (
+            ("GET", "/api/v1/components"),
+            ("GET", "/api/v1/components/daemon:cache"),
+            ("GET", "/api/v1/components/daemon:cache/config"),
+            ("POST", "/api/v1/components/daemon:cache/diagnose"),
+            ("POST", "/api/v1/components/daemon:cache/backup"),
+            ("GET", "/api/v1/jobs"),
+            ("GET", "/daemon/list"),
+            ("GET", f"/daemon/detail/{HOST}/cache"),
+            ("GET", f"/daemon/diagnose/{HOST}/cache"),
+        )
+    ]
+    assert all(status == 200 for status, _ in shown)
+    assert secret not in json.dumps(shown)
+    assert secret not in house.ctl("daemon", "logs", "cache")
+    assert secret in house.url()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            assert secret not in " ".join(process.cmdline())
+    house.stop()
+    logs = [house.output(), *(path.read_text() for path in house.home.glob("log/*.log"))]
+    assert secret not in "".join(logs)
+
+
+def test_credentials_are_for_the_token_only(house: House) -> None:
+    house.begin(CACHE, trusted_clients="")
+    house.alive()
+    status, _ = house.request("/api/v1/components/daemon:cache/credentials", token=False)
+    assert status == 401
+
+
+def test_a_terminal_steers_it(house: House) -> None:
+    house.begin()
+    first = house.alive()
+    assert "daemon:cache" in house.ctl("daemon", "list")
+    assert "redis" in house.ctl("daemon", "detail", "cache")
+    assert house.ctl("daemon", "credentials", "cache").strip() == house.url()
+    assert "Ready to accept connections" in house.ctl("daemon", "logs", "cache")
+    house.ctl("daemon", "reload", "cache")
+    assert house.alive() == first
+    house.ctl("restart", "cache")
+    assert house.alive() != first
+    house.ctl("daemon", "stop", "cache")
+    assert house.servers() == []
+
+
+def test_backups_are_jobs_and_what_comes_back_is_what_went_in(house: House) -> None:
+    house.add_plugin("demo", USER)
+    house.begin(CACHE + NEEDS)
+    house.alive()
+    house.post("/api/v1/components/demo/start")
+    with house.client() as client:
+        client.set("colour", "red")
+        assert "one.backup" in house.ctl("daemon", "backup", "cache", "one.backup")
+        client.set("colour", "blue")
+    assert "already" in house.refused("/api/v1/components/daemon:cache/backup?file=one.backup")
+    house.ctl("daemon", "restore", "cache", "one.backup")
+    with house.client() as client:
+        assert client.get("colour") == "red"
+    house.alive("plugin:demo")
+    assert [line.split()[0] for line in house.notes()] == ["start", "stop", "start"]
+    jobs = house.request("/api/v1/jobs")[1]["jobs"]
+    assert [(one["kind"], one["state"]) for one in jobs] == [
+        ("restore", "done"),
+        ("backup", "failed"),
+        ("backup", "done"),
+    ]
+
+
+@pytest.mark.parametrize("file", ["../one", "a/b", "%2e%2e%2fone", ".hidden", "x" * 200])
+def test_a_backup_stays_in_its_directory(house: House, file: str) -> None:
+    house.begin()
+    house.alive()
+    for verb in ("backup", "restore"):
+        status, body = house.request(f"/api/v1/components/daemon:cache/{verb}?file={file}", "POST")
+        assert status == 400, body
+
+
+def test_every_check_passes_where_all_is_well_and_says_what_is_not(house: House) -> None:
+    house.begin()
+    house.alive()
+
+    def results() -> dict[str, str]:
+        checks = house.post("/api/v1/components/daemon:cache/diagnose")["checks"]
+        return {one["check_id"]: one["result"] for one in checks}
+
+    assert set(results().values()) == {"passed"}
+    (house.daemons / "cache" / "password").chmod(0o644)
+    (house.daemons / "cache" / "service.json").write_text("{")
+    found = results()
+    assert (found["daemon-permissions"], found["daemon-parameters"]) == ("failed", "failed")
+    assert found["daemon-ready"] == "passed"
+    house.post("/api/v1/components/daemon:cache/stop")
+    assert results()["daemon-state"] == "warning"
+
+
+# Who needs it
+
+
+def test_who_needs_it_starts_once_it_is_ready_and_stops_before_it(house: House) -> None:
+    house.add_plugin("demo", USER)
+    house.begin(CACHE + NEEDS)
+    house.alive()
+    house.post("/api/v1/components/daemon:cache/stop")
+    house.post("/api/v1/components/demo/start")
+    assert house.component("daemon:cache")["state"] == "alive"
+    house.post("/api/v1/components/daemon:cache/stop")
+    assert house.component("demo")["state"] == "stopped"
+    assert house.notes() == ["start +OK +PONG", "stop +OK +PONG"]
+
+
+def test_a_restart_of_it_starts_who_needs_it_again(house: House) -> None:
+    house.add_plugin("demo", USER)
+    house.begin(CACHE + NEEDS)
+    house.alive()
+    house.post("/api/v1/components/demo/start")
+    house.post("/api/v1/components/daemon:cache/restart")
+    house.alive("plugin:demo")
+    assert house.notes() == ["start +OK +PONG", "stop +OK +PONG", "start +OK +PONG"]
+
+
+def test_who_needs_what_cannot_start_says_why_and_starts_when_it_can(house: House) -> None:
+    house.add_plugin("demo", USER)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        house.begin(f"{CACHE}port = {port}\n{NEEDS}")
+        said = house.refused("/api/v1/components/demo/start")
+        for reason in (said, house.component("demo")["reason"]):
+            assert f"{port}" in reason
+            assert f"process {os.getpid()}" in reason
+    house.alive()
+    house.alive("plugin:demo")
+
+
+def test_who_needs_each_other_are_named(house: House) -> None:
+    circle = "[component:daemon:cache]\nneeds = plugin:demo\n"
+    house.add_plugin("demo", USER)
+    house.begin(CACHE + NEEDS + circle)
+    said = house.refused("/api/v1/components/demo/start")
+    assert "plugin:demo needs daemon:cache needs plugin:demo" in said
+
+
+def test_who_fails_while_it_is_away_is_back_when_it_is(house: House) -> None:
+    house.add_plugin("demo", USER)
+    house.begin(CACHE + NEEDS)
+    pid = house.alive()
+    house.post("/api/v1/components/demo/start")
+    plugin = house.component("demo")["pid"]
+    os.kill(pid, signal.SIGKILL)
+    os.kill(plugin, signal.SIGKILL)
+    back = wait_until(
+        lambda: (
+            (found := house.component("demo"))["state"] == "alive"
+            and found["pid"] != plugin
+            and found
+        ),
+        "the plugin is back",
+    )
+    assert house.alive() != pid
+    assert back["restarts"] <= 2
+    assert house.notes()[-1] == "start +OK +PONG"
+
+
+def test_one_that_a_person_stopped_is_not_started_by_who_fails(house: House) -> None:
+    house.add_plugin("demo", "import sys\nsys.exit(3)\n")
+    house.begin(CACHE + NEEDS)
+    house.alive()
+    house.request("/api/v1/components/demo/start", "POST")
+    house.post("/api/v1/components/daemon:cache/stop")
+    wait_until(lambda: "daemon:cache is stopped" in house.component("demo")["reason"], "it says so")
+    assert house.component("daemon:cache")["state"] == "stopped"
+
+
+# Who survives whom
+
+
+def test_a_killed_manager_is_followed_by_one_that_takes_it_over(house: House) -> None:
+    house.begin()
+    pid = house.alive()
+    with house.client() as client:
+        client.set("colour", "red")
+    house.kill()
+    house.start()
+    assert house.alive() == pid
+    with house.client() as client:
+        assert client.get("colour") == "red"
+    house.stop()
+    assert is_gone(pid)
+
+
+def test_without_the_managers_records_it_is_found_by_its_own_directory(house: House) -> None:
+    house.begin()
+    pid = house.alive()
+    house.kill()
+    shutil.rmtree(house.home / "run")
+    house.start()
+    assert house.alive() == pid
+
+
+def test_one_that_is_kept_survives_a_stop_and_is_taken_over(house: House) -> None:
+    house.begin(f"{CACHE}keep_running = yes\n[daemon:other]\nkind = redis\n")
+    pid, other = house.alive(), house.alive("daemon:other")
+    assert house.stop() == 0
+    assert not is_gone(pid)
+    assert is_gone(other)
+    house.start()
+    assert house.alive() == pid
+
+
+def test_an_upgrade_leaves_it_alone(house: House) -> None:
+    house.begin()
+    pid = house.alive()
+    is_new = house.listens_anew()
+    house.post("/api/v1/upgrade")
+    wait_until(is_new, "the new program answers")
+    assert house.alive() == pid
+
+
+def test_a_broken_directory_stops_no_other(house: House) -> None:
+    two = f"{CACHE}[daemon:other]\nkind = redis\n"
+    house.begin(two)
+    house.alive()
+    house.alive("daemon:other")
+    house.stop()
+    (house.daemons / "cache" / "service.json").write_bytes(b"\x00{")
+    house.start()
+    house.alive("daemon:other")
+    reason = wait_until(lambda: house.component("daemon:cache")["reason"], "a reason")
+    assert "service.json does not hold parameters" in reason
+    assert house.request("/daemon/list")[0] == 200
+
+
+# The configuration while it runs
+
+
+def test_a_new_section_is_started_and_a_removed_one_stopped(house: House) -> None:
+    house.begin("")
+    assert house.request("/daemon/list")[1]["daemon"] == []
+    house.write_configuration(CACHE)
+    wait_until(lambda: house.request("/api/v1/components/daemon:cache")[0] == 200, "it is known")
+    pid = house.alive()
+    with house.client() as client:
+        client.set("colour", "red")
+    house.write_configuration("")
+    wait_until(lambda: house.request("/api/v1/components/daemon:cache")[0] == 404, "it is gone")
+    assert is_gone(pid)
+    house.write_configuration(CACHE)
+    wait_until(lambda: house.request("/api/v1/components/daemon:cache")[0] == 200, "it is known")
+    house.alive()
+    with house.client() as client:
+        assert client.get("colour") == "red"
+
+
+def test_another_kind_does_not_touch_what_is_there(house: House) -> None:
+    house.begin()
+    pid = house.alive()
+    house.write_configuration("[daemon:cache]\nkind = nginx\n")
+    reason = wait_until(
+        lambda: (
+            (found := house.request("/api/v1/components/daemon:cache"))[0] == 200
+            and found[1]["technology"] == "nginx"
+            and found[1]["reason"]
+        ),
+        "a reason",
+    )
+    assert "belongs to a redis, not to a nginx" in reason
+    assert is_gone(pid)
+    house.write_configuration(CACHE)
+    wait_until(lambda: house.component("daemon:cache")["technology"] == "redis", "it is redis")
+    house.alive()
+
+
+def test_what_changed_counts_from_its_next_start_and_is_said(house: House) -> None:
+    house.begin()
+    pid = house.alive()
+    port = unreserved_port()
+    house.write_configuration(f"{CACHE}port = {port}\npassword = other\n")
+    wait_until(lambda: "has changed" in house.component("daemon:cache")["reason"], "it is said")
+    assert "restarted" in house.refused("/api/v1/components/daemon:cache/reload")
+    assert house.alive() == pid
+    house.post("/api/v1/components/daemon:cache/restart")
+    assert house.component("daemon:cache")["reason"] == ""
+    assert house.url() == f"redis://:other@127.0.0.1:{port}/0"
+    with house.client() as client:
+        assert client.ping()
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("[daemon:cache]\nkind = radish\n", 8, "kind"),
+        ("[daemon:cache]\nkind = redis\ncolour = red\n", 9, "colour"),
+        ("[daemon:cache]\nkind = redis\nport = 99999\n", 9, "port"),
+        ("[daemon:cache]\nport = 1\n", 7, "needs a kind"),
+        ("[daemon:a-b]\nkind = redis\n[daemon:a_b]\nkind = redis\n", 9, "variable"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_file_and_line(
+    house: House, text: str, line: int, words: str
+) -> None:
+    house.write_configuration(text)
+    done = subprocess.run(
+        house.command("-f", "-r"), capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert done.returncode == 1
+    assert f"domogik.cfg:{line}" in done.stderr
+    assert words in done.stderr
+
+
+def test_a_broken_section_changes_nothing_that_runs(house: House) -> None:
+    house.begin()
+    pid = house.alive()
+    house.write_configuration("[daemon:cache]\nkind = radish\n[daemon:new]\nkind = redis\n")
+    wait_until(lambda: "stays as it was" in house.output(), "it is refused")
+    assert house.alive() == pid
+    assert house.request("/api/v1/components/daemon:new")[0] == 404
+
+
+# As whom, and how
+
+
+@pytest.fixture
+def public_house() -> Iterator[House]:
+    """One whose home others can reach: pytest keeps closing the directories of its own."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o711)
+        made = House(Path(directory))
+        yield made
+        made.close()
+
+
+def test_it_runs_as_another_user_where_root_asks_for_it(public_house: House) -> None:
+    house = public_house
+    (house.home / "domogik.cfg").chmod(0o644)
+    house.begin(f"{CACHE}run_as = nobody\n")
+    if os.geteuid() != 0:
+        reason = wait_until(lambda: house.component("daemon:cache")["reason"], "a reason")
+        assert "only root may run it as nobody" in reason
+        return
+    pid = house.alive()
+    assert psutil.Process(pid).username() == "nobody"
+    assert (house.home / "domogik.cfg").stat().st_mode & 0o007 == 0
+    assert "Ready to accept connections" in house.ctl("daemon", "logs", "cache")
+    with house.client() as client:
+        assert client.ping()
+
+
+def test_limits_are_those_of_its_section(house: House) -> None:
+    limits = "[component:daemon:cache]\nnice = 5\nmemory_max = 2G\nopen_files_max = 512\n"
+    house.begin(CACHE + limits)
+    process = psutil.Process(house.alive())
+    assert process.nice() - psutil.Process(house.manager.pid).nice() == 5
+    assert process.rlimit(psutil.RLIMIT_AS) == (2 * 2**30, 2 * 2**30)
+    assert process.rlimit(psutil.RLIMIT_NOFILE) == (512, 512)
+
+
+# Over the network
+
+
+def test_it_is_steered_over_xpl(house: House) -> None:
+    house.begin()
+    house.alive()
+    with XplClient(house) as client:
+
+        def order(command: str, name: str = "cache") -> dict[str, str]:
+            body = (("command", command), ("type", "daemon"), ("host", HOST), ("plugin", name))
+            client.send(Message(CMND, client.source, "*", "domogik.system", body))
+            return client.answer(command)
+
+        listed = order("list")
+        assert listed["daemon0-name"] == "cache"
+        assert listed["daemon0-status"] == "ON"
+        assert "plugin0-name" not in listed
+        detail = order("detail")
+        assert (detail["type"], detail["status"], detail["technology"]) == ("daemon", "ON", "redis")
+        assert order("stop") == {
+            "command": "stop",
+            "host": HOST,
+            "type": "daemon",
+            "plugin": "cache",
+        }
+        assert order("stop")["error"] == f"Component cache is not running on {HOST}"
+        assert "error" not in order("start", "daemon:cache")
+        assert "error" not in order("restart")
+        assert "doesn't exists" in order("start", "ghost")["error"]
+
+
+def test_the_old_paths_steer_it(house: House) -> None:
+    house.begin()
+    house.alive()
+
+    def asked(verb: str, name: str = "cache") -> dict[str, str]:
+        status, body = house.request(f"/daemon/{verb}/{HOST}/{name}/")
+        assert status == 200
+        return dict(body)
+
+    assert asked("stop")["status"] == "OK"
+    assert asked("stop")["description"] == f"Component cache is not running on {HOST}"
+    assert asked("start")["status"] == "OK"
+    assert asked("restart")["code"] == 0
+    detail = asked("detail")["daemon"][0]
+    assert (detail["id"], detail["status"], detail["technology"]) == ("cache", "ON", "redis")
+    assert asked("start", "ghost")["code"] == 999
