@@ -33,7 +33,7 @@ class Surroundings:
     `address` is the one to bind, `broadcast` and `port` where to send; `data` a directory of its
     own that survives updates (not made yet); `query_timeout` in seconds; `config_provider` the host
     whose dbmgr is asked, empty for any; `complaint` one sentence about a configuration file that
-    could not be read, empty mostly; `daemons` the URLs of the daemons it needs, by the names of their
+    could not be read, empty mostly; `daemons` the URLs of the daemons it needs, by the end of their
     variables (`CACHE`).
     """
 
