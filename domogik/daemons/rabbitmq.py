@@ -179,8 +179,15 @@ log.connection.level = warning
         }
 
     def argv(self) -> tuple[str, ...]:
-        """In the foreground."""
-        return (self.binary("rabbitmq-server", directories=_PROGRAMS),)
+        """In the foreground; it crashes over a manager's socket that it may not write to."""
+        env = self.tools.find("env")
+        if env is None:
+            raise self.error(f"{self.title} needs the program env, which is missing here")
+        return (str(env), "-u", "NOTIFY_SOCKET", self._server)
+
+    @property
+    def _server(self) -> str:
+        return self.binary("rabbitmq-server", directories=_PROGRAMS)
 
     async def probe(self) -> None:
         """A login; one that is refused does not get better by waiting."""
@@ -202,7 +209,7 @@ log.connection.level = warning
 
     async def reread(self) -> None:
         """Its user's password, by `rabbitmqctl`; anything else counts from the next start."""
-        tool = str(Path(self.argv()[0]).with_name("rabbitmqctl"))
+        tool = str(Path(self._server).with_name("rabbitmqctl"))
         words = (tool, "-q", "import_definitions", str(self.directory / _DEFINITIONS))
         await self.command(words, "its definitions were not read")
 

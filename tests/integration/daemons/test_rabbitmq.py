@@ -11,9 +11,11 @@ import pika.exceptions
 import psutil
 import pytest
 from daemons.cases import ManagedDaemonCases, processes_of, reactor, taken_port, until
+from daemons.supervised import ID, supervised
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
+from domogik.components.model import State
 from domogik.daemons.rabbitmq import ManagedRabbitMQ, RabbitMQDaemon
 from domogik.supervisor.sockets import listeners
 
@@ -97,6 +99,21 @@ class RabbitMQTests(ManagedDaemonCases, TestCase):
         self.assertEqual(int(daemon.get_pid_path().read_text()), pid)
         os.kill(pid, signal.SIGKILL)
         await until(lambda: not processes_of(self.directory))
+
+    async def test_a_manager_keeps_it_running_as_another_user(self) -> None:
+        """Whose socket for news that user may not use, as the manager may be root."""
+        daemon = self.make()
+        run_as = "nobody" if os.geteuid() == 0 else None
+        await daemon.configure(self.directory, **self.given({"run_as": run_as}))
+        supervisor = supervised(self, daemon)
+        await supervisor.start(ID)
+        await self.wrote(daemon, "kept")
+        os.kill(supervisor.status(ID).pid, signal.SIGKILL)
+        await until(lambda: supervisor.status(ID).restarts == 1)
+        await until(lambda: supervisor.status(ID).state is State.ALIVE)
+        await self.assert_reads(daemon, "kept")
+        await supervisor.stop(ID)
+        self.assertEqual(processes_of(self.directory), [])
 
     async def test_a_new_password_counts_from_a_reload_or_the_next_start(self) -> None:
         daemon = await self.running(password="the first")

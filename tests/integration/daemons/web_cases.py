@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import http.client
 import os
-import random
 import signal
 import socket
-import time
 from typing import ClassVar
 
-import attrs
 import psutil
 import treq
-from daemons.cases import ManagedDaemonCases, reactor, until
+from daemons.cases import ManagedDaemonCases, until
+from daemons.supervised import ID, supervised
 from twisted.internet.threads import deferToThread
 
 from domogik.components.model import State
-from domogik.daemons.probing import Watch
 from domogik.daemons.web import WebDaemon
-from domogik.supervisor.interfaces import Program, Specification
-from domogik.supervisor.service import Supervisor
 from domogik.supervisor.sockets import listeners
 
 
@@ -101,43 +96,20 @@ class WebCases(ManagedDaemonCases):
         daemon = self.make()
         await daemon.configure(self.directory, **self.given({}))
         await self.wrote(daemon, "kept")
-        for name in ("run", "log"):
-            (self.top / name).mkdir()
-        supervisor = Supervisor(
-            reactor,
-            self.top / "run",
-            self.top / "log",
-            on_change=lambda id, before, after: watch.follow(after.state),
-            wall_clock=time.time,
-            random=random.random,
-        )
-        id = "daemon:it"
-        watch = Watch(
-            reactor,
-            daemon.probe,
-            alive=lambda: supervisor.alive(id),
-            silent=lambda reason: supervisor.silent(id, reason),
-            hopeless=lambda error: supervisor.silent(id, str(error)),
-        )
-        supervisor.startService()
-        self.addCleanup(supervisor.stopService)
-        self.addCleanup(watch.stop)
-        program = Program((daemon.kind,), daemon.tools.environment, self.directory)
-        policy = attrs.evolve(daemon.policy, backoff_first=0.01)
-        supervisor.configure(Specification(id, program, policy, prepare=daemon.prepare))
-        await supervisor.start(id)
-        first = psutil.Process(supervisor.status(id).pid)
+        supervisor = supervised(self, daemon)
+        await supervisor.start(ID)
+        first = psutil.Process(supervisor.status(ID).pid)
         workers = first.children()
         self.assertTrue(workers)
         first.kill()
-        await until(lambda: supervisor.status(id).restarts == 1)
-        await until(lambda: supervisor.status(id).state is State.ALIVE)
+        await until(lambda: supervisor.status(ID).restarts == 1)
+        await until(lambda: supervisor.status(ID).state is State.ALIVE)
         self.assertTrue(all(has_ended(one) for one in workers))
         await self.assert_reads(daemon, "kept")
         await deferToThread(self.get, daemon, "/nowhere")
-        await supervisor.stop(id)
+        await supervisor.stop(ID)
         self.assertEqual(listeners(daemon.get_port()), ())
-        self.assertIn(self.said, supervisor.output(id).file.read_text())
+        self.assertIn(self.said, supervisor.output(ID).file.read_text())
 
     async def test_a_request_that_is_under_way_is_finished_by_a_stop(self) -> None:
         daemon = await self.running()
