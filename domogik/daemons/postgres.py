@@ -196,6 +196,8 @@ class PostgresDaemon(ManagedDaemon):
             "password_encryption": "scram-sha-256",
             "max_connections": self.option("max_connections"),
             "shared_buffers": self.option("shared_buffers"),
+            # Who does without that is gone soon, perhaps by a signal: nothing stays in /dev/shm.
+            **({} if is_safe else {"dynamic_shared_memory_type": "mmap"}),
             "fsync": is_safe,
             "full_page_writes": is_safe,
             "logging_collector": False,
