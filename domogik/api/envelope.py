@@ -53,7 +53,7 @@ class Answer:
             "description": self.description,
         }
         if self.type is not None:
-            envelope[self.type] = _spelled(self.items)
+            envelope[self.type] = spelled(self.items)
         return json.dumps(envelope).encode("ascii")
 
 
@@ -85,14 +85,14 @@ def reply(
     return Reply(status, script, SCRIPT, _HEADERS + headers)
 
 
-def _spelled(value: object) -> object:
+def spelled(value: object) -> object:
     """Booleans and null as Domogik's clients know them, however deep."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "True" if value else "False"
     if isinstance(value, Mapping):
-        return {str(key): _spelled(item) for key, item in value.items()}
+        return {str(key): spelled(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_spelled(item) for item in value]
+        return [spelled(item) for item in value]
     return value

@@ -8,6 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from domogik.api.access import Access
 from domogik.api.daemon import DaemonPaths
+from domogik.api.diagnose import DiagnosePaths
 from domogik.api.events import EventPaths
 from domogik.api.host import HostPaths
 from domogik.api.listening import BadCertificate, PortTaken, listen
@@ -25,6 +26,7 @@ from domogik.api.v1.configuration import ConfigurationRoutes
 from domogik.api.v1.daemons import DaemonRoutes
 from domogik.api.v1.face import V1
 from domogik.api.v1.feed import FeedRoutes
+from domogik.api.v1.health import HealthRoutes
 from domogik.api.v1.jobs import JobRoutes
 from domogik.api.v1.logs import LogRoutes
 from domogik.api.v1.metrics import Counters, MetricsRoutes, Requests, no_counters
@@ -67,6 +69,7 @@ def make_site(
         PluginPaths(reactor, house),
         PluginConfigPaths(house),
         DaemonPaths(house),
+        DiagnosePaths(reactor, house),
         HostPaths(house),
         package_paths,
         events,
@@ -78,6 +81,7 @@ def make_site(
     parts = (
         ComponentRoutes(house),
         DaemonRoutes(house, storeroom),
+        HealthRoutes(reactor, house),
         ConfigurationRoutes(house),
         LogRoutes(house, streams),
         package_routes,

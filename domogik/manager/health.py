@@ -21,7 +21,7 @@ from domogik.components.health import DiagnosticCheck, Result
 from domogik.components.model import ComponentId, Kind, State
 from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.issues import Issue, Issues, UnknownIssue
-from domogik.manager.jobs import Jobs, Progress
+from domogik.manager.jobs import Job, Jobs, Progress
 
 __all__ = ["Examiner", "Health", "Issue", "Look", "UnknownIssue"]
 
@@ -79,7 +79,7 @@ class Health:
     _clock: IReactorTime
     _wall_clock: Callable[[], float]
     _events: EventStream
-    jobs: Jobs
+    _jobs: Jobs
     host: str
     _state: Path
     _in_thread: Callable[..., Awaitable[Any]]
@@ -171,14 +171,18 @@ class Health:
         """The last look at each component since the start, in the order of `subjects`."""
         return tuple(self._looks[id] for id in self.subjects() if id in self._looks)
 
+    def jobs(self) -> tuple[Job, ...]:
+        """Those under way and the last that ended, newest first; not only of health."""
+        return self._jobs.all()
+
     def diagnose(self, component_id: str | None = None) -> Deferred[tuple[DiagnosticCheck, ...]]:
         """Look at one component, or at all of this host; fires with the checks, in a steady order.
 
         Whoever asks while it goes on gets the same. Fails with `UnknownComponent`.
         """
         if component_id is None:
-            return self.jobs.run("diagnose", f"host:{self.host}", self._look_at_all, "all")
-        return self.jobs.run("diagnose", component_id, lambda _: self._look_at(component_id))
+            return self._jobs.run("diagnose", f"host:{self.host}", self._look_at_all, "all")
+        return self._jobs.run("diagnose", component_id, lambda _: self._look_at(component_id))
 
     async def _look_at_all(self, progress: Progress) -> tuple[DiagnosticCheck, ...]:
         subjects = self.subjects()
@@ -331,7 +335,7 @@ class Health:
         issue = self.issue(issue_id)
         chosen = _chosen(issue, action)
         request = issue_id, chosen
-        await self.jobs.run(
+        await self._jobs.run(
             "repair", issue.component, lambda _: self._repair_now(issue_id, action), request
         )
         return self._issues.get(issue_id)

@@ -1,4 +1,4 @@
-"""`/components/daemon:<name>`: what only managed daemons can do, and diagnosis."""
+"""`/components/daemon:<name>`: what only managed daemons can do."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HERE = "Of daemons on this host only: elsewhere it is `Not available from anoth
 
 @attrs.define(eq=False)
 class DaemonRoutes:
-    """Reload, credentials, backups, checks."""
+    """Reload, credentials, backups."""
 
     _house: IHouse
     _storeroom: Storeroom
@@ -66,14 +66,6 @@ class DaemonRoutes:
                 "Have it read its configuration again",
                 self.reload,
                 "Component",
-            ),
-            route(
-                "POST",
-                "diagnose",
-                "diagnoseComponent",
-                "Look at it from all sides",
-                self.diagnose,
-                "CheckList",
             ),
             route(
                 "GET",
@@ -120,13 +112,6 @@ class DaemonRoutes:
         component = find(self._house, asked)
         await self._house.reload(component)
         return self._shown(asked)
-
-    async def diagnose(self, asked: Asked) -> Reply:
-        """Every check of it."""
-        component = find(self._house, asked)
-        checks = await self._house.diagnose(component)
-        shown = [check.to_json() for check in checks]
-        return json_reply({"id": str(component.id), "host": component.host, "checks": shown})
 
     async def credentials(self, asked: Asked) -> Reply:
         """A URL, as its clients take it."""

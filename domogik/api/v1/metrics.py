@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from domogik.api.exchange import Reply
 from domogik.api.v1.routes import Asked, Route
 from domogik.api.v1.shapes import TEXT
+from domogik.components.health import Result
 from domogik.components.model import State
 from domogik.manager.interfaces import IHouse
 
@@ -62,9 +63,22 @@ class _House(Collector):
         for host in self._house.hosts():
             hosts.add_metric([host.id], float(host.on))
         yield hosts
+        yield from self._issues()
         for name, value in sorted(self._counters().items()):
             safe = re.sub(r"\W", "_", name, flags=re.ASCII)
             yield CounterMetricFamily(f"domogik_{safe}", f"{name} since the start", value=value)
+
+    def _issues(self) -> Iterator[Metric]:
+        if self._house.health is None:
+            return
+        issues = GaugeMetricFamily(
+            "domogik_issues", "Open issues by how their check came out", labels=["result"]
+        )
+        count = Counter(issue.check.result for issue in self._house.health.issues())
+        for result in Result:
+            if result.is_issue:
+                issues.add_metric([result.value], count[result])
+        yield issues
 
     def _components(self) -> Iterator[Metric]:
         components = self._house.components()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 
 from domogik.api.access import Need
+from domogik.api.v1.health_shapes import HEALTH_SCHEMAS
 from domogik.api.v1.package_shapes import PACKAGE_SCHEMAS
 from domogik.api.v1.problems import CONTENT_TYPE
 from domogik.api.v1.routes import JSON, Route, Schema
@@ -34,7 +35,7 @@ def document(routes: Iterable[Route], version: str) -> dict[str, object]:
         "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
-            "schemas": {**SCHEMAS, **PACKAGE_SCHEMAS},
+            "schemas": {**SCHEMAS, **PACKAGE_SCHEMAS, **HEALTH_SCHEMAS},
             "securitySchemes": {
                 "token": {
                     "type": "http",

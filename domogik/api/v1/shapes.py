@@ -8,7 +8,6 @@ import attrs
 
 from domogik.api.v1.routes import Schema
 from domogik.components.events import Event
-from domogik.components.health import Result
 from domogik.components.model import Backup, Component, ConfigurationKey, HostInfo, Kind, State
 
 TEXT: Schema = {"type": "string"}
@@ -78,16 +77,6 @@ SCHEMAS: dict[str, Schema] = {
         keys=listed(named("ConfigurationKey")),
         values={"type": "object", "additionalProperties": {"type": "string"}},
     ),
-    "Check": record(
-        check_id=TEXT,
-        description=TEXT,
-        template=TEXT,
-        result={"type": "string", "enum": [result.value for result in Result]},
-        parameters={"type": "object"},
-        component_id={"type": ["string", "null"]},
-        suggestions=listed(record(action=TEXT, sentence=TEXT, repairable=BOOLEAN)),
-    ),
-    "CheckList": record(id=TEXT, host=TEXT, checks=listed(named("Check"))),
     "Credentials": record(id=TEXT, host=TEXT, url=TEXT),
     "Backup": record(file=TEXT, size_bytes=INTEGER, written=TIME),
     "BackupList": record(backups=listed(named("Backup"))),

@@ -1,0 +1,54 @@
+"""`/diagnose`: checks of a host or of one component, in the style of Domogik's own paths."""
+
+from __future__ import annotations
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+
+from domogik.api import envelope
+from domogik.api.checks import encoded
+from domogik.api.envelope import RinorError
+from domogik.api.rinor import Asked, Operation, identifier
+from domogik.components.health import DiagnosticCheck
+from domogik.errors import NoAnswer
+from domogik.manager.interfaces import IHouse
+
+_TYPE = "check"
+_HEAD = envelope.Answer().encoded()[:-1]
+
+
+@attrs.define(eq=False)
+class DiagnosePaths:
+    """Everything under `/diagnose`. A repository's id has slashes in it, so the rest is the id."""
+
+    _clock: IReactorTime
+    _house: IHouse
+
+    def operations(self) -> tuple[Operation, ...]:
+        """The lines of the table."""
+        return (
+            Operation("diagnose/<host>", self.all),
+            Operation("diagnose/<host>/<rest...>", self.one),
+        )
+
+    async def all(self, asked: Asked) -> bytes:
+        """Everything on that host."""
+        host = identifier(asked["host"], "host")
+        try:
+            checks = await self._house.diagnose_all(host)
+        except NoAnswer as error:
+            raise RinorError(f"No data or timeout on diagnose host {host}", _TYPE) from error
+        return await self._shown(checks)
+
+    async def one(self, asked: Asked) -> bytes:
+        """One component, by its id or bare name."""
+        host, name = identifier(asked["host"], "host"), "/".join(asked.rest)
+        try:
+            checks = await self._house.diagnose(self._house.find(name, host))
+        except NoAnswer as error:
+            raise RinorError(f"No data or timeout on diagnose {name}", _TYPE) from error
+        return await self._shown(checks)
+
+    async def _shown(self, checks: tuple[DiagnosticCheck, ...]) -> bytes:
+        array = await encoded(self._clock, checks, envelope.spelled)
+        return b'%s, "%s": %s}' % (_HEAD, _TYPE.encode(), array)
