@@ -210,6 +210,9 @@ class _Builder:
                 STATUS: catalogue.as_text(status),
                 LIST: catalogue.package_list(refs),
             }
+        if changed:
+            # until all lists say the same, whoever builds next has to write them
+            self._remember("", count, {**self._before.archives, **self._known})
         # all but the last file before what it is about, so that only a moment is between the two
         publish = self._signed(lists)
         for name, content in lists.items():
@@ -220,7 +223,7 @@ class _Builder:
         if changed or self._known != self._before.archives:
             # what the memory calls published has to be there after a power cut as well
             durable.sync_file_system(self._target)
-            self._remember(digest, count)
+            self._remember(digest, count, self._known)
             self._remove_others()
         return Built(refs, tuple(self._problems), changed, count, signature)
 
@@ -313,12 +316,12 @@ class _Builder:
             if not (directory / name).is_symlink():
                 (directory / name).symlink_to(Path("..", target))
 
-    def _remember(self, digest: str, count: int) -> None:
+    def _remember(self, digest: str, count: int, archives: Mapping[str, _Known]) -> None:
         document = {
             "version": _MEMORY_VERSION,
             "digest": digest,
             "count": count,
-            "archives": {name: attrs.asdict(known) for name, known in self._known.items()},
+            "archives": {name: attrs.asdict(known) for name, known in archives.items()},
         }
         content = json.dumps(document).encode()
         write_atomically(self._target / _MEMORY, content, durable=False)

@@ -169,7 +169,8 @@ class Store(Layout):
             return
         doubtful = ref if change.is_new else None
         after = before.release if before is not None else None
-        with self._lock, self._changing(_intent(ref, change.part, after, doubtful)):
+        intent = _intent(ref, change.part, after, doubtful)
+        with self._lock, self._changing(intent, makes_room=True):
             if before is not None:
                 self._lead_to(before, change.part, None)
             else:
@@ -192,7 +193,7 @@ class Store(Layout):
             if self.present(type, id) is None and not any(map(os.path.lexists, traces)):
                 raise NotInstalled(f"{type} '{id}' is not installed")
             intent = Intent(type, id, XPL, None, whole=True, with_data=with_data)
-            with self._changing(intent):
+            with self._changing(intent, makes_room=True):
                 self._lead_nowhere(type, id, XPL)
 
     def remove_release(self, ref: PackageRef) -> None:
@@ -311,13 +312,13 @@ class Store(Layout):
         self._step("link removed")
 
     @contextlib.contextmanager
-    def _changing(self, intent: Intent) -> Iterator[None]:
+    def _changing(self, intent: Intent, *, makes_room: bool = False) -> Iterator[None]:
         with _translated():
             try:
                 self._journal.begin(intent)
             except OSError as error:
                 # a full disk keeps nobody from making room; what a kill leaves then, is unlisted
-                if not intent.whole or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                if not makes_room or error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
             try:
                 self._step("journal written")

@@ -6,10 +6,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from domogik.errors import OperationFailed
+from domogik.errors import DomogikError, OperationFailed
 from domogik.packages.archive import inspect
 from domogik.packages.reference import PackageRef
 from domogik.packages.repository import build_repository
@@ -34,10 +34,16 @@ def take_in(
     ref = inspect(path).ref
     if named is not None and ref != named:
         raise OtherPackage(ref)
-    with _put(path, uploads / f"{ref.file_stem}.tgz"):
-        built = build_repository(uploads, uploads, generated=generated)
-        if ref not in built.packages:
-            raise OperationFailed(f"{ref} cannot be offered: {'; '.join(built.problems)}")
+    try:
+        with _put(path, uploads / f"{ref.file_stem}.tgz"):
+            built = build_repository(uploads, uploads, generated=generated)
+            if ref not in built.packages:
+                raise OperationFailed(f"{ref} cannot be offered: {'; '.join(built.problems)}")
+    except (OSError, DomogikError):
+        # some of its files may be published already; what cannot be undone now is by the next one
+        with suppress(OSError, DomogikError):
+            build_repository(uploads, uploads, generated=generated)
+        raise
     return ref
 
 
@@ -51,14 +57,26 @@ def _put(source: Path, target: Path) -> Iterator[None]:
             shutil.copyfileobj(content, copy)
             copy.flush()
             os.fsync(copy.fileno())
-        if target.exists():
-            shutil.copy2(target, old)
+        _keep(target, old)
         new.replace(target)
         try:
             yield
         except BaseException:
             if old.exists():
                 old.replace(target)
+                # to the repository it is a new one: what it published may be of the other
+                os.utime(target)
             else:
                 target.unlink(missing_ok=True)
             raise
+
+
+def _keep(target: Path, old: Path) -> None:
+    """Another name for what is there, which needs no room; nothing where nothing is."""
+    try:
+        os.link(target, old)
+    except FileNotFoundError:
+        return
+    except OSError:
+        # a file system without hard links
+        shutil.copyfile(target, old)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import json
+import os
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from domogik.errors import OperationFailed
+from domogik.packages import repository
 from domogik.packages.build import create
 from domogik.packages.reference import PackageRef
-from domogik.packages.repository import Built, RepositoryBusy
+from domogik.packages.repository import Built, RepositoryBusy, build_repository
 from domogik.packages.tarball import BrokenArchive
 from domogik.packages.uploads import OtherPackage, take_in
 
@@ -74,3 +80,43 @@ def test_what_the_repository_does_not_take_is_as_before(
         assert archives(uploads) == ([archive.name] if was_there else [])
         if was_there:
             assert kept.read_bytes() == b"the one before"
+
+
+def offered(uploads: Path) -> list[bytes]:
+    """The archives that are offered, each with the digest that is told of it."""
+    with tarfile.open(uploads / "data") as data:
+        items = json.load(data.extractfile("repo.info"))["packages"]
+    found = []
+    for item in items:
+        archive = uploads / "download" / item["type"] / item["id"] / item["version"]
+        found.append(archive.read_bytes())
+        assert hashlib.sha256(found[-1]).hexdigest() == item["sha256"]
+    return found
+
+
+@pytest.mark.parametrize("name", ["data", "repository.json"])
+def test_where_a_list_cannot_be_written_the_archive_before_is_offered_as_before(
+    archive: Path, uploads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    take_in(archive, uploads, "2026-01-01")
+    before = offered(uploads)
+    (tmp_path / "other").mkdir()
+    other = create(DISKFREE, tmp_path / "other", generated="2026-01-02")
+    write = repository.write_atomically
+    failed = []
+
+    def full(path: Path, *arguments: object, **options: object) -> None:
+        if path.name == name and not failed:
+            failed.append(path)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        write(path, *arguments, **options)
+
+    monkeypatch.setattr(repository, "write_atomically", full)
+    with pytest.raises(OSError, match="No space left"):
+        take_in(other, uploads, "2026-01-02")
+    assert failed
+    assert offered(uploads) == before
+    build_repository(uploads, uploads, generated="2026-01-03")
+    assert offered(uploads) == before
+    take_in(other, uploads, "2026-01-04")
+    assert offered(uploads) == [other.read_bytes()]
