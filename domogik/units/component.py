@@ -218,9 +218,16 @@ class SharedDaemon(Daemon):
         Others have it by any of the names systemd knows for it, as a shared daemon or their own.
         """
         async with self.units.alone_with(self.unit_names):
-            known = (await self.units.status([self.unit]))[self.unit].names
-            names = {*self.unit_names, *known}
-            for app in self.units.apps.values():
-                if app is not self.app and uses(app, names) and await needs(app, names):
-                    return
-            await self._carry_out(Order.DISABLE, Order.STOP)
+            if not await self.needed_by():
+                await self._carry_out(Order.DISABLE, Order.STOP)
+
+    @deferred
+    async def needed_by(self) -> list[str]:
+        """The ids of the other apps that need it; fails as `is_running`."""
+        known = (await self.units.status([self.unit]))[self.unit].names
+        names = {*self.unit_names, *known}
+        return [
+            app.app_id
+            for app in tuple(self.units.apps.values())
+            if app is not self.app and uses(app, names) and await needs(app, names)
+        ]

@@ -31,10 +31,10 @@ async def failure(units: Units, sentence: str, status: UnitStatus) -> UnitFailed
     return UnitFailed(sentence, status, log)
 
 
-async def start(units: Units, name: str) -> UnitStatus:
-    """Start it and see that it came up; raises `UnitFailed`, and `NoSystemd`."""
+async def start(units: Units, name: str, order: Order = Order.START) -> UnitStatus:
+    """Start it, or start it again, and see that it came up; raises `UnitFailed`, `NoSystemd`."""
     try:
-        await units.carry_out(Order.START, name)
+        await units.carry_out(order, name)
     except OrderFailed as error:
         raise await failure(units, str(error), (await units.status([name]))[name]) from error
     return await came_up(units, (await units.status([name]))[name])

@@ -35,12 +35,14 @@ OnChange = Callable[[str, UnitStatus | None, UnitStatus | None], None]
 class UnitWatch:
     """Keeps the last status of every declared unit while it runs.
 
-    `reason` says why there is none to be had, and is empty where there is.
+    `reason` says why there is none to be had, and is empty where there is; `on_reason()` is called
+    when it has changed.
     """
 
     _clock: IReactorTime
     _units: Units
     _on_change: OnChange
+    _on_reason: Callable[[], None] = lambda: None
     statuses: dict[str, UnitStatus] = attrs.field(init=False, factory=dict)
     reason: str = attrs.field(init=False, default="")
     _log: Logger = Logger()
@@ -154,9 +156,9 @@ class UnitWatch:
         except DomogikError as error:
             if str(error) != self.reason:
                 self._log.warn("units cannot be watched: {reason}", reason=str(error))
-            self.reason = str(error)
+            self._because(str(error))
             return
-        self.reason = ""
+        self._because("")
         for name in self.statuses.keys() - self._units.declared:
             self._tell(name, self.statuses.pop(name), None)
         for name, status in found.items():
@@ -164,6 +166,14 @@ class UnitWatch:
             self.statuses[name] = status
             if status != before:
                 self._tell(name, before, status)
+
+    def _because(self, reason: str) -> None:
+        before, self.reason = self.reason, reason
+        if reason != before:
+            try:
+                self._on_reason()
+            except Exception:  # noqa: BLE001 - a door for callbacks
+                self._log.failure("who is told why units cannot be watched raised")
 
     def _tell(self, name: str, before: UnitStatus | None, after: UnitStatus | None) -> None:
         try:
