@@ -165,11 +165,13 @@ class CoreServices:
     async def _open_dbmgr(self) -> None:
         self._wants_dbmgr = True
         async with self._opening:
-            if self._dbmgr is None:
+            if self.values() is None:
                 await self._open_database()
 
     async def _open_database(self) -> None:
-        role = DbmgrRole(self._reactor, self._foundation, self._street, self._trust, self._declared)
+        role = self._dbmgr = self._dbmgr or DbmgrRole(
+            self._reactor, self._foundation, self._street, self._trust, self._declared
+        )
         try:
             await role.open(await self._database_url())
         except DomogikError as error:
@@ -178,7 +180,6 @@ class CoreServices:
             self.put("dbmgr", State.FAILED, str(error))
             return
         role.speak()
-        self._dbmgr = role
         self.put("dbmgr", State.RUNNING)
 
     async def _database_url(self) -> str:
@@ -188,9 +189,8 @@ class CoreServices:
         return self._foundation.database_url()
 
     async def _close_dbmgr(self) -> None:
-        role, self._dbmgr = self._dbmgr, None
-        if role is not None:
-            await role.close()
+        if self._dbmgr is not None and self._dbmgr.values is not None:
+            await self._dbmgr.close()
             self.put("dbmgr", State.STOPPED, f"{self.database_daemon} is stopped")
 
     async def close(self) -> None:

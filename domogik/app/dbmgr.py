@@ -19,7 +19,7 @@ from domogik.xpl.port import Identity
 
 @attrs.define(eq=False)
 class DbmgrRole:
-    """Opened by `start`; `values` is None until then."""
+    """`values` is None until it is opened, and after it was closed; it may be opened again."""
 
     _reactor: Any
     _foundation: Foundation
@@ -39,7 +39,8 @@ class DbmgrRole:
         """Answer `domogik.config`, as `domogik-dbmgr.<host>`."""
         assert self.values is not None
         host = self._foundation.settings.hostname
-        self._identity = self._street.port.identity("dbmgr", host)
+        if self._identity is None:
+            self._identity = self._street.port.identity("dbmgr", host)
         self._control = ConfigControl(self._identity, self._street.bus, self.values, self._trust)
         self._control.start()
         self._identity.presence.start()
@@ -49,7 +50,9 @@ class DbmgrRole:
         """Say that we leave, and close the database."""
         if self._control is not None:
             self._control.stop()
+            self._control = None
         if self._identity is not None:
             self._identity.presence.leave()
-        if self.values is not None:
-            await self.values.store.close()
+        values, self.values = self.values, None
+        if values is not None:
+            await values.store.close()

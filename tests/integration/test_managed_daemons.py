@@ -103,6 +103,11 @@ class House(World):
         assert status >= 400, body
         return str(body["detail"])
 
+    def ask(self, path: str) -> None:
+        """One of Domogik's own paths, which has to answer OK."""
+        status, body = self.request(path)
+        assert (status, body["status"]) == (200, "OK"), body
+
     def notes(self) -> list[str]:
         path = self.home / "data" / "plugins" / "demo" / "notes"
         return path.read_text().splitlines() if path.exists() else []
@@ -548,3 +553,44 @@ def test_the_old_paths_steer_it(house: House) -> None:
     detail = asked("detail")["daemon"][0]
     assert (detail["id"], detail["status"], detail["technology"]) == ("cache", "ON", "redis")
     assert asked("start", "ghost")["code"] == 999
+
+
+# dbmgr on PostgreSQL
+
+
+DATABASE = "[database]\nurl = daemon:db\n[daemon:db]\nkind = postgres\n"
+
+
+def test_dbmgr_keeps_its_values_in_a_managed_postgresql(public_house: House) -> None:
+    house = public_house
+    house.add_plugin("demo")
+    as_whom = "run_as = nobody\n" if os.geteuid() == 0 else ""
+    house.begin(f"{DATABASE}{as_whom}[plugins]\ndemo = enabled\n", "-d")
+    pid = house.alive("daemon:db")
+    house.wait_state("core:dbmgr", "running")
+
+    def interval() -> str:
+        values = house.request("/api/v1/components/demo/config")[1]["values"]
+        return str(values["interval"])
+
+    house.ask(f"/plugin/config/set/hostname/{HOST}/id/demo/key/interval/value/7")
+    assert interval() == "7"
+    house.post("/api/v1/components/daemon:db/stop")
+    assert house.component("core:dbmgr")["state"] == "stopped"
+    assert "daemon:db is stopped" in house.component("core:dbmgr")["reason"]
+    house.post("/api/v1/components/daemon:db/start")
+    house.wait_state("core:dbmgr", "running")
+    assert interval() == "7"
+
+    pid = house.alive("daemon:db")
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: house.component("daemon:db")["restarts"] == 1, "it is started again")
+    house.alive("daemon:db")
+    assert interval() == "7"
+    house.ask(f"/plugin/config/set/hostname/{HOST}/id/demo/key/interval/value/8")
+
+    assert house.stop() == 0
+    assert house.servers() == []
+    house.start("-d")
+    house.wait_state("core:dbmgr", "running")
+    assert interval() == "8"
