@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import json
 import socket
 from collections.abc import Iterator, Mapping
@@ -189,6 +190,14 @@ class Client:
         Raises `Unreachable`.
         """
         return self._ask(method, path, timeout_s, JSON, query)
+
+    def send(self, path: str, document: object, timeout_s: float) -> Any:
+        """Post a document, and hear what came of it; raises as `get` does."""
+        content = json.dumps(document).encode("ascii")
+        body = Body(
+            io.BytesIO(content), {"Content-Type": JSON, "Content-Length": str(len(content))}
+        )
+        return self._ask("POST", path, timeout_s, JSON, {}, body).document()
 
     def upload(self, path: str, content: Readable, size: int, timeout_s: float) -> Any:
         """Send a file, `size` bytes, and hear what came of it; raises as `get` does."""

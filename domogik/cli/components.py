@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from domogik.cli.terminal import DIM, GREEN, RED, YELLOW, Cell, Palette, age, printable, table
+from domogik.cli.terminal import DIM, GREEN, RED, YELLOW, Cell, Palette, printable, since, table
 
 Document = Mapping[str, Any]
 
@@ -44,19 +44,10 @@ def _row(document: Document, now: datetime) -> list[Cell]:
         Cell(state, _COLOURS.get(state, "")),
         Cell(_YES_NO.get(document["enabled"], "-")),
         Cell("-" if document["pid"] is None else document["pid"]),
-        Cell(_since(document["since"], now)),
+        Cell(since(document["since"], now)),
         Cell(document["restarts"]),
         Cell(document["reason"]),
     ]
-
-
-def _since(text: str | None, now: datetime) -> str:
-    if text is None:
-        return "-"
-    try:
-        return age((now - datetime.fromisoformat(text)).total_seconds())
-    except (ValueError, TypeError):
-        return "-"
 
 
 def sentence(document: Document, palette: Palette) -> str:

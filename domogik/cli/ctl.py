@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from domogik.cli import components, daemons
+from domogik.cli import components, daemons, health
 from domogik.cli.client import (
     CHANGE_TIMEOUT_S,
     EVENTS,
@@ -192,6 +192,7 @@ def _options() -> argparse.ArgumentParser:
         lambda one: add_common(one, argparse.SUPPRESS),
         lambda one: _add_logs(one, "NAME", lambda text: daemons.daemon_id(_component(text))),
     )
+    health.add_commands(command, _component)
     command("upgrade", "execute the manager anew; what it has started goes on", upgrade)
     return made
 

@@ -136,7 +136,7 @@ class Orders:
             except BrokenOff:
                 line = None
             if line is None:
-                raise CommandFailed("the manager ended while it worked; look with dmg_pkgmgr list")
+                raise CommandFailed("the manager ended while it worked; ask again what came of it")
             if line.startswith("event:"):
                 kind = line[6:].strip()
             elif line.startswith("data:"):

@@ -109,6 +109,16 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def since(text: str | None, now: datetime) -> str:
+    """How long ago a time of `/api/v1` was; `-` for none."""
+    if text is None:
+        return "-"
+    try:
+        return age((now - datetime.fromisoformat(text)).total_seconds())
+    except (ValueError, TypeError):
+        return "-"
+
+
 def age(seconds: float) -> str:
     """A span for people: `12 s`, `3 min`, `5 h`, `6 d`. What lies ahead is `0 s`."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
