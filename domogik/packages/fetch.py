@@ -15,6 +15,7 @@ from twisted.web.iweb import IPolicyForHTTPS
 from domogik import __version__
 from domogik.config.files import read_bounded
 from domogik.packages.download import Download, Expected, Progress
+from domogik.packages.reasons import NO_TLS
 from domogik.packages.sources import file_path
 from domogik.packages.transport import FetchFailed, FetchLimits, Transport, Unreachable
 
@@ -189,7 +190,7 @@ class Fetcher:
         `from_anybody`: the digest comes from somebody who is trusted and is proof enough, so that
         an https server may have any certificate. Without a digest that changes nothing.
         """
-        transport = self._for_anybody() if from_anybody and sha256 else self._transport
+        transport = self._for_anybody(url) if from_anybody and sha256 else self._transport
         download = Download(
             transport,
             self._in_thread,
@@ -210,11 +211,14 @@ class Fetcher:
             slots.release()
         return target
 
-    def _for_anybody(self) -> Transport:
+    def _for_anybody(self, url: str) -> Transport:
         """Connections of its own: one that nobody checked serves nothing else."""
         if self._unverified is None:
-            # here, for it is rarely needed and OpenSSL is large
-            from domogik.packages.unverified import AnyCertificate
+            # here, for it is rarely needed and OpenSSL is large, or not there at all
+            try:
+                from domogik.packages.unverified import AnyCertificate
+            except ImportError as error:
+                raise FetchFailed(url, NO_TLS) from error
 
             self._unverified = Transport(self._reactor, self.limits, AnyCertificate())
         return self._unverified

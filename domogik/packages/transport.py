@@ -48,6 +48,7 @@ from twisted.web.iweb import IAgent, IAgentEndpointFactory, IPolicyForHTTPS, IRe
 from zope.interface import implementer
 
 from domogik.errors import DomogikError
+from domogik.packages.reasons import NO_TLS, reasons, was_cancelled
 
 _T = TypeVar("_T")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -174,9 +175,11 @@ class Transport:
         except ConnectingCancelledError as error:
             raise CancelledError from error
         except _BROKEN as error:
-            if _was_cancelled(error):
+            if was_cancelled(error):
                 raise CancelledError from error
-            raise Unreachable(url, f"no answer: {_reasons(error)}") from error
+            raise Unreachable(url, f"no answer: {reasons(error)}") from error
+        except NotImplementedError as error:
+            raise FetchFailed(url, NO_TLS) from error
         except (ValueError, SchemeNotSupported) as error:
             raise FetchFailed(url, f"is no address that can be asked: {error}") from error
         length = response.length if isinstance(response.length, int) else None
@@ -461,21 +464,3 @@ def _redirected(url: str, location: str) -> str:
 
 def _port(parts: SplitResult) -> int | None:
     return parts.port or _PORTS.get(parts.scheme)
-
-
-def _was_cancelled(error: Exception) -> bool:
-    """Whether it only broke because we gave it up."""
-    reasons = getattr(error, "reasons", None) or ()
-    return any(reason.check(CancelledError, ConnectingCancelledError) for reason in reasons)
-
-
-def _reasons(error: Exception) -> str:
-    """What lies behind an error of Twisted's that wraps others."""
-    reasons = getattr(error, "reasons", None) or ()
-    texts = [
-        "the connection was closed"
-        if reason.check(ConnectionClosed)
-        else reason.getErrorMessage() or reason.type.__name__
-        for reason in reasons
-    ]
-    return "; ".join(dict.fromkeys(texts)) or type(error).__name__

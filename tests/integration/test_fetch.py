@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import attrs
@@ -169,6 +171,90 @@ class Redirected(Case):
         assert "certificate" in (
             await self.failure(self.fetcher.get(url, limit_bytes=KB), Unreachable)
         )
+
+
+class Certificates(Case):
+    """Servers that are not who they should be; each is told in a sentence."""
+
+    def serve(self, name: str, days: int = 1) -> tuple[str, BrowserLikePolicyForHTTPS]:
+        """Its address, and a policy that trusts its certificate."""
+        pem = self_signed(self.directory, name, days)
+        context = ssl.DefaultOpenSSLContextFactory(str(pem), str(pem))
+        port = reactor.listenSSL(0, Site(Data(b"x", "text/plain")), context, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        known = ssl.Certificate.loadPEM(pem.read_bytes())
+        policy = BrowserLikePolicyForHTTPS(ssl.trustRootFromCertificates([known]))
+        return f"https://127.0.0.1:{port.getHost().port}/", policy
+
+    async def said(self, url: str, policy: BrowserLikePolicyForHTTPS | None = None) -> str:
+        fetcher = self.make(tls_policy=policy)
+        sentence = await self.failure(fetcher.get(url, limit_bytes=KB), Unreachable)
+        return sentence.removeprefix(f"{url}: ")
+
+    async def test_one_that_nobody_trusts_is_told_in_a_sentence(self) -> None:
+        url, _ = self.serve("localhost")
+        assert await self.said(url.replace("127.0.0.1", "localhost")) == (
+            "no answer: its certificate is out of date, or signed by nobody whom this host trusts"
+        )
+
+    async def test_one_that_is_out_of_date_is_told_in_a_sentence(self) -> None:
+        url, policy = self.serve("localhost", days=-1)
+        assert await self.said(url.replace("127.0.0.1", "localhost"), policy) == (
+            "no answer: its certificate is out of date, or signed by nobody whom this host trusts"
+        )
+
+    async def test_one_for_another_name_is_told_in_a_sentence(self) -> None:
+        url, policy = self.serve("cellar")
+        other = "no answer: its certificate is for another name"
+        assert await self.said(url, policy) == other
+        assert await self.said(url.replace("127.0.0.1", "localhost"), policy) == other
+
+    async def test_a_server_without_tls_is_told_in_a_sentence(self) -> None:
+        url = self.raw(b"HTTP/1.1 400 Bad Request\r\n\r\n").replace("http:", "https:")
+        assert (await self.said(f"{url}/")).startswith("no answer: no TLS: ")
+
+
+WITHOUT_TLS = """
+import sys
+from pathlib import Path
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("OpenSSL", "service_identity"):
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Missing())
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+from twisted.internet.threads import deferToThread
+from domogik.packages.fetch import Fetcher, FetchFailed
+
+async def ask(url):
+    fetcher = Fetcher(reactor, deferToThread)
+    digest = {"sha256": "0" * 64, "from_anybody": True}
+    for work in (
+        fetcher.get(url, limit_bytes=9),
+        fetcher.download(url, Path("archive"), limit_bytes=9),
+        fetcher.download(url, Path("archive"), limit_bytes=9, **digest),
+    ):
+        try:
+            await work
+        except FetchFailed as error:
+            print(error)
+
+react(lambda reactor: Deferred.fromCoroutine(ask("https://localhost:1/x")))
+"""
+
+
+def test_where_tls_is_not_installed_it_is_said_what_to_install(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WITHOUT_TLS]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    sentence = (
+        "https://localhost:1/x: https needs TLS for Python, which is not installed here: "
+        "pip install 'domogik[tls]'\n"
+    )
+    assert (done.returncode, done.stdout) == (0, sentence * 3), done.stderr
 
 
 class AnyCertificate(Case):

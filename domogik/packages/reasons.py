@@ -1,0 +1,54 @@
+"""Why did a request not reach its server? What Twisted and OpenSSL say, in words for a person."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError
+from twisted.internet.error import ConnectingCancelledError, ConnectionClosed
+from twisted.python.failure import Failure
+
+#: where pyOpenSSL is missing, Twisted says `NotImplementedError` when it is first needed
+NO_TLS = "https needs TLS for Python, which is not installed here: pip install 'domogik[tls]'"
+_UNTRUSTED = "its certificate is out of date, or signed by nobody whom this host trusts"
+_OTHER_NAME = "its certificate is for another name"
+
+
+def was_cancelled(error: Exception) -> bool:
+    """Whether it only broke because we gave it up."""
+    return any(
+        failure.check(CancelledError, ConnectingCancelledError) for failure in _behind(error)
+    )
+
+
+def reasons(error: Exception) -> str:
+    """What lies behind an error of Twisted's that wraps others."""
+    texts = map(_words, _behind(error))
+    return "; ".join(dict.fromkeys(texts)) or type(error).__name__
+
+
+def _behind(error: Exception) -> list[Failure]:
+    return list(getattr(error, "reasons", None) or ())
+
+
+def _words(failure: Failure) -> str:
+    if failure.check(ConnectionClosed):
+        return "the connection was closed"
+    return _of_tls(failure.value) or failure.getErrorMessage() or type(failure.value).__name__
+
+
+def _of_tls(error: BaseException | None) -> str | None:
+    """None for what is no error of TLS."""
+    try:
+        from OpenSSL.SSL import Error
+        from service_identity import CertificateError, VerificationError
+    except ImportError:
+        return None
+    if isinstance(error, VerificationError | CertificateError):
+        return _OTHER_NAME
+    if not isinstance(error, Error):
+        return None
+    # pyOpenSSL: one list of (library, function, reason)
+    said = error.args[0] if error.args and isinstance(error.args[0], list) else []
+    texts = [entry[-1] for entry in said if entry and entry[-1]]
+    if "certificate verify failed" in texts:
+        return _UNTRUSTED
+    return f"no TLS: {', '.join(texts) or 'the server broke off'}"
