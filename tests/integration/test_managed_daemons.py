@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -594,3 +595,25 @@ def test_dbmgr_keeps_its_values_in_a_managed_postgresql(public_house: House) -> 
     house.start("-d")
     house.wait_state("core:dbmgr", "running")
     assert interval() == "8"
+
+
+# Each kind
+
+
+@pytest.mark.parametrize("kind", ["postgres", "mysql", "nginx", "apache", "rabbitmq"])
+def test_every_kind_is_a_component_like_any_other(public_house: House, kind: str) -> None:
+    house = public_house
+    as_whom = "run_as = nobody\n" if os.geteuid() == 0 else ""
+    house.begin(f"[daemon:it]\nkind = {kind}\n{as_whom}")
+    pid = house.alive("daemon:it")
+    checks = house.post("/api/v1/components/daemon:it/diagnose")["checks"]
+    assert [one for one in checks if one["result"] != "passed"] == []
+    parts = urlsplit(house.url("daemon:it"))
+    socket.create_connection((str(parts.hostname), int(parts.port or 0)), PATIENCE).close()
+    os.kill(pid, signal.SIGKILL)
+    wait_until(
+        lambda: (found := house.component("daemon:it"))["state"] == "alive" and found["pid"] != pid,
+        "alive again, though its children were left",
+    )
+    house.post("/api/v1/components/daemon:it/stop")
+    assert house.servers() == []
