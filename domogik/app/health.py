@@ -28,6 +28,8 @@ from domogik.manager.host_checks import HostExaminer
 from domogik.manager.jobs import Jobs
 from domogik.manager.plugin_checks import PluginExaminer
 from domogik.manager.plugins import Plugins
+from domogik.manager.unit_checks import UnitExaminer
+from domogik.manager.units import SystemUnits
 from domogik.xpl.presence import Presence
 
 
@@ -56,6 +58,7 @@ class Rooms:
     core: CoreServices
     plugins: Plugins
     daemons: Daemons
+    units: SystemUnits
     externals: Externals
     storeroom: PackageServices
     broken_packages: Callable[[], Sequence[str]]
@@ -79,6 +82,7 @@ class Rooms:
             PluginExaminer(self.plugins, components, home.plugin_data, time.time, thread),
         )
         health.know(Kind.DAEMON, DaemonExaminer(self.daemons))
+        health.know(Kind.UNIT, UnitExaminer(self.units))
         health.know(Kind.EXTERNAL, ExternalExaminer(self.externals, components))
         health.know(Kind.HOST, self._host(health))
         if self.foundation.settings.package_mode:

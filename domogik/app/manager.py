@@ -22,6 +22,7 @@ from domogik.app.packages import ManagerParts, PackageServices
 from domogik.app.progress import Progress
 from domogik.app.roles import ManagerRoles
 from domogik.app.street import Street
+from domogik.app.units import make_units
 from domogik.components.events import EventStream
 from domogik.components.model import ComponentId, ConfigurationKey, State
 from domogik.config.home import HomeLock
@@ -143,11 +144,13 @@ class ManagerDaemon(Service):
         self.externals = Externals(reactor, time.time, street.bus, self.components, host)
         self.jobs = Jobs(self.events, time.time)
         self.health = make_health(reactor, foundation, self.events, self.jobs)
+        self.units = make_units(reactor, host, self.components, self.jobs)
         self.office = Office(
             host,
             self.components,
             self.plugins,
             self.daemons,
+            self.units,
             self.externals,
             Backups(self.daemons, foundation.home.backups, self.jobs, self._thread, time.time),
             self.supervisor,
@@ -258,9 +261,10 @@ class ManagerDaemon(Service):
         self.supervisor.startService()
         for file in foundation.files:
             self.watcher.watch(file.parent)
-        self._stops += [self.watcher.stop, self.daemons.close]
+        self._stops += [self.watcher.stop, self.daemons.close, self.units.close]
         await self.storeroom.recover()
         await self.keeper.begin()
+        self.units.watch()
         self._start_part(self.control)
         self._start_part(self.pings)
         # heard from here on, and not before it can answer: other hosts ask at once what runs here
@@ -331,6 +335,7 @@ class ManagerDaemon(Service):
             self.core,
             self.plugins,
             self.daemons,
+            self.units,
             self.externals,
             self.storeroom,
             lambda: self._inventory.problems,
@@ -377,8 +382,10 @@ class ManagerDaemon(Service):
         settings = ManagerSettings.from_configuration(configuration, self._foundation.home)
         rest = RestSettings.from_configuration(configuration)
         self.daemons.check(configuration)
+        self.units.check(configuration)
         self.plugins.update(inventory, configuration)
         self.daemons.update(configuration)
+        self.units.update(configuration, self.plugins.wishes())
         self.externals.update(inventory.externals)
         self.trust.believe(settings.trusted)
         self.core.believe(rest)

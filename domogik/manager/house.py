@@ -29,9 +29,12 @@ from domogik.manager.values import Values
 
 #: the id of a plugin is half of an xPL address; some older ones are longer than the protocol has it
 _PLUGIN = re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")
+#: a section's name or what systemd calls it
+_UNIT = re.compile(r"[A-Za-z0-9:_.\\][A-Za-z0-9:_.\\@-]{0,254}", re.ASCII)
+_UNLISTED = {Kind.PLUGIN.value: _PLUGIN, Kind.UNIT.value: _UNIT}
 
 #: kinds that another host's manager starts and stops when it is asked
-_COMMANDED = (Kind.PLUGIN, Kind.DAEMON)
+_COMMANDED = (Kind.PLUGIN, Kind.DAEMON, Kind.UNIT)
 
 
 @implementer(IHouse)
@@ -72,8 +75,10 @@ class House:
         try:
             return find(self.components(host), name, host)
         except UnknownComponent:
-            if self._is_here(host):
-                raise
+            if self._office is not None and host == self.host:
+                if not self._office.units.knows(name):
+                    raise
+                return self._office.unit(name)
         return self._unlisted(name, host)
 
     def _host_itself(self, name: str, host: str | None) -> Component:
@@ -85,7 +90,7 @@ class House:
         return self._is_here(host) or self._hosts.is_known(host)
 
     def _unlisted(self, name: str, host: str) -> Component:
-        """A plugin of another host that is in no list: it is disabled, or its host was silent.
+        """A plugin or unit of another host that is in no list: it is disabled, or was not heard of.
 
         What it has that host knows best; but nobody who was never heard is waited for, and what
         can be no plugin's name is not sent.
@@ -95,9 +100,10 @@ class House:
         kind, colon, bare = name.partition(":")
         if not colon:
             kind, bare = Kind.PLUGIN.value, name
-        if kind != Kind.PLUGIN.value or not _PLUGIN.fullmatch(bare):
+        pattern = _UNLISTED.get(kind)
+        if pattern is None or not pattern.fullmatch(bare):
             raise UnknownComponent(f"Component {name} doesn't exists on {host}")
-        return Component(ComponentId(Kind.PLUGIN, bare), host)
+        return Component(ComponentId(Kind(kind), bare), host)
 
     async def detail(self, component: Component) -> Detail:
         office = self._office_of(component)
@@ -143,6 +149,11 @@ class House:
     def health(self) -> Health | None:
         """Of this host."""
         return self._office.health if self._office is not None else None
+
+    def unit_rule(self, user: str | None = None) -> str:
+        if self._office is None:
+            raise NotPossible("There is no manager in this process")
+        return self._office.units.rule(user)
 
     def credentials(self, component: Component) -> str:
         return self._here(component).credentials(component)

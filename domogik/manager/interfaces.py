@@ -33,7 +33,8 @@ class IHouse(Interface):
         """The component of that id or bare name on `host`, by default here.
 
         A host and a repository are in no list, and can be looked at: `host:vm` is that host,
-        wherever, `repository:<url>` one of those of `host`. Raises `UnknownComponent` or
+        wherever, `repository:<url>` one of those of `host`. A declared unit is also found by its
+        component id (`daemon-web`) and by what systemd calls it. Raises `UnknownComponent` or
         `AmbiguousComponent`.
         """
 
@@ -53,13 +54,13 @@ class IHouse(Interface):
         """Stop if it runs, then start; `OperationFailed`, `NotPossible`, `NoAnswer`."""
 
     async def enable(component: Component) -> None:
-        """`OperationFailed`, `NotPossible`, `NoAnswer`."""
+        """A plugin with the units of its app; `OperationFailed`, `NotPossible`, `NoAnswer`."""
 
     async def disable(component: Component) -> None:
-        """`OperationFailed` while it runs; `NotPossible`, `NoAnswer`."""
+        """As `enable`; `OperationFailed` while a plugin runs."""
 
     async def reload(component: Component) -> None:
-        """Have a daemon read its configuration again; `OperationFailed`, `NotPossible`."""
+        """Have a daemon or unit read its configuration again; `OperationFailed`, `NotPossible`."""
 
     async def diagnose(component: Component) -> tuple[DiagnosticCheck, ...]:
         """Look at it from all sides; `UnknownComponent`, `OperationFailed`, `NoAnswer`."""
@@ -69,6 +70,9 @@ class IHouse(Interface):
 
         Of another host as much as its answer holds: what did not pass comes first.
         """
+
+    def unit_rule(user: str | None = None) -> str:
+        """The polkit rule for the declared units of this host; `InvalidUser`, `NotPossible`."""
 
     def credentials(component: Component) -> str:
         """A daemon's URL, which holds its password; `NotPossible` from another host."""

@@ -15,6 +15,7 @@ from domogik.manager.daemons import Daemons
 from domogik.manager.externals import Externals
 from domogik.manager.health import Health
 from domogik.manager.plugins import Plugins
+from domogik.manager.units import SystemUnits
 from domogik.supervisor.service import Supervisor
 
 
@@ -26,6 +27,7 @@ class Office:
     components: ComponentList
     plugins: Plugins
     daemons: Daemons
+    units: SystemUnits
     externals: Externals
     backups: Backups
     supervisor: Supervisor
@@ -46,12 +48,18 @@ class Office:
             raise UnknownComponent(f"Component {name} doesn't exists on {self.host}")
         return component
 
+    def unit(self, name: str) -> Component:
+        """The declared unit that is meant; `UnknownComponent`, `AmbiguousComponent`."""
+        return self.units.find(name)
+
     def detail(self, component: Component) -> Detail:
         """With what can be configured."""
         if component.id.kind is Kind.EXTERNAL:
             return self.externals.detail(component)
         if component.id.kind is Kind.DAEMON:
             return self.daemons.detail(component)
+        if component.id.kind is Kind.UNIT:
+            return self.units.detail(component)
         return self.plugins.detail(component)
 
     async def usage(self, component: Component) -> Component:
@@ -72,15 +80,28 @@ class Office:
         await self._keeper(component, "restarted").restart(component.name)
 
     async def enable(self, component: Component) -> None:
-        """In the configuration file."""
-        await self.plugins.enable(self._plugin_name(component, "enabled"))
+        """A plugin in the configuration file, with its units; a unit in systemd."""
+        if component.id.kind is Kind.UNIT:
+            await self.units.enable(component.name)
+            return
+        name = self._plugin_name(component, "enabled")
+        await self.plugins.enable(name)
+        await self.units.switch_app(name, enabled=True)
 
     async def disable(self, component: Component) -> None:
-        """In the configuration file; it must not run."""
-        await self.plugins.disable(self._plugin_name(component, "disabled"))
+        """As `enable`; a plugin must not run."""
+        if component.id.kind is Kind.UNIT:
+            await self.units.disable(component.name)
+            return
+        name = self._plugin_name(component, "disabled")
+        await self.plugins.disable(name)
+        await self.units.switch_app(name, enabled=False)
 
     async def reload(self, component: Component) -> None:
         """Have it read its configuration again."""
+        if component.id.kind is Kind.UNIT:
+            await self.units.reload(component.name)
+            return
         await self.daemons.reload(self._daemon_name(component, "reloaded"))
 
     async def diagnose(self, component: Component) -> tuple[DiagnosticCheck, ...]:
@@ -110,6 +131,8 @@ class Office:
 
     async def log_lines(self, component: Component, lines: int) -> list[str]:
         """Its last lines of output, oldest first; none where it was never started."""
+        if component.id.kind is Kind.UNIT:
+            return await self.units.logs(component.name, lines)
         if str(component.id) not in self.supervisor.ids():
             return []
         return await self.supervisor.output(str(component.id)).tail(lines)
@@ -118,12 +141,17 @@ class Office:
         self, component: Component, receive: Callable[[str], None]
     ) -> Callable[[], None]:
         """Every new line, until the answer is called."""
+        if component.id.kind is Kind.UNIT:
+            unit = self.units.component(component.name).unit_names[0]
+            raise NotPossible(f"this host says more: journalctl --follow --unit={unit}")
         if str(component.id) not in self.supervisor.ids():
             raise NotPossible(f"{component.id} has no output of its own")
         return self.supervisor.output(str(component.id)).follow(receive)
 
-    def _keeper(self, component: Component, verb: str) -> Plugins | Daemons:
+    def _keeper(self, component: Component, verb: str) -> Plugins | Daemons | SystemUnits:
         """Who starts and stops components of its kind."""
+        if component.id.kind is Kind.UNIT:
+            return self.units
         if component.id.kind is Kind.DAEMON:
             return self.daemons
         self._plugin_name(component, verb)

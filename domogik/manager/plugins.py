@@ -220,6 +220,10 @@ class Plugins:
         """The plugins that are installed and enabled, which is what Domogik's clients list."""
         return tuple(sorted(set(self._installed) & self._enabled))
 
+    def wishes(self) -> dict[str, bool]:
+        """Every plugin that is installed here, and whether it is enabled."""
+        return {name: name in self._enabled for name in self._installed}
+
     def is_ours(self, name: str) -> bool:
         """Whether it is installed here, or runs though its package is gone."""
         return name in self._installed or name in self._specifications

@@ -26,6 +26,7 @@ from domogik.errors import (
 )
 from domogik.manager.components import ComponentList
 from domogik.manager.jobs import Jobs
+from domogik.units import starting
 from domogik.units.app import App
 from domogik.units.backend import NoSystemd, Order
 from domogik.units.component import Daemon, RelatedDaemon, SharedDaemon
@@ -33,7 +34,6 @@ from domogik.units.names import InvalidUnitName, unit_name
 from domogik.units.polkit import polkit_rule
 from domogik.units.registry import Units
 from domogik.units.settings import UnitSettings, make_apps, read_units
-from domogik.units.starting import start
 from domogik.units.status import UnitStatus
 from domogik.units.unit_check import Action
 from domogik.units.watch import UnitWatch
@@ -143,6 +143,10 @@ class SystemUnits:
         """Those that are declared."""
         return tuple(sorted(self._settings))
 
+    def knows(self, name: str) -> bool:
+        """Whether `find` is to be asked: a unit is meant, be it declared or not."""
+        return name.startswith(f"{Kind.UNIT.value}:") or bool(self._meant(name))
+
     def find(self, name: str) -> Component:
         """The unit that is meant by its name, its component id or a systemd name of only one.
 
@@ -172,12 +176,12 @@ class SystemUnits:
 
     # How they are
 
-    def start(self) -> None:
+    def watch(self) -> None:
         """Look at what is declared, from now on."""
         self._is_begun = True
         self._attend()
 
-    def stop(self) -> Deferred[object]:
+    def close(self) -> Deferred[object]:
         """Look no more; fires when nobody is listened to."""
         self._is_begun = False
         if not self._is_watching:
@@ -309,23 +313,23 @@ class SystemUnits:
 
     # What a person can ask
 
-    async def start_unit(self, name: str) -> None:
+    async def start(self, name: str) -> None:
         """Until systemd says that it runs; what runs already is fine.
 
         Fails, as all that is asked of units, with `UnknownComponent`, with `OperationFailed` in the
         words of systemd, and with `NoSystemd`.
         """
-        await self._order(name, partial(start, self._units))
+        await self._order(name, partial(starting.start, self._units))
 
-    async def stop_unit(self, name: str) -> None:
+    async def stop(self, name: str) -> None:
         """Until systemd says that it has stopped."""
         await self._order(name, partial(self._units.carry_out, Order.STOP))
 
-    async def restart_unit(self, name: str) -> None:
+    async def restart(self, name: str) -> None:
         """Stop it if it runs, then start it."""
-        await self._order(name, partial(start, self._units, order=Order.RESTART))
+        await self._order(name, partial(starting.start, self._units, order=Order.RESTART))
 
-    async def reload_unit(self, name: str) -> None:
+    async def reload(self, name: str) -> None:
         """Have it read its configuration again, if it can."""
         await self._order(name, partial(self._units.carry_out, Order.RELOAD))
 

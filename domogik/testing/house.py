@@ -192,6 +192,9 @@ class FakeHouse:
             return await self.health.diagnose()
         return tuple(check for checks in self.checks.values() for check in checks)
 
+    def unit_rule(self, user: str | None = None) -> str:
+        return f"// what {user or 'domogik'} may do with the units of {self.host}\n"
+
     def credentials(self, component: Component) -> str:
         self._daemon(component)
         return f"redis://:secret@127.0.0.1:6379/{component.name}"

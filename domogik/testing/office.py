@@ -43,11 +43,14 @@ from domogik.manager.pings import PluginPings
 from domogik.manager.plugin_checks import PluginExaminer
 from domogik.manager.plugins import Plugins, Workplace
 from domogik.manager.trust import Trust
+from domogik.manager.unit_checks import UnitExaminer
+from domogik.manager.units import SystemUnits
 from domogik.packages.installed import Inventory, developed_packages
 from domogik.supervisor.interfaces import Specification, Status
 from domogik.supervisor.logs import OutputLog
 from domogik.supervisor.service import Supervisor
 from domogik.testing.processes import FakeProcess, FakeProcesses
+from domogik.testing.units import FakeSystemd, fake_units
 from domogik.xpl.bus import Bus, Origin
 from domogik.xpl.codec import decode
 from domogik.xpl.datagrams import Address, Receiver
@@ -188,6 +191,7 @@ class FakeManager:
     ping_timeout_s: float = 10.0
     ping_pause_s: float | None = None
     network: FakeNetwork = attrs.field(factory=FakeNetwork)
+    systemd: FakeSystemd = attrs.field(factory=FakeSystemd)
     happened: list[Event] = attrs.field(factory=list)
     upgrades: int = 0
     identity: Identity = attrs.field(init=False)
@@ -200,6 +204,7 @@ class FakeManager:
     plugins: Plugins = attrs.field(init=False)
     externals: Externals = attrs.field(init=False)
     daemons: Daemons = attrs.field(init=False)
+    units: SystemUnits = attrs.field(init=False)
     pings: PluginPings = attrs.field(init=False)
     hosts: Hosts = attrs.field(init=False)
     health: Health = attrs.field(init=False)
@@ -254,7 +259,11 @@ class FakeManager:
         self.health = Health(
             clock, self._now, self.events, jobs, HOST, self.directory / "health.json", at_once
         )
+        self.units = SystemUnits(
+            HOST, fake_units(self.systemd, clock, {}), self.components, jobs, clock
+        )
         self.health.know(Kind.DAEMON, DaemonExaminer(self.daemons))
+        self.health.know(Kind.UNIT, UnitExaminer(self.units))
         self.health.know(
             Kind.PLUGIN,
             PluginExaminer(self.plugins, self.components, self._data, self._now, at_once),
@@ -265,6 +274,7 @@ class FakeManager:
             self.components,
             self.plugins,
             self.daemons,
+            self.units,
             self.externals,
             Backups(
                 self.daemons,
@@ -322,6 +332,7 @@ class FakeManager:
     def _apply(self, inventory: Inventory, configuration: Any) -> None:
         self.plugins.update(inventory, configuration)
         self.daemons.update(configuration)
+        self.units.update(configuration, self.plugins.wishes())
         self.externals.update(inventory.externals)
 
     async def reload(self) -> None:
@@ -363,6 +374,7 @@ class FakeManager:
     def begin(self) -> FakeManager:
         """Read what is there, and listen."""
         self.read()
+        self.units.watch()
         for part in (self.control, self.pings, self.hosts, self.externals):
             part.start()
         self.network.turn()
