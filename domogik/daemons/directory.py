@@ -150,11 +150,18 @@ class WorkingDirectory:
 
     @property
     def record(self) -> Record | None:
-        """What the last start left on record; None without one that can be read."""
+        """What the last start left on record; None without one that can be read.
+
+        Where its user is another than ours he can write there: a record of anybody else's process
+        is not believed, for whoever is on record is sent signals.
+        """
         directory = self.path / "run"
         if not directory.is_dir():
             return None
-        return next((record for _, record in Records(directory).load() if record), None)
+        record = next((record for _, record in Records(directory).load() if record), None)
+        if record is None or record.process is None or self.user is None:
+            return record
+        return record if _uid_of(record.process.pid) in (None, self.user.uid) else None
 
     # Its end
 
@@ -178,3 +185,13 @@ class WorkingDirectory:
             if error.errno != errno.ENOTEMPTY:
                 raise
             raise NotOurs(f"{self.path} was written to while it was removed") from error
+
+
+def _uid_of(pid: int) -> int | None:
+    """The real user of a process; None where there is no such process."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    words = next(line for line in lines.splitlines() if line.startswith("Uid:")).split()
+    return int(words[1])

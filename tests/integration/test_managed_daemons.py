@@ -20,6 +20,8 @@ import pytest
 import redis
 from world import HOST, PATIENCE, PLUGIN, World, XplClient, is_gone, wait_until
 
+from domogik.supervisor.adoption import Record, Records
+from domogik.supervisor.identity import ProcessIdentity
 from domogik.xpl.message import CMND, Message
 
 pytestmark = pytest.mark.integration
@@ -496,6 +498,25 @@ def test_it_runs_as_another_user_where_root_asks_for_it(public_house: House) -> 
     assert "Ready to accept connections" in house.ctl("daemon", "logs", "cache")
     with house.client() as client:
         assert client.ping()
+
+
+def test_a_record_that_its_user_wrote_harms_no_other_process(public_house: House) -> None:
+    """The directory is his: he can put anybody on record there, and a manager of root is asked."""
+    house = public_house
+    house.begin(CACHE + ("run_as = nobody\n" if os.geteuid() == 0 else ""))
+    house.alive()
+    house.stop()
+    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as stranger:
+        identity = ProcessIdentity.of(stranger.pid)
+        records = Records(house.daemons / "cache" / "run")
+        records.begin(Record("daemon:redis", "0" * 32, 1.0, identity))
+        house.start()
+        if os.geteuid() == 0:
+            house.alive()
+            assert house.component("daemon:cache")["pid"] != stranger.pid
+            house.stop()
+            assert stranger.poll() is None
+        stranger.kill()
 
 
 def test_limits_are_those_of_its_section(house: House) -> None:
