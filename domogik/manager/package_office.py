@@ -230,12 +230,8 @@ class PackageOffice:
     async def _both(self, ref: PackageRef) -> None:
         with self._at_rest(ref.type, ref.id):
             await self._give_up(ref.type, ref.id)
-            change = await self._installer.install(ref, XPL)
             try:
-                await self._installer.install(ref, RINOR)
-            except DomogikError as error:
-                await self._installer.undo(change)
-                raise OperationFailed(f"Error on 'rinor' part : {error}", str(error)) from error
+                await self._installer.install_both(ref)
             finally:
                 await self._changed()
 

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 
 from domogik import __version__
-from domogik.errors import NotPossible
+from domogik.errors import DomogikError, NotPossible, OperationFailed
 from domogik.packages.archive import Limits
 from domogik.packages.index import fits
 from domogik.packages.package import Package
@@ -101,14 +101,21 @@ class Installer:
             await self._tidy(change)
         return change
 
-    async def install_both(self, ref: PackageRef) -> tuple[Change, Change]:
-        """Both parts, for a host that is main host and target: all of it, or nothing of it."""
-        first = await self.install(ref, XPL)
+    async def install_both(self, ref: PackageRef) -> None:
+        """Both parts, for a host that is main host and target: all of it, or nothing of it.
+
+        Raises as `install` does, and `OperationFailed` where the second part failed.
+        """
+        change = await self.install(ref, XPL)
         try:
-            return first, await self.install(ref, RINOR)
-        except BaseException:
-            await self.undo(first)
-            raise
+            await self.install(ref, RINOR)
+        except DomogikError as error:
+            text = f"Error on 'rinor' part : {error}"
+            try:
+                await self.undo(change)
+            except DomogikError as second:
+                text = f"{text}. The 'xpl' part stays installed, for it cannot be undone: {second}"
+            raise OperationFailed(text, str(error)) from error
 
     async def stage(self, ref: PackageRef) -> Staged:
         """The long part of an installation, with the old release still at work.

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.trial.unittest import TestCase
 
 from domogik.config.home import Home
-from domogik.errors import DomogikError
+from domogik.errors import DomogikError, OperationFailed
 from domogik.packages.archive import BrokenArchive
 from domogik.packages.descriptor import read
 from domogik.packages.install import (
@@ -156,10 +156,27 @@ class InstallTest(TestCase):
         before = tree(self.packages)
         self.home.rinor.rmdir()
         self.home.rinor.write_text("in the way")
-        await self.failure(lambda: self.installer.install_both(TWO), StoreFailed)
+        text = await self.failure(lambda: self.installer.install_both(TWO), OperationFailed)
+        self.assertTrue(text.startswith("Error on 'rinor' part : "), text)
         self.home.rinor.unlink()
         self.home.rinor.mkdir()
         self.assertEqual(tree(self.packages), before)
+
+    async def test_what_cannot_be_put_back_either_is_told_beside_the_first_cause(self) -> None:
+        await self.installer.install(ONE)
+        store = self.installer.store
+
+        def refused(change: object) -> None:
+            raise StoreFailed("no way back")
+
+        self.patch(Store, "undo", lambda store, change: refused(change))
+        self.home.rinor.rmdir()
+        self.home.rinor.write_text("in the way")
+        text = await self.failure(lambda: self.installer.install_both(TWO), OperationFailed)
+        self.assertIn("Error on 'rinor' part : ", text)
+        self.assertIn(str(self.home.rinor), text)
+        self.assertTrue(text.endswith("cannot be undone: no way back"), text)
+        self.assertEqual(store.present("plugin", "demo"), TWO)
 
     async def test_going_back_leads_to_the_release_before_what_is_served_too(self) -> None:
         await self.installer.install_both(ONE)
