@@ -115,7 +115,8 @@ async def _dump_people(daemon: Served, names: Sequence[str], target: Path) -> di
 
 
 async def _run(daemon: Served, target: Path, names: Sequence[str]) -> None:
-    program = daemon.beside("mariadb-dump", "mysqldump")
+    names_of_it = (*(("mariadb-dump",) if daemon.version.is_mariadb else ()), "mysqldump")
+    program = daemon.beside(*names_of_it)
     daemon.directory.write(target.name, "")
     with daemon.credentials() as path:
         await daemon.command(

@@ -77,10 +77,7 @@ class MySQLDaemon(ManagedDaemon):
     async def find_programs(self) -> None:
         """The server, and which it is; raises the kind's error."""
         server = Path(self.binary("mariadbd", "mysqld"))
-        completed = await self.command(
-            (str(server), "--no-defaults", "--version"), "its version cannot be asked"
-        )
-        said = completed.output.decode(errors="replace")
+        said = await self.version_of(str(server), "--no-defaults")
         version = ServerVersion.parse(said)
         if version is None:
             raise self.error(f"{server} is neither MariaDB nor MySQL: it says {said[:200]!r}")
@@ -272,7 +269,7 @@ class MySQLDaemon(ManagedDaemon):
 
     async def client(self, sql: str, what: str, *, time_limit: float = 60.0) -> str:
         """What the server's own client is answered; raises the kind's error: "`what`: ..."."""
-        program = self.beside("mariadb", "mysql")
+        program = self.beside(*(("mariadb",) if self.version.is_mariadb else ()), "mysql")
         with self.credentials() as path:
             abort = ("--abort-source-on-error",) if self.version.is_mariadb else ()
             argv = (program, f"--defaults-file={path}", "--batch", "-N", *abort, "-e", sql)

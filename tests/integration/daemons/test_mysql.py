@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
 
+import attrs
 import pymysql
 import pytest
 from daemons.cases import ManagedDaemonCases
+from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from domogik.daemons.mysql import MySQLDaemon
+from domogik.daemons.errors import NotReady
+from domogik.daemons.mysql import MySQLDaemon, MySQLDaemonError
+from domogik.daemons.mywire import Refused, Session
+from domogik.daemons.tools import DaemonTools
 
 pytestmark = pytest.mark.integration
 
@@ -119,3 +128,206 @@ class MySQLTests(MySQLCases, TestCase):
             backup.write_bytes(b"\n".join((magic, json.dumps(found).encode(), content)))
             await self.assert_refused(daemon.restore(backup), words)
             await self.assert_reads(daemon, "kept")
+
+    # What only MariaDB can do
+
+    async def test_data_of_another_series_are_refused_and_both_are_named(self) -> None:
+        daemon = await self.running()
+        await self.wrote(daemon, "kept")
+        await daemon.stop()
+        path = self.directory / "data" / "mysql_upgrade_info"
+        good = path.read_text()
+        for other in ("10.3.39-MariaDB", "8.0.36"):
+            path.write_text(other)
+            here = str(daemon.version)
+            await self.assert_refused(daemon.start(), other, here, "install", "back them up")
+        path.write_text(good)
+        await daemon.start()
+        await self.assert_reads(daemon, "kept")
+
+    async def test_a_password_is_changed_while_it_runs_and_while_it_does_not(self) -> None:
+        daemon = await self.running(password="first")
+        await daemon.configure(self.directory, **self.given({"password": "se'co\\nd ☃"}))
+        await self.wrote(daemon, "kept")
+        await daemon.stop()
+        for password in ("third", "fourth"):
+            await daemon.configure(self.directory, **self.given({"password": password}))
+        await daemon.start()
+        await self.assert_reads(daemon, "kept")
+        await daemon.configure(self.directory, **self.given({}))
+        self.assertEqual(daemon.parameters.password, "fourth")
+        self.assertFalse((self.directory / ".init.sql").exists())
+        for wrong in ("first", "third", ""):
+            with self.assertRaises(pymysql.OperationalError):
+                await deferToThread(self.connect, daemon, password=wrong)
+
+    async def test_nobody_comes_in_without_a_password(self) -> None:
+        daemon = await self.running()
+        self.assertGreater(len(daemon.parameters.password), 20)
+
+        def accounts() -> list[tuple]:
+            with self.connect(daemon) as connection, connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT user, host FROM mysql.user WHERE user != 'mariadb.sys' ORDER BY host"
+                )
+                return list(cursor.fetchall())
+
+        self.assertEqual(await deferToThread(accounts), [("root", "%"), ("root", "localhost")])
+        for user in ("root", "", "nobody"):
+            for way in ({}, {"unix_socket": str(self.directory / "socket" / "mysql.sock")}):
+                with self.assertRaises(pymysql.OperationalError):
+                    await deferToThread(self.connect, daemon, user=user, password="", **way)
+        self.assertEqual((self.directory / "socket").stat().st_mode & 0o777, 0o700)
+
+    async def test_a_password_that_was_changed_behind_our_back_is_told(self) -> None:
+        daemon = await self.running()
+
+        def change() -> None:
+            with self.connect(daemon) as connection, connection.cursor() as cursor:
+                cursor.execute("ALTER USER root@'%' IDENTIFIED BY 'other'")
+
+        await deferToThread(change)
+        await daemon.stop()
+        await self.assert_refused(daemon.start(), "Access denied")
+        self.assertFalse(daemon.is_running())
+
+    async def test_its_files_its_log_and_its_arguments_hold_no_password(self) -> None:
+        daemon = await self.running(password="geheim'nis")
+        await daemon.configure(self.directory, **self.given({"password": "geheim'er"}))
+        await daemon.stop()
+        holders = []
+        for path in self.directory.rglob("*"):
+            if path.is_file() and b"geheim" in path.read_bytes():
+                holders.append(path.name)
+        self.assertEqual(holders, ["password"])
+
+    async def test_settings_of_a_person_are_checked_before_they_count(self) -> None:
+        for settings, words in (
+            (["port = 1"], "set by this program"),
+            (["two words"], "not a setting"),
+        ):
+            await self.assert_refused(
+                self.make().configure(self.top / "x", **self.given({"settings": settings})), words
+            )
+        daemon = await self.configured(settings=["gopher = 1"])
+        await self.assert_refused(daemon.start(), "unknown variable", "gopher")
+        await daemon.configure(self.directory, **self.given({}))
+        await daemon.start()
+        more = {"max_connections": 33, "buffer_pool_size": "24M"}
+        await daemon.configure(self.directory, **self.given(more))
+        pid = daemon.get_pid()
+        await daemon.reload()
+
+        def look() -> list[tuple]:
+            with self.connect(daemon) as connection, connection.cursor() as cursor:
+                cursor.execute("SELECT @@max_connections")
+                return list(cursor.fetchall())
+
+        self.assertEqual(await deferToThread(look), [(33,)])
+        self.assertEqual(daemon.get_pid(), pid)
+
+    async def test_questions_in_its_own_protocol(self) -> None:
+        daemon = await self.running()
+        host, port = "127.0.0.1", daemon.get_port()
+        session = await daemon.session(daemon.parameters.password)
+        self.assertEqual(await session.query("SELECT 1, NULL, 'ü'"), [("1", None, "ü")])
+        [(long,)] = await session.query("SELECT REPEAT('x', 70000)")
+        self.assertEqual(len(long), 70000)
+        with self.assertRaises(Refused) as caught:
+            await session.query("NONSENSE")
+        self.assertEqual(caught.exception.code, 1064)
+        session.close()
+        with self.assertRaises(Refused) as caught:
+            await Session.open(reactor, host, port, "wrong")
+        self.assertEqual(caught.exception.code, 1045)
+        await daemon.stop()
+        with self.assertRaises(NotReady):
+            await Session.open(reactor, host, port, "wrong")
+
+
+class MySQLItselfTests(TestCase):
+    """What MySQL, which is not in Debian, is told: a program in its place writes it down."""
+
+    def setUp(self) -> None:
+        self.top = Path(tempfile.mkdtemp(prefix="domogik-daemon-"))
+        self.addCleanup(shutil.rmtree, self.top)
+        self.bin = self.top / "bin"
+        self.bin.mkdir()
+        for name in ("mysqld", "mysql", "mysqldump"):
+            shutil.copy(Path(__file__).with_name("standin.py"), self.bin / name)
+            (self.bin / name).chmod(0o755)
+        # MariaDB's programs, if they are there too, are not what belongs to this server
+        path = f"{self.bin}:{Path(sys.executable).parent}:/usr/bin:/bin"
+        tools = attrs.evolve(DaemonTools.of(reactor), environment={"PATH": path})
+        self.daemon = MySQLDaemon(reactor, tools)
+        self.directory = self.top / "it"
+
+    def calls(self, name: str) -> list[dict]:
+        lines = (self.bin / f"{name}.calls").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+    async def test_its_command_lines_and_files(self) -> None:
+        daemon = self.daemon
+        await daemon.configure(
+            self.directory, password="it's \\ #1", binary=str(self.bin / "mysqld")
+        )
+        self.addCleanup(daemon.destroy)
+        await daemon.start()
+        [making, checking, serving] = self.calls("mysqld")
+        configuration = str(self.directory / "service.conf")
+        self.assertEqual(
+            making["argv"], [f"--defaults-file={configuration}", "--initialize-insecure"]
+        )
+        self.assertEqual(
+            checking["argv"],
+            [f"--defaults-file={self.directory / '.service.conf.new'}", "--validate-config"],
+        )
+        init = str(self.directory / ".init.sql")
+        self.assertEqual(
+            serving["argv"], [f"--defaults-file={configuration}", f"--init-file={init}"]
+        )
+        lines = serving["files"]["--defaults-file"]["text"].splitlines()
+        self.assertEqual(lines[0], "[mysqld]")
+        for line in ("mysqlx=OFF", "disable-log-bin=ON", f'port="{daemon.get_port()}"'):
+            self.assertIn(line, lines)
+        statements = serving["files"]["--init-file"]
+        self.assertEqual(statements["mode"], "0o600")
+        self.assertEqual(statements["text"].splitlines()[0], "SET SESSION sql_mode = '';")
+        self.assertIn("ALTER USER 'root'@'%' IDENTIFIED BY 'it''s \\\\ #1';", statements["text"])
+        self.assertNotIn("PASSWORD", statements["text"].replace("password", ""))
+        client = self.calls("mysql")[0]
+        self.assertEqual(client["argv"][1:], ["--batch", "-N", "-e", "SELECT 1"])
+        credentials = client["files"]["--defaults-file"]
+        self.assertEqual(credentials["mode"], "0o600")
+        self.assertIn('password="it\'s \\\\ #1"\n', credentials["text"])
+        self.assertFalse(Path(init).exists())
+        self.assertEqual(list(self.directory.glob(".client*")), [])
+        for name in ("mysqld", "mysql"):
+            for call in self.calls(name):
+                self.assertNotIn("it's", " ".join(call["argv"]))
+
+    async def test_what_is_told_while_it_serves(self) -> None:
+        daemon = self.daemon
+        given = {"password": "first", "binary": str(self.bin / "mysqld")}
+        await daemon.configure(self.directory, **given)
+        self.addCleanup(daemon.destroy)
+        await daemon.start()
+        await daemon.configure(self.directory, **given, max_connections=7)
+        await daemon.reload()
+        self.assertIn("SET GLOBAL max_connections = 7", self.calls("mysql")[-1]["argv"][-1])
+        self.assertEqual(await daemon.stop(), "Finished")
+        await daemon.start()
+        self.assertNotIn("--init-file", " ".join(self.calls("mysqld")[-1]["argv"]))
+        await daemon.stop()
+        await daemon.configure(self.directory, **{**given, "password": "second"})
+        await daemon.start()
+        statements = self.calls("mysqld")[-1]["files"]["--init-file"]["text"]
+        self.assertIn("BY 'second'", statements)
+
+    async def test_data_of_the_other_server_are_refused(self) -> None:
+        daemon = self.daemon
+        await daemon.configure(self.directory, binary=str(self.bin / "mysqld"))
+        self.addCleanup(daemon.destroy)
+        (self.directory / "data.version").write_text("10.11.19-MariaDB")
+        error = await self.assertFailure(daemon.start(), MySQLDaemonError)
+        self.assertIn("MariaDB 10.11.19-MariaDB, and here is MySQL 8.0.36", str(error))
