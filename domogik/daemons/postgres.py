@@ -100,10 +100,7 @@ class PostgresDaemon(ManagedDaemon):
         directories = [Path(given)] if given else await self.tools.in_thread(candidates, path)
         found = []
         for directory in directories:
-            completed = await self.command(
-                (str(directory / "postgres"), "--version"), "its version cannot be asked"
-            )
-            programs = parsed(directory, completed.output.decode(errors="replace"))
+            programs = parsed(directory, await self.version_of(str(directory / "postgres")))
             if programs is not None:
                 found.append(programs)
         return found

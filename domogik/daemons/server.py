@@ -23,6 +23,8 @@ from domogik.supervisor.pidfd import send_signal
 from domogik.supervisor.process import signal_number
 
 _CANDIDATE = f".{CONFIGURATION}.new"
+#: what programs say of their version, for as long as they are the same files
+_VERSIONS: dict[tuple[str, int, int, int], str] = {}
 
 
 @attrs.define(eq=False)
@@ -46,6 +48,8 @@ class Server:
     tools: DaemonTools = attrs.field()
     _parameters: Parameters | None = attrs.field(init=False, default=None)
     _directory: WorkingDirectory | None = attrs.field(init=False, default=None)
+    #: what programs said of their versions, by their files as they were then
+    _versions: dict[tuple[object, ...], str] = attrs.field(init=False, factory=dict)
 
     @tools.default
     def _usual_tools(self) -> DaemonTools:
@@ -230,6 +234,18 @@ class Server:
             )
         return completed
 
+    async def version_of(self, *argv: str) -> str:
+        """What a program says with `--version`; asked again only when its file is another one.
+
+        Raises the kind's error, and `OSError`.
+        """
+        status = Path(argv[0]).stat()
+        asked = (*argv, status.st_ino, status.st_mtime_ns, status.st_size)
+        if asked not in self._versions:
+            completed = await self.command((*argv, "--version"), "its version cannot be asked")
+            self._versions[asked] = completed.output.decode(errors="replace")
+        return self._versions[asked]
+
     def binary(self, *names: str, directories: tuple[Path, ...] = ()) -> str:
         """The program that the option `binary` names, or else the first of `names` there is.
 
@@ -241,6 +257,21 @@ class Server:
             missing = given or " or ".join(names)
             raise self.error(f"{self.title} needs the program {missing}, which is missing here")
         return str(found)
+
+    async def version_of(self, program: str, *before: str) -> str:
+        """What `program *before --version` says; asked once for each file.
+
+        Raises the kind's error.
+        """
+        with self.translated(f"{program} cannot be asked for its version"):
+            there = await self.tools.in_thread(Path(program).stat)
+        key = program, there.st_ino, there.st_size, there.st_mtime_ns
+        if key not in _VERSIONS:
+            said = await self.command(
+                (program, *before, "--version"), "its version cannot be asked"
+            )
+            _VERSIONS[key] = said.output.decode(errors="replace")
+        return _VERSIONS[key]
 
     def companion(self, name: str) -> str:
         """A tool that comes with the server: beside the one that `binary` names, or anywhere.
