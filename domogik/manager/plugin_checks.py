@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from twisted.internet.defer import DeferredLock
 
 from domogik.components.health import DiagnosticCheck, Result, Suggestion
 from domogik.components.model import Component, ComponentId, Kind, State
@@ -49,6 +50,8 @@ class PluginExaminer:
     _data: Callable[[str], Path]
     _wall_clock: Callable[[], float]
     _in_thread: Callable[..., Awaitable[Any]]
+    #: one at a time: it is Python that works there, and several threads keep the reactor waiting
+    _gate: DeferredLock = attrs.field(init=False, factory=DeferredLock)
 
     def subjects(self) -> Collection[str]:
         """Their ids."""
@@ -60,7 +63,8 @@ class PluginExaminer:
         if component is None:
             raise UnknownComponent(f"Component {component_id} doesn't exists")
         installed = self._plugins.installed(component.name)
-        made_of = await self._in_thread(self._made_of, component_id, installed)
+        async with self._gate:
+            made_of = await self._in_thread(self._made_of, component_id, installed)
         return [
             self._running(component_id, component),
             self._alive(component_id, component),
