@@ -48,8 +48,6 @@ class Server:
     tools: DaemonTools = attrs.field()
     _parameters: Parameters | None = attrs.field(init=False, default=None)
     _directory: WorkingDirectory | None = attrs.field(init=False, default=None)
-    #: what programs said of their versions, by their files as they were then
-    _versions: dict[tuple[object, ...], str] = attrs.field(init=False, factory=dict)
 
     @tools.default
     def _usual_tools(self) -> DaemonTools:
@@ -233,18 +231,6 @@ class Server:
                 output=completed.output.decode(errors="replace"),
             )
         return completed
-
-    async def version_of(self, *argv: str) -> str:
-        """What a program says with `--version`; asked again only when its file is another one.
-
-        Raises the kind's error, and `OSError`.
-        """
-        status = Path(argv[0]).stat()
-        asked = (*argv, status.st_ino, status.st_mtime_ns, status.st_size)
-        if asked not in self._versions:
-            completed = await self.command((*argv, "--version"), "its version cannot be asked")
-            self._versions[asked] = completed.output.decode(errors="replace")
-        return self._versions[asked]
 
     def binary(self, *names: str, directories: tuple[Path, ...] = ()) -> str:
         """The program that the option `binary` names, or else the first of `names` there is.
