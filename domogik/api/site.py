@@ -7,10 +7,10 @@ from pathlib import Path
 from twisted.internet.interfaces import IReactorTime
 
 from domogik.api.access import Access
-from domogik.api.daemon import DaemonPaths
 from domogik.api.diagnose import DiagnosePaths
 from domogik.api.events import EventPaths
 from domogik.api.host import HostPaths
+from domogik.api.kinds import daemon_paths, unit_paths
 from domogik.api.listening import BadCertificate, PortTaken, listen
 from domogik.api.package import PackagePaths
 from domogik.api.plugin import PluginPaths
@@ -32,6 +32,7 @@ from domogik.api.v1.logs import LogRoutes
 from domogik.api.v1.metrics import Counters, MetricsRoutes, Requests, no_counters
 from domogik.api.v1.packages import PackageRoutes
 from domogik.api.v1.repositories import RepositoryRoutes
+from domogik.api.v1.units import UnitRoutes
 from domogik.api.wire import Site
 from domogik.manager.interfaces import IHouse
 from domogik.manager.package_interface import IPackages
@@ -68,7 +69,8 @@ def make_site(
     groups = (
         PluginPaths(reactor, house),
         PluginConfigPaths(house),
-        DaemonPaths(house),
+        daemon_paths(house),
+        unit_paths(house),
         DiagnosePaths(reactor, house),
         HostPaths(house),
         package_paths,
@@ -81,6 +83,7 @@ def make_site(
     parts = (
         ComponentRoutes(house),
         DaemonRoutes(house, storeroom),
+        UnitRoutes(house),
         HealthRoutes(reactor, house),
         ConfigurationRoutes(house),
         LogRoutes(house, streams),

@@ -37,7 +37,7 @@ _LISTED = ("component.changed", "component.added", "component.removed")
 _ON = frozenset(state.value for state in State if state.is_on)
 
 
-_PLUGIN, _DAEMON = Kind.PLUGIN.value, Kind.DAEMON.value
+_PLUGIN, _DAEMON, _UNIT = Kind.PLUGIN.value, Kind.DAEMON.value, Kind.UNIT.value
 
 
 @attrs.define(eq=False)
@@ -185,6 +185,8 @@ class SystemControl:
         """
         if kind == _DAEMON:
             return self._office.daemon(name.removeprefix(f"{_DAEMON}:"))
+        if kind == _UNIT:
+            return self._office.unit(f"{_UNIT}:{name.removeprefix(f'{_UNIT}:')}")
         if kind == _PLUGIN:
             component = self._office.plugin(name)
             if (
@@ -232,6 +234,8 @@ class SystemControl:
         given = name if name.startswith(f"{kind}:") else f"{kind}:{name}"
         error = ""
         try:
+            if kind == _UNIT and not is_all:
+                given = str(self._office.unit(given).id)
             checks = await self._office.health.diagnose(None if is_all else given)
         except DomogikError as failure:
             error = str(failure)
@@ -259,7 +263,7 @@ class SystemControl:
                 if host != self._office.host:
                     return
                 component = self._target("detail", kind, name)
-        except UnknownComponent as failure:
+        except DomogikError as failure:
             self._answer("detail", kind, name, str(failure), unknown=True)
             return
         self._send(detail_body(self._office.detail(component)))

@@ -21,7 +21,7 @@ DESCRIPTION_PIECE = 500
 LARGEST_VALUE = 1000
 LARGEST_LIST = 80_000
 LARGEST_DESCRIPTION = 20_000
-LARGEST_DAEMONS = 10_000
+LARGEST_SERVERS = 10_000
 #: entries of a list: `plugin999-status` is the longest name that xPL allows
 MOST_LISTED = 1000
 
@@ -54,8 +54,8 @@ def status(component: Component) -> str:
 def list_body(host: str, components: Iterable[Component]) -> Body:
     """Of `components`, what Domogik's clients call the list: plugins enabled or up, externals.
 
-    Daemons stand beside it, where those clients do not look: to them all that is no plugin is
-    an external member.
+    Daemons and units stand beside it, where those clients do not look: to them all that is no
+    plugin is an external member.
     """
     components = tuple(components)
     body: Body = []
@@ -75,14 +75,16 @@ def list_body(host: str, components: Iterable[Component]) -> Body:
         ]
     head = [("command", "list"), ("host", host)]
     listing = head + _within(LARGEST_LIST, body, 5)
-    return listing + _within(LARGEST_DAEMONS, _daemons(components), 3)
+    for kind in (Kind.DAEMON, Kind.UNIT):
+        listing += _within(LARGEST_SERVERS, _servers(components, kind), 3)
+    return listing
 
 
-def _daemons(components: Iterable[Component]) -> Body:
-    daemons = [component for component in components if component.id.kind is Kind.DAEMON]
+def _servers(components: Iterable[Component], kind: Kind) -> Body:
+    servers = [component for component in components if component.id.kind is kind]
     return [
-        (f"daemon{place}-{word}", value)
-        for place, component in enumerate(daemons[:MOST_LISTED])
+        (f"{kind.value}{place}-{word}", value)
+        for place, component in enumerate(servers[:MOST_LISTED])
         for word, value in (
             ("name", component.name),
             ("techno", component.technology),

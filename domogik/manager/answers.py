@@ -33,7 +33,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")
 def listed_components(message: Message, host: str) -> tuple[Component, ...]:
     """The entries of a `list` answer of that host, each once; one without a name ends them."""
     pairs = dict(message.body)
-    found = _daemons(pairs, host)
+    found = _servers(pairs, Kind.DAEMON, host) | _servers(pairs, Kind.UNIT, host)
     for place in range(MAX_LISTED):
         name = pairs.get(f"plugin{place}-name", "")
         if not name:
@@ -44,18 +44,18 @@ def listed_components(message: Message, host: str) -> tuple[Component, ...]:
     return tuple(found.values())
 
 
-def _daemons(pairs: dict[str, str], host: str) -> dict[ComponentId, Component]:
+def _servers(pairs: dict[str, str], kind: Kind, host: str) -> dict[ComponentId, Component]:
     """Those of a manager that has some: beside the entries that every Domogik knows."""
     found: dict[ComponentId, Component] = {}
     for place in range(MAX_LISTED):
-        name = pairs.get(f"daemon{place}-name", "")
+        name = pairs.get(f"{kind.value}{place}-name", "")
         if not _NAME.fullmatch(name):
             break
         component = Component(
-            id=ComponentId(Kind.DAEMON, name),
+            id=ComponentId(kind, name),
             host=host,
-            state=_state(pairs.get(f"daemon{place}-status", "OFF")),
-            technology=_shown(pairs.get(f"daemon{place}-techno", "")),
+            state=_state(pairs.get(f"{kind.value}{place}-status", "OFF")),
+            technology=_shown(pairs.get(f"{kind.value}{place}-techno", "")),
         )
         found.setdefault(component.id, component)
     return found
@@ -100,7 +100,7 @@ def read_detail(message: Message, component: Component) -> Detail:
         documentation=_shown(pairs.get("documentation", "")),
         description="\n".join(_shown(line) for line in "".join(pieces).split("\\n")),
     )
-    if component.id.kind in (Kind.EXTERNAL, Kind.DAEMON):
+    if component.id.kind in (Kind.EXTERNAL, Kind.DAEMON, Kind.UNIT):
         values = tuple(
             (_shown(pairs[f"cfg{number}-key"]), _shown(pairs.get(f"cfg{number}-value", "")))
             for number in numbers

@@ -72,7 +72,7 @@ class IHouse(Interface):
         """
 
     def unit_rule(user: str | None = None) -> str:
-        """The polkit rule for the declared units of this host; `InvalidUser`, `NotPossible`."""
+        """The polkit rule for the declared units of this host; `NotPossible`."""
 
     def credentials(component: Component) -> str:
         """A daemon's URL, which holds its password; `NotPossible` from another host."""

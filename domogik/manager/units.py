@@ -31,7 +31,7 @@ from domogik.units.app import App
 from domogik.units.backend import NoSystemd, Order
 from domogik.units.component import Daemon, RelatedDaemon, SharedDaemon
 from domogik.units.names import InvalidUnitName, unit_name
-from domogik.units.polkit import polkit_rule
+from domogik.units.polkit import InvalidUser, polkit_rule
 from domogik.units.registry import Units
 from domogik.units.settings import UnitSettings, make_apps, read_units
 from domogik.units.status import UnitStatus
@@ -397,9 +397,12 @@ class SystemUnits:
     def rule(self, user: str | None = None) -> str:
         """What lets `user`, by default who runs this, manage the declared units: for polkit.
 
-        Raises `InvalidUser`.
+        Raises `NotPossible` for what is no name of a user.
         """
-        return polkit_rule(self._units.declared, user or self._user())
+        try:
+            return polkit_rule(self._units.declared, user or self._user())
+        except InvalidUser as error:
+            raise NotPossible(str(error)) from error
 
     def _entry(self, name: str) -> UnitSettings:
         settings = self._settings.get(name)

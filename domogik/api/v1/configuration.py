@@ -65,9 +65,9 @@ class ConfigurationRoutes:
         )
 
     async def get(self, asked: Asked) -> Reply:
-        """Keys in the order of the descriptor; of a daemon, what its section came to."""
+        """Keys in the order of the descriptor; of a daemon or unit, what its section came to."""
         component = find(self._house, asked)
-        if component.id.kind is Kind.DAEMON:
+        if component.id.kind in (Kind.DAEMON, Kind.UNIT):
             values = dict((await self._house.detail(component)).values)
             return json_reply(
                 {"id": str(component.id), "host": component.host, "keys": [], "values": values}

@@ -20,7 +20,7 @@ _FILE = Parameter("file", "Its name among the backups of this host; no path.", T
 _OPTIONAL_FILE = Parameter(
     "file", "A new name among the backups of this host, by default of daemon and time.", TEXT
 )
-_HERE = "Of daemons on this host only: elsewhere it is `Not available from another host`."
+_HERE = "Of what runs on this host only: elsewhere it is `Not available from another host`."
 
 
 @attrs.define(eq=False)

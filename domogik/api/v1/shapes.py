@@ -77,6 +77,7 @@ SCHEMAS: dict[str, Schema] = {
         keys=listed(named("ConfigurationKey")),
         values={"type": "object", "additionalProperties": {"type": "string"}},
     ),
+    "UnitRule": record(rule=TEXT),
     "Credentials": record(id=TEXT, host=TEXT, url=TEXT),
     "Backup": record(file=TEXT, size_bytes=INTEGER, written=TIME),
     "BackupList": record(backups=listed(named("Backup"))),

@@ -1,8 +1,8 @@
-"""`/daemon`: the managed daemons, in the style of Domogik's own paths."""
+"""`/daemon` and `/unit`: what Domogik never had, in the style of its own paths."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import attrs
 
@@ -11,37 +11,43 @@ from domogik.api.envelope import Answer, RinorError
 from domogik.api.plugin import status
 from domogik.api.rinor import Asked, Operation, identifier
 from domogik.components.model import Component, Detail, Kind
-from domogik.errors import AmbiguousComponent, NoAnswer, UnknownComponent
+from domogik.errors import NoAnswer, UnknownComponent
 from domogik.manager.interfaces import IHouse
 
 
 @attrs.define(eq=False)
-class DaemonPaths:
-    """Everything under `/daemon`."""
+class KindPaths:
+    """Everything under `/<kind>`: look at components of it, and the `orders` that they obey."""
 
     _house: IHouse
+    _kind: Kind
+    _orders: Mapping[str, Callable[[Component], Awaitable[None]]]
+
+    @property
+    def _word(self) -> str:
+        return self._kind.value
 
     def operations(self) -> tuple[Operation, ...]:
         """The lines of the table."""
-        house = self._house
-        changing = {"start": house.start, "stop": house.stop, "restart": house.restart}
+        word = self._word
         return (
-            Operation("daemon/list", self.list),
-            Operation("daemon/detail/<host>/<name>", self.detail),
+            Operation(f"{word}/list", self.list),
+            Operation(f"{word}/detail/<host>/<name>", self.detail),
             *(
-                Operation(f"daemon/{verb}/<host>/<name>", self._order(verb, act), Need.CHANGE)
-                for verb, act in changing.items()
+                Operation(f"{word}/{verb}/<host>/<name>", self._order(verb, act), Need.CHANGE)
+                for verb, act in self._orders.items()
             ),
-            Operation("daemon/diagnose/<host>/<name>", self.diagnose),
+            Operation(f"{word}/diagnose/<host>/<name>", self.diagnose),
         )
 
     async def list(self, asked: Asked) -> Answer:
-        """One item for each host that has daemons."""
+        """One item for each host that has some."""
         groups: dict[str, list[dict[str, object]]] = {}
         for component in self._house.components():
-            if component.id.kind is Kind.DAEMON:
+            if component.id.kind is self._kind:
                 groups.setdefault(component.host, []).append(_item(component))
-        return Answer("daemon", [{"host": host, "list": items} for host, items in groups.items()])
+        lists = [{"host": host, "list": items} for host, items in groups.items()]
+        return Answer(self._word, lists)
 
     async def detail(self, asked: Asked) -> Answer:
         """One of them with what it was configured with, secrets excepted."""
@@ -49,9 +55,9 @@ class DaemonPaths:
         try:
             detail = await self._house.detail(component)
         except NoAnswer as error:
-            text = f"No data or timeout on getting daemon detail for {asked['name']}"
-            raise RinorError(text, "daemon") from error
-        return Answer("daemon", [_detail_item(detail)])
+            text = f"No data or timeout on getting {self._word} detail for {asked['name']}"
+            raise RinorError(text, self._word) from error
+        return Answer(self._word, [_detail_item(detail)])
 
     async def diagnose(self, asked: Asked) -> Answer:
         """Every check of it."""
@@ -61,9 +67,11 @@ class DaemonPaths:
     def _find(self, asked: Asked) -> Component:
         host, name = identifier(asked["host"], "host"), identifier(asked["name"], "name")
         try:
-            return self._house.find(f"daemon:{name}", host)
-        except (UnknownComponent, AmbiguousComponent) as error:
-            raise RinorError(f"Component {name} doesn't exists on {host}") from error
+            return self._house.find(f"{self._word}:{name}", host)
+        except UnknownComponent as error:
+            why = str(error).partition(": ")[2] if self._kind is Kind.UNIT else ""
+            text = f"Component {name} doesn't exists on {host}"
+            raise RinorError(f"{text}: {why}" if why else text) from error
 
     def _order(
         self, verb: str, act: Callable[[Component], Awaitable[None]]
@@ -73,10 +81,28 @@ class DaemonPaths:
             try:
                 await act(component)
             except NoAnswer as error:
-                raise RinorError(f"No data or timeout on {verb} daemon {asked['name']}") from error
+                text = f"No data or timeout on {verb} {self._word} {asked['name']}"
+                raise RinorError(text) from error
             return Answer()
 
         return order
+
+
+def daemon_paths(house: IHouse) -> KindPaths:
+    """Of managed daemons, which are there as long as their sections."""
+    orders = {"start": house.start, "stop": house.stop, "restart": house.restart}
+    return KindPaths(house, Kind.DAEMON, orders)
+
+
+def unit_paths(house: IHouse) -> KindPaths:
+    """Of declared units of systemd, by their sections' names or systemd's."""
+    orders = {
+        "enable": house.enable,
+        "disable": house.disable,
+        "start": house.start,
+        "stop": house.stop,
+    }
+    return KindPaths(house, Kind.UNIT, orders)
 
 
 def _item(component: Component) -> dict[str, object]:
@@ -96,6 +122,7 @@ def _detail_item(detail: Detail) -> dict[str, object]:
         "description": component.description,
         "state": component.state.value,
         "reason": component.reason,
+        "enabled": component.enabled,
         "pid": component.pid,
         "configuration": [
             {"id": place, "key": key, "value": value}
