@@ -35,6 +35,7 @@ MEASURES = {
     "refresh": ("bench.measures.refresh", 2, "one by one"),
     "install": ("bench.measures.install", 3, "tarfile"),
     "units": ("bench.measures.units", 3, "systemctl"),
+    "daemons": ("bench.measures.daemons", 5, "bare"),
     "diagnosis": ("bench.measures.diagnosis", 3, ""),
     "codec": ("bench.measures.codec", 3, "plain"),
     "hub": ("bench.measures.hub", 1, "twisted"),

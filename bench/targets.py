@@ -170,6 +170,25 @@ TARGETS = (
         params={"clients": 10},
         at_least=True,
     ),
+    *(
+        Target(
+            "daemons",
+            f"{kind} ready, more than the bare server",
+            "more than the bare server",
+            30,
+            "ms",
+            params={"kind": kind},
+        )
+        for kind in ("redis", "postgres", "mysql", "nginx", "apache", "rabbitmq")
+    ),
+    Target(
+        "daemons",
+        "fresh Redis made, used, destroyed",
+        "fresh Redis, used, destroyed",
+        10,
+        "a second",
+        at_least=True,
+    ),
 )
 
 
