@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 from twisted.internet.defer import Deferred
 
+from domogik.packages.fetch import FetchFailed, Unreachable
+from domogik.packages.store import StoreFailed
+from domogik.packages.tarball import BrokenArchive
 from domogik.testing.office import ELSEWHERE, HOST
 from domogik.testing.storeroom import FakePackageManager
 from domogik.xpl.message import STAT
@@ -215,6 +218,61 @@ def test_in_development_mode_packages_are_listed_and_not_managed(tmp_path):
     assert "development mode" in manager.last_said()["error"]
     manager.say("uninstall", type="plugin", id="demo")
     assert "development mode" in manager.last_said()["error"]
+
+
+@pytest.mark.parametrize("managed", [True, False])
+def test_every_command_is_answered_in_both_modes_whatever_else_is_installed(tmp_path, managed):
+    """The original kept a lock for ever after one broken descriptor, and in one of the modes."""
+    manager = FakePackageManager(tmp_path / "home", managed=managed)
+    manager.install("demo").begin()
+    broken = manager.home.plugins if managed else manager.descriptor("demo", "plugin").parent
+    (broken / "broken.xml").write_text("<package type='plugin'><id>broken")
+    for _ in range(3):
+        for command, pairs in {
+            "installed-packages-list": {},
+            "get-dependencies": LAMP,
+            "check-dependencies": {"dep0": "six"},
+            "get-udev-rules": LAMP,
+            "install": {**ORDER, "part": "xpl"},
+            "uninstall": LAMP,
+            "something": {},
+        }.items():
+            manager.network.said.clear()
+            manager.say(command, **pairs)
+            manager.network.turn()
+            assert command in [said["command"] for said in manager.packages_said()]
+
+
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        (FetchFailed("http://x/a", "the answer is status 404"), "status 404"),
+        (Unreachable("http://x/a", "no connection: refused"), "no connection: refused"),
+        (BrokenArchive("'../x' is no path inside a package"), "'../x'"),
+        (StoreFailed("/home/x: No space left on device"), "No space left on device"),
+    ],
+)
+def test_an_error_says_its_cause_and_sends_nobody_to_a_log(manager, failure, words):
+    async def fail(*arguments):
+        raise failure
+
+    manager.storeroom._fetch = fail
+    manager.say("install", **ORDER, part="xpl")
+    error = manager.last_said()["error"]
+    assert words in error
+    assert "log" not in error.lower()
+
+
+def test_a_download_of_many_minutes_is_answered_when_it_is_done(manager):
+    """The original took twenty seconds for a failure."""
+    manager.held = Deferred()
+    manager.say("install", **ORDER, part="xpl")
+    manager.network.turn(1800)
+    assert "install" not in [said["command"] for said in manager.packages_said()]
+    manager.held.callback(None)
+    manager.network.turn()
+    assert "error" not in manager.last_said()
+    assert str(manager.store.present("plugin", "lamp")) == "plugin-lamp 1.0"
 
 
 # Where the archive is

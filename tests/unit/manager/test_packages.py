@@ -403,6 +403,18 @@ def test_a_host_that_goes_meanwhile_is_not_waited_for(house):
     assert ended[0].check(NoAnswer)
 
 
+def test_a_host_that_downloads_for_minutes_has_not_failed(house):
+    """The original took twenty seconds for a failure."""
+    ended = install_there(house)
+    house.kitchen_lists("1.0")
+    for _ in range(14):
+        house.manager.network.turn(60)
+        house.kitchen_beats()
+    assert not ended
+    house.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
+    assert ended == [PackageRef("plugin", "lamp", "1.1")]
+
+
 def test_a_host_that_is_there_and_does_not_answer_is_given_up_one_day(house):
     ended = install_there(house)
     house.kitchen_lists("1.0")
