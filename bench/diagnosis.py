@@ -201,7 +201,7 @@ def _manager(directory: Path):
         manager.install(name)
         descriptor = manager.descriptor(name)
         needs = "".join(
-            f'<dependency type="python">{need}</dependency>'
+            f'<dep type="python" id="{need}"/>'
             for need in ("attrs (&gt;=20)", "twisted", f"absent{name}")
         )
         text = descriptor.read_text(encoding="utf-8")

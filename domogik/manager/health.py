@@ -348,15 +348,19 @@ class Health:
             return
         chosen = _chosen(issue, action)
         examiner = self._examiner(component_id)
+        failed: DomogikError | None = None
         try:
             await examiner.repair(component_id, issue.check, chosen)
         except OperationFailed as error:
-            raise OperationFailed(error.reason or str(error)) from error
-        finally:
-            if component_id in examiner.subjects():
-                await self._look_at(component_id)
-            else:
-                self._forget_those_gone()
+            failed = OperationFailed(error.reason or str(error))
+        except DomogikError as error:
+            failed = error
+        if component_id in examiner.subjects():
+            await self._look_at(component_id)
+        else:
+            self._forget_those_gone()
+        if failed is not None:
+            raise failed
 
 
 async def _all_of(work: Awaitable[Sequence[DiagnosticCheck]]) -> tuple[DiagnosticCheck, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,6 +27,7 @@ from domogik.packages.requirements import (
 
 #: where Debian keeps the lists of the files that its packages brought
 DEBIAN = Path("/var/lib/dpkg/info")
+_VERSION = re.compile(r"^Version:\s*(\S+)", re.MULTILINE | re.IGNORECASE)
 
 
 @attrs.frozen
@@ -88,11 +90,15 @@ def _of_python(needed: Requirement, paths: Sequence[str]) -> str:
 
 
 def _releases(found: Iterable[importlib.metadata.Distribution]) -> Iterator[str]:
-    """The first is the one that would be imported; the rest of a removal has none."""
+    """The first is the one that would be imported; the rest of a removal has none.
+
+    Only the head is read: what follows is a description, often long, that `metadata` would parse.
+    """
     for distribution in found:
-        release = distribution.metadata["Version"]
-        if release:
-            yield release
+        text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+        match = _VERSION.search(text.partition("\n\n")[0])
+        if match is not None:
+            yield match[1]
 
 
 def _judged(needed: Requirement, release: str | None) -> str:

@@ -1,0 +1,495 @@
+"""What is asked about plugins, members, core services, repositories and the host."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from twisted.internet.defer import Deferred, succeed
+
+from domogik.components.events import EventStream
+from domogik.components.health import DiagnosticCheck, Result
+from domogik.components.model import Component, ComponentId, Kind, State
+from domogik.config.home import Home
+from domogik.errors import NotPossible, OperationFailed, UnknownComponent
+from domogik.manager.components import ComponentList
+from domogik.manager.examiners import CoreExaminer, RepositoryExaminer
+from domogik.manager.health import Examiner
+from domogik.manager.host_checks import HostExaminer
+from domogik.manager.package_interface import RepositoryInfo
+from domogik.packages.environment import ENVIRONMENT
+from domogik.storage.database import BrokenDatabase
+from domogik.testing.office import NOON, FakeManager, at_once
+
+DAY = 24 * 3600.0
+
+
+def now(work: Awaitable[Any]) -> Any:
+    """Its result, which is there at once."""
+    results: list[Any] = []
+    Deferred.fromCoroutine(work).addCallbacks(  # type: ignore[arg-type]
+        results.append, lambda failure: results.append(failure.value)
+    )
+    (result,) = results
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+def by_id(checks: Iterable[DiagnosticCheck]) -> dict[str, DiagnosticCheck]:
+    return {check.check_id: check for check in checks}
+
+
+def looked_at(examiner: Examiner, component_id: str) -> dict[str, DiagnosticCheck]:
+    checks = now(examiner.examine(component_id))
+    assert len(by_id(checks)) == len(checks), "two checks of one name"
+    assert "?" not in "".join(check.filled for check in checks), "a parameter is missing"
+    return by_id(checks)
+
+
+# Plugins
+
+
+def plugin_checks(manager: FakeManager, name: str = "clock") -> dict[str, DiagnosticCheck]:
+    looking = manager.health.diagnose(f"plugin:{name}")
+    manager.network.turn()
+    return by_id(now(_result(looking)))
+
+
+async def _result(deferred: Deferred[Any]) -> Any:
+    return await deferred
+
+
+def test_a_plugin_that_is_heard_is_well(manager: FakeManager) -> None:
+    manager.start("clock")
+    checks = plugin_checks(manager)
+    assert {check.result for check in checks.values()} == {Result.PASSED}
+    assert set(checks) == {
+        "plugin-running",
+        "plugin-alive",
+        "plugin-restarts",
+        "plugin-descriptor",
+        "plugin-script",
+        "plugin-dependencies",
+        "plugin-disk-space",
+    }
+
+
+def test_a_plugin_that_was_stopped_is_as_it_is_wanted(manager: FakeManager) -> None:
+    checks = plugin_checks(manager)
+    assert checks["plugin-running"].result is Result.PASSED
+    assert "it is stopped" in checks["plugin-running"].filled
+    assert checks["plugin-alive"].result is Result.SKIPPED
+
+
+def test_of_a_disabled_plugin_nobody_expects_anything(manager: FakeManager) -> None:
+    assert plugin_checks(manager, "lamp")["plugin-running"].result is Result.SKIPPED
+
+
+def test_a_plugin_that_does_not_answer_can_be_restarted(manager: FakeManager) -> None:
+    manager.start("clock")
+    manager.plugins.silent("clock")
+    check = plugin_checks(manager)["plugin-alive"]
+    assert check.result is Result.FAILED
+    assert [one.action for one in check.suggestions if one.is_repairable] == ["restart"]
+    before = manager.process("clock")
+    repair = manager.health.repair(manager.health.issues()[0].id)
+    manager.network.turn(1)
+    manager.beat("clock")
+    assert now(_result(repair)) is None
+    assert manager.process("clock") is not before
+
+
+def test_a_plugin_whose_script_is_gone_fails(manager: FakeManager) -> None:
+    (manager.source / "domogik_packages" / "xpl" / "bin" / "clock.py").unlink()
+    check = plugin_checks(manager)["plugin-script"]
+    assert check.result is Result.FAILED
+    assert "clock.py is gone" in check.filled
+
+
+def test_a_descriptor_that_broke_meanwhile_is_told(manager: FakeManager) -> None:
+    manager.descriptor("clock").write_text("<package")
+    check = plugin_checks(manager)["plugin-descriptor"]
+    assert check.result is Result.FAILED
+    assert "clock.xml" in check.filled
+
+
+def test_needs_that_are_not_met_are_told(manager: FakeManager) -> None:
+    text = manager.descriptor("clock").read_text()
+    need = '<dependencies><dep id="no-such-project" type="python"/></dependencies>'
+    manager.descriptor("clock").write_text(text.replace("<dependencies/>", need))
+    manager.read()
+    manager.network.turn()
+    check = plugin_checks(manager)["plugin-dependencies"]
+    assert check.result is Result.FAILED
+    assert "no-such-project (not installed)" in check.filled
+
+
+def test_an_environment_that_was_never_finished_is_told(manager: FakeManager) -> None:
+    installed = manager.plugins.installed("clock")
+    assert installed is not None
+    assert installed.directory is not None
+    (installed.directory / ENVIRONMENT).mkdir()
+    check = plugin_checks(manager)["plugin-environment"]
+    assert check.result is Result.FAILED
+    assert "never finished" in check.filled
+
+
+@pytest.mark.parametrize(
+    ("restarts", "seconds", "result"),
+    [(2, 0, Result.PASSED), (3, 0, Result.WARNING), (3, 4000, Result.PASSED)],
+)
+def test_restarts_count_for_an_hour(
+    manager: FakeManager, restarts: int, seconds: float, result: Result
+) -> None:
+    manager.start("clock")
+    alive = manager.plugin("clock")
+    manager.components.put(attrs.evolve(alive, restarts=restarts, since=NOON - seconds))
+    assert plugin_checks(manager)["plugin-restarts"].result is result
+
+
+@pytest.mark.parametrize(
+    ("state", "result", "action"),
+    [(State.BACKOFF, Result.WARNING, "restart"), (State.FAILED, Result.FAILED, "start")],
+)
+def test_a_plugin_that_fails_says_why(
+    manager: FakeManager, state: State, result: Result, action: str
+) -> None:
+    failed = attrs.evolve(manager.plugin("clock"), state=state, reason="exit status 3")
+    manager.components.put(failed)
+    check = plugin_checks(manager)["plugin-running"]
+    assert (check.result, check.suggestions[0].action) == (result, action)
+    assert check.filled.endswith("exit status 3")
+
+
+# External members
+
+
+def test_a_member_that_falls_silent_is_told_and_can_be_forgotten(manager: FakeManager) -> None:
+    manager.member("maker-sensor.attic")
+    looking = manager.health.diagnose("external:maker-sensor.attic")
+    manager.network.turn()
+    (heard,) = now(_result(looking))
+    assert heard.result is Result.PASSED
+    manager.network.turn(660)
+    manager.health.diagnose("external:maker-sensor.attic")
+    manager.network.turn()
+    (issue,) = manager.health.issues()
+    assert issue.check.result is Result.FAILED
+    repair = manager.health.repair(issue.id, "forget")
+    manager.network.turn()
+    assert now(_result(repair)) is None
+    assert manager.components.ids(Kind.EXTERNAL) == ()
+    manager.member("maker-sensor.attic")
+    assert manager.external("maker-sensor.attic").state is State.ALIVE
+
+
+# Core services
+
+
+class Core:
+    """An examiner of core services over a list of them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.components = ComponentList(EventStream(lambda: NOON))
+        self.file = directory / "domogik.cfg"
+        self.file.write_text("[domogik]\n")
+        self.broken = ""
+        self.examiner = CoreExaminer(
+            self.components, (self.file,), self._check, self._open, at_once
+        )
+        for name in ("manager", "hub", "dbmgr"):
+            self.put(name, State.RUNNING)
+
+    def put(self, name: str, state: State, reason: str = "") -> None:
+        self.components.put(
+            Component(ComponentId(Kind.CORE, name), "vm", state, reason=reason, description="Works")
+        )
+
+    async def _open(self) -> None:
+        if not self.broken:
+            self.put("dbmgr", State.RUNNING)
+
+    def _check(self) -> Awaitable[None]:
+        async def check() -> None:
+            if self.broken:
+                raise BrokenDatabase(self.broken)
+
+        return check()
+
+
+@pytest.fixture
+def core(tmp_path: Path) -> Core:
+    return Core(tmp_path)
+
+
+def test_core_services_that_run_are_well(core: Core) -> None:
+    for id in core.examiner.subjects():
+        for check in looked_at(core.examiner, id).values():
+            assert check.result is Result.PASSED
+
+
+def test_a_broken_configuration_is_told_with_its_line(core: Core) -> None:
+    core.file.write_text("[domogik]\nnonsense\n")
+    check = looked_at(core.examiner, "core:manager")["core-configuration"]
+    assert check.result is Result.FAILED
+    assert f"{core.file}:2" in check.filled
+
+
+def test_a_key_that_nobody_knows_is_a_warning(core: Core) -> None:
+    core.file.write_text("[domogik]\nhostnam = x\n")
+    check = looked_at(core.examiner, "core:manager")["core-configuration"]
+    assert check.result is Result.WARNING
+    assert "hostnam" in check.filled
+
+
+def test_a_damaged_database_is_told(core: Core) -> None:
+    core.broken = "the disk image is malformed"
+    check = looked_at(core.examiner, "core:dbmgr")["core-database"]
+    assert check.result is Result.FAILED
+    assert "malformed" in check.filled
+
+
+def test_a_database_that_did_not_open_can_be_opened_again(core: Core) -> None:
+    core.put("dbmgr", State.FAILED, "it is locked")
+    (check,) = looked_at(core.examiner, "core:dbmgr").values()
+    assert check.result is Result.FAILED
+    core.broken = "still"
+    with pytest.raises(OperationFailed, match="it is locked"):
+        now(core.examiner.repair("core:dbmgr", check, "open-database"))
+    core.broken = ""
+    now(core.examiner.repair("core:dbmgr", check, "open-database"))
+
+
+def test_of_a_hub_that_is_away_the_host_tells(core: Core) -> None:
+    core.put("hub", State.NOT_RESPONDING, "no hub answers")
+    (check,) = looked_at(core.examiner, "core:hub").values()
+    assert check.result is Result.SKIPPED
+
+
+# Repositories
+
+
+URL = "http://packages.localhost"
+
+
+def repository(refresh: Callable[[], Awaitable[object]] | None = None, **fields: Any) -> Any:
+    given = {"as_of": NOON - DAY, **fields}
+    infos = [RepositoryInfo(given.pop("url", URL), 10, **given)]
+    return RepositoryExaminer(lambda: infos, refresh or (lambda: succeed(None)), lambda: NOON)
+
+
+def results(examiner: Any, url: str = URL) -> dict[str, Result]:
+    checks = now(examiner.examine(f"repository:{url}"))
+    return {check.check_id.removeprefix("repository-"): check.result for check in checks}
+
+
+def test_a_signed_repository_that_was_reached_is_well() -> None:
+    examiner = repository(signed=True, expires=NOON + 30 * DAY)
+    assert set(results(examiner).values()) == {Result.PASSED}
+    assert len(results(examiner)) == 4
+
+
+@pytest.mark.parametrize(
+    ("fields", "check", "result"),
+    [
+        ({"error": "refused"}, "reachable", Result.FAILED),
+        ({"as_of": None}, "reachable", Result.SKIPPED),
+        ({"as_of": None}, "signed", Result.SKIPPED),
+        ({"as_of": NOON - 31 * DAY}, "recent", Result.WARNING),
+        ({}, "signed", Result.WARNING),
+        ({"signed": True, "expires": NOON + DAY}, "signatures", Result.WARNING),
+        ({"signed": True, "expires": NOON - DAY}, "signatures", Result.FAILED),
+        ({"signed": True}, "signatures", Result.PASSED),
+    ],
+)
+def test_what_is_not_well_with_a_repository(
+    fields: dict[str, Any], check: str, result: Result
+) -> None:
+    assert results(repository(**fields))[check] is result
+
+
+def test_a_directory_of_this_host_needs_no_signatures() -> None:
+    url = "file:///srv/packages"
+    assert results(repository(url=url), url)["signed"] is Result.SKIPPED
+
+
+def test_a_repository_that_is_not_there_any_more_is_unknown() -> None:
+    with pytest.raises(UnknownComponent):
+        results(repository(), "http://other.localhost")
+
+
+def test_a_refresh_that_fails_again_says_why() -> None:
+    examiner = repository(error="connection refused")
+    (check, *_) = now(examiner.examine(f"repository:{URL}"))
+    with pytest.raises(OperationFailed, match="connection refused"):
+        now(examiner.repair(f"repository:{URL}", check, "refresh"))
+    with pytest.raises(NotPossible):
+        now(examiner.repair(f"repository:{URL}", check, "dance"))
+
+
+# The host
+
+
+class House:
+    """An examiner of this host, which is as the test says."""
+
+    def __init__(self, directory: Path) -> None:
+        self.home = Home(directory / "home")
+        self.home.create()
+        self.memory = directory / "meminfo"
+        self.hub = ""
+        self.time = NOON
+        self.known = NOON - DAY
+        self.packages: list[str] = []
+        self.archives = self.home.cache / "archives"
+        self.has(100, 50)
+        self.examiner = HostExaminer(
+            "vm",
+            self.home,
+            (self.home.log, directory / "not" / "there"),
+            self.archives,
+            lambda: self.hub,
+            lambda: self.known,
+            lambda: self.packages,
+            lambda: self.time,
+            at_once,
+            self.memory,
+        )
+
+    def has(self, total: int, available: int) -> None:
+        """Memory, in kilobytes."""
+        self.memory.write_text(
+            f"MemTotal: {total} kB\nMemAvailable: {available} kB\nHugePages: 0\n"
+        )
+
+    def checks(self) -> dict[str, DiagnosticCheck]:
+        found = looked_at(self.examiner, "host:vm")
+        return {id.removeprefix("host-"): check for id, check in found.items()}
+
+    def disk(self) -> DiagnosticCheck:
+        (check,) = [one for id, one in self.checks().items() if id.startswith("disk-space:")]
+        return check
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+@attrs.frozen
+class Disk:
+    """What `statvfs` says of one, in blocks of a megabyte."""
+
+    f_bavail: int
+    f_blocks: int = 100_000
+    f_frsize: int = 10**6
+    f_files: int = 1000
+    f_favail: int = 500
+
+
+@pytest.mark.parametrize(
+    ("disk", "result"),
+    [
+        (Disk(50_000), Result.PASSED),
+        (Disk(2000), Result.PASSED),
+        (Disk(500), Result.WARNING),
+        (Disk(500, 2000), Result.PASSED),
+        (Disk(50), Result.FAILED),
+        (Disk(50_000, f_favail=5), Result.FAILED),
+        (Disk(50_000, f_files=0, f_favail=0), Result.PASSED),
+    ],
+)
+def test_room_on_the_disk(
+    house: House, monkeypatch: pytest.MonkeyPatch, disk: Disk, result: Result
+) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda path: disk)
+    assert house.disk().result is result
+
+
+def test_one_file_system_is_looked_at_once(house: House) -> None:
+    assert house.disk().parameters["path"] == str(house.home.path)
+
+
+def test_archives_that_can_be_fetched_again_make_room(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda path: Disk(50))
+    assert [one.action for one in house.disk().suggestions] == ["free-disk"]
+    house.archives.mkdir()
+    (house.archives / "plugin-lamp-1.0.abc.tgz").touch()
+    (house.archives / ".partial.tgz").touch()
+    check = house.disk()
+    assert check.suggestions[0].is_repairable
+    now(house.examiner.repair("host:vm", check, check.suggestions[0].action))
+    assert [path.name for path in house.archives.iterdir()] == [".partial.tgz"]
+
+
+@pytest.mark.parametrize(
+    ("available", "result"),
+    [(11, Result.PASSED), (10, Result.WARNING), (4, Result.WARNING), (2, Result.FAILED)],
+)
+def test_memory(house: House, available: int, result: Result) -> None:
+    house.has(100, available)
+    assert house.checks()["memory"].result is result
+
+
+def test_a_kernel_that_does_not_say_has_enough_memory(house: House) -> None:
+    house.memory.write_text("MemTotal: 100 kB\n")
+    assert "memory" not in house.checks()
+
+
+@pytest.mark.parametrize(
+    ("time", "known", "result"),
+    [
+        (NOON, 0.0, Result.PASSED),
+        (NOON, NOON + 30, Result.PASSED),
+        (NOON, NOON + 90, Result.FAILED),
+        (1000.0, 0.0, Result.FAILED),
+    ],
+)
+def test_the_clock(house: House, time: float, known: float, result: Result) -> None:
+    house.time, house.known = time, known
+    assert house.checks()["clock"].result is result
+
+
+@pytest.mark.parametrize(("load", "result"), [(0.1, Result.PASSED), (9999.0, Result.WARNING)])
+def test_the_load(
+    house: House, monkeypatch: pytest.MonkeyPatch, load: float, result: Result
+) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, load))
+    assert house.checks()["load"].result is result
+
+
+def test_a_hub_that_is_away(house: House) -> None:
+    assert house.checks()["hub"].result is Result.PASSED
+    house.hub = "no hub answers on port 3865"
+    assert house.checks()["hub"].filled.endswith("no hub answers on port 3865")
+
+
+def test_descriptors_that_cannot_be_read(house: House) -> None:
+    house.packages = ["lamp.xml:1: no element found"]
+    assert house.checks()["packages"].result is Result.WARNING
+
+
+def test_who_may_read_the_token_is_told_and_shut_out(house: House) -> None:
+    assert house.checks()["permissions"].result is Result.PASSED
+    house.home.token.chmod(0o644)
+    house.home.path.chmod(0o777)
+    check = house.checks()["permissions"]
+    assert check.result is Result.FAILED
+    assert str(house.home.token) in check.filled
+    now(house.examiner.repair("host:vm", check, "make-private"))
+    assert house.home.token.stat().st_mode & 0o777 == 0o600
+    # who may only pass through still may: a daemon that runs as another user has to
+    assert house.home.path.stat().st_mode & 0o777 == 0o755
+    assert house.checks()["permissions"].result is Result.PASSED
+
+
+def test_nobody_knows_how_to_do_anything_else(house: House) -> None:
+    with pytest.raises(NotPossible):
+        now(house.examiner.repair("host:vm", house.checks()["hub"], "dance"))
