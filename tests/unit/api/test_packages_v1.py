@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 from twisted.internet.defer import Deferred
 
@@ -275,6 +278,26 @@ def test_where_an_upload_cannot_be_kept_it_is_said_so(make_door, tmp_path):
     connection = door.connect()
     connection.send(UPLOAD + TOKEN + b"Content-Length: 1000\r\n\r\n")
     assert connection.response().status == 507
+
+
+def test_a_disk_that_fills_during_an_upload_is_said_and_nothing_is_left(
+    make_door, tmp_path, monkeypatch
+):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / "uploads").mkdir()
+    door = make_door(packages=FakePackages(), uploads=tmp_path / "uploads")
+    connection = door.connect()
+    connection.send(UPLOAD + TOKEN + b"Content-Length: 1000\r\n\r\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        connection.send(b"x" * 500)
+    response = connection.response()
+    assert response.status == 507
+    assert b"No space left on device" in response.body
+    connection.leave()
+    assert uploads(tmp_path) == 0
 
 
 def test_a_client_that_does_not_read_a_file_is_dropped(storeroom, packages, tmp_path):
