@@ -241,13 +241,19 @@ class World:
                     process.kill()
 
     def processes(self) -> list[psutil.Process]:
-        """Everything that runs with this home in its environment, the manager left out."""
+        """Everything that runs with this home in its environment, the manager left out.
+
+        Or that works in the directory of a managed daemon: some servers overwrite their
+        environment.
+        """
         found = []
+        daemons = self.home / "daemons"
         for process in psutil.process_iter():
             try:
-                if process.environ().get("DOMOGIK_HOME") == str(self.home) and (
-                    process.status() != psutil.STATUS_ZOMBIE
-                ):
+                is_ours = process.environ().get("DOMOGIK_HOME") == str(self.home) or (
+                    Path(process.cwd().removesuffix(" (deleted)")).is_relative_to(daemons)
+                )
+                if is_ours and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
             except psutil.Error:
                 continue
