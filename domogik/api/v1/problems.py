@@ -114,7 +114,7 @@ def problem_of(error: Exception) -> Problem | None:
     elif isinstance(error, AmbiguousComponent):
         candidates = error.candidates
     text = str(error)
-    if isinstance(error, OperationFailed) and error.reason:
+    if isinstance(error, OperationFailed) and error.reason not in text:
         text = f"{text} ({error.reason})"
     return Problem(status, text, candidates, headers)
 

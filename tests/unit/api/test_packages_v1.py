@@ -89,6 +89,7 @@ def test_what_fails_at_once_is_no_job(storeroom, packages):
     ("failure", "status"),
     [
         (OperationFailed("no room"), 409),
+        (OperationFailed("1.1 was given up: exit status 1", "exit status 1"), 409),
         (NotPossible("it runs"), 409),
         (NoAnswer("silence"), 504),
         (FetchFailed("http://gone.example", "nobody is there"), 502),
