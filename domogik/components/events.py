@@ -19,8 +19,9 @@ class Event:
 
     Types: `component.changed` {id, host, state, previous, enabled, reason}, `component.added` and
     `component.removed` {id, host}, `host.changed` {id, on}, `configuration.changed` {path},
-    `configuration.refused` {path, error}, `packages.changed` {host}, `repositories.changed` {} and
-    `job.changed` {id, kind, subject, state, stage, percent, error}.
+    `configuration.refused` {path, error}, `packages.changed` {host}, `repositories.changed` {},
+    `job.changed` {id, kind, subject, state, stage, percent, error}, and `issue.opened`,
+    `issue.changed`, `issue.closed` {id, host, component, check_id, result, description}.
     """
 
     id: int
