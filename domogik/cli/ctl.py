@@ -7,9 +7,10 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
-from domogik.cli import components, daemons, health
+from domogik.cli import components, daemons, health, units
 from domogik.cli.client import (
     CHANGE_TIMEOUT_S,
     EVENTS,
@@ -21,6 +22,7 @@ from domogik.cli.client import (
     Refused,
     component_path,
 )
+from domogik.cli.kinds import id_of
 from domogik.cli.program import (
     FAILED,
     CommandFailed,
@@ -183,18 +185,20 @@ def _options() -> argparse.ArgumentParser:
         one = command(verb, text, change)
         one.add_argument("components", nargs="+", type=_component, metavar="COMPONENT")
     _add_logs(command("logs", "what a component wrote", logs), "COMPONENT", _component)
-    daemon = commands.add_parser(
-        "daemon", help="servers that Domogik runs itself", allow_abbrev=False
-    )
-    add_common(daemon, argparse.SUPPRESS)
-    daemons.add_commands(
-        daemon,
-        lambda one: add_common(one, argparse.SUPPRESS),
-        lambda one: _add_logs(one, "NAME", lambda text: daemons.daemon_id(_component(text))),
-    )
+    for kind, text, add in (
+        ("daemon", "servers that Domogik runs itself", daemons.add_commands),
+        ("unit", "units of systemd that the configuration declares", units.add_commands),
+    ):
+        one = commands.add_parser(kind, help=text, allow_abbrev=False)
+        add_common(one, argparse.SUPPRESS)
+        add(one, lambda one: add_common(one, argparse.SUPPRESS), partial(_add_logs_of, kind))
     health.add_commands(command, _component)
     command("upgrade", "execute the manager anew; what it has started goes on", upgrade)
     return made
+
+
+def _add_logs_of(kind: str, one: argparse.ArgumentParser) -> None:
+    _add_logs(one, "NAME", lambda text: id_of(kind, _component(text)))
 
 
 def _add_logs(one: argparse.ArgumentParser, metavar: str, name: Callable[[str], str]) -> None:
