@@ -59,11 +59,15 @@ def need_systemd(give_up: GiveUp = give_up) -> None:
 class RealSystemd:
     """One that is running; `directory` is for its own use, on a file system that it may bind.
 
-    `give_up` is told why it cannot be had, and raises.
+    Inside, the directories `shown` are where they are outside. `give_up` is told why it cannot be
+    had, and raises.
     """
 
-    def __init__(self, directory: Path, give_up: GiveUp = give_up) -> None:
+    def __init__(
+        self, directory: Path, give_up: GiveUp = give_up, *, shown: tuple[Path, ...] = ()
+    ) -> None:
         need_systemd(give_up)
+        self._shown = tuple(map(str, shown))
         self._give_up = give_up
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
@@ -153,7 +157,8 @@ class RealSystemd:
 
     def _command(self, notify: Path) -> tuple[str, ...]:
         package = Path(domogik.__file__).parent.parent
-        shown = dict.fromkeys((sys.prefix, sys.base_prefix, str(package), str(_INSIDE.parent)))
+        ours = (sys.prefix, sys.base_prefix, str(package), str(_INSIDE.parent))
+        shown = dict.fromkeys((*ours, *self._shown))
         kinds = ("mount", "uts", "ipc", "net", "pid", "cgroup")
         return (
             # whoever kills us kills unshare, and that kills all inside
