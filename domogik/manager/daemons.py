@@ -120,8 +120,18 @@ class Daemons:
             policy=supervision.policy,
             needs=supervision.needs,
             prepare=partial(self._prepare, name),
+            before_stop=partial(self._before_stop, name),
             keep=settings.keep_running,
         )
+
+    async def _before_stop(self, name: str) -> None:
+        """What would lose data is refused: it runs on, and the words of the server say why."""
+        entry = self._entries.get(name)
+        if entry is not None:
+            try:
+                await entry.daemon.before_stop()
+            except ManagedDaemonError as error:
+                raise entry.failed(error) from error
 
     def _add(self, settings: DaemonSettings, specification: Specification) -> None:
         name, id = settings.name, specification.id

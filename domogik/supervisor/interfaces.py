@@ -94,8 +94,10 @@ class Specification:
     """One component to be kept running. `id` is `<kind>:<name>`, `needs` are such ids.
 
     `prepare` is awaited before every start, of whoever's doing, with `program`, and answers with
-    what to execute; a `DomogikError` of it is why it cannot be started. It may be cancelled. With
-    `keep` it outlives a supervisor that stops, for the next one to take over.
+    what to execute; a `DomogikError` of it is why it cannot be started. It may be cancelled.
+    `before_stop` is awaited before it is stopped while it is up; a `DomogikError` of it refuses
+    the stop, and it may end the process itself. With `keep` it outlives a supervisor that stops,
+    for the next one to take over.
     """
 
     id: str
@@ -104,6 +106,7 @@ class Specification:
     readiness: Readiness = Readiness.TOLD
     needs: tuple[str, ...] = ()
     prepare: Callable[[Program], Awaitable[Program]] | None = None
+    before_stop: Callable[[], Awaitable[None]] | None = None
     keep: bool = False
 
 

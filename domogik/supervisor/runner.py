@@ -116,7 +116,8 @@ class Runner:
     @property
     def stops_at_once(self) -> bool:
         """Whether a `stop` has nothing to wait for: it is up, and nobody asks anything else."""
-        return self._phase.is_up and not self._lock.locked and not self._is_busy
+        is_asked = self._lock.locked or self._is_busy or self.specification.before_stop is not None
+        return self._phase.is_up and not is_asked
 
     # What people ask
 
@@ -165,6 +166,11 @@ class Runner:
             return await self._ask_for_stop()
 
     async def _ask_for_stop(self) -> Status:
+        before_stop = self.specification.before_stop
+        if before_stop is not None and self._phase.is_up:
+            await before_stop()
+            if self._phase is Phase.STOPPED:
+                return self.status
         gone = self._wait(self._await_gone)
         self._post(Event.STOP, "")
         return await gone

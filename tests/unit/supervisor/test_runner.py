@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -731,3 +733,43 @@ class TestTelling(RunnerCase):
         self.assertEqual(self.runner.status.reason, "its output is lost: No space left on device")
         self.runner.output_trouble("")
         self.assertEqual(self.runner.status.reason, "")
+
+
+class TestBeforeAStop(RunnerCase):
+    """What is awaited before a stop, because only the running program can do it."""
+
+    def start_with(self, before_stop):
+        self.runner.specification = attrs.evolve(self.runner.specification, before_stop=before_stop)
+        started = self.runner.start()
+        self.clock.advance(0)
+        self.runner.alive()
+        self.successResultOf(started)
+
+    def test_it_is_done_before_the_signal(self):
+        saved = Deferred()
+        self.start_with(lambda: saved)
+        stopped = self.runner.stop()
+        self.clock.advance(60)
+        self.assertEqual(len(self.processes.living), 1)
+        saved.callback(None)
+        self.clock.advance(0)
+        self.clock.advance(1)
+        self.assertIs(self.successResultOf(stopped).state, State.STOPPED)
+
+    def test_where_it_fails_the_stop_is_refused_and_it_runs_on(self):
+        self.start_with(lambda: fail(OperationFailed("its data cannot be saved")))
+        self.failureResultOf(self.runner.stop(), OperationFailed)
+        self.failureResultOf(self.runner.restart(), OperationFailed)
+        self.assertIs(self.runner.status.state, State.ALIVE)
+        self.assertEqual(len(self.processes.living), 1)
+
+    def test_it_may_end_the_process_itself(self):
+        def ends():
+            self.processes.living[0].ends(Exit(code=0))
+            return succeed(None)
+
+        self.start_with(ends)
+        stopped = self.runner.stop()
+        self.clock.advance(0)
+        self.clock.advance(1)
+        self.assertIs(self.successResultOf(stopped).state, State.STOPPED)
