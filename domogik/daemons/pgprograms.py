@@ -46,7 +46,8 @@ def candidates(path: str, root: Path = Path("/")) -> list[Path]:
     found: dict[Path, None] = {}
     for directory in (*_on(path), *_usual(root)):
         server = directory / "postgres"
-        if server.is_file() and os.access(server, os.X_OK):
+        # os.access first: of a directory that may not be entered `is_file` raises
+        if os.access(server, os.X_OK) and server.is_file():
             found[server.resolve().parent] = None
     return list(found)
 

@@ -487,13 +487,13 @@ def public_house() -> Iterator[House]:
 def test_it_runs_as_another_user_where_root_asks_for_it(public_house: House) -> None:
     house = public_house
     (house.home / "domogik.cfg").chmod(0o644)
-    house.begin(f"{CACHE}run_as = nobody\n")
+    house.begin(f"{CACHE}run_as = daemon\n")
     if os.geteuid() != 0:
         reason = wait_until(lambda: house.component("daemon:cache")["reason"], "a reason")
-        assert "only root may run it as nobody" in reason
+        assert "only root may run it as daemon" in reason
         return
     pid = house.alive()
-    assert psutil.Process(pid).username() == "nobody"
+    assert psutil.Process(pid).username() == "daemon"
     assert (house.home / "domogik.cfg").stat().st_mode & 0o007 == 0
     assert "Ready to accept connections" in house.ctl("daemon", "logs", "cache")
     with house.client() as client:
