@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.protocol import ProcessProtocol
 from twisted.trial.unittest import TestCase
 
+from domogik.supervisor import tree
 from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity
 from domogik.supervisor.interfaces import Exit, Program
 from domogik.supervisor.process import CannotStart, exit_of
@@ -82,6 +83,7 @@ class ProcessesContract:
         self.assertEqual(await watcher.exited, Exit(signal=signal.SIGKILL))
 
     async def test_who_does_not_hear_his_last_signal_either_is_killed(self):
+        self.patch(tree, "_LAST_PATIENCE", 0.05)
         watcher, _, started = self.start(self.DEAF)
         await self.until_ready()
         await self.processes.end(
