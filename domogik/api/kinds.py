@@ -122,7 +122,7 @@ def _detail_item(detail: Detail) -> dict[str, object]:
         "description": component.description,
         "state": component.state.value,
         "reason": component.reason,
-        "enabled": component.enabled,
+        **({} if component.enabled is None else {"enabled": component.enabled}),
         "pid": component.pid,
         "configuration": [
             {"id": place, "key": key, "value": value}

@@ -290,6 +290,8 @@ class SystemUnits:
         Nothing happens where it has none. Where no systemd runs there is nothing to switch, and no
         failure. Fails with `OperationFailed`.
         """
+        if app_id not in self._units.apps:
+            return succeed(None)
         verb = "enable" if enabled else "disable"
         return self._jobs.run(
             verb, f"app:{app_id}", lambda _: self._switch(app_id, enabled=enabled)

@@ -179,7 +179,8 @@ class FakeHouse:
         await self._do("disable", component, enabled=False)
 
     async def reload(self, component: Component) -> None:
-        self._daemon(component)
+        if component.id.kind is not Kind.UNIT:
+            self._daemon(component)
         await self._do("reload", component)
 
     async def diagnose(self, component: Component) -> tuple[DiagnosticCheck, ...]:
