@@ -6,11 +6,15 @@ from collections.abc import Collection, Sequence
 
 import attrs
 
-from domogik.components.health import DiagnosticCheck
+from domogik.components.health import DiagnosticCheck, Result
 from domogik.components.model import ComponentId
 from domogik.errors import NotPossible
+from domogik.manager.questions import Question
 from domogik.manager.units import SystemUnits
+from domogik.units.component import Daemon
 from domogik.units.unit_check import Action
+
+_AT_REST = Question("unit-at-rest", "Service {service_name} is disabled and does not run")
 
 
 @attrs.define(eq=False)
@@ -24,8 +28,13 @@ class UnitExaminer:
         return tuple(f"unit:{name}" for name in self._units.names())
 
     async def examine(self, component_id: str) -> Sequence[DiagnosticCheck]:
-        """Every check of it, skipped where no systemd runs."""
-        return await self._units.checks(ComponentId.parse(component_id).name)
+        """Every check of it, skipped where no systemd runs; of one that nobody wants only that."""
+        name = ComponentId.parse(component_id).name
+        component = self._units.component(name)
+        if isinstance(component, Daemon) and self._units.is_at_rest(name):
+            id, unit = component.component_id, component.unit
+            return [_AT_REST.answer(id, Result.PASSED, service_name=unit)]
+        return await self._units.checks(name)
 
     async def repair(self, component_id: str, check: DiagnosticCheck, action: str) -> None:
         """Do what `units.unit_check` suggests."""

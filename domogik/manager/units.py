@@ -380,6 +380,13 @@ class SystemUnits:
         assert isinstance(component, Daemon | RelatedDaemon)
         return component
 
+    def is_at_rest(self, name: str) -> bool:
+        """Whether it is disabled, does not run, and nobody says that it should."""
+        listed = self._components.get(_id(name))
+        wanted = (self._plugins or {}).get(self._entry(name).app, False)
+        is_off = listed is not None and listed.state is State.DISABLED and not listed.reason
+        return is_off and not wanted
+
     async def checks(self, name: str) -> list[DiagnosticCheck]:
         """Whether it is well; those of no systemd are skipped."""
         return list(await self.component(name).diagnose())

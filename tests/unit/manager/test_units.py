@@ -314,9 +314,26 @@ def test_checks_have_the_component_ids_of_the_units(manager):
     assert manager.health.issues() == ()
 
 
+def test_nothing_is_expected_of_a_unit_that_is_disabled_unless_its_plugin_is_enabled(manager):
+    (check,) = asked(manager, manager.house.diagnose(unit(manager)))
+    assert (check.check_id, check.result) == ("unit-at-rest", Result.PASSED)
+    assert check.component_id == "daemon-web"
+    told(manager, HEAD + WEB + "app = clock\n")
+    (check,) = asked(manager, manager.house.diagnose(unit(manager)))
+    assert (check.check_id, check.result) == ("daemon-running-nginx", Result.FAILED)
+
+
+def test_a_masked_unit_is_never_well(manager):
+    manager.systemd.units["nginx.service"].word = "masked"
+    told(manager, HEAD + WEB + "strict_check = yes\n")
+    (check,) = asked(manager, manager.house.diagnose(unit(manager)))
+    assert [one.action for one in check.suggestions] == ["unit-unmask"]
+
+
 def test_without_systemd_every_check_is_skipped(manager):
     told(manager, HEAD + WEB + "listen_ports = 80/tcp\n")
     manager.systemd.absent = "there is none"
+    later(manager, 4000)
     checks = asked(manager, manager.house.diagnose(unit(manager)))
     assert [check.result for check in checks] == [Result.SKIPPED] * 2
 
