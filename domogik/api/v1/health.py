@@ -35,6 +35,9 @@ class HealthRoutes:
 
     def routes(self) -> tuple[Route, ...]:
         """The lines of the table."""
+        return (*self._looking(), *self._of_issues())
+
+    def _looking(self) -> tuple[Route, ...]:
         return (
             Route(
                 "POST",
@@ -78,6 +81,10 @@ class HealthRoutes:
                 errors=(409,),
                 description="`taken` is when the newest of them was taken, null before the first.",
             ),
+        )
+
+    def _of_issues(self) -> tuple[Route, ...]:
+        return (
             Route(
                 "GET",
                 f"{BASE}/issues",
