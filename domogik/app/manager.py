@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from random import Random
 from typing import Any
 
@@ -139,7 +139,7 @@ class ManagerDaemon(Service):
             in_thread=self._thread,
             reload=self.reload,
             dismiss=self._dismiss,
-            lend=self.daemons.environment,
+            lend=self._lend,
         )
         self.externals = Externals(reactor, time.time, street.bus, self.components, host)
         self.jobs = Jobs(self.events, time.time)
@@ -408,6 +408,10 @@ class ManagerDaemon(Service):
                 self._in_background("opening the database", self.core.database_is_back())
         else:
             self.plugins.status_changed(component_id)
+
+    async def _lend(self, needs: Iterable[str]) -> Mapping[str, str]:
+        await self.units.bring_up(needs)
+        return await self.daemons.environment(needs)
 
     async def _dismiss(self, name: str) -> None:
         await self.pings.dismiss(name)

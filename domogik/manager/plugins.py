@@ -16,6 +16,7 @@ from domogik.config.load import Configuration
 from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.components import ComponentList
 from domogik.manager.settings import enabled_plugins
+from domogik.manager.units import is_unit
 from domogik.packages.environment import ENVIRONMENT, interpreter
 from domogik.packages.installed import Installed, Inventory
 from domogik.supervisor.interfaces import Program, Specification, Status
@@ -75,8 +76,8 @@ class Plugins:
     """Turns descriptors and `[plugins]` into supervised components, and back into the one list.
 
     `in_thread(f, *args)` calls what blocks; `reload` reads the configuration again; `dismiss` asks
-    a plugin that somebody started by hand to go, and is done when it went; `lend` gives the
-    variables that tell where the daemons among its needs are, once they are ready.
+    a plugin that somebody started by hand to go, and is done when it went; `lend` starts the units
+    among its needs and gives the variables that tell where the daemons are, once they are ready.
     """
 
     _workplace: Workplace
@@ -128,7 +129,7 @@ class Plugins:
             id=str(_id(name)),
             program=program,
             policy=supervision.policy,
-            needs=supervision.needs,
+            needs=tuple(one for one in supervision.needs if not is_unit(one)),
             prepare=partial(self._prepare, supervision.needs) if supervision.needs else None,
         )
         if self._specifications.get(name) != specification:

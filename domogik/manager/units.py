@@ -45,6 +45,11 @@ _ONLY_DECLARED = "only units that a [unit:<name>] section declares may be touche
 _IDLE = (State.STOPPED, State.DISABLED)
 
 
+def is_unit(component_id: str) -> bool:
+    """Whether a declared unit is meant, and nothing that we run ourselves."""
+    return component_id.startswith(f"{Kind.UNIT.value}:")
+
+
 def own_user() -> str:
     """Who this process runs as; his number where he has no name."""
     uid = os.geteuid()
@@ -145,7 +150,7 @@ class SystemUnits:
 
     def knows(self, name: str) -> bool:
         """Whether `find` is to be asked: a unit is meant, be it declared or not."""
-        return name.startswith(f"{Kind.UNIT.value}:") or bool(self._meant(name))
+        return is_unit(name) or bool(self._meant(name))
 
     def find(self, name: str) -> Component:
         """The unit that is meant by its name, its component id or a systemd name of only one.
@@ -312,6 +317,21 @@ class SystemUnits:
             ) from error
         finally:
             await self._watch.look()
+
+    async def bring_up(self, needs: Iterable[str]) -> None:
+        """Start the units among `needs` that do not run; raises `OperationFailed`.
+
+        Where no systemd runs nobody can tell whether they do, and they are left alone.
+        """
+        for need in filter(is_unit, needs):
+            try:
+                unit = self.component(self.find(need).name).unit
+                if not (await self._units.status([unit]))[unit].is_running:
+                    await self.start(self.find(need).name)
+            except NoSystemd as error:
+                self._log.warn("{need} is left alone: {why}", need=need, why=str(error))
+            except DomogikError as error:
+                raise OperationFailed(f"{need}: {error}") from error
 
     # What a person can ask
 

@@ -13,7 +13,7 @@ table of their own, and what is said and heard on xPL goes no further than this 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -251,7 +251,7 @@ class FakeManager:
             at_once,
             self.reload,
             self._dismiss,
-            self.daemons.environment,
+            self._lend,
         )
         self.externals = Externals(clock, self._now, bus, self.components, HOST)
         self.trust = Trust("127.0.0.1", self.trusted, lambda: self.interfaces)
@@ -317,6 +317,10 @@ class FakeManager:
 
     def _upgrade(self) -> None:
         self.upgrades += 1
+
+    async def _lend(self, needs: Iterable[str]) -> Mapping[str, str]:
+        await self.units.bring_up(needs)
+        return await self.daemons.environment(needs)
 
     async def _dismiss(self, name: str) -> None:
         await self.pings.dismiss(name)

@@ -294,6 +294,37 @@ def test_shared_units_of_no_plugin_are_apps_by_themselves(manager):
     assert (Order.STOP, "database.service") in manager.systemd.orders
 
 
+NEEDING = HEAD + WEB + "[component:plugin:clock]\nneeds = unit:web\n"
+
+
+def test_a_unit_that_a_plugin_needs_is_started_before_it(manager):
+    told(manager, NEEDING)
+    manager.start("clock")
+    later(manager)
+    assert orders(manager) == ["start nginx"]
+    manager.beat("clock")
+    assert manager.plugin("clock").state is State.ALIVE
+    manager.order("restart", "clock")
+    later(manager)
+    assert orders(manager) == []
+
+
+def test_a_plugin_whose_unit_does_not_start_says_so(manager):
+    told(manager, NEEDING)
+    manager.systemd.refuses = "Access denied"
+    asked(manager, manager.house.start(manager.house.find("plugin:clock")))
+    reason = manager.plugin("clock").reason
+    assert "unit:web: systemctl start nginx.service: Access denied" in reason
+
+
+def test_without_systemd_a_plugin_starts_without_the_units_it_needs(manager):
+    told(manager, NEEDING)
+    manager.systemd.absent = "there is none"
+    manager.order("start", "clock")
+    later(manager)
+    assert manager.process("clock")
+
+
 # Health
 
 
