@@ -163,6 +163,10 @@ class MySQLDaemon(ManagedDaemon):
         await self.command(command, "its data cannot be made", time_limit=300)
         self._leave_password()
 
+    def environment(self) -> Mapping[str, str]:
+        """A server that starts removes temporary tables where it finds them, also another's."""
+        return {"TMPDIR": str(self.directory / "tmp")}
+
     def _making_mariadb(self) -> tuple[str, ...]:
         base = self.server.parent.parent
         return (
