@@ -8,8 +8,9 @@ from twisted.internet.defer import Deferred
 from domogik.components.health import Result
 from domogik.components.model import State
 from domogik.errors import AmbiguousComponent, NotPossible, OperationFailed, UnknownComponent
-from domogik.testing.office import FakeManager
+from domogik.testing.office import ELSEWHERE, FakeManager
 from domogik.units.backend import NoSystemd, Order
+from domogik.xpl.message import TRIG
 
 HEAD = "[plugins]\nclock = enabled\n"
 WEB = "[unit:web]\nunit = nginx\n"
@@ -406,3 +407,55 @@ def test_units_are_in_the_list_behind_the_plugins(manager):
     assert listed["unit0-name"] == "web"
     assert (listed["unit0-techno"], listed["unit0-status"]) == ("systemd", "ON")
     assert "plugin1-name" not in listed
+
+
+# Other hosts
+
+
+def kitchen(manager, *body):
+    manager.network.hear(TRIG, "domogik-manager.kitchen", "domogik.system", body, address=ELSEWHERE)
+
+
+def with_kitchen(manager):
+    kitchen(
+        manager,
+        ("command", "list"),
+        ("host", "kitchen"),
+        ("unit0-name", "broker"),
+        ("unit0-techno", "systemd"),
+        ("unit0-status", "ON"),
+    )
+    manager.network.said.clear()
+
+
+def test_units_of_other_hosts_are_listed(manager):
+    with_kitchen(manager)
+    broker = manager.house.find("broker", "kitchen")
+    assert (str(broker.id), broker.state.is_on) == ("unit:broker", True)
+
+
+@pytest.mark.parametrize("name", ["broker", "mosquitto.service"])
+def test_orders_to_units_of_other_hosts_travel_with_their_type(manager, name):
+    with_kitchen(manager)
+    results = []
+    stopping = manager.house.stop(manager.house.find(f"unit:{name}", "kitchen"))
+    Deferred.fromCoroutine(stopping).addBoth(results.append)
+    manager.network.turn()
+    (asked_for,) = manager.network.of("domogik.system")
+    body = (
+        ("command", "stop"),
+        ("host", "kitchen"),
+        ("type", "unit"),
+        ("plugin", f"unit:{name}"),
+    )
+    assert asked_for.body == body
+    kitchen(manager, *body)
+    assert results == [None]
+
+
+@pytest.mark.parametrize("name", ["unit:", "unit:a b", "unit:a/b", "daemon:ghost"])
+def test_what_no_unit_is_called_is_not_sent_to_other_hosts(manager, name):
+    with_kitchen(manager)
+    with pytest.raises(UnknownComponent):
+        manager.house.find(name, "kitchen")
+    assert manager.network.said == []
