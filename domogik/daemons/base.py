@@ -23,7 +23,7 @@ from domogik.daemons.directory import CONFIGURATION, PARAMETERS, WorkingDirector
 from domogik.daemons.errors import InvalidParameters, ManagedDaemonError, UnknownUser
 from domogik.daemons.interfaces import IManagedDaemon
 from domogik.daemons.keeper import Keeper, end_marked
-from domogik.daemons.parameters import Option, Parameters
+from domogik.daemons.parameters import Option, Parameters, address
 from domogik.daemons.server import Server, exit_status
 from domogik.daemons.users import Account
 from domogik.errors import DomogikError
@@ -35,7 +35,6 @@ from domogik.supervisor.sockets import described, holders
 
 T = TypeVar("T")
 _CANDIDATE = f".{CONFIGURATION}.new"
-_NAMES = {"localhost": "127.0.0.1", "*": "0.0.0.0"}  # noqa: S104 - only where it was asked for
 
 
 @implementer(IManagedDaemon)
@@ -68,7 +67,7 @@ class ManagedDaemon(Server):
     ) -> Deferred[str]:
         """See `IManagedDaemon`."""
         wanted = {**self.defaults, **options}
-        host = _NAMES.get(bind_host, bind_host)
+        host = address(bind_host)
         path = Path(working_dir).absolute()
         return self._do(lambda: self._configure(path, port, host, password, run_as, wanted))
 
@@ -152,7 +151,7 @@ class ManagedDaemon(Server):
         wanted = attrs.evolve(
             now,
             port=now.port if port is None else port,
-            host=_NAMES.get(bind_host, bind_host),
+            host=address(bind_host),
             password=password,
             run_as=run_as,
             options={**self.defaults, **options},

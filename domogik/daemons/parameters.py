@@ -17,6 +17,12 @@ FORMAT = 1
 _LARGEST = 2**20
 _LONGEST_PASSWORD = 1024
 Option = str | int | float | bool | None | list[str]
+_NAMES = {"localhost": "127.0.0.1", "*": "0.0.0.0"}  # noqa: S104 - only where it was asked for
+
+
+def address(bind: str) -> str:
+    """Where to listen, for who writes `localhost`, or `*`; any other text as it is."""
+    return _NAMES.get(bind, bind)
 
 
 def _valid_port(_instance: object, _attribute: Any, port: Any) -> None:

@@ -10,7 +10,7 @@ import attrs
 from domogik.config.load import Configuration, Setting
 from domogik.daemons.errors import InvalidParameters
 from domogik.daemons.kinds import KINDS, daemon_class
-from domogik.daemons.parameters import Option, Parameters
+from domogik.daemons.parameters import Option, Parameters, address
 
 PREFIX = "daemon:"
 _COMMON = ("kind", "port", "bind", "password", "run_as", "keep_running")
@@ -66,7 +66,7 @@ class DaemonSettings:
             name=name,
             kind=kind,
             port=settings["port"].integer(1, 65535) if "port" in settings else None,
-            bind=text("bind") or "127.0.0.1",
+            bind=address(text("bind") or "127.0.0.1"),
             password=text("password"),
             run_as=text("run_as"),
             keep_running=settings["keep_running"].boolean()
