@@ -65,7 +65,8 @@ async def diagnose_port_listening(
         more = {"reason": str(error)}
         return _port_check(port, kind, listen_address, component_id, Result.ERROR, more)
     if not found:
-        return _port_check(port, kind, listen_address, component_id, Result.FAILED)
+        advice = (_nobody_listens(unit),)
+        return _port_check(port, kind, listen_address, component_id, Result.FAILED, None, advice)
     holders = [holder for one in found for holder in one.holders]
     more = {"owner": _names(holders)} if holders else {}
     if unit is None or not holders or any(_belongs(holder, unit) for holder in holders):
@@ -79,6 +80,16 @@ async def diagnose_port_listening(
     return _port_check(
         port, kind, listen_address, component_id, Result.WARNING, more, (suggestion,)
     )
+
+
+def _nobody_listens(unit: UnitStatus | None) -> Suggestion:
+    if unit is None:
+        sentence = "Start the program that should listen there"
+    elif unit.is_running:
+        sentence = f"See in the configuration of {unit.name} where it listens"
+    else:
+        sentence = f"See that {unit.name} runs"
+    return Suggestion("check-listener", sentence, is_repairable=False)
 
 
 def skipped_port(port: int, kind: str, component_id: str | None, reason: str) -> DiagnosticCheck:

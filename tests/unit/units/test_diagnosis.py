@@ -66,6 +66,18 @@ class PortTests(SynchronousTestCase):
         self.assertTrue(self.passes(one, "tcp", "127.0.0.1"))
         self.assertFalse(self.passes(one, "tcp", "192.168.1.5"))
 
+    def test_where_nobody_listens_it_is_said_who_should(self):
+        for unit, words in (
+            (None, "Start the program that should listen there"),
+            (UnitStatus("web.service"), "See that web.service runs"),
+            (
+                UnitStatus("web.service", active_state="active"),
+                "See in the configuration of web.service where it listens",
+            ),
+        ):
+            (suggestion,) = self.check(80, unit=unit).suggestions
+            self.assertEqual((suggestion.sentence, suggestion.is_repairable), (words, False))
+
     def test_ids_and_texts_are_the_documented_ones(self):
         check = self.check(80)
         self.assertEqual(
