@@ -33,7 +33,6 @@ class RabbitMQTests(ManagedDaemonCases, TestCase):
     test_of_two_programs_that_start_it_at_once_one_does = None
     test_another_object_finds_it_and_both_know_when_it_is_stopped = None
     test_a_stranger_with_the_number_of_our_process_is_left_alone = None
-    test_a_configure_that_was_killed_is_begun_again = None
 
     @contextlib.contextmanager
     def channel(self, daemon, url=None):
@@ -91,6 +90,18 @@ class RabbitMQTests(ManagedDaemonCases, TestCase):
             self.assertEqual(processes_of(self.directory), [])
             for port in ports:
                 self.assertEqual(listeners(port), ())
+
+    async def test_a_configure_that_was_killed_is_begun_again(self) -> None:
+        """No start within it, unlike the others': one start shows that nothing is amiss."""
+        for where in ("before", "after"):
+            await self.program(f"die-{where}").ended()
+            daemon = await self.configured()
+            self.assertFalse((self.directory / "data" / "half").exists())
+            if where == "before":
+                await daemon.destroy()
+        await daemon.start()
+        await self.wrote(daemon, "one")
+        await self.assert_reads(daemon, "one")
 
     async def kill_it(self):
         [daemon] = self.known
