@@ -47,8 +47,8 @@ _CANONICAL = re.compile(
     r"((?:[a-z0-9-]{1,16}+=[^\x00-\x1f\x7f]*+\n)*+)\}\n"
 )
 _match_canonical = _CANONICAL.fullmatch
-#: Only for a body that has been matched: it checks nothing.
-_split_pairs = re.compile(r"([^=]+)=(.*)\n").findall
+#: Only for a body that has been matched: it checks nothing, and goes back nowhere.
+_split_pairs = re.compile(r"([^=]++)=([^\n]*+)\n").findall
 _HOPS = {str(hop): hop for hop in range(1, 10)}
 #: `=` signs in a message without a body
 _EQUALS_IN_HEADER = 3
