@@ -17,7 +17,6 @@ from typing import Any, ClassVar
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredLock
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -42,6 +41,7 @@ from domogik.supervisor.processes import Started
 from domogik.supervisor.readiness import SURVIVAL, Notice
 from domogik.supervisor.run import Output, Run, Tools
 from domogik.supervisor.starting import Starting
+from domogik.supervisor.timer import OneTimer
 from domogik.supervisor.tree import StillRunning
 
 #: how long after its leave a process that is gone counts as one that left by itself, in seconds
@@ -78,7 +78,7 @@ class Runner:
     _is_busy: bool = attrs.field(init=False, default=False)
     _run: Run | None = attrs.field(init=False, default=None)
     _starting: Starting = attrs.field(init=False)
-    _timer: IDelayedCall | None = attrs.field(init=False, default=None)
+    _timer: OneTimer[[Event, str | None]] = attrs.field(init=False)
     _lock: DeferredLock = attrs.field(init=False, factory=DeferredLock)
     _await_ready: list[Deferred[Status]] = attrs.field(init=False, factory=list)
     _await_gone: list[Deferred[Status]] = attrs.field(init=False, factory=list)
@@ -96,6 +96,7 @@ class Runner:
     def __attrs_post_init__(self) -> None:
         self.status = self._published = Status(State.STOPPED, since=self._tools.now())
         self._restarts = Restarts(self._tools.random)
+        self._timer = OneTimer(self._tools.clock, self._timer_went)
         self._starting = Starting(self._tools.pacing, self._spawn_now, self._cannot_spawn)
 
     @property
@@ -221,8 +222,8 @@ class Runner:
             if self._phase in (Phase.STARTING, Phase.RUNNING, Phase.ALIVE):
                 self._set(reason=notice.status)
                 self._publish()
-        if notice.watchdog and self._phase.is_up and self._timer is not None:
-            self._timer.reset(self.specification.policy.watchdog)
+        if notice.watchdog and self._phase.is_up:
+            self._timer.extend(self.specification.policy.watchdog)
         if notice.stopping:
             self._post(Event.LEFT)
         if notice.ready and self.specification.readiness is Readiness.NOTIFY:
@@ -259,7 +260,7 @@ class Runner:
 
     def let_go(self) -> None:
         """Watch no longer; its processes, and the record of them, are for the next manager."""
-        self._drop_timer()
+        self._timer.drop()
         if self._phase is Phase.SPAWNING:
             self._call_off()
             self._tools.records.begin(Record(self.id, uuid.uuid4().hex, self._tools.now()))
@@ -298,7 +299,7 @@ class Runner:
     def _enter(self, phase: Phase, reason: str | None) -> None:
         was, self._phase, now = self._phase, phase, self._tools.clock.seconds()
         if not phase.shares_timer_with(was):
-            self._drop_timer()
+            self._timer.drop()
         if phase.is_up and not was.is_up:
             self._up_since = now
         if was.is_up and not phase.is_up:
@@ -332,41 +333,31 @@ class Runner:
 
     # The timer
 
-    def _arm(self, seconds: float, event: Event, reason: str | None) -> None:
-        self._drop_timer()
-        self._timer = self._tools.clock.callLater(seconds, self._timer_went, event, reason)
-
     def _timer_went(self, event: Event, reason: str | None) -> None:
-        self._timer = None
         if event is Event.START_TIMEOUT and self._silence:
             reason = f"{reason}: {self._silence}"
         self._post(event, reason)
 
-    def _drop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
     def _arm_start(self) -> None:
         readiness, policy = self.specification.readiness, self.specification.policy
         if readiness is Readiness.SURVIVAL:
-            self._arm(SURVIVAL, Event.READY, "")
+            self._timer.arm(SURVIVAL, Event.READY, "")
             return
         what = "did not answer" if readiness is Readiness.TOLD else "did not say that it is ready"
         reason = f"{what} within {policy.start_timeout:g} s"
-        self._arm(policy.start_timeout, Event.START_TIMEOUT, reason)
+        self._timer.arm(policy.start_timeout, Event.START_TIMEOUT, reason)
 
     def _arm_watchdog(self) -> None:
         seconds = self.specification.policy.watchdog
         if seconds:
             reason = f"gave no sign to its watchdog for {seconds:g} s"
-            self._arm(seconds, Event.WATCHDOG_MISSED, reason)
+            self._timer.arm(seconds, Event.WATCHDOG_MISSED, reason)
 
     def _arm_slow_retry(self) -> None:
-        self._arm(self.specification.policy.slow_retry, Event.TRY_AGAIN, self._failure)
+        self._timer.arm(self.specification.policy.slow_retry, Event.TRY_AGAIN, self._failure)
 
     def _arm_end_again(self) -> None:
-        self._arm(max(self.specification.policy.stop_timeout, 1.0), Event.END_AGAIN, None)
+        self._timer.arm(max(self.specification.policy.stop_timeout, 1.0), Event.END_AGAIN, None)
 
     # Starting
 
@@ -448,7 +439,7 @@ class Runner:
         elif plan.seconds <= 0:
             self._post(Event.TRY_AGAIN, self._failure)
         else:
-            self._arm(plan.seconds, Event.TRY_AGAIN, self._failure)
+            self._timer.arm(plan.seconds, Event.TRY_AGAIN, self._failure)
             self._set(reason=f"{self._failure}; tried again in {plan.seconds:.1f} s")
 
     def _count_restart(self) -> None:

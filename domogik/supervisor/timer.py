@@ -1,0 +1,40 @@
+"""One timer, and never a second one beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, ParamSpec
+
+import attrs
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+P = ParamSpec("P")
+
+
+@attrs.define(eq=False)
+class OneTimer(Generic[P]):
+    """Calls `went` with what it was armed with, unless it is armed again or dropped before."""
+
+    _clock: IReactorTime
+    _went: Callable[P, None]
+    _call: IDelayedCall | None = attrs.field(init=False, default=None)
+
+    def arm(self, seconds: float, *arguments: P.args, **keywords: P.kwargs) -> None:
+        """From now on, in place of what it was armed for."""
+        self.drop()
+        self._call = self._clock.callLater(seconds, self._is_due, *arguments, **keywords)
+
+    def extend(self, seconds: float) -> None:
+        """What it is armed for, if anything, is due that much later than now."""
+        if self._call is not None:
+            self._call.reset(seconds)
+
+    def drop(self) -> None:
+        """It is armed no longer."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _is_due(self, *arguments: P.args, **keywords: P.kwargs) -> None:
+        self._call = None
+        self._went(*arguments, **keywords)
