@@ -81,8 +81,9 @@ class Issues:
     ) -> None:
         """What a look at that component found.
 
-        What was skipped is as it was; so is what is not among the checks, unless they are the
-        whole look.
+        What was not done is as it was; so is what is not among the checks, unless they are the
+        whole look. What was skipped has nothing left to be wrong: of a plugin that is disabled
+        nobody expects an answer.
         """
         now = self._wall_clock()
         before = {issue.id for issue in self.of(component_id)} if is_whole else set()
@@ -91,7 +92,7 @@ class Issues:
             if check.result.is_issue:
                 before.discard(issue_id)
                 self._note_one(issue_id, component_id, check, now)
-            elif check.result is not Result.PASSED:
+            elif check.result is Result.NOT_DONE:
                 before.discard(issue_id)
         self._close(self._open[issue_id] for issue_id in before)
 

@@ -88,7 +88,7 @@ class PluginExaminer:
         answer = _RUNNING.answer
         if state in _ON_ITS_WAY or state is State.UNKNOWN:
             return answer(
-                component_id, Result.SKIPPED, **given | {"reason": f"it is {state.value}"}
+                component_id, Result.NOT_DONE, **given | {"reason": f"it is {state.value}"}
             )
         if state is State.DISABLED:
             return answer(component_id, Result.SKIPPED, **given | {"reason": "it is disabled"})

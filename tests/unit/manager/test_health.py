@@ -217,10 +217,18 @@ def test_an_issue_that_stays_as_it_is_is_told_once(ward: Ward) -> None:
 def test_what_could_not_be_looked_at_is_as_it_was(ward: Ward) -> None:
     ward.examiner.results[LAMP] = {"runs": Result.FAILED}
     ward.look()
-    ward.examiner.results[LAMP] = {"runs": Result.SKIPPED}
+    ward.examiner.results[LAMP] = {"runs": Result.NOT_DONE}
     ward.look()
     assert ward.told("issue.closed") == []
     assert len(ward.health.issues()) == 1
+
+
+def test_where_nothing_is_expected_any_more_nothing_is_wrong(ward: Ward) -> None:
+    ward.examiner.results[LAMP] = {"runs": Result.FAILED}
+    ward.look()
+    ward.examiner.results[LAMP] = {"runs": Result.SKIPPED}
+    ward.look()
+    assert ward.told("issue.closed") == [(LAMP, "runs")]
 
 
 def test_a_look_that_breaks_is_an_error_and_hides_nobody(ward: Ward) -> None:
