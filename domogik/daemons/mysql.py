@@ -241,7 +241,7 @@ class MySQLDaemon(ManagedDaemon):
             if self._version is None:
                 await self.find_programs()
             if self.version.is_mariadb:
-                (await self.session(self.password)).close()
+                await (await self.session(self.password)).end()
             else:
                 await self._probe_mysql()
         except Refused as refused:

@@ -6,6 +6,7 @@ Version 10 of the handshake, `mysql_native_password` and text results, as the Ma
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import struct
 from collections import deque
@@ -116,6 +117,15 @@ class Session:
     async def query(self, sql: str) -> list[Row]:
         """The rows of one statement, NULL as None."""
         return await self._within(self._query(sql))
+
+    async def end(self) -> None:
+        """Say goodbye; who just hangs up is a warning in its log."""
+        self._wire.begin(b"\x01")
+        try:
+            with contextlib.suppress(NotReady):
+                await self._within(self._wire.packet())
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Hang up."""

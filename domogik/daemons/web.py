@@ -81,9 +81,14 @@ class WebDaemon(ManagedDaemon):
         return f"http://{bracketed(self.parameters.reachable_host)}:{self.parameters.port}/"
 
     async def probe(self) -> None:
-        """HEAD of `/`: any answer in HTTP will do (RFC 9112, section 4)."""
+        """Any answer in HTTP will do (RFC 9112, section 4).
+
+        The question is about the server as a whole (RFC 9110, section 9.3.7): one for `/` would
+        reach what is behind a proxy, and be an error in its log where there is no index.
+        """
         host, port = self.parameters.reachable_host, self.parameters.port
-        question = f"HEAD / HTTP/1.1\r\nHost: {bracketed(host)}:{port}\r\nConnection: close\r\n\r\n"
+        where = f"Host: {bracketed(host)}:{port}"
+        question = f"OPTIONS * HTTP/1.1\r\n{where}\r\nConnection: close\r\n\r\n"
         answer = await exchange(
             self.reactor, host, port, question.encode(), lambda data: b"\r\n" in data
         )

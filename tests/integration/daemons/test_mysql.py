@@ -191,6 +191,12 @@ class MySQLTests(MySQLCases, TestCase):
         await self.assert_refused(daemon.start(), "Access denied")
         self.assertFalse(daemon.is_running())
 
+    async def test_to_be_asked_how_it_is_is_no_warning_in_its_log(self) -> None:
+        daemon = await self.running()
+        await daemon.probe()
+        await daemon.stop()
+        self.assertNotIn("Aborted", (self.directory / "log" / "mysql.log").read_text())
+
     async def test_its_files_its_log_and_its_arguments_hold_no_password(self) -> None:
         daemon = await self.running(password="geheim'nis")
         await daemon.configure(self.directory, **self.given({"password": "geheim'er"}))

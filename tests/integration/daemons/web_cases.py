@@ -130,6 +130,13 @@ class WebCases(ManagedDaemonCases):
         await daemon.stop()
         self.assertIn("GET /nowhere", (self.directory / "log/access.log").read_text())
 
+    async def test_to_be_asked_how_it_is_is_no_error_in_its_log(self) -> None:
+        daemon = await self.running()
+        await daemon.probe()
+        await daemon.stop()
+        log = self.directory / "log" / f"{daemon.kind}.log"
+        self.assertNotIn("error]", log.read_text())
+
     async def test_what_makes_no_sense_is_refused_before_anything_is_made(self) -> None:
         for options in ({"root": 3}, {"root": ""}, {"workers": 0}, {"workers": "many"}):
             await self.assert_refused(
