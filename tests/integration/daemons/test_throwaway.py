@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -62,6 +64,47 @@ def test_killed(redis_daemon):
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
+#: every other fixture, by a real client
+OTHERS = """
+import pika
+import psycopg
+import pymysql
+import urllib.request
+from urllib.error import HTTPError
+
+def note(server):
+    with open("seen", "a") as file:
+        file.write(f"{server.directory} {server.pid}\\n")
+
+def test_postgres(postgres_daemon):
+    note(postgres_daemon)
+    with psycopg.connect(postgres_daemon.url) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+def test_mysql(mysql_daemon):
+    note(mysql_daemon)
+    where = {"host": mysql_daemon.host, "port": mysql_daemon.port}
+    connection = pymysql.connect(user="root", password=mysql_daemon.password, **where)
+    with connection, connection.cursor() as cursor:
+        assert cursor.execute("SELECT 1") == 1
+
+def test_rabbitmq(rabbitmq_daemon):
+    note(rabbitmq_daemon)
+    pika.BlockingConnection(pika.URLParameters(rabbitmq_daemon.url)).close()
+
+def page(server):
+    note(server)
+    (server.directory / "www" / "page").write_text("some words")
+    with urllib.request.urlopen(server.url + "page") as answer:
+        assert answer.read() == b"some words"
+
+def test_nginx(nginx_daemon):
+    page(nginx_daemon)
+
+def test_apache(apache_daemon):
+    page(apache_daemon)
+"""
+
 
 def until(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + PATIENCE
@@ -80,12 +123,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     until(lambda: [path.name for path in place.iterdir() if "ports" not in path.name] == [])
 
 
-def pytest_run(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    (tmp_path / "test_it.py").write_text(TESTS)
+def pytest_run(
+    tmp_path: Path, *arguments: str, tests: str = TESTS
+) -> subprocess.CompletedProcess[str]:
+    (tmp_path / "test_it.py").write_text(tests)
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["domogik.daemons.testing"]\n')
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
     return subprocess.run(
-        argv, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False,
+        argv, cwd=tmp_path, capture_output=True, text=True, timeout=5 * PATIENCE, check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )  # fmt: skip
 
@@ -101,6 +146,24 @@ def test_each_test_has_one_of_its_own_beside_those_of_trial(tmp_path: Path, plac
     first, second = seen(tmp_path)
     assert first != second
     assert not any(psutil.pid_exists(pid) for _, pid in (first, second))
+
+
+def test_every_kind_has_a_fixture(
+    tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    top = Path(tempfile.mkdtemp(prefix="domogik-fixtures-"))  # where other users may go, too
+    try:
+        top.chmod(0o711)
+        monkeypatch.setenv("TMPDIR", str(top))
+        done = pytest_run(tmp_path, tests=OTHERS)
+        assert "5 passed" in done.stdout, done.stdout
+        assert len(seen(tmp_path)) == 5
+        for directory, pid in seen(tmp_path):
+            assert directory.parent == top
+            assert not directory.exists()
+            assert not psutil.pid_exists(pid)
+    finally:
+        shutil.rmtree(top)
 
 
 def test_a_killed_run_leaves_neither_server_nor_directory(tmp_path: Path, place: Path) -> None:
