@@ -393,6 +393,7 @@ class ManagedDaemon(Server):
             await self.tools.in_thread(self.directory.check)
             with self.directory.lock():
                 await self._keeping().kill()
+                await end_marked(self.reactor, self.directory.id)  # its tools, and what they left
                 await self.end_orphans()
                 await self.tools.in_thread(self.directory.remove)
             if self._reservation is not None:

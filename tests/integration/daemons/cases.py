@@ -478,6 +478,14 @@ class ManagedDaemonCases:
             self.assertFalse((self.directory / "data" / "half").exists())
             await daemon.destroy()
 
+    async def test_a_tool_whose_program_was_killed_goes_with_its_directory(self) -> None:
+        daemon = await self.configured()
+        mark = {**os.environ, "DOMOGIK_RUN_ID": daemon.directory.id}
+        tool = subprocess.Popen(["sleep", "1000"], env=mark, start_new_session=True)
+        self.addCleanup(_end_program, tool)
+        await daemon.destroy()
+        await deferToThread(tool.wait)
+
     async def test_it_outlives_the_program_that_started_it_and_is_found_again(self) -> None:
         program = self.program("obey")
         await program.does("configure")
