@@ -118,12 +118,21 @@ def _table(
         [
             Cell(check["component_id"] or ""),
             Cell(check["result"], _COLOURS.get(check["result"], "")),
-            Cell(check["description"]),
+            Cell(_described(check)),
             Cell(_advice(check, known.get(_key(check)))),
         ]
         for check in checks
     ]
     return table(["COMPONENT", "RESULT", "DESCRIPTION", "WHAT TO DO"], rows, palette)
+
+
+def _described(check: Document) -> str:
+    """With the reason that it came out so, where the description does not hold it."""
+    description: str = check["description"]
+    reason = check["parameters"].get("reason")
+    if check["result"] == "passed" or not reason or str(reason) in description:
+        return description
+    return f"{description}: {reason}"
 
 
 def _advice(check: Document, issue: str | None) -> str:
@@ -155,7 +164,7 @@ def issues(terminal: Terminal) -> int:
             Cell(one["component"]),
             Cell(one["check"]["result"], _COLOURS.get(one["check"]["result"], "")),
             Cell(since(one["opened"], moment)),
-            Cell(one["check"]["description"]),
+            Cell(_described(one["check"])),
             Cell(_advice(one["check"], one["id"])),
         ]
         for one in found
