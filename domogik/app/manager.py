@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -41,7 +42,7 @@ from domogik.manager.hosts import Hosts
 from domogik.manager.house import House
 from domogik.manager.jobs import Jobs
 from domogik.manager.office import Office
-from domogik.manager.pings import PluginPings
+from domogik.manager.pings import PluginPings, udp_addresses
 from domogik.manager.plugins import Plugins, Workplace
 from domogik.manager.settings import ManagerSettings
 from domogik.manager.trust import Trust
@@ -350,6 +351,7 @@ class ManagerDaemon(Service):
             self.plugins,
             host,
             self.trust.is_own,
+            partial(self._thread, udp_addresses),
             self._roles.ping_duration,
             self._roles.wait_between_pings if self._roles.ping else None,
         )

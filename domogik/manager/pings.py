@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -13,13 +13,16 @@ from twisted.python.failure import Failure
 
 from domogik.errors import OperationFailed
 from domogik.manager.plugins import Plugins
+from domogik.supervisor.sockets import CannotSeeSockets, listeners, owners
 from domogik.xpl.bus import Bus, Origin, Subscription
 from domogik.xpl.message import CMND, STAT, Message
 from domogik.xpl.port import Identity, NoReply
 
 #: `status` in a heartbeat of Domogik: 0 looks for the hub, 1 configures itself, 2 is ready
 READY = "2"
+LOOPBACK = "127.0.0.1"
 Address = tuple[str, int]
+_REQUEST = [("command", "request")]
 
 
 @attrs.define(eq=False)
@@ -28,7 +31,9 @@ class PluginPings:
 
     A ping is an `hbeat.request` straight to the port of the plugin's last heartbeat, so that it
     needs neither hub nor network. `timeout_s` is the whole time a ping may take (`-t`), `pause_s`
-    the time between two of them (`-w`), None for no background pings.
+    the time between two of them (`-w`), None for no background pings. `find` is `udp_addresses`
+    in a thread: an adopted plugin that no hub remembers cannot hear a ping by way of the hub, nor
+    be heard before its next heartbeat, so it is asked at the UDP ports its processes have bound.
     """
 
     _clock: IReactorTime
@@ -37,6 +42,7 @@ class PluginPings:
     _plugins: Plugins
     _host: str
     _is_own: Callable[[str], bool]
+    _find: Callable[[Mapping[str, frozenset[int]]], Awaitable[Mapping[str, list[Address]]]]
     _timeout_s: float = 10.0
     _pause_s: float | None = None
     _log: Logger = Logger()
@@ -60,8 +66,8 @@ class PluginPings:
         """Neither listen nor ask any more."""
         if self._loop is not None and self._loop.running:
             self._loop.stop()
-        for subscription in self._subscriptions:
-            subscription.cancel()
+        while self._subscriptions:
+            self._subscriptions.pop().cancel()
         for waiting in tuple(self._waiting.values()):
             waiting.cancel()
         for leaving in [one for several in self._leaving.values() for one in several]:
@@ -72,6 +78,29 @@ class PluginPings:
         for name in self._plugins.watched():
             if name not in self._waiting:
                 self._ping(name)
+        unheard = {
+            name: self._plugins.pids(name)
+            for name in self._plugins.watched()
+            if self._plugins.is_unheard(name) and name not in self._addresses
+        }
+        if unheard:
+            _ = ensureDeferred(self._seek(unheard)).addErrback(
+                lambda failure: self._log.failure("looking for plugins", failure)
+            )
+
+    async def _seek(self, unheard: Mapping[str, frozenset[int]]) -> None:
+        try:
+            found = await self._find(unheard)
+        except CannotSeeSockets as error:
+            self._log.warn("adopted plugins are heard late: {error}", error=str(error))
+            return
+        if not self._subscriptions:
+            return  # we stopped meanwhile
+        for name, addresses in found.items():
+            for address in addresses:
+                self._identity.send(
+                    CMND, "hbeat.request", _REQUEST, target=self._source(name), to=address
+                )
 
     def _ping(self, name: str) -> None:
         source = self._source(name)
@@ -81,7 +110,7 @@ class PluginPings:
 
         waiting = self._identity.request(
             "hbeat.request",
-            [("command", "request")],
+            _REQUEST,
             answer=is_answer,
             target=source,
             to=self._addresses.get(name),
@@ -158,6 +187,21 @@ class PluginPings:
         finally:
             if leaving in waiting:
                 waiting.remove(leaving)
+
+
+def udp_addresses(processes: Mapping[str, frozenset[int]]) -> dict[str, list[Address]]:
+    """Where on this host each of these sets of processes has a UDP socket of IPv4 bound.
+
+    Blocks for some milliseconds. Raises `CannotSeeSockets`.
+    """
+    bound = {one.inode: one for one in listeners() if one.kind == "udp4"}
+    found = {}
+    for name, pids in processes.items():
+        its = [bound[inode] for inode, held in owners(bound, among=pids).items() if held]
+        found[name] = [
+            (LOOPBACK if one.serves("udp4", LOOPBACK) else one.address, one.port) for one in its
+        ]
+    return found
 
 
 def _address(message: Message) -> Address | None:

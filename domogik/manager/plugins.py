@@ -273,6 +273,16 @@ class Plugins:
             or self.status(name).state in (State.STARTING, State.ALIVE, State.NOT_RESPONDING)
         )
 
+    def is_unheard(self, name: str) -> bool:
+        """Whether a manager before us started it and it has not answered this one yet."""
+        status = self.status(name)
+        return status.adopted and status.state is State.STARTING
+
+    def pids(self, name: str) -> frozenset[int]:
+        """The numbers of its living processes; of one that somebody started by hand none."""
+        id = str(_id(name))
+        return self._supervisor.pids(id) if id in self._supervisor.ids() else frozenset()
+
     def is_by_hand(self, name: str) -> bool:
         """Whether it runs and is no child of ours."""
         return name in self._by_hand

@@ -190,6 +190,8 @@ class FakeManager:
     trusted: tuple[str, ...] = ()
     ping_timeout_s: float = 10.0
     ping_pause_s: float | None = None
+    #: the UDP ports that the processes of plugins have bound
+    bound: dict[str, list[Address]] = attrs.field(factory=dict)
     network: FakeNetwork = attrs.field(factory=FakeNetwork)
     systemd: FakeSystemd = attrs.field(factory=FakeSystemd)
     happened: list[Event] = attrs.field(factory=list)
@@ -297,6 +299,7 @@ class FakeManager:
             self.plugins,
             HOST,
             self.trust.is_own,
+            self._find,
             self.ping_timeout_s,
             self.ping_pause_s,
         )
@@ -305,6 +308,9 @@ class FakeManager:
         self.control = SystemControl(
             clock, self.identity, bus, self.office, self.trust, self.events
         )
+
+    async def _find(self, processes: Mapping[str, frozenset[int]]) -> dict[str, list[Address]]:
+        return {name: self.bound[name] for name in processes if name in self.bound}
 
     def _now(self) -> float:
         return NOON + self.network.clock.seconds()

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 from hostile import RELUCTANT, left_of
-from world import PATIENCE, World, free_port, wait_until
+from world import PATIENCE, PLUGIN, World, free_port, wait_until
 
 _SETTLED = ("alive", "stopped", "failed", "disabled")
 
@@ -147,6 +147,29 @@ def test_a_damaged_record_does_not_double_a_plugin(world: World, damage: bytes) 
     world.start()
     demo = world.wait_state("demo", "alive")
     assert _pids(world, "demo") == [demo["pid"]] == [pid]
+    assert world.stop() == 0
+    assert left_of(world.home) == []
+
+
+_MINIMAL = """
+from domogik.plugin import Plugin, run
+
+run(Plugin)
+"""
+
+
+@pytest.mark.parametrize("script", [PLUGIN, _MINIMAL], ids=["foreign", "ours"])
+def test_a_plugin_unknown_to_the_next_hub_is_heard(world: World, script: str) -> None:
+    world.add_plugin("demo", script)
+    world.write_configuration("[supervision]\nstart_timeout = 300\n" + _enabled("demo"))
+    world.start()
+    world.post("/api/v1/components/demo/start")
+    pid = world.component("demo")["pid"]
+    world.kill()
+    (world.home / "run" / "hub.json").unlink()
+    world.start()
+    assert world.wait_state("demo", "alive")["pid"] == pid
+    assert _pids(world, "demo") == [pid]
     assert world.stop() == 0
     assert left_of(world.home) == []
 

@@ -1,8 +1,11 @@
 """Asking plugins whether they are there, and what their heartbeats mean."""
 
 import pytest
+from twisted.internet.defer import Deferred, fail, succeed
 
 from domogik.components.model import State
+from domogik.manager.pings import PluginPings
+from domogik.supervisor.sockets import CannotSeeSockets
 from domogik.testing.office import HOST, FakeManager
 from domogik.xpl.message import STAT
 
@@ -152,6 +155,60 @@ def test_an_address_that_cannot_be_its_own_is_not_pinged(pinging, ip, port):
     assert pinging.plugin("lamp").state is State.ALIVE
     pinging.network.turn(15)
     assert pings(pinging, "lamp")[0][1] == ("127.0.0.1", 3865)  # through the hub
+
+
+class Adopted:
+    """The plugin clock, left by another manager and not heard yet."""
+
+    def watched(self):
+        return ("clock",)
+
+    def is_unheard(self, name):
+        return True
+
+    def pids(self, name):
+        return frozenset({17, 18})
+
+
+def seeking(manager, find):
+    """Pings of the adopted plugin; `find` says where it listens."""
+    network = manager.network
+    return PluginPings(
+        network.clock, manager.identity, network.bus, Adopted(), HOST, manager.trust.is_own, find
+    )
+
+
+def test_an_adopted_plugin_that_was_not_heard_is_asked_at_the_ports_it_has_bound(manager):
+    asked = []
+
+    def find(processes):
+        asked.append(processes)
+        return succeed({"clock": [("127.0.0.1", 50007), ("127.0.0.1", 50008)]})
+
+    pings_of_adopted = seeking(manager, find)
+    pings_of_adopted.start()
+    assert asked == [{"clock": frozenset({17, 18})}]
+    straight = [one for one in pings(manager) if one[1][1] != 3865]
+    assert [address[1] for _, address in straight] == [50007, 50008]
+    assert {message.body for message, _ in straight} == {(("command", "request"),)}
+    pings_of_adopted.stop()
+
+
+def test_who_stopped_meanwhile_asks_nobody(manager):
+    found = Deferred()
+    pings_of_adopted = seeking(manager, lambda processes: found)
+    pings_of_adopted.start()
+    pings_of_adopted.stop()
+    before = len(pings(manager))
+    found.callback({"clock": [("127.0.0.1", 50007)]})
+    assert len(pings(manager)) == before
+
+
+def test_where_sockets_cannot_be_seen_it_is_asked_through_the_hub(manager):
+    pings_of_adopted = seeking(manager, lambda processes: fail(CannotSeeSockets("no /proc")))
+    pings_of_adopted.start()
+    assert {address for _, address in pings(manager)} == {("127.0.0.1", 3865)}
+    pings_of_adopted.stop()
 
 
 def test_an_adopted_plugin_is_asked_at_once(tmp_path):
