@@ -251,7 +251,7 @@ class Daemons:
         )
 
     async def _start_with_manager(self, name: str) -> None:
-        if self._supervisor.status(f"daemon:{name}").state in _UP:
+        if self._supervisor.status(f"daemon:{name}").state in _USABLE:
             return
         try:
             await self.start(name)
