@@ -343,6 +343,27 @@ def test_a_killed_manager_is_followed_by_one_that_takes_it_over(house: House) ->
     assert is_gone(pid)
 
 
+def test_of_one_that_was_killed_with_its_manager_the_rest_ends_and_it_is_started(
+    house: House,
+) -> None:
+    house.begin(f"{CACHE}[component:daemon:cache]\nstop_timeout = 4\n")
+    pid = house.alive()
+    ((_, record),) = Records(house.daemons / "cache" / "run").load()
+    mark = {"DOMOGIK_RUN_ID": record.run_id}
+    house.kill()
+    deaf = ["sh", "-c", "trap '' TERM; echo; exec sleep 1000"]
+    with subprocess.Popen(deaf, env={**os.environ, **mark}, stdout=subprocess.PIPE) as rest:
+        try:
+            rest.stdout.readline()
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: is_gone(pid), "the server is gone")
+            house.start()
+            assert house.alive() != pid
+            assert rest.wait(PATIENCE) == -signal.SIGKILL
+        finally:
+            rest.kill()
+
+
 def test_without_the_managers_records_it_is_found_by_its_own_directory(house: House) -> None:
     house.begin()
     pid = house.alive()
