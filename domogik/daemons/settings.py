@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from domogik.config.load import Configuration, Setting
+from domogik.config.load import BrokenConfiguration, Configuration, Setting
 from domogik.daemons.errors import InvalidParameters
 from domogik.daemons.kinds import KINDS, daemon_class
 from domogik.daemons.parameters import Option, Parameters, address
@@ -79,7 +79,7 @@ class DaemonSettings:
 
     def _check(self, settings: Mapping[str, Setting]) -> None:
         if self.password is not None and not self.has_password:
-            raise settings["password"].broken(f"is no key of a {self.kind}")
+            raise _broken(settings["password"], f"is no key of a {self.kind}")
         for key, arguments in (
             ("bind", {"host": self.bind}),
             ("password", {"password": self.password}),
@@ -87,7 +87,7 @@ class DaemonSettings:
             try:
                 Parameters(self.kind, _ANY_PORT, **arguments)
             except InvalidParameters as error:
-                raise settings[key].broken(str(error)) from None
+                raise _broken(settings[key], str(error)) from None
 
 
 def all_settings(configuration: Configuration) -> dict[str, DaemonSettings]:
@@ -114,6 +114,14 @@ def _options(kind: str, settings: Mapping[str, Setting]) -> dict[str, Option]:
             raise setting.broken(f"is no key of a {kind}: it has {known}")
         options[key] = _typed(setting, defaults[key])
     return options
+
+
+def _broken(setting: Setting, sentence: str) -> BrokenConfiguration:
+    """As its own `broken`, but a password is not quoted."""
+    if setting.key != "password":
+        return setting.broken(sentence)
+    where = f"{setting.key} in [{setting.section}]"
+    return BrokenConfiguration(setting.path, setting.line, f"{where} {sentence}")
 
 
 def _typed(setting: Setting, default: Option) -> Option:
