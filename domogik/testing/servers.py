@@ -1,0 +1,116 @@
+"""A kind of daemon without a server: for tests of a manager that runs some.
+
+It takes the place of Redis, so that `kind = redis` in a configuration means it. Its directories are
+real ones; its processes, its ports and what it answers exist only here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import attrs
+from twisted.internet.defer import Deferred, execute
+
+from domogik.daemons.base import ManagedDaemon
+from domogik.daemons.directory import CONFIGURATION
+from domogik.daemons.errors import ManagedDaemonError
+from domogik.daemons.parameters import Option, Parameters
+
+#: the port of whoever wants any free one
+FREE_PORT = 40001
+
+
+@attrs.define(eq=False)
+class FakeServer(ManagedDaemon):
+    """`made` are all of them, the oldest first. An error under the name of an operation is raised.
+
+    `done` are the operations that were asked for.
+    """
+
+    kind: ClassVar[str] = "redis"
+    title: ClassVar[str] = "Fake"
+    pid_file: ClassVar[str] = "fake.pid"
+    defaults: ClassVar[Mapping[str, Option]] = {"databases": 16, "appendonly": False}
+    made: ClassVar[list[FakeServer]] = []
+
+    errors: dict[str, Exception] = attrs.field(init=False, factory=dict)
+    done: list[str] = attrs.field(init=False, factory=list)
+    #: what a question waits for; None where it is answered at once
+    silence: Deferred[None] | None = attrs.field(init=False, default=None)
+
+    def __attrs_post_init__(self) -> None:
+        self.made.append(self)
+
+    def _does(self, operation: str) -> None:
+        self.done.append(operation)
+        if operation in self.errors:
+            raise self.errors[operation]
+
+    def _reserve(self, host: str, port: int | None, known: Parameters | None) -> int:
+        return port or (FREE_PORT if known is None else known.port)
+
+    async def initialise(self) -> None:
+        self._does("initialise")
+        self.directory.subdirectory("data")
+
+    async def reconfigured(self, known: Parameters) -> None:
+        self._does("reconfigured")
+
+    def configuration(self) -> Mapping[str, str]:
+        self._does("configuration")
+        return {CONFIGURATION: f"databases {self.option('databases')}\n"}
+
+    def argv(self) -> tuple[str, ...]:
+        return ("fake-server", str(self.directory / CONFIGURATION))
+
+    @property
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        return ()
+
+    def check_data(self) -> None:
+        self._does("check_data")
+
+    async def probe(self) -> None:
+        self._does("probe")
+        if self.silence is not None:
+            await self.silence
+
+    async def before_stop(self) -> None:
+        self._does("before_stop")
+
+    async def reread(self) -> None:
+        self._does("reread")
+
+    def is_running(self) -> bool:
+        return True
+
+    def note(self, pid: int | None, run_id: str, started: float) -> None:
+        self._does("note" if pid is not None else "forget")
+
+    def backup(self, target: str | os.PathLike[str]) -> Deferred[str]:
+        return execute(self._written, Path(target))
+
+    def _written(self, target: Path) -> str:
+        self._does("backup")
+        target.write_text("all of it")
+        return "backed up"
+
+    def restore(self, source: str | os.PathLike[str]) -> Deferred[str]:
+        return execute(self._read, Path(source))
+
+    def _read(self, source: Path) -> str:
+        self._does("restore")
+        return f"restored {source.read_text()}"
+
+    @property
+    def url(self) -> str:
+        parameters = self.parameters
+        return f"fake://:{parameters.password}@{parameters.host}:{parameters.port}"
+
+
+def refused(sentence: str, said: str = "") -> ManagedDaemonError:
+    """The error of a server that wrote `said` into its log."""
+    return FakeServer.error(sentence, output=said)
