@@ -50,7 +50,7 @@ class Autostart:
 
     async def _if_wanted(self, name: str) -> None:
         try:
-            wanted = not self._plugins.is_up(name) and await self._is_wanted(name)
+            wanted = not self._is_there(name) and await self._is_wanted(name)
         except Exception:  # noqa: BLE001 - one plugin must not keep the others from starting
             self._log.failure("whether {name} starts with the manager", name=name)
             return
@@ -58,7 +58,7 @@ class Autostart:
             await self._start(name)
 
     async def _start(self, name: str) -> None:
-        if self._plugins.is_up(name):
+        if self._is_there(name):
             return
         self._log.info("{name} starts with the manager", name=name)
         try:
@@ -68,6 +68,10 @@ class Autostart:
             self._log.error("{name} did not start: {reason}", name=name, reason=reason)
         except Exception:  # noqa: BLE001 - one plugin must not keep the others from starting
             self._log.failure("{name} did not start", name=name)
+
+    def _is_there(self, name: str) -> bool:
+        """Whether it needs no start; the remains of an earlier one do not count."""
+        return self._plugins.is_up(name) and not self._plugins.is_ending(name)
 
     async def _is_wanted(self, name: str) -> bool:
         client = ConfigurationClient(

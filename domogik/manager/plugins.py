@@ -291,6 +291,10 @@ class Plugins:
         """Whether some process of it runs, ours or not."""
         return name in self._by_hand or self.status(name).state in _UP
 
+    def is_ending(self, name: str) -> bool:
+        """Whether what is left of it is being ended: a start would wait for that."""
+        return name not in self._by_hand and self.status(name).state is State.STOPPING
+
     def is_tried_again(self, name: str) -> bool:
         """Whether it does not run and the supervisor may start it by itself."""
         return self.status(name).state in _TRIED_AGAIN

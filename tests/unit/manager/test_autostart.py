@@ -127,6 +127,21 @@ def test_what_a_crash_interrupted_starts_without_asking_anybody(tmp_path):
     assert done == [None]
 
 
+def test_one_whose_remains_are_still_being_ended_starts_after_that(tmp_path):
+    here = Beginning(tmp_path)
+    here.manager.processes.born = lambda process: setattr(process, "is_deaf", True)
+    here.manager.start("bee")
+    first = here.manager.processes.living[0]
+    here.run(here.manager.plugins.stop("bee"))
+    assert here.manager.plugin("bee").state is State.STOPPING
+    done = here.run(here.autostart.resume(["bee"]))
+    here.network.clock.pump([1] * 20)
+    assert not first.lives
+    assert here.running == ["bee"]
+    here.manager.beat("bee")
+    assert done == [None]
+
+
 def test_one_that_fails_keeps_no_other_from_starting(tmp_path):
     here = Beginning(tmp_path, dict.fromkeys(NAMES, "True"))
     here.manager.processes.born = lambda process: (
