@@ -568,3 +568,28 @@ def test_while_it_is_restored_nothing_else_is_done_to_it(manager, server, monkey
     manager.network.turn()
     assert restore == ["restored"]
     assert shown(manager).state.is_on
+
+
+def test_one_that_fails_in_a_way_nobody_thought_of_keeps_no_other_from_starting(manager, server):
+    configure(manager, f"{CACHE}[daemon:other]\nkind = redis\n")
+    server.made[0].errors["check_data"] = ZeroDivisionError("nobody thought of it")
+    assert ended(manager, manager.daemons.start_all()) is None
+    assert not shown(manager).state.is_on
+    assert shown(manager, "other").state.is_on
+
+
+def test_who_runs_is_left_alone_when_all_are_started(manager, server):
+    started(manager)
+    pid = shown(manager).pid
+    assert ended(manager, manager.daemons.start_all()) is None
+    assert shown(manager).pid == pid
+
+
+def test_who_runs_as_another_user_can_come_to_his_directory(manager, server):
+    (manager.directory / "daemons").mkdir(mode=0o700)
+    manager.directory.chmod(0o700)
+    configure(manager, CACHE + "run_as = nobody-of-that-name\n")
+    error = ended(manager, manager.daemons.start("cache"))
+    assert "nobody-of-that-name" in error.reason
+    for path in (manager.directory, manager.directory / "daemons"):
+        assert path.stat().st_mode & 0o777 == 0o701
