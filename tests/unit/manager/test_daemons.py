@@ -7,6 +7,7 @@ from domogik.components.model import ComponentId, Kind, State
 from domogik.config.load import BrokenConfiguration, load
 from domogik.daemons.errors import NotReady
 from domogik.errors import NotPossible, OperationFailed, UnknownComponent
+from domogik.manager import daemons
 from domogik.supervisor.interfaces import Exit
 from domogik.testing.servers import FREE_PORT, refused
 
@@ -585,11 +586,29 @@ def test_who_runs_is_left_alone_when_all_are_started(manager, server):
     assert shown(manager).pid == pid
 
 
-def test_who_runs_as_another_user_can_come_to_his_directory(manager, server):
-    (manager.directory / "daemons").mkdir(mode=0o700)
-    manager.directory.chmod(0o700)
+@pytest.mark.parametrize(("run_as", "opened"), [("run_as = nobody-of-that-name\n", 1), ("", 0)])
+def test_only_for_another_user_is_the_way_to_its_directory_opened(
+    manager, server, monkeypatch, run_as, opened
+):
+    calls = []
+    monkeypatch.setattr(daemons, "open_passage", lambda *paths: calls.append(paths))
+    configure(manager, CACHE + run_as)
+    ended(manager, manager.daemons.start("cache"))
+    assert calls == [(manager.directory, manager.directory / "daemons")] * opened
+
+
+def test_a_user_who_is_not_there_is_told_by_name(manager, server, monkeypatch):
+    monkeypatch.setattr(daemons, "open_passage", lambda *paths: None)
     configure(manager, CACHE + "run_as = nobody-of-that-name\n")
     error = ended(manager, manager.daemons.start("cache"))
     assert "nobody-of-that-name" in error.reason
-    for path in (manager.directory, manager.directory / "daemons"):
-        assert path.stat().st_mode & 0o777 == 0o701
+
+
+def test_a_way_that_cannot_be_opened_is_told_with_its_place(manager, server, monkeypatch):
+    def closed(*paths):
+        raise PermissionError(1, "Operation not permitted", "/home")
+
+    monkeypatch.setattr(daemons, "open_passage", closed)
+    configure(manager, CACHE + "run_as = nobody-of-that-name\n")
+    error = ended(manager, manager.daemons.start("cache"))
+    assert error.reason == "/home: Operation not permitted"
