@@ -15,6 +15,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
+from world import is_gone
 
 from domogik.packages.descriptor import read
 from domogik.testing.street import HOST, PluginProcess, Street
@@ -258,7 +259,7 @@ class Script(ExampleCase):
         children = psutil.Process(plugin.transport.pid).children(recursive=True)
         self.assertEqual(len(children), 1)
         await self.stopped(plugin)
-        self.assertFalse(children[0].is_running())
+        self.assertTrue(is_gone(children[0].pid))
 
     async def test_ends_well_when_the_network_says_stop(self) -> None:
         plugin = await self.alive()

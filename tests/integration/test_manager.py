@@ -382,7 +382,7 @@ def test_a_plugin_that_obeys_the_order_itself_is_answered_for_once_and_not_resta
     with XplClient(examples) as client:
         client.order("stop", "clock")
         assert client.answer("stop") == {"command": "stop", "host": HOST, "plugin": "clock"}
-        assert not psutil.pid_exists(pid)
+        assert is_gone(pid)
         client.order("stop", "clock")
         assert client.answer("stop")["command"] == "stop"
         client.order("detail", "clock")

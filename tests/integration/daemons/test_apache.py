@@ -6,12 +6,12 @@ import os
 import signal
 import socket
 
-import psutil
 import pytest
 from daemons.cases import processes_of
 from daemons.web_cases import WebCases
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
+from world import is_gone
 
 from domogik.daemons.apache import ApacheDaemon
 
@@ -88,7 +88,7 @@ class ApacheTests(WebCases, TestCase):
         family = processes_of(self.directory)
         os.kill(daemon.get_pid(), signal.SIGSTOP)
         await daemon.destroy()
-        self.assertFalse(any(psutil.pid_exists(one.pid) and one.is_running() for one in family))
+        self.assertTrue(all(is_gone(one.pid) for one in family))
 
     async def test_a_module_that_is_not_there_is_named(self) -> None:
         for wrong in (["gopher"], ["rewrite\nUser root"], "rewrite", [3]):

@@ -15,11 +15,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 import redis
 from commands import command
-from world import PATIENCE
+from world import PATIENCE, is_gone
 
 from domogik.daemons.errors import ManagedDaemonError
 from domogik.daemons.redis import RedisDaemon
@@ -145,7 +144,7 @@ def test_each_test_has_one_of_its_own_beside_those_of_trial(tmp_path: Path, plac
     assert "1 failed, 2 passed" in done.stdout, done.stdout
     first, second = seen(tmp_path)
     assert first != second
-    assert not any(psutil.pid_exists(pid) for _, pid in (first, second))
+    assert all(is_gone(pid) for _, pid in (first, second))
 
 
 def test_every_kind_has_a_fixture(
@@ -161,7 +160,7 @@ def test_every_kind_has_a_fixture(
         for directory, pid in seen(tmp_path):
             assert directory.parent == top
             assert not directory.exists()
-            assert not psutil.pid_exists(pid)
+            assert is_gone(pid)
     finally:
         shutil.rmtree(top)
 
@@ -170,7 +169,7 @@ def test_a_killed_run_leaves_neither_server_nor_directory(tmp_path: Path, place:
     done = pytest_run(tmp_path, "-k", "killed")
     assert done.returncode == -signal.SIGKILL, done.stdout
     ((directory, pid),) = seen(tmp_path)
-    until(lambda: not directory.exists() and not psutil.pid_exists(pid))
+    until(lambda: not directory.exists() and is_gone(pid))
 
 
 def test_in_a_script_it_is_there_for_a_block(place: Path) -> None:
@@ -189,7 +188,7 @@ def test_in_a_script_it_is_there_for_a_block(place: Path) -> None:
         server.restore(place / "backup")
         (place / "backup").unlink()
     assert not directory.exists()
-    assert not psutil.pid_exists(pid)
+    assert is_gone(pid)
     server.destroy()
 
 
