@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -138,20 +137,7 @@ class MySQLDaemon(ManagedDaemon):
 
     def completed(self, wanted: Parameters, known: Parameters | None) -> Parameters:
         """Without a password it keeps the one it has, or gets a random one."""
-        password = wanted.password
-        if password is None and known is not None:
-            password = known.password
-        if password is None:
-            password = secrets.token_urlsafe(24)
-        return attrs.evolve(wanted, password=password)
-
-    @property
-    def password(self) -> str:
-        """Of `root`; raises the kind's error where its file was lost."""
-        password = self.parameters.password
-        if password is None:
-            raise self.error(f"the password of {self.title} is missing: its file was removed")
-        return password
+        return wanted.protected(known)
 
     async def initialise(self) -> None:
         """The server's own tables, and no user who could come in yet."""

@@ -15,14 +15,12 @@ from typing import Any, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred, TimeoutError
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import ITCPTransport
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from domogik.daemons.errors import NotReady
-from domogik.daemons.probing import IProbeReactor
+from domogik.daemons.probing import IProbeReactor, reach
 from domogik.errors import DomogikError
 
 # LONG_PASSWORD | PROTOCOL_41 | TRANSACTIONS | SECURE_CONNECTION | PLUGIN_AUTH
@@ -98,14 +96,8 @@ class Session:
         cls, reactor: IProbeReactor, host: str, port: int, password: str, patience: float = 5.0
     ) -> Session:
         """Connect and log in."""
-        endpoint = (TCP6ClientEndpoint if ":" in host else TCP4ClientEndpoint)(
-            reactor, host, port, timeout=patience
-        )
         wire = _Wire()
-        try:
-            await endpoint.connect(_Quiet.forProtocol(lambda: wire))
-        except ConnectError as error:
-            raise NotReady(f"port {port} of {host} cannot be reached: {error}") from error
+        await reach(reactor, host, port, wire, patience)
         session = cls(reactor, wire, patience)
         try:
             await session._within(session._log_in(password))
@@ -177,10 +169,6 @@ class Session:
                 return rows
             _check(packet, ok=packet[:1])
             rows.append(_row(packet))
-
-
-class _Quiet(Factory):
-    noisy = False
 
 
 class _Wire(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -68,6 +69,15 @@ class Parameters:
     def reachable_host(self) -> str:
         """The address at which this host reaches it, also where it listens on all."""
         return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+
+    def protected(self, known: Parameters | None) -> Parameters:
+        """With a password: the one given, else that of `known`, else a random one."""
+        password = self.password
+        if password is None and known is not None:
+            password = known.password
+        if password is None:
+            password = secrets.token_urlsafe(24)
+        return attrs.evolve(self, password=password)
 
     def save(self, directory: WorkingDirectory) -> None:
         """Raises `OSError`."""

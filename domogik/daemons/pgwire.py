@@ -13,14 +13,12 @@ from typing import Any, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred, TimeoutError
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import ITCPTransport
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from domogik.daemons.errors import NotReady
-from domogik.daemons.probing import IProbeReactor
+from domogik.daemons.probing import IProbeReactor, reach
 from domogik.daemons.scram import BadExchange, Exchange
 from domogik.errors import DomogikError
 
@@ -64,15 +62,8 @@ class Session:
     @classmethod
     async def open(cls, reactor: IProbeReactor, login: Login, patience: float = 5.0) -> Session:
         """Connect and log in."""
-        endpoint = (TCP6ClientEndpoint if ":" in login.host else TCP4ClientEndpoint)(
-            reactor, login.host, login.port, timeout=patience
-        )
         wire = _Wire()
-        try:
-            await endpoint.connect(_Quiet.forProtocol(lambda: wire))
-        except ConnectError as error:
-            where = f"port {login.port} of {login.host}"
-            raise NotReady(f"{where} cannot be reached: {error}") from error
+        await reach(reactor, login.host, login.port, wire, patience)
         session = cls(reactor, wire, patience)
         try:
             await session._within(session._log_in(login))
@@ -169,10 +160,6 @@ class Session:
                 raise _refusal(content)
             if kind != b"N":
                 raise NotReady("its answer is not PostgreSQL's")
-
-
-class _Quiet(Factory):
-    noisy = False
 
 
 class _Wire(Protocol):

@@ -133,20 +133,7 @@ class PostgresDaemon(ManagedDaemon):
 
     def completed(self, wanted: Parameters, known: Parameters | None) -> Parameters:
         """Without a password it keeps the one it has, or gets a random one."""
-        password = wanted.password
-        if password is None and known is not None:
-            password = known.password
-        if password is None:
-            password = secrets.token_urlsafe(24)
-        return attrs.evolve(wanted, password=password)
-
-    @property
-    def password(self) -> str:
-        """Of the superuser; raises the kind's error where its file was lost."""
-        password = self.parameters.password
-        if password is None:
-            raise self.error(f"the password of {self.title} is missing: its file was removed")
-        return password
+        return wanted.protected(known)
 
     async def initialise(self) -> None:
         """`initdb`: all access by SCRAM, checksums, UTF-8 in the order of code points."""

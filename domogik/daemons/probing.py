@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Awaitable, Callable
 
 import attrs
@@ -49,25 +48,30 @@ async def _exchange(
     is_enough: Callable[[bytes], bool],
     patience: float,
 ) -> bytes:
-    # who has no daemons need not have TLS in memory, which comes with endpoints
-    from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
-
     protocol = _Exchange(question, is_enough)
-    is_v6 = ":" in host and ipaddress.ip_address(host).version == 6
-    endpoint = (TCP6ClientEndpoint if is_v6 else TCP4ClientEndpoint)(
-        reactor, host, port, timeout=patience
-    )
-    where = f"port {port} of {host}"
-    try:
-        await endpoint.connect(_Quiet.forProtocol(lambda: protocol))
-    except ConnectError as error:
-        raise NotReady(f"{where} cannot be reached: {error}") from error
+    await reach(reactor, host, port, protocol, patience)
     try:
         return await protocol.answer.addTimeout(patience, reactor)
     except TimeoutError:
-        raise NotReady(f"{where} did not answer within {patience:g} s") from None
+        raise NotReady(f"port {port} of {host} did not answer within {patience:g} s") from None
     finally:
         protocol.hang_up()
+
+
+async def reach(
+    reactor: IProbeReactor, host: str, port: int, protocol: Protocol, patience: float
+) -> None:
+    """Connect `protocol` to an address within `patience` seconds; fails with `NotReady`."""
+    # who has no daemons need not have TLS in memory, which comes with endpoints
+    from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
+
+    endpoint = (TCP6ClientEndpoint if ":" in host else TCP4ClientEndpoint)(
+        reactor, host, port, timeout=patience
+    )
+    try:
+        await endpoint.connect(_Quiet.forProtocol(lambda: protocol))
+    except ConnectError as error:
+        raise NotReady(f"port {port} of {host} cannot be reached: {error}") from error
 
 
 class _Quiet(Factory):

@@ -68,15 +68,8 @@ class RabbitMQDaemon(ManagedDaemon):
                 raise InvalidParameters(f"{name}: {value!r} is not a name of letters and digits")
             if known is not None and known.is_initialised and known.options.get(name) != value:
                 raise InvalidParameters(f"{name} stays {known.options.get(name)!r}: it has data")
-        password = wanted.password
-        if password is None and known is not None:
-            password = known.password
         ports = self._ports(wanted, known)
-        return attrs.evolve(
-            wanted,
-            password=secrets.token_urlsafe(24) if password is None else password,
-            options={**wanted.options, **ports},
-        )
+        return attrs.evolve(wanted.protected(known), options={**wanted.options, **ports})
 
     def _ports(self, wanted: Parameters, known: Parameters | None) -> dict[str, int]:
         chosen: dict[str, int] = {}
@@ -115,14 +108,6 @@ class RabbitMQDaemon(ManagedDaemon):
         """AMQP's, and those by which nodes and tools find and reach it."""
         more = tuple((_LOOPBACK, int(self.option(name))) for name in _MORE_PORTS)
         return (*super().addresses, *more)
-
-    @property
-    def password(self) -> str:
-        """That of its user; raises the kind's error where its file was removed."""
-        password = self.parameters.password
-        if password is None:
-            raise self.error(f"the password of {self.title} is missing: its file was removed")
-        return password
 
     @property
     def nodename(self) -> str:

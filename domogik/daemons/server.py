@@ -114,6 +114,14 @@ class Server:
         raise NotImplementedError
 
     @property
+    def password(self) -> str:
+        """Of the kinds that always have one; raises the kind's error where its file was lost."""
+        password = self.parameters.password
+        if password is None:
+            raise self.error(f"the password of {self.title} is missing: its file was removed")
+        return password
+
+    @property
     def addresses(self) -> tuple[tuple[str, int], ...]:
         """Where it is going to listen."""
         return ((self.parameters.host, self.parameters.port),)
