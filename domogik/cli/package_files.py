@@ -83,10 +83,10 @@ def show(path: Path, as_json: bool) -> int:
 
 
 def create(options: argparse.Namespace) -> int:
-    """`create DIR`: an archive of a package directory."""
+    """`create DIR [ID]`: an archive of a package directory, or of one package in it."""
     from domogik.packages.build import create as build
 
-    made = build(Path(options.directory), Path(options.output))
+    made = build(Path(options.directory), Path(options.output), id=options.id)
     if options.json:
         _say_json({"path": str(made)})
     else:

@@ -227,6 +227,9 @@ def _add_tools(command: Callable[..., argparse.ArgumentParser]) -> None:
     one.add_argument("files", nargs="+", type=_word, metavar="FILE")
     one = command("create", "make an archive of a package directory", package_files.create)
     one.add_argument("directory", type=_word, metavar="DIR")
+    one.add_argument(
+        "id", type=_word, nargs="?", default="", metavar="ID", help="which, where it holds several"
+    )
     one.add_argument("-o", "--output", default=".", metavar="DIR", help="where to (default: here)")
     one = command(
         "repository", "make a repository of the archives in a directory", package_files.repository

@@ -50,14 +50,16 @@ class Member:
     path: Path
 
 
-def create(directory: Path, output: Path, *, generated: str = "") -> Path:
+def create(directory: Path, output: Path, *, id: str = "", generated: str = "") -> Path:
     """Make `<type>-<id>-<release>.tgz` in `output` from a package directory; the path of it.
+
+    `id` says which package is meant in a directory that holds several.
 
     `generated` is the date that the archive's descriptor then gives; without it the descriptor
     stays as it is, byte by byte. An archive of that name is replaced in one step. Blocks: call it
     in a thread. Raises `CannotBuild`, `BrokenDescriptor` and `OSError`; nothing is left then.
     """
-    path = find_descriptor(directory)
+    path = find_descriptor(directory, id)
     package = read(path)
     reference = _reference(package)
     info = _info(package, generated)
@@ -82,20 +84,35 @@ def create(directory: Path, output: Path, *, generated: str = "") -> Path:
     return target
 
 
-def find_descriptor(directory: Path) -> Path:
-    """The one descriptor of a package directory; raises `CannotBuild`."""
+def find_descriptor(directory: Path, id: str = "") -> Path:
+    """The one descriptor of a package directory, or the one of package `id`.
+
+    Releases of Domogik after 0.3 have theirs at the root, as `info.json`. Raises `CannotBuild`.
+    """
     found = [
         path
         for type in TYPES
         for path in sorted((directory / _DESCRIPTORS.format(type=type)).glob("*"))
         if path.suffix in (".xml", ".json") and not path.name.startswith(".")
     ]
+    if id:
+        if not any(path.stem == id for path in found):
+            names = ", ".join(sorted(path.stem for path in found)) or "no descriptor"
+            raise CannotBuild(f"{directory} has no descriptor of '{id}'; it has {names}")
+        found = [path for path in found if path.stem == id]
+    later = directory / f"{INFO}.json"
+    if not found and later.is_file():
+        return later
     if not found:
         places = " or ".join(_DESCRIPTORS.format(type=type) for type in TYPES)
         raise CannotBuild(f"{directory} has no descriptor in {places}")
     if len(found) > 1:
-        names = ", ".join(str(path.relative_to(directory)) for path in found)
-        raise CannotBuild(f"{directory} has several descriptors, which is it? {names}")
+        names = ", ".join(path.relative_to(directory).as_posix() for path in found)
+        raise CannotBuild(
+            f"{directory} has several descriptors: {names}. Name the package "
+            f"(dmg_pkgmgr create {directory} {found[0].stem}) or the file "
+            f"(dmg_pkgmgr check {found[0]})"
+        )
     return found[0]
 
 
@@ -123,6 +140,11 @@ def members_of(directory: Path, package: Package) -> tuple[Member, ...]:
 
 def _reference(package: Package) -> PackageRef:
     """Its name; stricter than reading: what is built today has to compare with other releases."""
+    if package.path.stem == INFO:
+        raise CannotBuild(
+            f"{package.path} is of Domogik 0.4 or later, whose plugins have to be ported: "
+            "docs/guide/old-plugins.md"
+        )
     if package.path.stem != package.id:
         raise CannotBuild(f"{package.path} describes '{package.id}': call it as that")
     try:

@@ -11,11 +11,12 @@ import attrs
 from domogik.config.files import read_bounded
 from domogik.packages.archive import BrokenArchive
 from domogik.packages.build import CannotBuild, find_descriptor
-from domogik.packages.contents import Contents, read_contents
+from domogik.packages.contents import Contents, read_contents, read_scripts
 from domogik.packages.descriptor import BrokenDescriptor, content_of, draft
 from domogik.packages.draft import Draft, Problem
 from domogik.packages.judge import judge
 from domogik.packages.reference import InvalidReference, PackageRef
+from domogik.packages.scripts import not_compiled, sources
 
 _GZIP = b"\x1f\x8b"
 _ICON_BYTES = 512 * 1024
@@ -103,7 +104,18 @@ def _check_descriptor(path: Path, directory: Path | None) -> Checked:
         icon = root / f"src/share/domogik/design/{ref.type}/{ref.id}/icon.png"
         _check_files(said, lambda name: (root / name).exists())
         _check_icon(said, read_bounded(icon, _ICON_BYTES) if icon.is_file() else b"")
+        broken = tuple(not_compiled(_own_sources(root, said)))
+        if broken:
+            return Checked(path, None, broken, tuple(said.warnings))
     return Checked(path, ref, (), tuple(said.warnings))
+
+
+def _own_sources(root: Path, said: Draft) -> Iterator[tuple[Path, bytes]]:
+    """The Python files that the descriptor lists; all of them where it lists nothing."""
+    listed = {root / found.text for found in said.files if found.text}
+    for path, source in sources(root):
+        if not listed or not listed.isdisjoint((path, *path.parents)):
+            yield path, source
 
 
 def _check_archive(path: Path) -> Checked:
@@ -118,7 +130,9 @@ def _check_archive(path: Path) -> Checked:
     own = [Problem(path, sentence) for sentence in contents.unpacked.warnings]
     if path.name != f"{ref.file_stem}.tgz":
         own.append(Problem(path, f"should be called {ref.file_stem}.tgz"))
-    return Checked(path, ref, (), (*own, *said.warnings))
+    files = read_scripts(path)
+    broken = tuple(not_compiled((path / name, files[name]) for name in sorted(files)))
+    return Checked(path, None if broken else ref, broken, (*own, *said.warnings))
 
 
 def _all_names(contents: Contents) -> set[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import attrs
 
+from domogik.packages import scripts
 from domogik.packages.archive import Unpacked, inspect
 from domogik.packages.descriptor import MAXIMUM_BYTES
 from domogik.packages.tarball import Limits, members
@@ -39,6 +40,13 @@ def read_contents(archive: Path, limits: Limits | None = None) -> Contents:
     pictures = (found.get(name, b"") for name in icons)
     icon = next((picture for picture in pictures if picture.startswith(_PNG)), b"")
     return Contents(unpacked, found.get(unpacked.descriptor, b""), icon)
+
+
+def read_scripts(archive: Path, limits: Limits | None = None) -> dict[str, bytes]:
+    """Return the Python files in an archive by name; blocks, raises `BrokenArchive`, `OSError`."""
+    names = inspect(archive, limits or Limits()).files
+    wanted = {name: scripts.MAXIMUM_BYTES for name in names if name.endswith(scripts.SUFFIX)}
+    return _read(archive, limits or Limits(), wanted)
 
 
 def _read(archive: Path, limits: Limits, wanted: dict[str, int]) -> dict[str, bytes]:

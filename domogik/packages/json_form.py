@@ -1,4 +1,8 @@
-"""Descriptors in JSON, number 1 of that form: the packages of Domogik 0.2 and 0.3."""
+"""Descriptors in JSON: number 1 of that form is of Domogik 0.2 and 0.3, number 2 of later ones.
+
+Of number 2 is read what it shares with number 1: devices, sensors and commands of later releases
+mean nothing here.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +46,9 @@ _SECTIONS = (
     ("external", _EXTERNAL),
     ("repository", REPOSITORY),
 )
-_UNDERSTOOD = "1"
+_FIRST, _SECOND = "1", "2"
+#: number 2 names the package by its name, and has no technology
+_IDENTITY_OF_SECOND = {**_IDENTITY, "name": "id", "category": "technology"}
 
 
 @attrs.frozen
@@ -116,8 +122,10 @@ def parse_json(path: Path, content: bytes) -> Draft:
     version = root.child("json_version").found()
     if version is None:
         draft.warn("json_version is missing; taken for 1")
-    elif version.text != _UNDERSTOOD:
-        raise draft.broken(f"'{version.text}' is not understood, only {_UNDERSTOOD} is", version)
+    elif version.text == _SECOND:
+        return _second(draft, root, version)
+    elif version.text != _FIRST:
+        raise draft.broken(f"'{version.text}' is not understood, only 1 and 2 are", version)
     identity = root.child("identity")
     _take(draft, identity, _IDENTITY)
     for name, fields in _SECTIONS:
@@ -131,6 +139,29 @@ def parse_json(path: Path, content: bytes) -> Draft:
     draft.device_types = [node.record() for node in root.child("device_types").items()]
     draft.feature_models = [node.record() for node in root.child("device_feature_models").items()]
     return draft
+
+
+def _second(draft: Draft, root: _Node, version: Found) -> Draft:
+    draft.warn(
+        "a package of Domogik 0.4 or later: its plugin needs that version's message queue, which "
+        "is not here, and has to be ported (docs/guide/old-plugins.md)",
+        version,
+    )
+    identity = root.child("identity")
+    _take(draft, identity, _IDENTITY_OF_SECOND)
+    nodes = root.child("configuration").items()
+    draft.keys = [_key_of_second(node, number) for number, node in enumerate(nodes)]
+    draft.dependencies = [node.record() for node in identity.child("dependencies").items()]
+    draft.udev_rules = [node.record() for node in root.child("udev_rules").items()]
+    return draft
+
+
+def _key_of_second(node: _Node, number: int) -> DraftKey:
+    key = _key(node)
+    key.order = Found(str(number), node.way)
+    key.optional = Found("no" if node.child("required").value else "yes", node.way)
+    key.interface = Found("no", node.way)
+    return key
 
 
 def _value(path: Path, content: bytes) -> object:

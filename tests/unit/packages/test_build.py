@@ -151,6 +151,16 @@ def test_links_are_refused_wherever_they_lead(package: Path, tmp_path: Path) -> 
         create(package, tmp_path)
 
 
+def test_of_a_directory_with_several_packages_one_is_chosen(package: Path, tmp_path: Path) -> None:
+    place = package / "src/share/domogik/plugins"
+    shutil.copy(package / DESCRIPTOR, place / "other.xml")
+    with pytest.raises(CannotBuild, match=r"dmg_pkgmgr create .* diskfree"):
+        create(package, tmp_path)
+    assert create(package, tmp_path, id="diskfree").name == "plugin-diskfree-1.0.0.tgz"
+    with pytest.raises(CannotBuild, match="no descriptor of 'third'; it has diskfree, other"):
+        create(package, tmp_path, id="third")
+
+
 def test_a_directory_without_a_descriptor_or_with_two_is_told(package: Path) -> None:
     with pytest.raises(CannotBuild, match="no descriptor"):
         create(package / "src", package)

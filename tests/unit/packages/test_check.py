@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domogik.packages.build import create
+from domogik.packages.build import CannotBuild, create
 from domogik.packages.check import Checked, check
+from domogik.packages.descriptor import read
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 UNTIDY = Path(__file__).parent / "descriptors" / "old_bell.xml"
@@ -141,3 +142,50 @@ def test_half_an_archive_is_refused(tmp_path: Path) -> None:
     for length in range(0, len(content), 97):
         whole.write_bytes(content[:length])
         assert check(whole).errors
+
+
+def test_a_script_that_does_not_compile_is_refused_with_line_and_reason(
+    package: Path, tmp_path: Path
+) -> None:
+    script = package / "src/domogik_packages/xpl/bin/ping.py"
+    script.write_text("import os\nprint 'Python 2'\n")
+    for checked in (check(package), check(create(package, tmp_path))):
+        assert checked.ref is None
+        (error,) = checked.errors
+        assert error.path.as_posix().endswith("/src/domogik_packages/xpl/bin/ping.py")
+        assert error.line == 2
+        assert "does not compile: Missing parentheses in call to 'print'" in error.sentence
+
+
+def test_of_a_tree_with_several_packages_only_the_own_scripts_are_looked_at(package: Path) -> None:
+    other = package / "src/domogik_packages/xpl/bin/other.py"
+    other.write_text("print 'Python 2'\n")
+    assert check(package).errors == ()
+    other.write_bytes(b"\0")
+    listed = "src/domogik_packages/xpl/bin/ping.py"
+    _change(package, listed, "src/domogik_packages/xpl/bin")
+    assert "does not compile" in str(check(package).errors)
+
+
+def test_a_package_of_a_later_domogik_is_read_and_says_what_it_needs(tmp_path: Path) -> None:
+    (tmp_path / "info.json").write_text(
+        """{"json_version": 2,
+            "identity": {"name": "diskfree", "type": "plugin", "version": "1.2", "author": "A",
+                         "author_email": "a@b", "description": "D", "tags": ["computer"],
+                         "domogik_min_version": "0.4.0",
+                         "dependencies": [{"id": "pyserial (>=2.4)", "type": "python"}]},
+            "configuration": [{"key": "device", "type": "string", "required": true,
+                               "default": "/dev/tty", "description": "Where"}],
+            "sensors": {}, "device_types": {"diskfree.usage": {"id": "diskfree.usage"}}}"""
+    )
+    for path in (tmp_path, tmp_path / "info.json"):
+        checked = check(path)
+        assert str(checked.ref) == "plugin-diskfree 1.2"
+        assert "Domogik 0.4 or later" in _sentences(checked)[0]
+    package = read(tmp_path / "info.json")
+    assert [(key.id, key.key, key.optional) for key in package.configuration] == [
+        (0, "device", False)
+    ]
+    assert [one.id for one in package.dependencies] == ["pyserial (>=2.4)"]
+    with pytest.raises(CannotBuild, match="have to be ported"):
+        create(tmp_path, tmp_path)

@@ -214,7 +214,7 @@ def test_what_cannot_be_understood_is_refused_with_its_place(
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ('"json_version": 1', '"json_version": 2', "json_version: '2' is not understood"),
+        ('"json_version": 1', '"json_version": 3', "json_version: '3' is not understood"),
         ('"json_version": 1,', '"json_version": 1', ":3: not JSON: "),
         ('"id": "metermon"', '"id": ["metermon"]', ": identity.id: must be a text"),
         ('"id": "metermon"', '"id": "\\ud800"', ": identity.id: holds half a character"),
