@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from twisted.logger import (
     FileLogObserver,
     FilteringLogObserver,
     ILogObserver,
+    LogEvent,
     LogLevel,
     LogLevelFilterPredicate,
+    PredicateResult,
     eventAsText,
     formatTime,
     globalLogBeginner,
@@ -23,6 +26,8 @@ from domogik.app.foundation import CannotStart
 #: a log file is rotated at this size, so many old ones are kept
 MAX_SIZE = 10 * 2**20
 KEPT = 5
+#: the namespace of what is said through `twisted.python.log`
+_LEGACY = "log_legacy"
 #: how Domogik spells the levels
 LEVELS = {
     "debug": LogLevel.debug,
@@ -38,6 +43,7 @@ def _text(event: dict[str, object]) -> str:
     one."""
     level = getattr(event.get("log_level"), "name", "info")
     room = str(event.get("log_namespace", "")).removeprefix("domogik.")
+    room = "twisted" if room == _LEGACY else room
     text = eventAsText(event, includeTimestamp=False, includeSystem=False)
     return f"{formatTime(event.get('log_time'))} {level:<5} {room}: {text}\n"  # type: ignore[arg-type]
 
@@ -72,8 +78,17 @@ def file_observer(directory: Path, name: str, level: str) -> ILogObserver:
 
 
 def _from_level(observer: ILogObserver, level: str) -> ILogObserver:
-    predicate = LogLevelFilterPredicate(LEVELS[level])
-    return FilteringLogObserver(observer, [predicate])
+    lowest = LEVELS[level]
+    predicates = [LogLevelFilterPredicate(lowest)]
+    if lowest is not LogLevel.debug:
+        predicates.insert(0, _without_chatter)  # type: ignore[arg-type]  # a function will do
+    return FilteringLogObserver(observer, predicates)
+
+
+def _without_chatter(event: LogEvent) -> Any:
+    """What Twisted itself says of its sockets and its main loop helps nobody but developers."""
+    is_chatter = event.get("log_namespace") == _LEGACY and event.get("log_level") is LogLevel.info
+    return PredicateResult.no if is_chatter else PredicateResult.maybe
 
 
 def begin(directory: Path, name: str, level: str, *, terminal: bool) -> None:

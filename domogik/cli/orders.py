@@ -82,11 +82,11 @@ class Orders:
         result = self.order(f"/packages/{where}/{verb}", host=self.host, **query)
         if "fullname" in result:
             return result
-        shown = self.terminal.client.get("/packages", type=type, host=self._where())
+        shown = self.terminal.client.get("/packages", type=type, host=self.where())
         for package in shown["packages"]:
             if package["id"] == id:
                 return package  # type: ignore[no-any-return]
-        return {"fullname": f"{type}-{id}", "host": self._where(), "release": None}
+        return {"fullname": f"{type}-{id}", "host": self.where(), "release": None}
 
     def order(self, path: str, **query: str | None) -> Document:
         """What the answer says; on a terminal that of the job, which is shown as it goes on."""
@@ -158,7 +158,8 @@ class Orders:
         name = quote(f"{type}-{id}", safe="", errors="surrogateescape")
         return self.terminal.client.get(f"/packages/{name}")  # type: ignore[no-any-return]
 
-    def _where(self) -> str:
+    def where(self) -> str:
+        """The host that is meant."""
         if self.host is not None:
             return self.host
         host: str = self.terminal.client.get("/hosts")["host"]

@@ -122,7 +122,8 @@ def repository(options: argparse.Namespace) -> int:
         for problem in built.problems:
             _say(f"left out: {problem}")
         change = "" if built.changed else ", as before"
-        _say(f"{target} offers {len(built.packages)} releases{change}")
+        count = len(built.packages)
+        _say(f"{target} offers {count} release{'' if count == 1 else 's'}{change}")
         if built.signature is not None:
             _say_signed(built.signature)
     return FAILED if built.problems else 0

@@ -167,6 +167,12 @@ def _first_line(text: str) -> str:
     return line if len(line) <= 60 else f"{line[:57]}..."
 
 
+def held_sentence(package: Document) -> str:
+    """Why an update leaves it alone."""
+    id, newest = package["id"], package["updates"][0]
+    return printable(f"{id} {newest} is offered; {id} is held (dmg_pkgmgr unhold {id})")
+
+
 def sentence(verb: str, package: Document) -> str:
     """What came of an order: `plugin-diskfree 1.0 is installed on vm`."""
     name = f"{package['fullname']} {package['release'] or ''}".strip()

@@ -14,6 +14,7 @@ from domogik.cli import package_files
 from domogik.cli.client import Refused
 from domogik.cli.orders import Document, Name, Orders
 from domogik.cli.packages import (
+    held_sentence,
     installed_table,
     offers_table,
     package_text,
@@ -23,7 +24,7 @@ from domogik.cli.packages import (
 from domogik.cli.program import FAILED, CommandFailed, complain, parser, run
 from domogik.cli.progress import Progress, wants_progress
 from domogik.cli.session import add_common, open_terminal
-from domogik.cli.terminal import now, printable
+from domogik.cli.terminal import now, printable, since
 from domogik.config.home import Home, HomeInUse
 
 NAME = "dmg_pkgmgr"
@@ -104,37 +105,64 @@ def update(options: argparse.Namespace) -> int:
     orders = _orders(options)
     if options.package is not None:
         name = orders.find(options.package)
+        before = name.on(orders.where())
         done = orders.do("update", name.type, name.id, release=options.release)
+        if not options.json and before is not None and before["release"] == done["release"]:
+            return _say_newest(orders, done)
         return _say(orders, "update", done)
     return _update_all(orders)
 
 
+def _say_newest(orders: Orders, package: Document) -> int:
+    """An update that had nothing to do."""
+    found = orders.terminal.client.get("/repositories")["repositories"]
+    asked = sorted(one["as_of"] for one in found if one["as_of"])
+    text = f"{package['id']} {package['release']} is the newest"
+    if asked:
+        text += f" (list of {since(asked[0], now())} ago; {NAME} update-cache)"
+    orders.terminal.say(printable(text))
+    return 0
+
+
 def _update_all(orders: Orders) -> int:
     terminal = orders.terminal
-    host = terminal.options.host or terminal.client.get("/hosts")["host"]
-    packages = terminal.client.get("/packages", host=host)["packages"]
-    result, done = 0, []
+    packages = terminal.client.get("/packages", host=orders.where())["packages"]
+    result, done, is_quiet = 0, [], terminal.options.json
     for package in packages:
-        if not package["updates"] or package["held"]:
+        if not package["updates"]:
+            continue
+        if package["held"]:
+            if not terminal.options.json:
+                terminal.say(held_sentence(package))
+            is_quiet = True
             continue
         try:
             done.append(orders.do("update", package["type"], package["id"]))
         except (Refused, CommandFailed) as error:
-            complain(NAME, printable(f"{package['fullname']}: {error}"))
+            named = package["id"] in str(error)
+            complain(NAME, printable(str(error) if named else f"{package['fullname']}: {error}"))
             result = FAILED
             continue
         if not terminal.options.json:
             terminal.say(sentence("update", done[-1]))
     if terminal.options.json:
         terminal.say_json(done)
-    elif not done and not result:
+    elif not done and not result and not is_quiet:
         terminal.say("Nothing newer is offered")
     return result
 
 
 def rollback(options: argparse.Namespace) -> int:
     """`rollback ID`: to the release that was there before."""
-    return _change(options, "rollback")
+    orders = _orders(options)
+    name = orders.find(options.package)
+    before = name.on(orders.where())
+    done = orders.do("rollback", name.type, name.id)
+    if options.json or before is None:
+        return _say(orders, "rollback", done)
+    back = f"{done['id']} is back from {before['release']} to {done['release']}"
+    orders.terminal.say(printable(back))
+    return 0
 
 
 def hold(options: argparse.Namespace) -> int:
@@ -165,7 +193,8 @@ def upload(options: argparse.Namespace) -> int:
     if options.json:
         orders.terminal.say_json(made)
     else:
-        orders.terminal.say(printable(f"{made['fullname']} {made['release']} can be installed"))
+        said = f"{made['fullname']} {made['release']} was uploaded; {NAME} install {made['id']}"
+        orders.terminal.say(printable(said))
     return 0
 
 

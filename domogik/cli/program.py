@@ -43,9 +43,20 @@ def run(name: str, work: Callable[[list[str]], int]) -> int:
         return INTERRUPTED
     except (DomogikError, OSError) as error:
         _forget_output_if_closed()
-        complain(name, str(error))
+        complain(name, error.words if isinstance(error, DomogikError) else _sentence(error))
         return FAILED
     return status
+
+
+def _sentence(error: OSError) -> str:
+    """What the system refused, without its number."""
+    why = error.strerror or str(error) or type(error).__name__
+    if error.filename is None:
+        return why
+    path = os.fsdecode(error.filename)
+    if isinstance(error, FileNotFoundError):
+        return f"there is no file {path}"
+    return f"{path}: {why}"
 
 
 def complain(name: str, sentence: str) -> None:

@@ -75,7 +75,7 @@ class Setting:
         """A time span: a number of seconds, fractions allowed."""
         number = float(self.value) if _NUMBER.fullmatch(self.value) else math.nan
         if not minimum <= number <= maximum:
-            raise self.broken(f"must be a number of seconds from {minimum:g} to {maximum:g}")
+            raise self.broken(f"must be a number of seconds from {minimum:g} to {maximum:.0f}")
         return number
 
     def boolean(self) -> bool:

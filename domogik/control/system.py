@@ -195,7 +195,7 @@ class SystemControl:
                 or self._office.plugins.is_up(name)
             ):
                 return component
-        raise UnknownComponent(f"Component {name} doesn't exists on {self._office.host}")
+        raise UnknownComponent.named(name, self._office.host)
 
     async def _do(self, command: str, component: Component) -> None:
         action = {

@@ -70,6 +70,7 @@ def find(components: Iterable[Component], name: str, host: str) -> Component:
 
     Raises `UnknownComponent`, or `AmbiguousComponent` where several kinds have the bare name.
     """
+    components = tuple(components)
     found = [entry for entry in components if name in (str(entry.id), entry.id.name)]
     exact = [entry for entry in found if str(entry.id) == name]
     if exact:
@@ -77,5 +78,5 @@ def find(components: Iterable[Component], name: str, host: str) -> Component:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise UnknownComponent(f"Component {name} doesn't exists on {host}")
+        raise UnknownComponent.named(name, host, (str(entry.id) for entry in components))
     raise AmbiguousComponent(name, tuple(sorted(str(entry.id) for entry in found)))

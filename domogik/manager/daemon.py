@@ -136,7 +136,8 @@ class Daemon:
             return text.replace(password, "***") if password else text
 
         self._log.error("{id}: {error}", id=self.id, error=masked(str(error)))
-        return OperationFailed(masked(one_line(error)), masked(str(error)))
+        said = masked(one_line(error))
+        return OperationFailed(said, masked(str(error)), plain=said)
 
 
 def one_line(error: ManagedDaemonError) -> str:

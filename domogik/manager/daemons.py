@@ -26,6 +26,7 @@ from domogik.manager.components import ComponentList
 from domogik.manager.daemon import Daemon
 from domogik.manager.daemon_checks import DaemonChecks
 from domogik.manager.passage import open_passage
+from domogik.manager.wording import not_started
 from domogik.supervisor.adoption import Record
 from domogik.supervisor.interfaces import Program, Specification, Status
 from domogik.supervisor.service import AlreadyRunning, NotRunning, StartFailed, Supervisor
@@ -332,7 +333,7 @@ class Daemons:
         except AlreadyRunning:
             raise OperationFailed(f"Component {name} is already running on {self._host}") from None
         except StartFailed as error:
-            raise self._not_started(name, error) from error
+            raise _not_started(name, error) from error
 
     async def stop(self, name: str) -> None:
         """Until nothing of it, or of who needs it, is left; `UnknownComponent`, ..."""
@@ -348,13 +349,7 @@ class Daemons:
         try:
             await self._supervisor.restart(entry.id)
         except StartFailed as error:
-            raise self._not_started(name, error) from error
-
-    def _not_started(self, name: str, error: StartFailed) -> OperationFailed:
-        return OperationFailed(
-            f"Component {name} failed to start. Please look in this component log files",
-            error.reason or str(error),
-        )
+            raise _not_started(name, error) from error
 
     async def reload(self, name: str) -> None:
         """Have it read its configuration again as the section says now; `OperationFailed`."""
@@ -425,8 +420,12 @@ class Daemons:
     def _entry(self, name: str) -> Daemon:
         entry = self._entries.get(name)
         if entry is None or entry.is_leaving:
-            raise UnknownComponent(f"Component {name} doesn't exists on {self._host}")
+            raise UnknownComponent.named(name, self._host, self._entries)
         return entry
+
+
+def _not_started(name: str, error: StartFailed) -> OperationFailed:
+    return not_started(name, error.reason or str(error), logs=f"dmg_ctl daemon logs {name}")
 
 
 def _id(name: str) -> ComponentId:

@@ -111,7 +111,7 @@ class Externals:
     def forget(self, name: str) -> None:
         """Leave it out until it is heard again; raises `UnknownComponent`."""
         if self._members.pop(name, None) is None:
-            raise UnknownComponent(f"Component {name} doesn't exists on {self._host}")
+            raise UnknownComponent.named(name, self._host)
         self._components.remove(ComponentId(Kind.EXTERNAL, name))
 
     def _make_room(self) -> bool:

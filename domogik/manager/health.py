@@ -262,7 +262,7 @@ class Health:
         return examiner
 
     def _unknown(self, component_id: str) -> UnknownComponent:
-        return UnknownComponent(f"Component {component_id} doesn't exists on {self.host}")
+        return UnknownComponent.named(component_id, self.host, self.subjects())
 
     # What happens
 

@@ -102,7 +102,8 @@ class House:
             kind, bare = Kind.PLUGIN.value, name
         pattern = _UNLISTED.get(kind)
         if pattern is None or not pattern.fullmatch(bare):
-            raise UnknownComponent(f"Component {name} doesn't exists on {host}")
+            listed = (str(one.id) for one in self.components(host))
+            raise UnknownComponent.named(name, host, listed)
         return Component(ComponentId(Kind(kind), bare), host)
 
     async def detail(self, component: Component) -> Detail:

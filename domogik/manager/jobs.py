@@ -120,8 +120,10 @@ class Jobs:
     def _ended(self, result: Any, queue: list[_Entry], entry: _Entry) -> None:
         error = ""
         if isinstance(result, Failure):
-            error = result.getErrorMessage() or type(result.value).__name__
-            if not result.check(DomogikError):
+            value = result.value
+            error = value.words if isinstance(value, DomogikError) else result.getErrorMessage()
+            error = error or type(value).__name__
+            if not isinstance(value, DomogikError):
                 self._log.failure("{kind} {subject}", result, kind=entry.job.kind)
         self._change(
             entry,

@@ -38,14 +38,14 @@ class Office:
         """The plugin of that bare name; `UnknownComponent`."""
         component = self.components.get(ComponentId(Kind.PLUGIN, name))
         if component is None:
-            raise UnknownComponent(f"Component {name} doesn't exists on {self.host}")
+            raise UnknownComponent.named(name, self.host, self.components.ids(Kind.PLUGIN))
         return component
 
     def daemon(self, name: str) -> Component:
         """The managed daemon of that bare name; `UnknownComponent`."""
         component = self.components.get(ComponentId(Kind.DAEMON, name))
         if component is None:
-            raise UnknownComponent(f"Component {name} doesn't exists on {self.host}")
+            raise UnknownComponent.named(name, self.host, self.components.ids(Kind.DAEMON))
         return component
 
     def unit(self, name: str) -> Component:

@@ -364,4 +364,4 @@ async def _told(work: Awaitable[Any]) -> Any:
     except _WITH_NAMES:
         raise
     except DomogikError as error:
-        raise OperationFailed(str(error)) from error
+        raise OperationFailed(str(error), plain=error.plain) from error

@@ -17,6 +17,7 @@ from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownCo
 from domogik.manager.components import ComponentList
 from domogik.manager.settings import enabled_plugins
 from domogik.manager.units import is_unit
+from domogik.manager.wording import not_started
 from domogik.packages.environment import ENVIRONMENT, interpreter
 from domogik.packages.installed import Installed, Inventory
 from domogik.supervisor.interfaces import Program, Specification, Status
@@ -313,20 +314,19 @@ class Plugins:
     async def start(self, name: str) -> None:
         """Until it is alive; `UnknownComponent`, `NotPossible`, `OperationFailed`."""
         self._check_startable(name)
-        host = self._workplace.host
-        running = f"Component {name} is already running on {host}"
-        failed = f"Component {name} failed to start. Please look in this component log files"
+        running = f"Component {name} is already running on {self._workplace.host}"
+        logs = f"dmg_ctl logs {name}"
         if name in self._by_hand:
             raise OperationFailed(running)
         installed = self._installed[name]
         if installed.script is None:
-            raise OperationFailed(failed, installed.problem)
+            raise not_started(name, installed.problem, logs=f"dmg_ctl diagnose {name}")
         try:
             await self._supervisor.start(str(_id(name)))
         except AlreadyRunning:
             raise OperationFailed(running) from None
         except StartFailed as error:
-            raise OperationFailed(failed, error.reason or str(error)) from error
+            raise not_started(name, error.reason or str(error), logs) from error
 
     async def stop(self, name: str) -> None:
         """Until nothing of it is left; `UnknownComponent`, `OperationFailed`."""
@@ -359,7 +359,8 @@ class Plugins:
         self._known(name)
         if self.is_up(name):
             raise OperationFailed(
-                f"Component '{name}' is running. Please stop it before trying to disable"
+                f"Component '{name}' is running. Please stop it before trying to disable",
+                plain=f"{name} is running; first: dmg_ctl stop {name}",
             )
         await self._mark(name, "disabled")
 
@@ -382,7 +383,8 @@ class Plugins:
         if name not in self._enabled:
             raise NotPossible(
                 f"Plugin '{name}' is disabled on {self._workplace.host}. "
-                "Enable it before starting it"
+                "Enable it before starting it",
+                plain=f"{name} is disabled; first: dmg_ctl enable {name}",
             )
         if name in self._at_rest:
             raise NotPossible(f"Plugin '{name}' cannot be started now: its package is changed")
@@ -390,8 +392,7 @@ class Plugins:
     def _known(self, name: str) -> Installed:
         installed = self._installed.get(name)
         if installed is None:
-            host = self._workplace.host
-            raise UnknownComponent(f"Component {name} doesn't exists on {host}")
+            raise UnknownComponent.named(name, self._workplace.host, self._installed)
         return installed
 
 

@@ -163,8 +163,10 @@ class SystemUnits:
             raise AmbiguousComponent(bare, tuple(str(_id(one)) for one in found))
         component = self._components.get(_id(found[0])) if found else None
         if component is None:
-            why = f"Component {name} doesn't exists on {self._host}"
-            raise UnknownComponent(f"{why}: {_ONLY_DECLARED}")
+            unknown = UnknownComponent.named(bare, self._host, self._settings)
+            plain = f"{unknown.words} {_ONLY_DECLARED.capitalize()}."
+            why = f"Component {name} doesn't exists on {self._host}: {_ONLY_DECLARED}"
+            raise UnknownComponent(why, plain=plain)
         return component
 
     def _meant(self, name: str) -> list[str]:
@@ -436,7 +438,7 @@ class SystemUnits:
     def _entry(self, name: str) -> UnitSettings:
         settings = self._settings.get(name)
         if settings is None:
-            raise UnknownComponent(f"Component {name} doesn't exists on {self._host}")
+            raise UnknownComponent.named(name, self._host, self._settings)
         return settings
 
 

@@ -65,6 +65,7 @@ def create(directory: Path, output: Path, *, id: str = "", generated: str = "") 
     info = _info(package, generated)
     members = members_of(directory, package)
     target = output / f"{reference.file_stem}.tgz"
+    output.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=output)
     try:
         with open(descriptor, "wb") as file:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import attrs
 from packaging.version import InvalidVersion, Version
 
 from domogik import __version__
-from domogik.errors import DomogikError
+from domogik.errors import DomogikError, did_you_mean
 from domogik.packages.package import Package
 from domogik.packages.reference import PackageRef
 from domogik.packages.sources import Source
@@ -18,9 +18,26 @@ from domogik.packages.sources import Source
 class UnknownRelease(DomogikError):
     """No repository offers that; the text is the one that Domogik's clients know."""
 
-    def __init__(self, type: str, id: str, release: str | None) -> None:
+    def __init__(
+        self,
+        type: str,
+        id: str,
+        release: str | None,
+        offered: Sequence[str] = (),
+        known: Iterable[str] = (),
+    ) -> None:
+        """`offered` are the releases there are of it, `known` the ids of that type."""
         text = f"No package corresponding to '{type}-{id}'"
-        super().__init__(text if release is None else f"{text} in version '{release}'")
+        if release is not None:
+            text = f"{text} in version '{release}'"
+        if not offered:
+            near = did_you_mean(id, known) or " Fetch their lists anew: dmg_pkgmgr update-cache"
+            plain = f"No repository offers {id}.{near}"
+        elif release is None:
+            plain = f"Every release of {id} needs a newer Domogik: {', '.join(offered)}"
+        else:
+            plain = f"{id} {release} is not offered; offered are {', '.join(offered)}"
+        super().__init__(text, plain=plain)
 
 
 @attrs.frozen
@@ -122,7 +139,9 @@ class Index:
         else:
             offers = self._suitable(offers, pre_releases)
         if not offers:
-            raise UnknownRelease(type, id, release)
+            known = (one for kind, one in self._of if kind == type)
+            there = [offer.package.release for offer in self._of.get((type, id), ())]
+            raise UnknownRelease(type, id, release, there, known)
         return offers[0]
 
     def updates(

@@ -39,7 +39,10 @@ class PackageRunning(NotPossible):
     """
 
     def __init__(self, id: str) -> None:
-        super().__init__(f"Plugin '{id}' is running. Stop it before installing plugin.")
+        super().__init__(
+            f"Plugin '{id}' is running. Stop it before installing plugin.",
+            plain=f"{id} is running; first: dmg_ctl stop {id}",
+        )
 
 
 class NeedsNewerDomogik(NotPossible):

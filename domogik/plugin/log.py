@@ -28,6 +28,8 @@ class Lines:
     _out: TextIO
 
     def __call__(self, event: LogEvent) -> None:
+        if event.get("message") == ("Main loop terminated.",):
+            return  # Twisted's; the last line of a plugin is to say why it ended
         moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event["log_time"]))
         level = event.get("log_level", LogLevel.info).name
         text = eventAsText(event, includeTimestamp=False, includeSystem=False)

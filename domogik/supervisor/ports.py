@@ -49,7 +49,7 @@ class PortTaken(CannotReserve):
     def __init__(self, port: int, words: str) -> None:
         super().__init__(f"port {port} is {words}")
         self.port = port
-        self.words = words
+        self.held = words
 
 
 class NoFreePort(CannotReserve):

@@ -24,7 +24,7 @@ from domogik.api.v1.package_shapes import (
 )
 from domogik.api.v1.routes import JSON, Asked, Parameter, Route, json_reply
 from domogik.api.v1.shapes import BOOLEAN, TEXT, named
-from domogik.errors import UnknownComponent
+from domogik.errors import UnknownComponent, did_you_mean
 from domogik.manager.package_interface import IPackages
 from domogik.packages.reference import TYPES, PackageRef, fullname, parse_fullname
 
@@ -196,7 +196,10 @@ class PackageRoutes:
         installed = [package for package in packages.installed(None, type) if package.ref.id == id]
         offers = [offer for offer in packages.offers(type) if offer.package.id == id]
         if not installed and not offers:
-            raise UnknownComponent(f"No package '{type}-{id}' is installed or offered")
+            there = {one.ref.id for one in packages.installed(None, type)}
+            there.update(offer.package.id for offer in packages.offers(type))
+            text = f"No package '{type}-{id}' is installed or offered."
+            raise UnknownComponent(text + did_you_mean(id, sorted(there)))
         return json_reply(
             {
                 "fullname": f"{type}-{id}",

@@ -113,9 +113,7 @@ def problem_of(error: Exception) -> Problem | None:
         headers = (("Allow", ", ".join(error.allowed)),)
     elif isinstance(error, AmbiguousComponent):
         candidates = error.candidates
-    text = str(error)
-    if isinstance(error, OperationFailed) and error.reason not in text:
-        text = f"{text} ({error.reason})"
+    text = error.words if isinstance(error, DomogikError) else str(error)
     return Problem(status, text, candidates, headers)
 
 

@@ -323,3 +323,11 @@ def test_a_client_that_does_not_read_a_file_is_dropped(storeroom, packages, tmp_
     assert len(connection.received) > sent
     storeroom.clock.advance(STALL_TIMEOUT)
     assert connection.dropped
+
+
+def test_a_package_that_nobody_knows_offers_the_nearest_name(storeroom, packages):
+    answer = storeroom.get(f"{BASE}/plugin-demmo")
+    assert answer.status == 404
+    assert answer.json["detail"] == (
+        "No package 'plugin-demmo' is installed or offered. Did you mean demo?"
+    )

@@ -6,6 +6,7 @@ import argparse
 import io
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import attrs
@@ -15,7 +16,7 @@ from domogik.cli import pkgmgr
 from domogik.cli.client import Refused
 from domogik.cli.orders import Orders
 from domogik.cli.pkgmgr import _options
-from domogik.cli.program import CommandFailed
+from domogik.cli.program import CommandFailed, run
 from domogik.cli.progress import Counted, Progress, line
 from domogik.cli.session import Terminal
 from domogik.cli.terminal import Palette
@@ -165,7 +166,7 @@ def test_an_upload_that_is_refused_names_the_file(client, command, tmp_path):
         command("upload", str(path))
 
 
-def test_everything_newer_is_updated_but_what_is_held(client, command, capsys):
+def test_everything_newer_is_updated_but_what_is_held(client, command, printed):
     client.documents["/packages"] = {
         "host": "vm",
         "packages": [
@@ -179,11 +180,73 @@ def test_everything_newer_is_updated_but_what_is_held(client, command, capsys):
     client.documents["/packages/plugin/four/update"] = package("four", "2.0")
     status, said = command("update")
     assert status == 1
-    assert said == "plugin-four 2.0 is installed on vm\n"
+    assert said == (
+        "two 2.0 is offered; two is held (dmg_pkgmgr unhold two)\n"
+        "plugin-four 2.0 is installed on vm\n"
+    )
+    assert printed(said) == ["dmg_pkgmgr unhold two"]
     assert [path for path, _ in client.asked] == [
         "/packages/plugin/one/update",
         "/packages/plugin/four/update",
     ]
+
+
+def shown(client, *releases: str) -> None:
+    """`demo` is installed, of that release."""
+    client.documents["/packages/plugin-demo"] = {
+        "fullname": "plugin-demo",
+        "installed": [package(release=one) for one in releases],
+        "offers": [],
+    }
+
+
+def test_an_update_to_what_is_there_says_how_old_the_lists_are(client, command, printed):
+    shown(client, "1.0")
+    client.documents["/packages/plugin/demo/update"] = package()
+    asked = (datetime.now(UTC) - timedelta(hours=3, minutes=1)).isoformat()
+    client.documents["/repositories"] = {"repositories": [{"as_of": asked}, {"as_of": None}]}
+    said = command("update", "demo")[1]
+    assert said == "demo 1.0 is the newest (list of 3 h ago; dmg_pkgmgr update-cache)\n"
+    assert printed(said) == ["dmg_pkgmgr update-cache"]
+    client.documents["/repositories"] = {"repositories": []}
+    assert command("update", "demo")[1] == "demo 1.0 is the newest\n"
+
+
+def test_a_rollback_says_from_where_to_where(client, command):
+    shown(client, "1.1")
+    client.documents["/packages/plugin/demo/rollback"] = package(release="1.0.1")
+    assert command("rollback", "demo")[1] == "demo is back from 1.1 to 1.0.1\n"
+
+
+def test_an_upload_says_how_to_install_it(client, command, tmp_path, printed):
+    path = tmp_path / "mine.tgz"
+    path.write_bytes(b"archive")
+    client.documents["/packages/upload"] = package()
+    said = command("upload", str(path))[1]
+    assert said == "plugin-demo 1.0 was uploaded; dmg_pkgmgr install demo\n"
+    assert printed(said) == ["dmg_pkgmgr install demo"]
+
+
+def test_a_package_is_not_named_twice_in_one_complaint(client, command, monkeypatch):
+    complaints = []
+    monkeypatch.setattr(pkgmgr, "complain", lambda name, text: complaints.append(text))
+    packages = [package("one", updates=["2.0"]), package("two", updates=["2.0"])]
+    client.documents["/packages"] = {"host": "vm", "packages": packages}
+    client.documents["/packages/plugin/one/update"] = Refused(409, "plugin-one 2.0 is no good")
+    client.documents["/packages/plugin/two/update"] = Refused(502, "nobody answers")
+    assert command("update")[0] == 1
+    assert complaints == ["plugin-one 2.0 is no good", "plugin-two: nobody answers"]
+
+
+def test_a_file_that_is_not_there_is_named_without_a_number(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["dmg_pkgmgr", "check", "nothere.tgz"])
+
+    def work(arguments: list[str]) -> int:
+        Path("nothere.tgz").read_bytes()
+        return 0
+
+    assert run("dmg_pkgmgr", work) == 1
+    assert capsys.readouterr().err == "dmg_pkgmgr: there is no file nothere.tgz\n"
 
 
 def test_where_nothing_is_newer_it_is_said_so(command):
@@ -193,7 +256,6 @@ def test_where_nothing_is_newer_it_is_said_so(command):
 @pytest.mark.parametrize(
     ("arguments", "path", "query", "said"),
     [
-        (["rollback", "demo"], "rollback", {}, "plugin-demo 0.9 is installed on vm\n"),
         (["hold", "demo"], "hold", {}, "plugin-demo 0.9 is not held\n"),
         (["uninstall", "demo"], "uninstall", {}, "plugin-demo 0.9 is installed on vm\n"),
         (
@@ -293,21 +355,22 @@ def test_a_line_of_progress_fits_the_terminal_and_is_one():
 
 def test_check_show_create_and_repository_need_no_manager(tmp_path, capsys):
     example = Path(__file__).parents[3] / "examples" / "clock"
-    run = pkgmgr._work
-    assert run(["create", str(example), "-o", str(tmp_path)]) == 0
-    (archive,) = tmp_path.glob("*.tgz")
+    do = pkgmgr._work
+    output = tmp_path / "not" / "there"
+    assert do(["create", str(example), "-o", str(output)]) == 0
+    (archive,) = output.glob("*.tgz")
     assert capsys.readouterr().out == f"{archive}\n"
-    assert run(["check", str(archive), str(example)]) == 0
+    assert do(["check", str(archive), str(example)]) == 0
     assert "can be installed" in capsys.readouterr().out
-    assert run(["show", str(archive)]) == 0
+    assert do(["show", str(archive)]) == 0
     assert capsys.readouterr().out.startswith("plugin-clock ")
-    assert run(["show", str(example), "--json"]) == 0
+    assert do(["show", str(example), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["identity"]["id"] == "clock"
-    assert run(["repository", str(tmp_path), "-o", str(tmp_path / "out")]) == 0
-    assert "offers 1 releases" in capsys.readouterr().out
+    assert do(["repository", str(output), "-o", str(tmp_path / "out")]) == 0
+    assert "offers 1 release\n" in capsys.readouterr().out
     broken = tmp_path / "broken.xml"
     broken.write_text("<package")
-    assert run(["check", str(broken), "--json"]) == 1
+    assert do(["check", str(broken), "--json"]) == 1
     assert json.loads(capsys.readouterr().out)[0]["package"] is None
 
 

@@ -33,3 +33,10 @@ def test_text_from_the_network_cannot_move_the_cursor_of_a_reader() -> None:
 
 def test_an_empty_event_is_still_a_line() -> None:
     assert len(lines_of(LogLevel.info, "")) == 1
+
+
+def test_what_twisted_says_of_its_own_end_is_not_the_last_word_of_a_plugin() -> None:
+    out = StringIO()
+    lines = Lines(out)
+    lines({"log_time": 0.0, "message": ("Main loop terminated.",), "isError": 0})
+    assert out.getvalue() == ""

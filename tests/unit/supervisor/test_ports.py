@@ -85,4 +85,4 @@ def test_a_host_that_connects_from_every_port_has_servers_too(kernel: Kernel) ->
 def test_a_port_that_is_taken_names_its_holder() -> None:
     taken = PortTaken(6379, "held by redis-server (process 12)")
     assert str(taken) == "port 6379 is held by redis-server (process 12)"
-    assert (taken.port, taken.words) == (6379, "held by redis-server (process 12)")
+    assert (taken.port, taken.held) == (6379, "held by redis-server (process 12)")

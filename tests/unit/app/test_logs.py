@@ -1,0 +1,26 @@
+"""The log of a manager says what its reader can use."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.logger import LogEvent, LogLevel
+
+from domogik.app.logs import _from_level, _text
+
+
+@pytest.mark.parametrize(("level", "is_there"), [("info", False), ("debug", True)])
+def test_twisteds_own_chatter_is_for_developers(level: str, is_there: bool) -> None:
+    seen: list[LogEvent] = []
+    observer = _from_level(seen.append, level)
+    chatter = {
+        "log_namespace": "log_legacy",
+        "log_level": LogLevel.info,
+        "log_format": "Main loop terminated.",
+        "log_time": 0.0,
+    }
+    observer(chatter)
+    assert (chatter in seen) is is_there
+    assert _text(chatter).endswith("info  twisted: Main loop terminated.\n")
+    ours = {**chatter, "log_namespace": "domogik.app.manager", "log_format": "it starts"}
+    observer(ours)
+    assert seen[-1] is ours
