@@ -110,7 +110,10 @@ class PackagePaths:
     async def available(self, asked: Asked) -> bytes:
         """Every release of what is not installed on that host."""
         packages = self._storeroom.packages
-        offers = packages.available(_host(asked), _type(asked))
+        try:
+            offers = packages.available(_host(asked), _type(asked))
+        except UnknownComponent as error:
+            raise RinorError(str(error), "package") from error
         return b"%s%s}" % (_HEAD, await self._offers.array(offers))
 
     async def installed(self, asked: Asked) -> Answer:

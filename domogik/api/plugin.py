@@ -115,7 +115,9 @@ def find_member(house: IHouse, host: str, name: str) -> Component:
     identifier(name, "id")
     # members first: their host is no host of the house, and of that one anything may be asked
     for component in house.components():
-        if component.id.kind is Kind.EXTERNAL and member(component) == (name, host):
+        if component.id.kind is Kind.EXTERNAL and (
+            member(component) == (name, host) or component.name == f"{name}.{host}"
+        ):
             return component
     try:
         return house.find(f"plugin:{name}", host)

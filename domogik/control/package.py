@@ -21,7 +21,7 @@ from domogik.control.package_wording import (
     rules_list,
     word,
 )
-from domogik.control.system import REFUSED_PAUSE
+from domogik.control.system import NO_COMMAND, ONE_HOST, REFUSED_PAUSE
 from domogik.control.wording import Body, sayable
 from domogik.errors import DomogikError, NotAllowed
 from domogik.manager.package_office import PackageOffice
@@ -39,8 +39,8 @@ class PackageControl:
     """Answers every `domogik.package` command aimed at this host; sends the list when it changes.
 
     Whatever a message holds, there is one answer, and it is one that can be sent. Messages for
-    other hosts are ignored; `host=*` is understood for the list only. A command without a host is
-    answered only by the manager that it is addressed to.
+    other hosts are ignored; `host=*`, which a missing host means too, is understood for the list
+    only. A command without a host is obeyed only by the manager that it is addressed to.
     """
 
     _clock: IReactorTime
@@ -89,14 +89,18 @@ class PackageControl:
             if host in (None, "*", own):
                 self._send_list()
             return
-        if host != own and (host is not None or message.target != self._identity.source):
-            return
+        is_mine = host == own or (host is None and message.target == self._identity.source)
         answer = _ANSWERS.get(command)
-        if answer is None:
-            text = f"Unknown command '{command}'" if command else "Missing key 'command'"
-            self._send([("command", sayable(command)), ("host", own), ("error", sayable(text))])
+        if host not in (None, "*", own):
             return
-        await answer(self, message, origin)
+        if is_mine and answer is not None:
+            await answer(self, message, origin)
+            return
+        text = NO_COMMAND
+        if command:
+            text = f"Unknown command '{command}'" if is_mine else ONE_HOST
+        asked = [("command", sayable(command))] if command else []
+        self._send([*asked, ("host", own), ("error", sayable(text))])
 
     async def _dependencies(self, message: Message, origin: Origin) -> None:
         async def work() -> Body:

@@ -31,6 +31,9 @@ LIST_DELAY = 0.2
 #: seconds between two lines in the log about refused orders
 REFUSED_PAUSE = 60.0
 CHANGING = ("start", "stop", "restart", "enable", "disable")
+#: what is answered where a command says nothing, or names no one host
+NO_COMMAND = "No command given"
+ONE_HOST = "host must be the name of one host"
 #: commands that plugins obey and nobody answers
 OF_PLUGINS = ("reload", "dump")
 _LISTED = ("component.changed", "component.added", "component.removed")
@@ -96,6 +99,12 @@ class SystemControl:
         if self._status_changed or self._list() != self._said:
             self._send_list()
 
+    def _send_waiting_list(self) -> None:
+        """Who hears that an order is done may have read the list by the next turn."""
+        if self._pending is not None and self._pending.active():
+            self._pending.cancel()
+            self._send_if_new()
+
     def _send_list(self) -> None:
         self._status_changed = False
         self._said = self._list()
@@ -113,9 +122,13 @@ class SystemControl:
         host = message.get("host") or "*"
         command = message.get("command") or ""
         kind, name = _meant(message)
+        if command in OF_PLUGINS:
+            return None
         if command == "list":
             if host in (own, "*"):
                 self._send_list()
+        elif host == "*" or (not command and host == own):
+            self._answer(command, kind, name, ONE_HOST if command else NO_COMMAND)
         elif command == "detail":
             self._detail(kind, name, host)
         elif host != own:
@@ -124,7 +137,7 @@ class SystemControl:
             return Deferred.fromCoroutine(self._diagnose(kind, name))
         elif command in CHANGING:
             return Deferred.fromCoroutine(self._change(command, kind, name, origin))
-        elif command not in OF_PLUGINS:
+        else:
             self._answer(command, kind, name, f"Unknown command '{command}'")
         return None
 
@@ -176,6 +189,7 @@ class SystemControl:
         except Exception:  # noqa: BLE001 - a door: there is always an answer
             self._log.failure("{command} {name}", command=command, name=name)
             error = f"{command} failed on {self._office.host}: its log says why"
+        self._send_waiting_list()
         self._answer(command, kind, name, error, unknown=unknown)
 
     def _target(self, command: str, kind: str, name: str) -> Component:
@@ -211,7 +225,8 @@ class SystemControl:
         self, command: str, kind: str, name: str, error: str, *, unknown: bool = False
     ) -> None:
         """In the order of the released manager, which differed from command to command."""
-        head = [("command", sayable(command)), ("host", self._office.host)]
+        head = [("command", sayable(command))] if command else []
+        head.append(("host", self._office.host))
         if (
             command in ("start", "restart", "detail")
             or unknown
@@ -266,11 +281,14 @@ class SystemControl:
         except DomogikError as failure:
             self._answer("detail", kind, name, str(failure), unknown=True)
             return
-        self._send(detail_body(self._office.detail(component)))
+        self._send(detail_body(self._office.detail(component), name))
 
     def _external(self, name: str, host: str) -> Component | None:
+        """By its model, or by the name it was heard with before its model was known."""
         for component in self._office.components.all():
-            if component.id.kind is Kind.EXTERNAL and name_and_host(component) == (name, host):
+            if component.id.kind is Kind.EXTERNAL and (
+                name_and_host(component) == (name, host) or component.name == f"{name}.{host}"
+            ):
                 return component
         return None
 

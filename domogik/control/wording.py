@@ -100,16 +100,19 @@ def _is_listed(component: Component) -> bool:
     )
 
 
-def detail_body(detail: Detail) -> Body:
-    """A component with what can be configured, or what a member said of itself."""
+def detail_body(detail: Detail, asked: str) -> Body:
+    """A component with what can be configured, or what a member said of itself.
+
+    It has the name that was `asked` for: whoever asked waits for that one.
+    """
     component = detail.component
-    name, host = name_and_host(component)
+    _, host = name_and_host(component)
     described = _within(LARGEST_DESCRIPTION, list(_description(component.description)))
     return [
         ("command", "detail"),
         *_within(LARGEST_LIST, list(_configuration(detail))),
         ("type", component.id.kind.value),
-        ("plugin", sayable(name)),
+        ("plugin", sayable(asked)),
         *described,
         ("technology", sayable(component.technology, "unknown")),
         ("status", status(component)),

@@ -192,7 +192,8 @@ _SIGNED = Question("repository-signed", "What {url} offers is signed")
 _GOOD = Question("repository-signatures", "The signatures of {url} are good")
 _REFRESH = Suggestion("refresh", "Ask the repositories again")
 _SIGN = only_by_hand(
-    "sign", "Ask who keeps it for signatures, or see that nobody can change it on its way"
+    "sign",
+    "Ask who keeps it for signatures, or add unsigned=accepted to its line in sources.list",
 )
 
 
@@ -258,6 +259,9 @@ class RepositoryExaminer:
                 return [_SIGNED.answer(id, Result.SKIPPED, reason=reason, **given)]
             if one.as_of is None:
                 reason = "it was never asked"
+                return [_SIGNED.answer(id, Result.SKIPPED, reason=reason, **given)]
+            if one.accepted:
+                reason = "it is not, and its line in sources.list says unsigned=accepted"
                 return [_SIGNED.answer(id, Result.SKIPPED, reason=reason, **given)]
             return [_SIGNED.answer(id, Result.WARNING, _SIGN, reason="it is not", **given)]
         return [_SIGNED.answer(id, Result.PASSED, **given), self._expiry(id, one)]

@@ -21,7 +21,7 @@ class RepositoryInfo:
     `as_of` is when what it offers was fetched last (Unix time, None for never), `error` why the
     last refresh of it failed, `packages` how many releases it offers. `signed`: what it offers was
     verified, and its signatures are good until `expires` (Unix time); without, anybody on the way
-    may have changed it.
+    may have changed it, which its owner `accepted` or not.
     """
 
     url: str
@@ -31,6 +31,7 @@ class RepositoryInfo:
     error: str = ""
     signed: bool = False
     expires: float | None = None
+    accepted: bool = False
 
 
 @attrs.frozen
@@ -74,7 +75,7 @@ class IPackages(Interface):
         """All releases of all packages, by id, the newest of each first."""
 
     def available(host: str, type: str) -> tuple[Offer, ...]:
-        """Those of packages that are not installed on that host."""
+        """Those of packages that are not installed on that host; `UnknownComponent`."""
 
     def installed(host: str | None = None, type: str | None = None) -> tuple[InstalledPackage, ...]:
         """From memory, for every host that has told; sorted by host and name."""

@@ -75,6 +75,7 @@ class Packages:
         return index.offers if type is None else index.available(type)
 
     def available(self, host: str, type: str) -> tuple[Offer, ...]:
+        self._check_heard(host)
         there = {package.ref.id for package in self._of(host) if package.ref.type == type}
         return tuple(offer for offer in self.offers(type) if offer.package.id not in there)
 
@@ -343,6 +344,9 @@ class Packages:
     def _check_host(self, host: str) -> None:
         """Nobody who was never heard is waited for."""
         self._check_managed()
+        self._check_heard(host)
+
+    def _check_heard(self, host: str) -> None:
         if host != self.host and not self._hosts.is_known(host):
             raise UnknownComponent(f"No manager of a host {host} was ever heard")
 

@@ -62,6 +62,7 @@ class Repositories:
                 error=record.error,
                 signed=record.signed,
                 expires=record.expires,
+                accepted=source.is_accepted,
             )
             for source in self._sources.entries
             for record in (known.get(source.url, nothing),)

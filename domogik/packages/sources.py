@@ -19,7 +19,9 @@ _PRIORITY = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 _ADDRESS = re.compile(r"[!-~]{1,2000}")
 #: the root file of a signed repository
 _SIGNED = "signed"
-_OPTIONS = frozenset({_SIGNED})
+#: that its owner takes what it offers without signatures
+_UNSIGNED, _ACCEPTED = "unsigned", "accepted"
+_OPTIONS = frozenset({_SIGNED, _UNSIGNED})
 _ROOT_BYTES = 512_000
 _UPLOADS_PRIORITY = 0
 #: the option that marks the repository of uploads
@@ -49,6 +51,11 @@ class Source:
         """The root file that its signatures have to lead to, where its line names one."""
         name = self.options.get(_SIGNED)
         return None if name is None else Path(name)
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether its line says that it may be unsigned."""
+        return _UNSIGNED in self.options
 
     @property
     def is_uploads(self) -> bool:
@@ -121,11 +128,13 @@ def _files(path: Path, problems: list[str]) -> list[Path]:
     try:
         if not path.is_dir():
             return [path] if path.exists() else []
-        return sorted(
-            file
-            for file in path.iterdir()
-            if file.suffix == ".list" and not file.name.startswith(".")
-        )
+        files = sorted(file for file in path.iterdir() if not file.name.startswith("."))
+        problems += [
+            f"{file}: is not read: a list of repositories has a name that ends in .list"
+            for file in files
+            if file.suffix != ".list"
+        ]
+        return [file for file in files if file.suffix == ".list"]
     except OSError as error:
         problems.append(f"{path}: cannot be read: {error.strerror}")
         return []
@@ -168,7 +177,9 @@ def _parse(line: str, file: Path, number: int) -> tuple[Source, list[str]]:
     notes: list[str] = []
     for word in words:
         key, equals, value = word.partition("=")
-        if equals and value and key in _OPTIONS:
+        if key == _UNSIGNED and value != _ACCEPTED:
+            notes.append(f"'{word[:80]}' is not understood: unsigned=accepted is; ignored")
+        elif equals and value and key in _OPTIONS:
             options[key] = value
         elif key == _SIGNED:
             # ignored, it would be a repository whose signatures nobody looks at

@@ -118,6 +118,7 @@ class FakePackages:
         return self._index.offers if type is None else self._index.available(type)
 
     def available(self, host: str, type: str) -> tuple[Offer, ...]:
+        self._known(host)
         there = {package.ref.id for package in self.installed(host, type)}
         return tuple(one for one in self._index.available(type) if one.package.id not in there)
 

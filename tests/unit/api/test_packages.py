@@ -80,9 +80,17 @@ def test_an_available_package_has_what_both_generations_of_clients_read(storeroo
     assert item["domogik_min_version"] == "0.1.0"
 
 
+def test_nothing_is_available_on_a_host_that_nobody_heard(storeroom, packages):
+    packages.offer(offer("demo"))
+    answer = storeroom.get("/package/available/nosuch/plugin/").json
+    assert (answer["status"], answer["package"]) == ("ERROR", [])
+    assert answer["description"] == "No manager of a host nosuch was ever heard"
+
+
 def test_what_is_installed_on_a_host_is_not_available_there(storeroom, packages):
     packages.offer(offer("demo", "1.0"), offer("demo", "2.0"), offer("other"))
     packages.put(installed("demo", host="attic"))
+    packages.others = ("attic",)
     ids = [item["id"] for item in storeroom.get("/package/available/attic/plugin").json["package"]]
     assert ids == ["other"]
     assert len(storeroom.get("/package/available/vm/plugin").json["package"]) == 3

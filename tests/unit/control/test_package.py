@@ -456,15 +456,37 @@ def test_orders_from_elsewhere_are_refused_and_counted(lamp, body):
     assert "error" not in lamp.last_said()
 
 
-@pytest.mark.parametrize("host", ["kitchen", "*"])
-@pytest.mark.parametrize(
-    "command",
-    ["install", "uninstall", "get-dependencies", "check-dependencies", "get-udev-rules", "dance"],
-)
-def test_what_is_for_another_host_is_ignored(lamp, host, command):
-    lamp.say(command, host=host, **ORDER, part="xpl")
+COMMANDS = [
+    "install",
+    "uninstall",
+    "get-dependencies",
+    "check-dependencies",
+    "get-udev-rules",
+    "dance",
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_is_for_another_host_is_ignored(lamp, command):
+    lamp.say(command, host="kitchen", **ORDER, part="xpl")
     assert lamp.packages_said() == []
     assert lamp.plugin("lamp").version == "1.0"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("host", ["*", None])
+def test_a_command_to_every_host_is_answered_and_not_obeyed(lamp, host, command):
+    lamp.say(command, host=host, **ORDER, part="xpl")
+    assert lamp.packages_said() == [
+        {"command": command, "host": HOST, "error": "host must be the name of one host"}
+    ]
+    assert lamp.plugin("lamp").version == "1.0"
+
+
+@pytest.mark.parametrize("host", ["*", None, HOST])
+def test_a_message_without_a_command_is_answered(lamp, host):
+    lamp.hear({"host": host} if host else {"type": "plugin"})
+    assert lamp.packages_said() == [{"host": HOST, "error": "No command given"}]
 
 
 def test_a_list_for_another_host_is_not_answered(manager):
@@ -472,10 +494,8 @@ def test_a_list_for_another_host_is_not_answered(manager):
     assert manager.packages_said() == []
 
 
-def test_a_command_without_a_host_is_answered_by_whom_it_is_addressed_to(manager):
+def test_a_change_without_a_host_is_refused_by_whom_it_is_addressed_to(manager):
     body = {"command": "install", **ORDER, "part": "xpl"}
-    manager.hear(body)
-    assert manager.packages_said() == []
     manager.hear(body, target="domogik-manager.vm")
     assert manager.last_said()["error"] == "Missing key 'host'"
     assert manager.fetched == []

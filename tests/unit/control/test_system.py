@@ -209,7 +209,7 @@ def test_our_own_services_are_not_started_or_stopped_and_that_is_answered(manage
 
 def test_messages_for_other_hosts_and_programs_are_ignored(manager):
     manager.start("clock")
-    for host in ("kitchen", "VM2", "*"):
+    for host in ("kitchen", "VM2"):
         for command in ("start", "stop", "enable", "disable", "detail", "whatever"):
             manager.order(command, "clock", host=host)
     say(manager, ("command", "stop"), ("host", HOST), ("plugin", "clock"), target="domogik-x.y")
@@ -217,6 +217,38 @@ def test_messages_for_other_hosts_and_programs_are_ignored(manager):
     manager.network.turn(1)
     assert manager.network.of("domogik.system") == []
     assert len(manager.processes.living) == 1
+
+
+@pytest.mark.parametrize("command", ["start", "stop", "enable", "detail", "diagnose", "whatever"])
+@pytest.mark.parametrize("host", [[("host", "*")], []])
+def test_an_order_to_every_host_is_answered_and_not_obeyed(manager, command, host):
+    manager.start("clock")
+    say(manager, ("command", command), *host, ("plugin", "clock"))
+    manager.network.turn(1)
+    assert manager.answer() == {
+        "command": command,
+        "host": "vm",
+        "plugin": "clock",
+        "error": "host must be the name of one host",
+    }
+    assert len(manager.processes.living) == 1
+
+
+@pytest.mark.parametrize("body", [[], [("host", HOST)], [("host", "*")], [("command", "")]])
+def test_a_message_without_a_command_is_answered(manager, body):
+    say(manager, *body, ("plugin", "clock"))
+    assert manager.answer() == {"host": "vm", "plugin": "clock", "error": "No command given"}
+    say(manager, ("host", "kitchen"), ("plugin", "clock"))
+    assert len(manager.answers()) == 1
+
+
+def test_the_list_that_an_order_changes_is_told_before_the_order_is_answered(manager):
+    manager.order("enable", "lamp")
+    listed, answer = manager.network.of("domogik.system")
+    assert (listed.get("command"), listed.get("plugin1-name")) == ("list", "lamp")
+    assert answer.get("command") == "enable"
+    manager.network.turn(1)
+    assert len(manager.lists()) == 1
 
 
 def test_a_message_to_our_own_address_is_obeyed(manager):
@@ -343,8 +375,7 @@ def test_the_list_is_sent_when_a_status_changes_and_changes_share_one(manager):
     manager.network.turn(1)
     manager.network.said.clear()
     for name in ("clock", "lamp"):
-        manager.order("start", name)
-        manager.beat(name)
+        manager.beat(name)  # somebody started it by hand
     assert manager.lists() == []
     manager.network.turn(0.2)
     (sent,) = manager.lists()
@@ -516,8 +547,11 @@ def test_both_faces_call_a_member_by_its_model(manager):
     entry = manager.lists()[-1]
     assert (entry["plugin1-name"], entry["plugin1-host"]) == ("things", "kitchen")
     assert manager.external("acme-thing.kitchen").model == "things"
-    manager.order("detail", "things", host="kitchen")
-    assert manager.answer()["technology"] == "light"
+    for name in ("things", "acme-thing"):
+        manager.network.said.clear()
+        manager.order("detail", name, host="kitchen")
+        answer = manager.answer()
+        assert (answer["technology"], answer["plugin"]) == ("light", name)
     manager.descriptor("things", "external").unlink()
     manager.read()
     manager.network.turn(1)

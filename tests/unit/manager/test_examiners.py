@@ -302,6 +302,7 @@ def test_a_signed_repository_that_was_reached_is_well() -> None:
         ({"as_of": None}, "signed", Result.SKIPPED),
         ({"as_of": NOON - 31 * DAY}, "recent", Result.WARNING),
         ({}, "signed", Result.WARNING),
+        ({"accepted": True}, "signed", Result.SKIPPED),
         ({"signed": True, "expires": NOON + DAY}, "signatures", Result.WARNING),
         ({"signed": True, "expires": NOON - DAY}, "signatures", Result.FAILED),
         ({"signed": True}, "signatures", Result.PASSED),

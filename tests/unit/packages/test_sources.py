@@ -77,6 +77,24 @@ def test_a_directory_of_lists_is_read_by_name(tmp_path: Path) -> None:
     assert [url for _, url in urls(directory)] == ["http://a", "http://b"]
 
 
+def test_a_file_whose_name_does_not_end_in_list_is_not_read_and_named(tmp_path: Path) -> None:
+    directory = tmp_path / "sources.list"
+    directory.mkdir()
+    (directory / "stable").write_text("5 http://a\n")
+    (directory / ".stable.swp").write_text("")
+    assert urls(directory) == []
+    (problem,) = problems(directory)
+    assert problem.startswith(f"{directory}/stable: is not read")
+
+
+def test_a_line_says_that_its_repository_may_be_unsigned(tmp_path: Path) -> None:
+    path = written(tmp_path, "2 http://a unsigned=accepted\n1 http://b unsigned=yes\n")
+    a, b, _ = read_sources(path, tmp_path / "uploads").entries
+    assert (a.is_accepted, b.is_accepted) == (True, False)
+    (problem,) = problems(path)
+    assert problem.startswith(f"{path}:2: 'unsigned=yes'")
+
+
 def test_uploads_are_there_whatever_the_file_says(tmp_path: Path) -> None:
     uploads = tmp_path / "uploads"
     for path in (tmp_path / "nowhere", written(tmp_path, ""), written(tmp_path, b"\xff\xfe5")):
