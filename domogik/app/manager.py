@@ -45,6 +45,7 @@ from domogik.manager.office import Office
 from domogik.manager.pings import PluginPings, udp_addresses
 from domogik.manager.plugins import Plugins, Workplace
 from domogik.manager.settings import ManagerSettings
+from domogik.manager.speakers import Speakers
 from domogik.manager.trust import Trust
 from domogik.packages.installed import Inventory, find_packages
 from domogik.supervisor.interfaces import Status
@@ -350,7 +351,7 @@ class ManagerDaemon(Service):
             bus,
             self.plugins,
             host,
-            self.trust.is_own,
+            Speakers(self.trust.is_own, self.plugins.pids, lambda: self.street.hub is None),
             partial(self._thread, udp_addresses),
             self._roles.ping_duration,
             self._roles.wait_between_pings if self._roles.ping else None,

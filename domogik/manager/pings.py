@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from domogik.errors import OperationFailed
 from domogik.manager.plugins import Plugins
+from domogik.manager.speakers import Address, Speakers, announced
 from domogik.supervisor.sockets import CannotSeeSockets, listeners, owners
 from domogik.xpl.bus import Bus, Origin, Subscription
 from domogik.xpl.message import CMND, STAT, Message
@@ -21,13 +22,18 @@ from domogik.xpl.port import Identity, NoReply
 #: `status` in a heartbeat of Domogik: 0 looks for the hub, 1 configures itself, 2 is ready
 READY = "2"
 LOOPBACK = "127.0.0.1"
-Address = tuple[str, int]
+#: seconds until what was not believed is looked at once more: a process that was started just now
+#: may be missing in the process table that is shared
+LOOK_TWICE = 0.3
 _REQUEST = [("command", "request")]
 
 
 @attrs.define(eq=False)
 class PluginPings:
     """Heartbeats of this host's plugins -> alive or left; an unanswered ping -> silent.
+
+    For plugins that we started only what comes from their own processes counts (`speakers`), for
+    those that a person started by hand what comes from this host.
 
     A ping is an `hbeat.request` straight to the port of the plugin's last heartbeat, so that it
     needs neither hub nor network. `timeout_s` is the whole time a ping may take (`-t`), `pause_s`
@@ -41,7 +47,7 @@ class PluginPings:
     _bus: Bus
     _plugins: Plugins
     _host: str
-    _is_own: Callable[[str], bool]
+    _speakers: Speakers
     _find: Callable[[Mapping[str, frozenset[int]]], Awaitable[Mapping[str, list[Address]]]]
     _timeout_s: float = 10.0
     _pause_s: float | None = None
@@ -49,6 +55,7 @@ class PluginPings:
     _addresses: dict[str, Address] = attrs.field(factory=dict)
     _waiting: dict[str, Deferred[Message]] = attrs.field(factory=dict)
     _leaving: dict[str, list[Deferred[None]]] = attrs.field(factory=dict)
+    _looking_twice: dict[str, IDelayedCall] = attrs.field(factory=dict)
     _subscriptions: list[Subscription] = attrs.field(factory=list)
     _loop: LoopingCall | None = None
 
@@ -72,6 +79,8 @@ class PluginPings:
             waiting.cancel()
         for leaving in [one for several in self._leaving.values() for one in several]:
             leaving.cancel()
+        for call in self._looking_twice.values():
+            call.cancel()
 
     def ping_all(self) -> None:
         """Ask every plugin that should be there; one that is being asked is not asked twice."""
@@ -103,28 +112,22 @@ class PluginPings:
                 )
 
     def _ping(self, name: str) -> None:
-        source = self._source(name)
-
-        def is_answer(message: Message) -> bool:
-            return message.source == source and message.schema == "hbeat.app"
-
+        """Until it is heard, which ends the wait, or not: see `_heard`."""
         waiting = self._identity.request(
             "hbeat.request",
             _REQUEST,
-            answer=is_answer,
-            target=source,
+            answer=lambda message: False,
+            target=self._source(name),
             to=self._addresses.get(name),
             timeout=self._timeout_s,
             repeat=max(1.0, self._timeout_s / 3),
         )
         self._waiting[name] = waiting
-        _ = waiting.addCallbacks(self._answered, self._unanswered, (name,), {}, (name,), {})
+        _ = waiting.addErrback(self._unanswered, name, waiting)
 
-    def _answered(self, answer: Message, name: str) -> None:
-        self._waiting.pop(name, None)
-
-    def _unanswered(self, failure: Failure, name: str) -> None:
-        self._waiting.pop(name, None)
+    def _unanswered(self, failure: Failure, name: str, waiting: Deferred[Message]) -> None:
+        if self._waiting.get(name) is waiting:
+            del self._waiting[name]
         if failure.check(NoReply):
             if self._plugins.is_by_hand(name):
                 # nobody tells us that it ended: when it is heard again it was started again
@@ -143,15 +146,39 @@ class PluginPings:
             return None
         return device if message.source == self._source(device) else None
 
-    def _beat(self, message: Message, origin: Origin) -> None:
+    def _beat(self, message: Message, origin: Origin, *, again: bool = False) -> None:
         name = self._name(message)
         if name is None:
             return
-        address = _address(message)
-        if address is not None and not self._is_own(address[0]):
+        address = announced(message)
+        if address is not None and not self._speakers.is_own(address[0]):
             address = None
         if not self._plugins.is_up(name) and address and address == self._addresses.get(name):
             return  # the last words of a process that has ended: nobody started one by hand
+        if self._is_child(name):
+            if not self._speakers.is_from(name, message, origin):
+                if not again:
+                    self._look_twice(name, message, origin)
+                return
+        elif not self._speakers.is_here(message, origin):
+            return
+        self._heard(name, message, address)
+
+    def _is_child(self, name: str) -> bool:
+        return self._plugins.is_up(name) and not self._plugins.is_by_hand(name)
+
+    def _look_twice(self, name: str, message: Message, origin: Origin) -> None:
+        def look() -> None:
+            del self._looking_twice[name]
+            self._beat(message, origin, again=True)
+
+        if name not in self._looking_twice and origin.ip and self._speakers.is_own(origin.ip):
+            self._looking_twice[name] = self._clock.callLater(LOOK_TWICE, look)
+
+    def _heard(self, name: str, message: Message, address: Address | None) -> None:
+        waiting = self._waiting.pop(name, None)
+        if waiting is not None:
+            waiting.cancel()
         if message.get("status", READY) == READY:
             self._plugins.alive(name)
         if address is not None and self._plugins.is_up(name):
@@ -161,6 +188,16 @@ class PluginPings:
         name = self._name(message)
         if name is None:
             return
+        if self._plugins.is_by_hand(name):
+            believed = self._speakers.is_here(message, origin)
+        else:
+            last = self._addresses.get(name)
+            believed = self._speakers.is_from(name, message, origin) or self._speakers.is_last_word(
+                message, origin, last
+            )
+        if not believed:
+            return
+        self._speakers.forget(name)
         self._addresses.pop(name, None)
         self._plugins.left(name)
         for leaving in tuple(self._leaving.pop(name, ())):
@@ -202,11 +239,3 @@ def udp_addresses(processes: Mapping[str, frozenset[int]]) -> dict[str, list[Add
             (LOOPBACK if one.serves("udp4", LOOPBACK) else one.address, one.port) for one in its
         ]
     return found
-
-
-def _address(message: Message) -> Address | None:
-    """Where the sender of a heartbeat listens; None when it does not say so."""
-    ip, port = message.get("remote-ip"), message.get("port")
-    if not ip or not port or not port.isascii() or not port.isdigit() or len(port) > 5:
-        return None
-    return (ip, int(port)) if 0 < int(port) < 2**16 else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import time
 from collections.abc import Callable, Iterable, Mapping
 
 import attrs
@@ -11,6 +12,8 @@ import psutil
 from domogik.errors import DomogikError
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+#: seconds between two looks at the interfaces for the sake of an address that is not known
+LOOK_AGAIN = 5.0
 _LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
 
 
@@ -56,6 +59,8 @@ class Trust:
     _named: Iterable[str] = ()
     _interfaces: Callable[[], Mapping[str, Network]] = interface_networks
     refused: int = 0
+    _monotonic: Callable[[], float] = time.monotonic
+    _looked: float = attrs.field(init=False, default=0.0)
     _everyone: bool = attrs.field(init=False, default=False)
     _listed: tuple[Network, ...] = attrs.field(init=False, default=())
     _networks: tuple[Network, ...] = attrs.field(init=False, default=())
@@ -72,6 +77,7 @@ class Trust:
         self._look()
 
     def _look(self) -> None:
+        self._looked = self._monotonic()
         interfaces = self._interfaces()
         self._own = frozenset(interfaces)
         own = [ipaddress.ip_network(address) for address in interfaces]
@@ -100,5 +106,10 @@ class Trust:
         return any(ip in network for network in self._networks)
 
     def is_own(self, address: str) -> bool:
-        """Whether that is an address of this host, as far as was known at the last look."""
-        return address in self._own or address.startswith("127.")
+        """Whether that is an address of this host; a new one is known within some seconds."""
+        if address in self._own or address.startswith("127."):
+            return True
+        if self._monotonic() - self._looked < LOOK_AGAIN:
+            return False
+        self._look()
+        return address in self._own

@@ -42,6 +42,7 @@ from domogik.manager.office import Office
 from domogik.manager.pings import PluginPings
 from domogik.manager.plugin_checks import PluginExaminer
 from domogik.manager.plugins import Plugins, Workplace
+from domogik.manager.speakers import Speakers
 from domogik.manager.trust import Trust
 from domogik.manager.unit_checks import UnitExaminer
 from domogik.manager.units import SystemUnits
@@ -49,6 +50,7 @@ from domogik.packages.installed import Inventory, developed_packages
 from domogik.supervisor.interfaces import Specification, Status
 from domogik.supervisor.logs import OutputLog
 from domogik.supervisor.service import Supervisor
+from domogik.supervisor.sockets import Listener, Owner
 from domogik.testing.processes import FakeProcess, FakeProcesses
 from domogik.testing.units import FakeSystemd, fake_units
 from domogik.xpl.bus import Bus, Origin
@@ -192,6 +194,10 @@ class FakeManager:
     ping_pause_s: float | None = None
     #: the UDP ports that the processes of plugins have bound
     bound: dict[str, list[Address]] = attrs.field(factory=dict)
+    #: UDP ports that other programs have bound, and that nobody has; all others are the plugins'
+    strange_ports: set[int] = attrs.field(factory=set)
+    free_ports: set[int] = attrs.field(factory=set)
+    hub_is_elsewhere: bool = False
     network: FakeNetwork = attrs.field(factory=FakeNetwork)
     systemd: FakeSystemd = attrs.field(factory=FakeSystemd)
     happened: list[Event] = attrs.field(factory=list)
@@ -298,7 +304,13 @@ class FakeManager:
             bus,
             self.plugins,
             HOST,
-            self.trust.is_own,
+            Speakers(
+                self.trust.is_own,
+                self.plugins.pids,
+                lambda: self.hub_is_elsewhere,
+                self._receivers,
+                self._owners,
+            ),
             self._find,
             self.ping_timeout_s,
             self.ping_pause_s,
@@ -311,6 +323,13 @@ class FakeManager:
 
     async def _find(self, processes: Mapping[str, frozenset[int]]) -> dict[str, list[Address]]:
         return {name: self.bound[name] for name in processes if name in self.bound}
+
+    def _receivers(self, ip: str, port: int) -> list[Listener]:
+        return [] if port in self.free_ports else [Listener("udp4", ip, port, port, False, 0)]
+
+    def _owners(self, inodes: Iterable[int], among: Iterable[int]) -> dict[int, list[Owner]]:
+        mine = [Owner(pid, "plugin", None) for pid in among]
+        return {inode: [] if inode in self.strange_ports else mine for inode in inodes}
 
     def _now(self) -> float:
         return NOON + self.network.clock.seconds()

@@ -5,8 +5,10 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from domogik.components.model import State
 from domogik.manager.pings import PluginPings
+from domogik.manager.plugins import Plugins
+from domogik.manager.speakers import Speakers
 from domogik.supervisor.sockets import CannotSeeSockets
-from domogik.testing.office import HOST, FakeManager
+from domogik.testing.office import HERE, HOST, FakeManager
 from domogik.xpl.message import STAT
 
 
@@ -173,8 +175,9 @@ class Adopted:
 def seeking(manager, find):
     """Pings of the adopted plugin; `find` says where it listens."""
     network = manager.network
+    speakers = Speakers(manager.trust.is_own, Adopted().pids, lambda: False)
     return PluginPings(
-        network.clock, manager.identity, network.bus, Adopted(), HOST, manager.trust.is_own, find
+        network.clock, manager.identity, network.bus, Adopted(), HOST, speakers, find
     )
 
 
@@ -219,5 +222,125 @@ def test_an_adopted_plugin_is_asked_at_once(tmp_path):
     manager.begin()
     assert len(pings(manager)) == 1
     assert manager.plugin("clock").state is State.STARTING
+    manager.beat("clock")
+    assert manager.plugin("clock").state is State.ALIVE
+
+
+# Who is believed about a plugin that we started
+
+NEIGHBOUR = ("192.0.2.7", 50001)
+STRANGER = ("127.0.0.1", 50777)
+
+
+def says(manager, name, schema="hbeat.app", *, address=HERE, port="50001", ip="127.0.0.1"):
+    """A heartbeat as if `name` had sent it, from wherever."""
+    body = [("interval", "5"), ("port", port), ("remote-ip", ip), ("status", "2")]
+    manager.network.hear(STAT, f"domogik-{name}.{HOST}", schema, body, address=address)
+    manager.network.turn(1)
+
+
+@pytest.fixture
+def frozen(pinging):
+    """The plugin clock does not answer any more; some other program has port 50777."""
+    pinging.strange_ports = {STRANGER[1]}
+    pinging.network.turn(15)
+    pinging.network.turn(10)
+    assert pinging.plugin("clock").state is State.NOT_RESPONDING
+    return pinging
+
+
+@pytest.mark.parametrize("address", [NEIGHBOUR, STRANGER])
+def test_nobody_else_makes_a_plugin_that_does_not_answer_alive(frozen, address):
+    says(frozen, "clock", address=address)
+    assert frozen.plugin("clock").state is State.NOT_RESPONDING
+    says(frozen, "clock")
+    assert frozen.plugin("clock").state is State.ALIVE
+
+
+@pytest.mark.parametrize("address", [NEIGHBOUR, STRANGER])
+def test_nobody_else_answers_a_ping_in_its_place(pinging, address):
+    pinging.strange_ports = {STRANGER[1]}
+    for _ in range(30):
+        says(pinging, "clock", address=address)
+    assert pinging.plugin("clock").state is State.NOT_RESPONDING
+
+
+def test_nobody_else_says_that_a_starting_plugin_is_ready(manager):
+    manager.strange_ports = {STRANGER[1]}
+    manager.order("start", "clock")
+    says(manager, "clock", address=NEIGHBOUR)
+    says(manager, "clock", address=STRANGER)
+    assert manager.plugin("clock").state is State.STARTING
+    says(manager, "clock")
+    assert manager.plugin("clock").state is State.ALIVE
+
+
+def test_nobody_elses_goodbye_makes_a_crash_a_wanted_end(manager, monkeypatch):
+    manager.strange_ports = {STRANGER[1]}
+    manager.start("clock")
+    left = []
+    monkeypatch.setattr(Plugins, "left", lambda plugins, name: left.append(name))
+    for address in (NEIGHBOUR, STRANGER):
+        says(manager, "clock", "hbeat.end", address=address)
+    assert left == []
+    says(manager, "clock", "hbeat.end")
+    assert left == ["clock"]
+
+
+def test_a_neighbour_is_no_plugin_that_was_started_by_hand(manager):
+    says(manager, "clock", address=NEIGHBOUR)
+    assert manager.plugin("clock").state is State.STOPPED
+    manager.start("clock")
+    assert manager.plugin("clock").state is State.ALIVE
+
+
+def test_a_script_whose_socket_is_gone_counts_by_the_port_that_it_announces(frozen):
+    frozen.free_ports = {50888}
+    says(frozen, "clock", address=("127.0.0.1", 50888), port=str(STRANGER[1]))
+    assert frozen.plugin("clock").state is State.NOT_RESPONDING
+    says(frozen, "clock", address=("127.0.0.1", 50888))
+    assert frozen.plugin("clock").state is State.ALIVE
+
+
+def test_behind_another_programs_hub_the_announced_port_counts(frozen):
+    frozen.hub_is_elsewhere = True
+    frozen.strange_ports.add(3865)
+    hub = ("127.0.0.1", 3865)
+    says(frozen, "clock", address=hub, port=str(STRANGER[1]))
+    says(frozen, "clock", address=hub, ip="192.0.2.7")
+    assert frozen.plugin("clock").state is State.NOT_RESPONDING
+    says(frozen, "lamp", address=hub, ip="192.0.2.7")
+    assert frozen.plugin("lamp").state is State.STOPPED
+    says(frozen, "clock", address=hub)
+    assert frozen.plugin("clock").state is State.ALIVE
+    says(frozen, "lamp", address=hub)
+    assert frozen.plugin("lamp").reason == "started by hand"
+
+
+def test_a_goodbye_counts_though_its_socket_is_closed_when_it_is_heard(manager, monkeypatch):
+    manager.start("clock")
+    left = []
+    monkeypatch.setattr(Plugins, "left", lambda plugins, name: left.append(name))
+    manager.free_ports = {HERE[1], 50001, 50002}
+    says(manager, "clock", "hbeat.end", port="50002")
+    assert left == []
+    says(manager, "clock", "hbeat.end")
+    assert left == ["clock"]
+
+
+def test_a_process_that_is_too_new_to_be_seen_is_looked_at_once_more(manager):
+    manager.order("start", "clock")
+    manager.strange_ports = {HERE[1]}
+    manager.beat("clock")
+    assert manager.plugin("clock").state is State.STARTING
+    manager.strange_ports = set()
+    manager.network.turn(1)
+    assert manager.plugin("clock").state is State.ALIVE
+
+
+def test_a_socket_that_is_known_is_not_looked_for_among_processes_again(manager):
+    manager.start("clock")
+    manager.plugins.status("clock")
+    manager.pings._speakers._pids = lambda name: pytest.fail("looked again")
     manager.beat("clock")
     assert manager.plugin("clock").state is State.ALIVE

@@ -1,0 +1,110 @@
+"""Which program sent a heartbeat? The kernel knows whose process has a UDP port."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import attrs
+
+from domogik.supervisor.sockets import (
+    CannotSeeSockets,
+    InvalidAddress,
+    Listener,
+    Owner,
+    owners,
+    udp_receivers,
+)
+from domogik.xpl.bus import Origin
+from domogik.xpl.message import Message
+
+Address = tuple[str, int]
+#: sockets of one plugin that are remembered; some programs make one for each heartbeat
+MOST_SOCKETS = 8
+
+
+@attrs.define(eq=False)
+class Speakers:
+    """Whether a heartbeat came from this host, and from a process of the plugin that it names.
+
+    `is_own(ip)` says whether an address is one of this host; `pids(name)` gives the plugin's
+    processes, which is asked only about a socket that is new. Where the hub is another program,
+    every datagram comes from the hub, and only what the heartbeat announces can be looked at.
+    """
+
+    is_own: Callable[[str], bool]
+    _pids: Callable[[str], Iterable[int]]
+    _hub_is_elsewhere: Callable[[], bool]
+    _receivers: Callable[[str, int], Sequence[Listener]] = udp_receivers
+    _owners: Callable[..., Mapping[int, Sequence[Owner]]] = owners
+    #: the sockets that were found to be a plugin's; they are while they are there
+    _known: dict[str, frozenset[int]] = attrs.field(factory=dict)
+
+    def is_here(self, message: Message, origin: Origin) -> bool:
+        """Whether a program of this host sent it, as far as can be told."""
+        if origin.ip is None or not self.is_own(origin.ip):
+            return False
+        if not self._hub_is_elsewhere():
+            return True
+        claimed = announced(message)
+        return claimed is not None and self._holds("", claimed) is not None
+
+    def is_from(self, name: str, message: Message, origin: Origin) -> bool:
+        """Whether a process of that plugin has the port that it came from.
+
+        Where no process has it any more, or the hub stands between, the port that the heartbeat
+        announces counts.
+        """
+        if origin.address is None or not self.is_own(origin.address[0]):
+            return False
+        held = self._holds(name, origin.address)
+        if held or (held is False and not self._hub_is_elsewhere()):
+            return bool(held)
+        claimed = announced(message)
+        return claimed is not None and bool(self._holds(name, claimed))
+
+    def is_last_word(self, message: Message, origin: Origin, last: Address | None) -> bool:
+        """Whether it announces `last`, and neither that port nor the sender's is held any more.
+
+        A plugin that ends has often closed its socket before its end is heard.
+        """
+        if last is None or origin.address is None or not self.is_own(origin.address[0]):
+            return False
+        places = [last] if self._hub_is_elsewhere() else [last, origin.address]
+        return announced(message) == last and all(
+            self._holds("", place) is None for place in places
+        )
+
+    def forget(self, name: str) -> None:
+        """Its processes have ended."""
+        self._known.pop(name, None)
+
+    def _holds(self, name: str, address: Address) -> bool | None:
+        """Whether that plugin's processes have the port; None where no socket of ours has it."""
+        if not self.is_own(address[0]):
+            return None
+        try:
+            inodes = frozenset(one.inode for one in self._receivers(*address))
+            if not inodes:
+                return None
+            if not name:
+                return False
+            known = self._known.get(name, frozenset())
+            if inodes <= known:
+                return True
+            found = self._owners(inodes, among=self._pids(name))
+        except InvalidAddress:
+            return None
+        except CannotSeeSockets:
+            return True  # a plugin must not count as dead because the kernel tells nothing
+        if not all(found.values()):
+            return False
+        self._known[name] = inodes | (known if len(known) < MOST_SOCKETS else frozenset())
+        return True
+
+
+def announced(message: Message) -> Address | None:
+    """Where the sender of a heartbeat listens; None when it does not say so."""
+    ip, port = message.get("remote-ip"), message.get("port")
+    if not ip or not port or not port.isascii() or not port.isdigit() or len(port) > 5:
+        return None
+    return (ip, int(port)) if 0 < int(port) < 2**16 else None
