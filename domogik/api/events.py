@@ -2,10 +2,12 @@
 
 A client takes a ticket and asks with it again and again; each question waits for the next event,
 at most two minutes. There is one event, `plugin-list-updated`, and a ticket keeps the newest only.
+Tickets are random: whoever could guess one could take or end what another client waits for.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 
 import attrs
@@ -33,7 +35,6 @@ class Ticket:
     """One client's place: the newest event that it has not fetched, and its open questions."""
 
     number: str
-    created: float
     used: float
     newest: Event | None = None
     waiting: list[Deferred[Event]] = attrs.field(factory=list)
@@ -53,7 +54,6 @@ class EventPaths:
     _clock: IReactorTime
     _events: EventStream
     tickets: dict[str, Ticket] = attrs.field(factory=dict)
-    _last: int = 0
     _unsubscribe: Callable[[], None] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -83,9 +83,7 @@ class EventPaths:
             if not idle:
                 raise RinorError("Too many tickets are in use")
             del self.tickets[min(idle, key=lambda ticket: ticket.used).number]
-        self._last += 1
-        now = self._clock.seconds()
-        ticket = Ticket(str(self._last), now, now)
+        ticket = Ticket(str(secrets.randbits(128)), self._clock.seconds())
         self.tickets[ticket.number] = ticket
         return Answer("event", [{"ticket_id": ticket.number}])
 

@@ -16,8 +16,22 @@ def take(door) -> str:
 
 def test_a_ticket_comes_at_once(door):
     """The original made the client wait up to two minutes for it."""
-    assert door.get("/events/domogik/new").json["event"] == [{"ticket_id": "1"}]
-    assert take(door) == "2"
+    (item,) = door.get("/events/domogik/new").json["event"]
+    assert list(item) == ["ticket_id"]
+
+
+def test_nobody_guesses_the_ticket_of_another_client(door):
+    numbers = [int(take(door)) for _ in range(20)]
+    assert len(set(numbers)) == 20
+    assert sum(number > 2**100 for number in numbers) == 20
+
+
+def test_the_status_document_counts_tickets_and_names_none(door):
+    ticket = take(door)
+    words = door.get("/").json["rest"][0]["event"]
+    assert words["Number_of_Domogik_events_requests"] == 1
+    assert words["Domogik_requests"] == words["Devices_requests"] == {}
+    assert ticket not in repr(door.get("/").json)
 
 
 def test_a_question_waits_for_the_event(door, house):
