@@ -3,7 +3,11 @@
 Reading is open on loopback; from elsewhere it needs the token. Changing needs the token, a session
 of the page, or an address that `trusted_clients` lists. A request that another site made a browser
 send, or that came for a name that is not this host's (DNS rebinding), changes nothing, gets no
-JSONP, and reads nothing of ours without the token.
+JSONP, and reads nothing of ours without the token. A site is scheme, host and port: a program on
+another port of this host is another site.
+
+A page can have a browser send a GET that tells nothing of the page. So what a browser sends by GET
+changes nothing without the token or a session, whatever its address.
 """
 
 from __future__ import annotations
@@ -44,7 +48,8 @@ class Caller:
     """Who asks, as far as the request shows.
 
     `foreign` says in words which other site is behind it, empty for none; `wrong_token` that a
-    token was shown which is not ours. `sees_passwords` is what masks go by.
+    token was shown which is not ours. `sees_passwords` is what masks go by. `browses` says that a
+    browser sends it by GET, and no page that `jsonp_origins` lists.
     """
 
     has_token: bool = False
@@ -54,6 +59,7 @@ class Caller:
     local: bool = False
     own_host: bool = True
     foreign: str = ""
+    browses: bool = False
 
     @property
     def sees_passwords(self) -> bool:
@@ -128,6 +134,7 @@ class Access:
                 has_token = bool(self._token) and hmac.compare_digest(given, self._token)
                 wrong_token = not has_token
         own_host = self._own_host(request)
+        foreign, excepted = self._foreign(request)
         return Caller(
             has_token=has_token,
             wrong_token=wrong_token,
@@ -135,7 +142,8 @@ class Access:
             trusted=trusted,
             local=local,
             own_host=own_host,
-            foreign=self._foreign(request) if own_host else "the Host is not a name of this host",
+            foreign=foreign if own_host else "the Host is not a name of this host",
+            browses=request.method in (b"GET", b"HEAD") and not excepted and _is_browser(request),
         )
 
     def check(self, caller: Caller, need: Need) -> None:
@@ -149,6 +157,8 @@ class Access:
                 raise ForeignSite(f"Nothing is changed for another site: {caller.foreign}")
             if not (caller.has_token or caller.in_session or caller.trusted):
                 raise TokenNeeded("Changing needs 'Authorization: Bearer <token>'")
+            if caller.browses and not (caller.has_token or caller.in_session):
+                raise ForeignSite("A browser changes nothing by GET without the token: use POST")
             return
         if need is Need.PRIVATE and (caller.foreign or not caller.sees_passwords):
             raise TokenNeeded("This is told for 'Authorization: Bearer <token>' only")
@@ -189,27 +199,34 @@ class Access:
             return False
         return address.is_loopback or address == _ip(here)
 
-    def _foreign(self, request: Request) -> str:
-        claims = [
-            claim.decode("latin-1")
-            for claim in (request.getHeader(b"origin"), request.getHeader(b"referer"))
-            if claim
-        ]
-        excepted = bool(claims)
-        for claim in claims:
-            origin = origin_of(claim)
-            if origin in self._origins:
-                continue
-            excepted = False
-            name = "" if origin is None else _host_name(origin.partition("://")[2])
-            if not self._is_this_host(name, request):
-                return "its page is of another site"
-        fetch_site = request.getHeader(b"sec-fetch-site")
-        if fetch_site == b"cross-site" and not excepted:
-            return "the browser calls it cross-site"
-        if fetch_site == b"same-site" and not claims:
-            return "the browser does not say which page it is"
-        return ""
+    def _foreign(self, request: Request) -> tuple[str, bool]:
+        """Which other site is behind it, and whether `jsonp_origins` lists the page it names."""
+        headers = (request.getHeader(b"origin"), request.getHeader(b"referer"))
+        origins = [origin_of(claim.decode("latin-1")) for claim in headers if claim]
+        if origins and self._origins.issuperset(origins):
+            return "", True
+        here = _own_origin(request)
+        if any(origin != here and origin not in self._origins for origin in origins):
+            return "its page is of another site", False
+        if request.getHeader(b"sec-fetch-site") in (b"cross-site", b"same-site"):
+            return "the browser calls it cross-site", False
+        return "", False
+
+
+def _own_origin(request: Request) -> str | None:
+    """The site that this server is to who sent the request."""
+    host = request.getHeader(b"host")
+    here = request.getHost()
+    name = f"{here.host}:{here.port}" if host is None else host.decode("latin-1")
+    return origin_of(f"http{'s' if request.isSecure() else ''}://{name}")
+
+
+def _is_browser(request: Request) -> bool:
+    names = (name for name, _ in request.requestHeaders.getAllRawHeaders())
+    agent = request.getHeader(b"user-agent") or b""
+    return agent.startswith(b"Mozilla/") or any(
+        name.lower().startswith(b"sec-fetch-") for name in names
+    )
 
 
 def _host_name(host: str) -> str:

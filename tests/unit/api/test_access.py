@@ -100,6 +100,11 @@ def test_a_rebinding_page_reads_nothing(door):
         {"Sec-Fetch-Site": "same-site"},
         {"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost:40405"},
         {"Origin": "http://localhost:40405", "Referer": "http://evil.example/"},
+        # another program of this host
+        {"Origin": "http://localhost:8000"},
+        {"Origin": "https://localhost:40405"},
+        {"Referer": "http://vm:40404/rinor"},
+        {"Sec-Fetch-Site": "same-site", "Referer": "http://localhost:40405/"},
     ],
 )
 def test_another_site_changes_nothing_and_gets_no_script(door, house, headers):
@@ -115,15 +120,57 @@ def test_another_site_changes_nothing_and_gets_no_script(door, house, headers):
     "headers",
     [
         {"Origin": "http://localhost:40405"},
-        {"Referer": "http://vm:40404/rinor"},
+        {"Referer": "http://localhost:40405/rinor"},
         {"Sec-Fetch-Site": "same-origin"},
         {"Sec-Fetch-Site": "none"},
-        {"Sec-Fetch-Site": "same-site", "Referer": "http://localhost:8000/"},
+        {"Host": "vm", "Origin": "http://vm"},
     ],
 )
 def test_a_page_of_this_host_changes_with_the_token_and_gets_scripts(door, headers):
     assert door.post(STOP, headers=headers).status == 200
     assert door.get("/plugin/list?callback=f", headers=headers).body.startswith(b"f (")
+
+
+BROWSERS = (
+    {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64)"},
+    {"Sec-Fetch-Mode": "no-cors"},
+    {"Sec-Fetch-Site": "none"},
+    {"User-Agent": "Mozilla/5.0", "Referer": "http://localhost:40405/page"},
+)
+
+
+@pytest.fixture
+def trusting(make_door):
+    """A door that believes this host, and one page."""
+    door = make_door(
+        trusted_clients=(ipaddress.ip_network("127.0.0.1"),),
+        jsonp_origins=frozenset({"http://vm:40404"}),
+    )
+    door.house.put(plugin("demo", state=State.ALIVE))
+    return door
+
+
+@pytest.mark.parametrize("headers", BROWSERS)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_page_cannot_make_a_browser_change_anything_by_get(trusting, headers, method):
+    """Also where the owner's address is trusted: <img src=".../plugin/stop/...">."""
+    assert trusting.ask(method, "/plugin/stop/vm/demo", headers=headers).status in (403, 405)
+    assert trusting.house.done == []
+
+
+def test_a_trusted_address_changes_by_get_with_a_program_or_from_a_listed_page(trusting):
+    script = {"User-Agent": "curl/7.88"}
+    assert trusting.get("/plugin/stop/vm/demo", headers=script).json["status"] == "OK"
+    for name, verb in (("Origin", "start"), ("Referer", "stop")):
+        page = {"User-Agent": "Mozilla/5.0", "Sec-Fetch-Site": "same-site", name: "http://vm:40404"}
+        assert trusting.get(f"/plugin/{verb}/vm/demo", headers=page).json["status"] == "OK"
+
+
+def test_a_browser_changes_by_get_with_the_token_and_by_post_from_a_trusted_address(trusting):
+    browser = {"User-Agent": "Mozilla/5.0"}
+    stop = "/plugin/stop/vm/demo"
+    assert trusting.get(stop, headers=browser, token=True).json["status"] == "OK"
+    assert trusting.post(stop, headers=browser, token=False).status == 200
 
 
 def test_an_excepted_origin_gets_scripts(make_door):
