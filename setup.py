@@ -54,6 +54,7 @@ setup(
             "tox>=4.15",
             "types-psutil",
             # clients of the servers that managed daemons run
+            "paho-mqtt>=2",
             "pika>=1.3",
             "psycopg[binary]>=3.1",
             "PyMySQL>=1.1",

@@ -19,7 +19,7 @@ from domogik.daemons import throwaway
 from domogik.daemons.base import ManagedDaemon
 from domogik.daemons.errors import ManagedDaemonError
 from domogik.daemons.keeper import LOG
-from domogik.daemons.kinds import KINDS, daemon_class
+from domogik.daemons.kinds import daemon_class, kinds
 from domogik.daemons.parameters import Option
 from domogik.errors import DomogikError
 from domogik.supervisor.identity import NoSuchProcess
@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         help="run a server until Ctrl-C, then remove it",
         description="Start a new server, print its address, and remove it and its data at Ctrl-C.",
     )
-    command.add_argument("kind", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
+    command.add_argument("kind", choices=kinds(), metavar="KIND", help=", ".join(kinds()))
     command.add_argument("--port", type=_port, metavar="N", help="default: a free one")
     command.add_argument("--bind", default="127.0.0.1", metavar="A", help="default: 127.0.0.1")
     command.add_argument(

@@ -19,7 +19,7 @@ class IManagedDaemon(Interface):
     Every failure is the kind's own `ManagedDaemonError`; what waits fires with a sentence.
     """
 
-    kind = Attribute("str: `redis`, `postgres`, `mysql`, `nginx`, `apache`, `rabbitmq`")
+    kind = Attribute("str: its name, such as `redis`; see `kinds`")
     url = Attribute("str: where it is reached, with its credentials")
 
     def configure(

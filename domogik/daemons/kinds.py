@@ -1,8 +1,14 @@
-"""Which kinds of daemon there are."""
+"""Which kinds of daemon there are: ours, and those that other distributions bring.
+
+Another distribution registers a kind as an entry point of the group `domogik.daemons`: the kind's
+name, and the class, derived from `ManagedDaemon`.
+"""
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 
 from domogik.daemons.base import ManagedDaemon
 from domogik.errors import DomogikError
@@ -15,20 +21,41 @@ _CLASSES = {
     "nginx": "NginxDaemon",
     "apache": "ApacheDaemon",
     "rabbitmq": "RabbitMQDaemon",
+    "mosquitto": "MosquittoDaemon",
 }
-
-KINDS = tuple(_CLASSES)
+_GROUP = "domogik.daemons"
 
 
 class UnknownKind(DomogikError):
-    """No such kind of daemon; the text names those there are."""
+    """There is no such kind of daemon, or it cannot be used; the text names those there are."""
+
+
+def kinds() -> tuple[str, ...]:
+    """Return the names of all kinds, ours first."""
+    return (*_CLASSES, *sorted(_others()))
 
 
 def daemon_class(kind: str) -> type[ManagedDaemon]:
-    """Raises `UnknownKind`."""
+    """Return the class of a kind; raises `UnknownKind`."""
+    if kind in _CLASSES:
+        found: type[ManagedDaemon] = getattr(
+            import_module(f"domogik.daemons.{kind}"), _CLASSES[kind]
+        )
+        return found
+    entry = _others().get(kind)
+    if entry is None:
+        raise UnknownKind(f"'{kind}' is none of {', '.join(kinds())}")
     try:
-        name = _CLASSES[kind]
-    except KeyError:
-        raise UnknownKind(f"'{kind}' is none of {', '.join(KINDS)}") from None
-    found: type[ManagedDaemon] = getattr(import_module(f"domogik.daemons.{kind}"), name)
-    return found
+        other = entry.load()
+    except Exception as error:
+        raise UnknownKind(f"'{kind}' cannot be used ({entry.value}): {error}") from error
+    if not (isinstance(other, type) and issubclass(other, ManagedDaemon) and other.kind == kind):
+        raise UnknownKind(f"'{kind}' cannot be used: {entry.value} is no daemon of that kind")
+    return other
+
+
+@cache
+def _others() -> dict[str, EntryPoint]:
+    """The kinds that other distributions bring; none of ours is replaced."""
+    found = entry_points(group=_GROUP)
+    return {entry.name: entry for entry in found if entry.name not in _CLASSES}

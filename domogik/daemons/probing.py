@@ -7,7 +7,13 @@ from collections.abc import Awaitable, Callable
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.error import ConnectError
-from twisted.internet.interfaces import IDelayedCall, IReactorTCP, IReactorTime, ITCPTransport
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IReactorTCP,
+    IReactorTime,
+    IStreamClientEndpoint,
+    ITCPTransport,
+)
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -31,13 +37,14 @@ def exchange(
     is_enough: Callable[[bytes], bool],
     *,
     timeout: float = 5.0,
+    tls: bool = False,
 ) -> Deferred[bytes]:
     """Connect, send `question`, and fire with what came back once `is_enough` of it.
 
-    `timeout` seconds for all of it. Fails with `NotReady`; the connection is closed then, as it is
-    after an answer.
+    With `tls` the certificate is not looked at: the server is this host's own. `timeout` seconds
+    for all of it. Fails with `NotReady`; the connection is closed then, as it is after an answer.
     """
-    return Deferred.fromCoroutine(_exchange(reactor, host, port, question, is_enough, timeout))
+    return Deferred.fromCoroutine(_exchange(reactor, host, port, question, is_enough, timeout, tls))
 
 
 async def _exchange(
@@ -47,9 +54,10 @@ async def _exchange(
     question: bytes,
     is_enough: Callable[[bytes], bool],
     patience: float,
+    tls: bool,
 ) -> bytes:
     protocol = _Exchange(question, is_enough)
-    await reach(reactor, host, port, protocol, patience)
+    await reach(reactor, host, port, protocol, patience, tls=tls)
     try:
         return await protocol.answer.addTimeout(patience, reactor)
     except TimeoutError:
@@ -59,15 +67,25 @@ async def _exchange(
 
 
 async def reach(
-    reactor: IProbeReactor, host: str, port: int, protocol: Protocol, patience: float
+    reactor: IProbeReactor,
+    host: str,
+    port: int,
+    protocol: Protocol,
+    patience: float,
+    *,
+    tls: bool = False,
 ) -> None:
     """Connect `protocol` to an address within `patience` seconds; fails with `NotReady`."""
     # who has no daemons need not have TLS in memory, which comes with endpoints
-    from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
+    from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 
-    endpoint = (TCP6ClientEndpoint if ":" in host else TCP4ClientEndpoint)(
+    endpoint: IStreamClientEndpoint = (TCP6ClientEndpoint if ":" in host else TCP4ClientEndpoint)(
         reactor, host, port, timeout=patience
     )
+    if tls:
+        from twisted.internet.ssl import CertificateOptions
+
+        endpoint = wrapClientTLS(CertificateOptions(verify=False), endpoint)
     try:
         await endpoint.connect(_Quiet.forProtocol(lambda: protocol))
     except ConnectError as error:

@@ -40,6 +40,8 @@ class Server:
     policy: ClassVar[Policy] = Policy(start_timeout=30, stop_timeout=30)
     #: whether the server does not run as root
     refuses_root: ClassVar[bool] = False
+    #: whether the server asks for a password
+    takes_password: ClassVar[bool] = True
     #: the kind's own options and what they are unless they are given
     defaults: ClassVar[Mapping[str, Option]] = {}
     _log: ClassVar[Logger] = Logger()

@@ -9,15 +9,13 @@ import attrs
 
 from domogik.config.load import BrokenConfiguration, Configuration, Setting
 from domogik.daemons.errors import InvalidParameters
-from domogik.daemons.kinds import KINDS, daemon_class
+from domogik.daemons.kinds import daemon_class, kinds
 from domogik.daemons.parameters import Option, Parameters, address
 
 PREFIX = "daemon:"
 _COMMON = ("kind", "port", "bind", "password", "run_as", "keep_running")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
 _ANY_PORT = 1
-#: kinds that know no password of their own
-_OPEN = ("nginx", "apache")
 
 
 @attrs.frozen
@@ -39,7 +37,7 @@ class DaemonSettings:
     @property
     def has_password(self) -> bool:
         """Whether such a server asks for one; without one in its section it is made up."""
-        return self.kind not in _OPEN
+        return daemon_class(self.kind).takes_password
 
     @property
     def variable(self) -> str:
@@ -56,8 +54,8 @@ class DaemonSettings:
             sentence = "must be named by at most 41 letters, digits, - and _"
             raise configuration.broken(section, sentence)
         if "kind" not in settings:
-            raise configuration.broken(section, f"needs a kind: one of {', '.join(KINDS)}")
-        kind = settings["kind"].choice(*KINDS)
+            raise configuration.broken(section, f"needs a kind: one of {', '.join(kinds())}")
+        kind = settings["kind"].choice(*kinds())
 
         def text(key: str) -> str | None:
             return settings[key].text() if key in settings else None

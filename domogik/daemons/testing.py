@@ -5,8 +5,8 @@ With pytest, in a `conftest.py`:
     pytest_plugins = ["domogik.daemons.testing"]
 
 and a test asks for `redis_daemon`, `postgres_daemon`, `mysql_daemon`, `nginx_daemon`,
-`apache_daemon` or `rabbitmq_daemon`, each a `BlockingDaemon`. With trial, `fresh`. In a script,
-`running`. Nothing outlives the program, not even its kill -9.
+`apache_daemon`, `rabbitmq_daemon` or `mosquitto_daemon`, each a `BlockingDaemon`. With trial,
+`fresh`. In a script, `running`. Nothing outlives the program, not even its kill -9.
 """
 
 from __future__ import annotations
@@ -76,3 +76,4 @@ if importlib.util.find_spec("pytest") is not None:  # who tests with trial has n
     nginx_daemon = _fixture("nginx")
     apache_daemon = _fixture("apache")
     rabbitmq_daemon = _fixture("rabbitmq")
+    mosquitto_daemon = _fixture("mosquitto")

@@ -36,6 +36,7 @@ class WebDaemon(ManagedDaemon):
 
     #: how long the new configuration may take to be the one it serves by, in seconds
     reload_patience: ClassVar[float] = 15.0
+    takes_password: ClassVar[bool] = False
     defaults: ClassVar[Mapping[str, Option]] = {"binary": None, "root": None, "access_log": False}
 
     def completed(self, wanted: Parameters, known: Parameters | None) -> Parameters:

@@ -3,7 +3,7 @@
 import pytest
 
 from domogik.config.load import BrokenConfiguration, load
-from domogik.daemons.kinds import KINDS
+from domogik.daemons.kinds import kinds
 from domogik.daemons.settings import all_settings
 
 
@@ -93,7 +93,7 @@ def test_a_key_without_a_value_is_as_if_it_were_not_there(read):
 
 
 def test_only_web_servers_ask_nobody_for_a_password(read):
-    found = read("".join(f"[daemon:{kind}]\nkind = {kind}\n" for kind in KINDS))
+    found = read("".join(f"[daemon:{kind}]\nkind = {kind}\n" for kind in kinds()))
     assert {name for name, one in found.items() if not one.has_password} == {"nginx", "apache"}
 
 
