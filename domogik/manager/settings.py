@@ -45,14 +45,13 @@ class ManagerSettings:
             return None if setting is None else setting.text()
 
         src_prefix = text("src_prefix") or ""
-        package_path = text("package_path")
         hub = configuration.get("domogik", "hub")
         timeout = configuration.get("domogik", "query_xpl_timeout")
         level = configuration.get("domogik", "log_level")
         prefixes = [part.strip() for part in src_prefix.split(",") if part.strip()]
         return cls(
             hostname=_host(configuration, "hostname") or sanitised_host(socket.gethostname()),
-            package_mode=package_path != "" if package_path is not None else not src_prefix,
+            package_mode=bool(text("package_path")) or not src_prefix,
             src_prefixes=tuple(_path(configuration, "src_prefix", part, home) for part in prefixes),
             hub="auto" if hub is None else hub.choice(*HUB_MODES),
             trusted=_trusted(configuration),

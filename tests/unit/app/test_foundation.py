@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,18 @@ def test_development_mode_is_src_prefix_without_package_path(tmp_path: Path) -> 
     assert not laid.settings.package_mode
     assert laid.settings.src_prefixes == (Path("/a/src"), tmp_path / "home" / "packages")
     assert lay(tmp_path / "home", f"{text}package_path = /var/lib/domogik\n").settings.package_mode
-    assert not lay(tmp_path / "home", "[domogik]\npackage_path =\n").settings.package_mode
+    assert not lay(tmp_path / "home", f"{text}package_path =\n").settings.package_mode
+
+
+def test_uncommenting_package_path_in_the_generated_file_switches_package_mode_on(
+    tmp_path: Path,
+) -> None:
+    lay(tmp_path / "home")
+    file = tmp_path / "home" / "domogik.cfg"
+    text = re.sub(r"(?m)^# (package_path = )", r"\1", file.read_text())
+    text = text.replace("# src_prefix =", "src_prefix = /src")
+    assert lay(tmp_path / "home", text).settings.package_mode
+    assert lay(tmp_path / "home", text).settings.notices == ()
 
 
 def test_logs_and_pid_files_go_where_the_configuration_says(tmp_path: Path) -> None:

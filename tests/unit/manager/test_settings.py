@@ -37,7 +37,7 @@ def test_without_a_file_the_defaults_hold(tmp_path):
     [
         ("", True),
         ("src_prefix = /src\n", False),
-        ("package_path =\n", False),
+        ("package_path =\n", True),
         ("package_path = /var/lib/domogik\n", True),
         ("package_path = /var/lib/domogik\nsrc_prefix = /src\n", True),
         ("package_path =\nsrc_prefix = /src\n", False),
