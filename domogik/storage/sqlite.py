@@ -160,7 +160,8 @@ def migrate(
             connection.execute(f"PRAGMA user_version = {len(migrations)}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # SQLite has undone it itself where the disk failed
+            connection.execute("ROLLBACK")
         raise
     # It changes the file, for whoever opens it: only when it is known to be ours.
     connection.execute("PRAGMA journal_mode = WAL")

@@ -75,6 +75,15 @@ def test_a_step_that_fails_leaves_everything_as_it_was(
     assert not connection.in_transaction
 
 
+def test_what_sqlite_has_undone_itself_is_still_told_in_its_own_words(
+    connection: sqlite3.Connection, path: Path
+) -> None:
+    connection.execute("PRAGMA max_page_count = 2")
+    with pytest.raises(sqlite3.OperationalError, match="database or disk is full"):
+        migrate(connection, path, [["CREATE TABLE a (x)", "INSERT INTO a VALUES (zeroblob(99999))"]])
+    assert not connection.in_transaction
+
+
 def test_a_newer_one_is_refused_in_one_line_and_left_alone(
     connection: sqlite3.Connection, path: Path
 ) -> None:
