@@ -58,6 +58,8 @@ class CoreServices:
     _declared: Callable[[str, str], ConfigurationKey | None]
     _daemon_url: Callable[[str], Awaitable[str]]
     _hold: Callable[[str, Callable[[], Awaitable[None]]], None]
+    #: told of host, plugin and key (None: all) whenever a value is set or forgotten
+    on_value: Callable[[str, str, str | None], None] = lambda host, plugin, key: None
     rest: RestRole | None = None
     _dbmgr: DbmgrRole | None = None
     _probe: Identity | None = None
@@ -170,7 +172,12 @@ class CoreServices:
 
     async def _open_database(self) -> None:
         role = self._dbmgr = self._dbmgr or DbmgrRole(
-            self._reactor, self._foundation, self._street, self._trust, self._declared
+            self._reactor,
+            self._foundation,
+            self._street,
+            self._trust,
+            self._declared,
+            self.on_value,
         )
         try:
             await role.open(await self._database_url())

@@ -26,6 +26,7 @@ class DbmgrRole:
     _street: Street
     _trust: Trust
     _declared: Callable[[str, str], ConfigurationKey | None] = lambda plugin, key: None
+    _changed: Callable[[str, str, str | None], None] = lambda host, plugin, key: None
     values: Values | None = None
     _identity: Identity | None = None
     _control: ConfigControl | None = None
@@ -33,7 +34,7 @@ class DbmgrRole:
     async def open(self, url: str) -> None:
         """Open the database; raises `DomogikError` with one line."""
         store = await ConfigStore.open(self._reactor, url)
-        self.values = Values(store, self._declared)
+        self.values = Values(store, self._declared, self._changed)
 
     def speak(self) -> None:
         """Answer `domogik.config`, as `domogik-dbmgr.<host>`."""

@@ -28,6 +28,7 @@ from domogik.manager.host_checks import HostExaminer
 from domogik.manager.jobs import Jobs
 from domogik.manager.plugin_checks import PluginExaminer
 from domogik.manager.plugins import Plugins
+from domogik.manager.startup_notice import StartupNotice
 from domogik.manager.unit_checks import UnitExaminer
 from domogik.manager.units import SystemUnits
 from domogik.xpl.presence import Presence
@@ -61,6 +62,7 @@ class Rooms:
     units: SystemUnits
     externals: Externals
     storeroom: PackageServices
+    notice: StartupNotice
     broken_packages: Callable[[], Sequence[str]]
 
     def introduce(self, health: Health) -> None:
@@ -74,6 +76,7 @@ class Rooms:
                 self.foundation.files,
                 self._check_database,
                 self.core.database_is_back,
+                self.notice,
                 thread,
             ),
         )

@@ -46,6 +46,7 @@ from domogik.manager.pings import PluginPings, udp_addresses
 from domogik.manager.plugins import Plugins, Workplace
 from domogik.manager.settings import ManagerSettings
 from domogik.manager.speakers import Speakers
+from domogik.manager.startup_notice import StartupNotice
 from domogik.manager.trust import Trust
 from domogik.packages.installed import Inventory, find_packages
 from domogik.supervisor.interfaces import Status
@@ -145,6 +146,10 @@ class ManagerDaemon(Service):
         )
         self.externals = Externals(reactor, time.time, street.bus, self.components, host)
         self.jobs = Jobs(self.events, time.time)
+        self.notice = StartupNotice(
+            foundation.home.data / "startup-notice.json",
+            lambda: self.health.look_soon("core:manager"),
+        )
         self.health = make_health(reactor, foundation, self.events, self.jobs)
         self.units = make_units(reactor, host, self.components, self.jobs)
         self.office = Office(
@@ -340,6 +345,7 @@ class ManagerDaemon(Service):
             self.units,
             self.externals,
             self.storeroom,
+            self.notice,
             lambda: self._inventory.problems,
         ).introduce(self.health)
         self.control = SystemControl(
@@ -437,7 +443,7 @@ class ManagerDaemon(Service):
         settings = self._foundation.settings
         remembered = self._foundation.home.data / "remembered"
         remembered.mkdir(mode=0o700, exist_ok=True)
-        return Autostart(
+        made = Autostart(
             self.identity,
             settings.hostname,
             self.plugins,
@@ -445,7 +451,10 @@ class ManagerDaemon(Service):
             time.time,
             settings.query_timeout_s,
             settings.config_provider or "",
+            self.notice,
         )
+        self.plugins.on_enabled, self.core.on_value = made.look, made.value_changed
+        return made
 
     # Taking apart
 

@@ -191,13 +191,20 @@ class Client:
         """
         return self._ask(method, path, timeout_s, JSON, query)
 
-    def send(self, path: str, document: object, timeout_s: float) -> Any:
-        """Post a document, and hear what came of it; raises as `get` does."""
+    def send(
+        self,
+        path: str,
+        document: object,
+        timeout_s: float,
+        method: str = "POST",
+        **query: str | None,
+    ) -> Any:
+        """Post or put a document, and hear what came of it; raises as `get` does."""
         content = json.dumps(document).encode("ascii")
         body = Body(
             io.BytesIO(content), {"Content-Type": JSON, "Content-Length": str(len(content))}
         )
-        return self._ask("POST", path, timeout_s, JSON, {}, body).document()
+        return self._ask(method, path, timeout_s, JSON, query, body).document()
 
     def upload(self, path: str, content: Readable, size: int, timeout_s: float) -> Any:
         """Send a file, `size` bytes, and hear what came of it; raises as `get` does."""

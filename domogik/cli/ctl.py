@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from domogik.cli import components, daemons, health, units
+from domogik.cli import components, configuration, daemons, health, units
 from domogik.cli.client import (
     CHANGE_TIMEOUT_S,
     EVENTS,
@@ -192,6 +192,7 @@ def _options() -> argparse.ArgumentParser:
         one = commands.add_parser(kind, help=text, allow_abbrev=False)
         add_common(one, argparse.SUPPRESS)
         add(one, lambda one: add_common(one, argparse.SUPPRESS), partial(_add_logs_of, kind))
+    configuration.add_command(command, _component)
     health.add_commands(command, _component)
     command("upgrade", "execute the manager anew; what it has started goes on", upgrade)
     return made

@@ -112,6 +112,11 @@ class Component:
         return self.id.name
 
 
+#: the first key of every plugin's configuration: stored as false, it keeps an enabled plugin from
+#: starting with the manager
+STARTUP_KEY = "startup-plugin"
+
+
 @attrs.frozen
 class ConfigurationKey:
     """One thing a person can set for a plugin, as its descriptor declares it.

@@ -9,22 +9,29 @@ import attrs
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
+from domogik.components.model import STARTUP_KEY
 from domogik.config.remembered import Remembered
 from domogik.errors import DomogikError
 from domogik.manager.plugins import Plugins
+from domogik.manager.startup_notice import StartupNotice
 from domogik.xpl.configuration import ConfigurationClient
 from domogik.xpl.port import Identity
 
-#: the first key of every plugin's configuration
-KEY = "startup-plugin"
+#: stored values that keep an enabled plugin from starting, in any case of letters
+_KEPT_BACK = frozenset({"false", "no", "0"})
+#: the one value with which it started before every enabled plugin did
+_STARTED_BEFORE = "True"
+#: seconds that dbmgr has to answer while a person waits for `enable`
+_IMPATIENT_S = 1.0
 
 
 @attrs.define(eq=False)
 class Autostart:
-    """Enabled plugins whose `startup-plugin` is True, and those that a crash interrupted.
+    """Every enabled plugin starts with the manager, unless its stored `startup-plugin` is false.
 
     The value comes from dbmgr; while it does not answer, the last one it gave counts, kept in
-    `remembered/<plugin>.json`.
+    `remembered/<plugin>.json`, and where it never gave one the plugin starts. `notice` tells once
+    what that changes.
     """
 
     _identity: Identity
@@ -34,6 +41,7 @@ class Autostart:
     _now: Callable[[], float]
     _timeout_s: float
     _provider: str
+    _notice: StartupNotice
     _log: Logger = Logger()
 
     async def resume(self, interrupted: Iterable[str]) -> None:
@@ -42,26 +50,39 @@ class Autostart:
         await self._all(self._start(name) for name in interrupted if name in enabled)
 
     async def run(self) -> None:
-        """Done when each plugin that shall start with the manager is alive or has failed."""
-        await self._all(self._if_wanted(name) for name in self._plugins.enabled_names())
+        """Done when each plugin that starts with the manager is alive or has failed."""
+        names = self._plugins.enabled_names()
+        texts = await gatherResults([Deferred.fromCoroutine(self._look(name)) for name in names])
+        self._notice.write(
+            starting=[
+                name
+                for name, text in zip(names, texts, strict=True)
+                if not (text == _STARTED_BEFORE or self._plugins.is_kept_back(name))
+            ],
+            kept_back=[name for name in names if self._plugins.is_kept_back(name)],
+        )
+        await self._all(self._start(name) for name in names if not self._plugins.is_kept_back(name))
+
+    async def look(self, name: str) -> None:
+        """Ask again whether it is kept back: a person waits, or its value was changed."""
+        await self._look(name, min(_IMPATIENT_S, self._timeout_s))
+
+    def value_changed(self, host: str, plugin: str, key: str | None) -> None:
+        """Somebody has set or forgotten a value, or with `key` None all of them."""
+        is_ours = host == self._host and plugin in self._plugins.enabled_names()
+        if is_ours and key in (STARTUP_KEY, None):
+            _ = Deferred.fromCoroutine(self.look(plugin)).addErrback(
+                lambda failure: self._log.failure("asking dbmgr", failure)
+            )
 
     async def _all(self, work: Iterable[Coroutine[Deferred[None], None, None]]) -> None:
         await gatherResults([Deferred.fromCoroutine(one) for one in work])
 
-    async def _if_wanted(self, name: str) -> None:
-        try:
-            wanted = not self._is_there(name) and await self._is_wanted(name)
-        except Exception:  # noqa: BLE001 - one plugin must not keep the others from starting
-            self._log.failure("whether {name} starts with the manager", name=name)
-            return
-        if wanted:
-            await self._start(name)
-
     async def _start(self, name: str) -> None:
-        if self._is_there(name):
-            return
-        self._log.info("{name} starts with the manager", name=name)
         try:
+            if self._is_there(name):
+                return
+            self._log.info("{name} starts with the manager", name=name)
             await self._plugins.start(name)
         except DomogikError as error:
             reason = getattr(error, "reason", "") or str(error)
@@ -73,22 +94,25 @@ class Autostart:
         """Whether it needs no start; the remains of an earlier one do not count."""
         return self._plugins.is_up(name) and not self._plugins.is_ending(name)
 
-    async def _is_wanted(self, name: str) -> bool:
+    async def _look(self, name: str, timeout_s: float | None = None) -> str:
+        """The value that counts, empty for none; the one list says whether it is kept back."""
         client = ConfigurationClient(
             self._identity,
             name,
             self._host,
             Remembered(self._remembered / f"{name}.json"),
             self._now,
-            self._timeout_s,
+            self._timeout_s if timeout_s is None else timeout_s,
             self._provider,
         )
-        value = await client.value(KEY)
+        value = await client.value(STARTUP_KEY)
+        text = (value.text or "").strip()
         if value.remembered:
             self._log.warn(
                 "dbmgr does not answer: for {name}, {key} counts as {text}",
                 name=name,
-                key=KEY,
-                text=value.text,
+                key=STARTUP_KEY,
+                text=text or "not set",
             )
-        return value.text == "True"
+        self._plugins.keep_back(name, text if text.lower() in _KEPT_BACK else "")
+        return text

@@ -18,6 +18,7 @@ from domogik.manager.daemons import Daemons
 from domogik.manager.externals import Externals
 from domogik.manager.package_interface import RepositoryInfo
 from domogik.manager.questions import Question, only_by_hand
+from domogik.manager.startup_notice import ACCEPT, StartupNotice
 
 _DAY = 24 * 3600.0
 #: what a repository offers is old when it was not asked for so long, in seconds
@@ -57,6 +58,7 @@ class CoreExaminer:
     _files: Sequence[Path]
     _check_database: Callable[[], Awaitable[None] | None]
     _open_database: Callable[[], Awaitable[None]]
+    _notice: StartupNotice
     _in_thread: Callable[..., Awaitable[Any]]
 
     def subjects(self) -> Collection[str]:
@@ -69,12 +71,16 @@ class CoreExaminer:
         checks = [self._running(component)]
         if component.name == "manager":
             checks.append(await self._in_thread(self._configuration, component_id))
+            checks += await self._in_thread(self._notice.checks, component_id)
         elif component.name == "dbmgr" and component.state is State.RUNNING:
             checks += await self._database(component_id)
         return checks
 
     async def repair(self, component_id: str, check: DiagnosticCheck, action: str) -> None:
-        """Open the database again."""
+        """Open the database again, or believe that what changed was read."""
+        if action == ACCEPT.action:
+            await self._in_thread(self._notice.accept)
+            return
         if action != _OPEN.action:
             raise _not_known(component_id, action)
         await self._open_database()

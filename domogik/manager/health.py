@@ -284,16 +284,17 @@ class Health:
             concerned.append(f"host:{self.host}")
         for one in concerned:
             if is_bad or self._issues.of(one):
-                self._look_soon(one)
+                self.look_soon(one)
 
     def _look_soon_at(self, kind: Kind, *, only_with_issues: bool) -> None:
         self._forget_those_gone()
         examiner = self._examiners.get(kind)
         for component_id in sorted(examiner.subjects()) if examiner is not None else ():
             if not only_with_issues or self._issues.of(component_id):
-                self._look_soon(component_id)
+                self.look_soon(component_id)
 
-    def _look_soon(self, component_id: str) -> None:
+    def look_soon(self, component_id: str) -> None:
+        """Something about it may have changed without its state."""
         self._later(component_id, SETTLE, lambda: self._look_now(component_id))
 
     def _look_now(self, component_id: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 from twisted.logger import Logger
 
-from domogik.components.model import Component, ComponentId, Detail, Kind, State
+from domogik.components.model import STARTUP_KEY, Component, ComponentId, Detail, Kind, State
 from domogik.config.edit import set_value
 from domogik.config.load import Configuration
 from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownComponent
@@ -94,6 +94,9 @@ class Plugins:
     _specifications: dict[str, Specification] = attrs.field(factory=dict)
     _by_hand: set[str] = attrs.field(factory=set)
     _at_rest: set[str] = attrs.field(factory=set)
+    _kept_back: dict[str, str] = attrs.field(factory=dict)
+    #: asks whether a plugin that was just enabled is kept back
+    on_enabled: Callable[[str], Awaitable[None]] | None = None
 
     # What there is
 
@@ -178,6 +181,9 @@ class Plugins:
             state, reason = (State.FAILED if enabled else State.DISABLED), installed.problem
         elif state is State.STOPPED and not enabled:
             state = State.DISABLED
+        elif state is State.STOPPED and not reason and name in self._kept_back:
+            stored = f"{STARTUP_KEY} is {self._kept_back[name]}"
+            reason = f"it does not start with the manager: {stored}"
         package = installed.package if installed is not None else None
         before = self._components.get(component_id)
         self._components.put(
@@ -235,6 +241,18 @@ class Plugins:
         installed = self._installed.get(component.name)
         keys = installed.package.configuration if installed is not None else ()
         return Detail(component, configuration=keys)
+
+    def keep_back(self, name: str, stored: str) -> None:
+        """Its stored `startup-plugin` keeps it from starting; empty: nothing does."""
+        if stored:
+            self._kept_back[name] = stored
+        else:
+            self._kept_back.pop(name, None)
+        self.refresh(name)
+
+    def is_kept_back(self, name: str) -> bool:
+        """Whether it does not start with the manager though it is enabled."""
+        return name in self._kept_back
 
     # Heartbeats
 
@@ -353,6 +371,8 @@ class Plugins:
         """Mark it enabled in the configuration file; `UnknownComponent`, `OperationFailed`."""
         self._known(name)
         await self._mark(name, "enabled")
+        if self.on_enabled is not None:
+            await self.on_enabled(name)
 
     async def disable(self, name: str) -> None:
         """Mark it disabled; `OperationFailed` while it runs."""

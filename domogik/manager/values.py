@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import attrs
 
-from domogik.components.model import ConfigurationKey, ConfigValue
+from domogik.components.model import STARTUP_KEY, ConfigurationKey, ConfigValue
 from domogik.errors import OperationFailed
 from domogik.storage.database import BrokenDatabase
 from domogik.storage.values import ConfigStore, InvalidConfigValue
@@ -42,15 +42,18 @@ class Values:
 
     store: ConfigStore
     _declared: Callable[[str, str], ConfigurationKey | None] = lambda plugin, key: None
+    #: told of host, plugin and key (None: all) whenever something is set or forgotten
+    _changed: Callable[[str, str, str | None], None] = lambda host, plugin, key: None
 
     async def get(self, host: str, plugin: str, key: str) -> str:
         """What was set, else the declared default, else `None` as text.
 
-        `path-7` has no default though `path` may have one: it would be there without end.
+        `path-7` has no default though `path` may have one: it would be there without end. Of
+        `startup-plugin` only what a person has set counts.
         """
         stored = await _tried(self.store.get(host, plugin, key))
-        if stored:
-            return stored
+        if stored or key == STARTUP_KEY:
+            return stored or UNSET
         declared = self._declared(plugin, key)
         return (declared.default if declared is not None else None) or UNSET
 
@@ -79,11 +82,13 @@ class Values:
         number = self._number(plugin, key)
         if number > await self._count(host, plugin):
             await _tried(self.store.set(host, plugin, COUNT, str(number)))
+        self._changed(host, plugin, key)
         return stored
 
     async def delete(self, host: str, plugin: str, key: str | None = None) -> Stored:
         """Forget one value, or all of a plugin; what was forgotten."""
         gone = await _tried(self.store.delete(host, plugin, key))
+        self._changed(host, plugin, key)
         number = self._number(plugin, key or "")
         if gone and number and number == await self._count(host, plugin):
             left = await _tried(self.store.list(host, plugin))

@@ -7,7 +7,7 @@ import re
 
 from packaging.version import InvalidVersion, Version
 
-from domogik.components.model import ConfigurationKey
+from domogik.components.model import STARTUP_KEY, ConfigurationKey
 from domogik.packages.draft import REPOSITORY, Draft, DraftKey, DraftRecord, Found
 from domogik.packages.package import (
     Dependency,
@@ -35,7 +35,6 @@ _FEATURE_TYPES = frozenset({"sensor", "actuator"})
 _DEFAULT_MIN_VERSION = "0.1.0"
 _YES = frozenset({"yes", "true", "1"})
 _NO = frozenset({"no", "false", "0", ""})
-_FIRST_KEY = "startup-plugin"
 #: fields that a person misses when they are empty
 _EXPECTED = ("description", "changelog", "documentation", "author", "author_email")
 
@@ -165,8 +164,8 @@ def _configuration(draft: Draft, kind: str) -> tuple[ConfigurationKey, ...]:
             draft.warn(f"key '{written.key.text}' should be number {len(keys)}", written.order)
         names.add(written.key.text)
         keys.append(_key(draft, written, written.key, len(keys)))
-    if kind == PLUGIN and (not keys or keys[0].key != _FIRST_KEY):
-        draft.warn(f"the first configuration key should be '{_FIRST_KEY}'")
+    if kind == PLUGIN and (not keys or keys[0].key != STARTUP_KEY):
+        draft.warn(f"the first configuration key should be '{STARTUP_KEY}'")
     return tuple(keys)
 
 

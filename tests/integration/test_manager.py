@@ -96,15 +96,27 @@ def test_what_ran_when_everything_crashed_is_started_again(running: World) -> No
     assert running.wait_state("demo", "alive")["pid"] != pid
 
 
-def test_after_a_plain_stop_nothing_is_started_unasked(running: World) -> None:
+def test_after_a_plain_stop_and_start_an_enabled_plugin_runs(running: World) -> None:
+    running.autostart = True
     running.stop()
     running.start("-d")
-    assert running.component("demo")["state"] == "stopped"
+    running.wait_state("demo", "alive")
 
 
-def test_startup_plugin_starts_a_plugin_with_the_manager(running: World) -> None:
-    path = f"/plugin/config/set/hostname/{HOST}/id/demo/key/startup-plugin/value/True/"
+def test_a_stored_startup_plugin_keeps_it_back_and_its_removal_starts_it(running: World) -> None:
+    running.autostart = True
+    path = f"/plugin/config/set/hostname/{HOST}/id/demo/key/startup-plugin/value/False/"
     assert running.request(path)[1]["status"] == "OK"
+    running.stop()
+    running.start("-d")
+    kept = wait_until(
+        lambda: (found := running.component("demo"))["reason"] and found, "it says why"
+    )
+    assert (kept["state"], kept["enabled"]) == ("stopped", True)
+    assert kept["reason"] == "it does not start with the manager: startup-plugin is False"
+    path = "/api/v1/components/demo/config/startup-plugin"
+    assert running.request(path, "DELETE")[0] == 200
+    wait_until(lambda: not running.component("demo")["reason"], "it says so no more")
     running.stop()
     running.start("-d")
     running.wait_state("demo", "alive")

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -125,6 +126,10 @@ class World:
 
     #: what the manager is started by: a program that changes something and executes the rest
     prefix: tuple[str, ...] = ()
+    #: whether enabled plugins start with the manager, as they do for users: otherwise they are
+    #: enabled once it is ready, so that a test starts what it is about itself
+    autostart = False
+    _crashed = False
 
     def __init__(self, directory: Path, home: str = "home", **keys: str) -> None:
         self.home = directory / home
@@ -165,6 +170,33 @@ class World:
 
     def start(self, *arguments: str, command: list[str] | None = None) -> None:
         """Start a manager in the foreground and wait until it says that it is ready."""
+        with self._nothing_enabled():
+            self._start(*arguments, command=command)
+
+    @contextlib.contextmanager
+    def _nothing_enabled(self) -> Iterator[None]:
+        """Until the manager is ready; not after a crash, for it has to go on with what ran."""
+        file = self.home / "domogik.cfg"
+        try:
+            text = file.read_text()
+        except (OSError, ValueError):
+            text = ""
+        names = re.findall(r"(?m)^([a-z0-9_-]+) = enabled$", text)
+        if self.autostart or self._crashed or not names:
+            self._crashed = False
+            yield
+            return
+        file.write_text(re.sub(r"(?m) = enabled$", " = disabled", text))
+        yield
+        file.write_text(text)
+
+        def all_enabled() -> bool:
+            found = self.request("/api/v1/components?kind=plugin")[1]["components"]
+            return all(one["enabled"] for one in found if one["id"].partition(":")[2] in names)
+
+        wait_until(all_enabled, "enabled")
+
+    def _start(self, *arguments: str, command: list[str] | None = None) -> None:
         ready = self.home.parent / "ready.sock"
         ready.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
@@ -201,6 +233,7 @@ class World:
         self.manager.send_signal(signum)
         status = self.manager.wait(PATIENCE)
         self.manager = None
+        self._crashed = signum == signal.SIGKILL
         return status
 
     def kill(self) -> None:

@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred
 
 from domogik.components.model import State
 from domogik.manager.autostart import Autostart
+from domogik.manager.startup_notice import StartupNotice
 from domogik.supervisor.interfaces import Exit
 from domogik.testing.office import NOON, FakeManager
 from domogik.xpl.message import CMND, STAT
@@ -37,7 +38,9 @@ class Beginning:
             lambda: NOON,
             10.0,
             provider,
+            StartupNotice(directory / "notice.json"),
         )
+        self.manager.plugins.on_enabled = self.autostart.look
 
     def _ask(self, message, origin):
         name = message.get("technology")
@@ -66,23 +69,26 @@ class Beginning:
         )
 
 
-def test_plugins_whose_startup_plugin_is_true_start_and_no_others(tmp_path):
+def test_every_enabled_plugin_starts_unless_a_stored_value_keeps_it_back(tmp_path):
     here = Beginning(tmp_path, {"ant": "True", "bee": "False", "cat": "None", "off": "True"})
     done = here.run(here.autostart.run())
-    assert here.running == ["ant"]
+    assert here.running == ["ant", "cat"]
     assert sorted(here.asked) == [(name, "vm", "startup-plugin", "*") for name in NAMES]
     assert done == []
     here.manager.beat("ant")
+    here.manager.beat("cat")
     assert done == [None]
     assert here.manager.plugin("ant").state is State.ALIVE
+    kept = here.manager.plugin("bee")
+    assert (kept.state, kept.enabled) == (State.STOPPED, True)
+    assert kept.reason == "it does not start with the manager: startup-plugin is False"
 
 
-def test_what_runs_already_is_neither_asked_for_nor_started(tmp_path):
-    here = Beginning(tmp_path, {"ant": "True"})
+def test_what_runs_already_is_not_started(tmp_path):
+    here = Beginning(tmp_path, dict.fromkeys(("bee", "cat"), "False"))
     here.manager.beat("ant")
     assert here.run(here.autostart.run()) == [None]
     assert here.running == []
-    assert "ant" not in [name for name, *_ in here.asked]
 
 
 def test_while_dbmgr_is_silent_the_last_known_value_counts(tmp_path):
@@ -98,7 +104,7 @@ def test_while_dbmgr_is_silent_the_last_known_value_counts(tmp_path):
     assert again.running == []
     for _ in range(10):
         again.network.turn(1)
-    assert again.running == ["ant"]
+    assert again.running == ["ant", "cat"]
 
 
 def test_all_are_asked_at_once_so_a_silent_dbmgr_costs_its_time_out_once(tmp_path):
@@ -106,10 +112,9 @@ def test_all_are_asked_at_once_so_a_silent_dbmgr_costs_its_time_out_once(tmp_pat
     done = here.run(here.autostart.run())
     for _ in range(9):
         here.network.turn(1)
-    assert done == []
+    assert (done, here.running) == ([], [])
     here.network.turn(1)
-    assert done == [None]
-    assert here.running == []
+    assert here.running == list(NAMES)  # a home without a database runs what is enabled
 
 
 def test_a_host_that_has_no_dbmgr_asks_that_of_its_provider(tmp_path):
@@ -179,7 +184,44 @@ def test_one_that_cannot_even_be_asked_about_keeps_no_other_from_starting(tmp_pa
     assert done == [None]
 
 
-def test_a_value_in_another_spelling_is_not_true(tmp_path):
-    here = Beginning(tmp_path, {"ant": "true", "bee": "1", "cat": "yes"})
+@pytest.mark.parametrize("text", ["False", "false", "no", "0"])
+def test_a_stored_no_keeps_it_back_in_any_spelling(tmp_path, text):
+    here = Beginning(tmp_path, dict.fromkeys(NAMES, text))
     assert here.run(here.autostart.run()) == [None]
     assert here.running == []
+    assert here.manager.plugin("ant").reason.endswith(f"startup-plugin is {text}")
+
+
+def test_enable_says_what_keeps_it_from_starting_and_so_does_a_value_that_changes(tmp_path):
+    here = Beginning(tmp_path, {"off": "False"})
+    assert here.run(here.manager.plugins.enable("off")) == [None]
+    assert "startup-plugin is False" in here.manager.plugin("off").reason
+    here.values["off"] = "None"
+    here.autostart.value_changed("vm", "off", "startup-plugin")
+    here.network.turn()
+    assert here.manager.plugin("off").reason == ""
+    here.values["off"] = "no"
+    here.autostart.value_changed("vm", "off", "interval")
+    here.autostart.value_changed("kitchen", "off", "startup-plugin")
+    here.network.turn()
+    assert here.manager.plugin("off").reason == ""
+
+
+def test_the_first_start_of_this_version_tells_once_what_starts_and_what_is_kept_back(tmp_path):
+    here = Beginning(tmp_path, {"ant": "True", "bee": "False"})
+    here.run(here.autostart.run())
+    notice = StartupNotice(tmp_path / "notice.json")
+    (check,) = notice.checks("core:manager")
+    assert check.filled == (
+        "Since this version every enabled plugin starts with the manager: start now: cat; "
+        "kept back by a stored startup-plugin: bee"
+    )
+    assert [one.sentence for one in check.suggestions] == [
+        "dmg_ctl stop cat; dmg_ctl disable cat",
+        "dmg_ctl config bee unset startup-plugin",
+        "Leave it so",
+    ]
+    notice.accept()
+    assert notice.checks("core:manager") == []
+    here.run(here.autostart.run())
+    assert notice.checks("core:manager") == []

@@ -21,6 +21,7 @@ from domogik.manager.examiners import CoreExaminer, RepositoryExaminer
 from domogik.manager.health import Examiner
 from domogik.manager.host_checks import HostExaminer
 from domogik.manager.package_interface import RepositoryInfo
+from domogik.manager.startup_notice import StartupNotice
 from domogik.packages.environment import ENVIRONMENT
 from domogik.storage.database import BrokenDatabase
 from domogik.testing.office import NOON, FakeManager, at_once
@@ -200,7 +201,12 @@ class Core:
         self.file.write_text("[domogik]\n")
         self.broken = ""
         self.examiner = CoreExaminer(
-            self.components, (self.file,), self._check, self._open, at_once
+            self.components,
+            (self.file,),
+            self._check,
+            self._open,
+            StartupNotice(directory / "notice.json"),
+            at_once,
         )
         for name in ("manager", "hub", "dbmgr"):
             self.put(name, State.RUNNING)
@@ -245,6 +251,14 @@ def test_a_key_that_nobody_knows_is_a_warning(core: Core) -> None:
     check = looked_at(core.examiner, "core:manager")["core-configuration"]
     assert check.result is Result.WARNING
     assert "hostnam" in check.filled
+
+
+def test_what_starts_since_this_version_is_told_until_it_was_read(core: Core) -> None:
+    StartupNotice(core.file.parent / "notice.json").write(["lamp"], [])
+    check = looked_at(core.examiner, "core:manager")["core-startup"]
+    assert check.result is Result.WARNING
+    now(core.examiner.repair("core:manager", check, "accept"))
+    assert "core-startup" not in looked_at(core.examiner, "core:manager")
 
 
 def test_a_damaged_database_is_told(core: Core) -> None:

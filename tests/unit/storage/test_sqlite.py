@@ -80,7 +80,9 @@ def test_what_sqlite_has_undone_itself_is_still_told_in_its_own_words(
 ) -> None:
     connection.execute("PRAGMA max_page_count = 2")
     with pytest.raises(sqlite3.OperationalError, match="database or disk is full"):
-        migrate(connection, path, [["CREATE TABLE a (x)", "INSERT INTO a VALUES (zeroblob(99999))"]])
+        migrate(
+            connection, path, [["CREATE TABLE a (x)", "INSERT INTO a VALUES (zeroblob(99999))"]]
+        )
     assert not connection.in_transaction
 
 
