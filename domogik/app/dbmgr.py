@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +34,7 @@ class DbmgrRole:
 
     async def open(self, url: str) -> None:
         """Open the database; raises `DomogikError` with one line."""
-        store = await ConfigStore.open(self._reactor, url)
+        store = await ConfigStore.open(self._reactor, url, time.time)
         self.values = Values(store, self._declared, self._changed)
 
     def speak(self) -> None:

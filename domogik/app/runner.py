@@ -14,6 +14,7 @@ import attrs
 
 from domogik.app.foundation import CannotStart
 from domogik.app.progress import Progress, pipe
+from domogik.clock import keep_steady
 
 #: seconds that a daemon started for one command has to stop; it leaves its children alone
 STOP_TIMEOUT = 30.0
@@ -119,6 +120,7 @@ def run_foreground(make: Make, progress: Progress, upgrade_command: list[str]) -
     """Run until it is told to stop; exits with its status."""
     from twisted.internet import reactor
 
+    keep_steady(reactor)
     run = Run(reactor, progress, upgrade_command)
     try:
         service = make(run)

@@ -14,6 +14,7 @@ import attrs
 from twisted.internet.defer import CancelledError, Deferred
 
 from domogik import __version__
+from domogik.clock import keep_steady
 from domogik.config.files import read_bounded
 from domogik.daemons import throwaway
 from domogik.daemons.base import ManagedDaemon
@@ -35,6 +36,7 @@ def run(arguments: Sequence[str]) -> int:
     """The exit status: 0 when it was told to end, 1 when something failed, 2 for wrong usage."""
     from twisted.internet import reactor
 
+    keep_steady(reactor)
     parser = _parser()
     given = parser.parse_args(arguments)
     try:

@@ -39,7 +39,9 @@ class DomogikServiceMaker:
         from domogik.app.foundation import CannotStart, Foundation
         from domogik.app.progress import Progress
         from domogik.app.runner import Run
+        from domogik.clock import keep_steady
 
+        keep_steady(reactor)
         progress = Progress.from_environment(os.environ)
         try:
             foundation = Foundation.lay(options, os.environ)

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.epollreactor import EPollReactor
 from twisted.python.failure import Failure
 
+from domogik.clock import keep_steady
 from domogik.daemons import throwaway
 from domogik.daemons.base import ManagedDaemon
 from domogik.daemons.kinds import daemon_class
@@ -31,6 +32,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._reactor: Any = EPollReactor()  # what it implements is more than it declares
+        keep_steady(self._reactor)
 
     def daemon(self, kind: str | type[ManagedDaemon]) -> ManagedDaemon:
         """A daemon on this reactor; raises `UnknownKind`."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Any, NoReturn, TypeVar
 
+from domogik.clock import keep_steady
 from domogik.config.surroundings import Surroundings
 from domogik.errors import DomogikError
 from domogik.plugin.author import Plugin
@@ -97,6 +98,7 @@ def _surroundings(plugin: type[Plugin]) -> Surroundings:
 def _life(
     plugin: Plugin, surroundings: Surroundings, reactor: Any, alarm: Callable[[int], object]
 ) -> Life:
+    keep_steady(reactor)
     settings = NetworkSettings(surroundings.address, surroundings.broadcast, surroundings.port)
     bus = Bus()
     return Life(

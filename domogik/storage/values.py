@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -67,21 +68,25 @@ class ConfigStore:
     are 1 to 255 characters on one line, values up to 65,536 characters without a zero byte.
     """
 
-    _clock: IReactorTime
     _database: Database
+    _wall_clock: Callable[[], float]
 
     @classmethod
-    def open(cls, reactor: IReactorTime, url: str) -> Deferred[ConfigStore]:
+    def open(
+        cls, reactor: IReactorTime, url: str, wall_clock: Callable[[], float]
+    ) -> Deferred[ConfigStore]:
         """Fires with the store; fails as `open_database`.
 
-        `daemon:<name>` is for who starts the daemon to replace by its address. `reactor` is also
-        the clock that says the Unix time of a change.
+        `daemon:<name>` is for who starts the daemon to replace by its address. `wall_clock` says
+        the Unix time of a change.
         """
-        return Deferred.fromCoroutine(cls._open(reactor, url))
+        return Deferred.fromCoroutine(cls._open(reactor, url, wall_clock))
 
     @classmethod
-    async def _open(cls, reactor: IReactorTime, url: str) -> ConfigStore:
-        return cls(reactor, await open_database(reactor, url))
+    async def _open(
+        cls, reactor: IReactorTime, url: str, wall_clock: Callable[[], float]
+    ) -> ConfigStore:
+        return cls(await open_database(reactor, url), wall_clock)
 
     def get(self, host: str, plugin: str, key: str) -> Deferred[str | None]:
         """Fires with the value, None when none is stored."""
@@ -101,7 +106,7 @@ class ConfigStore:
         if not new.value:
             await self._delete(*names)
             return new
-        changed = self._clock.seconds()
+        changed = self._wall_clock()
 
         def write(connection: Connection) -> None:
             connection.execute(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from random import Random
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -340,6 +341,7 @@ class SentFragments:
     """Cuts what this process sends, and keeps the parts for those who miss some."""
 
     _clock: IReactorTime
+    _random: Random = attrs.field(factory=Random)
     #: Not from a fixed number: receivers ignore for a minute what they take for a repetition, also
     #: when it is the first message of a program that was started again.
     _identifier: int = attrs.field(init=False)
@@ -348,7 +350,7 @@ class SentFragments:
     _alarm: _Alarm = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._identifier = int(self._clock.seconds() * 100) % _IDENTIFIERS
+        self._identifier = self._random.randrange(_IDENTIFIERS)
         self._alarm = _Alarm(self._clock, self._forget)
 
     def split(self, message: Message) -> list[Message]:

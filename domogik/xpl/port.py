@@ -116,7 +116,7 @@ class Port:
     _unsent_lines: _Seldom = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._sent_fragments = SentFragments(self._reactor)
+        self._sent_fragments = SentFragments(self._reactor, self._random)
         self._reassembler = Reassembler(self._reactor, self._ask_for_missing)
         self._invalid_lines = _Seldom(self._reactor)
         self._unsent_lines = _Seldom(self._reactor)

@@ -4,6 +4,7 @@ import os
 import sqlite3
 import stat
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -29,14 +30,14 @@ class ConfigStoreTests(TestCase):
         self.addCleanup(lambda: gatherResults([store.close() for store in self.stores]))
 
     async def _open(self) -> ConfigStore:
-        store = await ConfigStore.open(reactor, sqlite_url(self.path))
+        store = await ConfigStore.open(reactor, sqlite_url(self.path), time.time)
         self.stores.append(store)
         return store
 
     async def _fails(self, error: type[Exception], url: str | None = None) -> str:
         """What is said when the store cannot be opened; nothing is left running then."""
         caught = await self.assertFailure(
-            ConfigStore.open(reactor, url or sqlite_url(self.path)), error
+            ConfigStore.open(reactor, url or sqlite_url(self.path), time.time), error
         )
         return str(caught)
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import psycopg
@@ -41,12 +42,12 @@ class PostgresqlStoreTests(TestCase):
         await self.daemon.start()
 
     async def _open(self) -> ConfigStore:
-        store = await ConfigStore.open(reactor, self.daemon.url)
+        store = await ConfigStore.open(reactor, self.daemon.url, time.time)
         self.addCleanup(store.close)
         return store
 
     async def _fails(self, error: type[Exception], url: str) -> str:
-        said = str(await self.assertFailure(ConfigStore.open(reactor, url), error))
+        said = str(await self.assertFailure(ConfigStore.open(reactor, url, time.time), error))
         self.assertNotIn("geheim", said)
         self.assertNotIn("\n", said)
         return said

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -34,7 +35,7 @@ class StoreContract:
         self.addCleanup(lambda: gatherResults([store.close() for store in self.stores]))
 
     async def _open(self) -> ConfigStore:
-        store = await ConfigStore.open(reactor, self.url)
+        store = await ConfigStore.open(reactor, self.url, time.time)
         self.stores.append(store)
         return store
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -334,6 +335,11 @@ class TestBounds:
             network.hear(part(f"1/1:{number}", ("schema", "x.y")))
         assert len(network.hear(part("1/1:1", ("schema", "x.y")))) == 0
         assert len(network.hear(part("1/1:0", ("schema", "x.y")))) == 1
+
+
+def test_a_program_that_is_started_again_begins_with_another_id_whatever_the_clock_says() -> None:
+    first, second = (SentFragments(Clock(), Random(seed)) for seed in (1, 2))
+    assert first.split(long_message()) != second.split(long_message())
 
 
 class TestSentFragments:
