@@ -8,7 +8,6 @@ it keeps its `Last-Modified`. The layout is in docs/reference/packages-format.md
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import json
@@ -28,6 +27,12 @@ from domogik.packages import catalogue, durable
 from domogik.packages.archive import BrokenArchive
 from domogik.packages.catalogue import Item, place
 from domogik.packages.contents import Contents, read_contents
+from domogik.packages.linking import (
+    add_hashed_names,
+    link_or_copy,
+    remove_old_names,
+    remove_with_hashed_names,
+)
 from domogik.packages.reference import InvalidReference, PackageRef
 from domogik.packages.targets import METADATA, Target
 from domogik.packages.writing import CannotWrite, to_json, to_xml
@@ -219,7 +224,11 @@ class _Builder:
             self._write(name, content)
         if changed:
             self._link_json_era()
+        if self._signer is not None:
+            add_hashed_names(self._target, self._files, _BUILDING)
         signature = publish()
+        if self._signer is not None:
+            remove_old_names(self._target, self._files)
         if changed or self._known != self._before.archives:
             # what the memory calls published has to be there after a power cut as well
             durable.sync_file_system(self._target)
@@ -354,7 +363,8 @@ def _digest(content: bytes) -> str:
 
 
 def _remove(part: Path, path: Path) -> None:
-    path.unlink(missing_ok=True)
+    if path.parent.is_dir():
+        remove_with_hashed_names(path)
     for parent in path.parents:
         if parent == part:
             return
@@ -392,13 +402,7 @@ def _linked(archive: Path, target: Path) -> Iterator[Path]:
     """Another name for the archive in `target`, or a copy; removed if it is not moved away."""
     with tempfile.TemporaryDirectory(prefix=_BUILDING, dir=target) as directory:
         path = Path(directory) / "archive"
-        try:
-            os.link(archive, path, follow_symlinks=True)
-        except OSError as error:
-            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
-                raise
-            shutil.copyfile(archive, path)
-            shutil.copystat(archive, path)
+        link_or_copy(archive, path)
         yield path
 
 

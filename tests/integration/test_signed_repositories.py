@@ -206,6 +206,75 @@ class Good(Case):
         assert len(await self.offered()) == 2
 
 
+class OtherClients(Case):
+    """python-tuf's own client as it comes, which was told nothing about Domogik."""
+
+    async def downloaded(self, *paths: str) -> dict[str, bytes]:
+        return await deferToThread(self._downloaded, paths)
+
+    def _downloaded(self, paths: tuple[str, ...]) -> dict[str, bytes]:
+        from tuf.ngclient import Updater
+
+        for made in ("stock", "stock/targets"):
+            (self.home / made).mkdir(exist_ok=True)
+        updater = Updater(
+            str(self.home / "stock"),
+            f"{self.published.url}/metadata/",
+            str(self.home / "stock/targets"),
+            f"{self.published.url}/",
+            bootstrap=self.published.root.read_bytes(),
+        )
+        updater.refresh()
+        found = {}
+        for path in paths:
+            target = updater.get_targetinfo(path)
+            assert target is not None, path
+            found[path] = Path(updater.download_target(target)).read_bytes()
+        return found
+
+    async def test_a_stock_client_finds_all_that_is_signed(self) -> None:
+        paths = (
+            "repository.json",
+            "data",
+            "index.html",
+            *(f"{part}/plugin/foo/1.0" for part in ("download", "xml", "icon")),
+        )
+        self.publish("foo")
+        for path, content in (await self.downloaded(*paths)).items():
+            assert content == (self.published.path / path).read_bytes()
+        self.publish("foo", "bar", release="2.0")
+        archive = self.published.archives / "plugin-bar-2.0.tgz"
+        found = await self.downloaded("download/plugin/bar/2.0", "data")
+        assert found["download/plugin/bar/2.0"] == archive.read_bytes()
+
+    async def test_who_reads_the_state_before_still_finds_its_lists_and_no_older_ones_stay(
+        self,
+    ) -> None:
+        for release in ("1.0", "2.0", "3.0", "4.0"):
+            self.publish("foo", release=release)
+        names = [path.name for path in self.published.path.iterdir()]
+        for name in ("data", "repository.json", "index.html"):
+            assert len([one for one in names if one.endswith(f".{name}")]) == 2
+        (self.published.archives / "plugin-foo-1.0.tgz").unlink()
+        self.published.sign()
+        assert not (self.published.path / "download/plugin/foo/1.0").exists()
+        rest = {path.name for path in (self.published.path / "download/plugin/foo").iterdir()}
+        assert not [name for name in rest if name.endswith(".1.0")]
+        assert len(rest) == 6
+
+    async def test_a_second_name_takes_no_room_and_cannot_bring_in_what_was_not_signed(
+        self,
+    ) -> None:
+        self.publish("foo")
+        download = self.published.path / "download/plugin/foo"
+        (hashed,) = (path for path in download.iterdir() if path.name != "1.0")
+        assert hashed.samefile(download / "1.0")
+        hashed.unlink()
+        hashed.write_bytes(b"another program")
+        self.published.sign()
+        await self.downloaded("download/plugin/foo/1.0")
+
+
 class Pinned(Case):
     async def test_who_offered_signatures_once_has_to_go_on(self) -> None:
         self.publish("foo")
