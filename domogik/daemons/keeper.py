@@ -24,10 +24,11 @@ from domogik.supervisor.identity import NoSuchProcess
 from domogik.supervisor.interfaces import Policy, Program, Restart, Specification, Status
 from domogik.supervisor.leftovers import look_for
 from domogik.supervisor.logs import CannotCapture
+from domogik.supervisor.outcomes import NotRunning, StartFailed
 from domogik.supervisor.pacing import Pacing
 from domogik.supervisor.processes import HostProcesses, Started
 from domogik.supervisor.run import Tools
-from domogik.supervisor.runner import NotRunning, Runner, StartFailed
+from domogik.supervisor.runner import Runner
 from domogik.supervisor.tree import ProcessTable
 
 LOG = "log"
@@ -74,6 +75,10 @@ class FileOutput:
         """A descriptor for a new process; the caller closes it."""
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         return os.open(self.path, flags, 0o600)
+
+    def last_line(self) -> str:
+        """None: the errors of a daemon carry the whole `tail`."""
+        return ""
 
     def close(self) -> Deferred[None]:
         """Nothing is held."""

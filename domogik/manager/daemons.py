@@ -117,6 +117,7 @@ class Daemons:
                 memory_max=supervision.memory_max,
                 open_files_max=supervision.open_files_max,
                 nice=supervision.nice,
+                memory_max_words=supervision.memory_max_words,
             ),
             policy=supervision.policy,
             needs=supervision.needs,

@@ -69,6 +69,7 @@ class Workplace:
             memory_max=supervision.memory_max,
             open_files_max=supervision.open_files_max,
             nice=supervision.nice,
+            memory_max_words=supervision.memory_max_words,
         )
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import urllib.parse
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,7 +40,8 @@ class BrokenRecord(DomogikError):
 class Record:
     """A start. `started` is Unix time in seconds; `process` None before it ran.
 
-    `wanted` is false when the manager let go of it in the middle of a stop.
+    `wanted` is false when the manager let go of it in the middle of a stop; `restarts` counts those
+    that nobody asked for.
     """
 
     id: str
@@ -47,6 +49,12 @@ class Record:
     started: float
     process: ProcessIdentity | None = None
     wanted: bool = True
+    restarts: int = 0
+
+    @classmethod
+    def new(cls, id: str, started: float, restarts: int) -> Record:
+        """That of a start which is about to be, with a mark of its own."""
+        return cls(id, uuid.uuid4().hex, started, restarts=restarts)
 
     def to_json(self) -> bytes:
         """The content of the file."""
@@ -56,6 +64,7 @@ class Record:
             "run_id": self.run_id,
             "started": float(self.started),
             "wanted": self.wanted,
+            "restarts": self.restarts,
             "process": process,
         }
         return json.dumps(content).encode()
@@ -79,7 +88,9 @@ class Record:
             identity = None if process is None else ProcessIdentity.from_dict(process)
         except InvalidIdentity as error:
             raise BrokenRecord(str(error)) from None
-        return cls(id, run_id, started, identity, content.get("wanted") is not False)
+        restarts = content.get("restarts")
+        count = restarts if isinstance(restarts, int) and restarts > 0 else 0
+        return cls(id, run_id, started, identity, content.get("wanted") is not False, count)
 
 
 def file_name(component_id: str) -> str:

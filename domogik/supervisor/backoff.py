@@ -14,12 +14,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 import attrs
 
 from domogik.supervisor.interfaces import Policy
+from domogik.supervisor.outcomes import span
 
 _JITTER = 0.25
+_REMEMBERED = 100
 _MOST_DOUBLINGS = 60  # keeps the power in the range of a float
 
 
@@ -45,6 +48,7 @@ class Restarts:
     _failures: int = 0
     _gave_up: bool = False
     _starts: deque[float] | None = None  # most components never need one
+    _lately: deque[float] = attrs.field(factory=partial(deque, maxlen=_REMEMBERED))
 
     def after_failure(self, policy: Policy, now: float, ran_for: float) -> Wait | GiveUp:
         """What to do about a failure at `now`, after `ran_for` seconds of running."""
@@ -53,8 +57,8 @@ class Restarts:
         if self._gave_up or self._too_often(policy, now):
             self._gave_up = True
             return GiveUp(
-                f"failed {policy.start_limit} times within {policy.start_limit_window:g} s; "
-                f"tried again every {policy.slow_retry:g} s"
+                f"ended {policy.start_limit} times in {span(policy.start_limit_window)}, "
+                f"is tried again every {span(policy.slow_retry)}"
             )
         wait = policy.backoff_first * 2.0 ** min(self._failures, _MOST_DOUBLINGS)
         self._failures += 1
@@ -65,6 +69,11 @@ class Restarts:
         if self._starts is None:
             self._starts = deque()
         self._starts.append(now)
+        self._lately.append(now)
+
+    def within(self, seconds: float, now: float) -> int:
+        """Of the last of them, those of the last so many seconds; nobody's start forgets them."""
+        return sum(moment > now - seconds for moment in self._lately)
 
     def forget(self) -> None:
         """A person started it, or it ran steadily: what was before does not count."""

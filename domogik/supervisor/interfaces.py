@@ -29,7 +29,8 @@ class Program:
 
     `environment` is the whole environment, nothing is added to it. `argv[0]` is looked for in its
     PATH when it holds no slash. `memory_max` bounds the address space in bytes, `open_files_max`
-    the number of descriptors (None: as the manager's own); `nice` is added to the manager's own.
+    the number of descriptors (None: as the manager's own); `memory_max_words` is the former as the
+    configuration says it, with its place; `nice` is added to the manager's own.
     `user` is None for the manager's own; its directory is entered before the user is changed.
     """
 
@@ -39,6 +40,7 @@ class Program:
     memory_max: int | None = None
     open_files_max: int | None = None
     nice: int = 0
+    memory_max_words: str = ""
     user: User | None = None
 
     @property

@@ -23,6 +23,7 @@ from zope.interface import implementer
 
 from domogik.errors import DomogikError
 from domogik.supervisor.lines import LineSplitter, last_lines, open_pieces
+from domogik.supervisor.outcomes import last_line
 from domogik.supervisor.rotation import IRotationReactor, RotatingFile
 
 
@@ -34,6 +35,7 @@ class IOutputReactor(IReactorFDSet, IRotationReactor):
     """What is asked of a reactor here."""
 
 
+_LAST = 4096  # bytes, for the last words of a child
 _READ = 2**17  # bytes at a time
 _READS_PER_TURN = 8  # then the other children have theirs
 _WIDE_PIPE = 2**20  # for who fills a pipe; all pipes of a user together are limited (pipe(7))
@@ -61,6 +63,7 @@ class OutputLog:
     _unreported: int = attrs.field(init=False, default=0)
     _trouble: str = attrs.field(init=False, default="")
     _descriptor: int = attrs.field(init=False, default=-1)
+    _last: bytes = attrs.field(init=False, default=b"")
     _capacity: int = attrs.field(init=False, default=0)
     _rotating: RotatingFile = attrs.field(init=False)
     _followers: dict[object, tuple[LineSplitter, Callable[[str], None]]] = attrs.field(
@@ -91,8 +94,15 @@ class OutputLog:
         Blocking, and open for reading too: the child is never told that nobody listens.
         """
         assert self._descriptor != -1, "not open"
+        self._last = b""
         # By way of our own descriptor: whatever lies at the path by now, it is the FIFO we read.
         return os.open(f"/proc/self/fd/{self._descriptor}", os.O_RDWR | os.O_CLOEXEC)
+
+    def last_line(self) -> str:
+        """The last line since `writer` was called, as `outcomes.last_line` gives it."""
+        if self._descriptor != -1:
+            self.drain()
+        return last_line(self._last)
 
     def drain(self) -> None:
         """Take what is in the FIFO now: the last words of a child that has ended.
@@ -182,6 +192,7 @@ class OutputLog:
     def _take(self, data: bytes) -> None:
         if not data:
             return
+        self._last = (self._last + data[-_LAST:])[-_LAST:]
         self._write(data)
         for key, (splitter, _) in tuple(self._followers.items()):
             self._hand(splitter.feed(data), key)

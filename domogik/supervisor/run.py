@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Callable
 from typing import Protocol
 
@@ -37,6 +36,10 @@ class Output(Protocol):
 
     def writer(self) -> int:
         """A descriptor for a new process; the caller closes it."""
+        ...
+
+    def last_line(self) -> str:
+        """The last line of the process that `writer` was for; empty where it said nothing."""
         ...
 
     def close(self) -> Deferred[None]:
@@ -79,13 +82,14 @@ class Run:
         program: Program,
         output: Output,
         exited: Callable[[Run], None],
+        restarts: int = 0,
     ) -> Run:
         """Execute `program`; `exited` is called when its first process has ended.
 
         It is on record before there is a process: a manager that is killed right after is followed
         by one that finds the process by its mark. Raises `CannotStart`.
         """
-        run = cls(Record(specification.id, uuid.uuid4().hex, tools.now()))
+        run = cls(Record.new(specification.id, tools.now(), restarts))
         tools.records.begin(run.record)
         marked = _marked(program, specification, run.record.run_id, tools.notify_address)
         try:

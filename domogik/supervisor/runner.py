@@ -10,7 +10,6 @@ start gives back as soon as it is under way: a stop need not wait for a start to
 
 from __future__ import annotations
 
-import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -36,6 +35,7 @@ from domogik.supervisor.interfaces import (
 )
 from domogik.supervisor.lifecycle import Action, Ended, Event, Phase, step
 from domogik.supervisor.logs import CannotCapture
+from domogik.supervisor.outcomes import AlreadyRunning, NotRunning, StartFailed, ending, span
 from domogik.supervisor.process import CannotStart
 from domogik.supervisor.processes import Started
 from domogik.supervisor.readiness import SURVIVAL, Notice
@@ -46,18 +46,6 @@ from domogik.supervisor.tree import StillRunning
 
 #: how long after its leave a process that is gone counts as one that left by itself, in seconds
 LEAVE = 5.0
-
-
-class StartFailed(OperationFailed):
-    """It ended, or was not ready in time; it may go on being tried, as its policy says."""
-
-
-class AlreadyRunning(NotPossible):
-    """A start of what runs."""
-
-
-class NotRunning(NotPossible):
-    """A stop of what does not run and is not about to."""
 
 
 @implementer(IRunner)
@@ -90,6 +78,7 @@ class Runner:
     _said: str = attrs.field(init=False, default="")
     _silence: str = attrs.field(init=False, default="")
     _failure: str = attrs.field(init=False, default="")
+    _taken_over_since: float = attrs.field(init=False, default=0.0)
     _up_since: float = attrs.field(init=False, default=0.0)
     _was_up_for: float = attrs.field(init=False, default=0.0)
 
@@ -250,7 +239,8 @@ class Runner:
         self._events.append((Event.ADOPTED, "found running"))
         if self.specification.readiness is not Readiness.TOLD:
             self._events.append((Event.READY, ""))
-        self._set(pid=identity.pid, run_id=record.run_id, adopted=True)
+        self._taken_over_since = record.started
+        self._set(pid=identity.pid, run_id=record.run_id, adopted=True, restarts=record.restarts)
         self._work()
 
     def clear_away(self, record: Record, member: ProcessIdentity) -> None:
@@ -263,7 +253,8 @@ class Runner:
         self._timer.drop()
         if self._phase is Phase.SPAWNING:
             self._call_off()
-            self._tools.records.begin(Record(self.id, uuid.uuid4().hex, self._tools.now()))
+            restarts = self.status.restarts
+            self._tools.records.begin(Record.new(self.id, self._tools.now(), restarts))
         if self._run is not None:
             self._run.let_go(self._tools, wanted=self._phase is not Phase.STOPPING)
         self._close_output()
@@ -316,7 +307,7 @@ class Runner:
     def _publish(self) -> None:
         before = self._published
         if self.status.state is not before.state:
-            self._set(since=self._tools.now())
+            self._set(since=self._since())
         if self.status != before:
             self._published = self.status
             self._tools.changed(self.id, before, self.status)
@@ -326,6 +317,17 @@ class Runner:
                 deferred.callback(self.status)
             else:
                 deferred.errback(error)
+
+    def _since(self) -> float:
+        """Now; of one that a manager before us started, and that has not ended, when it did."""
+        known = self._taken_over_since
+        if self._phase is not Phase.STARTING:
+            self._taken_over_since = 0.0
+        return known if known and not self._phase.is_ending else self._tools.now()
+
+    def restarted_within(self, seconds: float) -> int:
+        """How often it was started again by itself lately."""
+        return self._restarts.within(seconds, self._tools.clock.seconds())
 
     def _tell(self, waiting: list[Deferred[Status]], error: DomogikError | None) -> None:
         self._to_tell += [(deferred, error) for deferred in waiting]
@@ -371,7 +373,8 @@ class Runner:
     def _spawn_now(self, program: Program) -> None:
         self._left_at, self._said, self._silence = None, "", ""
         try:
-            run = Run.begin(self._tools, self.specification, program, self.output, self._exited)
+            given = self._tools, self.specification, program, self.output, self._exited
+            run = Run.begin(*given, restarts=self.status.restarts)
         except CannotStart as error:
             self._cannot_spawn(str(error))
             return
@@ -390,9 +393,8 @@ class Runner:
         if run is not self._run or run.exit is None:
             return
         ended = Ended(run.exit, said_it_leaves=self._has_just_left())
-        words = run.exit.words
-        if not self._phase.is_up:
-            words = f"ended before it was ready: {words}"
+        line, program = self.output.last_line(), self.specification.program
+        words = ending(run.exit, line, program, was_ready=self._phase.is_up)
         self._set(pid=None, exit=run.exit)
         self._post(ended.event(self.specification.policy.restart), words)
 
@@ -421,8 +423,7 @@ class Runner:
         self._close_output()
 
     def _close_output(self) -> None:
-        closed = self.output.close()
-        _ = closed.addErrback(
+        _ = self.output.close().addErrback(
             lambda failure: self._log.failure("closing {id}'s output", failure, id=self.id)
         )
 
@@ -435,12 +436,12 @@ class Runner:
             return
         plan = self._restarts.after_failure(policy, now, self._was_up_for)
         if isinstance(plan, GiveUp):
-            self._post(Event.TOO_OFTEN, f"{self._failure}; {plan.reason}")
+            self._post(Event.TOO_OFTEN, f"{plan.reason}: {self._failure}")
         elif plan.seconds <= 0:
             self._post(Event.TRY_AGAIN, self._failure)
         else:
             self._timer.arm(plan.seconds, Event.TRY_AGAIN, self._failure)
-            self._set(reason=f"{self._failure}; tried again in {plan.seconds:.1f} s")
+            self._set(reason=f"started again in {span(plan.seconds)}: {self._failure}")
 
     def _count_restart(self) -> None:
         self._restarts.started(self._tools.clock.seconds())

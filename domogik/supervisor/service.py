@@ -28,12 +28,13 @@ from domogik.supervisor.identity import NoSuchProcess
 from domogik.supervisor.interfaces import Policy, Restart, Specification, Status
 from domogik.supervisor.leftovers import Found, look_for, restored
 from domogik.supervisor.logs import IOutputReactor, OutputLog
+from domogik.supervisor.outcomes import AlreadyRunning, NotRunning, StartFailed
 from domogik.supervisor.pacing import Pacing
 from domogik.supervisor.pidfd import IProcessReactor
 from domogik.supervisor.processes import HostProcesses, Processes, Started
 from domogik.supervisor.readiness import Notice, NotifySocket
 from domogik.supervisor.run import Tools
-from domogik.supervisor.runner import AlreadyRunning, NotRunning, Runner, StartFailed
+from domogik.supervisor.runner import Runner
 from domogik.supervisor.tree import ProcessTable, StillRunning
 from domogik.supervisor.usage import UsageMeter
 
@@ -161,6 +162,11 @@ class Supervisor(Service):
         }
         pool = self._reactor.getThreadPool()
         return await deferToThreadPool(self._reactor, pool, self._usage.usage, found)
+
+    def restarted_within(self, id: str, seconds: float) -> int:
+        """How often it was started again by itself lately; 0 for what is not known here."""
+        runner = self._runners.get(id)
+        return 0 if runner is None else runner.restarted_within(seconds)
 
     def pids(self, id: str) -> frozenset[int]:
         """The numbers of its living processes; raises `UnknownComponent`."""

@@ -28,6 +28,7 @@ class Supervision:
     memory_max: int | None = None
     open_files_max: int | None = None
     nice: int = 0
+    memory_max_words: str = ""
 
     @classmethod
     def of(
@@ -47,6 +48,9 @@ class Supervision:
             memory_max=read("memory_max", lambda setting: _size(setting, 2**20), None),
             open_files_max=read("open_files_max", lambda setting: setting.integer(16, 2**20), None),
             nice=read("nice", lambda setting: setting.integer(-20, 19), 0),
+            memory_max_words=read(
+                "memory_max", lambda one: f"{one.text()} ({one.path.name}:{one.line})", ""
+            ),
         )
 
 

@@ -165,10 +165,12 @@ class FakeProcesses:
 
 @attrs.define(eq=False)
 class FakeOutput:
-    """Output that goes nowhere; `trouble` is raised where it would be opened."""
+    """Output that goes nowhere; `trouble` is raised where it would be opened, `said` is
+    its last line."""
 
     is_open: bool = False
     trouble: Exception | None = None
+    said: str = ""
 
     def open(self) -> None:
         if self.trouble is not None:
@@ -178,6 +180,9 @@ class FakeOutput:
     def writer(self) -> int:
         assert self.is_open, "not open"
         return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+
+    def last_line(self) -> str:
+        return self.said
 
     def close(self) -> Deferred[None]:
         self.is_open = False

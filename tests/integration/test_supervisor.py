@@ -231,7 +231,7 @@ class TestPrograms(SupervisorCase):
         self.assertEqual(self.status().exit, Exit(code=7))
         self.assertEqual(self.status().restarts, 3)
         self.assertIn("exit status 7", self.status().reason)
-        self.assertIn("failed 3 times within 600 s", self.status().reason)
+        self.assertIn("ended 3 times in 10 minutes", self.status().reason)
 
     async def test_a_program_that_forks_and_ends_leaves_nobody(self):
         self.configure(

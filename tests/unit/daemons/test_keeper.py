@@ -18,7 +18,7 @@ from domogik.daemons.errors import ManagedDaemonError, NotReady
 from domogik.daemons.keeper import FileOutput, Keeper
 from domogik.supervisor.identity import ProcessIdentity
 from domogik.supervisor.interfaces import Exit, Policy
-from domogik.supervisor.runner import StartFailed
+from domogik.supervisor.outcomes import StartFailed
 from domogik.testing.processes import FakeProcesses
 
 

@@ -13,7 +13,7 @@ from domogik.testing.servers import FREE_PORT, refused
 
 CACHE = "[daemon:cache]\nkind = redis\npassword = s3cret\n"
 NEEDED = f"[plugins]\nclock = enabled\n[component:plugin:clock]\nneeds = daemon:cache\n{CACHE}"
-AGAIN = "; tried again in 1.0 s"
+AGAIN = "started again in 1.0 s: "
 
 
 def outcome(awaitable):
@@ -166,7 +166,7 @@ def test_what_failed_is_tried_again_when_its_section_changes(manager, server):
     configure(manager)
     server.made[0].errors["initialise"] = refused("no room")
     assert ended(manager, manager.daemons.start_all()) is None
-    assert (shown(manager).state, shown(manager).reason) == (State.BACKOFF, f"no room{AGAIN}")
+    assert (shown(manager).state, shown(manager).reason) == (State.BACKOFF, f"{AGAIN}no room")
     server.made[0].errors.clear()
     configure(manager, CACHE + "databases = 4\n")
     assert shown(manager).state.is_on
@@ -208,7 +208,7 @@ def test_a_start_that_waiting_does_not_help_fails_at_once_with_what_it_said(mana
         "Component cache failed to start. Please look in this component log files"
     )
     assert error.reason == "Fake does not take ***: no such user ***"
-    assert shown(manager).reason == f"{error.reason}{AGAIN}"
+    assert shown(manager).reason == f"{AGAIN}{error.reason}"
 
 
 def test_one_that_answers_no_more_does_not_respond_and_says_why(manager, server):
@@ -226,7 +226,7 @@ def test_one_that_crashes_comes_back(manager, server):
     started(manager)
     crash(manager)
     assert (shown(manager).state, shown(manager).pid) == (State.BACKOFF, None)
-    assert shown(manager).reason == f"exit status 1{AGAIN}"
+    assert shown(manager).reason == f"{AGAIN}exit status 1"
     manager.network.turn(1.0)
     assert (shown(manager).state.is_on, shown(manager).restarts) == (True, 1)
 
@@ -458,7 +458,7 @@ def test_what_is_needed_and_failed_says_why_it_did(manager, server):
     server.made[0].errors["check_data"] = refused("no room")
     ended(manager, manager.daemons.start_all())
     error = ended(manager, manager.daemons.environment(["daemon:cache"]))
-    assert str(error) == f"daemon:cache is backoff (no room{AGAIN})"
+    assert str(error) == f"daemon:cache is backoff ({AGAIN}no room)"
 
 
 def test_what_is_needed_and_not_configured_is_told_by_its_section(manager, server):
@@ -551,7 +551,7 @@ def test_who_does_not_come_back_after_a_restore_does_not_make_it_fail(manager, s
     source = started_with_backup(manager)
     server.made[0].errors["check_data"] = refused("no room")
     assert ended(manager, manager.daemons.restore("cache", source)) == "restored old data"
-    assert (shown(manager).state, shown(manager).reason) == (State.BACKOFF, f"no room{AGAIN}")
+    assert (shown(manager).state, shown(manager).reason) == (State.BACKOFF, f"{AGAIN}no room")
 
 
 def test_while_it_is_restored_nothing_else_is_done_to_it(manager, server, monkeypatch):

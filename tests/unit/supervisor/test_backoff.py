@@ -44,7 +44,7 @@ def test_chance_shortens_a_wait_by_a_quarter_at_most():
 
 def test_five_starts_in_the_window_are_enough():
     *_, last = failing(Restarts(never), POLICY, 6)
-    assert last == GiveUp("failed 5 times within 600 s; tried again every 900 s")
+    assert last == GiveUp("ended 5 times in 10 minutes, is tried again every 15 minutes")
 
 
 def test_the_window_slides():

@@ -510,3 +510,14 @@ def test_whatever_is_written_is_kept_in_order(
         found += plain.read_bytes() if plain.exists() else b""
         found += gzip.decompress(packed.read_bytes()) if packed.exists() else b""
     assert found + house.file().read_bytes() == b"".join(parts)
+
+
+def test_the_last_line_of_a_child_is_known_before_anybody_read_it(house: House) -> None:
+    log = house.log()
+    assert log.last_line() == ""
+    writer = log.writer()
+    os.write(writer, b"Traceback:\n  File x\nValueError: redis://me:secret@there\n\n")
+    os.close(writer)
+    assert log.last_line() == "ValueError: redis://***@there"
+    os.close(log.writer())
+    assert log.last_line() == ""

@@ -22,10 +22,11 @@ from domogik.supervisor.interfaces import (
     Specification,
 )
 from domogik.supervisor.logs import CannotCapture
+from domogik.supervisor.outcomes import AlreadyRunning, NotRunning, StartFailed
 from domogik.supervisor.pacing import Pacing
 from domogik.supervisor.readiness import Notice
 from domogik.supervisor.run import Tools
-from domogik.supervisor.runner import AlreadyRunning, NotRunning, Runner, StartFailed
+from domogik.supervisor.runner import Runner
 from domogik.testing.processes import FakeOutput, FakeProcesses
 
 NOON = 1_800_000_000.0
@@ -448,11 +449,35 @@ class TestFailing(RunnerCase):
         self.start()
         self.crash(Exit(signal=9))
         self.assertIs(self.state, State.BACKOFF)
-        self.assertEqual(self.runner.status.reason, "killed by SIGKILL; tried again in 1.0 s")
+        self.assertEqual(self.runner.status.reason, "started again in 1.0 s: killed by SIGKILL")
         self.assertEqual(self.runner.status.exit, Exit(signal=9))
         self.turn(1)
         self.assertIs(self.state, State.STARTING)
         self.assertEqual(self.runner.status.restarts, 1)
+
+    def test_its_last_words_say_why_it_ended(self):
+        self.start()
+        self.runner.output.said = "ModuleNotFoundError: No module named 'nothere'"
+        self.crash()
+        self.assertEqual(
+            self.runner.status.reason,
+            "started again in 1.0 s: ModuleNotFoundError: No module named 'nothere' "
+            "(exit status 1)",
+        )
+
+    def test_how_often_it_was_started_again_lately_is_known_whatever_a_person_does(self):
+        self.make(backoff_first=0)
+        self.start()
+        for _ in range(3):
+            self.crash()
+            self.runner.alive()
+        stopped = self.runner.stop()
+        self.turn()
+        self.successResultOf(stopped)
+        self.start()
+        self.assertEqual(self.runner.restarted_within(3600), 3)
+        self.turn(3600)
+        self.assertEqual(self.runner.restarted_within(3600), 0)
 
     def test_without_backoff_it_is_back_in_no_time(self):
         self.make(backoff_first=0)
@@ -505,8 +530,8 @@ class TestFailing(RunnerCase):
         self.fail_until_failed()
         self.assertEqual(
             self.runner.status.reason,
-            "ended before it was ready: exit status 1; "
-            "failed 5 times within 600 s; tried again every 900 s",
+            "ended 5 times in 10 minutes, is tried again every 15 minutes: "
+            "ended before it was ready: exit status 1",
         )
         for _ in range(10):
             self.assertEqual(self.processes.living, [])
@@ -546,7 +571,7 @@ class TestFailing(RunnerCase):
         waits = []
         for _ in range(4):
             self.turn(300)
-            waits.append(float(self.runner.status.reason.split()[-2]))
+            waits.append(float(self.runner.status.reason.split()[3]))
             self.turn(waits[-1])
         self.failureResultOf(started, StartFailed)
         self.assertEqual(waits, [1, 2, 4, 8])
@@ -598,6 +623,32 @@ class TestAdoption(RunnerCase):
         self.assertEqual((status.pid, status.run_id), (self.survivor.identity.pid, "mark"))
         self.runner.alive()
         self.assertIs(self.state, State.ALIVE)
+
+    def test_one_that_never_stopped_is_up_since_its_start_and_keeps_its_count(self):
+        record = attrs.evolve(self.record, restarts=3)
+        self.runner.adopt(record, self.survivor.identity)
+        self.turn(2)
+        self.runner.alive()
+        self.assertEqual((self.runner.status.since, self.runner.status.restarts), (NOON - 60, 3))
+        self.turn(5)
+        self.runner.silent("no answer")
+        self.assertEqual(self.runner.status.since, NOON + 7)
+        self.runner.alive()
+        self.assertEqual(self.runner.status.since, NOON + 7)
+
+    def test_the_count_of_restarts_is_on_record_for_the_next_manager(self):
+        self.survivor.ends(Exit(code=0))
+        self.start()
+        self.crash()
+        self.turn(1)
+        self.runner.alive()
+        ((_, record),) = self.records.load()
+        self.assertEqual(record.restarts, 1)
+        stopped = self.runner.stop()
+        self.turn()
+        self.successResultOf(stopped)
+        self.start()
+        self.assertEqual(self.runner.status.restarts, 1)
 
     def test_who_starts_an_adopted_plugin_waits_until_it_is_heard(self):
         self.runner.adopt(self.record, self.survivor.identity)

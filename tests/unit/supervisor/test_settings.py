@@ -54,6 +54,7 @@ def test_every_key_is_read(write):
         2**26,
         99,
         -5,
+        "64M (domogik.cfg:16)",
     )
 
 
