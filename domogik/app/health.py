@@ -26,6 +26,7 @@ from domogik.manager.externals import Externals
 from domogik.manager.health import Health
 from domogik.manager.host_checks import HostExaminer
 from domogik.manager.jobs import Jobs
+from domogik.manager.network_checks import NetworkChecks
 from domogik.manager.plugin_checks import PluginExaminer
 from domogik.manager.plugins import Plugins
 from domogik.manager.startup_notice import StartupNotice
@@ -108,7 +109,11 @@ class Rooms:
             self.broken_packages,
             time.time,
             in_thread(self.reactor),
+            network=NetworkChecks(foundation.settings.hostname, self._fullness),
         )
+
+    def _fullness(self) -> str:
+        return self.street.hub.fullness if self.street.hub is not None else ""
 
     def _hub_problem(self) -> str:
         if self.presence.hub_found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from functools import partial
 from random import Random
 from typing import Any
@@ -371,8 +371,17 @@ class ManagerDaemon(Service):
         presence.on_namesake(self._rival_heard)
         presence.start()
         presence.ready()
+        self.street.sockets.children = self._children
+        self.street.on_full = self._look_at_host
         self.street.on_hub = lambda state, reason: self.core.put("hub", state, reason)
         self.street.watch(presence)
+
+    def _children(self) -> Iterator[int]:
+        for name in self.plugins.watched():
+            yield from self.plugins.pids(name)
+
+    def _look_at_host(self) -> None:
+        self.health.look_soon(f"host:{self._foundation.settings.hostname}")
 
     def _rival_heard(self, message: Message, origin: object) -> None:
         self._log.error("{rival}", rival=rival_line(message))

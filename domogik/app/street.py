@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,19 +14,60 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from domogik.app.foundation import CannotStart, Foundation
+from domogik.app.foundation import CannotStart, Foundation, in_thread
 from domogik.components.model import State
 from domogik.config.files import write_atomically
 from domogik.errors import DomogikError
+from domogik.supervisor.sockets import CannotSeeSockets, owners, udp_receivers, words
 from domogik.xpl import hubsocket
 from domogik.xpl.bus import Bus
+from domogik.xpl.datagrams import Address
 from domogik.xpl.hub import Hub
 from domogik.xpl.hubsocket import PortTaken
+from domogik.xpl.hubtable import Holder
 from domogik.xpl.port import NetworkSettings, Port
 from domogik.xpl.presence import Presence
 
 #: seconds between two looks whether another program's hub still has its port
 LOOK_EVERY = 30.0
+
+
+@attrs.define(eq=False)
+class KernelSockets:
+    """What the kernel knows of this host's UDP sockets (`hubcrowd.LocalSockets`).
+
+    `children()` are the numbers of the processes that the manager has started.
+    """
+
+    _in_thread: Callable[..., Awaitable[Any]]
+    children: Callable[[], Iterable[int]] = tuple
+
+    def has(self, address: Address) -> bool:
+        """Whether one gets what is sent there; True too where the kernel does not say."""
+        try:
+            return bool(udp_receivers(*address))
+        except CannotSeeSockets:
+            return True
+
+    async def holders(self, addresses: Collection[Address]) -> Mapping[Address, Holder]:
+        """Whose they are. Raises `CannotSeeSockets`."""
+        ours = frozenset((os.getpid(), *self.children()))
+        holders: dict[Address, Holder] = await self._in_thread(_holders, addresses, ours)
+        return holders
+
+
+def _holders(addresses: Collection[Address], ours: frozenset[int]) -> dict[Address, Holder]:
+    """Blocks for some 0.1 ms an address, and while all processes are looked at."""
+    found = {address: udp_receivers(*address) for address in addresses}
+    by_inode = owners(one.inode for sockets in found.values() for one in sockets)
+    holders = {}
+    for address, sockets in found.items():
+        for one in sockets[:1]:
+            owner = next(iter(by_inode[one.inode]), None)
+            number = owner.pid if owner is not None else -1 - one.uid
+            text = words(owner, one).removeprefix("held by ")
+            holders[address] = Holder(number, text, number in ours)
+    return holders
 
 
 @attrs.define(eq=False)
@@ -37,10 +79,13 @@ class Street:
     bus: Bus
     port: Port
     hub: Hub | None
+    sockets: KernelSockets
     #: another program's hub is used only as long as it is there
     joins: bool
     #: tells how the hub is, at once and whenever that changes
     on_hub: Callable[[State, str], None] = lambda state, reason: None
+    #: the hub was full when a program came: called at most once in a while
+    on_full: Callable[[], object] = lambda: None
     _log: Logger = Logger()
     _retry: IDelayedCall | None = None
     _presence: Presence | None = None
@@ -54,8 +99,11 @@ class Street:
         """
         run = foundation.home.run
         network = foundation.network
+        sockets = KernelSockets(in_thread(reactor))
         try:
-            hub = None if mode == "external" else _started_hub(reactor, foundation, mode)
+            hub = None
+            if mode != "external":
+                hub = _started_hub(reactor, foundation, mode, sockets)
             if hub is not None:
                 network = attrs.evolve(network, xpl_port=hub.port)
             if hub is None:
@@ -66,9 +114,19 @@ class Street:
             port.start()
         except (DomogikError, OSError) as error:
             raise CannotStart(str(error)) from error
+        joins = hub is None and mode == "auto"
+        street = cls(reactor, foundation, bus, port, hub, sockets, joins)
         if hub is not None:
-            hub.attach(port)
-        return cls(reactor, foundation, bus, port, hub, joins=hub is None and mode == "auto")
+            street._adopt(hub)
+        return street
+
+    def _adopt(self, hub: Hub) -> None:
+        hub.attach(self.port)
+        hub.on_full = self._hub_is_full
+        self.hub = hub
+
+    def _hub_is_full(self) -> None:
+        self.on_full()
 
     @property
     def network(self) -> NetworkSettings:
@@ -105,14 +163,14 @@ class Street:
         self._tell()
         if not (was_free and self._was_free):
             return
-        hub = _hub(self._reactor, self._foundation, self.network)
+        hub = _hub(self._reactor, self._foundation, self.network, self.sockets)
         try:
             hub.start()
         except DomogikError as error:
             self._log.debug("no hub yet: {error}", error=str(error))
             return
-        hub.attach(self.port)
-        self.hub, self.joins = hub, False
+        self._adopt(hub)
+        self.joins = False
         self._retry.cancel()
         self._log.info("the other hub is gone: this process is the hub now")
         self._tell()
@@ -132,7 +190,9 @@ class Street:
         return counted
 
 
-def _started_hub(reactor: Any, foundation: Foundation, mode: str) -> Hub | None:
+def _started_hub(
+    reactor: Any, foundation: Foundation, mode: str, sockets: KernelSockets
+) -> Hub | None:
     """Ours, or None where `auto` finds the port taken; raises `PortTaken`, `CannotListen`.
 
     Where any free port will do, the last one is tried first: plugins that outlived a crash send
@@ -141,14 +201,14 @@ def _started_hub(reactor: Any, foundation: Foundation, mode: str) -> Hub | None:
     network = foundation.network
     last = 0 if network.xpl_port else _last_port(foundation.home.run)
     if last:
-        hub = _hub(reactor, foundation, attrs.evolve(network, xpl_port=last))
+        hub = _hub(reactor, foundation, attrs.evolve(network, xpl_port=last), sockets)
         try:
             hub.start()
         except DomogikError:
             pass
         else:
             return hub
-    hub = _hub(reactor, foundation, network)
+    hub = _hub(reactor, foundation, network, sockets)
     try:
         hub.start()
     except PortTaken:
@@ -158,7 +218,9 @@ def _started_hub(reactor: Any, foundation: Foundation, mode: str) -> Hub | None:
     return hub
 
 
-def _hub(reactor: Any, foundation: Foundation, network: NetworkSettings) -> Hub:
+def _hub(
+    reactor: Any, foundation: Foundation, network: NetworkSettings, sockets: KernelSockets
+) -> Hub:
     return Hub(
         reactor,
         network,
@@ -166,6 +228,7 @@ def _hub(reactor: Any, foundation: Foundation, network: NetworkSettings) -> Hub:
         foundation.log_directory / "hub-invalid.log",
         wall_clock=time.time,
         host=foundation.settings.hostname,
+        local_sockets=sockets,
     )
 
 

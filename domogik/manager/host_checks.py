@@ -54,7 +54,8 @@ class HostExaminer:
 
     `hub_problem()` is a sentence, empty while our own heartbeat comes back; `last_known()` a Unix
     time that has been; `archives` the directory of those that can be fetched again, `directories`
-    where something is written beside the home, `broken_packages()` what could not be read.
+    where something is written beside the home, `broken_packages()` what could not be read,
+    `network()` the checks of `network_checks`.
     """
 
     _host: str
@@ -67,6 +68,7 @@ class HostExaminer:
     _wall_clock: Callable[[], float]
     _in_thread: Callable[..., Awaitable[Any]]
     _memory: Path = Path("/proc/meminfo")
+    _network: Callable[[], Sequence[DiagnosticCheck]] = tuple
 
     def subjects(self) -> Collection[str]:
         """One id."""
@@ -78,7 +80,7 @@ class HostExaminer:
 
     async def examine(self, component_id: str) -> Sequence[DiagnosticCheck]:
         """From the network to the home."""
-        found = [self._hub(), self._clock(), self._packages()]
+        found = [self._hub(), *self._network(), self._clock(), self._packages()]
         return [*found, *await self._in_thread(self._machine)]
 
     async def repair(self, component_id: str, check: DiagnosticCheck, action: str) -> None:

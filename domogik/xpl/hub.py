@@ -8,6 +8,8 @@ Where the peers and the texts of the protocol disagree, this hub does the follow
   could make the hub send to ports of its choice, or end our clients in their name.
 - An end removes before it is forwarded: who ends has usually closed its socket. The port stays as
   long as another source is heard from it.
+- A client is new only where a socket of this computer has its port, which the kernel says; a client
+  that the last hub had and whose port nobody has is not taken over.
 - A port that refuses is not dropped early: only silence or an end removes a client. A program that
   is being started again on its old port must not find itself forgotten.
 - Well-formed is what our codec reads, leniently: odd ids, hop counts, CR LF and upper case are
@@ -32,8 +34,9 @@ from twisted.logger import Logger
 from domogik.xpl import hubsocket, hubstate
 from domogik.xpl.codec import decode, encode
 from domogik.xpl.datagrams import Address
+from domogik.xpl.hubcrowd import Crowd, LocalSockets, Newcomer
 from domogik.xpl.hubinvalid import InvalidLog
-from domogik.xpl.hubsocket import CannotListen, LocalAddresses, PortTaken
+from domogik.xpl.hubsocket import CannotListen, LocalAddresses, PortTaken, Sockets
 from domogik.xpl.hubtable import (
     Client,
     ClientTable,
@@ -76,28 +79,6 @@ class AttachedPort(Protocol):
     def address(self) -> Address: ...
 
     def received(self, data: bytes, address: Address) -> object: ...
-
-
-class Sockets(Protocol):
-    """What the hub wants of its bound sockets (`hubsocket.HubSockets`)."""
-
-    @property
-    def port(self) -> int: ...
-
-    @property
-    def send(self) -> Callable[[bytes, Address], int]: ...
-
-    @property
-    def receive_buffer_bytes(self) -> int: ...
-
-    @property
-    def dropped(self) -> int: ...
-
-    def listen(
-        self, reactor: IReactorTime, receive: Callable[[bytes, Address], object]
-    ) -> None: ...
-
-    def close(self) -> None: ...
 
 
 @attrs.define(eq=False)
@@ -145,10 +126,15 @@ class Hub:
     #: the instance part of the source of our `hbeat.request`
     _host: str = attrs.field(kw_only=True, default="localhost")
     _bind: Callable[[NetworkSettings], Sockets] = attrs.field(kw_only=True, default=hubsocket.bind)
+    #: None: nobody asks the kernel, and every heartbeat is taken at its word
+    _local_sockets: LocalSockets | None = attrs.field(kw_only=True, default=None)
+    #: called when a newcomer finds no place, at most once in a while
+    on_full: Callable[[], object] = attrs.field(kw_only=True, default=lambda: None)
 
     _sockets: Sockets | None = attrs.field(init=False, default=None)
     _send: Callable[[bytes, Address], int] = attrs.field(init=False)
     _table: ClientTable = attrs.field(init=False)
+    _crowd: Crowd | None = attrs.field(init=False, default=None)
     _invalid: InvalidLog = attrs.field(init=False)
     _request: bytes = attrs.field(init=False)
     _attached: list[_Attached] = attrs.field(init=False, factory=list)
@@ -190,11 +176,21 @@ class Hub:
             return
         sockets = self._bind(self._settings)
         self._sockets, self._send = sockets, sockets.send
-        self._table = ClientTable(self._monotonic, self._local_addresses, sockets.port)
+        self._make_table(sockets.port)
         self._take_over()
         sockets.listen(self._reactor, self.received)
         self._tick = self._reactor.callLater(CHECK_EVERY, self._check)
         log.info("the xPL hub listens on UDP port {port}", port=sockets.port)
+
+    def _make_table(self, port: int) -> None:
+        local = self._local_sockets
+        if local is None:
+            self._table = ClientTable(self._monotonic, self._local_addresses, port)
+            return
+        self._table = ClientTable(self._monotonic, self._local_addresses, port, local.has)
+        self._crowd = Crowd(
+            self._reactor, self._table, local, self._admit, self._changed, self._full
+        )
 
     def stop(self) -> Deferred[None]:
         """Let go of the port and write down what is known; fires when that is done (at once)."""
@@ -202,6 +198,8 @@ class Hub:
             return succeed(None)
         self._sockets.close()
         self._sockets = None
+        if self._crowd is not None:
+            self._crowd.stop()
         for call in (self._tick, self._save):
             if call is not None and call.active():
                 call.cancel()
@@ -229,6 +227,11 @@ class Hub:
     def clients(self) -> tuple[Client, ...]:
         """The programs that get a copy of everything, in order of registration."""
         return tuple(map(self._seen, self._table))
+
+    @property
+    def fullness(self) -> str:
+        """That a newcomer found no place lately, and who has most of them; empty otherwise."""
+        return self._crowd.sentence if self._crowd is not None else ""
 
     @property
     def counters(self) -> dict[str, int]:
@@ -303,12 +306,12 @@ class Hub:
             )
             return False
         if message.schema in _PRESENCE:
-            self._presence(message, sender)
+            self._presence(message, sender, data)
         return True
 
     # -- clients
 
-    def _presence(self, message: Message, sender: Address) -> None:
+    def _presence(self, message: Message, sender: Address, data: bytes) -> None:
         source = message.source
         try:
             if not (sender[0].startswith("127.") or self._local_addresses(sender[0])):
@@ -321,17 +324,42 @@ class Hub:
                     self._changed()
                 return
             interval = read_interval(message.get("interval"))
-            if self._table.register(address, port, source, interval):
-                self._counts.registered += 1
-                self._changed()
-            self._stale = True
+            self._register((address, port), Newcomer(source, interval, data))
         except Refused as refused:
             self._refuse(refused.refusal, sender, source)
 
+    def _register(self, address: Address, client: Newcomer) -> None:
+        """Raises `Refused`."""
+        try:
+            is_new = self._table.register(*address, client.source, client.interval)
+        except Refused as refused:
+            if refused.refusal is Refusal.TOO_MANY_CLIENTS and self._crowd is not None:
+                self._crowd.wait(address, client)
+            raise
+        if is_new:
+            self._counts.registered += 1
+            self._changed()
+        self._stale = True
+
+    def _full(self) -> None:
+        self.on_full()
+
+    def _admit(self, address: Address, client: Newcomer) -> None:
+        """A heartbeat that found no place at first: the client has its echo now."""
+        try:
+            self._register(address, client)
+            self._send(client.data, address)
+        except (Refused, OSError) as error:
+            log.info("{source} finds no place: {error}", source=client.source, error=error)
+
     def _refuse(self, refusal: Refusal, sender: Address, source: str = "?") -> None:
-        """Count it. Heartbeats of other computers pass here all day: they are no complaint."""
+        """Count it.
+
+        Heartbeats of other computers pass here all day, and some programs only send: they are no
+        complaint.
+        """
         self._counts.refused += 1
-        if refusal not in (Refusal.STRANGER, Refusal.NOT_HERE):
+        if refusal not in (Refusal.STRANGER, Refusal.NOT_HERE, Refusal.NO_SOCKET):
             self._complain(
                 refusal,
                 "the heartbeat of {source}, sent by {sender}, is not obeyed: {refusal}",

@@ -7,6 +7,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 import attrs
 import psutil
@@ -35,6 +36,28 @@ _UNKNOWN_FOR = 5.0
 
 class CannotListen(DomogikError):
     """The hub's port cannot be bound; the text is one line that says why."""
+
+
+class Sockets(Protocol):
+    """What a hub wants of its bound sockets."""
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def send(self) -> Callable[[bytes, Address], int]: ...
+
+    @property
+    def receive_buffer_bytes(self) -> int: ...
+
+    @property
+    def dropped(self) -> int: ...
+
+    def listen(
+        self, reactor: IReactorTime, receive: Callable[[bytes, Address], object]
+    ) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class PortTaken(CannotListen):

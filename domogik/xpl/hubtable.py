@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from enum import StrEnum
 
 import attrs
@@ -11,6 +12,10 @@ from domogik.errors import DomogikError
 
 #: a hostile program can make up clients; each costs a copy of every datagram
 MAX_CLIENTS = 256
+#: of these, at one address that is not loopback
+MAX_AT_ADDRESS = 192
+#: seconds after its first heartbeat at which a client that is heard again has proven itself
+PROVEN_AFTER = 60.0
 #: devices of one program: a gateway to another bus may well have dozens
 MAX_SOURCES = 64
 
@@ -27,6 +32,7 @@ class Refusal(StrEnum):
     NOT_HERE = "its remote-ip is not an address of this computer"
     BAD_PORT = "its port is not a number from 1 to 65535"
     OWN_PORT = "its port is the hub's own"
+    NO_SOCKET = "no program of this computer has its port"
     TOO_MANY_CLIENTS = "there are too many clients"
     TOO_MANY_SOURCES = "there are too many sources at its port"
 
@@ -74,15 +80,31 @@ class Client:
         return max(source.last_heard for source in self.sources)
 
 
+@attrs.frozen
+class Holder:
+    """The process that has a client's port: its number, or another for each user whose processes
+    may not be seen. `words` say which it is; `is_ours`: a child of the manager, or the manager."""
+
+    process: int
+    words: str
+    is_ours: bool
+
+
 @attrs.define(eq=False)
 class Receiver:
-    """A client as the hub works with it."""
+    """A client as the hub works with it; `since` is when it was first heard."""
 
     address: tuple[str, int]
+    since: float
     forwarded: int = 0
     errors: int = 0
     #: name -> (interval in minutes, when it was last heard on the table's clock)
     sources: dict[str, tuple[int, float]] = attrs.field(factory=dict)
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether it was heard again, and not only at once."""
+        return any(heard - self.since >= PROVEN_AFTER for _, heard in self.sources.values())
 
 
 def read_port(text: str | None) -> int:
@@ -107,12 +129,14 @@ class ClientTable:
 
     Two programs never share a port, but one program may speak for several devices: a client stays
     as long as one of its sources does. `clock` must be one that nobody sets: after a jump of the
-    time of day everybody would have been silent for hours.
+    time of day everybody would have been silent for hours. `is_held` says whether a socket of this
+    computer gets what is sent to an address and port; it is asked about what is new.
     """
 
     _clock: Callable[[], float]
     _is_local: Callable[[str], bool]
     own_port: int = 0
+    _is_held: Callable[[tuple[str, int]], bool] = lambda address: True
     _receivers: dict[tuple[str, int], Receiver] = attrs.field(factory=dict)
 
     def __iter__(self) -> Iterator[Receiver]:
@@ -133,11 +157,14 @@ class ClientTable:
         if not self._is_local(address):
             raise Refused(Refusal.NOT_HERE)
         receiver = self._receivers.get((address, port))
+        known = receiver.sources.get(source) if receiver is not None else None
+        if known is None and not self._is_held((address, port)):
+            raise Refused(Refusal.NO_SOCKET)
         if receiver is None:
-            if len(self._receivers) >= MAX_CLIENTS:
+            if self.is_full(address):
                 raise Refused(Refusal.TOO_MANY_CLIENTS)
-            receiver = self._receivers[address, port] = Receiver((address, port))
-        known = receiver.sources.get(source)
+            since = self._clock() - age
+            receiver = self._receivers[address, port] = Receiver((address, port), since)
         if known is None and len(receiver.sources) >= MAX_SOURCES:
             raise Refused(Refusal.TOO_MANY_SOURCES)
         receiver.sources[source] = (interval, self._clock() - age)
@@ -151,6 +178,52 @@ class ClientTable:
         if not receiver.sources:
             del self._receivers[address, port]
         return True
+
+    def is_full(self, address: str) -> bool:
+        """Whether a new client at that address finds no place.
+
+        Where others than loopback ones are heard, they do not get all places.
+        """
+        if len(self._receivers) >= MAX_CLIENTS:
+            return True
+        return (
+            not address.startswith("127.")
+            and sum(ip == address for ip, _ in self._receivers) >= MAX_AT_ADDRESS
+        )
+
+    def make_room(
+        self, newcomer: tuple[str, int], holders: Mapping[tuple[str, int], Holder]
+    ) -> Receiver | None:
+        """Drop a client for a newcomer; None where those that are there have the better right.
+
+        A process gives way that has more places than the newcomer's has, the one with most of all;
+        of its clients those that have not proven themselves, the oldest first. Ours never do.
+        """
+        places = Counter(holders[one.address].process for one in self if one.address in holders)
+        is_crowded = len(self._receivers) >= MAX_CLIENTS
+
+        def weight(one: Receiver) -> tuple[int, bool, float]:
+            return (places[holders[one.address].process], not one.is_proven, -one.since)
+
+        yielding = [
+            one
+            for one in self
+            if one.address in holders
+            and not holders[one.address].is_ours
+            and (is_crowded or one.address[0] == newcomer[0])
+        ]
+        last = max(yielding, key=weight, default=None)
+        its = holders[newcomer]
+        if last is None or not (its.is_ours or places[its.process] < weight(last)[0]):
+            return None
+        return self._receivers.pop(last.address)
+
+    def keep_only(self, addresses: Collection[tuple[str, int]]) -> list[Receiver]:
+        """Drop the clients at all other addresses; the answer is which they were."""
+        gone = [one for one in self if one.address not in addresses]
+        for one in gone:
+            del self._receivers[one.address]
+        return gone
 
     def expire(self) -> list[tuple[tuple[str, int], str]]:
         """Drop every source silent for more than twice its interval and a minute.

@@ -26,6 +26,7 @@ class FakeHub:
     taken: set[int]
     port: int = 0
     attached: list[object] = attrs.field(factory=list)
+    on_full: object = None
     stopped: bool = False
 
     def start(self) -> None:
@@ -78,7 +79,9 @@ class Place:
     hubs: list[FakeHub] = attrs.field(factory=list)
     told: list[tuple[State, str]] = attrs.field(factory=list)
 
-    def make_hub(self, reactor: object, laid: Foundation, network: NetworkSettings) -> FakeHub:
+    def make_hub(
+        self, reactor: object, laid: Foundation, network: NetworkSettings, sockets: object
+    ) -> FakeHub:
         self.hubs.append(FakeHub(network, self.taken))
         return self.hubs[-1]
 

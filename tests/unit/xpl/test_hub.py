@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
 from domogik.xpl import hub as hub_module
 from domogik.xpl.codec import decode
 from domogik.xpl.hub import Hub, PortTaken
+from domogik.xpl.hubtable import MAX_AT_ADDRESS, MAX_CLIENTS, PROVEN_AFTER, Holder
 from domogik.xpl.message import InvalidMessage
 from domogik.xpl.port import NetworkSettings
 
@@ -679,3 +681,223 @@ def test_a_host_name_that_xpl_cannot_say_is_refused_before_anything_is_bound(
 ) -> None:
     with pytest.raises(InvalidMessage):
         House(tmp_path, host="my host")
+
+
+# -- who gets a place: clients whose port a socket has, and always a newcomer's
+
+LAN = "192.168.1.2"
+ATTACKER, OTHER, CHILD = 666, 700, 42
+
+
+class Kernel:
+    """`owners` says which process has a port; what is not in it nobody has."""
+
+    def __init__(self) -> None:
+        self.owners: dict[int, int] = {}
+        self.asked: list[Address] = []
+        self.looks = 0
+        self.late: Deferred[None] | None = None
+
+    def give(self, process: int, *ports: int) -> None:
+        self.owners |= dict.fromkeys(ports, process)
+
+    def has(self, address: Address) -> bool:
+        self.asked.append(address)
+        return address[1] in self.owners
+
+    async def holders(self, addresses: Collection[Address]) -> Mapping[Address, Holder]:
+        self.looks += 1
+        await (self.late or succeed(None))
+        return {
+            address: Holder(pid := self.owners[address[1]], f"program {pid}", pid == CHILD)
+            for address in addresses
+            if address[1] in self.owners
+        }
+
+
+@pytest.fixture
+def kernel() -> Kernel:
+    return Kernel()
+
+
+@pytest.fixture
+def asking(tmp_path: Path, kernel: Kernel) -> House:
+    """A hub that asks the kernel."""
+    return House(tmp_path, local_sockets=kernel)
+
+
+def come(house: House, kernel: Kernel, process: int, *ports: int, ip: str = HERE) -> None:
+    """A process binds ports and sends a heartbeat for each."""
+    kernel.give(process, *ports)
+    for port in ports:
+        house.hear(presence(port, source=f"acme-lamp.p{port}", ip=ip), (ip, port))
+
+
+def fill(asking: House, kernel: Kernel) -> None:
+    come(asking, kernel, ATTACKER, *range(10_000, 10_000 + MAX_CLIENTS))
+    assert len(asking.ports) == MAX_CLIENTS
+
+
+def test_a_heartbeat_with_a_port_that_nobody_has_makes_no_client(
+    asking: House, kernel: Kernel
+) -> None:
+    asking.hear(presence(5001))
+    assert asking.ports == []
+    assert asking.hub.counters["refused"] == 1
+    kernel.give(OTHER, 5001)
+    asking.hear(presence(5001))
+    assert asking.ports == [5001]
+
+
+def test_the_kernel_is_asked_about_what_is_new_and_about_nothing_else(
+    asking: House, kernel: Kernel
+) -> None:
+    come(asking, kernel, OTHER, 5001)
+    for _ in range(10):
+        asking.hear(presence(5001, source="acme-lamp.p5001"))
+        asking.hear(presence(5001, "hbeat.request"))
+    assert kernel.asked == [(HERE, 5001)]
+
+
+def test_a_remembered_client_whose_port_nobody_has_is_dropped_at_once(
+    tmp_path: Path, kernel: Kernel
+) -> None:
+    before = House(tmp_path)
+    for port in (5001, 5002, 5003):
+        before.hear(presence(port, source=f"acme-lamp.p{port}"))
+    before.hub.stop()
+    kernel.give(OTHER, 5002)
+    after = House(tmp_path, local_sockets=kernel)
+    assert after.ports == [5002]
+    after.hub.stop()
+    assert [one["port"] for one in json.loads(after.state.read_text())["clients"]] == [5002]
+
+
+def test_a_client_that_does_not_answer_but_has_its_port_stays_for_its_interval(
+    asking: House, kernel: Kernel
+) -> None:
+    come(asking, kernel, OTHER, 5001)
+    asking.pass_minutes(11)
+    assert asking.ports == [5001]
+
+
+def test_one_process_that_has_all_places_gives_one_to_a_newcomer_which_hears_its_echo(
+    asking: House, kernel: Kernel
+) -> None:
+    fill(asking, kernel)
+    kernel.late = Deferred()
+    come(asking, kernel, OTHER, 5001)
+    kernel.late.callback(None)
+    assert 5001 in asking.ports
+    assert len(asking.ports) == MAX_CLIENTS
+    assert 10_000 not in asking.ports  # the oldest
+    assert asking.sockets.to(5001) == [presence(5001, source="acme-lamp.p5001")]
+    assert "program 666" in asking.hub.fullness
+
+
+def test_however_long_it_goes_on_those_with_few_places_keep_them(
+    asking: House, kernel: Kernel
+) -> None:
+    come(asking, kernel, OTHER, 5001)
+    fill_from = 10_000
+    for _ in range(5):
+        come(asking, kernel, ATTACKER, *range(fill_from, fill_from + MAX_CLIENTS))
+        asking.clock.advance(2)
+        fill_from += MAX_CLIENTS
+    come(asking, kernel, OTHER + 1, 5002)
+    asking.clock.advance(2)
+    come(asking, kernel, ATTACKER, *range(fill_from, fill_from + 50))
+    asking.clock.advance(2)
+    assert {5001, 5002} <= set(asking.ports)
+
+
+def test_who_has_proven_itself_is_not_the_first_to_go(asking: House, kernel: Kernel) -> None:
+    come(asking, kernel, ATTACKER, 10_000)
+    asking.clock.advance(PROVEN_AFTER)
+    come(asking, kernel, ATTACKER, *range(10_000, 10_000 + MAX_CLIENTS))
+    come(asking, kernel, OTHER, 5001)
+    assert 10_000 in asking.ports
+    assert 10_001 not in asking.ports
+
+
+def test_our_own_children_always_find_a_place_and_never_lose_it(
+    asking: House, kernel: Kernel
+) -> None:
+    come(asking, kernel, CHILD, 5001)
+    for number in range(MAX_CLIENTS - 1):
+        come(asking, kernel, 1000 + number, 20_000 + number)
+    come(asking, kernel, CHILD, 5002)
+    asking.clock.advance(2)
+    for number in range(300):
+        come(asking, kernel, 3000 + number, 30_000 + number)
+        asking.clock.advance(2)
+    assert {5001, 5002} <= set(asking.ports)
+
+
+def test_programs_at_another_address_leave_places_for_loopback(
+    asking: House, kernel: Kernel
+) -> None:
+    ports = range(10_000, 10_000 + MAX_CLIENTS)
+    come(asking, kernel, ATTACKER, *ports, ip=LAN)
+    assert len(asking.ports) == MAX_AT_ADDRESS
+    come(asking, kernel, OTHER, 5001, ip=LAN)
+    asking.clock.advance(2)
+    come(asking, kernel, OTHER, 5002, ip=LAN)
+    asking.clock.advance(2)
+    come(asking, kernel, ATTACKER, *range(20_000, 20_064))
+    assert {5001, 5002, *range(20_000, 20_062)} <= set(asking.ports)
+
+
+def test_clients_whose_socket_is_gone_make_room_first(asking: House, kernel: Kernel) -> None:
+    fill(asking, kernel)
+    for port in range(10_100, 10_000 + MAX_CLIENTS):
+        del kernel.owners[port]
+    come(asking, kernel, OTHER, 5001)
+    assert asking.ports == [*range(10_000, 10_100), 5001]
+    assert asking.hub.fullness == ""
+
+
+def test_the_owners_of_places_are_looked_for_once_a_second_at_most(
+    asking: House, kernel: Kernel
+) -> None:
+    fill(asking, kernel)
+    come(asking, kernel, ATTACKER, *range(20_000, 20_500))
+    assert kernel.looks == 1
+    asking.clock.advance(1)
+    assert kernel.looks == 2
+
+
+def test_it_is_told_once_that_the_hub_is_full_and_forgotten_after_ten_minutes(
+    asking: House, kernel: Kernel
+) -> None:
+    told: list[str] = []
+    asking.hub.on_full = lambda: told.append(asking.hub.fullness)
+    fill(asking, kernel)
+    for port in range(20_000, 20_010):
+        come(asking, kernel, ATTACKER, port)
+        asking.clock.advance(1)
+    assert told == [f"all its places were taken, {MAX_CLIENTS} of them by program 666"]
+    asking.pass_minutes(11)
+    assert asking.hub.fullness == ""
+
+
+def test_a_hub_that_stopped_meanwhile_gives_no_more_places(asking: House, kernel: Kernel) -> None:
+    fill(asking, kernel)
+    kernel.late = Deferred()
+    come(asking, kernel, OTHER, 5001)
+    asking.hub.stop()
+    kernel.late.callback(None)
+    assert 5001 not in asking.ports
+    assert asking.clock.getDelayedCalls() == []
+
+
+def test_a_kernel_that_does_not_say_leaves_the_clients_as_they_are(
+    asking: House, kernel: Kernel
+) -> None:
+    fill(asking, kernel)
+    kernel.late = Deferred()
+    come(asking, kernel, OTHER, 5001)
+    kernel.late.errback(OSError("no /proc"))
+    assert len(asking.ports) == MAX_CLIENTS
+    asking.hear(presence(10_000), SOMEBODY)
+    assert 5001 not in asking.ports
