@@ -86,7 +86,7 @@ def create(options: argparse.Namespace) -> int:
     """`create DIR [ID]`: an archive of a package directory, or of one package in it."""
     from domogik.packages.build import create as build
 
-    made = build(Path(options.directory), Path(options.output), id=options.id)
+    made = build(Path(options.directory), Path(options.output), id=options.id or "")
     if options.json:
         _say_json({"path": str(made)})
     else:

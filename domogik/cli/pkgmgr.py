@@ -257,7 +257,7 @@ def _add_tools(command: Callable[..., argparse.ArgumentParser]) -> None:
     one = command("create", "make an archive of a package directory", package_files.create)
     one.add_argument("directory", type=_word, metavar="DIR")
     one.add_argument(
-        "id", type=_word, nargs="?", default="", metavar="ID", help="which, where it holds several"
+        "id", type=_word, nargs="?", metavar="ID", help="which, where it holds several"
     )
     one.add_argument("-o", "--output", default=".", metavar="DIR", help="where to (default: here)")
     one = command(
