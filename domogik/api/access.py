@@ -119,6 +119,16 @@ class Access:
         self._origins = settings.jsonp_origins
         self._peer.cache_clear()  # type: ignore[attr-defined]
 
+    def is_local(self, peer: str) -> bool:
+        """Whether an address is one of this host."""
+        return self._peer(peer)[0]
+
+    def knows(self, request: Request) -> bool:
+        """Whether it shows the token or a session; only its head need be there."""
+        if not any(map(request.requestHeaders.hasHeader, (b"authorization", b"cookie"))):
+            return False
+        return self.caller(request).sees_passwords
+
     def caller(self, request: Request) -> Caller:
         """Read everything that tells who asks from the request, deciding nothing yet."""
         headers = request.requestHeaders

@@ -99,4 +99,5 @@ def make_site(
         for part in (events, streams, package_paths, package_routes):
             part.stop()
 
-    return Site(Root(access, rinor, v1), requests, Uploads(access, uploads), reactor, stop)
+    root = Root(access, rinor, v1)
+    return Site(root, requests, Uploads(access, uploads), access, reactor, stop)

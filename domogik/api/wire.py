@@ -1,11 +1,13 @@
 """The HTTP server: what is accepted from the wire before any path is looked at.
 
 A stranger may send anything: what cannot be read is answered with a status and a problem document,
-never with a connection that just closes.
+never with a connection that just closes. A request has to come within a time; how long its answer
+takes is nobody's business here, for some have no end.
 """
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Callable
 from io import BytesIO
@@ -14,12 +16,15 @@ from urllib.parse import unquote
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
+from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, datetimeToString
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.server import Request as TwistedRequest
 from twisted.web.server import Site as TwistedSite
 
+from domogik.api.access import Access
+from domogik.api.places import Places, limited_as
 from domogik.api.root import Root
 from domogik.api.uploads import MAX_UPLOAD, UPLOAD_TIMEOUT, Upload, Uploads
 from domogik.api.v1.metrics import Requests
@@ -28,34 +33,79 @@ from domogik.errors import DomogikError
 
 #: bytes; nothing that is sent to us is larger, but for archives of packages
 MAX_BODY = 64 * 1024
-#: so many clients at a time
-MAX_CONNECTIONS = 500
-#: seconds a connection may be silent between requests or within one
+#: seconds a connection may be silent between requests
 IDLE_TIMEOUT = 60.0
+#: seconds from the first byte of a request to the end of its headers, and that it is waited for
+HEAD_TIMEOUT = 20.0
+#: within so many seconds so many bytes of a body come, or its end
+BODY_PERIOD = 15.0
+BODY_PORTION = 15 * 1024
 #: seconds a refused client is listened to, so that it can read the refusal before the reset
 LINGER = 2.0
+#: so many at a time; further ones are closed at once
+MAX_LINGERING = 100
 
+_CROWDED = "Too many connections are open"
 _STORED = re.compile(r"(?is)(/config/set/).*")
 
 
+class Phase(enum.Enum):
+    """Where a connection is."""
+
+    IDLE = "between two requests"
+    HEAD = "the head of a request is coming"
+    BODY = "its body is coming"
+    ANSWER = "it is being answered"
+
+
 class Channel(HTTPChannel):
-    """One connection. HTTP/1.1 with keep-alive; HTTP/2 would gain these clients nothing."""
+    """One connection. HTTP/1.1 with keep-alive; HTTP/2 would gain these clients nothing.
+
+    Of requests that are sent without waiting for answers one is read in each turn of the reactor,
+    and none while the client does not read: the others' turn comes between them.
+    """
 
     totalHeadersSize = 16 * 1024
     maxHeaders = 100
     refused = False
+    address = ""
+    is_local = False
+    is_proven = False
     length: int | None
     site: Site
+    _phase = Phase.IDLE
+    _came = 0
+    _turn: IDelayedCall | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Its request is not whole."""
+        return self._phase is not Phase.ANSWER
 
     def connectionMade(self) -> None:
         super().connectionMade()
-        self.site.channels.add(self)
-        if len(self.site.channels) > MAX_CONNECTIONS:
-            self.refuse(503, "Too many connections are open")
+        assert self.transport is not None
+        peer = str(getattr(self.transport.getPeer(), "host", ""))
+        self.address, self.is_local = limited_as(peer), self.site.access.is_local(peer)
+        self.setTimeout(HEAD_TIMEOUT)
+        if not self.site.places.enter(self):
+            self.refuse(503, _CROWDED)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.site.channels.discard(self)
+        self.site.places.leave(self)
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
         super().connectionLost(reason)
+
+    def give_way(self) -> None:
+        """Close, for another one's sake."""
+        if self._phase is Phase.IDLE:
+            self.refused = True
+            assert self.transport is not None
+            self.transport.loseConnection()
+        else:
+            self.refuse(503, _CROWDED)
 
     def leave(self) -> None:
         """Close, now or once the request that is being worked on is answered."""
@@ -65,8 +115,13 @@ class Channel(HTTPChannel):
             self.transport.loseConnection()
 
     def dataReceived(self, data: bytes) -> None:
-        if not self.refused:
-            super().dataReceived(data)
+        if self.refused:
+            return
+        if self._phase is Phase.IDLE:
+            self._phase = Phase.HEAD
+            self.setTimeout(HEAD_TIMEOUT)
+        # not HTTPChannel's: there any byte gives the client more time
+        LineReceiver.dataReceived(self, data)
 
     def lineLengthExceeded(self, line: bytes) -> None:
         # LineReceiver asks for this; without it the connection closes without a word
@@ -76,7 +131,14 @@ class Channel(HTTPChannel):
         if self.refused:
             return
         request: Request = self.requests[-1]
+        self.is_proven = self.is_proven or self.site.access.knows(request)
+        if not self.site.places.serves(self):
+            self.refuse(503, "Too many requests are being answered")
+            return
         has_body = self.length is None or self.length > 0
+        if has_body:
+            self._phase, self._came = Phase.BODY, 0
+            self.setTimeout(BODY_PERIOD)
         is_upload = has_body and self.site.uploads.expects(self._command, self._path)
         if is_upload and not self._begin_upload(request):
             return
@@ -100,7 +162,41 @@ class Channel(HTTPChannel):
 
     def allContentReceived(self) -> None:
         if not self.refused:
+            self._phase = Phase.ANSWER
+            self.setTimeout(IDLE_TIMEOUT)  # what counts once it is answered
             super().allContentReceived()
+
+    def requestDone(self, request: HTTPRequest) -> None:
+        self._phase = Phase.IDLE
+        self.paused = bool(self.persistent and (self._dataBuffer or self._buffer))
+        super().requestDone(request)
+        if self.paused:
+            self._networkProducer.pauseProducing()
+            self._go_on_later()
+
+    def resumeProducing(self) -> None:
+        """The client has read what waited for it."""
+        super().resumeProducing()
+        if self.paused:
+            self._networkProducer.pauseProducing()
+            self._go_on_later()
+
+    def _go_on_later(self) -> None:
+        if self._turn is None and not self._waitingForTransport:
+            self._turn = self.callLater(0, self._go_on)
+
+    def _go_on(self) -> None:
+        """Read the next request of those that came together."""
+        self._turn = None
+        if self._waitingForTransport or self.refused:
+            return
+        self.paused = False
+        self._networkProducer.resumeProducing()
+        self.dataReceived(b"")
+
+    def more_came(self, size: int) -> None:
+        """So much of the body."""
+        self._came += size
 
     def lineReceived(self, line: bytes) -> None:
         if not self.refused:
@@ -137,9 +233,22 @@ class Channel(HTTPChannel):
         assert self.transport is not None
         self.transport.write(head.encode("ascii") + body)
         self.site.counts.count("other", problem.status)
+        if self.site.lingering() > MAX_LINGERING:
+            self.transport.loseConnection()
         self.setTimeout(LINGER)
 
     def timeoutConnection(self) -> None:
+        if not self.refused and self._phase is Phase.HEAD:
+            self.refuse(408, f"The head of a request has to come within {HEAD_TIMEOUT:g} s")
+            return
+        if not self.refused and self._phase is Phase.BODY:
+            if self._came >= BODY_PORTION:
+                self._came = 0
+                self.setTimeout(BODY_PERIOD)
+            else:
+                self.refuse(408, f"In {BODY_PERIOD:g} s came {self._came} bytes: too slow")
+            return
+        self.refused = True
         # no line in the log for each idle client, as the original class has it
         assert self.transport is not None
         self.transport.loseConnection()
@@ -178,6 +287,7 @@ class Request(TwistedRequest):
     def handleContentChunk(self, data: bytes) -> None:
         # a chunked body says its length only by arriving
         self.received += len(data)
+        self.channel.more_came(len(data))
         if self.received > self.limit:
             self.channel.refuse_body(self.limit)
             return
@@ -219,6 +329,7 @@ class Site(TwistedSite):
         root: Root,
         counts: Requests,
         uploads: Uploads,
+        access: Access,
         reactor: IReactorTime,
         on_stop: Callable[[], None],
     ) -> None:
@@ -231,8 +342,18 @@ class Site(TwistedSite):
         )
         self.counts = counts
         self.uploads = uploads
+        self.access = access
+        self.places = Places()
         self._on_stop = on_stop
-        self.channels: set[Channel] = set()
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Every connection."""
+        return tuple(self.places.clients)  # type: ignore[arg-type]  # nobody else enters
+
+    def lingering(self) -> int:
+        """How many are refused and not closed yet."""
+        return sum(client.refused for client in self.places.clients)
 
     def startFactory(self) -> None:
         """Not the original's: it wakes up every second to format a date for its own log."""
@@ -240,7 +361,7 @@ class Site(TwistedSite):
     def stopFactory(self) -> None:
         """The port is closed: whoever still waits is answered, then nobody is kept."""
         self._on_stop()
-        for channel in tuple(self.channels):
+        for channel in self.channels:
             channel.leave()
 
     def acceptableProtocols(self) -> list[bytes]:

@@ -40,7 +40,8 @@ class Limits:
     """How much an archive may hold; sizes are in bytes, unpacked.
 
     Real packages have some ten files of some ten kilobytes; wheels make them larger. `ratio` is the
-    unpacked size over the packed one, and counts once `ratio_from` bytes are there.
+    unpacked size over the packed one, and counts once `ratio_from` bytes are there. `streams` is of
+    gzip: some programs write one for each 64 KiB.
     """
 
     members: int = 10_000
@@ -48,6 +49,7 @@ class Limits:
     total_bytes: int = 256 * 1024 * 1024
     ratio: int = 200
     ratio_from: int = 8 * 1024 * 1024
+    streams: int = 5_000
 
 
 @attrs.frozen
@@ -184,6 +186,7 @@ class _Unpacking:
         self._file = file
         self._limits = limits
         self._inflate = zlib.decompressobj(_GZIP)
+        self._streams = 1
         self._packed = b""
         self._packed_bytes = 0
         self._unpacked_bytes = 0
@@ -268,5 +271,8 @@ class _Unpacking:
         rest = rest or self._file.read(_CHUNK)
         self._ended = not rest.startswith(_GZIP_MAGIC)
         if not self._ended:
+            self._streams += 1
+            if self._streams > self._limits.streams:
+                raise BrokenArchive(f"the archive is more than {self._limits.streams} gzip streams")
             self._packed = rest
             self._inflate = zlib.decompressobj(_GZIP)

@@ -23,6 +23,7 @@ class V1:
     _given: Sequence[Route]
     _version: str
     table: RouteTable = attrs.field(init=False)
+    _description: Reply | None = None
     _log: Logger = Logger()
 
     def __attrs_post_init__(self) -> None:
@@ -37,8 +38,10 @@ class V1:
         self.table = RouteTable((*self._given, description))
 
     async def describe(self, asked: Asked) -> Reply:
-        """OpenAPI 3.1."""
-        return json_reply(openapi.document(self.table.routes, self._version))
+        """OpenAPI 3.1; made once, for that takes its time."""
+        if self._description is None:
+            self._description = json_reply(openapi.document(self.table.routes, self._version))
+        return self._description
 
     async def answer(self, call: Call) -> Reply | Stream:
         """Never raises what a request can cause."""

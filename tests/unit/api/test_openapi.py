@@ -120,3 +120,11 @@ def test_what_changes_something_is_marked_as_needing_the_token(document):
         for method, operation in operations.items():
             is_open = method == "get" and operation["operationId"] != "getCredentials"
             assert (operation["security"] == [{"token": []}]) is not is_open
+
+
+def test_the_document_is_encoded_once(door):
+    answers = [door.site.resource._v1._description, door.get("/api/v1/openapi.json")]
+    kept = door.site.resource._v1._description
+    assert answers[0] is None
+    assert kept.body == door.get("/api/v1/openapi.json").body
+    assert door.site.resource._v1._description is kept

@@ -170,6 +170,7 @@ def test_two_requests_on_one_connection_are_answered_in_their_order(door):
     connection = door.connect()
     request = b"GET /host/%s HTTP/1.1\r\nHost: vm\r\n\r\n"
     connection.send(request % b"vm" + request % b"nowhere")
+    door.clock.advance(0)
     assert connection.received.count(b"HTTP/1.1 200") == 2
     assert connection.received.endswith(b'"host": [{}]}')
     assert not connection.dropped

@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domogik.api.wire import IDLE_TIMEOUT, LINGER, MAX_BODY, MAX_CONNECTIONS
+from domogik.api.places import MAX_CONNECTIONS, MAX_PER_ADDRESS, MAX_STRANGERS
+from domogik.api.wire import (
+    BODY_PERIOD,
+    BODY_PORTION,
+    HEAD_TIMEOUT,
+    IDLE_TIMEOUT,
+    LINGER,
+    MAX_BODY,
+    MAX_LINGERING,
+)
+from domogik.components.model import State
+from domogik.testing.house import plugin
 
 PUT = b"PUT /api/v1/components/x/config/y HTTP/1.1\r\nHost: vm\r\n"
 
@@ -66,10 +77,116 @@ def test_nothing_is_read_before_a_body_that_is_too_large_was_sent(door):
 
 
 def test_an_idle_connection_is_closed(door):
-    connection = door.connect()
-    connection.send(b"GET / HTTP/1.1\r\nHo")
-    door.clock.advance(IDLE_TIMEOUT)
+    connection = door.open("GET", "/host/")
+    door.clock.advance(IDLE_TIMEOUT - 1)
+    assert not connection.dropped
+    door.clock.advance(1)
     assert connection.dropped
+    silent = door.connect()
+    door.clock.advance(HEAD_TIMEOUT)
+    assert silent.dropped
+    assert silent.received == b""
+
+
+def test_a_head_that_comes_byte_by_byte_ends_at_the_deadline(door):
+    for connection in (door.connect(), door.open("GET", "/host/")):
+        before = len(connection.received)
+        for byte in b"GET / HTTP/1.1\r\nHost":
+            connection.send(bytes([byte]))
+            door.clock.advance(HEAD_TIMEOUT / 20)
+        connection.channel.dataReceived(b": vm\r\n\r\n")
+        assert connection.received[before:].startswith(b"HTTP/1.1 408 ")
+        assert connection.received.count(b"HTTP/1.1") == (2 if before else 1)
+
+
+def test_a_body_that_comes_drop_by_drop_is_refused(door):
+    connection = door.connect()
+    connection.send(PUT + b"Content-Length: 60000\r\n\r\n")
+    for _ in range(int(BODY_PERIOD)):
+        connection.send(b"x")
+        door.clock.advance(1)
+    assert connection.response().status == 408
+
+
+def test_an_upload_goes_on_for_as_long_as_enough_comes(storeroom):
+    connection = storeroom.connect()
+    size = 10 * BODY_PORTION
+    connection.send(
+        b"POST /api/v1/packages/upload HTTP/1.1\r\nHost: vm\r\nAuthorization: Bearer the-token\r\n"
+        b"Content-Type: application/gzip\r\nContent-Length: %d\r\n\r\n" % size
+    )
+    for _ in range(9):
+        connection.send(b"x" * BODY_PORTION)
+        storeroom.clock.advance(BODY_PERIOD)
+    assert connection.received == b""
+    connection.send(b"x" * 100)
+    storeroom.clock.advance(BODY_PERIOD)
+    assert connection.response().status == 408
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/events", "/api/v1/components/demo/logs?follow=true", "/events/domogik/get/%s"]
+)
+def test_an_answer_that_has_no_end_is_not_cut(door, house, path):
+    house.put(plugin("demo", state=State.ALIVE))
+    if "%s" in path:
+        path %= door.get("/events/domogik/new").json["event"][0]["ticket_id"]
+    connection = door.open("GET", path)
+    for _ in range(100):
+        door.clock.advance(1)
+    assert not connection.dropped
+    assert b"HTTP/1.1 4" not in connection.received
+
+
+def test_requests_that_are_sent_together_are_answered_one_in_each_turn(door):
+    connection = door.connect()
+    connection.send(b"GET /host/ HTTP/1.1\r\nHost: vm\r\n\r\n" * 10)
+    seen = []
+
+    def others() -> None:
+        """What else the reactor has to do in each turn."""
+        seen.append(connection.received.count(b"HTTP/1.1 200"))
+        if len(seen) < 10:
+            door.clock.callLater(0, others)
+
+    others()
+    door.clock.advance(0)
+    assert seen == list(range(1, 11))
+    assert connection.received.count(b"HTTP/1.1 200") == 10
+    assert connection.transport.producerState == "producing"
+    connection.send(b"GET /host/ HTTP/1.1\r\nHost: vm\r\n\r\n")
+    assert connection.received.count(b"HTTP/1.1 200") == 11
+
+
+def test_who_reads_no_answers_gets_no_more_of_them(door):
+    connection = door.connect()
+    connection.send(b"GET /host/ HTTP/1.1\r\nHost: vm\r\n\r\n" * 10)
+    connection.channel.pauseProducing()
+    door.clock.advance(0)
+    assert connection.received.count(b"HTTP/1.1 200") == 1
+    connection.channel.resumeProducing()
+    for _ in range(20):
+        door.clock.advance(0)
+    assert connection.received.count(b"HTTP/1.1 200") == 10
+
+
+def test_one_who_leaves_between_two_of_its_requests_leaves_nothing(door, failures):
+    connection = door.connect()
+    connection.send(b"GET /host/ HTTP/1.1\r\nHost: vm\r\n\r\n" * 10)
+    connection.leave()
+    door.clock.advance(1)
+    assert connection.received.count(b"HTTP/1.1") == 1
+    assert door.clock.getDelayedCalls() == []
+    assert failures() == []
+
+
+def test_a_turn_between_two_requests_with_a_body(door):
+    request = PUT + b"Content-Length: 2\r\n\r\n{}"
+    connection = door.connect()
+    connection.send(request * 3)
+    for _ in range(3):
+        door.clock.advance(0)
+    assert connection.received.count(b"HTTP/1.1 401") == 3
 
 
 def test_a_connection_is_kept_for_the_next_request(door):
@@ -79,13 +196,92 @@ def test_a_connection_is_kept_for_the_next_request(door):
     assert connection.dropped
 
 
-def test_one_client_too_many_is_told_so(door):
-    connections = [door.connect() for _ in range(MAX_CONNECTIONS)]
+HEAD = b"GET / HTTP/1.1\r\nHo"
+#: a request that is answered at some time
+LONG = "/api/v1/components/demo/stop"
+
+
+def from_elsewhere(number: int) -> dict[str, str]:
+    return {"peer": f"10.0.{number // 250}.{number % 250 + 1}", "here": "10.1.0.1"}
+
+
+def busy(door, times: int, token: bool = False, **where: str):
+    """Connections with a request that is not answered yet."""
+    from twisted.internet.defer import Deferred
+
+    door.house.put(plugin("demo", state=State.ALIVE))
+    door.house.held["stop", "demo"] = Deferred()
+    headers = {"Host": "10.1.0.1:40405"} if where else {}
+    return [door.open("POST", LONG, headers, token=token, **where) for _ in range(times)]
+
+
+@pytest.mark.parametrize("attacker", ["127.0.0.1", "127.0.0.2", "10.0.0.9"])
+def test_clients_that_never_say_what_they_want_lock_nobody_out(door, attacker):
+    slow = []
+    for _ in range(MAX_CONNECTIONS):
+        slow.append(door.connect(attacker, "10.1.0.1"))
+        slow[-1].send(HEAD)
+    assert door.open("GET", "/host/").response().status == 200
+    other = door.open("GET", "/host/", {"Host": "10.1.0.1"}, token=True, **from_elsewhere(0))
+    assert other.response().status == 200
+    assert any(b" 503 " in connection.received for connection in slow)
+
+
+def test_the_oldest_of_who_has_the_most_gives_way(door):
+    one = door.connect("10.0.0.8")
+    many = [door.connect("10.0.0.9") for _ in range(MAX_PER_ADDRESS)]
+    many[3].send(HEAD)
+    door.connect("10.0.0.9")
+    assert [one.dropped, many[0].dropped, many[1].dropped] == [False, True, False]
+    for _ in range(3):
+        door.connect("10.0.0.9")
+    assert many[3].response().status == 503
+    assert many[3].response().json["detail"] == "Too many connections are open"
+
+
+def test_one_network_of_ipv6_is_one_address(door):
+    first = door.connect("2001:db8::1")
+    for number in range(MAX_PER_ADDRESS):
+        door.connect(f"2001:db8::{number + 2:x}")
+    assert first.dropped
+
+
+def test_strangers_that_are_being_answered_leave_places_for_the_owner(door, make_door):
+    import ipaddress
+
+    door = make_door(trusted_clients=(ipaddress.ip_network("10.0.0.0/16"),))
+    each = MAX_STRANGERS // MAX_PER_ADDRESS
+    for number in range(each):
+        busy(door, MAX_PER_ADDRESS, **from_elsewhere(number))
+    (refused,) = busy(door, 1, **from_elsewhere(each))
+    assert refused.response().status == 503
+    assert door.open("GET", "/host/").response().status == 200
+    (let_in,) = busy(door, 1, token=True, **from_elsewhere(each))
+    assert let_in.received == b""
+
+
+def test_programs_of_this_host_leave_places_for_who_has_the_token(make_door):
+    import ipaddress
+
+    door = make_door(trusted_clients=(ipaddress.ip_network("127.0.0.1"),))
+    connections = busy(door, MAX_CONNECTIONS - 1)
+    assert b" 503 " in connections[-1].received
+    assert connections[0].received == b""
+    assert door.open("GET", "/host/", token=True).response().status == 200
+
+
+def test_where_all_have_the_token_one_too_many_is_told_so(door):
+    busy(door, MAX_CONNECTIONS, token=True)
     refused = door.connect()
     assert refused.response().status == 503
-    refused.leave()
-    connections.pop().leave()
-    assert door.open("GET", "/host/").response().status == 200
+
+
+def test_refused_clients_that_stay_take_no_more_than_their_places(door):
+    refused = []
+    for _ in range(MAX_LINGERING + 5):
+        refused.append(door.connect())
+        refused[-1].send(b"nonsense\r\n\r\n")
+    assert [connection.dropped for connection in refused].count(True) == 5
 
 
 def test_when_the_port_closes_nobody_is_kept(door):

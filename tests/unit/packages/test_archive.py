@@ -82,6 +82,13 @@ def test_an_archive_made_of_several_gzip_streams_is_one_archive(tmp_path: Path) 
     assert inspect(tmp_path / "b.tgz").files == inspect(tmp_path / "a.tgz").files
 
 
+def test_an_archive_of_hundreds_of_thousands_of_empty_gzip_streams_is_refused_early(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "a.tgz").write_bytes(gzip.compress(b"") * 200_000)
+    assert "more than 5000 gzip streams" in _refused(tmp_path / "a.tgz")
+
+
 @pytest.mark.parametrize(
     "name",
     [
