@@ -18,6 +18,7 @@ import attrs
 
 from domogik.packages import durable
 from domogik.packages.descriptor import MAXIMUM_BYTES, BrokenDescriptor, Package, read
+from domogik.packages.package import missing_script
 from domogik.packages.reference import InvalidReference, PackageRef
 from domogik.packages.tarball import BrokenArchive, Limits, Member, members, told
 
@@ -32,7 +33,6 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 _HIDES_US = re.compile(r"src/domogik/__init__\.[^/]*")
 _ROOT_DESCRIPTORS = ("info.xml", "info.json")
 _OWN_DESCRIPTOR = re.compile(r"src/share/domogik/(plugin|external)s/([^/]+)\.(?:xml|json)")
-_SCRIPTS = ("src/domogik_packages/xpl/bin/{id}.py", "src/domogik/xpl/bin/{id}.py")
 
 
 @attrs.frozen
@@ -49,6 +49,11 @@ class Unpacked:
     descriptor: str
     files: tuple[str, ...]
     warnings: tuple[str, ...]
+
+    def check_script(self) -> None:
+        """Raises `BrokenArchive` for a plugin without the script that would be run."""
+        if script := missing_script(self.ref.type, self.ref.id, self.files.__contains__):
+            raise BrokenArchive(f"{self.ref} has no script {script}, so there is nothing to run")
 
 
 def unpack(
@@ -205,6 +210,4 @@ def _understood(directory: Path, manifest: _Manifest) -> Unpacked:
     own = _OWN_DESCRIPTOR.fullmatch(name)
     if own is not None and own.groups() != (ref.type, ref.id):
         raise BrokenArchive(f"{name} describes {ref.fullname}")
-    if ref.type == "plugin" and not any(s.format(id=ref.id) in manifest.files for s in _SCRIPTS):
-        manifest.warnings.append(f"the script {_SCRIPTS[0].format(id=ref.id)} is missing")
     return Unpacked(ref, package, name, tuple(manifest.files), tuple(manifest.warnings))

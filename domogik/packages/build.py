@@ -22,7 +22,7 @@ from domogik.config.files import read_bounded
 from domogik.errors import DomogikError
 from domogik.packages.archive import BrokenArchive, inspect
 from domogik.packages.descriptor import MAXIMUM_BYTES, read
-from domogik.packages.package import WHEELS, Package
+from domogik.packages.package import WHEELS, Package, missing_script
 from domogik.packages.reference import TYPES, InvalidReference, PackageRef
 from domogik.packages.writing import CannotWrite, write
 
@@ -64,6 +64,7 @@ def create(directory: Path, output: Path, *, id: str = "", generated: str = "") 
     reference = _reference(package)
     info = _info(package, generated)
     members = members_of(directory, package)
+    _check_script(directory, package, members)
     target = output / f"{reference.file_stem}.tgz"
     output.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=output)
@@ -90,12 +91,7 @@ def find_descriptor(directory: Path, id: str = "") -> Path:
 
     Releases of Domogik after 0.3 have theirs at the root, as `info.json`. Raises `CannotBuild`.
     """
-    found = [
-        path
-        for type in TYPES
-        for path in sorted((directory / _DESCRIPTORS.format(type=type)).glob("*"))
-        if path.suffix in (".xml", ".json") and not path.name.startswith(".")
-    ]
+    found = _descriptors(directory)
     if id:
         if not any(path.stem == id for path in found):
             names = ", ".join(sorted(path.stem for path in found)) or "no descriptor"
@@ -117,15 +113,24 @@ def find_descriptor(directory: Path, id: str = "") -> Path:
     return found[0]
 
 
+def _descriptors(directory: Path) -> list[Path]:
+    return [
+        path
+        for type in TYPES
+        for path in sorted((directory / _DESCRIPTORS.format(type=type)).glob("*"))
+        if path.suffix in (".xml", ".json") and not path.name.startswith(".")
+    ]
+
+
 def members_of(directory: Path, package: Package) -> tuple[Member, ...]:
     """The files that go into the package's archive, by name; raises `CannotBuild`.
 
     Those that the descriptor lists, its own file, documentation, wheels and icon. What the
-    descriptor lists has to be there.
+    descriptor lists has to be there. Where it lists nothing, all of `src` belongs to the package.
     """
     words = {"type": package.type, "id": package.id}
     found: dict[str, Path] = {}
-    for name in (*package.files, *package.external_files):
+    for name in (*package.files, *package.external_files) or _everything(directory, package):
         for member in _listed(directory, name, package.path):
             found[member.name] = member.path
     for name in (_DOCUMENTATION.format(**words), WHEELS, _ICON.format(**words)):
@@ -137,6 +142,26 @@ def members_of(directory: Path, package: Package) -> tuple[Member, ...]:
     if icon is not None:
         found[ICON] = icon
     return tuple(Member(name, found[name]) for name in sorted(found))
+
+
+def _everything(directory: Path, package: Package) -> tuple[str, ...]:
+    """What belongs to a package whose descriptor lists no files."""
+    if len(_descriptors(directory)) > 1:
+        raise CannotBuild(
+            f"{package.path} lists no files, and {directory} holds several packages: say with"
+            " <files> which files belong to this one"
+        )
+    return ("src",) if (directory / "src").is_dir() else ()
+
+
+def _check_script(directory: Path, package: Package, members: tuple[Member, ...]) -> None:
+    """Raises `CannotBuild` for a plugin that could not be run."""
+    names = {member.name for member in members}
+    if not (script := missing_script(package.type, package.id, names.__contains__)):
+        return
+    there = not missing_script(package.type, package.id, lambda name: (directory / name).is_file())
+    cause = "add it to <files>" if there else "there is no such file"
+    raise CannotBuild(f"{package.path}: plugin {package.id} needs its script {script}: {cause}")
 
 
 def _reference(package: Package) -> PackageRef:

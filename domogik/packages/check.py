@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import attrs
 
@@ -15,6 +15,7 @@ from domogik.packages.contents import Contents, read_contents, read_scripts
 from domogik.packages.descriptor import BrokenDescriptor, content_of, draft
 from domogik.packages.draft import Draft, Problem
 from domogik.packages.judge import judge
+from domogik.packages.package import missing_script
 from domogik.packages.reference import InvalidReference, PackageRef
 from domogik.packages.scripts import not_compiled, sources
 
@@ -104,10 +105,28 @@ def _check_descriptor(path: Path, directory: Path | None) -> Checked:
         icon = root / f"src/share/domogik/design/{ref.type}/{ref.id}/icon.png"
         _check_files(said, lambda name: (root / name).exists())
         _check_icon(said, read_bounded(icon, _ICON_BYTES) if icon.is_file() else b"")
-        broken = tuple(not_compiled(_own_sources(root, said)))
+        broken = (*_no_script(root, said, ref), *not_compiled(_own_sources(root, said)))
         if broken:
             return Checked(path, None, broken, tuple(said.warnings))
     return Checked(path, ref, (), tuple(said.warnings))
+
+
+def _no_script(root: Path, said: Draft, ref: PackageRef) -> Iterator[Problem]:
+    """A plugin without its script, or with one that would not come into its archive."""
+    listed = {PurePosixPath(found.text) for found in said.files if found.text}
+    files = (*said.files, *said.external_files)
+
+    def comes_along(name: str) -> bool:
+        path = PurePosixPath(name)
+        return not files or not listed.isdisjoint((path, *path.parents))
+
+    def is_there(name: str) -> bool:
+        return (root / name).is_file()
+
+    if script := missing_script(ref.type, ref.id, is_there):
+        yield Problem(said.path, f"the script {script} is missing: there is nothing to run")
+    elif script := missing_script(ref.type, ref.id, lambda n: is_there(n) and comes_along(n)):
+        yield Problem(said.path, f"does not list its script {script} among its files")
 
 
 def _own_sources(root: Path, said: Draft) -> Iterator[tuple[Path, bytes]]:
@@ -132,6 +151,10 @@ def _check_archive(path: Path) -> Checked:
         own.append(Problem(path, f"should be called {ref.file_stem}.tgz"))
     files = read_scripts(path)
     broken = tuple(not_compiled((path / name, files[name]) for name in sorted(files)))
+    try:
+        contents.unpacked.check_script()
+    except BrokenArchive as error:
+        broken = (Problem(path, str(error)), *broken)
     return Checked(path, None if broken else ref, broken, (*own, *said.warnings))
 
 

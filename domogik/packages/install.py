@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from domogik import __version__
 from domogik.errors import DomogikError, NotPossible, OperationFailed
-from domogik.packages.archive import Limits
+from domogik.packages.archive import BrokenArchive, Limits
 from domogik.packages.index import fits
 from domogik.packages.package import Package
 from domogik.packages.reference import PackageRef, fullname
@@ -185,7 +185,8 @@ class Installer:
         staged = self.store.stage(archive, ref, self._limits)
         try:
             check_version(staged.content.package, self._version)
-        except NeedsNewerDomogik:
+            staged.content.check_script()
+        except (NeedsNewerDomogik, BrokenArchive):
             self.store.discard(staged)
             raise
         return staged

@@ -10,9 +10,7 @@ import attrs
 from domogik.components.model import ConfigurationKey
 from domogik.config.home import Home
 from domogik.packages.descriptor import Package, read_directory
-
-#: where a package keeps its script, newest layout first
-_SCRIPTS = ("domogik_packages/xpl/bin/{id}.py", "domogik/xpl/bin/{id}.py")
+from domogik.packages.package import SCRIPTS
 
 
 @attrs.frozen
@@ -143,8 +141,8 @@ def _release(path: Path, store: Path) -> Path | None:
 
 def _with_script(package: Package, sources: Sequence[Path]) -> Installed:
     for source in sources:
-        for pattern in _SCRIPTS:
-            script = source / pattern.format(id=package.id)
+        for pattern in SCRIPTS:
+            script = source / pattern.removeprefix("src/").format(id=package.id)
             if script.is_file():
                 directory = source.parent if source.name == "src" else source
                 return Installed(package, source, directory, script)

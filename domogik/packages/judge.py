@@ -143,9 +143,7 @@ def _check_files(draft: Draft, kind: str, name: str) -> None:
         if not found.text or found.text.startswith("/") or ".." in found.text.split("/"):
             draft.warn(f"'{found.text}' is not a path inside the package", found)
     own = f"share/domogik/{kind}s/{name}."
-    if not draft.files:
-        draft.warn("the package lists no files")
-    elif not any(own in found.text for found in draft.files):
+    if draft.files and not any(own in found.text for found in draft.files):
         draft.warn("the package does not list its own descriptor among its files")
 
 

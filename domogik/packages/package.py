@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -10,6 +11,14 @@ from domogik.components.model import ConfigurationKey
 
 #: the directory in which a package may bring wheels of what it depends on
 WHEELS = "wheels"
+#: where a plugin's script is in its package, newest layout first
+SCRIPTS = ("src/domogik_packages/xpl/bin/{id}.py", "src/domogik/xpl/bin/{id}.py")
+
+
+def missing_script(type: str, id: str, is_there: Callable[[str], bool]) -> str:
+    """Return where the script of a plugin's package should be; nothing where all is well."""
+    scripts = [script.format(id=id) for script in SCRIPTS]
+    return "" if type != "plugin" or any(map(is_there, scripts)) else scripts[0]
 
 
 @attrs.frozen

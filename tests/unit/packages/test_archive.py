@@ -333,11 +333,12 @@ def test_a_package_of_old_keeps_domogik_itself_visible(tmp_path: Path) -> None:
     assert "src/domogik/__init__.py is left out" in unpacked.warnings[0]
 
 
-def test_a_plugin_without_its_script_is_taken_with_a_warning(tmp_path: Path) -> None:
+def test_a_plugin_without_its_script_can_be_looked_at_and_not_installed(tmp_path: Path) -> None:
     archive = changed(
         tmp_path / "a.tgz", lambda files: files.pop("src/domogik_packages/xpl/bin/demo.py")
     )
-    assert "demo.py is missing" in inspect(archive).warnings[0]
+    with pytest.raises(BrokenArchive, match=r"has no script src/domogik_packages/xpl/bin/demo\.py"):
+        inspect(archive).check_script()
 
 
 def test_a_full_disk_is_this_hosts_error_and_not_the_archives(tmp_path: Path) -> None:

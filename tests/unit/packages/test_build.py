@@ -183,3 +183,57 @@ def test_an_older_archive_stays_whole_when_building_fails(package: Path, tmp_pat
         create(package, tmp_path)
     assert archive.read_bytes() == before
     assert read(package / DESCRIPTOR).release == "1.0.0"
+
+
+def without_files(package: Path) -> None:
+    text = (package / DESCRIPTOR).read_text()
+    before, _, rest = text.partition("<files>")
+    (package / DESCRIPTOR).write_text(f"{before}<files/>{rest.partition('</files>')[2]}")
+
+
+def test_without_a_list_of_files_all_of_src_and_the_icon_belong_to_it(package: Path) -> None:
+    whole = _names(create(package, package))
+    without_files(package)
+    (package / "notes.txt").write_text("mine")
+    (package / "src/domogik_packages/xpl/lib/__pycache__").mkdir(parents=True)
+    checked = check(package)
+    assert (checked.errors, checked.warnings) == ((), ())
+    archive = create(package, package)
+    assert set(_names(archive)) >= set(whole)
+    assert "notes.txt" not in _names(archive)
+    assert "src/domogik_packages/xpl/bin/diskfree.py" in _names(archive)
+    assert check(archive).errors == ()
+
+
+def test_without_a_list_of_files_nothing_of_a_neighbour_is_packed(package: Path) -> None:
+    without_files(package)
+    shutil.copy(package / DESCRIPTOR, (package / DESCRIPTOR).with_name("other.xml"))
+    with pytest.raises(CannotBuild, match=r"lists no files, and .* holds several packages"):
+        create(package, package, id="diskfree")
+
+
+def test_a_plugin_is_not_packed_without_its_script(package: Path) -> None:
+    name = "src/domogik_packages/xpl/bin/diskfree.py"
+    _change(package, f'<file path="{name}"/>', "")
+    with pytest.raises(CannotBuild, match=rf"needs its script {name}: add it to <files>"):
+        create(package, package)
+    without_files(package)
+    (package / name).unlink()
+    with pytest.raises(CannotBuild, match="there is no such file"):
+        create(package, package)
+    assert list(package.glob("*.tgz")) == []
+
+
+def test_an_external_member_needs_no_script(package: Path) -> None:
+    descriptor = package / "src/share/domogik/externals/tv.xml"
+    descriptor.parent.mkdir()
+    text = (package / DESCRIPTOR).read_text().replace("<id>diskfree<", "<id>tv<", 1)
+    text = text.replace('type="plugin"', 'type="external"')
+    text = text.replace(
+        "<id>tv</id>", "<id>tv</id><vendor-id>acme</vendor-id><device-id>tv</device-id>"
+    )
+    descriptor.write_text(text)
+    (package / DESCRIPTOR).unlink()
+    without = text.partition("<files>")
+    descriptor.write_text(f"{without[0]}<files/>{without[2].partition('</files>')[2]}")
+    assert create(package, package).name == "external-tv-1.0.0.tgz"

@@ -75,6 +75,21 @@ def test_a_descriptor_in_its_package_is_compared_with_the_files_that_are_there(
         assert any("no icon.png in PNG form" in sentence for sentence in sentences)
 
 
+def test_a_plugin_without_its_script_is_refused(package: Path, tmp_path: Path) -> None:
+    text = (package / DESCRIPTOR).read_bytes()
+    for path in (package, package / DESCRIPTOR):
+        assert check(path).errors == ()
+        _change(package, "/bin/ping.py", "/bin/pong.py")
+        (error,) = check(path).errors
+        assert "does not list its script src/domogik_packages/xpl/bin/ping.py" in error.sentence
+        (package / DESCRIPTOR).write_bytes(text)
+    (package / "src/domogik_packages/xpl/bin/ping.py").unlink()
+    (error,) = check(package).errors
+    assert "ping.py is missing: there is nothing to run" in error.sentence
+    (error,) = check(_archive(tmp_path / "plugin-ping-1.0.0.tgz", {"info.xml": text})).errors
+    assert "plugin-ping 1.0.0 has no script src/domogik_packages" in error.sentence
+
+
 def test_a_descriptor_by_itself_is_only_read(tmp_path: Path) -> None:
     shutil.copy(EXAMPLES / "ping" / DESCRIPTOR, tmp_path / "ping.xml")
     assert check(tmp_path / "ping.xml").warnings == ()
@@ -84,7 +99,8 @@ def test_a_descriptor_by_itself_is_only_read(tmp_path: Path) -> None:
 
 def test_an_archive_is_compared_with_what_it_lists(tmp_path: Path) -> None:
     text = (EXAMPLES / "ping" / DESCRIPTOR).read_bytes()
-    checked = check(_archive(tmp_path / "ping.tgz", {"info.xml": text}))
+    files = {"info.xml": text, "src/domogik_packages/xpl/bin/ping.py": b""}
+    checked = check(_archive(tmp_path / "ping.tgz", files))
     assert str(checked.ref) == "plugin-ping 1.0.0"
     sentences = _sentences(checked)
     name = f"{tmp_path}/ping.tgz/info.xml"
@@ -179,9 +195,10 @@ def test_a_package_of_a_later_domogik_is_read_and_says_what_it_needs(tmp_path: P
             "sensors": {}, "device_types": {"diskfree.usage": {"id": "diskfree.usage"}}}"""
     )
     for path in (tmp_path, tmp_path / "info.json"):
-        checked = check(path)
-        assert str(checked.ref) == "plugin-diskfree 1.2"
-        assert "Domogik 0.4 or later" in _sentences(checked)[0]
+        assert "Domogik 0.4 or later" in _sentences(check(path))[0]
+    assert str(check(tmp_path / "info.json").ref) == "plugin-diskfree 1.2"
+    (error,) = check(tmp_path).errors
+    assert "there is nothing to run" in error.sentence
     package = read(tmp_path / "info.json")
     assert [(key.id, key.key, key.optional) for key in package.configuration] == [
         (0, "device", False)
