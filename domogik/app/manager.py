@@ -37,6 +37,7 @@ from domogik.manager.backups import Backups
 from domogik.manager.components import ComponentList
 from domogik.manager.configuration import ConfigurationKeeper
 from domogik.manager.daemons import Daemons
+from domogik.manager.event_numbers import EventNumbers
 from domogik.manager.externals import Externals
 from domogik.manager.hosts import Hosts
 from domogik.manager.house import House
@@ -117,6 +118,8 @@ class ManagerDaemon(Service):
         host = settings.hostname
         self._thread = in_thread(reactor)
         self.events = EventStream(time.time)
+        file = foundation.home.run / "events.json"
+        self._numbers = EventNumbers(self.events, file, self._thread, time.time)
         self.components = ComponentList(self.events)
         self.trust = Trust(street.network.bind_interface, settings.trusted)
         self.supervisor = Supervisor(
@@ -259,6 +262,7 @@ class ManagerDaemon(Service):
         for notice in foundation.notices:
             self._log.warn("{notice}", notice=notice)
         foundation.pid_file.write_text(f"{os.getpid()}\n", encoding="ascii")
+        await self._numbers.begin()
         await self.core.refuse_second_manager()
         self.identity = street.port.identity("manager", host)
         self._make_house(host)

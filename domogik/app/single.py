@@ -20,6 +20,7 @@ from domogik.app.street import Street
 from domogik.components.events import EventStream
 from domogik.components.model import ConfigurationKey
 from domogik.errors import DomogikError
+from domogik.manager.event_numbers import EventNumbers
 from domogik.manager.hosts import Hosts
 from domogik.manager.house import House
 from domogik.manager.trust import Trust
@@ -140,6 +141,9 @@ class RestDaemon(SingleDaemon):
         host = foundation.settings.hostname
         identity = street.port.identity("rest", host)
         events = EventStream(time.time)
+        # a manager without REST may run in the same home, with a file of its own
+        file = foundation.home.run / "events-rest.json"
+        await EventNumbers(events, file, in_thread(self.reactor), time.time).begin()
         self._hosts = Hosts(self.reactor, time.time, identity, street.bus, events, host)
         house = House(host, events, foundation.settings.package_mode, self._hosts)
         self._storeroom = PackageServices(

@@ -15,7 +15,7 @@ Receiver = Callable[["Event"], None]
 
 @attrs.frozen
 class Event:
-    """Something happened. `id` grows by one, from 1; `time` is Unix time in seconds.
+    """Something happened. `id` grows by one while a program runs; `time` is Unix time in seconds.
 
     Types: `component.changed` {id, host, state, previous, enabled, reason}, `component.added` and
     `component.removed` {id, host}, `host.changed` {id, on}, `configuration.changed` {path},
@@ -48,6 +48,14 @@ class EventStream:
     def last_id(self) -> int:
         """The number of the newest event, 0 before the first."""
         return self._last
+
+    def go_on_behind(self, number: int) -> None:
+        """Numbers go on behind `number`, which no event had; what came before is forgotten.
+
+        For the start of a program, before anybody could have seen a number.
+        """
+        self._kept.clear()
+        self._last = number
 
     def publish(self, type: str, **data: object) -> Event:
         """Tell everyone; a receiver that raises is logged and silences nobody."""

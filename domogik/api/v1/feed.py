@@ -47,22 +47,25 @@ class FeedRoutes:
                 query=_QUERY,
                 errors=(503,),
                 description=(
-                    "`event` is the type, `data` a JSON object {id, time, type, data}. A client "
-                    "whose events are no longer kept gets `resync` first: it should read again "
-                    "what it shows. A client that does not read is dropped."
+                    "`event` is the type, `data` a JSON object {id, time, type, data}. Numbers "
+                    "never go back, and are below 2**53. A client whose number is unknown, or too "
+                    "old for what is kept, gets `resync` first: it should read again what it "
+                    "shows. A client that does not read is dropped."
                 ),
             ),
         )
 
     async def follow(self, asked: Asked) -> Stream:
-        """Raises `BadRequest` for an id that is no number."""
+        """Raises `BadRequest` for a parameter that is no number."""
         header = asked.call.request.getHeader("last-event-id")
-        given = header if header is not None else asked.text("last_event_id")
+        given = asked.text("last_event_id") if header is None else header
         last: int | None = None
         if given:
-            if not (given.isascii() and given.isdigit() and len(given) < 20):
-                raise BadRequest("The id of an event is a number")
-            last = int(given)
+            is_number = given.isascii() and given.isdigit()
+            if header is None and not is_number:
+                raise BadRequest("last_event_id is not a number")
+            # what no event of ours ever had is unknown, as one is that is no longer kept
+            last = int(given) if is_number and len(given) < 20 else -1
         self._streams.check()
         return Feed(self._events, self._streams, last)
 

@@ -83,9 +83,18 @@ def test_a_client_that_missed_too_much_is_told_to_read_again(make_door, seen):
     assert events(connection) == [("5", "resync", {"id": 5})]
 
 
-@pytest.mark.parametrize("seen", ["x", "-1", "1.5", "9" * 30])
-def test_an_id_that_is_no_number_is_refused(door, seen):
-    assert door.get(EVENTS, headers={"Last-Event-ID": seen}).status == 400
+@pytest.mark.parametrize("seen", ["x", "-1", "1.5", "9" * 30, "6", "0"])
+def test_a_client_with_a_number_that_is_unknown_is_told_to_read_again(make_door, seen):
+    house = FakeHouse(events=EventStream(lambda: 1000.0))
+    house.events.go_on_behind(1000)
+    door = make_door(house)
+    house.put(plugin("demo"))
+    connection = door.open("GET", EVENTS, headers={"Last-Event-ID": seen})
+    assert events(connection) == [("1001", "resync", {"id": 1001})]
+
+
+@pytest.mark.parametrize("seen", ["x", "-1", "1.5"])
+def test_a_parameter_that_is_no_number_is_refused(door, seen):
     assert door.get(f"{EVENTS}?last_event_id={seen}").status == 400
 
 
