@@ -71,7 +71,7 @@ setup(
             "dmg_rest = domogik.app.commands:rest",
             "dmg_send = domogik.cli.send:main",
             "dmg_dump = domogik.cli.dump:main",
-            "dmg_ctl = domogik.cli.ctl:main",
+            "dmg_ctl = domogik.app.ctl:ctl",
             "dmg_daemon = domogik.app.commands:daemon",
             "dmg_pkgmgr = domogik.app.commands:pkgmgr",
             "dmgenplug = domogik.cli.plugins:enable",

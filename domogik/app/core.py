@@ -9,7 +9,7 @@ from secrets import token_hex
 from typing import Any
 
 import attrs
-from twisted.internet.defer import DeferredLock
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 
 from domogik import __version__
@@ -65,6 +65,11 @@ class CoreServices:
     _probe: Identity | None = None
     _wants_dbmgr: bool = False
     _opening: DeferredLock = attrs.field(factory=DeferredLock)
+    _moving: DeferredLock = attrs.field(factory=DeferredLock)
+    #: why REST does not listen where the configuration says; empty while it does
+    rest_problem: str = ""
+    #: told the id of a core service about which something new is to be said
+    on_trouble: Callable[[str], None] = lambda component_id: None
     _log: Logger = Logger()
 
     def values(self) -> Values | None:
@@ -119,9 +124,27 @@ class CoreServices:
         return True
 
     def believe(self, settings: RestSettings) -> None:
-        """Take over whom REST trusts."""
+        """Take over whom REST trusts at once, and soon where it listens."""
         if self.rest is not None:
             self.rest.believe(settings)
+            _ = Deferred.fromCoroutine(self._move_rest(settings)).addErrback(
+                lambda failure: self._log.failure("listening elsewhere", failure)
+            )
+
+    async def _move_rest(self, settings: RestSettings) -> None:
+        async with self._moving:
+            if self.rest is None:
+                return
+            try:
+                await self.rest.move(settings)
+                problem = ""
+            except DomogikError as error:
+                problem = f"it listens on {self.rest.address} as before: {error}"
+                self._log.error("REST: {problem}", problem=problem)
+        if problem != self.rest_problem:
+            self.rest_problem = problem
+            self.put("rest", State.RUNNING, problem)
+            self.on_trouble("core:rest")
 
     def rest_address(self, host: str) -> str:
         """Where another host finds REST; raises `NotPossible`."""

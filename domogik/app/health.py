@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
 
+from domogik.app.configuration import findings
 from domogik.app.core import CoreServices
 from domogik.app.foundation import Foundation, in_thread
 from domogik.app.packages import PackageServices, cache_directory
@@ -74,7 +76,8 @@ class Rooms:
             Kind.CORE,
             CoreExaminer(
                 components,
-                self.foundation.files,
+                partial(findings, self.foundation.files, home),
+                lambda: self.core.rest_problem,
                 self._check_database,
                 self.core.database_is_back,
                 self.notice,

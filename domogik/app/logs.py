@@ -77,17 +77,25 @@ def file_observer(directory: Path, name: str, level: str) -> ILogObserver:
     return _from_level(FileLogObserver(_Text(file), _text), level)  # type: ignore[arg-type]
 
 
+#: what is written to the file and to the terminal
+_lowest = LogLevelFilterPredicate()
+
+
+def set_level(level: str) -> None:
+    """From now on what is less than `level` is written nowhere."""
+    _lowest.setLogLevelForNamespace("", LEVELS[level])
+
+
 def _from_level(observer: ILogObserver, level: str) -> ILogObserver:
-    lowest = LEVELS[level]
-    predicates = [LogLevelFilterPredicate(lowest)]
-    if lowest is not LogLevel.debug:
-        predicates.insert(0, _without_chatter)  # type: ignore[arg-type]  # a function will do
-    return FilteringLogObserver(observer, predicates)
+    set_level(level)
+    # a function will do
+    return FilteringLogObserver(observer, [_without_chatter, _lowest])  # type: ignore[list-item]
 
 
 def _without_chatter(event: LogEvent) -> Any:
     """What Twisted itself says of its sockets and its main loop helps nobody but developers."""
     is_chatter = event.get("log_namespace") == _LEGACY and event.get("log_level") is LogLevel.info
+    is_chatter = is_chatter and _lowest.logLevelForNamespace("") is not LogLevel.debug
     return PredicateResult.no if is_chatter else PredicateResult.maybe
 
 

@@ -16,6 +16,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from domogik.api.settings import RestSettings
+from domogik.app import logs
+from domogik.app.configuration import readers
 from domogik.app.core import CoreServices, rival_line
 from domogik.app.foundation import CannotStart, Foundation, in_thread
 from domogik.app.health import Rooms, make_health
@@ -87,10 +89,11 @@ class ManagerDaemon(Service):
         self._pid = os.getpid()
         self._lock = self._take_home()
         try:
+            RestSettings.from_configuration(foundation.configuration)
             self.street = Street.open(reactor, foundation, foundation.settings.hub)
-        except CannotStart:
+        except DomogikError as error:
             self._lock.release()
-            raise
+            raise CannotStart(str(error)) from error
         self._starting: Deferred[None] | None = None
         self._starting_rest: Deferred[None] | None = None
         self._inventory = Inventory({}, {})
@@ -174,6 +177,8 @@ class ManagerDaemon(Service):
             self._apply,
             self._thread,
             self.events,
+            readers(foundation.home),
+            self._say_configuration,
         )
         self.watcher = DirectoryWatcher(reactor, self.keeper.changed)
         self.core = CoreServices(
@@ -287,6 +292,8 @@ class ManagerDaemon(Service):
         autostart = self._autostart()
         if not self._roles.packages_only:
             self._start_part(self.health)
+            if self.keeper.refused:
+                self.health.look_soon("core:manager")
             self._stop_orphans()
             self._in_background("starting daemons", self.daemons.start_all())
             self._in_background("resuming plugins", autostart.resume(self._interrupted()))
@@ -400,21 +407,26 @@ class ManagerDaemon(Service):
         return find_packages(self._foundation.home, settings.package_mode, settings.src_prefixes)
 
     def _apply(self, inventory: Inventory, configuration: Configuration) -> None:
-        """Raises `BrokenConfiguration` before anything is changed."""
+        """Of the configuration everything is understood: what was not has been left out."""
         settings = ManagerSettings.from_configuration(configuration, self._foundation.home)
-        rest = RestSettings.from_configuration(configuration)
-        self.daemons.check(configuration)
-        self.units.check(configuration)
+        logs.set_level(settings.log_level)
         self.plugins.update(inventory, configuration)
         self.daemons.update(configuration)
         self.units.update(configuration, self.plugins.wishes())
         self.externals.update(inventory.externals)
         self.trust.believe(settings.trusted)
-        self.core.believe(rest)
+        if not self._roles.packages_only:
+            self.core.believe(RestSettings.from_configuration(configuration))
         self._inventory = inventory
         self.storeroom.update(inventory)
         for directory in inventory.directories:
             self.watcher.watch(directory)
+
+    def _say_configuration(self, remarks: Mapping[str, str], sentence: str) -> None:
+        """What is refused of it, or counts from the next start, is said where people look."""
+        self.components.remark(remarks, self._foundation.settings.hostname)
+        self.core.put("manager", State.RUNNING, sentence)
+        self.health.look_soon("core:manager")
 
     def _status_changed(self, component_id: str, old: Status, new: Status) -> None:
         if (old.state, old.reason) != (new.state, new.reason):
@@ -456,6 +468,7 @@ class ManagerDaemon(Service):
         settings = self._foundation.settings
         remembered = self._foundation.home.data / "remembered"
         remembered.mkdir(mode=0o700, exist_ok=True)
+        self.core.on_trouble = self.health.look_soon
         made = Autostart(
             self.identity,
             settings.hostname,

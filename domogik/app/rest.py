@@ -16,10 +16,14 @@ from domogik.api.settings import RestSettings
 from domogik.api.site import listen, make_site
 from domogik.app.foundation import Foundation
 from domogik.app.street import Street, write_port
-from domogik.errors import NotPossible
+from domogik.errors import DomogikError, NotPossible
 from domogik.manager.interfaces import IHouse
 from domogik.manager.package_interface import IPackages
 from domogik.xpl.port import Identity
+
+
+def _place(settings: RestSettings) -> tuple[object, ...]:
+    return settings.ip, settings.port, settings.use_ssl, settings.certificate
 
 
 @attrs.define(eq=False)
@@ -37,6 +41,8 @@ class RestRole:
     _settings: RestSettings = RestSettings()
     _access: Access | None = None
     _announced: bool = False
+    _site: Any = None
+    _bound: int = 0
 
     async def open(self) -> None:
         """Listen; raises `DomogikError` with one line (`PortTaken`, a bad certificate, ...)."""
@@ -57,8 +63,9 @@ class RestRole:
             packages=self._packages,
             uploads=foundation.home.cache,
         )
-        self._settings = settings
+        self._settings, self._site = settings, site
         self._listening = await listen(self._reactor, site, settings)
+        self._bound = self.port
 
     @property
     def port(self) -> int:
@@ -98,9 +105,35 @@ class RestRole:
         return self._foundation.home.run / "rest.port"
 
     def believe(self, settings: RestSettings) -> None:
-        """Take over whom REST trusts; where it listens stays as it is."""
+        """Take over whom REST trusts."""
         if self._access is not None:
             self._access.believe(settings)
+
+    async def move(self, settings: RestSettings) -> None:
+        """Listen where `settings` says; raises `DomogikError`, and then all is as before."""
+        site, old, before = self._site, self._listening, self._settings
+        if old is None or _place(settings) == _place(before):
+            return
+        site.doStart()  # without a port for a moment, the factory would let everybody go
+        try:
+            if settings.port == before.port and settings.port:
+                await old.stopListening()  # type: ignore[misc]
+                old = None
+            try:
+                self._listening = await listen(self._reactor, site, settings)
+            except DomogikError:
+                if old is None:
+                    again = attrs.evolve(before, port=self._bound)
+                    self._listening = await listen(self._reactor, site, again)
+                raise
+            self._settings = settings
+            if old is not None:
+                await old.stopListening()  # type: ignore[misc]
+        finally:
+            site.doStop()
+        self._bound = self.port
+        if self._announced:
+            self.announce()
 
     def speak(self) -> None:
         """Announce, and be heard as `domogik-rest.<host>`."""

@@ -14,10 +14,10 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import attrs
 
-from domogik.cli.program import CommandFailed
+from domogik.cli.program import CommandFailed, warn
 from domogik.config.files import read_bounded
 from domogik.config.home import Home, NoToken
-from domogik.config.load import Configuration, load
+from domogik.config.load import BrokenConfiguration, Configuration, Setting, load
 
 if TYPE_CHECKING:
     import ssl
@@ -111,21 +111,30 @@ class Address:
             raise Unreachable(f"{path} holds no port; {advice}") from None
         except OSError as error:
             raise Unreachable(f"{path} cannot be read: {error.strerror}") from None
-        scheme, host, certificate = _listening(load(files))
+        # a manager that runs goes on with what was there before, and so does who asks it
+        scheme, host, certificate = _listening(load(files, warn))
         return cls(scheme, host, port, certificate=certificate, advice=advice)
 
 
 def _listening(configuration: Configuration) -> tuple[str, str, Path | None]:
-    """Scheme, address and certificate as `[rest]` has them; raises `BrokenConfiguration`."""
+    """Scheme, address and certificate as `[rest]` has them."""
     ip = configuration.get("rest", "rest_server_ip")
     tls = configuration.get("rest", "rest_use_ssl")
     pem = configuration.get("rest", "rest_ssl_certificate")
     own = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - asked, not bound
     host = "" if ip is None else ip.text()
-    if tls is None or not tls.boolean():
+    if tls is None or not _is_yes(tls):
         return "http", own.get(host, host), None
     certificate = Path(pem.text()).expanduser() if pem is not None and pem.text() else None
     return "https", own.get(host, host), certificate
+
+
+def _is_yes(setting: Setting) -> bool:
+    try:
+        return setting.boolean()
+    except BrokenConfiguration as error:
+        warn(error)
+        return False
 
 
 def find_token(file: str | None, environment: Mapping[str, str], home: Home) -> str | None:

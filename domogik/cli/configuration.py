@@ -1,17 +1,25 @@
-"""`dmg_ctl config`: what a plugin is configured with."""
+"""`dmg_ctl config`: what a plugin is configured with; `check-config`: what is wrong in files."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from urllib.parse import quote
 
 from domogik.cli.client import CHANGE_TIMEOUT_S, component_path
-from domogik.cli.program import FAILED
+from domogik.cli.program import FAILED, configuration_files
 from domogik.cli.session import Terminal
 from domogik.cli.terminal import Cell, printable, table
 from domogik.components.model import STARTUP_KEY
+from domogik.config.home import Home
+from domogik.config.load import BrokenConfiguration
 
+#: what is refused of the files, and what is odd, each a sentence with file and line
+Findings = Callable[[Sequence[Path], Home], tuple[Sequence[BrokenConfiguration], Sequence[str]]]
 _ACTIONS = ("list", "get", "set", "unset")
 _WORDS = {"list": 0, "get": 1, "set": 2, "unset": 1}
 
@@ -81,7 +89,36 @@ class _Words(argparse.Action):
         namespace.words = values
 
 
-def add_command(
+def check(options: argparse.Namespace, findings: Findings) -> int:
+    """`check-config [FILE]`: what is wrong with the configuration; 1 where something is."""
+    home = Home.from_options(options.home, os.environ)
+    options.config = options.file or options.config
+    files = configuration_files(home, options, os.environ)
+    refused, odd = findings(files, home)
+    if options.json:
+        document = [
+            {
+                "file": str(one.path),
+                "line": one.line,
+                "section": one.section,
+                "key": one.key,
+                "result": "failed",
+                "message": one.sentence,
+            }
+            for one in refused
+        ]
+        document += [{"result": "warning", "message": sentence} for sentence in odd]
+        sys.stdout.write(f"{json.dumps(document)}\n")
+    else:
+        lines = [*map(str, refused), *(f"warning: {sentence}" for sentence in odd)]
+        named = " and ".join(str(file) for file in files if file.exists()) or str(files[-1])
+        sys.stdout.write(
+            "".join(f"{printable(line)}\n" for line in lines) or f"{named}: in order\n"
+        )
+    return FAILED if refused or odd else 0
+
+
+def add_commands(
     command: Callable[[str, str, Callable[[Terminal], int]], argparse.ArgumentParser],
     component: Callable[[str], str],
 ) -> None:
@@ -90,3 +127,10 @@ def add_command(
     one.add_argument("component", type=component, metavar="NAME")
     one.add_argument("action", nargs="?", choices=_ACTIONS, default="list")
     one.add_argument("words", nargs="*", action=_Words, metavar="KEY [VALUE]")
+    text = "what is wrong with the configuration, with file and line; no manager is asked"
+    one = command("check-config", text, _not_asked)
+    one.add_argument("file", nargs="?", metavar="FILE", help="instead of the one in force")
+
+
+def _not_asked(terminal: Terminal) -> int:
+    raise AssertionError("it needs no manager")

@@ -22,6 +22,7 @@ from domogik.cli.client import (
     Refused,
     component_path,
 )
+from domogik.cli.configuration import Findings
 from domogik.cli.kinds import id_of
 from domogik.cli.program import (
     FAILED,
@@ -192,7 +193,7 @@ def _options() -> argparse.ArgumentParser:
         one = commands.add_parser(kind, help=text, allow_abbrev=False)
         add_common(one, argparse.SUPPRESS)
         add(one, lambda one: add_common(one, argparse.SUPPRESS), partial(_add_logs_of, kind))
-    configuration.add_command(command, _component)
+    configuration.add_commands(command, _component)
     health.add_commands(command, _component)
     command("upgrade", "execute the manager anew; what it has started goes on", upgrade)
     return made
@@ -227,16 +228,19 @@ def _lines(text: str) -> int:
     return int(text)
 
 
-def _work(arguments: list[str]) -> int:
+def _work(arguments: list[str], findings: Findings | None = None) -> int:
     options = _options().parse_args(arguments)
+    if options.command == "check-config":
+        assert findings is not None
+        return configuration.check(options, findings)
     terminal = open_terminal(options)
     work: Callable[[Terminal], int] = options.work
     return work(terminal)
 
 
-def main() -> int:
-    """The command; its exit status."""
-    return run(NAME, _work)
+def main(findings: Findings | None = None) -> int:
+    """The command; its exit status. `findings` is what `check-config` asks."""
+    return run(NAME, lambda arguments: _work(arguments, findings))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from domogik import __version__
 from domogik.config.home import SYSTEM_FILE, Home
+from domogik.config.load import BrokenConfiguration
 from domogik.errors import DomogikError
 
 FAILED = 1
@@ -63,6 +64,11 @@ def complain(name: str, sentence: str) -> None:
     """One line on standard error."""
     sys.stderr.write(f"{name}: {sentence}\n")
     sys.stderr.flush()
+
+
+def warn(error: BrokenConfiguration) -> None:
+    """A line of the configuration cannot be read: it is left out."""
+    sys.stderr.write(f"Warning: {error}; dmg_ctl check-config says more\n")
 
 
 def stop_on_term() -> None:

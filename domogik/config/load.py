@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -31,14 +31,19 @@ class BrokenConfiguration(DomogikError):
     """A configuration file says something that cannot be meant.
 
     `line` counts from 1; it is 0 where the whole file is meant. `str()` names file and line.
+    `section` and `key` are empty where the error is not about one.
     """
 
-    def __init__(self, path: Path, line: int, sentence: str) -> None:
+    def __init__(
+        self, path: Path, line: int, sentence: str, section: str = "", key: str = ""
+    ) -> None:
         place = f"{path}:{line}" if line else f"{path}"
         super().__init__(f"{place}: {sentence}")
         self.path = path
         self.line = line
         self.sentence = sentence
+        self.section = section
+        self.key = key
 
 
 @attrs.frozen
@@ -108,7 +113,11 @@ class Setting:
         """The error that this value `sentence` (`must be ...`); the value itself is quoted."""
         shown = self.value if len(self.value) <= _SHOWN else f"{self.value[:_SHOWN]}..."
         return BrokenConfiguration(
-            self.path, self.line, f"{self.key} in [{self.section}] {sentence}, not '{shown}'"
+            self.path,
+            self.line,
+            f"{self.key} in [{self.section}] {sentence}, not '{shown}'",
+            self.section,
+            self.key,
         )
 
 
@@ -139,13 +148,25 @@ class Configuration:
         """The error about a section as a whole, with the place where it is opened first."""
         for name, path, line in self._headers:
             if name == section:
-                return BrokenConfiguration(path, line, f"[{section}] {sentence}")
-        return BrokenConfiguration(Path(), 0, f"[{section}] {sentence}")
+                return BrokenConfiguration(path, line, f"[{section}] {sentence}", section)
+        return BrokenConfiguration(Path(), 0, f"[{section}] {sentence}", section)
 
     def over(self, setting: Setting) -> Configuration:
         """The same, with this value in force instead of what the files give."""
         section = {**self.section(setting.section), setting.key: setting}
         sections = {**self._sections, setting.section: MappingProxyType(section)}
+        return attrs.evolve(self, sections=MappingProxyType(sections))
+
+    def instead(self, section: str, key: str, other: Configuration) -> Configuration:
+        """The same, but for a key, or without one a whole section, with what `other` says of it."""
+        ours, theirs = dict(self.section(section)), other.section(section)
+        if key:
+            ours.pop(key, None)
+            ours |= {key: theirs[key]} if key in theirs else {}
+        sections = {**self._sections, section: MappingProxyType(ours)}
+        if not key:
+            del sections[section]
+            sections |= {section: theirs} if section in other.sections() else {}
         return attrs.evolve(self, sections=MappingProxyType(sections))
 
     def unknown(self, known: Mapping[str, Collection[str] | None]) -> list[str]:
@@ -177,54 +198,65 @@ def _entry(known: Mapping[str, Collection[str] | None], section: str) -> str | N
     return name if name in known and (rest or not colon) else None
 
 
-def load(paths: Sequence[Path]) -> Configuration:
+def _refuse(error: BrokenConfiguration) -> None:
+    raise error
+
+
+def load(
+    paths: Sequence[Path], on_broken: Callable[[BrokenConfiguration], None] = _refuse
+) -> Configuration:
     """Read the files, each over the ones before it, key by key; a missing file says nothing.
 
     Reads files (each at most 1 MiB), so it is quick but blocks. Raises `BrokenConfiguration` for
-    the first line that cannot be understood, or a file that cannot be read.
+    the first line that cannot be understood, or a file that cannot be read; where `on_broken` does
+    not raise, that is left out.
     """
     sections: dict[str, dict[str, Setting]] = {}
     headers: list[tuple[str, Path, int]] = []
     notices: list[str] = []
     for path in paths:
-        content = _content(path)
+        content = _content(path, on_broken)
         if content is None:
             continue
-        for name, settings in _parse(path, content, headers, notices).items():
+        for name, settings in _parse(path, content, headers, notices, on_broken).items():
             sections.setdefault(name, {}).update(settings)
     frozen = {name: MappingProxyType(settings) for name, settings in sections.items()}
     return Configuration(MappingProxyType(frozen), tuple(headers), tuple(notices))
 
 
-def _content(path: Path) -> bytes | None:
+def _content(path: Path, on_broken: Callable[[BrokenConfiguration], None]) -> bytes | None:
     try:
         return read_bounded(path, MAXIMUM_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise BrokenConfiguration(path, 0, f"cannot be read: {error.strerror}") from error
+        on_broken(BrokenConfiguration(path, 0, f"cannot be read: {error.strerror}"))
+        return None
 
 
 def _parse(
-    path: Path, content: bytes, headers: list[tuple[str, Path, int]], notices: list[str]
+    path: Path,
+    content: bytes,
+    headers: list[tuple[str, Path, int]],
+    notices: list[str],
+    on_broken: Callable[[BrokenConfiguration], None],
 ) -> dict[str, dict[str, Setting]]:
     sections: dict[str, dict[str, Setting]] = {}
-    try:
-        for statement in statements(content):
-            if isinstance(statement, Header):
-                headers.append((statement.section, path, statement.line))
-                sections.setdefault(statement.section, {})
-                continue
-            setting = Setting(
-                statement.section, statement.key, statement.value, path, statement.line
+
+    def invalid(error: InvalidLine) -> None:
+        on_broken(BrokenConfiguration(path, error.line, str(error)))
+
+    for statement in statements(content, invalid):
+        if isinstance(statement, Header):
+            headers.append((statement.section, path, statement.line))
+            sections.setdefault(statement.section, {})
+            continue
+        setting = Setting(statement.section, statement.key, statement.value, path, statement.line)
+        earlier = sections[setting.section].get(setting.key)
+        if earlier is not None:
+            notices.append(
+                f"{setting.place}: {setting.key} in [{setting.section}] was given in line "
+                f"{earlier.line} already; this line counts"
             )
-            earlier = sections[setting.section].get(setting.key)
-            if earlier is not None:
-                notices.append(
-                    f"{setting.place}: {setting.key} in [{setting.section}] was given in line "
-                    f"{earlier.line} already; this line counts"
-                )
-            sections[setting.section][setting.key] = setting
-    except InvalidLine as error:
-        raise BrokenConfiguration(path, error.line, str(error)) from error
+        sections[setting.section][setting.key] = setting
     return sections

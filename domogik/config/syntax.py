@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import attrs
 
@@ -53,27 +53,49 @@ class Assignment:
     value: str
 
 
-def statements(content: bytes) -> Iterator[Header | Assignment]:
+def _refuse(error: InvalidLine) -> None:
+    raise error
+
+
+def statements(
+    content: bytes, on_invalid: Callable[[InvalidLine], None] = _refuse
+) -> Iterator[Header | Assignment]:
     """What the file says, in its order; raises `InvalidLine` at the first line that says nothing.
 
-    `Header.line` and `Assignment.line` count from 1.
+    Where `on_invalid` does not raise, the line is left out, and behind a `[section]` that cannot
+    be read everything up to the next. `Header.line` and `Assignment.line` count from 1.
     """
     section: str | None = None
+    is_lost = False
     for number, raw in enumerate(split_lines(content), start=1):
-        text = _text(raw, number)
-        if not text or text[0] in "#;":
+        try:
+            statement = _statement(raw, number, section)
+        except InvalidLine as error:
+            is_header = raw.lstrip().startswith(b"[")
+            if is_header or section is not None or not is_lost:
+                on_invalid(error)
+            if is_header:
+                section, is_lost = None, True
             continue
-        if text[0] == "[":
-            section = _section(text, number)
-            yield Header(number, section)
-            continue
-        key, equals, value = text.partition("=")
-        key = fold(key)
-        if not equals or not key:
-            raise InvalidLine(number, "expected [section] or key = value")
-        if section is None:
-            raise InvalidLine(number, f"'{key}' comes before the first [section]")
-        yield Assignment(number, section, key, value.strip())
+        if isinstance(statement, Header):
+            section = statement.section
+        if statement is not None:
+            yield statement
+
+
+def _statement(raw: bytes, number: int, section: str | None) -> Header | Assignment | None:
+    text = _text(raw, number)
+    if not text or text[0] in "#;":
+        return None
+    if text[0] == "[":
+        return Header(number, _section(text, number))
+    key, equals, value = text.partition("=")
+    key = fold(key)
+    if not equals or not key:
+        raise InvalidLine(number, "expected [section] or key = value")
+    if section is None:
+        raise InvalidLine(number, f"'{key}' comes before the first [section]")
+    return Assignment(number, section, key, value.strip())
 
 
 def split_lines(content: bytes) -> list[bytes]:

@@ -11,6 +11,7 @@ from domogik.config.load import BrokenConfiguration, Configuration, Setting
 from domogik.daemons.errors import InvalidParameters
 from domogik.daemons.kinds import daemon_class, kinds
 from domogik.daemons.parameters import Option, Parameters, address
+from domogik.supervisor.settings import Supervision
 
 PREFIX = "daemon:"
 _COMMON = ("kind", "port", "bind", "password", "run_as", "keep_running")
@@ -101,6 +102,16 @@ def all_settings(configuration: Configuration) -> dict[str, DaemonSettings]:
     return found
 
 
+def daemon_policies(
+    configuration: Configuration,
+) -> dict[str, tuple[DaemonSettings, Supervision]]:
+    """Every daemon with how it is kept running; raises `BrokenConfiguration`."""
+    return {
+        name: (one, Supervision.of(configuration, f"{PREFIX}{name}", daemon_class(one.kind).policy))
+        for name, one in all_settings(configuration).items()
+    }
+
+
 def _options(kind: str, settings: Mapping[str, Setting]) -> dict[str, Option]:
     defaults = daemon_class(kind).defaults
     options: dict[str, Option] = {}
@@ -119,7 +130,9 @@ def _broken(setting: Setting, sentence: str) -> BrokenConfiguration:
     if setting.key != "password":
         return setting.broken(sentence)
     where = f"{setting.key} in [{setting.section}]"
-    return BrokenConfiguration(setting.path, setting.line, f"{where} {sentence}")
+    return BrokenConfiguration(
+        setting.path, setting.line, f"{where} {sentence}", setting.section, setting.key
+    )
 
 
 def _typed(setting: Setting, default: Option) -> Option:

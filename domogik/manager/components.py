@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import attrs
 
 from domogik.components.events import EventStream
-from domogik.components.model import Component, ComponentId, Kind
+from domogik.components.model import Component, ComponentId, InvalidId, Kind, State
 from domogik.errors import AmbiguousComponent, UnknownComponent
 
 _ORDER = {kind: place for place, kind in enumerate(Kind)}
@@ -19,6 +19,9 @@ class ComponentList:
 
     _events: EventStream
     _entries: dict[ComponentId, Component] = attrs.field(factory=dict)
+    _remarks: Mapping[str, str] = attrs.field(init=False, factory=dict)
+    #: components that there would be, were it not for their remark
+    _missing: set[ComponentId] = attrs.field(init=False, factory=set)
 
     def all(self) -> tuple[Component, ...]:
         """Sorted by kind, then name."""
@@ -36,6 +39,33 @@ class ComponentList:
 
     def put(self, component: Component) -> None:
         """Add it, or say what it is like now."""
+        self._missing.discard(component.id)
+        self._put(component)
+
+    def remark(self, remarks: Mapping[str, str], host: str) -> None:
+        """Component id -> what is to be said of it where it says nothing itself, such as why its
+        section is refused; a daemon or unit that is not there because of that is listed too.
+        """
+        before, self._remarks = self._remarks, remarks
+        for id in {*before, *remarks}:
+            try:
+                component_id = ComponentId.parse(id)
+            except InvalidId:
+                continue
+            entry = self._entries.get(component_id)
+            if id not in remarks and component_id in self._missing:
+                self._missing.discard(component_id)
+                self.remove(component_id)
+            elif entry is not None:
+                said = entry.reason == before.get(id)
+                self._put(attrs.evolve(entry, reason="") if said else entry)
+            elif component_id.kind in (Kind.DAEMON, Kind.UNIT):
+                self._missing.add(component_id)
+                self._put(Component(component_id, host, State.FAILED))
+
+    def _put(self, component: Component) -> None:
+        remark = "" if component.reason else self._remarks.get(str(component.id), "")
+        component = attrs.evolve(component, reason=remark) if remark else component
         previous = self._entries.get(component.id)
         if previous == component:
             return

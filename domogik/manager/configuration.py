@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +11,30 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from domogik.components.events import EventStream
+from domogik.config.check import Reader, component_of, settle
 from domogik.config.keys import KNOWN
 from domogik.config.load import BrokenConfiguration, Configuration, load
 from domogik.packages.installed import Inventory
 
 #: sections that are read once, with the keys in them whose change counts at once
 _AT_THE_START = {
-    "domogik": frozenset({"xpl_trusted"}),
-    "rest": frozenset({"trusted_clients", "jsonp_origins"}),
+    "domogik": frozenset({"xpl_trusted", "log_level"}),
     "database": frozenset[str](),
 }
 Apply = Callable[[Inventory, Configuration], None]
 
 
+def _tell_nobody(remarks: Mapping[str, str], sentence: str) -> None: ...
+
+
 @attrs.define(eq=False)
 class ConfigurationKeeper:
-    """Reads both, in a thread, and hands them to `apply`; a broken file changes nothing.
+    """Reads both, in a thread, and hands them to `apply`.
 
-    `scan` finds what is installed and blocks; `in_thread(f, *args)` calls what blocks.
+    A file that cannot be understood changes nothing; of others what one of `readers` refuses stays
+    as it was, or at the start as if it were not there. `scan` finds what is installed and blocks;
+    `in_thread(f, *args)` calls what blocks. `tell` is called after each reading, with a sentence
+    for each component whose entry is refused, and with all that is refused or waits for a start.
     """
 
     _paths: tuple[Path, ...]
@@ -37,10 +43,18 @@ class ConfigurationKeeper:
     _apply: Apply
     _in_thread: Callable[..., Awaitable[Any]]
     _events: EventStream
+    _readers: Sequence[Reader] = ()
+    _tell: Callable[[Mapping[str, str], str], None] = _tell_nobody
+    _at_start: Configuration = attrs.field(init=False)
+    #: what is refused now
+    refused: tuple[BrokenConfiguration, ...] = attrs.field(init=False, default=())
     _log: Logger = Logger()
     _reading: bool = False
     _waiting: list[Deferred[None]] = attrs.field(factory=list)
     _said: frozenset[str] = frozenset()
+
+    def __attrs_post_init__(self) -> None:
+        self._at_start = self.current
 
     def changed(self, paths: set[Path]) -> None:
         """Files changed: read again. What fails is logged, since nobody waits for it."""
@@ -79,35 +93,51 @@ class ConfigurationKeeper:
         _ = Deferred.fromCoroutine(self.reload()).addBoth(tell)
 
     async def begin(self) -> None:
-        """The first reading: what is refused here is raised, since nothing good is in force yet."""
-        await self._take_over()
+        """The first reading: a file that cannot be understood is raised, for want of a good one."""
+        await self._take_over(Configuration())
 
     async def _read(self) -> None:
         try:
-            await self._take_over()
+            await self._take_over(self.current)
         except BrokenConfiguration as error:
             self._log.error("the configuration stays as it was: {error}", error=str(error))
-            self._events.publish("configuration.refused", path=str(error.path), error=str(error))
+            self._refuse((error,))
 
-    async def _take_over(self) -> None:
-        configuration, inventory = await self._in_thread(self._both)
+    async def _take_over(self, before: Configuration) -> None:
+        written, inventory = await self._in_thread(self._both)
+        configuration, refused = settle(written, self._readers, before)
         self._apply(inventory, configuration)
         changed = configuration != self.current
-        for section, at_once in _AT_THE_START.items():
-            now, before = (_words(each, section) for each in (configuration, self.current))
-            if any(
-                now.get(key) != before.get(key) for key in (now.keys() | before.keys()) - at_once
-            ):
-                self._log.warn(
-                    "what changed in [{section}] counts from the manager's next start",
-                    section=section,
-                )
         self.current = configuration
+        self._refuse(refused)
         self._complain(configuration, inventory)
         if changed:
             self._events.publish(
                 "configuration.changed", path=", ".join(str(path) for path in self._paths)
             )
+
+    def _refuse(self, refused: tuple[BrokenConfiguration, ...]) -> None:
+        for error in refused:
+            if str(error) not in map(str, self.refused):
+                self._log.error("refused: {error}", error=str(error))
+                self._events.publish(
+                    "configuration.refused", path=str(error.path), error=str(error)
+                )
+        self.refused = refused
+        remarks = {component_of(error): str(error) for error in refused if component_of(error)}
+        self._tell(remarks, "; ".join([*map(str, refused), *self._changes_that_wait()]))
+
+    def _changes_that_wait(self) -> list[str]:
+        """A sentence for each key that was changed and counts from the next start."""
+        sentences = []
+        for section, at_once in _AT_THE_START.items():
+            now, before = (each.section(section) for each in (self.current, self._at_start))
+            for key in sorted((now.keys() | before.keys()) - at_once):
+                texts = [each[key].text() if key in each else "" for each in (now, before)]
+                if texts[0] != texts[1]:
+                    place = f" ({now[key].place})" if key in now else ""
+                    sentences.append(f"{key} in [{section}]{place} counts from the next start")
+        return sentences
 
     def _both(self) -> tuple[Configuration, Inventory]:
         return load(self._paths), self._scan()
@@ -120,7 +150,3 @@ class ConfigurationKeeper:
         for sentence in sorted(sentences - self._said):
             self._log.warn("{sentence}", sentence=sentence)
         self._said = sentences
-
-
-def _words(configuration: Configuration, section: str) -> dict[str, str]:
-    return {key: setting.text() for key, setting in configuration.section(section).items()}

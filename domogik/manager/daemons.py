@@ -19,7 +19,7 @@ from domogik.daemons.base import ManagedDaemon
 from domogik.daemons.errors import ManagedDaemonError
 from domogik.daemons.kinds import daemon_class
 from domogik.daemons.probing import Watch
-from domogik.daemons.settings import DaemonSettings, all_settings
+from domogik.daemons.settings import DaemonSettings, daemon_policies
 from domogik.daemons.tools import DaemonTools
 from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.components import ComponentList
@@ -66,7 +66,7 @@ class Daemons:
         another kind, is stopped. Directories stay. Raises `BrokenConfiguration` before it changes
         anything.
         """
-        self._wanted = self._read(configuration)
+        self._wanted = daemon_policies(configuration)
         for name, entry in sorted(self._entries.items()):
             wanted = self._wanted.get(name)
             is_kept = wanted is not None and wanted[0].kind == entry.settings.kind
@@ -79,17 +79,7 @@ class Daemons:
 
     def check(self, configuration: Configuration) -> None:
         """Whether `update` would take it; raises `BrokenConfiguration`."""
-        self._read(configuration)
-
-    @staticmethod
-    def _read(configuration: Configuration) -> dict[str, tuple[DaemonSettings, Supervision]]:
-        return {
-            name: (
-                one,
-                Supervision.of(configuration, f"daemon:{name}", daemon_class(one.kind).policy),
-            )
-            for name, one in all_settings(configuration).items()
-        }
+        daemon_policies(configuration)
 
     def _specify(self, name: str) -> None:
         """Know it as its section says now."""

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from pathlib import Path
 from typing import Any
 
 import attrs
 
 from domogik.components.health import DiagnosticCheck, Result, Suggestion
 from domogik.components.model import Component, ComponentId, Kind, State
-from domogik.config.keys import KNOWN
-from domogik.config.load import BrokenConfiguration, load
+from domogik.config.load import BrokenConfiguration
 from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.components import ComponentList
 from domogik.manager.daemons import Daemons
@@ -43,6 +41,7 @@ def _not_known(component_id: str, action: str) -> NotPossible:
 _SERVICE = Question("core-running", "{description}")
 _CONFIGURATION = Question("core-configuration", "The configuration is in order")
 _DATABASE = Question("core-database", "The database can be read through")
+_ADDRESS = Question("core-address", "REST listens where the configuration says")
 _OPEN = Suggestion("open-database", "Try to open the database again")
 
 
@@ -50,12 +49,14 @@ _OPEN = Suggestion("open-database", "Try to open the database again")
 class CoreExaminer:
     """The parts of this process.
 
-    `files` are those of the configuration; `check_database()` is None without a database,
-    `open_database()` tries again what failed.
+    `findings()` says what is refused of the configuration's files and what is odd, and blocks;
+    `rest_problem()` why REST listens elsewhere than they say, empty where it does not;
+    `check_database()` is None without a database, `open_database()` tries again what failed.
     """
 
     _components: ComponentList
-    _files: Sequence[Path]
+    _findings: Callable[[], tuple[Sequence[BrokenConfiguration], Sequence[str]]]
+    _rest_problem: Callable[[], str]
     _check_database: Callable[[], Awaitable[None] | None]
     _open_database: Callable[[], Awaitable[None]]
     _notice: StartupNotice
@@ -72,6 +73,8 @@ class CoreExaminer:
         if component.name == "manager":
             checks.append(await self._in_thread(self._configuration, component_id))
             checks += await self._in_thread(self._notice.checks, component_id)
+        elif component.name == "rest":
+            checks.append(self._address(component_id))
         elif component.name == "dbmgr" and component.state is State.RUNNING:
             checks += await self._database(component_id)
         return checks
@@ -100,22 +103,24 @@ class CoreExaminer:
         result = Result.FAILED if state is State.FAILED else Result.WARNING
         return _SERVICE.answer(id, result, *advice, **given)
 
+    def _address(self, component_id: str) -> DiagnosticCheck:
+        problem = self._rest_problem()
+        if not problem:
+            return _ADDRESS.answer(component_id, Result.PASSED)
+        free = only_by_hand("correct", "Free the address or change [rest], and save the file")
+        return _ADDRESS.answer(component_id, Result.FAILED, free, reason=problem)
+
     def _configuration(self, component_id: str) -> DiagnosticCheck:
         """As the files are now; blocks."""
-        try:
-            configuration = load(tuple(self._files))
-        except BrokenConfiguration as error:
-            correct = only_by_hand(
-                "correct", f"Correct {error.path}; until then the last one counts"
-            )
-            return _CONFIGURATION.answer(component_id, Result.FAILED, correct, reason=str(error))
-        found = [*configuration.notices, *configuration.unknown(KNOWN)]
+        refused, odd = self._findings()
+        found = [*map(str, refused), *odd]
         if not found:
             return _CONFIGURATION.answer(component_id, Result.PASSED)
-        correct = only_by_hand("correct", "Correct it, or remove what is not known")
-        return _CONFIGURATION.answer(
-            component_id, Result.WARNING, correct, reason="; ".join(found[:10])
+        correct = only_by_hand(
+            "correct", "Correct it; dmg_ctl check-config says whether it is in order then"
         )
+        result = Result.FAILED if refused else Result.WARNING
+        return _CONFIGURATION.answer(component_id, result, correct, reason="; ".join(found[:10]))
 
     async def _database(self, component_id: str) -> list[DiagnosticCheck]:
         asked = self._check_database()

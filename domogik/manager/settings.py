@@ -67,11 +67,11 @@ class ManagerSettings:
 
 
 def enabled_plugins(configuration: Configuration) -> frozenset[str]:
-    """The names that `[plugins]` marks `enabled`; any other value means disabled."""
+    """The names that `[plugins]` marks `enabled`; raises `BrokenConfiguration`."""
     return frozenset(
         name
         for name, setting in configuration.section("plugins").items()
-        if setting.text().lower() == "enabled"
+        if setting.text() and setting.choice("enabled", "disabled") == "enabled"
     )
 
 

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from domogik.components.model import ConfigValue
+from domogik.config.load import BrokenConfiguration, Setting
 from domogik.errors import DomogikError
 from domogik.storage.database import Connection, Database, UnsupportedDatabase
 from domogik.storage.postgresql import SCHEMES, PostgresqlDatabase
@@ -46,6 +47,21 @@ def path_of(url: str) -> Path:
     if not rest.startswith("///") or not path.strip("/") or "\0" in path:
         raise UnsupportedDatabase(f"'{url}' does not name a file: use sqlite:///<path>")
     return Path("/" + path.lstrip("/"))
+
+
+def check_url(setting: Setting) -> None:
+    """Whether it can be the address of a database; raises `BrokenConfiguration`."""
+    if setting.text() and setting.text().partition(":")[0] not in (*SCHEMES, "daemon"):
+        try:
+            path_of(setting.text())
+        except UnsupportedDatabase as error:
+            raise BrokenConfiguration(
+                setting.path,
+                setting.line,
+                f"url in [database]: {error}",
+                setting.section,
+                setting.key,
+            ) from None
 
 
 async def open_database(reactor: IReactorTime, url: str) -> Database:

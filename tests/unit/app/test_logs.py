@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from twisted.logger import LogEvent, LogLevel
 
-from domogik.app.logs import _from_level, _text
+from domogik.app.logs import _from_level, _text, set_level
 
 
 @pytest.mark.parametrize(("level", "is_there"), [("info", False), ("debug", True)])
@@ -24,3 +24,15 @@ def test_twisteds_own_chatter_is_for_developers(level: str, is_there: bool) -> N
     ours = {**chatter, "log_namespace": "domogik.app.manager", "log_format": "it starts"}
     observer(ours)
     assert seen[-1] is ours
+
+
+def test_a_level_that_is_changed_counts_at_once() -> None:
+    seen: list[LogEvent] = []
+    observer = _from_level(seen.append, "info")
+    detail = {"log_namespace": "domogik.x", "log_level": LogLevel.debug, "log_time": 0.0}
+    observer(detail)
+    set_level("debug")
+    observer(detail)
+    set_level("error")
+    observer(detail)
+    assert seen == [detail]

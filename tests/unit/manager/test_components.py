@@ -1,5 +1,6 @@
 """The one list: in order, and what changes is told."""
 
+import attrs
 import pytest
 
 from domogik.components.events import EventStream
@@ -68,3 +69,33 @@ def test_a_name_is_an_id_or_bare_and_an_id_is_meant_first():
         find(here, "ghost", "vm")
     with pytest.raises(AmbiguousComponent, match="'rest' may be any of core:rest, plugin:rest"):
         find([*here, component("core:rest")], "rest", "vm")
+
+
+def test_a_remark_stands_where_a_component_says_nothing_itself():
+    components = ComponentList(EventStream(lambda: 0.0))
+    lamp = Component(ComponentId.parse("plugin:lamp"), "vm", State.ALIVE)
+    components.put(lamp)
+    components.remark({"plugin:lamp": "its section is refused"}, "vm")
+    assert components.get(lamp.id).reason == "its section is refused"
+    components.put(attrs.evolve(lamp, state=State.FAILED, reason="it ended"))
+    assert components.get(lamp.id).reason == "it ended"
+    components.put(lamp)
+    components.remark({"plugin:lamp": "otherwise"}, "vm")
+    assert components.get(lamp.id).reason == "otherwise"
+    components.remark({}, "vm")
+    assert components.get(lamp.id) == lamp
+
+
+def test_a_daemon_whose_section_is_refused_is_listed_as_failed_until_it_is_there():
+    components = ComponentList(EventStream(lambda: 0.0))
+    cache = ComponentId.parse("daemon:cache")
+    components.remark({"daemon:cache": "cfg:3: no such kind", "plugin:ghost": "cfg:9"}, "vm")
+    assert [(one.id, one.state, one.reason) for one in components.all()] == [
+        (cache, State.FAILED, "cfg:3: no such kind")
+    ]
+    components.remark({}, "vm")
+    assert components.all() == ()
+    components.remark({"daemon:cache": "cfg:3: no such kind"}, "vm")
+    components.put(Component(cache, "vm", State.STARTING))
+    components.remark({}, "vm")
+    assert components.get(cache).state is State.STARTING

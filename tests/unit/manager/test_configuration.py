@@ -7,7 +7,9 @@ from twisted.logger import globalLogPublisher
 from domogik.components.events import EventStream
 from domogik.config.load import BrokenConfiguration, load
 from domogik.manager.configuration import ConfigurationKeeper
+from domogik.manager.settings import enabled_plugins
 from domogik.packages.installed import Inventory
+from domogik.units.settings import read_units
 
 
 class Keeper:
@@ -22,6 +24,7 @@ class Keeper:
         self.reading = []
         self.refuse = None
         self.events = EventStream(lambda: 1000.0)
+        self.told = []
         self.keeper = ConfigurationKeeper(
             (self.file,),
             load([self.file]),
@@ -29,6 +32,8 @@ class Keeper:
             self.apply,
             self.in_thread,
             self.events,
+            (enabled_plugins, read_units),
+            lambda *told: self.told.append(told),
         )
 
     def apply(self, inventory, configuration):
@@ -179,9 +184,46 @@ def test_what_is_odd_is_said_once_while_it_lasts(tmp_path, log):
     assert len([line for line in log if "nonsense" in line]) == 2
 
 
-def test_keys_that_are_read_at_the_start_only_say_so(tmp_path, log):
+def test_keys_that_are_read_at_the_start_only_say_so_until_they_are_as_before(tmp_path):
     keeper = Keeper(tmp_path)
-    keeper.write("# a line above\n[plugins]\nclock = enabled\n[domogik]\nhub = external\n")
+    keeper.write("# a line above\n[domogik]\nhub = external\nlog_level = debug\n")
     keeper.reload()
-    said = [line for line in log if "next start" in line]
-    assert said == ["what changed in [domogik] counts from the manager's next start"]
+    said = f"hub in [domogik] ({keeper.file}:3) counts from the next start"
+    assert keeper.told == [({}, said)] * 2
+    keeper.write("[domogik]\n")
+    assert keeper.told[-1] == ({}, "")
+
+
+def test_one_wrong_entry_refuses_itself_and_what_it_said_before_stays(tmp_path):
+    keeper = Keeper(tmp_path)
+    keeper.write("[plugins]\nclock = enabled\n[unit:web]\nunit = nginx\n")
+    keeper.write(
+        "[plugins]\nclock = enabeld\nlamp = enabled\n[unit:web]\nunit = apache\nrole = x\n"
+    )
+    now = keeper.applied[-1]
+    assert enabled_plugins(now) == {"clock", "lamp"}
+    assert [one.unit for one in read_units(now)] == ["nginx"]
+    remarks, sentence = keeper.told[-1]
+    assert remarks["plugin:clock"].startswith(f"{keeper.file}:2: clock in [plugins] must be ")
+    assert remarks["unit:web"].startswith(f"{keeper.file}:6: role in [unit:web] must be ")
+    assert sentence == "; ".join(remarks.values())
+    assert [event.type for event in keeper.events.since(0)].count("configuration.refused") == 2
+    keeper.reload()
+    assert keeper.types.count("configuration.refused") == 2
+    keeper.write("[plugins]\nlamp = enabled\n")
+    assert keeper.told[-1] == ({}, "")
+
+
+def test_at_the_start_a_wrong_entry_is_as_if_it_were_not_there(tmp_path):
+    keeper = Keeper(tmp_path)
+    keeper.file.write_text("[plugins]\nclock = enabeld\nlamp = enabled\n[unit:web]\n")
+    Deferred.fromCoroutine(keeper.keeper.begin())
+    assert enabled_plugins(keeper.applied[-1]) == {"lamp"}
+    assert list(keeper.told[-1][0]) == ["plugin:clock", "unit:web"]
+
+
+def test_a_file_that_cannot_be_understood_is_told_too_and_changes_nothing(tmp_path):
+    keeper = Keeper(tmp_path)
+    keeper.write("[plugins\n")
+    assert keeper.told[-1][1].startswith(f"{keeper.file}:1: expected [section]")
+    assert keeper.applied == []

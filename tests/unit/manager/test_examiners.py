@@ -11,6 +11,7 @@ import attrs
 import pytest
 from twisted.internet.defer import Deferred, succeed
 
+from domogik.app.configuration import findings
 from domogik.components.events import EventStream
 from domogik.components.health import DiagnosticCheck, Result
 from domogik.components.model import Component, ComponentId, Kind, State
@@ -199,10 +200,11 @@ class Core:
         self.components = ComponentList(EventStream(lambda: NOON))
         self.file = directory / "domogik.cfg"
         self.file.write_text("[domogik]\n")
-        self.broken = ""
+        self.broken = self.rest_problem = ""
         self.examiner = CoreExaminer(
             self.components,
-            (self.file,),
+            lambda: findings((self.file,), Home(directory)),
+            lambda: self.rest_problem,
             self._check,
             self._open,
             StartupNotice(directory / "notice.json"),
@@ -244,6 +246,23 @@ def test_a_broken_configuration_is_told_with_its_line(core: Core) -> None:
     check = looked_at(core.examiner, "core:manager")["core-configuration"]
     assert check.result is Result.FAILED
     assert f"{core.file}:2" in check.filled
+
+
+def test_every_entry_that_is_refused_is_told_with_its_line(core: Core) -> None:
+    core.file.write_text("[daemon:cache]\nkind = reddis\n[component:plugin:x]\nrestart = never\n")
+    check = looked_at(core.examiner, "core:manager")["core-configuration"]
+    assert check.result is Result.FAILED
+    assert f"{core.file}:2: kind in [daemon:cache] must be redis, " in check.filled
+    assert f"{core.file}:4: restart in [component:plugin:x] must be " in check.filled
+
+
+def test_where_rest_could_not_be_moved_to_is_told(core: Core) -> None:
+    core.put("rest", State.RUNNING)
+    core.rest_problem = "it listens on ..."
+    check = looked_at(core.examiner, "core:rest")["core-address"]
+    assert check.result is Result.FAILED
+    core.rest_problem = ""
+    assert looked_at(core.examiner, "core:rest")["core-address"].result is Result.PASSED
 
 
 def test_a_key_that_nobody_knows_is_a_warning(core: Core) -> None:

@@ -104,5 +104,8 @@ def test_what_cannot_be_meant_is_refused_with_file_and_line(tmp_path, line):
 
 def test_only_the_word_enabled_enables_a_plugin(tmp_path):
     file = tmp_path / "domogik.cfg"
-    file.write_text("[plugins]\na = enabled\nb = ENABLED\nc =\nd = disabled\ne = yes\n")
+    file.write_text("[plugins]\na = enabled\nb = ENABLED\nc =\nd = disabled\n")
     assert enabled_plugins(load([file])) == {"a", "b"}
+    file.write_text("[plugins]\na = enabled\nb = enabeld\n")
+    with pytest.raises(BrokenConfiguration, match=r"cfg:3: b in .plugins. must be enabled or"):
+        enabled_plugins(load([file]))

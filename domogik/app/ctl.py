@@ -1,0 +1,23 @@
+"""`dmg_ctl`, with the one command of it that needs to know every section of the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from domogik.cli.ctl import main
+from domogik.config.home import Home
+from domogik.config.load import BrokenConfiguration
+
+
+def _findings(
+    files: Sequence[Path], home: Home
+) -> tuple[Sequence[BrokenConfiguration], Sequence[str]]:
+    from domogik.app.configuration import findings  # with Twisted, which other commands do without
+
+    return findings(files, home)
+
+
+def ctl() -> int:
+    """`dmg_ctl`; its exit status."""
+    return main(_findings)
