@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from domogik.config.files import Ownership, read_bounded, write_atomically
+from domogik.config.files import Ownership, read_bounded, unlock, write_atomically
 from domogik.config.load import BrokenConfiguration
 from domogik.config.syntax import (
     MAXIMUM_BYTES,
@@ -117,7 +117,7 @@ def _locked(path: Path) -> Iterator[None]:
             raise ConfigurationBusy(f"{path} is locked by another program ({lock})")
         yield
     finally:
-        os.close(descriptor)
+        unlock(descriptor)
 
 
 def _with_value(content: bytes, section: str, key: str, value: str) -> bytes:

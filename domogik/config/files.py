@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import stat
 import tempfile
@@ -42,6 +43,17 @@ def read_bounded(path: Path, limit: int) -> bytes:
     if len(content) > limit:
         raise OSError(errno.EFBIG, f"Larger than {limit} bytes", str(path))
     return content
+
+
+def unlock(descriptor: int) -> None:
+    """Give a lock, flock(2), back and close its file; closing one without a lock is all right.
+
+    Closing alone is not enough: a process that was forked and lives on has the same lock open.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    finally:
+        os.close(descriptor)
 
 
 def write_atomically(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import attrs
 
-from domogik.config.files import create_exclusively, read_bounded
+from domogik.config.files import create_exclusively, read_bounded, unlock
 from domogik.errors import DomogikError
 
 #: read before the configuration file of a home
@@ -65,7 +65,7 @@ class HomeLock:
     def release(self) -> None:
         """Let the next manager in; may be called twice. The file stays: only the lock counts."""
         if self._descriptor is not None:
-            os.close(self._descriptor)
+            unlock(self._descriptor)
             self._descriptor = None
 
 

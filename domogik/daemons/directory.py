@@ -18,7 +18,7 @@ from pathlib import Path
 
 import attrs
 
-from domogik.config.files import Ownership, read_bounded, write_atomically
+from domogik.config.files import Ownership, read_bounded, unlock, write_atomically
 from domogik.daemons.errors import NotOurs
 from domogik.supervisor.adoption import Record, Records
 from domogik.supervisor.interfaces import User
@@ -139,7 +139,7 @@ class WorkingDirectory:
                 raise NotOurs(f"another program is working on {self.path}") from None
             yield
         finally:
-            os.close(descriptor)
+            unlock(descriptor)
 
     # Who runs in it
 

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from domogik.config.files import Ownership, read_bounded, write_atomically
+from domogik.config.files import Ownership, read_bounded, unlock, write_atomically
 from domogik.errors import DomogikError
 from domogik.packages import catalogue, durable
 from domogik.packages.archive import BrokenArchive
@@ -415,4 +415,4 @@ def _locked(target: Path) -> Iterator[None]:
     except BlockingIOError as error:
         raise RepositoryBusy(f"{target} is being built by another program") from error
     finally:
-        os.close(descriptor)
+        unlock(descriptor)

@@ -23,6 +23,7 @@ from random import Random
 
 import attrs
 
+from domogik.config.files import unlock
 from domogik.errors import DomogikError
 from domogik.supervisor.sockets import (
     CannotSeeSockets,
@@ -76,7 +77,7 @@ class Reservation:
         """Give it back; a second call does nothing."""
         if self._lock is not None:
             lock, self._lock = self._lock, None
-            _unlock(lock)
+            unlock(lock)
 
 
 @attrs.define(eq=False)
@@ -195,7 +196,7 @@ def _reserve(directory: int, server: _Server, port: int) -> Reservation | _Obsta
         bindable = server.can_bind(port)
     finally:
         if not bindable:
-            _unlock(lock)
+            unlock(lock)
     return Reservation(port, lock) if bindable else _Obstacle.BOUND
 
 
@@ -257,14 +258,6 @@ def _lock(directory: int, port: int) -> int | None:
         if not locked:
             os.close(descriptor)
     return descriptor
-
-
-def _unlock(descriptor: int) -> None:
-    try:
-        # Closing is not enough: a child that was forked and lives on has the same lock open.
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-    finally:
-        os.close(descriptor)
 
 
 def _write_note(descriptor: int) -> None:
