@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Awaitable, Callable
-from secrets import token_hex
 from typing import Any
 
 import attrs
@@ -18,16 +17,17 @@ from domogik.app.dbmgr import DbmgrRole
 from domogik.app.foundation import CannotStart, Foundation
 from domogik.app.progress import Progress
 from domogik.app.rest import RestRole
+from domogik.app.rivals import Rivals
 from domogik.app.street import Street
 from domogik.components.model import Component, ComponentId, ConfigurationKey, Kind, State
 from domogik.errors import DomogikError, NotPossible
 from domogik.manager.components import ComponentList
 from domogik.manager.interfaces import IHouse
+from domogik.manager.namesakes import Namesakes
 from domogik.manager.package_interface import IPackages
 from domogik.manager.trust import Trust
 from domogik.manager.values import Values
 from domogik.xpl.message import Message
-from domogik.xpl.port import Identity, NoReply
 
 #: seconds that another manager, dbmgr or rest has to answer where the hub is our own
 ASK_OWN_HUB = 1.0
@@ -54,6 +54,7 @@ class CoreServices:
     _components: ComponentList
     _trust: Trust
     _progress: Progress
+    _rivals: Rivals
     _patience_s: float
     _declared: Callable[[str, str], ConfigurationKey | None]
     _daemon_url: Callable[[str], Awaitable[str]]
@@ -62,7 +63,6 @@ class CoreServices:
     on_value: Callable[[str, str, str | None], None] = lambda host, plugin, key: None
     rest: RestRole | None = None
     _dbmgr: DbmgrRole | None = None
-    _probe: Identity | None = None
     _wants_dbmgr: bool = False
     _opening: DeferredLock = attrs.field(factory=DeferredLock)
     _moving: DeferredLock = attrs.field(factory=DeferredLock)
@@ -75,6 +75,11 @@ class CoreServices:
     def values(self) -> Values | None:
         """What plugins are configured with; None while no dbmgr runs in this process."""
         return self._dbmgr.values if self._dbmgr is not None else None
+
+    @property
+    def namesakes(self) -> Namesakes:
+        """Other programs that have names of ours."""
+        return self._rivals.namesakes
 
     def put(self, name: str, state: State, reason: str = "") -> None:
         """Say in the one list how a core service is."""
@@ -96,13 +101,13 @@ class CoreServices:
         )
 
     async def refuse_second_manager(self) -> None:
-        """Raises `CannotStart` where a manager of our name answers.
+        """Raises `CannotStart` where a manager of our name runs on this host.
 
         Where the hub is our own and nothing leaves this host, nobody can have been heard yet.
         """
         if self._street.hub is not None and self._street.network.is_loopback:
             return
-        answer = await self._ask("manager", ASK_FOR_RIVAL)
+        answer = await self._rivals.find("manager", ASK_FOR_RIVAL)
         if answer is not None:
             raise CannotStart(rival_line(answer))
 
@@ -117,7 +122,7 @@ class CoreServices:
         try:
             await role.open()
         except DomogikError as error:
-            if await self._ask("rest", self._patience()) is None:
+            if await self._rivals.find("rest", self._patience()) is None:
                 raise CannotStart(str(error)) from error
             return False
         self.rest = role
@@ -153,10 +158,11 @@ class CoreServices:
         return self.rest.address_for(host)
 
     async def start_rest(self) -> None:
-        """Be heard as REST, or make way for the one that was heard."""
+        """Be heard as REST, or make way for the one that runs on this host."""
         self._progress.status("Check if rest is running.")
-        if self.rest is not None and await self._ask("rest", self._patience()) is None:
-            self.rest.speak()
+        rest = self.rest
+        if rest is not None and await self._rivals.find("rest", self._patience()) is None:
+            self.namesakes.watch(rest.speak())
             self.put("rest", State.RUNNING)
             return
         self._log.warn("Manager started with -r, but a REST manager is already running")
@@ -166,9 +172,9 @@ class CoreServices:
             self.rest = None
 
     async def start_dbmgr(self) -> None:
-        """Open the database, unless another dbmgr was heard."""
+        """Open the database, unless another dbmgr runs on this host."""
         self._progress.status("Check if dbmgr is running.")
-        if await self._ask("dbmgr", self._patience()) is not None:
+        if await self._rivals.find("dbmgr", self._patience()) is not None:
             self._log.warn("Manager started with -d, but a database manager is already running")
             self.put("dbmgr", State.ALIVE, "it runs in another process")
             return
@@ -209,7 +215,7 @@ class CoreServices:
             self._log.error("no database: {error}", error=str(error))
             self.put("dbmgr", State.FAILED, str(error))
             return
-        role.speak()
+        self.namesakes.watch(role.speak())
         self.put("dbmgr", State.RUNNING)
 
     async def _database_url(self) -> str:
@@ -233,31 +239,6 @@ class CoreServices:
 
     def _patience(self) -> float:
         return ASK_OWN_HUB if self._street.hub is not None else self._patience_s
-
-    async def _ask(self, device: str, timeout_s: float) -> Message | None:
-        """The heartbeat of `domogik-<device>.<host>` if such a program runs already."""
-        host = self._foundation.settings.hostname
-        source = f"domogik-{device}.{host}"
-        if self._probe is None:
-            # a name that no other manager asks by: who has it too would take the question for its
-            # own echo
-            self._probe = self._street.port.identity(f"ask{token_hex(2)}", host)
-        if self._street.hub is None:
-            # a hub that is not ours passes answers on to those whose heartbeat it has had
-            self._probe.presence.start()
-        try:
-            return await self._probe.request(
-                "hbeat.request",
-                [("command", "request")],
-                answer=lambda message: message.source == source and message.schema == "hbeat.app",
-                target=source,
-                timeout=timeout_s,
-                repeat=1.0,
-            )
-        except NoReply:
-            return None
-        finally:
-            self._probe.presence.leave()
 
 
 def rival_line(heartbeat: Message) -> str:

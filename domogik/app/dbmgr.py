@@ -16,6 +16,7 @@ from domogik.manager.trust import Trust
 from domogik.manager.values import Values
 from domogik.storage.values import ConfigStore
 from domogik.xpl.port import Identity
+from domogik.xpl.presence import Presence
 
 
 @attrs.define(eq=False)
@@ -37,7 +38,7 @@ class DbmgrRole:
         store = await ConfigStore.open(self._reactor, url, time.time)
         self.values = Values(store, self._declared, self._changed)
 
-    def speak(self) -> None:
+    def speak(self) -> Presence:
         """Answer `domogik.config`, as `domogik-dbmgr.<host>`."""
         assert self.values is not None
         host = self._foundation.settings.hostname
@@ -47,6 +48,7 @@ class DbmgrRole:
         self._control.start()
         self._identity.presence.start()
         self._identity.presence.ready()
+        return self._identity.presence
 
     async def close(self) -> None:
         """Say that we leave, and close the database."""

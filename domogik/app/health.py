@@ -112,7 +112,11 @@ class Rooms:
             self.broken_packages,
             time.time,
             in_thread(self.reactor),
-            network=NetworkChecks(foundation.settings.hostname, self._fullness),
+            network=NetworkChecks(
+                foundation.settings.hostname,
+                self._fullness,
+                lambda: self.core.namesakes.sentence,
+            ),
         )
 
     def _fullness(self) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from random import Random
 from typing import Any
@@ -18,14 +17,16 @@ from twisted.python.failure import Failure
 from domogik.api.settings import RestSettings
 from domogik.app import logs
 from domogik.app.configuration import readers
-from domogik.app.core import CoreServices, rival_line
+from domogik.app.core import CoreServices
 from domogik.app.foundation import CannotStart, Foundation, in_thread
 from domogik.app.health import Rooms, make_health
 from domogik.app.packages import ManagerParts, PackageServices
 from domogik.app.progress import Progress
+from domogik.app.rivals import Rivals
 from domogik.app.roles import ManagerRoles
 from domogik.app.street import Street
 from domogik.app.units import make_units
+from domogik.app.workplace import make_workplace
 from domogik.components.events import EventStream
 from domogik.components.model import ComponentId, ConfigurationKey, State
 from domogik.config.home import HomeLock
@@ -46,7 +47,7 @@ from domogik.manager.house import House
 from domogik.manager.jobs import Jobs
 from domogik.manager.office import Office
 from domogik.manager.pings import PluginPings, udp_addresses
-from domogik.manager.plugins import Plugins, Workplace
+from domogik.manager.plugins import Plugins
 from domogik.manager.settings import ManagerSettings
 from domogik.manager.speakers import Speakers
 from domogik.manager.startup_notice import StartupNotice
@@ -54,12 +55,6 @@ from domogik.manager.trust import Trust
 from domogik.packages.installed import Inventory, find_packages
 from domogik.supervisor.interfaces import Status
 from domogik.supervisor.service import Supervisor
-from domogik.xpl.message import Message
-
-#: of our environment plugins get everything but this
-_OURS_ALONE = frozenset(
-    {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "DOMOGIK_RUN_ID", "DOMOGIK_TOKEN"}
-)
 
 
 class ManagerDaemon(Service):
@@ -142,7 +137,7 @@ class ManagerDaemon(Service):
             foundation.home.daemons,
         )
         self.plugins = Plugins(
-            workplace=self._workplace(),
+            workplace=make_workplace(foundation, street.network),
             supervisor=self.supervisor,
             components=self.components,
             in_thread=self._thread,
@@ -181,6 +176,9 @@ class ManagerDaemon(Service):
             self._say_configuration,
         )
         self.watcher = DirectoryWatcher(reactor, self.keeper.changed)
+        self.rivals = Rivals(
+            reactor, street, host, self.trust.is_own, self._thread, self._look_at_host
+        )
         self.core = CoreServices(
             reactor,
             foundation,
@@ -188,34 +186,12 @@ class ManagerDaemon(Service):
             self.components,
             self.trust,
             self._progress,
+            self.rivals,
             self._roles.ping_duration,
             self._declared,
             self.daemons.url,
             self.supervisor.hold,
         )
-
-    def _workplace(self) -> Workplace:
-        foundation, network = self._foundation, self.street.network
-        environment = {name: value for name, value in os.environ.items() if name not in _OURS_ALONE}
-        environment |= {
-            "DOMOGIK_HOME": str(foundation.home.path),
-            "DOMOGIK_CONFIG": str(foundation.configuration_file),
-            "XPL_ADDRESS": network.bind_interface,
-            "XPL_BROADCAST": network.hub_address[0],
-            "XPL_PORT": str(network.xpl_port),
-        }
-        return Workplace(
-            host=foundation.settings.hostname,
-            interpreter=sys.executable,
-            configuration_file=foundation.configuration_file,
-            environment=environment,
-            data=self._plugin_data,
-        )
-
-    def _plugin_data(self, name: str) -> Any:
-        directory = self._foundation.home.plugin_data(name)
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return directory
 
     # Life
 
@@ -278,6 +254,7 @@ class ManagerDaemon(Service):
         for file in foundation.files:
             self.watcher.watch(file.parent)
         self._stops += [self.watcher.stop, self.daemons.close, self.units.close]
+        self._stops.append(self.rivals.namesakes.stop)
         await self.storeroom.recover()
         await self.keeper.begin()
         self.units.watch()
@@ -305,6 +282,7 @@ class ManagerDaemon(Service):
             self._progress.status("plugins start")
             self._in_background("starting plugins", autostart.run())
         await rest
+        self.rivals.leave()
         self._progress.ready()
         self._log.info("{host} is ready", host=host)
 
@@ -379,23 +357,16 @@ class ManagerDaemon(Service):
 
     def _start_presence(self) -> None:
         presence = self.identity.presence
-        presence.on_namesake(self._rival_heard)
+        self.rivals.namesakes.watch(presence)
         presence.start()
         presence.ready()
-        self.street.sockets.children = self._children
+        self.street.sockets.children = self.plugins.all_pids
         self.street.on_full = self._look_at_host
         self.street.on_hub = lambda state, reason: self.core.put("hub", state, reason)
         self.street.watch(presence)
 
-    def _children(self) -> Iterator[int]:
-        for name in self.plugins.watched():
-            yield from self.plugins.pids(name)
-
     def _look_at_host(self) -> None:
         self.health.look_soon(f"host:{self._foundation.settings.hostname}")
-
-    def _rival_heard(self, message: Message, origin: object) -> None:
-        self._log.error("{rival}", rival=rival_line(message))
 
     # Plugins
 

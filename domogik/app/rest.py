@@ -20,6 +20,7 @@ from domogik.errors import DomogikError, NotPossible
 from domogik.manager.interfaces import IHouse
 from domogik.manager.package_interface import IPackages
 from domogik.xpl.port import Identity
+from domogik.xpl.presence import Presence
 
 
 def _place(settings: RestSettings) -> tuple[object, ...]:
@@ -135,13 +136,14 @@ class RestRole:
         if self._announced:
             self.announce()
 
-    def speak(self) -> None:
+    def speak(self) -> Presence:
         """Announce, and be heard as `domogik-rest.<host>`."""
         self.announce()
         host = self._foundation.settings.hostname
         self._identity = self._street.port.identity("rest", host)
         self._identity.presence.start()
         self._identity.presence.ready()
+        return self._identity.presence
 
     async def close(self) -> None:
         """Listen no more, end what is open, leave."""

@@ -11,19 +11,32 @@ from domogik.manager.questions import Question, only_by_hand
 
 _ROOM = Question("host-hub-room", "The xPL hub has room for more programs")
 _FULL = Question("host-hub-room", "The xPL hub is full")
+_NAMES = Question("host-names", "Nobody else speaks under a name of this host's programs")
+_NAMESAKE = Question("host-names", "Another program uses a name of this host's programs")
+_RENAME = only_by_hand(
+    "rename", "Stop the other one, or give one of the hosts another name: hostname in [domogik]"
+)
 _STOP_PROGRAM = only_by_hand("stop-program", "Stop that program if nobody needs it: kill PROCESS")
 
 
 @attrs.frozen
 class NetworkChecks:
-    """`fullness()` says that the hub was full lately and who has its places; empty where not."""
+    """`fullness()` says that the hub was full lately and who has its places, `namesakes()` which
+    other programs have names of ours; both are empty where there is nothing to say."""
 
     _host: str
     _fullness: Callable[[], str]
+    _namesakes: Callable[[], str]
 
     def __call__(self) -> Sequence[DiagnosticCheck]:
         """What the last minutes have shown; nobody is asked for that."""
-        return [self._room()]
+        return [self._room(), self._names()]
+
+    def _names(self) -> DiagnosticCheck:
+        reason = self._namesakes()
+        if not reason:
+            return _NAMES.answer(f"host:{self._host}", Result.PASSED)
+        return _NAMESAKE.answer(f"host:{self._host}", Result.WARNING, _RENAME, reason=reason)
 
     def _room(self) -> DiagnosticCheck:
         reason = self._fullness()

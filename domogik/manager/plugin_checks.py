@@ -19,6 +19,7 @@ from domogik.manager.questions import LOOK_AT_LOGS, Question, megabytes, only_by
 from domogik.packages.check import check
 from domogik.packages.environment import ENVIRONMENT, interpreter
 from domogik.packages.installed import Installed
+from domogik.packages.reference import refusal
 from domogik.packages.unmet import unmet
 
 #: bytes; with less left a plugin soon fails, and loses what it cannot write
@@ -30,6 +31,7 @@ LATELY = 3600.0
 _RUNNING = Question("plugin-running", "Plugin {name} runs as it is wanted")
 _ALIVE = Question("plugin-alive", "Plugin {name} sends its heartbeat")
 _RESTARTS = Question("plugin-restarts", "Plugin {name} was not restarted again and again")
+_ID = Question("plugin-id", "Plugin {name} cannot run")
 _DESCRIPTOR = Question("plugin-descriptor", "The descriptor {path} is valid")
 _SCRIPT = Question("plugin-script", "The script of plugin {name} is there")
 _ENVIRONMENT = Question("plugin-environment", "The Python environment of plugin {name} is whole")
@@ -131,6 +133,11 @@ class PluginExaminer:
             reason = "its package was removed while it runs"
             return [
                 _SCRIPT.answer(component_id, Result.WARNING, reinstall, name=name, reason=reason)
+            ]
+        if refusal(name):
+            remove = only_by_hand("uninstall", f"Remove it: dmg_pkgmgr uninstall {name}")
+            return [
+                _ID.answer(component_id, Result.FAILED, remove, name=name, reason=refusal(name))
             ]
         return [
             self._descriptor(component_id, installed),

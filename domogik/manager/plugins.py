@@ -303,6 +303,11 @@ class Plugins:
         id = str(_id(name))
         return self._supervisor.pids(id) if id in self._supervisor.ids() else frozenset()
 
+    def all_pids(self) -> Iterator[int]:
+        """The numbers of the living processes of all plugins."""
+        for name in self.watched():
+            yield from self.pids(name)
+
     def is_by_hand(self, name: str) -> bool:
         """Whether it runs and is no child of ours."""
         return name in self._by_hand

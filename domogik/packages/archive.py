@@ -19,7 +19,7 @@ import attrs
 from domogik.packages import durable
 from domogik.packages.descriptor import MAXIMUM_BYTES, BrokenDescriptor, Package, read
 from domogik.packages.package import missing_script
-from domogik.packages.reference import InvalidReference, PackageRef
+from domogik.packages.reference import InvalidReference, PackageRef, refusal
 from domogik.packages.tarball import BrokenArchive, Limits, Member, members, told
 
 __all__ = ["BrokenArchive", "Limits", "Unpacked", "descriptor_among", "inspect", "unpack"]
@@ -207,6 +207,8 @@ def _understood(directory: Path, manifest: _Manifest) -> Unpacked:
         raise BrokenArchive(str(attrs.evolve(error.problem, path=Path(name)))) from error
     except InvalidReference as error:
         raise BrokenArchive(f"{name}: {error}") from error
+    if refusal(ref.id):
+        raise BrokenArchive(f"{name}: {refusal(ref.id)}")
     own = _OWN_DESCRIPTOR.fullmatch(name)
     if own is not None and own.groups() != (ref.type, ref.id):
         raise BrokenArchive(f"{name} describes {ref.fullname}")

@@ -23,7 +23,7 @@ from domogik.errors import DomogikError
 from domogik.packages.archive import BrokenArchive, inspect
 from domogik.packages.descriptor import MAXIMUM_BYTES, read
 from domogik.packages.package import WHEELS, Package, missing_script
-from domogik.packages.reference import TYPES, InvalidReference, PackageRef
+from domogik.packages.reference import TYPES, InvalidReference, PackageRef, refusal
 from domogik.packages.writing import CannotWrite, write
 
 #: the descriptor and the icon once more, where a repository finds them without looking
@@ -175,6 +175,8 @@ def _reference(package: Package) -> PackageRef:
         raise CannotBuild(f"{package.path} describes '{package.id}': call it as that")
     try:
         reference = PackageRef.of(package)
+        if refusal(reference.id):
+            raise InvalidReference(refusal(reference.id))
     except InvalidReference as error:
         raise CannotBuild(f"{package.path}: {error}") from error
     try:

@@ -16,7 +16,7 @@ from domogik.packages.descriptor import BrokenDescriptor, content_of, draft
 from domogik.packages.draft import Draft, Problem
 from domogik.packages.judge import judge
 from domogik.packages.package import missing_script
-from domogik.packages.reference import InvalidReference, PackageRef
+from domogik.packages.reference import InvalidReference, PackageRef, refusal
 from domogik.packages.scripts import not_compiled, sources
 
 _GZIP = b"\x1f\x8b"
@@ -98,6 +98,8 @@ def _package_directory(descriptor: Path) -> Path | None:
 def _check_descriptor(path: Path, directory: Path | None) -> Checked:
     said = draft(path, content_of(path))
     ref = PackageRef.of(judge(said))
+    if refusal(ref.id):
+        raise said.broken(refusal(ref.id), said.texts["id"])
     if path.stem not in (ref.id, "info"):
         said.warn(f"describes '{ref.id}' and should be called {ref.id}{path.suffix}")
     if directory is not None:

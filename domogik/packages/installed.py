@@ -11,6 +11,7 @@ from domogik.components.model import ConfigurationKey
 from domogik.config.home import Home
 from domogik.packages.descriptor import Package, read_directory
 from domogik.packages.package import SCRIPTS
+from domogik.packages.reference import refusal
 
 
 @attrs.frozen
@@ -19,7 +20,7 @@ class Installed:
 
     `source` is the tree that goes on PYTHONPATH, `directory` where it runs, `script` the file to
     run; the three are None for a package without a script (an external model, or a plugin whose
-    script is nowhere: then `problem` says where it was looked for).
+    script is nowhere or must not run: then `problem` says why).
     """
 
     package: Package
@@ -104,6 +105,8 @@ class _Found:
             )
             return
         is_plugin = package.type == "plugin"
+        if not is_plugin and refusal(package.id):
+            self.problems.append(f"{package.path}: {refusal(package.id)}")
         kind[package.id] = _with_script(package, sources) if is_plugin else Installed(package)
 
     def inventory(self) -> Inventory:
@@ -140,6 +143,8 @@ def _release(path: Path, store: Path) -> Path | None:
 
 
 def _with_script(package: Package, sources: Sequence[Path]) -> Installed:
+    if refusal(package.id):
+        return Installed(package, problem=refusal(package.id))
     for source in sources:
         for pattern in SCRIPTS:
             script = source / pattern.removeprefix("src/").format(id=package.id)

@@ -14,6 +14,10 @@ TYPES = ("plugin", "external")
 
 #: the same as descriptors are held to (`judge.py`)
 _ID = re.compile(r"[a-z0-9_]{1,8}")
+#: names of programs of ours, most of which speak on xPL as `domogik-<name>`; some are commands only
+OUR_NAMES = frozenset(
+    {"manager", "rest", "dbmgr", "hub", "send", "dump", "ctl", "daemon", "plugin", "pkgmgr"}
+)
 _RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+!_-]{0,39}")
 #: what no release written as PEP 440 has it comes after
 _LOWEST = Version("0.dev0")
@@ -74,6 +78,13 @@ class PackageRef:
 
     def __str__(self) -> str:
         return f"{self.fullname} {self.release}"
+
+
+def refusal(id: str) -> str:
+    """Why no package may have that id; empty where it may."""
+    if id in OUR_NAMES:
+        return f"'{id}' is the name of a program of Domogik's own: choose another id"
+    return ""
 
 
 def fullname(type: str, id: str) -> str:

@@ -6,13 +6,14 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from namespaces import DistantWorld, Namespace, join, namespaces
-from world import HOST, wait_until
+from world import HOST, PATIENCE, wait_until
 
 HERE, THERE = "10.79.0.1", "10.79.0.2"
 
@@ -43,6 +44,14 @@ def beat(name: str, port: int, ip: str = HERE) -> bytes:
         f"xpl-stat\n{{\nhop=1\nsource=domogik-{name}.{HOST}\ntarget=*\n}}\nhbeat.app\n{{\n"
         f"interval=5\nport={port}\nremote-ip={ip}\nstatus=2\n}}\n"
     ).encode()
+
+
+def names_issue(world: DistantWorld) -> str:
+    """What the issue about names says; empty without one."""
+    for issue in world.request("/api/v1/issues")[1]["issues"]:
+        if issue["check"]["check_id"] == "host-names":
+            return str(issue["check"]["description"])
+    return ""
 
 
 @contextlib.contextmanager
@@ -96,4 +105,64 @@ def test_neighbours_and_other_programs_do_not_speak_for_our_plugins(
         # but one that a person starts on this host is heard
         stranger.sendto(beat("lamp", port), (HERE, 3865))
         wait_until(lambda: world.component("lamp")["reason"] == "started by hand", "by hand")
+    assert world.stop() == 0
+
+
+def test_nobody_keeps_the_manager_rest_or_dbmgr_from_starting_by_their_name(
+    world: DistantWorld, network: tuple[Namespace, Namespace]
+) -> None:
+    here, there = network
+    with there.udp(THERE) as neighbour, here.udp(HERE) as stranger:
+        port = stranger.getsockname()[1]
+        forged = [
+            said
+            for role in ("manager", "rest", "dbmgr")
+            for said in ((neighbour, beat(role, 50001, THERE)), (stranger, beat(role, port)))
+        ]
+        with said_again_and_again(*forged):
+            world.start("-d", "-t", "1")
+            for role in ("manager", "rest", "dbmgr"):
+                assert world.component(f"core:{role}")["state"] == "running"
+            text = wait_until(lambda: names_issue(world), "an issue says it")
+            for role in ("manager", "rest", "dbmgr"):
+                assert f"domogik-{role}.{HOST} speaks from {THERE}:50001 too" in text
+            assert f"{HERE}:{port}" in text
+    assert world.stop() == 0
+
+
+def test_two_hosts_of_one_name_both_start_and_both_say_so(
+    world: DistantWorld, network: tuple[Namespace, Namespace], tmp_path: Path
+) -> None:
+    other = DistantWorld(tmp_path / "other", network[1], THERE)
+    (other.home / "domogik.cfg").write_text(
+        f"[domogik]\nhostname = {HOST}\nbind_interface = {THERE}\nsrc_prefix = {other.source}\n"
+        f"[rest]\nrest_server_ip = {THERE}\n"
+    )
+    try:
+        world.start("-t", "1")
+        other.start("-t", "1")
+        said = f"domogik-manager.{HOST} speaks from"
+        wait_until(lambda: f"{said} {THERE}" in names_issue(world), "the first says it")
+        wait_until(lambda: f"{said} {HERE}" in names_issue(other), "the second says it")
+        assert other.stop() == 0
+        assert world.stop() == 0
+    finally:
+        other.close()
+
+
+def test_a_second_manager_of_this_host_is_refused_as_before(
+    world: DistantWorld, network: tuple[Namespace, Namespace], tmp_path: Path
+) -> None:
+    second = DistantWorld(tmp_path / "second", network[0], HERE)
+    (second.home / "domogik.cfg").write_text(
+        f"[domogik]\nhostname = {HOST}\nbind_interface = {HERE}\nsrc_prefix = {second.source}\n"
+        f"[rest]\nrest_server_port = 0\n"
+    )
+    world.start("-t", "1")
+    done = subprocess.run(
+        second.command("-f"), capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert done.returncode == 1
+    assert f"domogik-manager.{HOST} already speaks from {HERE}:" in done.stderr
+    assert names_issue(world) == ""
     assert world.stop() == 0

@@ -47,7 +47,9 @@ while True:
 
 
 class Beside(World):
-    """Another daemon in the home of a world."""
+    """Another daemon in the home of a world: no manager, so the plugins are none of its own."""
+
+    autostart = True
 
     def __init__(self, world: World, name: str) -> None:
         self.home, self.source = world.home, world.source

@@ -170,11 +170,12 @@ class World:
 
     def start(self, *arguments: str, command: list[str] | None = None) -> None:
         """Start a manager in the foreground and wait until it says that it is ready."""
-        with self._nothing_enabled():
+        has_rest = command is None or "-r" in command
+        with self._nothing_enabled(has_rest):
             self._start(*arguments, command=command)
 
     @contextlib.contextmanager
-    def _nothing_enabled(self) -> Iterator[None]:
+    def _nothing_enabled(self, has_rest: bool) -> Iterator[None]:
         """Until the manager is ready; not after a crash, for it has to go on with what ran."""
         file = self.home / "domogik.cfg"
         try:
@@ -196,7 +197,8 @@ class World:
             found = self.request("/api/v1/components?kind=plugin")[1]["components"]
             return all(one["enabled"] for one in found if one["id"].partition(":")[2] in names)
 
-        wait_until(all_enabled, "enabled")
+        if has_rest:
+            wait_until(all_enabled, "enabled")
 
     def _start(self, *arguments: str, command: list[str] | None = None) -> None:
         ready = self.home.parent / "ready.sock"

@@ -113,6 +113,17 @@ def test_a_plugin_whose_script_is_gone_fails(manager: FakeManager) -> None:
     assert "clock.py is gone" in check.filled
 
 
+def test_a_plugin_with_the_name_of_a_program_of_ours_has_an_issue(manager: FakeManager) -> None:
+    manager.install("rest").configure("[plugins]\nrest = enabled\n").read()
+    manager.network.turn()
+    assert manager.plugin("rest").state is State.FAILED
+    check = plugin_checks(manager, "rest")["plugin-id"]
+    assert check.result is Result.FAILED
+    assert "Plugin rest cannot run: 'rest' is the name of a program" in check.filled
+    (advice,) = check.suggestions
+    assert "dmg_pkgmgr uninstall rest" in advice.sentence
+
+
 def test_a_descriptor_that_broke_meanwhile_is_told(manager: FakeManager) -> None:
     manager.descriptor("clock").write_text("<package")
     check = plugin_checks(manager)["plugin-descriptor"]

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domogik.packages.archive import BrokenArchive, inspect
 from domogik.packages.build import CannotBuild, create
 from domogik.packages.check import Checked, check
 from domogik.packages.descriptor import read
@@ -51,6 +52,23 @@ def test_an_untidy_descriptor_is_accepted_with_a_place_for_each_warning() -> Non
     assert checked.errors == ()
     found = [problem for problem in checked.warnings if problem.line == 43]
     assert [(one.path, one.element) for one in found] == [(UNTIDY, "<list>")]
+
+
+@pytest.mark.parametrize("name", ["manager", "rest", "dbmgr", "hub"])
+def test_no_package_has_the_name_of_a_program_of_ours(
+    package: Path, name: str, tmp_path: Path
+) -> None:
+    """Neither is it found good, nor built, nor taken where somebody else has built it."""
+    _change(package, "<id>ping</id>", f"<id>{name}</id>")
+    descriptor = (package / DESCRIPTOR).rename((package / DESCRIPTOR).with_stem(name))
+    found = check(package)
+    assert found.ref is None
+    assert f"'{name}' is the name of a program" in str(found.errors[0])
+    with pytest.raises(CannotBuild, match=f"'{name}' is the name of a program"):
+        create(package, tmp_path)
+    archive = _archive(tmp_path / f"plugin-{name}.tgz", {"info.xml": descriptor.read_bytes()})
+    with pytest.raises(BrokenArchive, match=f"'{name}' is the name of a program"):
+        inspect(archive)
 
 
 def test_a_broken_descriptor_is_refused_with_its_place(package: Path) -> None:

@@ -1,5 +1,6 @@
 """Which packages a host has and where their scripts lie, in both modes."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from domogik.packages.installed import (
     installed_packages,
     watched_directories,
 )
+from domogik.packages.reference import OUR_NAMES
+from domogik.packages.store import Store
 from domogik.testing.office import DESCRIPTOR, KEYS
 
 NEW, OLD = "domogik_packages/xpl/bin", "domogik/xpl/bin"
@@ -232,3 +235,35 @@ def test_the_mode_decides_where_is_looked(home, tmp_path):
     prefixes: list[Path] = [tmp_path / "dev"]
     assert list(find_packages(home, True, prefixes).plugins) == ["clock"]
     assert list(find_packages(home, False, prefixes).plugins) == ["lamp"]
+
+
+# Names of our own programs
+
+
+@pytest.mark.parametrize("name", ["manager", "rest", "dbmgr", "hub"])
+def test_an_installed_package_with_the_name_of_a_program_of_ours_does_not_run(home, name):
+    release(home, name)
+    entry = look(home).plugins[name]
+    assert entry.script is None
+    assert entry.problem == (
+        f"'{name}' is the name of a program of Domogik's own: choose another id"
+    )
+
+
+def test_it_can_be_uninstalled_all_the_same(home):
+    root = release(home, "rest")
+    Store(home).uninstall("plugin", "rest")
+    assert not root.exists()
+    assert look(home).plugins == {}
+
+
+def test_a_model_of_external_members_with_such_a_name_is_told(home):
+    release(home, "hub", type="external")
+    (problem,) = look(home).problems
+    assert "'hub' is the name of a program" in problem
+
+
+def test_every_program_of_ours_keeps_its_name():
+    setup = (Path(__file__).parents[3] / "setup.py").read_text()
+    commands = set(re.findall(r'"dmg_([a-z]+) = ', setup))
+    assert {"manager", "hub"} <= commands <= OUR_NAMES

@@ -1,0 +1,169 @@
+"""Is one of our own programs running on this host already? It is asked, and the kernel too."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from secrets import token_hex
+
+import attrs
+import psutil
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.interfaces import IReactorTime
+
+from domogik.app.street import Street
+from domogik.manager.namesakes import Namesakes
+from domogik.manager.speakers import Address, announced
+from domogik.supervisor.sockets import CannotSeeSockets, InvalidAddress, owners, udp_receivers
+from domogik.xpl.bus import Origin
+from domogik.xpl.message import CMND, STAT, Message
+from domogik.xpl.port import Identity, NoReply
+
+_REQUEST = [("command", "request")]
+#: addresses that are looked at during one question
+_MOST = 16
+#: the commands whose process may be a role, as they end in a name
+_COMMANDS = {
+    "manager": "manager|pkgmgr",
+    "rest": "rest|manager|pkgmgr",
+    "dbmgr": "dbmgr|manager|pkgmgr",
+}
+
+
+@attrs.define(eq=False)
+class Rivals:
+    """Asks for `domogik-<role>.<host>`; a claim that nothing proves is a namesake's.
+
+    It is proven by a heartbeat that comes straight from the port it announces, which on this host a
+    process of ours must have.
+    """
+
+    _clock: IReactorTime
+    _street: Street
+    _host: str
+    _is_own: Callable[[str], bool]
+    _in_thread: Callable[..., Awaitable[bool]]
+    #: the namesakes are not the same any more
+    _changed: Callable[[], None]
+    namesakes: Namesakes = attrs.field(init=False)
+    _probe: Identity | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self.namesakes = Namesakes(self._clock, self.ask, self._changed)
+
+    def ask(self, source: str, to: Address | None = None) -> None:
+        """Whoever has that name shall send a heartbeat."""
+        self._asker().send(CMND, "hbeat.request", _REQUEST, target=source, to=to)
+
+    async def find(self, role: str, timeout_s: float) -> Message | None:
+        """The heartbeat of a process of this host that has the role; None without one."""
+        source = f"domogik-{role}.{self._host}"
+        probe = self._asker()
+        if self._street.hub is None:
+            # a hub that is not ours passes answers on to those whose heartbeat it has had
+            probe.presence.start()
+        found: list[Message] = []
+        looked: set[tuple[Address, bool]] = set()
+        looking: list[Deferred[None]] = []
+
+        async def look(message: Message, origin: Origin, address: Address) -> None:
+            if await self._in_thread(can_be, role, address):
+                found.append(message)
+                asking.cancel()
+            else:
+                self.namesakes.heard(message, origin)
+
+        def hear(message: Message, origin: Origin) -> None:
+            address = announced(message)
+            if origin.address is None:
+                return
+            if address is None or not (
+                self._is_own(origin.address[0]) and self._is_own(address[0])
+            ):
+                self.namesakes.heard(message, origin)
+                return
+            is_straight = origin.address[1] == address[1]
+            if (address, is_straight) in looked or len(looked) >= _MOST:
+                return
+            looked.add((address, is_straight))
+            if is_straight:
+                looking.append(Deferred.fromCoroutine(look(message, origin, address)))
+            else:  # the hub's, or forged: its port has to answer itself
+                self.ask(source, address)
+
+        subscription = self._street.bus.subscribe(
+            hear, type=STAT, schema="hbeat.app", source=source
+        )
+        asking = probe.request(
+            "hbeat.request",
+            _REQUEST,
+            answer=lambda message: False,
+            target=source,
+            timeout=timeout_s,
+            repeat=1.0,
+        )
+        try:
+            await asking
+        except NoReply:
+            pass
+        except CancelledError:
+            if not found:
+                raise  # we are told to stop
+        finally:
+            subscription.cancel()
+        await DeferredList(looking, consumeErrors=True)
+        return found[0] if found else None
+
+    def leave(self) -> None:
+        """All questions are answered; namesakes that were heard meanwhile are told again."""
+        if self.namesakes.sentence:
+            self._changed()
+        if self._probe is not None:
+            self._probe.presence.leave()
+
+    def _asker(self) -> Identity:
+        if self._probe is None:
+            # a name that no other manager asks by: who has it too would take the question for its
+            # own echo
+            self._probe = self._street.port.identity(f"ask{token_hex(2)}", self._host)
+        return self._probe
+
+
+def can_be(role: str, address: Address) -> bool:
+    """Whether a process that has that UDP port runs a command of ours for the role. Blocks.
+
+    Of users whose sockets may not be seen, any process of theirs will do.
+    """
+    try:
+        sockets = udp_receivers(*address)
+        by_inode = owners(one.inode for one in sockets)
+    except InvalidAddress:
+        return False
+    except CannotSeeSockets:
+        return True
+    pids = {owner.pid for found in by_inode.values() for owner in found}
+    unseen = {one.uid for one in sockets if not by_inode[one.inode]}
+    if unseen:
+        pids |= {process.pid for process in psutil.process_iter() if _user(process) in unseen}
+    pattern = re.compile(
+        rf"(?:^|[\0/])(?:dmg_|domogik-)(?:{_COMMANDS[role]})\0"
+        rf"|domogik\.app\b.*\0(?:{_COMMANDS[role]})\0",
+        re.DOTALL,
+    )
+    return any(pattern.search(_command(pid)) for pid in pids - {os.getpid()})
+
+
+def _user(process: psutil.Process) -> int | None:
+    try:
+        return int(process.uids().real)
+    except psutil.Error:
+        return None
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace")
+    except OSError:
+        return ""
