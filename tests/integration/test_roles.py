@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 from hostile import left_of
-from world import HOST, PATIENCE, World, XplClient, free_port, wait_until
+from world import HOST, World, XplClient, free_port, wait_until
 
 from domogik.xpl.message import CMND, Message
 
@@ -128,32 +125,6 @@ def _set_interval(world: World, value: str) -> None:
 def _wait_said(world: World, line: str) -> None:
     log = world.home / "log" / "plugin-asks.log"
     wait_until(lambda: log.exists() and line in log.read_text().splitlines(), line)
-
-
-@pytest.mark.parametrize("name", ["manager", "hub", "dbmgr", "rest"])
-def test_twistd_starts_it_in_the_background(world: World, run: Run, name: str) -> None:
-    if name in ("dbmgr", "rest"):
-        run("hub", _twistd(world, "hub"))
-    pid_file, log = world.home / "twistd.pid", world.home / "twistd.log"
-    command = _twistd(world, name, *(["--rest"] if name == "manager" else []))
-    command.remove("-n")
-    command[1:2] = [f"--pidfile={pid_file}", "-l", str(log)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    assert done.returncode == 0, done
-    pid = int(pid_file.read_text())
-    ready = {"manager": "is ready", "hub": "reactor class"}.get(name, "hub is found")
-    wait_until(lambda: ready in log.read_text(), f"{name} is ready")
-    wait_until(lambda: _catches_term(pid), "it hears signals")
-    os.kill(pid, signal.SIGTERM)
-    wait_until(lambda: not pid_file.exists(), f"{name} has ended")
-    wait_until(lambda: "Server Shut Down" in log.read_text(), "the log says so")
-    assert "Traceback" not in log.read_text()
-
-
-def _catches_term(pid: int) -> bool:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    caught = next(line for line in lines if line.startswith("SigCgt:")).split()[1]
-    return bool(int(caught, 16) & 1 << signal.SIGTERM - 1)
 
 
 def test_each_role_works_in_a_process_of_its_own(world: World, run: Run) -> None:
