@@ -34,6 +34,7 @@ from domogik.manager.plugins import Plugins
 from domogik.manager.startup_notice import StartupNotice
 from domogik.manager.unit_checks import UnitExaminer
 from domogik.manager.units import SystemUnits
+from domogik.packages.store import Store
 from domogik.xpl.presence import Presence
 
 
@@ -86,7 +87,9 @@ class Rooms:
         )
         health.know(
             Kind.PLUGIN,
-            PluginExaminer(self.plugins, components, home.plugin_data, time.time, thread),
+            PluginExaminer(
+                self.plugins, components, home.plugin_data, time.time, thread, self._previous
+            ),
         )
         health.know(Kind.DAEMON, DaemonExaminer(self.daemons))
         health.know(Kind.UNIT, UnitExaminer(self.units))
@@ -118,6 +121,13 @@ class Rooms:
                 lambda: self.core.namesakes.sentence,
             ),
         )
+
+    def _previous(self, plugin: str) -> str | None:
+        """Only where packages are managed; reads a directory."""
+        if not self.foundation.settings.package_mode:
+            return None
+        found = Store(self.foundation.home).previous("plugin", plugin)
+        return found.release if found is not None else None
 
     def _fullness(self) -> str:
         return self.street.hub.fullness if self.street.hub is not None else ""

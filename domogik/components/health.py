@@ -96,6 +96,8 @@ class DiagnosticCheck:
     parameters: Parameters = attrs.field(default=_NOTHING, converter=_parameters, hash=False)
     component_id: str | None = None
     suggestions: tuple[Suggestion, ...] = attrs.field(default=(), converter=_suggestions)
+    #: how it is, where clients know `description` as the sentence that says how it should be
+    finding: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -107,6 +109,11 @@ class DiagnosticCheck:
         """The description with the parameters in it; one that is missing shows as `?name?`."""
         return _PLACE.sub(self._fill, self.description)
 
+    @property
+    def said(self) -> str:
+        """What was found, as a sentence for a person."""
+        return self.finding or self.filled
+
     def _fill(self, place: re.Match[str]) -> str:
         name = place[1]
         if name is None:
@@ -117,7 +124,7 @@ class DiagnosticCheck:
     def from_json(cls, content: Mapping[str, Any]) -> DiagnosticCheck:
         """What `to_json` gave; raises `InvalidCheck` for anything else."""
         try:
-            return cls(
+            made = cls(
                 check_id=content["check_id"],
                 description=content["template"],
                 result=content["result"],
@@ -125,6 +132,8 @@ class DiagnosticCheck:
                 component_id=content["component_id"],
                 suggestions=[Suggestion.from_json(one) for one in content["suggestions"]],
             )
+            said = str(content.get("finding", ""))
+            return made if said == made.filled else attrs.evolve(made, finding=said)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidCheck(f"not a check: {error}") from None
 
@@ -138,6 +147,7 @@ class DiagnosticCheck:
             "parameters": _json(self.parameters),
             "component_id": self.component_id,
             "suggestions": [suggestion.to_json() for suggestion in self.suggestions],
+            "finding": self.said,
         }
 
 

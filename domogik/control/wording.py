@@ -162,7 +162,7 @@ def checks_body(checks: Sequence[DiagnosticCheck]) -> Body:
             (f"check{place}-id", sayable(check.check_id)),
             (f"check{place}-comp", sayable(check.component_id or "")),
             (f"check{place}-result", check.result.value),
-            (f"check{place}-desc", sayable(check.filled)),
+            (f"check{place}-desc", sayable(check.said)),
             (f"check{place}-do", sayable(_advice(check), " ")),
         ]
     return [("checks", str(len(checks))), *_within(LARGEST_LIST, body, 5)]

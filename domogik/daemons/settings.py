@@ -34,6 +34,8 @@ class DaemonSettings:
     run_as: str | None = None
     keep_running: bool = False
     options: Mapping[str, Option] = attrs.field(factory=dict)
+    #: file and line, for a person
+    place: str = attrs.field(default="", eq=False)
 
     @property
     def has_password(self) -> bool:
@@ -72,6 +74,7 @@ class DaemonSettings:
             if "keep_running" in settings
             else False,
             options=_options(kind, settings),
+            place=_place(settings.get("port", settings["kind"])),
         )
         made._check(settings)
         return made
@@ -110,6 +113,10 @@ def daemon_policies(
         name: (one, Supervision.of(configuration, f"{PREFIX}{name}", daemon_class(one.kind).policy))
         for name, one in all_settings(configuration).items()
     }
+
+
+def _place(setting: Setting) -> str:
+    return f"{setting.path.name}:{setting.line}"
 
 
 def _options(kind: str, settings: Mapping[str, Setting]) -> dict[str, Option]:

@@ -18,6 +18,13 @@ from domogik.daemons.errors import ManagedDaemonError
 from domogik.daemons.parameters import Parameters
 from domogik.errors import DomogikError
 from domogik.manager.daemon import Daemon
+from domogik.manager.questions import (
+    Question,
+    find_large,
+    look_at_logs,
+    megabytes,
+    only_by_hand,
+)
 from domogik.supervisor.interfaces import Status
 from domogik.supervisor.sockets import described, holders, owners
 
@@ -28,19 +35,47 @@ LITTLE_ROOM = 64 * 2**20
 
 _START = Suggestion("start", "Start it")
 _RESTART = Suggestion("restart", "Restart it")
-_LOOK = Suggestion("look-at-logs", "Look at what it wrote last", is_repairable=False)
-_CONFIGURE = Suggestion("configure", "Correct its section in domogik.cfg", is_repairable=False)
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
-#: check id -> what it asks
-_STATE = "daemon-state", "{title} is {state}"
-_READY = "daemon-ready", "It answers in its own protocol"
-_LISTENS = "daemon-port", "It listens on port {port} of {address}"
-_DIRECTORY = "daemon-directory", "Its directory {directory} was made for it"
-_PARAMETERS = "daemon-parameters", "Its service.json can be read"
-_PRIVATE = "daemon-permissions", "Nobody else may enter its directory, or read its secrets"
-_ROOM = "daemon-disk-space", "There is room on its disk: {free}"
-_DATA = "daemon-data", "Its data are such as this server can work with"
+_STATE = Question("daemon-state", "{name} is {state}", "{name} does not run: {reason}")
+_STOPPED = Question("daemon-state", "{name} is {state}", "{name} is stopped")
+_ENDED = Question("daemon-state", "{name} is {state}", "{name} {reason}")
+_AGAIN = Question("daemon-state", "{name} is {state}", "{name} ended {times} and is {reason}")
+_READY = Question(
+    "daemon-ready",
+    "{name} answers in its own protocol",
+    "{name} does not answer as it should: {reason}",
+)
+_LISTENS = Question(
+    "daemon-port",
+    "{name} listens on port {port} of {address}",
+    "Port {port} of {address} is {reason}",
+)
+_DIRECTORY = Question(
+    "daemon-directory",
+    "The directory {directory} was made for {name}",
+    "The directory {directory} is none of {name}: {reason}",
+)
+_PARAMETERS = Question(
+    "daemon-parameters",
+    "The record of daemon {name} can be read",
+    "The record of daemon {name} is {reason}",
+)
+_PRIVATE = Question(
+    "daemon-permissions",
+    "Nobody else may enter the directory of {name}, or read its secrets",
+    "Other users may read what is of {name}: {reason}",
+)
+_ROOM = Question(
+    "daemon-disk-space",
+    "There is room on the disk of {name}: {free}",
+    "Disk almost full: {free} free at {directory}",
+)
+_DATA = Question(
+    "daemon-data",
+    "The data of {name} are such as its server can work with",
+    "The server of {name} cannot work with its data: {reason}",
+)
 
 
 @attrs.frozen
@@ -50,6 +85,8 @@ class DaemonChecks:
     _entry: Daemon
     _status: Status
     _pids: frozenset[int]
+    #: how often it was started again by itself in the last hour
+    _restarts: int = 0
 
     async def all(self) -> list[DiagnosticCheck]:
         """Each question, also where an earlier one has no good answer."""
@@ -65,26 +102,44 @@ class DaemonChecks:
 
     def _check(
         self,
-        question: tuple[str, str],
+        question: Question,
         result: Result,
         *suggestions: Suggestion,
         **parameters: object,
     ) -> DiagnosticCheck:
-        id, text = question
-        if parameters.get("reason"):
-            text = f"{text}: {{reason}}"
-        return DiagnosticCheck(id, text, result, parameters, self._entry.id, suggestions)
+        parameters["name"] = self._entry.settings.name
+        return question.answer(self._entry.id, result, *suggestions, **parameters)
+
+    @property
+    def _look(self) -> Suggestion:
+        return look_at_logs(f"dmg_ctl daemon logs {self._entry.settings.name}")
+
+    @property
+    def _change_port(self) -> Suggestion:
+        settings = self._entry.settings
+        text = f"Change `port` in [daemon:{settings.name}], {settings.place}"
+        return only_by_hand("configure", text)
 
     # How it is
 
     def _state(self) -> DiagnosticCheck:
         state, reason = self._status.state, self._status.reason
+        reason = reason or f"it is {state.value}"
         given = {"title": self._entry.daemon.title, "state": state.value, "reason": reason}
         if state.is_on:
+            del given["reason"]
             return self._check(_STATE, Result.PASSED, **given)
         if state is State.STOPPED:
-            return self._check(_STATE, Result.WARNING, _START, **given)
-        return self._check(_STATE, Result.FAILED, _RESTART, _LOOK, **given)
+            return self._check(_STOPPED, Result.WARNING, _START, **given)
+        if " is held by " in reason:
+            return self._check(_STATE, Result.FAILED, self._change_port, _RESTART, **given)
+        question = _STATE
+        if reason.startswith("started again"):
+            question, count = _AGAIN, self._restarts + 1
+            given["times"] = "once" if count == 1 else f"{count} times"
+        elif reason.startswith("ended"):
+            question = _ENDED
+        return self._check(question, Result.FAILED, _RESTART, self._look, **given)
 
     async def _ready(self) -> DiagnosticCheck:
         """By its own protocol, not by an open port."""
@@ -96,12 +151,12 @@ class DaemonChecks:
             await asked.addTimeout(PATIENCE, daemon.tools.reactor)
         except (TimeoutError, CancelledError):
             reason = f"no answer within {PATIENCE:g} s"
-            return self._check(_READY, Result.FAILED, _RESTART, _LOOK, reason=reason)
+            return self._check(_READY, Result.FAILED, _RESTART, self._look, reason=reason)
         except ManagedDaemonError as error:
             reason = str(self._entry.failed(error))
-            return self._check(_READY, Result.FAILED, _RESTART, _LOOK, reason=reason)
+            return self._check(_READY, Result.FAILED, _RESTART, self._look, reason=reason)
         except DomogikError as error:
-            return self._check(_READY, Result.FAILED, _RESTART, _LOOK, reason=str(error))
+            return self._check(_READY, Result.FAILED, _RESTART, self._look, reason=str(error))
         return self._check(_READY, Result.PASSED)
 
     def _listens(self) -> DiagnosticCheck:
@@ -114,15 +169,15 @@ class DaemonChecks:
             strange = [one for one in found if not its[one.inode]]
             if strange:
                 given["reason"] = described(strange)
-                free = Suggestion("free-port", "End that program", is_repairable=False)
-                return self._check(_LISTENS, Result.FAILED, free, _CONFIGURE, **given)
+                return self._check(_LISTENS, Result.FAILED, self._change_port, **given)
         except DomogikError as error:
-            return self._check(_LISTENS, Result.ERROR, reason=str(error), **given)
+            given["reason"] = f"not to be seen: {error}"
+            return self._check(_LISTENS, Result.ERROR, **given)
         if found:
             return self._check(_LISTENS, Result.PASSED, **given)
         if self._status.pid is None:
             return self._check(_LISTENS, Result.SKIPPED, reason="it does not run", **given)
-        return self._check(_LISTENS, Result.FAILED, _RESTART, reason="nobody does", **given)
+        return self._check(_LISTENS, Result.FAILED, _RESTART, reason="not listened on", **given)
 
     async def _data(self) -> DiagnosticCheck:
         """Of the version that this server reads, to begin with."""
@@ -152,7 +207,7 @@ class DaemonChecks:
         return [look(path) for look in looks]
 
     def _marked(self, path: Path) -> DiagnosticCheck:
-        move = Suggestion("move-away", f"Move {path} away", is_repairable=False)
+        move = only_by_hand("move-away", f"Move it away: mv {path} {path}.aside")
         try:
             WorkingDirectory(path, self._entry.settings.kind).check()
         except (DomogikError, OSError) as error:
@@ -165,7 +220,12 @@ class DaemonChecks:
         try:
             Parameters.load(WorkingDirectory(path, self._entry.settings.kind))
         except DomogikError as error:
-            return self._check(_PARAMETERS, Result.FAILED, reason=str(error))
+            file, start = path / PARAMETERS, f"dmg_ctl daemon start {self._entry.settings.name}"
+            gone = "missing" if not file.exists() else "damaged"
+            text = f"Put {file} back from a copy; or begin anew: mv {path} {path}.aside; {start}"
+            aside = only_by_hand("move-away", text)
+            given = {"reason": f"{gone}: {file}", "error": str(error)}
+            return self._check(_PARAMETERS, Result.FAILED, aside, **given)
         return self._check(_PARAMETERS, Result.PASSED)
 
     def _private(self, path: Path) -> DiagnosticCheck:
@@ -177,13 +237,12 @@ class DaemonChecks:
         if not open_to_others:
             return self._check(_PRIVATE, Result.PASSED)
         names = " ".join(open_to_others)
-        close = Suggestion("close", f"chmod go= {names}", is_repairable=False)
-        return self._check(_PRIVATE, Result.FAILED, close, reason=f"others may: {names}")
+        close = only_by_hand("close", f"chmod go= {names}")
+        return self._check(_PRIVATE, Result.FAILED, close, reason=names)
 
     def _room(self, path: Path) -> DiagnosticCheck:
         free = shutil.disk_usage(path).free
-        given: dict[str, object] = {"free": f"{free // 2**20} MB", "directory": os.fspath(path)}
+        given: dict[str, object] = {"free": megabytes(free), "directory": os.fspath(path)}
         if free >= LITTLE_ROOM:
             return self._check(_ROOM, Result.PASSED, **given)
-        tidy = Suggestion("free-disk", "Remove what is not needed any more", is_repairable=False)
-        return self._check(_ROOM, Result.FAILED, tidy, **given)
+        return self._check(_ROOM, Result.FAILED, find_large(path), **given)

@@ -26,6 +26,7 @@ from domogik.manager.components import ComponentList
 from domogik.manager.daemon import Daemon
 from domogik.manager.daemon_checks import DaemonChecks
 from domogik.manager.passage import open_passage
+from domogik.manager.questions import LATELY
 from domogik.manager.wording import not_started
 from domogik.supervisor.adoption import Record
 from domogik.supervisor.interfaces import Program, Specification, Status
@@ -360,7 +361,8 @@ class Daemons:
         """What is in order with it and what is not; `UnknownComponent`."""
         entry = self._entry(name)
         pids = self._supervisor.pids(entry.id)
-        return await DaemonChecks(entry, self._supervisor.status(entry.id), pids).all()
+        lately = self._supervisor.restarted_within(entry.id, LATELY)
+        return await DaemonChecks(entry, self._supervisor.status(entry.id), pids, lately).all()
 
     def credentials(self, name: str) -> str:
         """Its URL, which holds its password; raises `NotPossible` before its first start."""

@@ -28,7 +28,7 @@ SOON = 3 * _DAY
 def _component(components: ComponentList, component_id: str) -> Component:
     component = components.get(ComponentId.parse(component_id))
     if component is None:
-        raise UnknownComponent(f"Component {component_id} doesn't exists")
+        raise UnknownComponent(f"There is no component {component_id}")
     return component
 
 
@@ -38,10 +38,20 @@ def _not_known(component_id: str, action: str) -> NotPossible:
 
 # Core services
 
-_SERVICE = Question("core-running", "{description}")
-_CONFIGURATION = Question("core-configuration", "The configuration is in order")
-_DATABASE = Question("core-database", "The database can be read through")
-_ADDRESS = Question("core-address", "REST listens where the configuration says")
+_SERVICE = Question("core-running", "{description}", "{name} does not work: {reason}")
+_CONFIGURATION = Question(
+    "core-configuration",
+    "The configuration is in order",
+    "The configuration is not in order: {reason}",
+)
+_DATABASE = Question(
+    "core-database", "The database can be read through", "The database is damaged: {reason}"
+)
+_ADDRESS = Question(
+    "core-address",
+    "REST listens where the configuration says",
+    "REST does not listen where the configuration says: {reason}",
+)
 _OPEN = Suggestion("open-database", "Try to open the database again")
 
 
@@ -93,7 +103,11 @@ class CoreExaminer:
 
     def _running(self, component: Component) -> DiagnosticCheck:
         id, state = str(component.id), component.state
-        given = {"description": component.description, "reason": component.reason}
+        given = {
+            "name": component.name,
+            "description": component.description,
+            "reason": component.reason,
+        }
         if state.is_on:
             return _SERVICE.answer(id, Result.PASSED, **given)
         if component.name == "hub":
@@ -101,6 +115,7 @@ class CoreExaminer:
             return _SERVICE.answer(id, Result.SKIPPED, **given)
         advice = (_OPEN,) if component.name == "dbmgr" else ()
         result = Result.FAILED if state is State.FAILED else Result.WARNING
+        given["reason"] = component.reason or f"it is {state.value}"
         return _SERVICE.answer(id, result, *advice, **given)
 
     def _address(self, component_id: str) -> DiagnosticCheck:
@@ -161,7 +176,11 @@ class DaemonExaminer:
 
 # External members
 
-_HEARD = Question("external-heard", "{name} is heard within its interval")
+_HEARD = Question(
+    "external-heard",
+    "{name} is heard within its interval",
+    "{name} is not heard any more: {reason}",
+)
 _FORGET = Suggestion("forget", "Leave it out of the list until it is heard again")
 _LOOK = only_by_hand("look", "See whether it is switched on and connected")
 
@@ -180,8 +199,10 @@ class ExternalExaminer:
     async def examine(self, component_id: str) -> Sequence[DiagnosticCheck]:
         """Whether it is heard."""
         component = _component(self._components, component_id)
-        given = {"name": component.name, "reason": component.reason}
+        reason = component.reason or f"it is {component.state.value}"
+        given = {"name": component.name, "reason": reason}
         if component.state is State.ALIVE:
+            del given["reason"]
             return [_HEARD.answer(component_id, Result.PASSED, **given)]
         if component.state is State.NOT_RESPONDING:
             # what cannot be done for a person comes first: to forget it is for what is gone
@@ -197,10 +218,24 @@ class ExternalExaminer:
 
 # Repositories
 
-_REACHABLE = Question("repository-reachable", "{url} said what it offers when it was asked last")
-_RECENT = Question("repository-recent", "What {url} offers was asked for lately")
-_SIGNED = Question("repository-signed", "What {url} offers is signed")
-_GOOD = Question("repository-signatures", "The signatures of {url} are good")
+_REACHABLE = Question(
+    "repository-reachable",
+    "{url} said what it offers when it was asked last",
+    "{url} did not say what it offers: {reason}",
+)
+_RECENT = Question(
+    "repository-recent",
+    "What {url} offers was asked for lately",
+    "What {url} offers was asked for {reason}",
+)
+_SIGNED = Question(
+    "repository-signed", "What {url} offers is signed", "What {url} offers is not signed"
+)
+_GOOD = Question(
+    "repository-signatures",
+    "The signatures of {url} are good",
+    "The signatures of {url} {reason}",
+)
 _REFRESH = Suggestion("refresh", "Ask the repositories again")
 _SIGN = only_by_hand(
     "sign",
@@ -274,7 +309,7 @@ class RepositoryExaminer:
             if one.accepted:
                 reason = "it is not, and its line in sources.list says unsigned=accepted"
                 return [_SIGNED.answer(id, Result.SKIPPED, reason=reason, **given)]
-            return [_SIGNED.answer(id, Result.WARNING, _SIGN, reason="it is not", **given)]
+            return [_SIGNED.answer(id, Result.WARNING, _SIGN, **given)]
         return [_SIGNED.answer(id, Result.PASSED, **given), self._expiry(id, one)]
 
     def _expiry(self, id: str, one: RepositoryInfo) -> DiagnosticCheck:
@@ -284,7 +319,7 @@ class RepositoryExaminer:
         if left > SOON:
             return _GOOD.answer(id, Result.PASSED, url=one.url)
         if left > 0:
-            reason = f"for {left / 3600:.0f} more hours"
+            reason = f"are good for {left / 3600:.0f} more hours"
             return _GOOD.answer(id, Result.WARNING, _REFRESH, url=one.url, reason=reason)
-        reason = f"they were until {-left / 3600:.0f} hours ago"
+        reason = f"ended {-left / 3600:.0f} hours ago"
         return _GOOD.answer(id, Result.FAILED, _REFRESH, url=one.url, reason=reason)

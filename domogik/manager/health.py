@@ -8,6 +8,7 @@ changes. An issue is a check that did not pass: it opens, and closes, with what 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,6 +33,8 @@ FIRST_LOOK = 300.0
 AGAIN = 600.0
 #: seconds after a change of state until a component is looked at
 SETTLE = 2.0
+#: seconds for which at most it is watched whether a repair holds
+LONGEST_PROOF = 120.0
 #: seconds that all the checks of one component may take
 PATIENCE = 30.0
 _AT_ONCE = 8
@@ -90,6 +93,11 @@ class Health:
     _begun: int = attrs.field(init=False, default=0)
     _noted: dict[str, int] = attrs.field(init=False, factory=dict)
     _timers: dict[str, IDelayedCall] = attrs.field(init=False, factory=dict)
+    #: of components that were started: when; of those that failed after that: how long it took
+    _started: dict[str, float] = attrs.field(init=False, factory=dict)
+    _took: dict[str, float] = attrs.field(init=False, factory=dict)
+    #: those that were repaired, and what fires when that held long enough, or did not
+    _proofs: dict[str, Deferred[None]] = attrs.field(init=False, factory=dict)
     #: of those that nobody in particular waits for
     _gate: DeferredSemaphore = attrs.field(init=False, factory=lambda: DeferredSemaphore(_AT_ONCE))
     _unsubscribe: Callable[[], None] | None = attrs.field(init=False, default=None)
@@ -276,9 +284,16 @@ class Health:
         elif event.type == "component.removed":
             self._forget_those_gone()
         elif event.type == "component.changed":
-            self._changed(str(event.data["id"]), event.data.get("state") in _BAD)
+            self._changed(str(event.data["id"]), str(event.data.get("state")))
 
-    def _changed(self, component_id: str, is_bad: bool) -> None:
+    def _changed(self, component_id: str, state: str) -> None:
+        is_bad = state in _BAD
+        if state == State.STARTING.value:
+            self._started[component_id] = self._clock.seconds()
+        elif is_bad and component_id in self._started:
+            self._took[component_id] = self._clock.seconds() - self._started.pop(component_id)
+        if is_bad:
+            self._end_proof(component_id)
         concerned = [component_id]
         if component_id.startswith(f"{Kind.CORE.value}:"):
             concerned.append(f"host:{self.host}")
@@ -299,7 +314,7 @@ class Health:
 
     def _look_now(self, component_id: str) -> None:
         self._timers.pop(component_id, None)
-        if component_id in self.subjects():
+        if component_id in self.subjects() and component_id not in self._proofs:
             _ = self._behind(self._look_in_turn(component_id), f"looking at {component_id}")
 
     def _forget_those_gone(self) -> None:
@@ -326,8 +341,9 @@ class Health:
     def repair(self, issue_id: str, action: str | None = None) -> Deferred[Issue | None]:
         """Carry out a suggestion, by default the first that can be, and look again.
 
-        Fires with the issue if it is still open, None if it is closed. It is looked at first: what
-        has passed meanwhile is left alone. Fails with `UnknownIssue`, `NotPossible`, and with
+        Fires with the issue if it is still open, None if it is closed: when it has been well for as
+        long as it took to fail before, `LONGEST_PROOF` at most. It is looked at first: what has
+        passed meanwhile is left alone. Fails with `UnknownIssue`, `NotPossible`, and with
         `OperationFailed` when the suggestion could not be carried out.
         """
         return Deferred.fromCoroutine(self._repair(issue_id, action))
@@ -337,11 +353,11 @@ class Health:
         chosen = _chosen(issue, action)
         request = issue_id, chosen
         await self._jobs.run(
-            "repair", issue.component, lambda _: self._repair_now(issue_id, action), request
+            "repair", issue.component, partial(self._repair_now, issue_id, action), request
         )
         return self._issues.get(issue_id)
 
-    async def _repair_now(self, issue_id: str, action: str | None) -> None:
+    async def _repair_now(self, issue_id: str, action: str | None, progress: Progress) -> None:
         component_id = self.issue(issue_id).component
         await self._look_at(component_id)
         issue = self._issues.get(issue_id)
@@ -356,12 +372,32 @@ class Health:
             failed = OperationFailed(error.reason or str(error))
         except DomogikError as error:
             failed = error
+        if failed is None:
+            await self._prove(component_id, progress)
         if component_id in examiner.subjects():
             await self._look_at(component_id)
         else:
             self._forget_those_gone()
         if failed is not None:
             raise failed
+
+    async def _prove(self, component_id: str, progress: Progress) -> None:
+        """Wait as long as it took to fail; less where it fails again."""
+        seconds = min(self._took.get(component_id, 0.0), LONGEST_PROOF)
+        if not seconds or component_id not in self._started:
+            return
+        progress.stage(f"watching for {seconds:.0f} s whether that holds")
+        proof = self._proofs[component_id] = Deferred()
+        self._later(f"proof {component_id}", seconds, lambda: self._end_proof(component_id))
+        await proof
+
+    def _end_proof(self, component_id: str) -> None:
+        waiting = self._timers.pop(f"proof {component_id}", None)
+        if waiting is not None and waiting.active():
+            waiting.cancel()
+        proof = self._proofs.pop(component_id, None)
+        if proof is not None:
+            proof.callback(None)
 
 
 async def _all_of(work: Awaitable[Sequence[DiagnosticCheck]]) -> tuple[DiagnosticCheck, ...]:
@@ -384,6 +420,9 @@ def _chosen(issue: Issue, action: str | None) -> str:
         return possible[0]
     if action in possible:
         return action
+    by_hand = "; ".join(one.sentence for one in issue.check.suggestions)
+    if not possible and by_hand:
+        raise NotPossible(f"{issue.check.said}. Only you can do that. {by_hand}")
     if not possible:
-        raise NotPossible(f"{issue.check.filled}: nothing that Domogik could do about it is known")
+        raise NotPossible(f"{issue.check.said}. Domogik knows nothing that would help")
     raise NotPossible(f"choose one of {', '.join(possible)}")

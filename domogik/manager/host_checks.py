@@ -14,7 +14,7 @@ from domogik.components.health import DiagnosticCheck, Result, Suggestion
 from domogik.config.files import read_bounded
 from domogik.config.home import Home
 from domogik.errors import NotPossible, OperationFailed
-from domogik.manager.questions import Question, megabytes, only_by_hand
+from domogik.manager.questions import Question, find_large, megabytes, only_by_hand
 
 #: Unix time that every clock that was ever set is past: 2024-01-01
 EARLIEST = 1_704_067_200.0
@@ -30,21 +30,44 @@ MUCH_MEMORY, NO_MEMORY = 0.90, 0.97
 #: processes that wait for each processor, over 15 minutes
 HIGH_LOAD = 4.0
 
-_HUB = Question("host-hub", "The xPL hub gives our heartbeat back")
-_CLOCK = Question("host-clock", "The clock is right, as far as one can tell: {time}")
-_MEMORY = Question("host-memory", "Programs can have memory: {available} of {total}")
-_LOAD = Question("host-load", "The processors keep up: load {load} on {processors}")
-_DOORS = Question("host-permissions", "Nobody else may change what is in {home}, or read its token")
-_PACKAGES = Question("host-packages", "Every descriptor that is there can be read")
+_HUB = Question(
+    "host-hub",
+    "The xPL hub gives our heartbeat back",
+    "Our heartbeat does not come back: {reason}",
+)
+_CLOCK = Question(
+    "host-clock",
+    "The clock is right, as far as one can tell: {time}",
+    "The clock is wrong: it says {time}, {reason}",
+)
+_MEMORY = Question(
+    "host-memory",
+    "Programs can have memory: {available} of {total}",
+    "Memory almost full: {available} of {total} left",
+)
+_LOAD = Question(
+    "host-load",
+    "The processors keep up: load {load} on {processors}",
+    "The processors do not keep up: load {load} on {processors}",
+)
+_DOORS = Question(
+    "host-permissions",
+    "Nobody else may change what is in {home}, or read its token",
+    "Other users may read or change what is in {home}: {reason}",
+)
+_PACKAGES = Question(
+    "host-packages",
+    "Every descriptor that is there can be read",
+    "A descriptor cannot be read: {reason}",
+)
 
 _MAKE_PRIVATE = Suggestion("make-private", "Take these rights from other users")
 _EMPTY_CACHE = Suggestion("empty-cache", "Remove archives that can be fetched again")
-_TIDY = only_by_hand("free-disk", "Remove what is not needed any more")
 _FIND_HUB = only_by_hand(
-    "start-hub", "Start dmg_hub, or free the port, and this manager is the hub itself"
+    "start-hub", "Free the port, and this manager is the hub itself; or start one: dmg_hub"
 )
-_SET_CLOCK = only_by_hand("set-clock", "Set the clock: timedatectl set-ntp true, or date -s")
-_STOP_SOMETHING = only_by_hand("stop-something", "Stop what uses most: dmg_ctl status, top")
+_SET_CLOCK = only_by_hand("set-clock", "Set the clock: timedatectl set-ntp true")
+_STOP_SOMETHING = only_by_hand("stop-something", "See what uses most, and stop it: dmg_ctl status")
 _MEMORY_BYTES = 65536
 
 
@@ -114,7 +137,7 @@ class HostExaminer:
         problems = self._broken_packages()
         if not problems:
             return _PACKAGES.answer(self._id, Result.PASSED)
-        look = only_by_hand("check", "See what is wrong with one: dmg_pkgmgr check FILE")
+        look = only_by_hand("check", f"See what is wrong: dmg_pkgmgr check {_path_in(problems[0])}")
         return _PACKAGES.answer(self._id, Result.WARNING, look, reason="; ".join(problems))
 
     # What blocks
@@ -132,7 +155,9 @@ class HostExaminer:
 
     def _disk(self, place: Path) -> DiagnosticCheck:
         question = Question(
-            f"host-disk-space:{place}", "There is room on the disk of {path}: {free}"
+            f"host-disk-space:{place}",
+            "There is room on the disk of {path}: {free}",
+            "Disk almost full: {free} free at {path}",
         )
         there = os.statvfs(place)
         free, total = there.f_bavail * there.f_frsize, there.f_blocks * there.f_frsize
@@ -141,7 +166,8 @@ class HostExaminer:
             "free": f"{megabytes(free)} of {megabytes(total)}",
             "free_bytes": free,
         }
-        advice = (_EMPTY_CACHE, _TIDY) if self._has_archives_on(place) else (_TIDY,)
+        find = find_large(place)
+        advice = (_EMPTY_CACHE, find) if self._has_archives_on(place) else (find,)
         if there.f_files and there.f_favail < there.f_files * FEW_INODES:
             reason = f"only {there.f_favail} more files can be made"
             return question.answer(self._id, Result.FAILED, *advice, reason=reason, **given)
@@ -200,6 +226,11 @@ class HostExaminer:
     def _empty_cache(self) -> None:
         for path in self._archives.glob("[!.]*.tgz"):
             path.unlink(missing_ok=True)
+
+
+def _path_in(problem: str) -> str:
+    """What a sentence about a file begins with."""
+    return problem.partition(": ")[0].partition(":")[0]
 
 
 def _said(seconds: float) -> str:

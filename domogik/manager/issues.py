@@ -129,7 +129,7 @@ class Issues:
             component=issue.component,
             check_id=issue.check.check_id,
             result=issue.check.result.value,
-            description=issue.check.filled,
+            description=issue.check.said,
         )
 
     # What outlives us

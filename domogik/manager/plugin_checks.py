@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
@@ -15,7 +16,14 @@ from domogik.components.model import Component, ComponentId, Kind, State
 from domogik.errors import NotPossible, UnknownComponent
 from domogik.manager.components import ComponentList
 from domogik.manager.plugins import Plugins
-from domogik.manager.questions import LOOK_AT_LOGS, Question, megabytes, only_by_hand
+from domogik.manager.questions import (
+    LATELY,
+    Question,
+    find_large,
+    look_at_logs,
+    megabytes,
+    only_by_hand,
+)
 from domogik.packages.check import check
 from domogik.packages.environment import ENVIRONMENT, interpreter
 from domogik.packages.installed import Installed
@@ -24,19 +32,44 @@ from domogik.packages.unmet import unmet
 
 #: bytes; with less left a plugin soon fails, and loses what it cannot write
 LITTLE_ROOM = 64 * 2**20
-#: so many restarts that nobody asked for are too many, while the last is less long ago than this
+#: so many restarts that nobody asked for are too many, in the last hour
 MANY_RESTARTS = 3
-LATELY = 3600.0
 
-_RUNNING = Question("plugin-running", "Plugin {name} runs as it is wanted")
-_ALIVE = Question("plugin-alive", "Plugin {name} sends its heartbeat")
-_RESTARTS = Question("plugin-restarts", "Plugin {name} was not restarted again and again")
-_ID = Question("plugin-id", "Plugin {name} cannot run")
-_DESCRIPTOR = Question("plugin-descriptor", "The descriptor {path} is valid")
-_SCRIPT = Question("plugin-script", "The script of plugin {name} is there")
-_ENVIRONMENT = Question("plugin-environment", "The Python environment of plugin {name} is whole")
-_DEPENDENCIES = Question("plugin-dependencies", "What plugin {name} needs is installed")
-_ROOM = Question("plugin-disk-space", "There is room for the data of plugin {name}: {free}")
+_RUNNING = Question(
+    "plugin-running", "{name} is as it should be", "{name} should run and does not: {reason}"
+)
+_ENDED = Question("plugin-running", "{name} is as it should be", "{name} {reason}")
+_AGAIN = Question(
+    "plugin-running", "{name} is as it should be", "{name} ended {times} and is {reason}"
+)
+_ALIVE = Question("plugin-alive", "{name} is heard", "{name} runs and is not heard: {reason}")
+_RESTARTS = Question(
+    "plugin-restarts",
+    "{name} was restarted {restarts} times in the last hour",
+)
+_DESCRIPTOR = Question(
+    "plugin-descriptor",
+    "The descriptor of {name} is valid",
+    "The descriptor of {name} is not valid: {reason}",
+)
+_SCRIPT = Question(
+    "plugin-script", "{name} has its script", "The script of {name} is missing: {reason}"
+)
+_GONE = Question("plugin-script", "{name} has its script", "{name} runs, and {reason}")
+_ENVIRONMENT = Question(
+    "plugin-environment",
+    "The Python environment of {name} is whole",
+    "The Python environment of {name} is not whole: {reason}",
+)
+_DEPENDENCIES = Question(
+    "plugin-dependencies", "{name} has all that it needs", "{name} needs {reason}"
+)
+_ROOM = Question(
+    "plugin-disk-space",
+    "{name} has room for its data: {free}",
+    "Disk almost full: {free} free for the data of {name} at {path}",
+)
+_ID = Question("plugin-id", "{name} cannot run")
 
 _START = Suggestion("start", "Start it")
 _RESTART = Suggestion("restart", "Restart it")
@@ -45,13 +78,18 @@ _ON_ITS_WAY = (State.STARTING, State.STOPPING)
 
 @attrs.define(eq=False)
 class PluginExaminer:
-    """Every plugin in the one list. `data(name)` is where it keeps what is its own."""
+    """Every plugin in the one list.
+
+    `data(name)` is where it keeps what is its own, `previous(name)` the release that was installed
+    before the one that is; None where there was none.
+    """
 
     _plugins: Plugins
     _components: ComponentList
     _data: Callable[[str], Path]
     _wall_clock: Callable[[], float]
     _in_thread: Callable[..., Awaitable[Any]]
+    _previous: Callable[[str], str | None] = lambda name: None
     #: one at a time: it is Python that works there, and several threads keep the reactor waiting
     _gate: DeferredLock = attrs.field(init=False, factory=DeferredLock)
 
@@ -63,12 +101,13 @@ class PluginExaminer:
         """How it runs, then what it is made of."""
         component = self._components.get(ComponentId.parse(component_id))
         if component is None:
-            raise UnknownComponent(f"Component {component_id} doesn't exists")
+            raise UnknownComponent(f"There is no component {component_id}")
         installed = self._plugins.installed(component.name)
         async with self._gate:
             made_of = await self._in_thread(self._made_of, component_id, installed)
+            before = await self._in_thread(self._before, component, installed)
         return [
-            self._running(component_id, component),
+            self._running(component_id, component, before),
             self._alive(component_id, component),
             self._restarts(component_id, component),
             *made_of,
@@ -83,7 +122,9 @@ class PluginExaminer:
 
     # How it runs
 
-    def _running(self, component_id: str, component: Component) -> DiagnosticCheck:
+    def _running(
+        self, component_id: str, component: Component, before: str | None
+    ) -> DiagnosticCheck:
         """What was stopped, by a person or as it ended well by itself, is as it is wanted."""
         state = component.state
         given = {"name": component.name, "state": state.value, "reason": component.reason}
@@ -97,32 +138,48 @@ class PluginExaminer:
         if state is State.STOPPED and not component.reason:
             given["reason"] = "it is stopped"
         if state is State.BACKOFF:
-            return answer(component_id, Result.WARNING, _RESTART, LOOK_AT_LOGS, **given)
+            count = self._plugins.restarted_within(component.name, LATELY) + 1
+            given["times"] = "once" if count == 1 else f"{count} times"
+            is_planned = component.reason.startswith("started again")
+            said = _AGAIN if is_planned else _RUNNING
+            return said.answer(component_id, Result.WARNING, *_advice(component, before), **given)
         if state is State.FAILED:
-            return answer(component_id, Result.FAILED, _START, LOOK_AT_LOGS, **given)
+            said = _ENDED if component.reason.startswith("ended") else _RUNNING
+            return said.answer(component_id, Result.FAILED, *_advice(component, before), **given)
         return answer(component_id, Result.PASSED, **given)
+
+    def _before(self, component: Component, installed: Installed | None) -> str | None:
+        """The release to go back to where one that fails was installed lately; blocks."""
+        if installed is None or component.state not in (State.BACKOFF, State.FAILED):
+            return None
+        with contextlib.suppress(OSError):
+            changed = installed.package.path.lstat().st_mtime
+            if self._wall_clock() - changed < LATELY:
+                return self._previous(component.name)
+        return None
 
     def _alive(self, component_id: str, component: Component) -> DiagnosticCheck:
         given = {"name": component.name}
         if component.state is State.ALIVE:
             return _ALIVE.answer(component_id, Result.PASSED, **given)
         if component.state is State.NOT_RESPONDING:
+            look = look_at_logs(f"dmg_ctl logs {component.name}")
             reason = component.reason or "it does not answer"
             return _ALIVE.answer(
-                component_id, Result.FAILED, _RESTART, LOOK_AT_LOGS, reason=reason, **given
+                component_id, Result.FAILED, _RESTART, look, reason=reason, **given
             )
         if component.state is State.RUNNING:
-            reason = "it runs, and was not heard yet"
+            reason = "nothing came from it yet"
             return _ALIVE.answer(component_id, Result.WARNING, _RESTART, reason=reason, **given)
         return _ALIVE.answer(component_id, Result.SKIPPED, reason="it does not run", **given)
 
     def _restarts(self, component_id: str, component: Component) -> DiagnosticCheck:
-        count, ago = component.restarts, self._wall_clock() - component.since
+        count = self._plugins.restarted_within(component.name, LATELY)
         given: dict[str, object] = {"name": component.name, "restarts": count}
-        if count < MANY_RESTARTS or (component.state.is_on and ago > LATELY):
+        if count < MANY_RESTARTS:
             return _RESTARTS.answer(component_id, Result.PASSED, **given)
-        reason = f"{count} times since it was started"
-        return _RESTARTS.answer(component_id, Result.WARNING, LOOK_AT_LOGS, reason=reason, **given)
+        look = look_at_logs(f"dmg_ctl logs {component.name}")
+        return _RESTARTS.answer(component_id, Result.WARNING, look, **given)
 
     # What it is made of; all of it blocks
 
@@ -130,10 +187,8 @@ class PluginExaminer:
         name = ComponentId.parse(component_id).name
         if installed is None:
             reinstall = only_by_hand("install", f"Install it again: dmg_pkgmgr install {name}")
-            reason = "its package was removed while it runs"
-            return [
-                _SCRIPT.answer(component_id, Result.WARNING, reinstall, name=name, reason=reason)
-            ]
+            reason = "its package was removed"
+            return [_GONE.answer(component_id, Result.WARNING, reinstall, name=name, reason=reason)]
         if refusal(name):
             remove = only_by_hand("uninstall", f"Remove it: dmg_pkgmgr uninstall {name}")
             return [
@@ -150,7 +205,11 @@ class PluginExaminer:
     def _descriptor(self, component_id: str, installed: Installed) -> DiagnosticCheck:
         path = installed.package.path
         found = check(path)
-        given: dict[str, object] = {"path": str(path), "warnings": len(found.warnings)}
+        given: dict[str, object] = {
+            "name": installed.package.id,
+            "path": str(path),
+            "warnings": len(found.warnings),
+        }
         if not found.errors:
             return _DESCRIPTOR.answer(component_id, Result.PASSED, **given)
         reason = "; ".join(str(problem) for problem in found.errors)
@@ -162,7 +221,7 @@ class PluginExaminer:
         if script is None:
             reason = installed.problem
         elif not script.is_file():
-            reason = f"{script} is gone"
+            reason = str(script)
         else:
             return _SCRIPT.answer(component_id, Result.PASSED, name=name, path=str(script))
         again = only_by_hand("install", f"Install it again: dmg_pkgmgr install {name}")
@@ -194,7 +253,7 @@ class PluginExaminer:
         given: dict[str, object] = {"name": name, "missing": [one.text for one in missing]}
         if not missing:
             return _DEPENDENCIES.answer(component_id, Result.PASSED, **given)
-        reason = ", ".join(str(one) for one in missing)
+        reason = ", ".join(one.words for one in missing)
         return _DEPENDENCIES.answer(
             component_id, Result.FAILED, _with_dependencies(installed), reason=reason, **given
         )
@@ -208,8 +267,18 @@ class PluginExaminer:
         given: dict[str, object] = {"name": name, "free": megabytes(free), "path": str(data)}
         if free >= LITTLE_ROOM:
             return _ROOM.answer(component_id, Result.PASSED, **given)
-        tidy = only_by_hand("free-disk", "Remove what is not needed any more")
-        return _ROOM.answer(component_id, Result.FAILED, tidy, **given)
+        return _ROOM.answer(component_id, Result.FAILED, find_large(data), **given)
+
+
+def _advice(component: Component, before: str | None) -> tuple[Suggestion, ...]:
+    """For one that does not run; where a new release failed, the one before comes first."""
+    name = component.name
+    do = _RESTART if component.state is State.BACKOFF else _START
+    usual = do, look_at_logs(f"dmg_ctl logs {name}")
+    if before is None:
+        return usual
+    text = f"Go back to release {before}: dmg_pkgmgr rollback {name}"
+    return (only_by_hand("rollback", text), *usual)
 
 
 def _with_dependencies(installed: Installed) -> Suggestion:

@@ -220,6 +220,10 @@ class Plugins:
         """What its package brought; None where it is not installed, though it may run."""
         return self._installed.get(name)
 
+    def restarted_within(self, name: str, seconds: float) -> int:
+        """How often it was started again by itself lately."""
+        return self._supervisor.restarted_within(str(_id(name)), seconds)
+
     def release_of(self, name: str) -> str | None:
         """The release that is installed."""
         installed = self._installed.get(name)

@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import attrs
 
 from domogik.components.health import DiagnosticCheck, Result, Suggestion
 
-LOOK_AT_LOGS = Suggestion("look-at-logs", "Look at what it wrote last", is_repairable=False)
+#: seconds in which restarts count, and a release is new
+LATELY = 3600.0
+_NOT_LOOKED_AT = (Result.SKIPPED, Result.NOT_DONE)
 
 
 @attrs.frozen
 class Question:
-    """`text` says how it should be; an answer that has a `reason` ends in it."""
+    """`text` says how it should be, `wrong` how it is where it is not so; both are templates.
+
+    An answer whose parameters have a `reason` ends in it, where the template does not name it.
+    """
 
     id: str
     text: str
+    wrong: str = ""
 
     def answer(
         self, component_id: str, result: Result, *suggestions: Suggestion, **parameters: object
     ) -> DiagnosticCheck:
         """How it is with that component."""
-        text = f"{self.text}: {{reason}}" if parameters.get("reason") else self.text
+        text = self.wrong if result.is_issue and self.wrong else self.text
+        if parameters.get("reason") and "{reason}" not in text:
+            text += ": not looked at, {reason}" if result in _NOT_LOOKED_AT else ": {reason}"
         return DiagnosticCheck(self.id, text, result, parameters, component_id, suggestions)
+
+
+def look_at_logs(command: str) -> Suggestion:
+    """What it wrote says more; `command` shows it."""
+    return only_by_hand("look-at-logs", f"See what it wrote: {command}")
+
+
+def find_large(path: Path | str) -> Suggestion:
+    """What takes the room."""
+    return only_by_hand("free-disk", f"See what is large there: du -xhd1 {path}")
 
 
 def only_by_hand(action: str, sentence: str) -> Suggestion:

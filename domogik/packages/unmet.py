@@ -41,6 +41,14 @@ class Unmet:
     def __str__(self) -> str:
         return f"{self.text} ({self.reason})"
 
+    @property
+    def words(self) -> str:
+        """For a sentence: `pyfiglet >=3, which is not installed`."""
+        text = re.sub(r"\((.*?)\)", r"\1", self.text)
+        if self.reason.endswith("is installed"):
+            return f"{text} ({self.reason})"
+        return f"{text}, which is {self.reason}"
+
 
 def unmet(
     dependencies: Iterable[Dependency],

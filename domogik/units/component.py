@@ -13,7 +13,7 @@ from domogik.components.health import DiagnosticCheck
 from domogik.units.app import Component, FollowerComponent, LeaderComponent, UnitLogs
 from domogik.units.backend import Order, OrderFailed
 from domogik.units.deferred import deferred
-from domogik.units.diagnosis import PortKind, diagnose_port_listening, skipped_port
+from domogik.units.diagnosis import PortKind, diagnose_port_listening
 from domogik.units.ensuring import EnsureRunning
 from domogik.units.names import unit_name
 from domogik.units.registry import Units
@@ -156,15 +156,9 @@ class Daemon(_UnitComponent, LeaderComponent):
     async def diagnose(self) -> list[DiagnosticCheck]:
         """Whether it runs, then whether it listens on each of its ports; fails with nothing.
 
-        Where there is no systemd every check is skipped.
+        Where there is no systemd only the first of them is skipped: who listens needs none.
         """
         check, status = await check_unit(self.units, self.unit, self.component_id)
-        if status is None:
-            reason = str(check.parameters.get("reason", ""))
-            return [
-                check,
-                *(skipped_port(*port, self.component_id, reason) for port in self.listen_ports),
-            ]
         asked = [
             diagnose_port_listening(
                 self.units.ports, port, kind, component_id=self.component_id, unit=status

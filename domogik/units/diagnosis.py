@@ -62,16 +62,18 @@ async def diagnose_port_listening(
     try:
         found = [one for one in await ports.on(port) if one.listener.serves(kind, listen_address)]
     except DomogikError as error:
-        more = {"reason": str(error)}
+        more = {"reason": str(error), "finding": f"Who listens on {kind} {port}: {error}"}
         return _port_check(port, kind, listen_address, component_id, Result.ERROR, more)
     if not found:
         advice = (_nobody_listens(unit),)
-        return _port_check(port, kind, listen_address, component_id, Result.FAILED, None, advice)
+        more = {"finding": f"Nobody listens on {kind} port {port}"}
+        return _port_check(port, kind, listen_address, component_id, Result.FAILED, more, advice)
     holders = [holder for one in found for holder in one.holders]
     more = {"owner": _names(holders)} if holders else {}
     if unit is None or not holders or any(_belongs(holder, unit) for holder in holders):
         return _port_check(port, kind, listen_address, component_id, Result.PASSED, more)
     more["reason"] = f"held by {more['owner']}, which is not of {unit.name}"
+    more["finding"] = f"Port {port} ({kind}) is {more['reason']}"
     suggestion = Suggestion(
         "free-port",
         f"Stop {more['owner']} or give it another port, then start {unit.name} again",
@@ -86,15 +88,10 @@ def _nobody_listens(unit: UnitStatus | None) -> Suggestion:
     if unit is None:
         sentence = "Start the program that should listen there"
     elif unit.is_running:
-        sentence = f"See in the configuration of {unit.name} where it listens"
+        sentence = f"See in its configuration where {unit.name} listens: systemctl cat {unit.name}"
     else:
-        sentence = f"See that {unit.name} runs"
+        sentence = f"See why {unit.name} does not run: systemctl status {unit.name}"
     return Suggestion("check-listener", sentence, is_repairable=False)
-
-
-def skipped_port(port: int, kind: str, component_id: str | None, reason: str) -> DiagnosticCheck:
-    """The check of that port, when nobody looked."""
-    return _port_check(port, kind, None, component_id, Result.SKIPPED, {"reason": reason})
 
 
 def _belongs(holder: Holder, unit: UnitStatus) -> bool:
@@ -118,11 +115,13 @@ def _port_check(
     suggestions: Sequence[Suggestion] = (),
 ) -> DiagnosticCheck:
     check_id, description = f"daemon-listening-{kind}-{port}", "Listening on {kind} port {port}"
+    given = dict(more or {})
+    finding = given.pop("finding", "")
     parameters: dict[str, object] = {"kind": kind, "port": port}
     if address is not None:
         check_id = f"daemon-listening-address-{kind}-{port}-{address}"
         description = "Listening on {kind} port {listen_address}:{port}"
         parameters["listen_address"] = address
     return DiagnosticCheck(
-        check_id, description, result, {**parameters, **(more or {})}, component_id, suggestions
+        check_id, description, result, {**parameters, **given}, component_id, suggestions, finding
     )

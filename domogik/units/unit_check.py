@@ -58,9 +58,13 @@ async def check_unit(
     try:
         status = (await units.status([name]))[name]
     except NoSystemd as error:
-        return _check(name, component_id, Result.SKIPPED, reason=str(error)), None
+        finding = f"Whether {name} runs was not looked at: {error}"
+        check = _check(name, component_id, Result.SKIPPED, finding=finding, reason=str(error))
+        return check, None
     except DomogikError as error:
-        return _check(name, component_id, Result.ERROR, reason=str(error)), None
+        finding = f"Whether {name} runs cannot be told: {error}"
+        check = _check(name, component_id, Result.ERROR, finding=finding, reason=str(error))
+        return check, None
     log: list[str] = []
     if status.is_failed or status.is_waiting_to_restart:
         try:
@@ -81,15 +85,17 @@ def judge(
         suggestions = (_DAEMON_RELOAD, *suggestions)
     if result is Result.PASSED:
         return _check(name, component_id, result, suggestions)
+    reason = status.reason or f"{status.active_state} ({status.sub_state})"
     return _check(
         name,
         component_id,
         result,
         suggestions,
+        finding=f"{name} does not run: {reason}",
         active_state=status.active_state,
         sub_state=status.sub_state,
         unit_file_state=status.enablement.word,
-        reason=status.reason or f"{status.active_state} ({status.sub_state})",
+        reason=reason,
         log=log,
     )
 
@@ -115,6 +121,7 @@ def _check(
     component_id: str | None,
     result: Result,
     suggestions: tuple[Suggestion, ...] = (),
+    finding: str = "",
     **more: object,
 ) -> DiagnosticCheck:
     return DiagnosticCheck(
@@ -124,4 +131,5 @@ def _check(
         {"service_name": name, **more},
         component_id,
         suggestions,
+        finding,
     )

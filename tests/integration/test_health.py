@@ -50,7 +50,7 @@ def test_a_plugin_that_runs_is_well(world: World) -> None:
         "TO",
         "DO",
     ]
-    assert "Plugin demo sends its heartbeat" in done.stdout
+    assert "demo is heard" in done.stdout
     assert "The database can be read through" in done.stdout
     assert "9 checks: 9 passed" in done.stdout
 
@@ -60,7 +60,7 @@ def test_a_plugin_whose_script_is_gone_is_an_issue(world: World) -> None:
     (world.source / "demo/src/domogik_packages/xpl/bin/demo.py").unlink()
     done = run(world, "dmg_ctl", "diagnose", "--problems", "demo")
     assert done.returncode == 1
-    assert "The script of plugin demo is there: " in done.stdout
+    assert "The script of demo is missing: " in done.stdout
     assert "sends its heartbeat" not in done.stdout
     assert issues(world)["plugin-script"]["component"] == "plugin:demo"
 

@@ -17,6 +17,7 @@ HEALTH_SCHEMAS: dict[str, Schema] = {
         parameters={"type": "object"},
         component_id={"type": ["string", "null"]},
         suggestions=listed(named("Suggestion")),
+        finding=TEXT,
     ),
     "CheckList": record(id=TEXT, host=TEXT, checks=listed(named("Check"))),
     "Diagnosis": record(host=TEXT, taken=TIME, checks=listed(named("Check"))),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import json
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,7 +124,12 @@ def test_doors_show_it_in_one_form():
         "parameters": {"service_name": "x"},
         "component_id": "daemon-x",
         "suggestions": [{"action": "unit-start", "sentence": "Start the unit", "repairable": True}],
+        "finding": "Service x is running",
     }
+    found = attrs.evolve(check, finding="x.service does not run: failed")
+    assert found.to_json()["finding"] == found.said == "x.service does not run: failed"
+    assert DiagnosticCheck.from_json(found.to_json()) == found
+    assert DiagnosticCheck.from_json(check.to_json()) == check
 
 
 def test_checks_of_two_components_are_told_apart_though_their_ids_are_equal():

@@ -109,8 +109,8 @@ def test_one_that_serves_passes_them_all(manager, cache):
         *("daemon-parameters", "daemon-permissions", "daemon-disk-space", "daemon-data"),
     ]
     assert not any(one.suggestions for one in checks.values())
-    assert checks["daemon-state"].filled == "Fake is alive"
-    assert checks["daemon-port"].filled == f"It listens on port {FREE_PORT} of 127.0.0.1"
+    assert checks["daemon-state"].filled == "cache is alive"
+    assert checks["daemon-port"].filled == f"cache listens on port {FREE_PORT} of 127.0.0.1"
 
 
 def test_one_that_never_started_is_asked_only_what_it_can_answer(manager, server, sockets):
@@ -119,8 +119,8 @@ def test_one_that_never_started_is_asked_only_what_it_can_answer(manager, server
     state = checks.pop("daemon-state")
     assert (state.result, actions(state)) == (Result.WARNING, ["start"])
     assert {one.result for one in checks.values()} == {Result.SKIPPED}
-    assert checks["daemon-directory"].filled.endswith("was made for it: it is not there yet")
-    assert checks["daemon-ready"].filled.endswith("protocol: it never started")
+    assert checks["daemon-directory"].filled.endswith("not looked at, it is not there yet")
+    assert checks["daemon-ready"].filled.endswith("protocol: not looked at, it never started")
     assert "probe" not in server.made[0].done
 
 
@@ -136,7 +136,7 @@ def test_one_that_is_stopped_may_be_started_and_nobody_expects_an_answer(manager
     )
     for id in ("daemon-ready", "daemon-port"):
         assert checks[id].result is Result.SKIPPED
-        assert checks[id].filled.endswith(": it does not run")
+        assert checks[id].filled.endswith("not looked at, it does not run")
 
 
 def test_one_that_failed_says_why_and_may_be_restarted(manager, cache):
@@ -148,7 +148,7 @@ def test_one_that_failed_says_why_and_may_be_restarted(manager, cache):
     assert (state.result, actions(state)) == (Result.FAILED, ["restart", "look-at-logs"])
     assert "its data are those of version 9" in state.filled
     assert data.result is Result.FAILED
-    assert data.filled.endswith("can work with: its data are those of version 9")
+    assert data.filled.endswith("cannot work with its data: its data are those of version 9")
 
 
 # What it answers
@@ -165,7 +165,7 @@ def test_a_wrong_answer_is_told_without_its_password(manager, cache, error, said
     cache.errors["probe"] = error
     ready = checked(manager)["daemon-ready"]
     assert (ready.result, actions(ready)) == (Result.FAILED, ["restart", "look-at-logs"])
-    assert ready.filled.startswith(f"It answers in its own protocol: {said}")
+    assert ready.filled.startswith(f"cache does not answer as it should: {said}")
     assert "s3cret" not in ready.filled
 
 
@@ -184,18 +184,31 @@ def test_no_answer_is_waited_for_as_long_as_patience_goes(manager, cache):
 # Its port
 
 
+def test_a_port_that_another_program_has_is_changed_in_the_configuration(manager, server, sockets):
+    manager.configure(CACHE).read()
+    taken = refused("port 6379 is held by redis-server (process 812)")
+    server.made[0].errors["check_data"] = taken
+    outcome(manager.daemons.start("cache"))
+    manager.network.turn()
+    state = checked(manager)["daemon-state"]
+    assert "port 6379 is held by redis-server (process 812)" in state.filled
+    assert state.suggestions[0].sentence == "Change `port` in [daemon:cache], domogik.cfg:2"
+
+
 def test_a_port_where_nobody_listens_asks_for_a_restart(manager, cache, sockets):
     sockets.owned.clear()
     port = checked(manager)["daemon-port"]
     assert (port.result, actions(port)) == (Result.FAILED, ["restart"])
-    assert port.filled.endswith(": nobody does")
+    assert port.filled.endswith("is not listened on")
 
 
 def test_a_stranger_at_its_port_is_told_and_only_a_person_ends_him(manager, cache, sockets):
     sockets.open(1)
     port = checked(manager)["daemon-port"]
-    assert (port.result, actions(port)) == (Result.FAILED, ["free-port", "configure"])
-    assert port.filled.endswith(": 1 strangers")
+    assert (port.result, actions(port)) == (Result.FAILED, ["configure"])
+    assert port.filled == f"Port {FREE_PORT} of 127.0.0.1 is 1 strangers"
+    (advice,) = port.suggestions
+    assert advice.sentence == "Change `port` in [daemon:cache], domogik.cfg:2"
     assert not any(one.is_repairable for one in port.suggestions)
 
 
@@ -223,15 +236,21 @@ def test_a_directory_without_its_mark_is_not_its_own(manager, cache):
     (directory(manager) / ".managed").unlink()
     check = checked(manager)["daemon-directory"]
     assert (check.result, actions(check)) == (Result.FAILED, ["move-away"])
-    assert check.suggestions[0].sentence == f"Move {directory(manager)} away"
+    assert check.suggestions[0].sentence.startswith("Move it away: mv /")
     assert "it has no .managed file" in check.filled
 
 
-def test_parameters_that_are_damaged_are_told(manager, cache):
+def test_parameters_that_are_damaged_are_told(manager, cache, printed):
     (directory(manager) / "service.json").write_text("{")
     checks = checked(manager)
     assert not_passed(checks) == {"daemon-parameters"}
-    assert "does not hold parameters" in checks["daemon-parameters"].filled
+    record = checks["daemon-parameters"]
+    path = directory(manager) / "service.json"
+    assert record.filled == f"The record of daemon cache is damaged: {path}"
+    path.unlink()
+    record = checked(manager)["daemon-parameters"]
+    assert record.filled == f"The record of daemon cache is missing: {path}"
+    assert printed(record.suggestions[0].sentence) == ["dmg_ctl daemon start cache"]
 
 
 @pytest.mark.parametrize("name", [".", "service.json", "password"])
@@ -242,7 +261,7 @@ def test_whatever_others_may_do_with_it_is_too_much(manager, cache, name, mode):
     checks = checked(manager)
     assert not_passed(checks) == {"daemon-permissions"}
     check = checks["daemon-permissions"]
-    assert check.filled.endswith(f": others may: {path}")
+    assert check.filled.endswith(f": {path}")
     assert [one.sentence for one in check.suggestions] == [f"chmod go= {path}"]
 
 
@@ -261,7 +280,9 @@ def test_a_disk_is_full_before_nothing_is_left(manager, cache, monkeypatch, free
     monkeypatch.setattr(daemon_checks.shutil, "disk_usage", look)
     room = checked(manager)["daemon-disk-space"]
     assert (room.result, actions(room)) == (result, advice)
-    assert room.filled == f"There is room on its disk: {free // 2**20} MB"
+    text = "There is room on the disk of cache: 67 MB"
+    full = f"Disk almost full: 67 MB free at {directory(manager)}"
+    assert room.filled == (text if result is Result.PASSED else full)
 
 
 def test_every_question_is_asked_where_everything_is_wrong(manager, cache, sockets):

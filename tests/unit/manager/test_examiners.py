@@ -22,9 +22,11 @@ from domogik.manager.examiners import CoreExaminer, RepositoryExaminer
 from domogik.manager.health import Examiner
 from domogik.manager.host_checks import HostExaminer
 from domogik.manager.package_interface import RepositoryInfo
+from domogik.manager.plugin_checks import PluginExaminer
 from domogik.manager.startup_notice import StartupNotice
 from domogik.packages.environment import ENVIRONMENT
 from domogik.storage.database import BrokenDatabase
+from domogik.supervisor.interfaces import Exit
 from domogik.testing.office import NOON, FakeManager, at_once
 
 DAY = 24 * 3600.0
@@ -110,7 +112,8 @@ def test_a_plugin_whose_script_is_gone_fails(manager: FakeManager) -> None:
     (manager.source / "domogik_packages" / "xpl" / "bin" / "clock.py").unlink()
     check = plugin_checks(manager)["plugin-script"]
     assert check.result is Result.FAILED
-    assert "clock.py is gone" in check.filled
+    assert check.filled.startswith("The script of clock is missing: /")
+    assert check.filled.endswith("/clock.py")
 
 
 def test_a_plugin_with_the_name_of_a_program_of_ours_has_an_issue(manager: FakeManager) -> None:
@@ -119,7 +122,7 @@ def test_a_plugin_with_the_name_of_a_program_of_ours_has_an_issue(manager: FakeM
     assert manager.plugin("rest").state is State.FAILED
     check = plugin_checks(manager, "rest")["plugin-id"]
     assert check.result is Result.FAILED
-    assert "Plugin rest cannot run: 'rest' is the name of a program" in check.filled
+    assert "rest cannot run: 'rest' is the name of a program" in check.filled
     (advice,) = check.suggestions
     assert "dmg_pkgmgr uninstall rest" in advice.sentence
 
@@ -131,7 +134,9 @@ def test_a_descriptor_that_broke_meanwhile_is_told(manager: FakeManager) -> None
     assert "clock.xml" in check.filled
 
 
-def test_needs_that_are_not_met_are_told(manager: FakeManager) -> None:
+def test_needs_that_are_not_met_are_told(
+    manager: FakeManager, printed: Callable[[str], list[str]]
+) -> None:
     text = manager.descriptor("clock").read_text()
     need = '<dependencies><dep id="no-such-project" type="python"/></dependencies>'
     manager.descriptor("clock").write_text(text.replace("<dependencies/>", need))
@@ -139,7 +144,9 @@ def test_needs_that_are_not_met_are_told(manager: FakeManager) -> None:
     manager.network.turn()
     check = plugin_checks(manager)["plugin-dependencies"]
     assert check.result is Result.FAILED
-    assert "no-such-project (not installed)" in check.filled
+    assert check.filled == "clock needs no-such-project, which is not installed"
+    (advice,) = check.suggestions
+    assert printed(advice.sentence) == ["dmg_pkgmgr install clock 1.0 --with-dependencies"]
 
 
 def test_an_environment_that_was_never_finished_is_told(manager: FakeManager) -> None:
@@ -160,9 +167,16 @@ def test_restarts_count_for_an_hour(
     manager: FakeManager, restarts: int, seconds: float, result: Result
 ) -> None:
     manager.start("clock")
-    alive = manager.plugin("clock")
-    manager.components.put(attrs.evolve(alive, restarts=restarts, since=NOON - seconds))
-    assert plugin_checks(manager)["plugin-restarts"].result is result
+    for _ in range(restarts):
+        manager.process("clock").ends(Exit(code=1))
+        manager.network.turn()
+        manager.network.turn(30)
+        manager.beat("clock")
+    manager.network.turn(seconds)
+    check = plugin_checks(manager)["plugin-restarts"]
+    assert check.result is result
+    count = 0 if seconds else restarts
+    assert check.filled == f"clock was restarted {count} times in the last hour"
 
 
 @pytest.mark.parametrize(
@@ -176,7 +190,44 @@ def test_a_plugin_that_fails_says_why(
     manager.components.put(failed)
     check = plugin_checks(manager)["plugin-running"]
     assert (check.result, check.suggestions[0].action) == (result, action)
-    assert check.filled.endswith("exit status 3")
+    assert check.filled == "clock should run and does not: exit status 3"
+
+
+def test_a_plugin_that_ends_again_and_again_is_told_by_what_it_wrote_last(
+    manager: FakeManager, printed: Callable[[str], list[str]]
+) -> None:
+    again = "started again in 8 s: ModuleNotFoundError: nothere (exit status 1)"
+    backoff = attrs.evolve(manager.plugin("clock"), state=State.BACKOFF, reason=again)
+    manager.components.put(backoff)
+    check = plugin_checks(manager)["plugin-running"]
+    assert check.filled == f"clock ended once and is {again}"
+    assert printed(check.suggestions[1].sentence) == ["dmg_ctl logs clock"]
+    often = "ended 3 times in 10 minutes, is tried again every 15 minutes: exit status 1"
+    manager.components.put(attrs.evolve(backoff, state=State.FAILED, reason=often))
+    assert plugin_checks(manager)["plugin-running"].filled == f"clock {often}"
+
+
+def test_one_that_fails_after_an_update_can_go_back(
+    manager: FakeManager, printed: Callable[[str], list[str]]
+) -> None:
+    # the clock of a fake manager stands at noon of a day of its own
+    os.utime(manager.descriptor("clock"), (NOON - 60, NOON - 60))
+    examiner = PluginExaminer(
+        manager.plugins,
+        manager.components,
+        lambda name: manager.directory,
+        lambda: NOON,
+        at_once,
+        lambda name: "1.0.1",
+    )
+    failed = attrs.evolve(manager.plugin("clock"), state=State.FAILED, reason="exit status 3")
+    manager.components.put(failed)
+    check = looked_at(examiner, "plugin:clock")["plugin-running"]
+    assert check.suggestions[0].action == "rollback"
+    assert printed(check.suggestions[0].sentence) == ["dmg_pkgmgr rollback clock"]
+    os.utime(manager.descriptor("clock"), (NOON - 4000, NOON - 4000))
+    check = looked_at(examiner, "plugin:clock")["plugin-running"]
+    assert check.suggestions[0].action == "start"
 
 
 # External members

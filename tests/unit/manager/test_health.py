@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class FakeExaminer:
     failures: dict[str, Exception] = attrs.field(factory=dict)
     held: dict[str, Deferred[None]] = attrs.field(factory=dict)
     repair_fails: Exception | None = None
+    on_repair: Callable[[], None] = lambda: None
 
     def subjects(self) -> Sequence[str]:
         return tuple(self.results)
@@ -61,6 +62,7 @@ class FakeExaminer:
         if self.repair_fails is not None:
             raise self.repair_fails
         self.results[component_id][check.check_id] = Result.PASSED
+        self.on_repair()
 
 
 @attrs.define(eq=False)
@@ -502,6 +504,38 @@ def test_a_repair_does_what_the_first_suggestion_says_and_looks_again(ill: Ward)
     assert ill.told("issue.closed") == [(LAMP, "runs")]
 
 
+@pytest.mark.parametrize("holds", [True, False])
+def test_a_repair_is_believed_when_it_held_as_long_as_the_fault_took(
+    ward: Ward, holds: bool
+) -> None:
+    """It fails 5 s after each start, and is well until then."""
+    ward.health.start()
+    ward.put("lamp", State.STOPPED)
+    ward.put("lamp", State.STARTING)
+    ward.put("lamp", State.ALIVE)
+    ward.turn(5)
+    ward.examiner.results[LAMP] = {"runs": Result.FAILED}
+    ward.put("lamp", State.FAILED)
+    ward.turn(10)
+    issue = ward.issue()
+    ward.examiner.on_repair = lambda: ward.put("lamp", State.STARTING)
+    answers: list[Any] = []
+    ward.health.repair(issue).addCallback(answers.append)
+    ward.turn()
+    ward.put("lamp", State.ALIVE)
+    ward.turn(4)
+    assert answers == []
+    assert ward.told("issue.closed") == []
+    if not holds:
+        ward.examiner.results[LAMP] = {"runs": Result.FAILED}
+        ward.put("lamp", State.FAILED)
+    ward.turn(1)
+    (left,) = answers
+    assert (left is None) is holds
+    assert bool(ward.told("issue.closed")) is holds
+    ward.wait(ward.health.stop())
+
+
 def test_what_has_passed_meanwhile_is_left_alone(ill: Ward) -> None:
     ill.examiner.results[LAMP] = {"runs": Result.PASSED}
     assert ill.wait(ill.health.repair(ill.issue())) is None
@@ -517,7 +551,7 @@ def test_an_action_can_be_chosen_among_those_that_can_be_carried_out(ill: Ward) 
 def test_what_only_a_person_can_do_is_not_done(ill: Ward) -> None:
     ill.examiner.suggestions = (BY_HAND,)
     ill.look()
-    with pytest.raises(NotPossible, match="nothing that Domogik could do"):
+    with pytest.raises(NotPossible, match="Only you can do that"):
         ill.wait(ill.health.repair(ill.issue()))
 
 

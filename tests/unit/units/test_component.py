@@ -283,13 +283,15 @@ class RepairedDaemonTests(UnitTestCase):
             self.assertEqual(check.result, Result.PASSED)
         self.assertEqual(len(self.systemd.questions), 1)
 
-    def test_without_systemd_every_check_is_skipped_with_the_reason(self):
+    def test_without_systemd_ports_are_looked_at_and_what_asks_it_is_skipped(self):
         self.systemd.absent = "this host was not booted with systemd"
         daemon = self.daemon("daemon-web", "web", listen_ports=[(80, "tcp"), (53, "udp")])
         checks = self.done(daemon.diagnose())
-        self.assertEqual([check.result for check in checks], [Result.SKIPPED] * 3)
-        for check in checks:
-            self.assertEqual(check.parameters["reason"], self.systemd.absent)
+        self.assertEqual(
+            [check.result for check in checks], [Result.SKIPPED, Result.FAILED, Result.FAILED]
+        )
+        self.assertEqual(checks[0].parameters["reason"], self.systemd.absent)
+        self.assertEqual(checks[1].said, "Nobody listens on tcp port 80")
         self.failed(daemon.enable(), NoSystemd)
         self.failed(daemon.is_running(), NoSystemd)
 

@@ -69,10 +69,13 @@ class PortTests(SynchronousTestCase):
     def test_where_nobody_listens_it_is_said_who_should(self):
         for unit, words in (
             (None, "Start the program that should listen there"),
-            (UnitStatus("web.service"), "See that web.service runs"),
+            (
+                UnitStatus("web.service"),
+                "See why web.service does not run: systemctl status web.service",
+            ),
             (
                 UnitStatus("web.service", active_state="active"),
-                "See in the configuration of web.service where it listens",
+                "See in its configuration where web.service listens: systemctl cat web.service",
             ),
         ):
             (suggestion,) = self.check(80, unit=unit).suggestions
