@@ -140,6 +140,7 @@ class PackageServices:
             thread,
             manager.reload,
             self._events,
+            self._reactor,
         )
 
     async def _fetch(self, ref: PackageRef, place: Place | None, told: Told) -> Path:

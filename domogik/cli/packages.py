@@ -173,6 +173,12 @@ def held_sentence(package: Document) -> str:
     return printable(f"{id} {newest} is offered; {id} is held (dmg_pkgmgr unhold {id})")
 
 
+def given_up_sentence(package: Document) -> str:
+    """Why an update does nothing though something newer is offered."""
+    id, release = package["id"], package["given_up"][-1]
+    return printable(f"{id} {release} failed here before; again: dmg_pkgmgr update {id} --again")
+
+
 def sentence(verb: str, package: Document) -> str:
     """What came of an order: `plugin-diskfree 1.0 is installed on vm`."""
     name = f"{package['fullname']} {package['release'] or ''}".strip()

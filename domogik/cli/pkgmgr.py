@@ -14,6 +14,7 @@ from domogik.cli import package_files
 from domogik.cli.client import Refused
 from domogik.cli.orders import Document, Name, Orders
 from domogik.cli.packages import (
+    given_up_sentence,
     held_sentence,
     installed_table,
     offers_table,
@@ -106,8 +107,12 @@ def update(options: argparse.Namespace) -> int:
     if options.package is not None:
         name = orders.find(options.package)
         before = name.on(orders.where())
-        done = orders.do("update", name.type, name.id, release=options.release)
+        again = "yes" if options.again else None
+        done = orders.do("update", name.type, name.id, release=options.release, again=again)
         if not options.json and before is not None and before["release"] == done["release"]:
+            if done["given_up"]:
+                orders.terminal.say(given_up_sentence(done))
+                return 0
             return _say_newest(orders, done)
         return _say(orders, "update", done)
     return _update_all(orders)
@@ -129,7 +134,11 @@ def _update_all(orders: Orders) -> int:
     packages = terminal.client.get("/packages", host=orders.where())["packages"]
     result, done, is_quiet = 0, [], terminal.options.json
     for package in packages:
-        if not package["updates"]:
+        again = terminal.options.again and package["given_up"]
+        if not package["updates"] and not again:
+            if package["given_up"] and not terminal.options.json:
+                terminal.say(given_up_sentence(package))
+                is_quiet = True
             continue
         if package["held"]:
             if not terminal.options.json:
@@ -137,7 +146,8 @@ def _update_all(orders: Orders) -> int:
             is_quiet = True
             continue
         try:
-            done.append(orders.do("update", package["type"], package["id"]))
+            query = {"again": "yes"} if again else {}
+            done.append(orders.do("update", package["type"], package["id"], **query))
         except (Refused, CommandFailed) as error:
             named = package["id"] in str(error)
             complain(NAME, printable(str(error) if named else f"{package['fullname']}: {error}"))
@@ -235,6 +245,9 @@ def _options() -> argparse.ArgumentParser:
     )
     one = command("update", "install what is newer; if it fails, back to what worked", update)
     one.add_argument("package", nargs="?", type=_word, metavar="ID")
+    one.add_argument(
+        "--again", action="store_true", help="also what was given up before, for it failed here"
+    )
     _release(one)
     _package(command("rollback", "back to the release that was there before", rollback))
     _package(command("hold", "have updates leave a package alone", hold))

@@ -17,6 +17,7 @@ _SUPERVISION = frozenset(
         "start_limit",
         "start_limit_window",
         "slow_retry",
+        "update_probation",
         "start_timeout",
         "stop_signal",
         "stop_timeout",

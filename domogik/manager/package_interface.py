@@ -40,7 +40,8 @@ class InstalledPackage:
 
     `enabled` is that of a plugin, True for other types; `updates` what the repositories offer that
     is newer, the newest first; `releases` what lies in the store, to go back to, and `held` that it
-    is not to be updated: both are known of this host only.
+    is not to be updated: both are known of this host only, as is `given_up`, the releases
+    that failed as updates and are not among `updates`.
     """
 
     ref: PackageRef
@@ -49,6 +50,7 @@ class InstalledPackage:
     updates: tuple[Offer, ...] = ()
     releases: tuple[str, ...] = ()
     held: bool = False
+    given_up: tuple[str, ...] = ()
 
 
 class IPackages(Interface):
@@ -94,8 +96,13 @@ class IPackages(Interface):
         own, or nothing is; its later releases get theirs without being asked for.
         """
 
-    async def update(host: str, type: str, id: str, release: str | None = None) -> PackageRef:
-        """Fetch and stage, stop, switch, start, wait until alive; else back to the old one."""
+    async def update(
+        host: str, type: str, id: str, release: str | None = None, *, again: bool = False
+    ) -> PackageRef:
+        """Fetch and stage, stop, switch, start, watch it for a while; else back to the old one.
+
+        Without a release the newest; one that was given up before only `again`.
+        """
 
     async def rollback(host: str, type: str, id: str) -> PackageRef:
         """To the release that was there before."""

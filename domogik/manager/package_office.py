@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from domogik.components.events import EventStream
@@ -46,10 +47,11 @@ Fetch = Callable[[PackageRef, Place | None, Told], Awaitable[Path]]
 
 @attrs.frozen
 class Stored:
-    """What only the store knows of a package: its releases, oldest first, and whether it is held"""
+    """What only the store knows of a package: its releases, oldest first, and its history."""
 
     releases: tuple[str, ...] = ()
     held: bool = False
+    given_up: tuple[str, ...] = ()
 
 
 @attrs.define(eq=False)
@@ -76,6 +78,7 @@ class PackageOffice:
     _in_thread: Callable[..., Any]
     _reload: Callable[[], Awaitable[None]]
     _events: EventStream
+    _clock: IReactorTime
     _log: Logger = Logger()
     _installer: Installer = attrs.field(init=False)
     _update: PackageUpdate = attrs.field(init=False)
@@ -104,6 +107,7 @@ class PackageOffice:
             self._in_thread,
             self._changed,
             self._updates_directory,
+            self._clock,
         )
         self._checker = self._make_checker(self._release_of)
 
@@ -124,7 +128,10 @@ class PackageOffice:
     def _resume(self, note: Note) -> Deferred[Any]:
         async def work(progress: Progress) -> None:
             with self._using(note.after, progress):
-                await self._update.finish(note)
+                try:
+                    await self._update.finish(note)
+                finally:
+                    await self.look()
 
         resumed = self.jobs.run("update", note.after.fullname, work, note.after)
         return resumed.addErrback(
@@ -157,7 +164,9 @@ class PackageOffice:
         """What is installed, by name; what could be updated is not known here."""
         nothing = Stored()
         return tuple(
-            attrs.evolve(entry, releases=stored.releases, held=stored.held)
+            attrs.evolve(
+                entry, releases=stored.releases, held=stored.held, given_up=stored.given_up
+            )
             for entry in self._list
             for stored in (self._stored.get(entry.ref.fullname, nothing),)
         )
@@ -244,14 +253,19 @@ class PackageOffice:
                 self._found(ref.type, ref.id)
                 if await self._in_thread(self._store.held, ref.type, ref.id):
                     raise OperationFailed(f"{ref.fullname} is held: take the hold off it first")
-                await self._update.run(ref)
+                try:
+                    await self._update.run(ref, lambda: progress.stage("on probation"))
+                finally:
+                    await self.look()
 
+        self._update.end_probation(ref.fullname)
         await self.jobs.run("update", ref.fullname, work, ref)
 
     async def rollback(self, type: str, id: str) -> PackageRef:
         """To the release before; a plugin that runs is stopped for it and started again."""
         self.check_managed()
         name = self._found(type, id).package.full_name
+        self._update.end_probation(name)
 
         async def work(progress: Progress) -> PackageRef:
             self._progress[name] = progress
@@ -267,6 +281,7 @@ class PackageOffice:
         """Everything it brought and its mark in `[plugins]`; `UnknownComponent`, `NotPossible`."""
         self.check_managed()
         name = fullname(type, id)
+        self._update.end_probation(name)
 
         async def work(progress: Progress) -> None:
             progress.stage("removing")
@@ -432,7 +447,9 @@ class PackageOffice:
 def _look(store: Store, names: Sequence[tuple[str, str]]) -> Mapping[str, Stored]:
     return {
         fullname(type, id): Stored(
-            tuple(ref.release for ref in store.releases(type, id)), store.held(type, id)
+            tuple(ref.release for ref in store.releases(type, id)),
+            store.held(type, id),
+            store.given_up(type, id),
         )
         for type, id in names
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +84,17 @@ class Packages:
     def installed(
         self, host: str | None = None, type: str | None = None
     ) -> tuple[InstalledPackage, ...]:
-        updates = self._repositories.index.updates
         return tuple(
-            attrs.evolve(entry, updates=updates(entry.ref.type, entry.ref.id, entry.ref.release))
+            attrs.evolve(entry, updates=self._updates(entry))
             for entry in self._of(host)
             if type in (None, entry.ref.type)
         )
+
+    def _updates(self, entry: InstalledPackage, *, again: bool = False) -> tuple[Offer, ...]:
+        """What is newer; up to the newest that was given up here, unless it is to be tried again"""
+        ref = entry.ref
+        newer = self._repositories.index.updates(ref.type, ref.id, ref.release)
+        return newer if again else tuple(takewhile(partial(_is_untried, entry), newer))
 
     def _of(self, host: str | None) -> tuple[InstalledPackage, ...]:
         """By host and name."""
@@ -201,16 +208,18 @@ class Packages:
                 "{ref} stays on {host}: {error}", ref=str(ref), host=host, error=str(error)
             )
 
-    async def update(self, host: str, type: str, id: str, release: str | None = None) -> PackageRef:
+    async def update(
+        self, host: str, type: str, id: str, release: str | None = None, *, again: bool = False
+    ) -> PackageRef:
         self._check_host(host)
-        present = self._release_at(host, type, id)
-        if present is None:
+        entry = self._entry_at(host, type, id)
+        if entry is None:
             raise UnknownComponent(f"Package '{fullname(type, id)}' is not installed on {host}")
         if release is None:
-            newer = self._repositories.index.updates(type, id, present)
-            release = newer[0].package.release if newer else present
-        if release == present:
-            return PackageRef(type, id, present)
+            newer = self._updates(entry, again=again)
+            release = newer[0].package.release if newer else entry.ref.release
+        if release == entry.ref.release:
+            return entry.ref
         ref = self._offered(type, id, release)
         if self._office is not None and host == self.host:
             await _told(self._office.update(ref))
@@ -321,10 +330,12 @@ class Packages:
         return self._repositories.index.find(type, id, release).ref
 
     def _release_at(self, host: str, type: str, id: str) -> str | None:
-        for package in self._of(host):
-            if (package.ref.type, package.ref.id) == (type, id):
-                return package.ref.release
-        return None
+        entry = self._entry_at(host, type, id)
+        return entry.ref.release if entry is not None else None
+
+    def _entry_at(self, host: str, type: str, id: str) -> InstalledPackage | None:
+        name = (type, id)
+        return next((one for one in self._of(host) if (one.ref.type, one.ref.id) == name), None)
 
     def _job(
         self,
@@ -356,6 +367,10 @@ class Packages:
         if self._office is None or host != self.host:
             raise NotPossible(f"Not available from another host: {instead}")
         return self._office
+
+
+def _is_untried(entry: InstalledPackage, offer: Offer) -> bool:
+    return offer.package.release not in entry.given_up
 
 
 async def _told(work: Awaitable[Any]) -> Any:

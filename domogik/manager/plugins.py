@@ -96,6 +96,9 @@ class Plugins:
     _by_hand: set[str] = attrs.field(factory=set)
     _at_rest: set[str] = attrs.field(factory=set)
     _kept_back: dict[str, str] = attrs.field(factory=dict)
+    _probation_s: dict[str, float] = attrs.field(factory=dict)
+    #: plugin -> what is called when the supervisor tells that it changed
+    followers: dict[str, Callable[[], None]] = attrs.field(factory=dict)
     #: asks whether a plugin that was just enabled is kept back
     on_enabled: Callable[[str], Awaitable[None]] | None = None
 
@@ -115,6 +118,7 @@ class Plugins:
         touched = {*self._installed, *inventory.plugins}
         self._enabled = enabled_plugins(configuration)
         self._installed = dict(inventory.plugins)
+        self._probation_s = {name: one.update_probation_s for name, one in supervision.items()}
         for name in sorted(self._installed):
             self._specify(name, supervision[name])
         for name in sorted(touched):
@@ -153,7 +157,14 @@ class Plugins:
 
     def status_changed(self, component_id: str) -> None:
         """The supervisor tells that a component of ours changed."""
-        self._settle(ComponentId.parse(component_id).name)
+        name = ComponentId.parse(component_id).name
+        self._settle(name)
+        if name in self.followers:
+            self.followers[name]()
+
+    def probation_s(self, name: str) -> float:
+        """How long a new release of it is watched before it counts as good."""
+        return self._probation_s.get(name, Supervision().update_probation_s)
 
     def _settle(self, name: str) -> None:
         """What failed and is not wanted any more is not tried again; the list says how it is."""

@@ -24,6 +24,8 @@ class History:
 
     way: tuple[str, ...] = ()
     held: bool = False
+    #: releases that failed here as an update, and are not tried again by themselves
+    given_up: tuple[str, ...] = ()
 
     def previous(self, present: str, stored: Collection[str]) -> str | None:
         """The release to go back to: the last one before the present that is still stored.
@@ -49,9 +51,12 @@ def read_history(path: Path) -> History:
     """What was written there; nothing to remember where nothing is or nobody can read it."""
     try:
         found = json.loads(read_bounded(path, _LIMIT))
-        way = tuple(one for one in found["way"] if isinstance(one, str))
-        return History(way, found["held"] is True)
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        way, given_up = (
+            tuple(one for one in found.get(key, ()) if isinstance(one, str))
+            for key in ("way", "given_up")
+        )
+        return History(way, found["held"] is True, given_up)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return History()
 
 
@@ -60,5 +65,5 @@ def write_history(path: Path, history: History) -> None:
     if history == History():
         path.unlink(missing_ok=True)
     else:
-        content = json.dumps({"way": history.way, "held": history.held})
+        content = json.dumps(attrs.asdict(history))
         write_atomically(path, content.encode())

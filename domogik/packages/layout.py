@@ -91,6 +91,10 @@ class Layout:
         """Whether updates leave it as it is."""
         return self.history(type, id).held
 
+    def given_up(self, type: str, id: str) -> tuple[str, ...]:
+        """The releases that were given up as updates."""
+        return self.history(type, id).given_up
+
     def history(self, type: str, id: str) -> History:
         """What is remembered of it."""
         return read_history(self.history_file(type, id))

@@ -37,6 +37,8 @@ from domogik.packages.reference import PackageRef
 
 XPL, RINOR = "xpl", "rinor"
 _STAGING, _TRASH = ".staging-", ".trash-"
+#: so many releases of a package that were given up are remembered
+_GIVEN_UP = 20
 
 
 class StoreFailed(DomogikError):
@@ -229,6 +231,23 @@ class Store(Layout):
                 raise NotInstalled(f"{type} '{id}' is not installed from a repository")
             history = attrs.evolve(self.history(type, id), held=held)
             write_history(self.history_file(type, id), history)
+
+    def give_up(self, ref: PackageRef) -> None:
+        """Remember that a release failed as an update."""
+        history = self.history(ref.type, ref.id)
+        others = (one for one in history.given_up if one != ref.release)
+        self._set_given_up(ref, (*others, ref.release)[-_GIVEN_UP:])
+
+    def succeeded(self, ref: PackageRef) -> None:
+        """Forget what failed before this release, which did not."""
+        self._set_given_up(ref, ())
+
+    def _set_given_up(self, ref: PackageRef, releases: tuple[str, ...]) -> None:
+        with self._lock, _translated():
+            history = self.history(ref.type, ref.id)
+            if releases != history.given_up:
+                changed = attrs.evolve(history, given_up=releases)
+                write_history(self.history_file(ref.type, ref.id), changed)
 
     def recover(self) -> tuple[str, ...]:
         """Finish or undo what was interrupted, at the start and before anything else is asked.

@@ -14,13 +14,15 @@ from domogik.supervisor.interfaces import Policy, Restart
 
 T = TypeVar("T")
 _USUAL = Policy()
+_PROBATION_S = 60.0
 
 
 @attrs.frozen
 class Supervision:
     """The policy of one component, and what belongs to its program and its order of start.
 
-    Sizes in bytes; `needs` are component ids.
+    Sizes in bytes; `needs` are component ids. `update_probation_s`: how long a new release is
+    watched.
     """
 
     policy: Policy = Policy()
@@ -29,6 +31,7 @@ class Supervision:
     open_files_max: int | None = None
     nice: int = 0
     memory_max_words: str = ""
+    update_probation_s: float = _PROBATION_S
 
     @classmethod
     def of(
@@ -48,6 +51,9 @@ class Supervision:
             memory_max=read("memory_max", lambda setting: _size(setting, 2**20), None),
             open_files_max=read("open_files_max", lambda setting: setting.integer(16, 2**20), None),
             nice=read("nice", lambda setting: setting.integer(-20, 19), 0),
+            update_probation_s=read(
+                "update_probation", lambda setting: setting.seconds(), _PROBATION_S
+            ),
             memory_max_words=read(
                 "memory_max", lambda one: f"{one.text()} ({one.path.name}:{one.line})", ""
             ),

@@ -143,7 +143,9 @@ class FakePackages:
         ref = self._index.find(type, id, release).ref
         return await self._switch("install", host, ref)
 
-    async def update(self, host: str, type: str, id: str, release: str | None = None) -> PackageRef:
+    async def update(
+        self, host: str, type: str, id: str, release: str | None = None, *, again: bool = False
+    ) -> PackageRef:
         self._find(host, type, id)
         ref = self._index.find(type, id, release).ref
         return await self._switch("update", host, ref)

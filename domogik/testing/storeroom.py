@@ -95,6 +95,7 @@ class FakePackageManager(FakeManager):
             thread,
             self.reload,
             self.events,
+            self.network.clock,
         )
         self.rests = Rests(self.identity, self.network.bus)
         self.package_control = PackageControl(

@@ -75,8 +75,9 @@ def served(directory: Path) -> Iterator[str]:
 def package_world(directory: Path, *sources: str, text: str = "", **keys: str) -> World:
     """A home in package mode whose repositories are those."""
     world = World(directory, package_path=str(directory / "home"), **keys)
-    if text:
-        world.write_configuration(text, package_path=str(directory / "home"), **keys)
+    if "[supervision]" not in text:
+        text = f"[supervision]\nupdate_probation = 1\n{text}"
+    world.write_configuration(text, package_path=str(directory / "home"), **keys)
     lines = "".join(f"{500 - place} {source}\n" for place, source in enumerate(sources))
     (world.home / "sources.list").write_text(lines)
     return world

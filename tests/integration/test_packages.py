@@ -94,8 +94,8 @@ def test_from_the_repository_to_a_running_plugin_and_back_from_a_broken_release(
     assert [update["version"] for update in package["updates"]] == ["1.1"]
     status, problem = world.request("/api/v1/packages/plugin/diskfree/update", "POST")
     assert status == 409, problem
-    assert problem["detail"].startswith("plugin-diskfree 1.1 was given up: "), problem
-    assert problem["detail"].endswith(". 1.0 runs again"), problem
+    assert problem["detail"].startswith("diskfree 1.1 did not start: "), problem
+    assert problem["detail"].endswith("; 1.0 is back. More: dmg_ctl logs diskfree"), problem
     second = world.component("diskfree")
     assert (second["state"], second["version"]) == ("alive", "1.0")
     assert second["pid"] != first["pid"]
@@ -280,6 +280,50 @@ def test_an_update_that_a_crash_interrupts_is_finished_at_the_next_start(
         ),
         "the old one runs again",
     )
+
+
+#: lives until a file tells it to fail
+MORTAL = PLUGIN.replace(
+    "    count += 1\n",
+    """    count += 1
+    if os.path.exists(os.path.join(os.environ["DOMOGIK_DATA"], "fail")):
+        sys.exit("the stick is gone")
+""",
+)
+
+
+def test_a_release_on_probation_is_watched_over_a_crash_and_put_back_when_it_fails(
+    world: World, repository: Repository
+) -> None:
+    configuration = world.home / "domogik.cfg"
+    text = configuration.read_text()
+    configuration.write_text(text.replace("update_probation = 1", "update_probation = 600"))
+    repository.publish("lamp", "1.0")
+    repository.publish("lamp", "1.1", script=MORTAL)
+    world.start()
+    rinor(world, "/package/update-cache")
+    rinor(world, f"/package/install/{HOST}/plugin/lamp/1.0")
+    rinor(world, f"/plugin/enable/{HOST}/lamp")
+    rinor(world, f"/plugin/start/{HOST}/lamp")
+    note = world.home / "run/updates/plugin-lamp.json"
+    with ThreadPoolExecutor() as threads:
+        threads.submit(_or_die, world, "/api/v1/packages/plugin/lamp/update")
+        wait_until(
+            lambda: note.exists() and '"on_probation": true' in note.read_text(), "probation"
+        )
+        world.kill()
+    world.start()
+    assert world.component("lamp")["version"] == "1.1"
+    (world.home / "data/plugins/lamp/fail").touch()
+    wait_until(
+        lambda: (
+            (found := world.component("lamp"))["state"] == "alive" and found["version"] == "1.0"
+        ),
+        "the old one runs again",
+    )
+    wait_until(lambda: not note.exists(), "the update is over")
+    (package,) = world.request("/api/v1/packages")[1]["packages"]
+    assert (package["given_up"], package["updates"]) == (["1.1"], [])
 
 
 def test_an_upload_joins_the_local_repository(world: World, repository: Repository) -> None:

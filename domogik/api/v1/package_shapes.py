@@ -34,6 +34,7 @@ PACKAGE_SCHEMAS: dict[str, Schema] = {
         held=BOOLEAN,
         releases=listed(TEXT),
         updates=listed(TEXT),
+        given_up=listed(TEXT),
     ),
     "PackageList": record(host=TEXT, packages=listed(named("Package"))),
     "Offer": record(
@@ -118,6 +119,7 @@ def package_json(package: InstalledPackage) -> dict[str, object]:
         "held": package.held,
         "releases": list(package.releases),
         "updates": [offer.package.release for offer in package.updates],
+        "given_up": list(package.given_up),
     }
 
 
@@ -133,6 +135,7 @@ def absent_json(type: str, id: str, host: str, release: str | None = None) -> di
         "held": False,
         "releases": [],
         "updates": [],
+        "given_up": [],
     }
 
 

@@ -40,6 +40,9 @@ _WITH_DEPENDENCIES = Parameter(
     "What a plugin needs of Python too, into an environment of its own.",
     {**BOOLEAN, "default": False},
 )
+_AGAIN = Parameter(
+    "again", "Also a release that was given up here before.", {**BOOLEAN, "default": False}
+)
 #: naming one, its state, a repository that fails, and another host that is silent
 _ERRORS = (404, 409, 502, 504)
 
@@ -53,8 +56,8 @@ _VERBS: dict[str, tuple[str, tuple[Parameter, ...], bool]] = {
         True,
     ),
     "update": (
-        "Stop it, put the newer release in its place, start it; if that fails, all back",
-        (_RELEASE,),
+        "Stop it, put the newer release in its place, start it, watch it; if that fails, all back",
+        (_RELEASE, _AGAIN),
         True,
     ),
     "rollback": ("Back to the release that was there before", (), True),
@@ -71,7 +74,7 @@ def _act(verb: str) -> Act:
             needs = asked.flag("with_dependencies")
             return await packages.install(host, type, id, release, with_dependencies=needs)
         if verb == "update":
-            return await packages.update(host, type, id, release)
+            return await packages.update(host, type, id, release, again=asked.flag("again"))
         if verb == "rollback":
             return await packages.rollback(host, type, id)
         if verb == "uninstall":

@@ -35,6 +35,7 @@ def package(id: str = "demo", release: str | None = "1.0", **fields: object) -> 
         "held": False,
         "releases": [release],
         "updates": [],
+        "given_up": [],
     }
     return made | fields
 
@@ -164,6 +165,21 @@ def test_an_upload_that_is_refused_names_the_file(client, command, tmp_path):
     path.write_bytes(b"")
     with pytest.raises(CommandFailed, match="0 bytes"):
         command("upload", str(path))
+
+
+def test_what_was_given_up_is_tried_again_only_where_that_is_said(client, command):
+    failed = package("demo", given_up=["2.0"])
+    client.documents["/packages/plugin-demo"]["installed"] = [failed]
+    client.documents["/packages"] = {"host": "vm", "packages": [failed]}
+    client.documents["/packages/plugin/demo/update"] = failed
+    told = "demo 2.0 failed here before; again: dmg_pkgmgr update demo --again\n"
+    assert command("update") == (0, told)
+    assert client.asked == []
+    assert command("update", "demo") == (0, told)
+    client.documents["/packages/plugin/demo/update"] = package("demo", "2.0")
+    assert "2.0 is installed" in command("update", "demo", "--again")[1]
+    assert "2.0 is installed" in command("update", "--again")[1]
+    assert client.asked[1:] == [("/packages/plugin/demo/update", {"again": "yes"})] * 2
 
 
 def test_everything_newer_is_updated_but_what_is_held(client, command, printed):

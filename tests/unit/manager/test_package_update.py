@@ -24,6 +24,7 @@ def manager(tmp_path: Path) -> FakePackageManager:
     made = FakePackageManager(tmp_path / "home")
     made.publish("lamp", "1.0")
     made.publish("lamp", "1.1")
+    made.configure("[supervision]\nupdate_probation = 0\n")
     made.begin()
     made.install_package(OLD)
     made.order("enable", "lamp")
@@ -92,8 +93,8 @@ def test_a_release_that_ends_at_once_is_given_up_and_the_old_one_runs_again(runn
     running.network.turn()
     running.beat("lamp")
     running.network.turn()
-    assert str(failure(ended)).startswith("plugin-lamp 1.1 was given up: ")
-    assert str(failure(ended)).endswith(". 1.0 runs again")
+    said = "lamp 1.1 did not start: exit status 1; 1.0 is back. More: dmg_ctl logs lamp"
+    assert str(failure(ended)) == said
     assert isinstance(failure(ended), OperationFailed)
     assert (release(running), running.plugin("lamp").state) == ("1.0", State.ALIVE)
     assert path_of(running.process("lamp")).is_relative_to(running.store.directory(OLD))
@@ -105,7 +106,7 @@ def test_a_release_that_never_speaks_is_given_up_too(running):
     running.network.turn(60)
     running.beat("lamp")
     running.network.turn()
-    assert "was given up" in str(failure(ended))
+    assert str(failure(ended)).startswith("lamp 1.1 did not start: ")
     assert (release(running), running.plugin("lamp").state) == ("1.0", State.ALIVE)
 
 
@@ -157,7 +158,9 @@ def test_where_what_is_served_cannot_be_switched_all_is_as_before(running, monke
     running.network.turn()
     running.beat("lamp")
     running.network.turn()
-    assert str(failure(ended)) == "plugin-lamp 1.1 was given up: no link today. 1.0 runs again"
+    said = "lamp 1.1 could not be installed: no link today; 1.0 is back. More: dmg_ctl logs lamp"
+    assert str(failure(ended)) == said
+    assert running.store.given_up("plugin", "lamp") == ()
     assert release(running) == "1.0"
 
 
@@ -208,13 +211,121 @@ def test_an_external_member_is_updated_without_a_process(tmp_path):
     assert manager.store.present("external", "relay") == refs[1]
 
 
+# On probation
+
+
+@pytest.fixture
+def watched(running: FakePackageManager) -> FakePackageManager:
+    """It runs with 1.1 for a moment, and is watched for 60 s."""
+    running.configure("[supervision]\nupdate_probation = 60\n[plugins]\nlamp = enabled\n")
+    begin(running.reload())
+    running.network.turn()
+    return running
+
+
+def test_a_release_that_ends_soon_after_it_was_alive_is_given_up(watched):
+    ended = update(watched)
+    watched.beat("lamp")
+    assert ended == []
+    watched.network.turn(0.5)
+    watched.process("lamp").ends(Exit(code=1))
+    watched.network.turn()
+    watched.beat("lamp")
+    watched.network.turn()
+    assert str(failure(ended)) == (
+        "lamp 1.1 failed within 60 s of its start: exit status 1; 1.0 is back."
+        " More: dmg_ctl logs lamp"
+    )
+    assert (release(watched), watched.plugin("lamp").state) == ("1.0", State.ALIVE)
+    (package,) = watched.storeroom.installed()
+    assert package.given_up == ("1.1",)
+
+
+def test_a_release_that_lives_through_its_probation_is_good(watched):
+    ended = update(watched)
+    watched.beat("lamp")
+    assert watched.jobs.all()[0].stage == "on probation"
+    for _ in range(5):
+        assert ended == []
+        watched.network.turn(10)
+        watched.beat("lamp")
+    watched.network.turn(11)
+    assert ended == [None]
+    assert (release(watched), watched.plugin("lamp").state) == ("1.1", State.ALIVE)
+    assert list((watched.home.run / "updates").iterdir()) == []
+    watched.process("lamp").ends(Exit(code=1))
+    watched.network.turn()
+    assert release(watched) == "1.1"
+
+
+def test_a_release_that_a_person_stops_on_probation_has_not_failed(watched):
+    ended = update(watched)
+    watched.beat("lamp")
+    begin(watched.plugins.stop("lamp"))
+    watched.process("lamp").ends(Exit(code=0))
+    watched.network.turn(61)
+    assert ended == [None]
+    assert (release(watched), watched.plugin("lamp").state) == ("1.1", State.STOPPED)
+
+
+def test_who_goes_back_at_once_does_not_wait_for_the_end_of_the_probation(watched):
+    ended = update(watched)
+    watched.beat("lamp")
+    back = begin(watched.storeroom.rollback("plugin", "lamp"))
+    watched.network.turn()
+    watched.beat("lamp")
+    assert (ended, back) == ([None], [OLD])
+    assert release(watched) == "1.0"
+
+
+def test_the_probation_goes_on_after_a_crash_of_the_manager(watched):
+    update(watched)
+    watched.beat("lamp")
+    (path,) = (watched.home.run / "updates").iterdir()
+    left = path.read_text()
+    assert json.loads(left)["on_probation"]
+    watched.storeroom._update.end_probation("plugin-lamp")  # what the dead manager does no more
+    watched.network.turn()
+    path.write_text(left)
+    ended = resume(watched)
+    assert ended == []
+    watched.process("lamp").ends(Exit(code=1))
+    watched.network.turn()
+    watched.beat("lamp")
+    watched.network.turn()
+    assert (release(watched), watched.plugin("lamp").state) == ("1.0", State.ALIVE)
+    assert watched.store.given_up("plugin", "lamp") == ("1.1",)
+    assert len(ended) == 1
+
+
+def test_what_a_person_stopped_before_the_crash_is_not_started_by_its_probation(manager):
+    update(manager)
+    directory = note(manager, on_probation=True)
+    manager.configure("[supervision]\nupdate_probation = 60\n[plugins]\nlamp = enabled\n")
+    begin(manager.reload())
+    ended = resume(manager)
+    manager.network.turn(61)
+    assert len(ended) == 1
+    assert manager.processes.living == []
+    assert (release(manager), list(directory.iterdir())) == ("1.1", [])
+
+
+def test_a_release_that_succeeds_in_the_end_is_not_given_up_any_more(running):
+    running.store.give_up(NEW)
+    update(running)
+    running.beat("lamp")
+    (package,) = running.storeroom.installed()
+    assert (package.ref, package.given_up) == (NEW, ())
+
+
 # After a crash
 
 
-def note(manager, *, runs=True):
+def note(manager, *, runs=True, on_probation=False):
     directory = manager.home.run / "updates"
     directory.mkdir(exist_ok=True)
     words = {"type": "plugin", "id": "lamp", "before": "1.0", "after": "1.1", "runs": runs}
+    words["on_probation"] = on_probation
     (directory / "plugin-lamp.json").write_text(json.dumps(words))
     return directory
 

@@ -44,7 +44,7 @@ def test_every_key_is_read(write):
             "start_limit = 3\nstart_limit_window = 30\nslow_retry = 90\nstart_timeout = 5\n"
             "stop_signal = sigint\nstop_timeout = 2\nrestart_after_misses = 4\nwatchdog = 1.5\n"
             "log_max_size = 1M\nlog_files = 2\nneeds = plugin:lamp, daemon:cache\n"
-            "memory_max = 64M\nopen_files_max = 99\nnice = -5\n"
+            "memory_max = 64M\nopen_files_max = 99\nnice = -5\nupdate_probation = 7\n"
         ),
         "plugin:clock",
     )
@@ -55,6 +55,7 @@ def test_every_key_is_read(write):
         99,
         -5,
         "64M (domogik.cfg:16)",
+        7,
     )
 
 
