@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable
+from random import Random
 from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from domogik import __version__
@@ -20,6 +23,7 @@ from domogik.app.rest import RestRole
 from domogik.app.rivals import Rivals
 from domogik.app.street import Street
 from domogik.components.model import Component, ComponentId, ConfigurationKey, Kind, State
+from domogik.config.load import BrokenConfiguration
 from domogik.errors import DomogikError, NotPossible
 from domogik.manager.components import ComponentList
 from domogik.manager.interfaces import IHouse
@@ -27,12 +31,18 @@ from domogik.manager.namesakes import Namesakes
 from domogik.manager.package_interface import IPackages
 from domogik.manager.trust import Trust
 from domogik.manager.values import Values
+from domogik.storage.database import BrokenDatabase, LostDatabase
+from domogik.supervisor.backoff import Restarts, Wait
+from domogik.supervisor.interfaces import Policy
+from domogik.supervisor.settings import Supervision
 from domogik.xpl.message import Message
 
 #: seconds that another manager, dbmgr or rest has to answer where the hub is our own
 ASK_OWN_HUB = 1.0
 #: where it is not, a second manager is looked for this long
 ASK_FOR_RIVAL = 2.0
+#: seconds between two looks whether the database is still there
+LOOK_EVERY = 60.0
 _DESCRIPTIONS = {
     "manager": "Starts, stops and watches the plugins of this host",
     "hub": "Passes xPL messages on to every program of this host",
@@ -64,6 +74,13 @@ class CoreServices:
     rest: RestRole | None = None
     _dbmgr: DbmgrRole | None = None
     _wants_dbmgr: bool = False
+    #: how long it is waited before the database is tried again
+    _policy: Policy = attrs.field(init=False, default=Policy())
+    _restarts: Restarts = attrs.field(init=False, factory=lambda: Restarts(Random().random))
+    _retry: IDelayedCall | None = attrs.field(init=False, default=None)
+    _good_since: float = attrs.field(init=False, default=0.0)
+    #: its file was removed: a new and empty one is made only for who asks for that
+    _is_lost: bool = attrs.field(init=False, default=False)
     _opening: DeferredLock = attrs.field(factory=DeferredLock)
     _moving: DeferredLock = attrs.field(factory=DeferredLock)
     #: why REST does not listen where the configuration says; empty while it does
@@ -71,6 +88,10 @@ class CoreServices:
     #: told the id of a core service about which something new is to be said
     on_trouble: Callable[[str], None] = lambda component_id: None
     _log: Logger = Logger()
+
+    def __attrs_post_init__(self) -> None:
+        with contextlib.suppress(BrokenConfiguration):  # what is refused is said elsewhere
+            self._policy = Supervision.of(self._foundation.configuration, "core:dbmgr").policy
 
     def values(self) -> Values | None:
         """What plugins are configured with; None while no dbmgr runs in this process."""
@@ -193,13 +214,31 @@ class CoreServices:
         if self._wants_dbmgr:
             await self._open_dbmgr()
 
+    async def open_database(self) -> None:
+        """As a person asks for it: a file that is gone is made anew."""
+        self._is_lost = False
+        await self.database_is_back()
+
+    def check_database(self) -> Awaitable[None] | None:
+        """Read it through; raises `BrokenDatabase`. None where there is none."""
+        values = self.values()
+        return self._checked(values.store.check()) if values is not None else None
+
+    async def _checked(self, looking: Awaitable[None]) -> None:
+        try:
+            await looking
+        except BrokenDatabase as error:
+            self._database_failed(error)
+            raise
+
     async def _open_dbmgr(self) -> None:
         self._wants_dbmgr = True
         async with self._opening:
-            if self.values() is None:
+            if self._wants_dbmgr:
                 await self._open_database()
 
     async def _open_database(self) -> None:
+        self._rest_from_trying()
         role = self._dbmgr = self._dbmgr or DbmgrRole(
             self._reactor,
             self._foundation,
@@ -207,16 +246,73 @@ class CoreServices:
             self._trust,
             self._declared,
             self.on_value,
+            self._database_failed,
         )
         try:
-            await role.open(await self._database_url())
+            if role.values is not None:
+                await self._close_if_lost(role)
+            if role.values is None:
+                await role.open(await self._database_url(), must_exist=self._is_lost)
+                self.namesakes.watch(role.speak())
+            assert role.values is not None
+            await role.values.store.check()
         except DomogikError as error:
-            # The plugins do not need it to live: they go on with the values they had.
-            self._log.error("no database: {error}", error=str(error))
-            self.put("dbmgr", State.FAILED, str(error))
+            self._database_failed(error)
             return
-        self.namesakes.watch(role.speak())
+        self._is_lost = False
+        self._good_since = self._reactor.seconds()
         self.put("dbmgr", State.RUNNING)
+        self._retry = self._reactor.callLater(LOOK_EVERY, self._look_at_database)
+
+    async def _close_if_lost(self, role: DbmgrRole) -> None:
+        assert role.values is not None
+        try:
+            await role.values.store.look()
+        except LostDatabase:
+            self._is_lost = True
+            await role.close()
+
+    def _look_at_database(self) -> None:
+        values = self.values()
+        if values is None:
+            return
+        self._retry = self._reactor.callLater(LOOK_EVERY, self._look_at_database)
+        _ = Deferred.fromCoroutine(self._checked(values.store.look())).addErrback(
+            lambda failure: failure.trap(DomogikError)
+        )
+
+    def _database_failed(self, error: DomogikError) -> None:
+        """Say so, and try again by the rules for every component.
+
+        Plugins do not need it to live: they go on with the values they had.
+        """
+        if self._is_failing and self._retry is not None and self._retry.active():
+            return
+        self._rest_from_trying()
+        now = self._reactor.seconds()
+        answer = self._restarts.after_failure(self._policy, now, now - self._good_since)
+        waits = isinstance(answer, Wait)
+        seconds = answer.seconds if isinstance(answer, Wait) else self._policy.slow_retry
+        self._good_since = now
+        reason = f"{error}; tried again in {seconds:.0f} s"
+        self._log.error("database: {reason}", reason=reason)
+        self.put("dbmgr", State.BACKOFF if waits else State.FAILED, reason)
+        self._retry = self._reactor.callLater(seconds, self._try_database_again)
+
+    @property
+    def _is_failing(self) -> bool:
+        dbmgr = self._components.get(ComponentId(Kind.CORE, "dbmgr"))
+        return dbmgr is not None and dbmgr.state in (State.BACKOFF, State.FAILED)
+
+    def _try_database_again(self) -> None:
+        if self.database_daemon and self.values() is None:
+            daemon = self._components.get(ComponentId.parse(self.database_daemon))
+            if daemon is None or not daemon.state.is_on:
+                return  # it is told when that is ready
+        self._restarts.started(self._reactor.seconds())
+        _ = Deferred.fromCoroutine(self.database_is_back()).addErrback(
+            lambda failure: self._log.failure("opening the database", failure)
+        )
 
     async def _database_url(self) -> str:
         name = self.database_daemon
@@ -226,6 +322,7 @@ class CoreServices:
 
     async def _close_dbmgr(self) -> None:
         if self._dbmgr is not None and self._dbmgr.values is not None:
+            self._rest_from_trying()
             await self._dbmgr.close()
             self.put("dbmgr", State.STOPPED, f"{self.database_daemon} is stopped")
 
@@ -234,8 +331,13 @@ class CoreServices:
         if self.rest is not None:
             await self.rest.close()
         self._wants_dbmgr = False
+        self._rest_from_trying()
         if self._dbmgr is not None:
             await self._dbmgr.close()
+
+    def _rest_from_trying(self) -> None:
+        if self._retry is not None and self._retry.active():
+            self._retry.cancel()
 
     def _patience(self) -> float:
         return ASK_OWN_HUB if self._street.hub is not None else self._patience_s

@@ -14,6 +14,7 @@ from domogik.components.model import ConfigurationKey
 from domogik.control.config import ConfigControl
 from domogik.manager.trust import Trust
 from domogik.manager.values import Values
+from domogik.storage.database import BrokenDatabase
 from domogik.storage.values import ConfigStore
 from domogik.xpl.port import Identity
 from domogik.xpl.presence import Presence
@@ -29,14 +30,15 @@ class DbmgrRole:
     _trust: Trust
     _declared: Callable[[str, str], ConfigurationKey | None] = lambda plugin, key: None
     _changed: Callable[[str, str, str | None], None] = lambda host, plugin, key: None
+    _on_broken: Callable[[BrokenDatabase], None] = lambda error: None
     values: Values | None = None
     _identity: Identity | None = None
     _control: ConfigControl | None = None
 
-    async def open(self, url: str) -> None:
+    async def open(self, url: str, *, must_exist: bool = False) -> None:
         """Open the database; raises `DomogikError` with one line."""
-        store = await ConfigStore.open(self._reactor, url, time.time)
-        self.values = Values(store, self._declared, self._changed)
+        store = await ConfigStore.open(self._reactor, url, time.time, must_exist=must_exist)
+        self.values = Values(store, self._declared, self._changed, self._on_broken)
 
     def speak(self) -> Presence:
         """Answer `domogik.config`, as `domogik-dbmgr.<host>`."""

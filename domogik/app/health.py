@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -79,8 +79,8 @@ class Rooms:
                 components,
                 partial(findings, self.foundation.files, home),
                 lambda: self.core.rest_problem,
-                self._check_database,
-                self.core.database_is_back,
+                self.core.check_database,
+                self.core.open_database,
                 self.notice,
                 thread,
             ),
@@ -141,7 +141,3 @@ class Rooms:
             return f"no hub answers on port {port}"
         ago = self.reactor.seconds() - echo
         return f"no hub answers on port {port} any more, for {ago:.0f} s"
-
-    def _check_database(self) -> Awaitable[None] | None:
-        values = self.core.values()
-        return values.store.check() if values is not None else None

@@ -250,6 +250,8 @@ class ManagerDaemon(Service):
         if self._roles.rest:
             await self.core.open_rest(self.house, self.storeroom.packages)
         self.core.put("manager", State.RUNNING)
+        if self._roles.dbmgr:
+            self.core.put("dbmgr", State.STARTING)
         self.supervisor.startService()
         for file in foundation.files:
             self.watcher.watch(file.parent)

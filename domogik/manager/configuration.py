@@ -101,7 +101,7 @@ class ConfigurationKeeper:
             await self._take_over(self.current)
         except BrokenConfiguration as error:
             self._log.error("the configuration stays as it was: {error}", error=str(error))
-            self._refuse((error,))
+            self._refuse((error, *(one for one in self.refused if one.section)))
 
     async def _take_over(self, before: Configuration) -> None:
         written, inventory = await self._in_thread(self._both)

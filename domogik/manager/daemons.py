@@ -413,6 +413,9 @@ class Daemons:
     def _entry(self, name: str) -> Daemon:
         entry = self._entries.get(name)
         if entry is None or entry.is_leaving:
+            listed = self._components.get(_id(name))
+            if listed is not None and listed.reason:
+                raise NotPossible(f"{listed.id}: {listed.reason}")  # its section is refused
             raise UnknownComponent.named(name, self._host, self._entries)
         return entry
 

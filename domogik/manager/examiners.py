@@ -52,7 +52,7 @@ _ADDRESS = Question(
     "REST listens where the configuration says",
     "REST does not listen where the configuration says: {reason}",
 )
-_OPEN = Suggestion("open-database", "Try to open the database again")
+_OPEN = Suggestion("open-database", "Open the database again; where its file is gone, an empty one")
 
 
 @attrs.define(eq=False)

@@ -214,5 +214,13 @@ class House:
     def _stored(self) -> Values:
         values = self._values()
         if values is None:
-            raise NotPossible("There is no database here: start the manager with -d")
+            raise NotPossible(self._no_database())
         return values
+
+    def _no_database(self) -> str:
+        id = ComponentId(Kind.CORE, "dbmgr")
+        dbmgr = self._office.components.get(id) if self._office is not None else None
+        if dbmgr is None:
+            return "There is no database here: start the manager with -d"
+        reason = f": {dbmgr.reason}" if dbmgr.reason else ""
+        return f"There is no database here, dbmgr is {dbmgr.state.value}{reason}"

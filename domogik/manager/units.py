@@ -438,6 +438,9 @@ class SystemUnits:
     def _entry(self, name: str) -> UnitSettings:
         settings = self._settings.get(name)
         if settings is None:
+            listed = self._components.get(_id(name))
+            if listed is not None and listed.reason:
+                raise NotPossible(f"{listed.id}: {listed.reason}")  # its section is refused
             raise UnknownComponent.named(name, self._host, self._settings)
         return settings
 

@@ -44,6 +44,8 @@ class Values:
     _declared: Callable[[str, str], ConfigurationKey | None] = lambda plugin, key: None
     #: told of host, plugin and key (None: all) whenever something is set or forgotten
     _changed: Callable[[str, str, str | None], None] = lambda host, plugin, key: None
+    #: told what the database says where it fails
+    _on_broken: Callable[[BrokenDatabase], None] = lambda error: None
 
     async def get(self, host: str, plugin: str, key: str) -> str:
         """What was set, else the declared default, else `None` as text.
@@ -51,7 +53,7 @@ class Values:
         `path-7` has no default though `path` may have one: it would be there without end. Of
         `startup-plugin` only what a person has set counts.
         """
-        stored = await _tried(self.store.get(host, plugin, key))
+        stored = await self._tried(self.store.get(host, plugin, key))
         if stored or key == STARTUP_KEY:
             return stored or UNSET
         declared = self._declared(plugin, key)
@@ -61,7 +63,7 @@ class Values:
         self, host: str | None = None, plugin: str | None = None, key: str | None = None
     ) -> Stored:
         """What is stored, sorted."""
-        return await _tried(self.store.list(host, plugin, key))
+        return await self._tried(self.store.list(host, plugin, key))
 
     async def set(self, host: str, plugin: str, key: str, value: str) -> ConfigValue:
         """Keep it; an empty value or `None` as text unsets.
@@ -78,27 +80,38 @@ class Values:
         if len(value.encode("utf-8", "replace")) > LARGEST_VALUE:
             raise OperationFailed(f"{key} must be at most {LARGEST_VALUE} bytes long")
         check(self._declaration(plugin, key), value)
-        stored = await _tried(self.store.set(host, plugin, key, value))
+        stored = await self._tried(self.store.set(host, plugin, key, value))
         number = self._number(plugin, key)
         if number > await self._count(host, plugin):
-            await _tried(self.store.set(host, plugin, COUNT, str(number)))
+            await self._tried(self.store.set(host, plugin, COUNT, str(number)))
         self._changed(host, plugin, key)
         return stored
 
     async def delete(self, host: str, plugin: str, key: str | None = None) -> Stored:
         """Forget one value, or all of a plugin; what was forgotten."""
-        gone = await _tried(self.store.delete(host, plugin, key))
+        gone = await self._tried(self.store.delete(host, plugin, key))
         self._changed(host, plugin, key)
         number = self._number(plugin, key or "")
         if gone and number and number == await self._count(host, plugin):
-            left = await _tried(self.store.list(host, plugin))
+            left = await self._tried(self.store.list(host, plugin))
             highest = max((self._number(plugin, entry.key) for entry in left), default=0)
             if highest < number:
-                await _tried(self.store.set(host, plugin, COUNT, str(highest) if highest else ""))
+                await self._tried(
+                    self.store.set(host, plugin, COUNT, str(highest) if highest else "")
+                )
         return gone
 
+    async def _tried(self, work: Awaitable[T]) -> T:
+        try:
+            return await work
+        except BrokenDatabase as error:
+            self._on_broken(error)
+            raise OperationFailed(str(error)) from error
+        except InvalidConfigValue as error:
+            raise OperationFailed(str(error)) from error
+
     async def _count(self, host: str, plugin: str) -> int:
-        text = await _tried(self.store.get(host, plugin, COUNT)) or ""
+        text = await self._tried(self.store.get(host, plugin, COUNT)) or ""
         return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
 
     def _number(self, plugin: str, key: str) -> int:
@@ -111,13 +124,6 @@ class Values:
         if self._number(plugin, key):
             key = key.rpartition("-")[0]
         return self._declared(plugin, key)
-
-
-async def _tried(work: Awaitable[T]) -> T:
-    try:
-        return await work
-    except (InvalidConfigValue, BrokenDatabase) as error:
-        raise OperationFailed(str(error)) from error
 
 
 def check(declared: ConfigurationKey | None, value: str) -> None:

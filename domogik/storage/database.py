@@ -14,6 +14,10 @@ class BrokenDatabase(DomogikError):
     """It is damaged or no database, or cannot be reached, read or written."""
 
 
+class LostDatabase(BrokenDatabase):
+    """Its file was removed or replaced while it was open: what is written reaches nobody."""
+
+
 class NewerDatabase(DomogikError):
     """A later Domogik has written this database."""
 

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.internet.threads import deferToThreadPool
 
-from domogik.storage.database import BrokenDatabase, newer
+from domogik.storage.database import BrokenDatabase, LostDatabase, newer
 
 _T = TypeVar("_T")
 
@@ -47,10 +47,14 @@ class SqliteDatabase:
     _pool: adbapi.ConnectionPool
     _path: Path
     _closed: bool = False
+    _file: tuple[int, int] = (0, 0)
 
     @classmethod
-    async def open(cls, reactor: IReactorTime, path: Path) -> SqliteDatabase:
-        """With its schema up to date; makes file and directory where they are missing.
+    async def open(
+        cls, reactor: IReactorTime, path: Path, *, must_exist: bool = False
+    ) -> SqliteDatabase:
+        """With its schema up to date; makes file and directory where they are missing, or with
+        `must_exist` raises `LostDatabase`.
 
         Raises `BrokenDatabase` and `NewerDatabase`, each naming the file in one line. `reactor` has
         to be a whole one.
@@ -68,7 +72,7 @@ class SqliteDatabase:
         )
         database = cls(reactor, pool, path)
         try:
-            await database._in_thread(lambda: prepare_file(path))
+            await database._in_thread(lambda: database._prepare(must_exist))
             await database.run(lambda connection: migrate(connection, path))
         except BaseException:
             await database.close()
@@ -83,10 +87,27 @@ class SqliteDatabase:
         if self._closed:
             raise BrokenDatabase(f"{self._path} is closed")
         try:
-            result: _T = await self._pool.runWithConnection(work)
+            result: _T = await self._pool.runWithConnection(self._work, work)
         except sqlite3.Error as error:
             raise BrokenDatabase(f"{self._path}: {error}") from error
         return result
+
+    def _prepare(self, must_exist: bool) -> None:
+        if must_exist and not self._path.exists():
+            raise LostDatabase(f"{self._path} was removed: put it back")
+        prepare_file(self._path)
+        self._file = _identity(self._path)
+
+    def _work(self, connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """What was done in a file that has lost its name would be gone at the next start."""
+        result = work(connection)
+        try:
+            if _identity(self._path) == self._file:
+                return result
+            found = "was replaced"
+        except OSError as error:
+            found = f"is gone ({error.strerror})"
+        raise LostDatabase(f"{self._path} {found} while it was open")
 
     async def check(self) -> None:
         await self.run(self._check)
@@ -107,6 +128,11 @@ class SqliteDatabase:
     def _in_thread(self, work: Callable[[], None]) -> Deferred[None]:
         reactor = cast(IReactorFromThreads, self._reactor)
         return deferToThreadPool(reactor, self._pool.threadpool, work)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 # What follows blocks, and is called in the one thread that the connection belongs to.

@@ -64,15 +64,15 @@ def check_url(setting: Setting) -> None:
             ) from None
 
 
-async def open_database(reactor: IReactorTime, url: str) -> Database:
+async def open_database(reactor: IReactorTime, url: str, *, must_exist: bool = False) -> Database:
     """The database that `url` means, with its schema up to date; `reactor` has to be a whole one.
 
-    Raises `UnsupportedDatabase`, `BrokenDatabase` or `NewerDatabase`, each in one line that names
-    the database and no password.
+    A file is made where it is missing, unless it `must_exist`. Raises `UnsupportedDatabase`,
+    `BrokenDatabase` or `NewerDatabase`, each in one line that names the database and no password.
     """
     if url.partition(":")[0] in SCHEMES:
         return await PostgresqlDatabase.open(reactor, url)
-    return await SqliteDatabase.open(reactor, path_of(url))
+    return await SqliteDatabase.open(reactor, path_of(url), must_exist=must_exist)
 
 
 @attrs.define(eq=False)
@@ -89,20 +89,25 @@ class ConfigStore:
 
     @classmethod
     def open(
-        cls, reactor: IReactorTime, url: str, wall_clock: Callable[[], float]
+        cls,
+        reactor: IReactorTime,
+        url: str,
+        wall_clock: Callable[[], float],
+        *,
+        must_exist: bool = False,
     ) -> Deferred[ConfigStore]:
         """Fires with the store; fails as `open_database`.
 
         `daemon:<name>` is for who starts the daemon to replace by its address. `wall_clock` says
         the Unix time of a change.
         """
-        return Deferred.fromCoroutine(cls._open(reactor, url, wall_clock))
+        return Deferred.fromCoroutine(cls._open(reactor, url, wall_clock, must_exist))
 
     @classmethod
     async def _open(
-        cls, reactor: IReactorTime, url: str, wall_clock: Callable[[], float]
+        cls, reactor: IReactorTime, url: str, wall_clock: Callable[[], float], must_exist: bool
     ) -> ConfigStore:
-        return cls(await open_database(reactor, url), wall_clock)
+        return cls(await open_database(reactor, url, must_exist=must_exist), wall_clock)
 
     def get(self, host: str, plugin: str, key: str) -> Deferred[str | None]:
         """Fires with the value, None when none is stored."""
@@ -156,6 +161,10 @@ class ConfigStore:
         where, names = _condition(host, plugin, key)
         statement = f"SELECT host, plugin, key, value FROM plugin_config {where}"  # noqa: S608 - ours
         return await self._database.run(lambda connection: _rows(connection, statement, names))
+
+    async def look(self) -> None:
+        """Whether it can be reached at all; raises `BrokenDatabase`."""
+        await self._database.run(lambda connection: connection.execute("SELECT 1").fetchone())
 
     def check(self) -> Deferred[None]:
         """Fires when all of it was read; fails with `BrokenDatabase` where it is damaged."""
