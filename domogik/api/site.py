@@ -81,7 +81,7 @@ def make_site(
         tuple(operation for group in groups for operation in group.operations()),
     )
     parts = (
-        ComponentRoutes(house),
+        ComponentRoutes(reactor, house, storeroom),
         DaemonRoutes(house, storeroom),
         UnitRoutes(house),
         HealthRoutes(reactor, house),

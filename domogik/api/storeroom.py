@@ -35,7 +35,7 @@ class Storeroom:
 
     def jobs(self) -> tuple[Job, ...]:
         """What is under way and what ended last: not only of packages, so in every mode."""
-        return () if self.given is None else self.given.jobs()
+        return self.house.jobs() if self.given is None else self.given.jobs()
 
     def offers(self) -> tuple[Offer, ...]:
         """All that the repositories offer."""

@@ -303,12 +303,14 @@ class ManagerDaemon(Service):
 
     def _make_house(self, host: str) -> None:
         reactor, bus = self._reactor, self.street.bus
-        self.hosts = Hosts(reactor, time.time, self.identity, bus, self.events, host)
+        patience_s = self._foundation.settings.query_timeout_s
+        self.hosts = Hosts(reactor, time.time, self.identity, bus, self.events, host, patience_s)
         self.house = House(
             host,
             self.events,
             self._foundation.settings.package_mode,
             self.hosts,
+            self.jobs,
             self.office,
             self.core.values,
         )
@@ -321,7 +323,8 @@ class ManagerDaemon(Service):
             self.hosts,
             self.core.rest_address,
             self._roles.rest,
-            ManagerParts(self.plugins, self.trust, self.reload, self._roles.external, self.jobs),
+            self.jobs,
+            ManagerParts(self.plugins, self.trust, self.reload, self._roles.external),
         )
         self._stops.append(self.storeroom.stop)
         Rooms(

@@ -48,7 +48,6 @@ class ManagerParts:
     trust: Trust
     reload: Callable[[], Awaitable[None]]
     handles_externals: bool
-    jobs: Jobs
 
 
 @attrs.define(eq=False)
@@ -67,6 +66,7 @@ class PackageServices:
     _hosts: Hosts
     _address: Callable[[str], str]
     _has_rest: bool
+    _jobs: Jobs
     _manager: ManagerParts | None = None
     packages: Packages = attrs.field(init=False)
     _fetcher: Fetcher = attrs.field(init=False)
@@ -92,12 +92,10 @@ class PackageServices:
             _now,
         )
         own = host if self._manager is not None else None
-        self._others = PackageHosts(self._identity, bus, self._events, own)
-        manager = self._manager
-        jobs = Jobs(self._events, time.time) if manager is None else manager.jobs
+        self._others = PackageHosts(self._identity, bus, self._events, self._hosts.asking, own)
         store = Store(home)
         if self._manager is not None:
-            self._office = self._make_office(self._manager, store, jobs)
+            self._office = self._make_office(self._manager, store)
             rests = Rests(self._identity, bus)
             control = PackageControl(
                 self._reactor,
@@ -114,14 +112,14 @@ class PackageServices:
             self._repositories,
             self._hosts,
             self._others,
-            jobs,
+            self._jobs,
             store,
             thread,
             self._address,
             self._office,
         )
 
-    def _make_office(self, manager: ManagerParts, store: Store, jobs: Jobs) -> PackageOffice:
+    def _make_office(self, manager: ManagerParts, store: Store) -> PackageOffice:
         foundation, thread = self._foundation, in_thread(self._reactor)
         command = partial(run, self._reactor)
         return PackageOffice(
@@ -133,7 +131,7 @@ class PackageServices:
             store,
             self._fetch,
             foundation.home.run / "updates",
-            jobs,
+            self._jobs,
             PythonEnvironment.own(command),
             EnvironmentMaker(command, thread),
             lambda release_of: DependencyChecker(command, thread, release_of, self._offered),

@@ -23,6 +23,7 @@ from domogik.errors import DomogikError
 from domogik.manager.event_numbers import EventNumbers
 from domogik.manager.hosts import Hosts
 from domogik.manager.house import House
+from domogik.manager.jobs import Jobs
 from domogik.manager.trust import Trust
 from domogik.packages.installed import Inventory, find_packages
 
@@ -144,10 +145,27 @@ class RestDaemon(SingleDaemon):
         # a manager without REST may run in the same home, with a file of its own
         file = foundation.home.run / "events-rest.json"
         await EventNumbers(events, file, in_thread(self.reactor), time.time).begin()
-        self._hosts = Hosts(self.reactor, time.time, identity, street.bus, events, host)
-        house = House(host, events, foundation.settings.package_mode, self._hosts)
+        self._hosts = Hosts(
+            self.reactor,
+            time.time,
+            identity,
+            street.bus,
+            events,
+            host,
+            foundation.settings.query_timeout_s,
+        )
+        jobs = Jobs(events, time.time)
+        house = House(host, events, foundation.settings.package_mode, self._hosts, jobs)
         self._storeroom = PackageServices(
-            self.reactor, foundation, street, identity, events, self._hosts, self._address, True
+            self.reactor,
+            foundation,
+            street,
+            identity,
+            events,
+            self._hosts,
+            self._address,
+            True,
+            jobs,
         )
         self._role = RestRole(
             self.reactor, foundation, street, house, street.counters, self._storeroom.packages

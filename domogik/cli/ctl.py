@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -47,6 +48,9 @@ DEFAULT_LINES = 100
 MOST_LINES = 10_000
 #: requests that are under way together
 TOGETHER = 20
+#: seconds between two looks at a job of another host
+JOB_PAUSE_S = 0.5
+_ENDED = ("done", "failed")
 
 _CLEAR_SCREEN = "\x1b[H\x1b[J"
 
@@ -121,6 +125,8 @@ def change(terminal: Terminal) -> int:
             "POST", component_path(name, verb), CHANGE_TIMEOUT_S, host=host
         ),
     ):
+        if document is not None and "subject" in document:
+            document = _end_of(terminal, document, host)
         if document is None:
             result = FAILED
             continue
@@ -130,6 +136,18 @@ def change(terminal: Terminal) -> int:
     if terminal.options.json:
         terminal.say_json(done)
     return result
+
+
+def _end_of(terminal: Terminal, job: Any, host: str | None) -> Any:
+    """The component when the job is done that another host takes its time for."""
+    while job["state"] not in _ENDED:
+        time.sleep(JOB_PAUSE_S)  # noqa: TID251 - nothing else happens in this program
+        job = terminal.client.get(f"/jobs/{job['id']}")
+    name = job["subject"].rpartition("@")[0]
+    if job["state"] == "failed":
+        complain(NAME, f"{name}: {job['error']}")
+        return None
+    return terminal.client.get(component_path(name), host=host)
 
 
 def logs(terminal: Terminal) -> int:

@@ -63,6 +63,7 @@ class SystemControl:
     _status_changed: bool = False
     _said: Body | None = None
     _silent_until: float = float("-inf")
+    _under_way: set[tuple[str, str, str]] = attrs.field(factory=set)
     _unsubscribe: Callable[[], None] = attrs.field(default=lambda: None)
 
     def start(self) -> None:
@@ -144,7 +145,16 @@ class SystemControl:
     async def _change(self, command: str, kind: str, name: str, origin: Origin) -> None:
         if not self._trust.allows(origin.ip):
             self._refused(command, kind, name, origin)
-        elif (command, kind, name) == ("stop", _PLUGIN, "*"):
+        elif (command, kind, name) not in self._under_way:
+            # what is given again while we are at it has its answer when that is done
+            self._under_way.add((command, kind, name))
+            try:
+                await self._obey_or_stop_all(command, kind, name)
+            finally:
+                self._under_way.discard((command, kind, name))
+
+    async def _obey_or_stop_all(self, command: str, kind: str, name: str) -> None:
+        if (command, kind, name) == ("stop", _PLUGIN, "*"):
             await self._stop_all()
         else:
             await self._obey(command, kind, name)

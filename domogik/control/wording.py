@@ -120,7 +120,22 @@ def detail_body(detail: Detail, asked: str) -> Body:
         ("release", sayable(component.version, "n/a")),
         ("documentation", sayable(component.documentation, "#")),
         ("host", host),
+        *_now(component),
     ]
+
+
+def _now(component: Component) -> Iterable[tuple[str, str]]:
+    """How it is, for our own managers; Domogik's know two words for it and read no further."""
+    yield "state", component.state.value
+    if component.enabled is not None:
+        yield "enabled", "yes" if component.enabled else "no"
+    if component.pid is not None:
+        yield "pid", str(component.pid)
+    if component.since > 0:
+        yield "since", str(int(component.since))
+    yield "restarts", str(component.restarts)
+    if component.reason:
+        yield "reason", sayable(component.reason)
 
 
 def _configuration(detail: Detail) -> Iterable[tuple[str, str]]:

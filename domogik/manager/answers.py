@@ -92,9 +92,15 @@ def read_detail(message: Message, component: Component) -> Detail:
         }
     )
     pieces = (pairs.get(f"description{place}", "") for place in range(MAX_PIECES))
+    enabled = {"yes": True, "no": False}.get(pairs.get("enabled", ""), component.enabled)
     described = attrs.evolve(
         component,
-        state=_state(pairs.get("status", "OFF")),
+        state=_state(pairs.get("state") or pairs.get("status", "OFF")),
+        enabled=enabled,
+        reason=_shown(pairs.get("reason", "")),
+        pid=_number(pairs.get("pid", "")) or None,
+        since=_number(pairs.get("since", "")),
+        restarts=_number(pairs.get("restarts", "")),
         technology=_shown(pairs.get("technology", component.technology)),
         version=_shown(pairs.get("version") or pairs.get("release") or component.version),
         documentation=_shown(pairs.get("documentation", "")),
@@ -154,7 +160,15 @@ def _key(pairs: dict[str, str], number: int) -> ConfigurationKey:
 
 
 def _state(word: str) -> State:
-    return State.ALIVE if word == "ON" else State.STOPPED
+    """`ON`, `OFF`, or a state in our own words."""
+    try:
+        return State(word)
+    except ValueError:
+        return State.ALIVE if word == "ON" else State.STOPPED
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else 0
 
 
 def _shown(text: str) -> str:

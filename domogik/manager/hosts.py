@@ -6,7 +6,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Address
 
 import attrs
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -16,9 +16,10 @@ from domogik.components.health import DiagnosticCheck
 from domogik.components.model import Component, Detail, HostInfo, Kind, State
 from domogik.errors import NoAnswer, OperationFailed
 from domogik.manager.answers import listed_components, read_checks, read_detail
+from domogik.manager.asking import Asking
 from domogik.xpl.bus import Bus, Origin, Subscription
-from domogik.xpl.message import CMND, STAT, TRIG, InvalidMessage, Message
-from domogik.xpl.port import Identity, NoReply
+from domogik.xpl.message import CMND, STAT, TRIG, Message
+from domogik.xpl.port import Identity
 
 #: more hosts than this are no house; who was silent longest makes room for a new one
 MAX_HOSTS = 256
@@ -27,9 +28,13 @@ MAX_COMPONENTS = 5000
 #: seconds; and minutes that no heartbeat's interval exceeds (xPL hub specification)
 DEFAULT_INTERVAL_S = 300.0
 MAX_INTERVAL = 30
-#: seconds until another host's answer is given up: a start waits for the plugin's heartbeat
-TIMEOUTS = {"start": 60.0, "restart": 90.0, "stop": 45.0, "diagnose": 60.0}
-DEFAULT_TIMEOUT = 15.0
+#: seconds until a host that is heard all the time is given up: a start waits for the plugin
+ORDER_TIMEOUT = 300.0
+TIMEOUTS = {"detail": 15.0, "list": 15.0, "diagnose": 60.0}
+#: seconds to say how a component is now, after an order was answered
+LOOK_TIMEOUT = 3.0
+#: seconds after which an order is given again, for it may be lost; who is at it does not begin anew
+ORDER_AGAIN = 30.0
 #: seconds after which a question that changes nothing is asked again
 ASK_AGAIN = 5.0
 _TIMEOUT_TEXTS = {"detail": "getting plugin detail for"}
@@ -37,6 +42,7 @@ _ONLY_LOOKING = ("detail", "diagnose")
 #: what an answer about a plugin or a member is not about
 _TYPED = frozenset(kind.value for kind in Kind) - {Kind.PLUGIN.value, Kind.EXTERNAL.value}
 _SILENT = "its host is silent"
+_STOPPED = "the manager of its host was stopped"
 
 
 @attrs.define(eq=False)
@@ -60,7 +66,8 @@ class Hosts:
     """Known by the messages of their manager; a host that falls silent is kept, as off.
 
     A host is off when nothing was heard for twice its interval and a minute, or after its
-    `hbeat.end`; what runs there is `unknown` then. One timer, for the next to fall silent.
+    `hbeat.end`; what runs there is `unknown` then. One timer, for the next to fall silent. A host
+    that is asked something and not heard for `patience_s` seconds is waited for no longer.
     """
 
     _clock: IReactorTime
@@ -69,10 +76,16 @@ class Hosts:
     _bus: Bus
     _events: EventStream
     own: str
+    patience_s: float = 10.0
     _log: Logger = Logger()
+    asking: Asking = attrs.field(init=False)
     _hosts: dict[str, _Host] = attrs.field(factory=dict)
     _subscriptions: list[Subscription] = attrs.field(factory=list)
     _timer: IDelayedCall | None = None
+
+    @asking.default
+    def _its_asking(self) -> Asking:
+        return Asking(self._clock, self._identity, self.patience_s)
 
     def start(self) -> None:
         """Listen, and ask who is there and what runs there."""
@@ -141,7 +154,8 @@ class Hosts:
     def _end(self, message: Message, origin: Origin) -> None:
         known = self._hosts.get(message.instance)
         if known is not None and known.on and message.vendor_device == "domogik-manager":
-            self._is_off(message.instance, known)
+            self._is_off(message.instance, known, _STOPPED)
+            self.asking.left(message.instance)
 
     def _listed(self, message: Message, origin: Origin) -> None:
         name = message.get("host") or ""
@@ -151,7 +165,9 @@ class Hosts:
         if known is None:
             return
         others = sum(len(host.components) for host in self._hosts.values()) - len(known.components)
-        self._say(name, known, listed_components(message, name)[: MAX_COMPONENTS - others])
+        listed = listed_components(message, name)[: MAX_COMPONENTS - others]
+        before = {one.id: one for one in known.components}
+        self._say(name, known, tuple(_known_better(one, before.get(one.id)) for one in listed))
 
     def _heard(self, name: str) -> _Host | None:
         """The host, which is there; None where there is no room for one more."""
@@ -161,6 +177,7 @@ class Hosts:
                 return None
             known = self._hosts[name] = _Host()
         known.heard, known.last_seen = self._clock.seconds(), self._wall_clock()
+        self.asking.heard(name)
         if not known.on:
             known.on = True
             self._events.publish("host.changed", id=name, on=True)
@@ -174,17 +191,18 @@ class Hosts:
         name = min(silent, key=lambda one: self._hosts[one].heard)
         self._say(name, self._hosts[name], ())
         del self._hosts[name]
+        self.asking.forget(name)
         return True
 
     # What follows
 
-    def _is_off(self, name: str, known: _Host) -> None:
+    def _is_off(self, name: str, known: _Host, why: str = _SILENT) -> None:
         known.on = False
         self._events.publish("host.changed", id=name, on=False)
         if name != self.own:
-            self._log.warn("{host} is silent", host=name)
+            self._log.warn("{host}: {why}", host=name, why=why)
         unknown = (
-            attrs.evolve(component, state=State.UNKNOWN, reason=_SILENT)
+            attrs.evolve(component, state=State.UNKNOWN, reason=why, pid=None)
             for component in known.components
         )
         self._say(name, known, tuple(unknown))
@@ -225,23 +243,25 @@ class Hosts:
 
     def _ask_for_list(self, host: str) -> None:
         """Ask a host, and ask it again: a lost datagram must not hide what runs there."""
-        asked = self._identity.request(
+        asked = self.asking.ask(
+            host,
+            "getting plugin list",
             "domogik.system",
             [("command", "list"), ("host", host)],
-            answer=lambda message: (
+            lambda message: (
                 message.schema == "domogik.system"
                 and message.get("command") == "list"
                 and message.get("host") == host
                 and message.type == TRIG
             ),
-            timeout=DEFAULT_TIMEOUT,
-            repeat=ASK_AGAIN,
+            timeout_s=TIMEOUTS["list"],
+            repeat_s=ASK_AGAIN,
         )
-        _ = asked.addErrback(self._not_listed, host)
+        _ = Deferred.fromCoroutine(asked).addErrback(self._not_listed, host)
 
     def _not_listed(self, failure: Failure, host: str) -> None:
         """It is asked again when it is heard again; a name that cannot be said never."""
-        failure.trap(NoReply, InvalidMessage, CancelledError)
+        failure.trap(NoAnswer, OperationFailed)
         self._log.debug("{host} does not say what runs there", host=host)
 
     async def command(self, host: str, command: str, name: str, kind: Kind = Kind.PLUGIN) -> None:
@@ -251,12 +271,13 @@ class Hosts:
         if error:
             raise OperationFailed(error)
 
-    async def detail(self, component: Component) -> Detail:
+    async def detail(self, component: Component, timeout_s: float | None = None) -> Detail:
         """What the manager that knows it says of it; `OperationFailed`, `NoAnswer`."""
         host, name = component.host, component.name
         if component.id.kind is Kind.EXTERNAL:
             name, host = component.model, component.name.partition(".")[2]
-        answer = await self._ask(host, "detail", component.id.kind, name)
+        kind = component.id.kind
+        answer = await self._ask(host, "detail", kind, name, component.host, timeout_s)
         error = answer.get("error")
         if error:
             raise OperationFailed(f"Error on detail request : {error}")
@@ -278,7 +299,30 @@ class Hosts:
             raise OperationFailed(error)
         return read_checks(answer)
 
-    async def _ask(self, host: str, command: str, kind: Kind, name: str) -> Message:
+    async def look(self, component: Component) -> Component:
+        """Ask its manager how the component is, and remember it; raises `NoAnswer`.
+
+        One that the manager does not know (any more) is disabled.
+        """
+        try:
+            found = (await self.detail(component, LOOK_TIMEOUT)).component
+        except OperationFailed:
+            found = attrs.evolve(component, state=State.DISABLED, enabled=False, pid=None)
+        known = self._hosts.get(component.host)
+        if known is not None:
+            others = [one for one in known.components if one.id != found.id]
+            self._say(component.host, known, (*others, found))
+        return found
+
+    async def _ask(
+        self,
+        host: str,
+        command: str,
+        kind: Kind,
+        name: str,
+        manager: str | None = None,
+        timeout_s: float | None = None,
+    ) -> Message:
         """Of a plugin as Domogik always did it; anything else by its whole id.
 
         A plugin that has the name of a daemon must not take the order for its own. External
@@ -299,18 +343,26 @@ class Hosts:
                 and (is_typed or message.get("type") not in _TYPED)
             )
 
-        try:
-            return await self._identity.request(
-                "domogik.system",
-                [("command", command), ("host", host), *typed, ("plugin", plugin)],
-                answer=is_answer,
-                timeout=TIMEOUTS.get(command, DEFAULT_TIMEOUT),
-                repeat=ASK_AGAIN if command in _ONLY_LOOKING else None,
-            )
-        except NoReply:
-            word = kind.value if is_typed else "plugin"
-            what = _TIMEOUT_TEXTS.get(command, f"{command} {word}")
-            raise NoAnswer(f"No data or timeout on {what} {name}") from None
+        word = kind.value if is_typed else "plugin"
+        what = _TIMEOUT_TEXTS.get(command, f"{command} {word}")
+        return await self.asking.ask(
+            manager or host,
+            f"{what} {name}",
+            "domogik.system",
+            [("command", command), ("host", host), *typed, ("plugin", plugin)],
+            is_answer,
+            timeout_s=timeout_s or TIMEOUTS.get(command, ORDER_TIMEOUT),
+            repeat_s=min(ASK_AGAIN, (timeout_s or ASK_AGAIN) / 3)
+            if command in _ONLY_LOOKING
+            else ORDER_AGAIN,
+        )
+
+
+def _known_better(listed: Component, known: Component | None) -> Component:
+    """A list says only whether it is on: what was told in detail counts until that is different."""
+    if known is None or known.state is State.UNKNOWN or listed.state.is_on != known.state.is_on:
+        return listed
+    return attrs.evolve(known, technology=listed.technology, enabled=listed.enabled)
 
 
 def _words(component: Component) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 
@@ -19,11 +20,12 @@ from domogik.components.model import (
     HostInfo,
     Kind,
 )
-from domogik.errors import NotPossible, UnknownComponent
+from domogik.errors import NoAnswer, NotPossible, UnknownComponent
 from domogik.manager.components import find
 from domogik.manager.health import Health
 from domogik.manager.hosts import Hosts
 from domogik.manager.interfaces import IHouse
+from domogik.manager.jobs import Job, Jobs, Progress
 from domogik.manager.office import Office
 from domogik.manager.values import Values
 
@@ -49,11 +51,19 @@ class House:
     events: EventStream
     package_mode: bool
     _hosts: Hosts
+    _jobs: Jobs
     _office: Office | None = None
     _values: Callable[[], Values | None] = lambda: None
 
+    @property
+    def patience_s(self) -> float:
+        return self._hosts.patience_s + 1
+
     def hosts(self) -> tuple[HostInfo, ...]:
         return self._hosts.known()
+
+    def jobs(self) -> tuple[Job, ...]:
+        return self._jobs.all()
 
     def components(self, host: str | None = None) -> tuple[Component, ...]:
         if self._office is None:
@@ -197,7 +207,14 @@ class House:
     async def _ask(self, command: str, component: Component) -> None:
         if component.id.kind not in _COMMANDED:
             raise NotPossible(f"{component.id} on {component.host} can only be looked at from here")
-        await self._hosts.command(component.host, command, component.name, component.id.kind)
+
+        async def work(progress: Progress) -> None:
+            await self._hosts.command(component.host, command, component.name, component.id.kind)
+            with contextlib.suppress(NoAnswer):
+                await self._hosts.look(component)
+
+        subject = f"{component.id}@{component.host}"
+        await self._jobs.run(command, subject, work, queue=f"{command} {subject}")
 
     def _is_here(self, host: str) -> bool:
         return self._office is not None and host == self.host

@@ -8,23 +8,29 @@ from zope.interface import Attribute, Interface
 
 from domogik.components.health import DiagnosticCheck
 from domogik.components.model import Backup, Component, ConfigValue, Detail, HostInfo
+from domogik.manager.jobs import Job
 
 
 class IHouse(Interface):
     """Every component of every host, as seen from this host.
 
     Reading never waits. What changes something is awaited to its end: another host is asked over
-    xPL, this host directly. The texts of `OperationFailed` and `NoAnswer` are those that Domogik's
+    xPL, by a job whose subject is `<id>@<host>`, this host directly. The texts of
+    `OperationFailed` and `NoAnswer` are those that Domogik's
     clients know (`Component demo is not running on vm`).
     """
 
     host = Attribute("str: the name of this host")
     events = Attribute("EventStream: what happens here")
     package_mode = Attribute("bool: whether packages are managed, not only listed")
+    patience_s = Attribute("float: seconds that an order to another host is waited for")
     health = Attribute("Health | None: checks and issues of this host, None without a manager")
 
     def hosts() -> tuple[HostInfo, ...]:
         """The hosts whose manager was heard; this one first."""
+
+    def jobs() -> tuple[Job, ...]:
+        """Those under way and the last that ended, newest first."""
 
     def components(host: str | None = None) -> tuple[Component, ...]:
         """Everything known, or that of one host, in a steady order."""

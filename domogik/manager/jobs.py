@@ -67,6 +67,7 @@ class _Entry:
     job: Job
     work: Work
     request: object
+    queue: str
     waiting: list[Deferred[Any]] = attrs.field(factory=list)
 
 
@@ -89,24 +90,34 @@ class Jobs:
         """The job of that number, while it is remembered."""
         return self._jobs.get(job_id)
 
-    def run(self, kind: str, subject: str, work: Work, request: object = None) -> Deferred[Any]:
+    def run(
+        self,
+        kind: str,
+        subject: str,
+        work: Work,
+        request: object = None,
+        queue: str | None = None,
+    ) -> Deferred[Any]:
         """Do the work when every earlier job of that subject is done; fires with its result.
+
+        `queue` is another name for what it waits for, where that is not the subject.
 
         Where a job of the same kind, subject and `request` waits or runs already, its result is
         this one's too and `work` is not called. Cancelling the Deferred cancels nothing.
         """
-        queue = self._queues.setdefault(subject, [])
+        name = queue or subject
+        entries = self._queues.setdefault(name, [])
         waiting: Deferred[Any] = Deferred(lambda _: None)
-        for entry in queue:
+        for entry in entries:
             if (entry.job.kind, entry.request) == (kind, request):
                 entry.waiting.append(waiting)
                 return waiting
         self._last += 1
-        entry = _Entry(Job(self._last, kind, subject, self._now()), work, request, [waiting])
-        queue.append(entry)
+        entry = _Entry(Job(self._last, kind, subject, self._now()), work, request, name, [waiting])
+        entries.append(entry)
         self._keep(entry.job)
-        if len(queue) == 1:
-            self._begin(queue)
+        if len(entries) == 1:
+            self._begin(entries)
         return waiting
 
     def _begin(self, queue: list[_Entry]) -> None:
@@ -136,7 +147,7 @@ class Jobs:
         if queue:
             self._begin(queue)
         else:
-            self._queues.pop(entry.job.subject, None)
+            self._queues.pop(entry.queue, None)
         for waiting in entry.waiting:
             if not waiting.called:
                 waiting.callback(result)

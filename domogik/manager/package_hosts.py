@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.python.failure import Failure
 
 from domogik.components.events import Event, EventStream
-from domogik.errors import NoAnswer, OperationFailed
+from domogik.errors import OperationFailed
 from domogik.manager.archives import Place
+from domogik.manager.asking import Asking
 from domogik.manager.package_answers import dependency_states, listed_packages, udev_rules
 from domogik.manager.package_interface import InstalledPackage
 from domogik.packages.dependencies import DependencyState
@@ -18,22 +17,19 @@ from domogik.packages.package import Dependency, UdevRule
 from domogik.packages.reference import PackageRef
 from domogik.xpl.bus import Bus, Origin, Subscription
 from domogik.xpl.message import CMND, TRIG, InvalidMessage, Message
-from domogik.xpl.port import Identity, NoReply
+from domogik.xpl.port import Identity
 
 SCHEMA = "domogik.package"
 LIST = "installed-packages-list"
 #: more hosts than this are no house
 MAX_HOSTS = 256
-#: seconds that another host has: it fetches an archive in that time, over whatever network
-INSTALL_TIMEOUT = 900.0
-UNINSTALL_TIMEOUT = 60.0
+#: seconds that a host has which is heard: it fetches an archive, over whatever network
+ORDER_TIMEOUT = 900.0
 #: it may have to ask an index for each of them
 CHECK_TIMEOUT = 180.0
 DEFAULT_TIMEOUT = 15.0
 #: seconds after which a question that is answered at once is asked again
 ASK_AGAIN = 5.0
-#: seconds in which a host that gets an order says anything at all
-HEARD_WITHIN = 10.0
 #: seconds after which an order may have been lost: released managers are done or will never be, and
 #: ours join the same order to the one that they are at
 ORDER_AGAIN = 30.0
@@ -50,11 +46,11 @@ class PackageHosts:
     _identity: Identity
     _bus: Bus
     _events: EventStream
+    _asking: Asking
     own: str | None
     _lists: dict[str, tuple[InstalledPackage, ...]] = attrs.field(factory=dict)
     _subscription: Subscription | None = None
     _unsubscribe: Callable[[], None] = attrs.field(default=lambda: None)
-    _orders: dict[str, list[Deferred[Message]]] = attrs.field(init=False, factory=dict)
 
     def start(self) -> None:
         """Listen, and ask every host what it has."""
@@ -98,17 +94,10 @@ class PackageHosts:
             self._events.publish("packages.changed", host=host)
 
     def _host_changed(self, event: Event) -> None:
-        """A host that is back sends its list by itself; but not if we were away meanwhile.
-
-        From one that has gone no answer is to be expected.
-        """
+        """A host that is back sends its list by itself; but not if we were away meanwhile."""
         host = str(event.data.get("id"))
-        if event.type != "host.changed" or host == self.own:
-            return
-        if event.data.get("on"):
+        if event.type == "host.changed" and event.data.get("on") and host != self.own:
             self.ask(host)
-        else:
-            self._give_up(host)
 
     # Asking
 
@@ -123,8 +112,7 @@ class PackageHosts:
     ) -> None:
         """Have that host install one part, from `place`; `OperationFailed`, `NoAnswer`.
 
-        `NoAnswer` soon where the host is not heard, or has gone; the order is repeated, for a
-        message can be lost.
+        The order is repeated, for a message can be lost.
         """
         body = [
             ("command", "install"),
@@ -139,15 +127,16 @@ class PackageHosts:
         body += [("url", place.url)] if place is not None else []
         body += [("sha256", place.sha256)] if place is not None and place.sha256 else []
         body += [("dependencies", "yes")] if with_dependencies else []
-        _raise_error(await self._order(host, body, part))
+        what = "installing package"
+        answer = await self._ask(body, ("type", "id"), ORDER_TIMEOUT, what, part, ORDER_AGAIN)
+        _raise_error(answer)
 
     async def uninstall(self, host: str, type: str, id: str, *, with_data: bool) -> None:
         """Have that host remove a package; `OperationFailed`, `NoAnswer`."""
         body = [("command", "uninstall"), ("host", host), ("type", type), ("id", id)]
         body += [("data", "yes")] if with_data else []
-        _raise_error(
-            await self._ask(body, ("type", "id"), UNINSTALL_TIMEOUT, "uninstalling package")
-        )
+        what = "uninstalling package"
+        _raise_error(await self._ask(body, ("type", "id"), ORDER_TIMEOUT, what, None, ORDER_AGAIN))
 
     async def check(
         self, host: str, dependencies: Sequence[Dependency]
@@ -181,46 +170,6 @@ class PackageHosts:
         _raise_error(answer)
         return udev_rules(dict(answer.body))
 
-    async def _order(self, host: str, body: list[tuple[str, str]], part: str) -> Message:
-        """The answer to an order that takes its time, from a host that is there."""
-        what = "installing package"
-        heard = self._identity.request(
-            SCHEMA,
-            [("command", LIST), ("host", host)],
-            answer=lambda message: message.source == f"domogik-manager.{host}",
-            timeout=HEARD_WITHIN,
-            repeat=ASK_AGAIN,
-        )
-        order = Deferred.fromCoroutine(
-            self._ask(body, ("type", "id"), INSTALL_TIMEOUT, what, part, ORDER_AGAIN)
-        )
-
-        def silent(failure: Failure) -> None:
-            if not failure.check(CancelledError):
-                failure.trap(NoReply, InvalidMessage)
-                self._give_up(host)
-
-        orders = self._orders.setdefault(host, [])
-        orders.append(order)
-        _ = heard.addErrback(silent)
-        try:
-            return await order
-        except CancelledError:
-            if order in orders:
-                raise
-            raise NoAnswer(f"No data or timeout on {what}") from None
-        finally:
-            heard.cancel()
-            if order in orders:
-                orders.remove(order)
-
-    def _give_up(self, host: str) -> None:
-        """That host is not there."""
-        orders = self._orders.get(host, [])
-        for order in tuple(orders):
-            orders.remove(order)
-            order.cancel()
-
     async def _ask(
         self,
         body: list[tuple[str, str]],
@@ -248,14 +197,9 @@ class PackageHosts:
 
         if timeout_s <= DEFAULT_TIMEOUT:
             again_s = ASK_AGAIN
-        try:
-            return await self._identity.request(
-                SCHEMA, body, answer=is_answer, timeout=timeout_s, repeat=again_s
-            )
-        except InvalidMessage as error:
-            raise OperationFailed(str(error)) from error
-        except NoReply:
-            raise NoAnswer(f"No data or timeout on {what}") from None
+        return await self._asking.ask(
+            asked["host"], what, SCHEMA, body, is_answer, timeout_s=timeout_s, repeat_s=again_s
+        )
 
 
 def _raise_error(answer: Message) -> None:

@@ -32,6 +32,7 @@ from domogik.errors import (
 )
 from domogik.manager.health import Health
 from domogik.manager.interfaces import IHouse
+from domogik.manager.jobs import Job, Jobs, Progress
 
 
 def daemon(name: str, host: str = "vm", **fields: object) -> Component:
@@ -71,9 +72,14 @@ class FakeHouse:
     checks: dict[str, list[DiagnosticCheck]] = attrs.field(factory=dict)
     saved: list[Backup] = attrs.field(factory=list)
     health: Health | None = None
+    patience_s: float = 11.0
+    _jobs: Jobs = attrs.field(init=False)
     _components: dict[tuple[str, ComponentId], Component] = attrs.field(factory=dict)
     _values: dict[tuple[str, str, str], str] = attrs.field(factory=dict)
     _followers: dict[ComponentId, list[Callable[[str], None]]] = attrs.field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        self._jobs = Jobs(self.events, lambda: 1000.0)
 
     def put(self, *components: Component) -> FakeHouse:
         """Add or change components, and say so."""
@@ -117,6 +123,9 @@ class FakeHouse:
             for (where, _), component in self._components.items()
             if host is None or where == host
         )
+
+    def jobs(self) -> tuple[Job, ...]:
+        return self._jobs.all()
 
     def find(self, name: str, host: str | None = None) -> Component:
         where = self.host if host is None else host
@@ -294,7 +303,14 @@ class FakeHouse:
 
     async def _do(self, verb: str, component: Component, **changes: object) -> None:
         self.done.append((verb, component.host, component.name))
-        await self._about(verb, component)
+
+        async def work(progress: Progress) -> None:
+            await self._about(verb, component)
+
+        if component.host == self.host:
+            await self._about(verb, component)
+        else:
+            await self._jobs.run(verb, f"{component.id}@{component.host}", work)
         current = self._components.get((component.host, component.id))
         if current is None:
             raise DomogikError(f"{component.id} went away")

@@ -90,7 +90,7 @@ KEYS = """
 """
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class FakeSocket:
     """A UDP socket that leads nowhere; `sent` is what was given to it."""
 
@@ -104,7 +104,7 @@ class FakeSocket:
         pass
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class FakeNetwork:
     """A process's port on a socket that leads nowhere. `said` is what its identities sent."""
 
@@ -183,7 +183,7 @@ async def at_once(work: Callable[..., Any], *arguments: Any) -> Any:
     return work(*arguments)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class FakeManager:
     """Everything of a manager but its processes, its network and the thread for its files."""
 
@@ -215,6 +215,7 @@ class FakeManager:
     units: SystemUnits = attrs.field(init=False)
     pings: PluginPings = attrs.field(init=False)
     hosts: Hosts = attrs.field(init=False)
+    jobs: Jobs = attrs.field(init=False)
     health: Health = attrs.field(init=False)
     office: Office = attrs.field(init=False)
     house: House = attrs.field(init=False)
@@ -263,7 +264,7 @@ class FakeManager:
         )
         self.externals = Externals(clock, self._now, bus, self.components, HOST)
         self.trust = Trust("127.0.0.1", self.trusted, lambda: self.interfaces)
-        jobs = Jobs(self.events, self._now)
+        self.jobs = jobs = Jobs(self.events, self._now)
         self.health = Health(
             clock, self._now, self.events, jobs, HOST, self.directory / "health.json", at_once
         )
@@ -316,7 +317,7 @@ class FakeManager:
             self.ping_pause_s,
         )
         self.hosts = Hosts(clock, self._now, self.identity, bus, self.events, HOST)
-        self.house = House(HOST, self.events, False, self.hosts, self.office)
+        self.house = House(HOST, self.events, False, self.hosts, self.jobs, self.office)
         self.control = SystemControl(
             clock, self.identity, bus, self.office, self.trust, self.events
         )

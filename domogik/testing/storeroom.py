@@ -21,7 +21,6 @@ from twisted.internet.defer import Deferred
 from domogik.config.home import Home
 from domogik.control.package import PackageControl
 from domogik.manager.archives import Place, Told
-from domogik.manager.jobs import Jobs
 from domogik.manager.package_office import PackageOffice
 from domogik.manager.rests import Rests
 from domogik.packages.build import create
@@ -49,7 +48,7 @@ class _Said:
     succeeded: bool = True
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class FakePackageManager(FakeManager):
     """`FakeManager` with a store.
 
@@ -68,7 +67,6 @@ class FakePackageManager(FakeManager):
     storeroom: PackageOffice = attrs.field(init=False)
     package_control: PackageControl = attrs.field(init=False)
     rests: Rests = attrs.field(init=False)
-    jobs: Jobs = attrs.field(init=False)
     _archives: dict[PackageRef, Path] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
@@ -76,7 +74,6 @@ class FakePackageManager(FakeManager):
         self.home = Home(self.directory)
         self.home.create()
         self.store = Store(self.home)
-        self.jobs = Jobs(self.events, self._now)
         run: RunCommand = self._run
         thread: Any = at_once
         self.storeroom = PackageOffice(

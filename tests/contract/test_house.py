@@ -156,7 +156,7 @@ class TestHouse(HouseContract, SynchronousTestCase):
         manager = self.manager
         values = Values(MemoryStore())
         self.house = House(
-            "vm", manager.events, True, manager.hosts, manager.office, lambda: values
+            "vm", manager.events, True, manager.hosts, manager.jobs, manager.office, lambda: values
         )
 
     def turn(self):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -103,14 +104,15 @@ def test_rest_of_the_main_host_speaks_for_the_other(
     assert (
         "doesn't exists on kitchen" in _rinor(kitchen, "/plugin/start/kitchen/lamp/")["description"]
     )
-    # enable and disable there
+    # enable and disable there; the lists are the new ones when the answer has come
     enabled = _rinor(kitchen, "/plugin/enable/cellar/pump/")
     assert enabled["status"] == "OK"
     assert "pump = enabled" in (cellar.home / "domogik.cfg").read_text()
-    _wait_listed(
-        kitchen,
-        {("kitchen", "clock"): "OFF", ("cellar", "lamp"): "ON", ("cellar", "pump"): "OFF"},
-    )
+    assert _listed(kitchen) == {
+        ("kitchen", "clock"): "OFF",
+        ("cellar", "lamp"): "ON",
+        ("cellar", "pump"): "OFF",
+    }
     running = _rinor(kitchen, "/plugin/disable/cellar/lamp/")
     assert running["status"] == "ERROR"
     assert "Please stop it before trying to disable" in running["description"]
@@ -118,35 +120,38 @@ def test_rest_of_the_main_host_speaks_for_the_other(
     assert _rinor(kitchen, "/plugin/stop/cellar/lamp/")["status"] == "OK"
     assert cellar.processes() == []
     assert _rinor(kitchen, "/plugin/disable/cellar/lamp/")["status"] == "OK"
-    # the other face
-    status, body = kitchen.request("/api/v1/components/pump/start?host=cellar", "POST")
-    assert status == 200, body
+    # the other face, with how it is then
+    enabled = kitchen.post("/api/v1/components/lamp/enable?host=cellar")
+    assert (enabled["state"], enabled["enabled"]) == ("stopped", True)
+    disabled = kitchen.post("/api/v1/components/lamp/disable?host=cellar")
+    assert (disabled["state"], disabled["enabled"]) == ("disabled", False)
+    started = kitchen.post("/api/v1/components/pump/start?host=cellar")
+    assert (started["state"], started["restarts"]) == ("alive", 0)
+    assert started["pid"] in cellar.processes()
+    assert started["since"].startswith("20")
     _wait_listed(kitchen, {("kitchen", "clock"): "OFF", ("cellar", "pump"): "ON"})
     # it leaves, and says so
     assert cellar.stop() == 0
     wait_until(lambda: _is_off(kitchen, "cellar"), "the cellar is off")
     assert left_of(cellar.home) == []
     wait_until(lambda: _listed(kitchen).get(("cellar", "pump")) != "ON", "nothing runs there")
+    before = time.monotonic()
+    for verb in ("start", "stop", "enable", "disable"):
+        gone = _rinor(kitchen, f"/plugin/{verb}/cellar/pump/")
+        assert gone["description"] == f"No data or timeout on {verb} plugin pump"
+    status, problem = kitchen.request("/api/v1/components/pump/start?host=cellar", "POST")
+    assert (status, "was stopped" in problem["detail"]) == (504, True), problem
+    assert time.monotonic() - before < 10, "a host that said goodbye is waited for"
     assert kitchen.stop() == 0
-
-
-#: the manager with time-outs a person would not wait for in a test
-IMPATIENT = (
-    "import domogik.manager.hosts as hosts\n"
-    "hosts.TIMEOUTS.clear()\n"
-    "hosts.DEFAULT_TIMEOUT = 1.0\n"
-    "from domogik.app.commands import by_name; by_name()"
-)
 
 
 def test_a_host_that_falls_silent_ends_in_a_clear_time_out(
     hosts: tuple[DistantWorld, DistantWorld],
 ) -> None:
     kitchen, cellar = hosts
-    command = kitchen.command("-f", "-r", "-d", "-t", "0.5")
-    place = command.index("-m")
-    command[place : place + 2] = ["-c", IMPATIENT]
-    kitchen.start(command=command)
+    file = kitchen.home / "domogik.cfg"
+    file.write_text(file.read_text().replace("[rest]", "query_xpl_timeout = 2\n[rest]"))
+    kitchen.start("-d", "-t", "0.5")
     cellar.start(command=cellar.command("-f", "-t", "0.5"))
     _wait_listed(kitchen, {("kitchen", "clock"): "OFF", ("cellar", "lamp"): "OFF"})
     cellar.kill()
@@ -192,3 +197,31 @@ def test_the_main_host_gives_the_other_its_configuration(
     cellar.wait_state("lamp", "alive")
     assert cellar.stop() == 0
     assert left_of(cellar.home) == []
+
+
+#: a plugin that is ready after so many seconds
+SLOW = """import time
+time.sleep(6)
+"""
+
+
+def test_an_order_that_takes_its_time_is_a_job_that_is_followed(
+    hosts: tuple[DistantWorld, DistantWorld],
+) -> None:
+    kitchen, cellar = hosts
+    file = kitchen.home / "domogik.cfg"
+    file.write_text(file.read_text().replace("[rest]", "query_xpl_timeout = 2\n[rest]"))
+    (script,) = cellar.source.rglob("lamp.py")
+    script.write_text(SLOW + script.read_text())
+    kitchen.start("-d", "-t", "0.5")
+    cellar.start(command=cellar.command("-f", "-t", "0.5"))
+    _wait_listed(kitchen, {("kitchen", "clock"): "OFF", ("cellar", "lamp"): "OFF"})
+    status, job = kitchen.request("/api/v1/components/lamp/start?host=cellar", "POST")
+    assert (status, job["subject"], job["state"]) == (202, "plugin:lamp@cellar", "running")
+    path = f"/api/v1/jobs/{job['id']}"
+    wait_until(lambda: kitchen.request(path)[1]["state"] == "done", "the lamp is alive")
+    assert kitchen.request("/api/v1/components/lamp?host=cellar")[1]["state"] == "alive"
+    assert _rinor(kitchen, "/plugin/stop/cellar/lamp/")["status"] == "OK"
+    # what waits to the end is answered at the end
+    assert _rinor(kitchen, "/plugin/start/cellar/lamp/")["status"] == "OK"
+    assert _listed(kitchen)["cellar", "lamp"] == "ON"

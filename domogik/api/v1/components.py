@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 
 import attrs
+from twisted.internet.interfaces import IReactorTime
 
 from domogik.api.access import Need
 from domogik.api.exchange import BadRequest, Reply
-from domogik.api.v1.routes import JSON, Asked, Parameter, Route, json_reply
+from domogik.api.storeroom import Storeroom
+from domogik.api.v1.jobs import WAIT, Patience, carried_out
+from domogik.api.v1.routes import BASE, JSON, Asked, Parameter, Route, json_reply
 from domogik.api.v1.shapes import TEXT, component_json, host_json, named
 from domogik.components.model import Component, Kind
 from domogik.errors import UnknownComponent
 from domogik.manager.interfaces import IHouse
 
-BASE = "/api/v1"
 ONE = f"{BASE}/components/{{id}}"
 HOST = Parameter("host", "The host it is on, by default the one that answers.", TEXT)
 #: what naming a component can end in
@@ -40,7 +42,9 @@ def find(house: IHouse, asked: Asked) -> Component:
 class ComponentRoutes:
     """Reading, the five verbs, the hosts, and the upgrade of the manager."""
 
+    _clock: IReactorTime
     _house: IHouse
+    _storeroom: Storeroom
 
     def routes(self) -> tuple[Route, ...]:
         """The lines of the table."""
@@ -102,8 +106,10 @@ class ComponentRoutes:
                 self._verb(act),
                 _ONE_COMPONENT,
                 need=Need.CHANGE,
-                query=(HOST,),
+                query=(HOST, WAIT),
                 errors=(*NAMING, 504),
+                accepted=named("Job"),
+                description="On another host the answer is 202 and the job, where it takes long.",
             )
 
     async def list(self, asked: Asked) -> Reply:
@@ -142,11 +148,20 @@ class ComponentRoutes:
     ) -> Callable[[Asked], Awaitable[Reply]]:
         async def do(asked: Asked) -> Reply:
             component = find(self._house, asked)
-            await act(component)
-            try:
-                after = self._house.find(str(component.id), component.host)
-            except UnknownComponent:
-                after = component  # stopped and gone: it was only there while it ran
-            return json_reply(component_json(after))
+
+            async def work() -> None:
+                await act(component)
+
+            def done(result: object) -> Reply:
+                try:
+                    after = self._house.find(str(component.id), component.host)
+                except UnknownComponent:
+                    after = component  # stopped and gone: it was only there while it ran
+                return json_reply(component_json(after))
+
+            elsewhere = component.host != self._house.host
+            patience = Patience(self._clock, self._house.patience_s) if elsewhere else None
+            subject = f"{component.id}@{component.host}"
+            return await carried_out(asked, self._storeroom, subject, work, done, patience)
 
         return do

@@ -10,9 +10,8 @@ from twisted.python.failure import Failure
 
 from domogik.api.exchange import Call, Reply, Stream
 from domogik.api.v1 import openapi
-from domogik.api.v1.components import BASE
 from domogik.api.v1.problems import Problem, WrongMethod, problem_of
-from domogik.api.v1.routes import JSON, Asked, Route, RouteTable, json_reply
+from domogik.api.v1.routes import BASE, JSON, Asked, Route, RouteTable, json_reply
 from domogik.errors import DomogikError
 
 

@@ -9,8 +9,7 @@ from twisted.web.http import Request
 
 from domogik.api.exchange import BadRequest, Stream
 from domogik.api.streams import OpenStream, Streams
-from domogik.api.v1.components import BASE
-from domogik.api.v1.routes import Asked, Parameter, Route
+from domogik.api.v1.routes import BASE, Asked, Parameter, Route
 from domogik.api.v1.shapes import INTEGER, TEXT, event_json
 from domogik.components.events import Event, EventStream
 

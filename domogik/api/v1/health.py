@@ -12,10 +12,10 @@ from twisted.internet.interfaces import IReactorTime
 from domogik.api.access import Need
 from domogik.api.checks import encoded
 from domogik.api.exchange import BadRequest, Reply
-from domogik.api.v1.components import BASE, HOST, NAMING, ONE, find
+from domogik.api.v1.components import HOST, NAMING, ONE, find
 from domogik.api.v1.health_shapes import issue_json, repair_json
 from domogik.api.v1.jobs import WAIT, carried_out
-from domogik.api.v1.routes import JSON, Asked, Route, json_reply
+from domogik.api.v1.routes import BASE, JSON, Asked, Route, json_reply
 from domogik.api.v1.shapes import iso_time, named
 from domogik.components.health import DiagnosticCheck
 from domogik.components.model import Component

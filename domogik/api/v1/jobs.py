@@ -7,13 +7,13 @@ from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 
 from domogik.api.exchange import Reply
 from domogik.api.storeroom import Storeroom
-from domogik.api.v1.components import BASE
 from domogik.api.v1.package_shapes import job_json
 from domogik.api.v1.problems import NoSuchPath
-from domogik.api.v1.routes import JSON, Asked, Parameter, Route, json_reply
+from domogik.api.v1.routes import BASE, JSON, Asked, Parameter, Route, json_reply
 from domogik.api.v1.shapes import BOOLEAN, named
 from domogik.manager.jobs import Job
 
@@ -75,21 +75,50 @@ async def carried_out(
     subject: str | None,
     work: Callable[[], Coroutine[Deferred[Any], Any, Any]],
     done: Callable[[Any], Reply],
+    patience: Patience | None = None,
 ) -> Reply:
-    """What `done` says of the result; or with `wait=no` the job that does it.
+    """What `done` says of the result; or the job that does it: with `wait=no`, or after `patience`.
 
     `subject` is what the job is about, so that who asks for what is under way gets that one.
     """
-    if asked.flag("wait", default=True):
+    if asked.flag("wait", default=True) and patience is None:
         return done(await work())
     before = {job.id for job in packages.jobs()}
     doing: Deferred[Any] = Deferred.fromCoroutine(work())
     job = _job(packages.jobs(), before, subject)
     if job is None or doing.called:
         return done(await doing)
+    if asked.flag("wait", default=True) and patience is not None:
+        try:
+            return done(await patience.result(doing))
+        except TimeoutError:
+            job = next((one for one in packages.jobs() if one.id == job.id), job)
     # how it ends, the job tells
     _ = doing.addErrback(lambda _: None)
-    return json_reply(job_json(job), 202)
+    reply = json_reply(job_json(job), 202)
+    where = ("Location", f"{BASE}/jobs/{job.id}")
+    return attrs.evolve(reply, headers=(*reply.headers, where))
+
+
+@attrs.frozen
+class Patience:
+    """How long an order to another host is waited for before the answer is its job."""
+
+    clock: IReactorTime
+    seconds: float
+
+    def result(self, doing: Deferred[Any]) -> Deferred[Any]:
+        """What it ends in, or `TimeoutError`; then it goes on all the same."""
+        waiting: Deferred[Any] = Deferred()
+
+        def ended(result: Any) -> None:
+            if timer.active():
+                timer.cancel()
+                waiting.callback(result)
+
+        timer = self.clock.callLater(self.seconds, lambda: waiting.errback(TimeoutError()))
+        _ = doing.addBoth(ended)
+        return waiting
 
 
 def _job(jobs: tuple[Job, ...], before: set[int], subject: str | None) -> Job | None:

@@ -13,8 +13,8 @@ from domogik.api.exchange import BadRequest, Reply
 from domogik.api.package_items import Encoded
 from domogik.api.storeroom import Storeroom
 from domogik.api.uploads import upload_of
-from domogik.api.v1.components import BASE, HOST
-from domogik.api.v1.jobs import WAIT, carried_out
+from domogik.api.v1.components import HOST
+from domogik.api.v1.jobs import WAIT, Patience, carried_out
 from domogik.api.v1.package_shapes import (
     TYPE,
     absent_json,
@@ -22,7 +22,7 @@ from domogik.api.v1.package_shapes import (
     offer_json,
     package_json,
 )
-from domogik.api.v1.routes import JSON, Asked, Parameter, Route, json_reply
+from domogik.api.v1.routes import BASE, JSON, Asked, Parameter, Route, json_reply
 from domogik.api.v1.shapes import BOOLEAN, TEXT, named
 from domogik.errors import UnknownComponent, did_you_mean
 from domogik.manager.package_interface import IPackages
@@ -247,8 +247,10 @@ class PackageRoutes:
 
             if not takes_time:
                 return done(await act(packages, host, asked))
+            house = self._storeroom.house
+            patience = Patience(self._clock, house.patience_s) if host != house.host else None
             return await carried_out(
-                asked, packages, subject, lambda: act(packages, host, asked), done
+                asked, packages, subject, lambda: act(packages, host, asked), done, patience
             )
 
         return do

@@ -9,10 +9,9 @@ import attrs
 from domogik.api.access import Need
 from domogik.api.exchange import Reply
 from domogik.api.storeroom import Storeroom
-from domogik.api.v1.components import BASE
 from domogik.api.v1.jobs import WAIT, carried_out
 from domogik.api.v1.package_shapes import repository_json
-from domogik.api.v1.routes import JSON, Asked, Route, json_reply
+from domogik.api.v1.routes import BASE, JSON, Asked, Route, json_reply
 from domogik.api.v1.shapes import named
 from domogik.manager.package_interface import RepositoryInfo
 

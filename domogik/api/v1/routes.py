@@ -13,6 +13,7 @@ from domogik.api.v1.problems import NoSuchPath, WrongMethod
 
 Schema = Mapping[str, object]
 JSON = "application/json"
+BASE = "/api/v1"
 
 
 @attrs.frozen

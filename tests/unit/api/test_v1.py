@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from domogik.components.model import Component, ComponentId, Kind, State
 from domogik.errors import (
@@ -211,3 +212,50 @@ def test_only_one_host_is_taken_and_one_there_must_be(door):
 def test_an_absolute_url_is_understood(door):
     assert door.get("http://vm:40405/api/v1/hosts").status in (200, 404)
     assert door.get("http://vm:40405/host/").json["status"] == "OK"
+
+
+# Orders to another host
+
+
+def test_an_order_to_another_host_that_takes_its_time_is_a_job_to_look_at(door, house):
+    house.put(plugin("cat", "kitchen", state=State.STOPPED))
+    house.held["start", "cat"] = held = Deferred()
+    connection = door.open("POST", "/api/v1/components/cat/start?host=kitchen", token=True)
+    door.clock.advance(house.patience_s - 1)
+    assert connection.received == b""
+    door.clock.advance(1)
+    answer = connection.response()
+    assert (answer.status, answer.json["state"]) == (202, "running")
+    assert (answer.json["kind"], answer.json["subject"]) == ("start", "plugin:cat@kitchen")
+    where = answer.headers["location"]
+    assert where == f"/api/v1/jobs/{answer.json['id']}"
+    assert door.get(where).json == answer.json
+    held.callback(None)
+    assert door.get(where).json["state"] == "done"
+    assert house.find("cat", "kitchen").state is State.ALIVE
+
+
+def test_an_order_to_another_host_is_answered_with_how_it_is_then(door, house):
+    house.put(plugin("cat", "kitchen", state=State.STOPPED))
+    house.held["start", "cat"] = held = Deferred()
+    connection = door.open("POST", "/api/v1/components/cat/start?host=kitchen", token=True)
+    door.clock.advance(5)
+    held.callback(None)
+    answer = connection.response()
+    assert (answer.status, answer.json["state"], answer.json["pid"]) == (200, "alive", 42)
+
+
+def test_a_host_that_does_not_answer_in_time_is_a_504(door, house):
+    house.put(plugin("cat", "kitchen", state=State.STOPPED))
+    house.held["start", "cat"] = held = Deferred()
+    connection = door.open("POST", "/api/v1/components/cat/start?host=kitchen", token=True)
+    door.clock.advance(10)
+    held.errback(NoAnswer("kitchen is not heard"))
+    assert connection.response().status == 504
+
+
+def test_who_does_not_wait_has_the_job_at_once(door, house):
+    house.put(plugin("cat", "kitchen", state=State.STOPPED))
+    house.held["start", "cat"] = Deferred()
+    answer = door.post("/api/v1/components/cat/start?host=kitchen&wait=no")
+    assert (answer.status, answer.json["subject"]) == (202, "plugin:cat@kitchen")

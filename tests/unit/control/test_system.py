@@ -464,6 +464,10 @@ def test_a_detail_has_what_the_clients_read_in_their_order(manager):
         ("release", "1.0"),
         ("documentation", "http://localhost/clock"),
         ("host", "vm"),
+        ("state", "stopped"),
+        ("enabled", "yes"),
+        ("since", "1800000000"),
+        ("restarts", "0"),
     )
 
 
@@ -527,6 +531,9 @@ def test_the_detail_of_a_member_is_given_for_its_own_host(manager):
         ("release", "n/a"),
         ("documentation", "#"),
         ("host", "kitchen"),
+        ("state", "alive"),
+        ("since", "1800000000"),
+        ("restarts", "0"),
     )
 
 

@@ -257,26 +257,147 @@ def test_an_error_comes_back_in_its_own_words(manager):
     assert str(result[0]) == error
 
 
-@pytest.mark.parametrize(
-    ("command", "seconds"), [("start", 60), ("stop", 45), ("restart", 90), ("enable", 15)]
-)
-def test_an_order_is_given_once_and_given_up_in_the_end(manager, command, seconds):
+ORDERS = ["start", "stop", "restart", "enable", "disable"]
+
+
+@pytest.mark.parametrize("command", ORDERS)
+def test_a_host_that_is_silent_is_waited_for_as_long_as_the_configuration_says(manager, command):
+    beat(manager)
     result = outcome(manager.hosts.command("kitchen", command, "cat"))
-    for _ in range(seconds - 1):
+    for _ in range(9):
         manager.network.turn(1)
     assert result == []
     manager.network.turn(1)
     assert isinstance(result[0], NoAnswer)
-    assert str(result[0]) == f"No data or timeout on {command} plugin cat"
-    assert len(manager.network.of("domogik.system")) == 1
+    assert str(result[0]) == (f"No data or timeout on {command} plugin cat: kitchen is not heard")
+    said = [one.get("command") for one in manager.network.of("domogik.system")]
+    assert said.count(command) == 1
+    asked = [one.target for one in manager.network.of("hbeat.request")]
+    assert set(asked) == {"domogik-manager.kitchen"}
+
+
+def leave(manager, host="kitchen"):
+    body = [("interval", "5")]
+    manager.network.hear(STAT, f"domogik-manager.{host}", "hbeat.end", body, address=ELSEWHERE)
+
+
+@pytest.mark.parametrize("command", ORDERS)
+def test_a_host_that_said_goodbye_is_answered_for_at_once(manager, command):
+    beat(manager)
+    leave(manager)
+    (error,) = outcome(manager.hosts.command("kitchen", command, "cat"))
+    assert isinstance(error, NoAnswer)
+    assert str(error) == (
+        f"No data or timeout on {command} plugin cat: the manager of kitchen was stopped"
+    )
+    beat(manager)
+    assert outcome(manager.hosts.command("kitchen", command, "cat")) == []
+
+
+def test_a_host_that_says_goodbye_in_the_middle_of_an_order_is_waited_for_no_longer(manager):
+    beat(manager)
+    result = outcome(manager.hosts.command("kitchen", "start", "cat"))
+    leave(manager, "attic")
+    assert result == []
+    leave(manager)
+    assert "was stopped" in str(result[0])
+
+
+def test_a_host_that_lives_may_take_its_time_and_an_order_that_was_lost_is_given_again(manager):
+    beat(manager)
+    result = outcome(manager.hosts.command("kitchen", "start", "cat"))
+    for _ in range(35):
+        manager.network.turn(3)
+        beat(manager)
+    assert result == []
+    orders = [one for one in manager.network.of("domogik.system") if one.get("command") == "start"]
+    assert len(orders) == 4
+    answers(manager, ("host", "kitchen"), ("command", "start"), ("plugin", "cat"))
+    assert result == [None]
+    assert manager.network.clock.getDelayedCalls() == [manager.hosts._timer]
+
+
+def test_a_host_whose_link_is_cut_in_the_middle_of_an_order_is_waited_for_no_longer(manager):
+    beat(manager)
+    result = outcome(manager.hosts.command("kitchen", "start", "cat"))
+    for _ in range(10):
+        manager.network.turn(3)
+        beat(manager)
+    for _ in range(9):
+        manager.network.turn(1)
+    assert result == []
+    manager.network.turn(1)
+    assert "kitchen is not heard" in str(result[0])
 
 
 def test_a_detail_is_asked_for_again_and_given_up_in_the_end(manager):
     result = outcome(manager.hosts.detail(plugin()))
-    for _ in range(15):
+    for _ in range(10):
         manager.network.turn(1)
-    assert str(result[0]) == "No data or timeout on getting plugin detail for cat"
+    assert str(result[0]) == (
+        "No data or timeout on getting plugin detail for cat: kitchen is not heard"
+    )
     assert len(manager.network.of("domogik.system")) > 1
+
+
+# What is known after an order
+
+
+def detailed(manager, *more, name="cat", status="ON"):
+    answers(
+        manager,
+        ("command", "detail"),
+        ("type", "plugin"),
+        ("plugin", name),
+        ("technology", "animal"),
+        ("status", status),
+        ("version", "1.0"),
+        ("host", "kitchen"),
+        *more,
+    )
+
+
+def test_a_component_is_known_as_its_manager_says_it_is(manager):
+    listed(manager, CAT)
+    result = outcome(manager.hosts.look(plugin()))
+    detailed(
+        manager,
+        ("state", "alive"),
+        ("enabled", "yes"),
+        ("pid", "4711"),
+        ("since", "1800000000"),
+        ("restarts", "2"),
+        ("reason", "x\x1b"),
+    )
+    (cat,) = result
+    assert manager.hosts.components("kitchen") == (cat,)
+    assert (cat.state, cat.enabled, cat.pid, cat.since) == (State.ALIVE, True, 4711, 1800000000)
+    assert (cat.restarts, cat.reason) == (2, "x?")
+    # a list knows less, and says nothing against it; until the state is another one
+    listed(manager, CAT)
+    assert manager.hosts.components("kitchen") == (cat,)
+    listed(manager, ("cat", "plugin", "animal", "OFF", "kitchen"))
+    (cat,) = manager.hosts.components("kitchen")
+    assert (cat.state, cat.pid, cat.restarts) == (State.STOPPED, None, 0)
+
+
+def test_a_plugin_that_its_manager_calls_unknown_is_disabled(manager):
+    listed(manager, CAT)
+    result = outcome(manager.hosts.look(plugin()))
+    error = "Component cat doesn't exists on kitchen"
+    answers(
+        manager, ("host", "kitchen"), ("command", "detail"), ("plugin", "cat"), ("error", error)
+    )
+    assert (result[0].state, result[0].enabled) == (State.DISABLED, False)
+    assert manager.hosts.components("kitchen") == tuple(result)
+
+
+@pytest.mark.parametrize("pairs", [[("pid", "x")], [("since", "9" * 400)], [("state", "?")], []])
+def test_what_a_manager_says_in_words_of_its_own_is_read_as_far_as_it_goes(manager, pairs):
+    result = outcome(manager.hosts.look(plugin()))
+    detailed(manager, *pairs)
+    assert (result[0].pid, result[0].since, result[0].restarts) == (None, 0, 0)
+    assert result[0].state in (State.ALIVE, State.STOPPED)
 
 
 def test_a_detail_is_read_completely(manager):
@@ -423,6 +544,7 @@ def test_an_order_for_a_daemon_is_one_that_no_plugin_takes_for_its_own(manager):
         ("type", "daemon"),
         ("plugin", "daemon:cache"),
     )
+    manager.network.turn(3)
     assert result == [None]
 
 

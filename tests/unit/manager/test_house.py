@@ -150,14 +150,47 @@ def test_what_is_here_is_done_here(manager):
     assert [m for m in manager.network.of("domogik.system") if m.type == "xpl-cmnd"] == []
 
 
+def answered(manager, verb, name="cat", state="alive", enabled="yes"):
+    """That host's manager has obeyed, and says how the plugin is now."""
+    source, schema = "domogik-manager.kitchen", "domogik.system"
+    body = [("command", verb), ("host", "kitchen"), ("plugin", name)]
+    manager.network.hear(TRIG, source, schema, body)
+    body = [("command", "detail"), ("host", "kitchen"), ("plugin", name)]
+    body += [("state", state), ("enabled", enabled), ("pid", "4711")]
+    manager.network.hear(TRIG, source, schema, body)
+
+
 @pytest.mark.parametrize("verb", ["start", "stop", "restart", "enable", "disable"])
-def test_what_is_elsewhere_travels_and_ends_in_an_answer(manager, verb):
+def test_what_is_elsewhere_travels_and_is_known_as_it_is_then(manager, verb):
     heard(manager)
     house = manager.house
     result = outcome(getattr(house, verb)(house.find("cat", "kitchen")))
-    body = [("command", verb), ("host", "kitchen"), ("plugin", "cat")]
-    manager.network.hear(TRIG, "domogik-manager.kitchen", "domogik.system", body)
+    answered(manager, verb, state="backoff")
     assert result == [None]
+    cat = house.find("cat", "kitchen")
+    assert (cat.state, cat.enabled, cat.pid) == (State.BACKOFF, True, 4711)
+    (job,) = house.jobs()
+    assert (job.kind, job.subject, job.state.value) == (verb, "plugin:cat@kitchen", "done")
+
+
+def test_an_order_that_was_obeyed_is_done_even_where_nobody_says_how_it_is_then(manager):
+    heard(manager)
+    result = outcome(manager.house.start(manager.house.find("cat", "kitchen")))
+    body = [("command", "start"), ("host", "kitchen"), ("plugin", "cat")]
+    manager.network.hear(TRIG, "domogik-manager.kitchen", "domogik.system", body)
+    assert result == []
+    manager.network.turn(3)
+    assert result == [None]
+
+
+def test_a_stop_waits_for_no_start_that_is_under_way_on_another_host(manager):
+    heard(manager)
+    house = manager.house
+    outcome(house.start(house.find("cat", "kitchen")))
+    outcome(house.stop(house.find("cat", "kitchen")))
+    manager.network.turn()
+    said = [one.get("command") for one in manager.network.of("domogik.system")]
+    assert said[-2:] == ["start", "stop"]
 
 
 def test_a_host_that_was_heard_and_is_off_ends_in_a_time_out(manager):
@@ -165,7 +198,8 @@ def test_a_host_that_was_heard_and_is_off_ends_in_a_time_out(manager):
     manager.network.turn(660)
     assert not manager.house.hosts()[-1].on
     result = outcome(manager.house.enable(manager.house.find("cat", "kitchen")))
-    manager.network.turn(15)
+    for _ in range(10):
+        manager.network.turn(1)
     assert isinstance(result[0], NoAnswer)
 
 
@@ -197,7 +231,8 @@ def test_details_of_here_are_there_at_once(manager):
 def test_the_detail_of_what_is_elsewhere_travels(manager):
     listed(manager)
     result = outcome(manager.house.detail(manager.house.find("cat", "kitchen")))
-    manager.network.turn(15)
+    for _ in range(10):
+        manager.network.turn(1)
     assert isinstance(result[0], NoAnswer)
 
 
@@ -228,7 +263,9 @@ def test_an_upgrade_is_the_managers(manager):
 
 def test_values_are_stored_listed_and_deleted(manager):
     values = Values(MemoryStore(), lambda plugin, key: None)
-    house = House("vm", manager.events, True, manager.hosts, manager.office, lambda: values)
+    house = House(
+        "vm", manager.events, True, manager.hosts, manager.jobs, manager.office, lambda: values
+    )
     stored = ConfigValue("kitchen", "cat", "colour", "red")
     assert outcome(house.config_set("kitchen", "cat", "colour", "red")) == [stored]
     assert outcome(house.config_list("kitchen")) == [[stored]]
@@ -252,14 +289,13 @@ def test_without_a_database_there_are_none(manager):
 
 
 def test_without_a_manager_in_the_process_this_host_is_asked_like_any_other(manager):
-    house = House("kitchen", manager.events, True, manager.hosts)
+    house = House("kitchen", manager.events, True, manager.hosts, manager.jobs)
     with pytest.raises(UnknownComponent, match="was ever heard"):
         house.find("cat")
     listed(manager)
     assert [one.name for one in house.components()] == ["cat"]
     result = outcome(house.stop(house.find("cat")))
-    body = [("command", "stop"), ("host", "kitchen"), ("plugin", "cat")]
-    manager.network.hear(TRIG, "domogik-manager.kitchen", "domogik.system", body)
+    answered(manager, "stop")
     assert result == [None]
     with pytest.raises(NotPossible):
         house.upgrade()

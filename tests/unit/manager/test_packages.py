@@ -10,10 +10,9 @@ from twisted.internet.defer import Deferred
 from domogik.errors import NoAnswer, NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.archives import Archives
 from domogik.manager.package_hosts import (
-    HEARD_WITHIN,
-    INSTALL_TIMEOUT,
     MAX_HOSTS,
     ORDER_AGAIN,
+    ORDER_TIMEOUT,
     PackageHosts,
 )
 from domogik.manager.package_interface import IPackages
@@ -64,7 +63,9 @@ class House:
             lambda: "2026-11-21",
         )
         bus = manager.network.bus
-        self.others = PackageHosts(manager.identity, bus, manager.events, HOST)
+        self.others = PackageHosts(
+            manager.identity, bus, manager.events, manager.hosts.asking, HOST
+        )
         self.packages = Packages(
             HOST,
             self.repositories,
@@ -109,6 +110,14 @@ class House:
         source = "domogik-manager.kitchen"
         self.manager.network.hear(STAT, source, "hbeat.app", body, address=KITCHEN)
         self.manager.network.said.clear()
+
+    def kitchen_lives(self, seconds):
+        """It speaks all the time."""
+        body = [("interval", "5"), ("port", "50001"), ("remote-ip", "192.0.2.7")]
+        for _ in range(int(seconds // 5)):
+            source = "domogik-manager.kitchen"
+            self.manager.network.hear(STAT, source, "hbeat.app", body, address=KITCHEN)
+            self.manager.network.turn(5)
 
     def kitchen_says(self, schema="domogik.package", **pairs):
         body = {"host": "kitchen", **pairs}
@@ -369,18 +378,17 @@ def test_what_another_host_refuses_is_told_in_its_words(house):
 
 def test_a_host_that_says_nothing_at_all_is_not_waited_for(house):
     ended = install_there(house)
-    house.manager.network.turn(HEARD_WITHIN / 2)
+    house.manager.network.turn(house.manager.hosts.patience_s / 2)
     assert ended == []
-    house.manager.network.turn(HEARD_WITHIN / 2)
+    house.manager.network.turn(house.manager.hosts.patience_s / 2)
     assert ended[0].check(NoAnswer)
-    assert str(ended[0].value) == "No data or timeout on installing package"
+    assert str(ended[0].value) == ("No data or timeout on installing package: kitchen is not heard")
     assert len(house.orders()) == 1
 
 
 def test_an_order_that_was_lost_is_given_again(house):
     ended = install_there(house)
-    house.kitchen_lists("1.0")
-    house.manager.network.turn(ORDER_AGAIN)
+    house.kitchen_lives(ORDER_AGAIN)
     first, second = house.orders()
     assert first == second
     assert ended == []
@@ -406,10 +414,7 @@ def test_a_host_that_goes_meanwhile_is_not_waited_for(house):
 def test_a_host_that_downloads_for_minutes_has_not_failed(house):
     """The original took twenty seconds for a failure."""
     ended = install_there(house)
-    house.kitchen_lists("1.0")
-    for _ in range(14):
-        house.manager.network.turn(60)
-        house.kitchen_beats()
+    house.kitchen_lives(14 * 60)
     assert not ended
     house.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
     assert ended == [PackageRef("plugin", "lamp", "1.1")]
@@ -417,8 +422,7 @@ def test_a_host_that_downloads_for_minutes_has_not_failed(house):
 
 def test_a_host_that_is_there_and_does_not_answer_is_given_up_one_day(house):
     ended = install_there(house)
-    house.kitchen_lists("1.0")
-    house.manager.network.turn(INSTALL_TIMEOUT)
+    house.kitchen_lives(ORDER_TIMEOUT)
     assert ended[0].check(NoAnswer)
     assert str(ended[0].value) == "No data or timeout on installing package"
 

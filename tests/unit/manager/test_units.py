@@ -450,6 +450,7 @@ def test_orders_to_units_of_other_hosts_travel_with_their_type(manager, name):
     )
     assert asked_for.body == body
     kitchen(manager, *body)
+    manager.network.turn(3)
     assert results == [None]
 
 
