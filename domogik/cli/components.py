@@ -6,7 +6,18 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from domogik.cli.terminal import DIM, GREEN, RED, YELLOW, Cell, Palette, printable, since, table
+from domogik.cli.terminal import (
+    DIM,
+    GREEN,
+    RED,
+    YELLOW,
+    Cell,
+    Palette,
+    printable,
+    since,
+    size,
+    table,
+)
 
 Document = Mapping[str, Any]
 
@@ -28,7 +39,7 @@ _YES_NO = {True: "yes", False: "no", None: "-"}
 def table_of(documents: Sequence[Document], now: datetime, palette: Palette) -> str:
     """A line each; the column HOST only where there are several."""
     several = len({document["host"] for document in documents}) > 1
-    titles = ["COMPONENT", "STATE", "ENABLED", "PID", "SINCE", "RESTARTS", "REASON"]
+    titles = ["COMPONENT", "STATE", "ENABLED", "PID", "SINCE", "RESTARTS", "CPU", "MEM", "REASON"]
     rows = [_row(document, now) for document in documents]
     if several:
         titles.insert(0, "HOST")
@@ -46,8 +57,17 @@ def _row(document: Document, now: datetime) -> list[Cell]:
         Cell("-" if document["pid"] is None else document["pid"]),
         Cell(since(document["since"], now)),
         Cell(document["restarts"]),
+        *_usage(document),
         Cell(document["reason"]),
     ]
+
+
+def _usage(document: Document) -> tuple[Cell, Cell]:
+    """Of one core, and resident, as sampled last."""
+    used = document.get("usage")
+    if used is None:
+        return Cell("-"), Cell("-")
+    return Cell(f"{used['cpu_percent']:.0f}%"), Cell(size(used["memory_bytes"]))
 
 
 def sentence(document: Document, palette: Palette) -> str:

@@ -123,11 +123,14 @@ def _table(
         ]
         for check in checks
     ]
-    return table(["COMPONENT", "RESULT", "DESCRIPTION", "WHAT TO DO"], rows, palette)
+    return table(["COMPONENT", "RESULT", "DESCRIPTION", "WHAT TO DO"], rows, palette, prose=2)
 
 
 def _described(check: Document) -> str:
     """With the reason that it came out so, where the description does not hold it."""
+    finding: str = check.get("finding", "")
+    if finding:
+        return finding
     description: str = check["description"]
     reason = check["parameters"].get("reason")
     if check["result"] == "passed" or not reason or str(reason) in description:
@@ -171,7 +174,7 @@ def issues(terminal: Terminal) -> int:
     ]
     titles = ["ISSUE", "COMPONENT", "RESULT", "SINCE", "DESCRIPTION", "WHAT TO DO"]
     if rows:
-        terminal.say(table(titles, rows, terminal.palette))
+        terminal.say(table(titles, rows, terminal.palette, prose=2))
     else:
         terminal.say("No issue is open")
     return 0
@@ -189,7 +192,7 @@ def repair(terminal: Terminal) -> int:
     elif done["closed"]:
         terminal.say(f"{printable(done['id'])}: {terminal.palette.paint('closed', GREEN)}")
     else:
-        description = printable(done["issue"]["check"]["description"])
+        description = printable(_described(done["issue"]["check"]))
         still = terminal.palette.paint("still open", RED)
         terminal.say(f"{printable(done['id'])}: {still}: {description}")
     return 0 if done["closed"] else FAILED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 from typing import Any
 
@@ -80,5 +81,6 @@ def _client(options: argparse.Namespace) -> Client:
 
 def open_terminal(options: argparse.Namespace) -> Terminal:
     """The terminal of a command that asks REST; raises `CommandFailed`."""
-    palette = Palette(wants_colours(sys.stdout, os.environ))
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    palette = Palette(wants_colours(sys.stdout, os.environ), columns)
     return Terminal(_client(options), options, palette, sys.stdout.isatty())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ BLUE: Final = "34"
 MAGENTA: Final = "35"
 
 GAP = "  "
+_INDENT = "    "
 
 
 def wants_colours(stream: TextIO, environment: Mapping[str, str]) -> bool:
@@ -33,10 +35,11 @@ def wants_colours(stream: TextIO, environment: Mapping[str, str]) -> bool:
 
 
 class Palette:
-    """Paints, or leaves text as it is."""
+    """Paints, or leaves text as it is; `columns` there are, None where nothing is broken."""
 
-    def __init__(self, coloured: bool) -> None:
+    def __init__(self, coloured: bool, columns: int | None = None) -> None:
         self._coloured = coloured
+        self.columns = columns
 
     def paint(self, text: str, colour: str) -> str:
         """`text` in a colour; as it is where there are none, or the colour is empty."""
@@ -86,11 +89,62 @@ class Cell:
         self.colour = colour
 
 
-def table(titles: Sequence[str], rows: Sequence[Sequence[Cell]], palette: Palette) -> str:
-    """Left-aligned columns; every line ends in LF and none has blanks at its end."""
-    lines = [[Cell(title, BOLD) for title in titles], *rows]
-    widths = [max(width(line[column].text) for line in lines) for column in range(len(titles))]
-    return "".join(f"{_line(line, widths, palette)}\n" for line in lines)
+def table(
+    titles: Sequence[str], rows: Sequence[Sequence[Cell]], palette: Palette, prose: int = 1
+) -> str:
+    """Left-aligned columns; every line ends in LF and none has blanks at its end.
+
+    Where they do not fit the terminal, what the last `prose` of them hold stands below each line,
+    and where the rest does not fit either, each row is a paragraph. No word is broken.
+    """
+    head = [Cell(title, BOLD) for title in titles]
+    whole = _aligned([head, *rows], palette)
+    if palette.columns is None or _fits(titles, rows, palette.columns):
+        return "".join(f"{line}\n" for line in whole)
+    short = len(titles) - prose
+    cut = [line[:short] for line in rows]
+    if _fits(titles[:short], cut, palette.columns):
+        first, *lines = _aligned([head[:short], *cut], palette)
+    else:
+        first, lines = "", [_paragraph(titles, line, palette) for line in cut]
+    text = f"{first}\n" if first else ""
+    for line, row in zip(lines, rows, strict=True):
+        below = "".join(_below(cell, palette) for cell in row[short:])
+        text += f"{line}\n{below}"
+    return text
+
+
+def _fits(titles: Sequence[str], rows: Sequence[Sequence[Cell]], columns: int) -> bool:
+    lines = [[Cell(title) for title in titles], *rows]
+    widths = [max(width(line[place].text) for line in lines) for place in range(len(titles))]
+    return sum(widths) + len(GAP) * (len(widths) - 1) <= columns
+
+
+def _aligned(lines: Sequence[Sequence[Cell]], palette: Palette) -> list[str]:
+    widths = [max(width(line[place].text) for line in lines) for place in range(len(lines[0]))]
+    return [_line(line, widths, palette) for line in lines]
+
+
+def _paragraph(titles: Sequence[str], row: Sequence[Cell], palette: Palette) -> str:
+    """Its name, and below it the rest with the titles."""
+    rest = zip(titles[1:], row[1:], strict=False)
+    words = ", ".join(f"{title.lower()} {cell.text}" for title, cell in rest if cell.text)
+    return f"{row[0].text}\n{_below(Cell(words), palette)}".removesuffix("\n")
+
+
+def _below(cell: Cell, palette: Palette) -> str:
+    """The text of a cell in lines of its own; nothing for nothing."""
+    lines = textwrap.wrap(
+        cell.text,
+        palette.columns or 80,
+        initial_indent=_INDENT,
+        subsequent_indent=_INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "".join(
+        f"{_INDENT}{palette.paint(line.removeprefix(_INDENT), cell.colour)}\n" for line in lines
+    )
 
 
 def _line(cells: Sequence[Cell], widths: Sequence[int], palette: Palette) -> str:
@@ -102,6 +156,13 @@ def _line(cells: Sequence[Cell], widths: Sequence[int], palette: Palette) -> str
         blanks = "" if last else " " * (widths[place] - width(cell.text))
         parts.append(palette.paint(cell.text, cell.colour) + blanks)
     return GAP.join(parts)
+
+
+def size(size_bytes: float) -> str:
+    """As people say it: `512M`, `3.4G`."""
+    if size_bytes >= 10**9:
+        return f"{size_bytes / 10**9:.1f}G"
+    return f"{size_bytes / 10**6:.0f}M"
 
 
 def now() -> datetime:

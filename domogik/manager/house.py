@@ -68,7 +68,7 @@ class House:
     def components(self, host: str | None = None) -> tuple[Component, ...]:
         if self._office is None:
             return self._hosts.components(host)
-        own = self._office.components.all() if host in (None, self.host) else ()
+        own = self._office.all() if host in (None, self.host) else ()
         if host == self.host:
             return own
         return own + tuple(

@@ -62,6 +62,14 @@ class Office:
             return self.units.detail(component)
         return self.plugins.detail(component)
 
+    def all(self) -> tuple[Component, ...]:
+        """Every component, with what it used when that was sampled last."""
+        sampled = self.supervisor.sampled
+        return tuple(
+            one if (used := sampled.get(str(one.id))) is None else attrs.evolve(one, usage=used)
+            for one in self.components.all()
+        )
+
     async def usage(self, component: Component) -> Component:
         """With CPU, memory and open files as they are now."""
         used = await self.supervisor.usage([str(component.id)])

@@ -17,6 +17,7 @@ from pathlib import Path
 import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -39,6 +40,11 @@ from domogik.supervisor.tree import ProcessTable, StillRunning
 from domogik.supervisor.usage import UsageMeter
 
 __all__ = ["AlreadyRunning", "NotRunning", "StartFailed", "Supervisor"]
+
+
+#: seconds between two samples of memory and CPU, and until the first
+SAMPLE_S = 60.0
+FIRST_SAMPLE_S = 5.0
 
 
 class ISupervisorReactor(IProcessReactor, IOutputReactor):
@@ -67,6 +73,9 @@ class Supervisor(Service):
     _processes: Processes = attrs.field(init=False)
     _records: Records = attrs.field(init=False)
     _notify: NotifySocket = attrs.field(init=False)
+    #: what each that runs used when all were looked at last
+    sampled: Mapping[str, Usage] = attrs.field(init=False, factory=dict)
+    _sampling: IDelayedCall | None = attrs.field(init=False, default=None)
     _usage: UsageMeter = attrs.field(init=False)
     _tools: Tools = attrs.field(init=False)
     _runners: dict[str, Runner] = attrs.field(init=False, factory=dict)
@@ -102,6 +111,7 @@ class Supervisor(Service):
         for directory in (run, run / "output", run / "processes", self._log_directory):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._notify.open()
+        self._sampling = self._reactor.callLater(FIRST_SAMPLE_S, self._sample)
         for component, record in self._records.load():
             if record is None:
                 record = restored(component, self._fifo(component), self._wall_clock())
@@ -116,6 +126,8 @@ class Supervisor(Service):
         """Fires when nothing is left running; with `keep_children`, at once."""
         super().stopService()
         self._is_closing = True
+        if self._sampling is not None and self._sampling.active():
+            self._sampling.cancel()
         return Deferred.fromCoroutine(self._close())
 
     async def _close(self) -> None:
@@ -167,6 +179,17 @@ class Supervisor(Service):
         """How often it was started again by itself lately; 0 for what is not known here."""
         runner = self._runners.get(id)
         return 0 if runner is None else runner.restarted_within(seconds)
+
+    def _sample(self) -> None:
+        """Look at all of them, and again in a minute."""
+        self._sampling = self._reactor.callLater(SAMPLE_S, self._sample)
+
+        async def look() -> None:
+            self.sampled = await self.usage(self.ids())
+
+        _ = Deferred.fromCoroutine(look()).addErrback(
+            lambda failure: self._log.failure("memory and CPU were not sampled", failure)
+        )
 
     def pids(self, id: str) -> frozenset[int]:
         """The numbers of its living processes; raises `UnknownComponent`."""

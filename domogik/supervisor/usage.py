@@ -1,4 +1,4 @@
-"""What do the processes of the components use? Asked only when somebody wants to know."""
+"""What do the processes of the components use? Sampled once a minute, and whenever asked."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from domogik.components.model import Usage
 from domogik.supervisor.identity import ProcessIdentity
 
 _FRESH_FOR = 1.0  # seconds
+_KEPT_FOR = 300.0  # seconds for which the last look at a process is remembered
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -45,7 +46,9 @@ class UsageMeter:
             return dict(self._figures)
 
     def _measure(self, now: float) -> None:
-        before, self._cpu_seconds = self._cpu_seconds, {}
+        before = self._cpu_seconds
+        # those that were not asked for this time have not been looked at either
+        self._cpu_seconds = {one: look for one, look in before.items() if now - look[0] < _KEPT_FOR}
         uptime = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
         self._figures = {
             key: _sum(self._one(process, before, now, uptime) for process in processes)

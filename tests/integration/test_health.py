@@ -55,6 +55,26 @@ def test_a_plugin_that_runs_is_well(world: World) -> None:
     assert "9 checks: 9 passed" in done.stdout
 
 
+def test_memory_and_cpu_are_told_though_nobody_looked_at_them(world: World) -> None:
+    world.post("/api/v1/components/plugin:demo/start")
+
+    def memory() -> list[str]:
+        name = 'domogik_component_memory_bytes{component="plugin:demo"'
+        connection = world.connect()
+        try:
+            connection.request("GET", "/metrics")
+            text = connection.getresponse().read().decode()
+        finally:
+            connection.close()
+        return [one for one in text.splitlines() if one.startswith(name)]
+
+    (line,) = wait_until(memory, "the first sample")
+    assert float(line.split()[-1]) > 1e6
+    shown = run(world, "dmg_ctl", "status", "plugin:demo").stdout.splitlines()
+    assert shown[0].split()[-3:-1] == ["CPU", "MEM"]
+    assert shown[1].split()[-1].endswith("M")
+
+
 def test_a_plugin_whose_script_is_gone_is_an_issue(world: World) -> None:
     world.post("/api/v1/components/plugin:demo/start")
     (world.source / "demo/src/domogik_packages/xpl/bin/demo.py").unlink()

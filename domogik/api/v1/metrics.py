@@ -22,6 +22,11 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 #: figures of other rooms: a name such as `xpl_received` -> how many since the start
 Counters = Callable[[], Mapping[str, float]]
+#: those among them that say how it is, and not how often something happened
+_GAUGES = {
+    "hub_clients": "Programs that the hub forwards to",
+    "hub_receive_buffer_bytes": "The hub's receive buffer, as the system gave it",
+}
 
 
 def no_counters() -> Mapping[str, float]:
@@ -66,6 +71,9 @@ class _House(Collector):
         yield from self._issues()
         for name, value in sorted(self._counters().items()):
             safe = re.sub(r"\W", "_", name, flags=re.ASCII)
+            if name in _GAUGES:
+                yield GaugeMetricFamily(f"domogik_{safe}", _GAUGES[name], value=value)
+                continue
             yield CounterMetricFamily(f"domogik_{safe}", f"{name} since the start", value=value)
 
     def _issues(self) -> Iterator[Metric]:

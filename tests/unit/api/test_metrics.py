@@ -50,3 +50,11 @@ def test_requests_are_counted_and_strange_methods_are_one(door):
     assert found["domogik_http_requests_total", "404", "GET"] == 1
     assert found["domogik_http_requests_total", "405", "other"] == 2
     assert found["domogik_http_requests_total", "400", "other"] == 1
+
+
+def test_what_says_how_it_is_now_is_no_counter(make_door):
+    door = make_door(FakeHouse(), counters=lambda: {"hub_clients": 3.0, "hub_forwarded": 1.0})
+    found = samples(door)
+    assert found["domogik_hub_clients",] == 3
+    assert ("domogik_hub_clients_total",) not in found
+    assert found["domogik_hub_forwarded_total",] == 1

@@ -27,14 +27,23 @@ def document(**given: Any) -> dict[str, Any]:
 
 def test_a_component_is_one_line_that_says_everything() -> None:
     assert table_of([document(reason="was killed")], NOW, PLAIN) == (
-        "COMPONENT    STATE  ENABLED  PID   SINCE  RESTARTS  REASON\n"
-        "plugin:demo  alive  yes      4711  3 min  2         was killed\n"
+        "COMPONENT    STATE  ENABLED  PID   SINCE  RESTARTS  CPU  MEM  REASON\n"
+        "plugin:demo  alive  yes      4711  3 min  2         -    -    was killed\n"
     )
+
+
+def test_what_it_uses_has_columns_of_its_own_within_80() -> None:
+    used = {"cpu_percent": 99.6, "memory_bytes": 1.5e9, "open_files": 3, "processes": 1}
+    found = document(id="plugin:diskfree", state="not-responding", usage=used, reason="x" * 30)
+    shown = table_of([found], NOW, Palette(False, 80))
+    assert shown.splitlines()[1].split()[-2:] == ["100%", "1.5G"]
+    assert shown.splitlines()[2] == "    " + "x" * 30
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_what_is_not_known_is_a_dash() -> None:
     shown = table_of([document(enabled=None, pid=None, since=None)], NOW, PLAIN)
-    assert shown.splitlines()[1].split() == ["plugin:demo", "alive", "-", "-", "-", "2"]
+    assert shown.splitlines()[1].split() == ["plugin:demo", "alive", "-", "-", "-", "2", "-", "-"]
 
 
 def test_the_host_is_shown_where_there_are_several() -> None:

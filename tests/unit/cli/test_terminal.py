@@ -95,3 +95,37 @@ def test_colours_are_for_terminals_that_want_them() -> None:
     assert not wants_colours(Screen(), {"TERM": "dumb"})
     assert not wants_colours(Screen(), {"NO_COLOR": "1"})
     assert wants_colours(Screen(), {"NO_COLOR": ""})
+
+
+TITLES = ["COMPONENT", "RESULT", "DESCRIPTION", "WHAT TO DO"]
+LONG = [
+    Cell("plugin:demo"),
+    Cell("failed"),
+    Cell("demo ended 3 times in 10 minutes, is tried again every 15 minutes: ValueError: nothere"),
+    Cell("See what it wrote: dmg_ctl logs demo; Start it (dmg_ctl repair 3f2a91c07e)"),
+]
+
+
+def test_a_table_that_is_too_wide_tells_the_long_parts_below_and_breaks_no_word():
+    text = table(TITLES, [LONG], Palette(False, 80), prose=2)
+    assert text == (
+        "COMPONENT    RESULT\n"
+        "plugin:demo  failed\n"
+        "    demo ended 3 times in 10 minutes, is tried again every 15 minutes:\n"
+        "    ValueError: nothere\n"
+        "    See what it wrote: dmg_ctl logs demo; Start it (dmg_ctl repair 3f2a91c07e)\n"
+    )
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_table_that_fits_is_one_and_so_is_what_a_program_reads():
+    short = [Cell("a"), Cell("b"), Cell("c"), Cell("d")]
+    assert len(table(TITLES, [short], Palette(False, 80), prose=2).splitlines()) == 2
+    assert len(table(TITLES, [LONG], Palette(False), prose=2).splitlines()) == 2
+
+
+def test_where_not_even_the_short_columns_fit_each_row_is_a_paragraph():
+    row = [Cell("plugin:" + "x" * 40), Cell("not-responding"), Cell("it is ill"), Cell("")]
+    assert table(TITLES, [row], Palette(False, 50), prose=2) == (
+        "plugin:" + "x" * 40 + "\n    result not-responding\n    it is ill\n"
+    )
