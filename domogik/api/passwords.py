@@ -16,9 +16,7 @@ from domogik.api.access import Caller
 from domogik.components.model import ConfigurationKey, ConfigValue
 from domogik.errors import DomogikError
 from domogik.manager.interfaces import IHouse
-
-#: what stands in the place of a password; giving it back as a new value changes nothing
-MASK = "********"
+from domogik.xpl.configuration import MASK
 
 _HARMLESS = re.compile(r"(?:|True|False|\d{1,4})")
 

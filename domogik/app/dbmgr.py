@@ -8,10 +8,11 @@ from typing import Any
 
 import attrs
 
-from domogik.app.foundation import Foundation
+from domogik.app.foundation import Foundation, in_thread
 from domogik.app.street import Street
 from domogik.components.model import ConfigurationKey
 from domogik.control.config import ConfigControl
+from domogik.manager.askers import Askers
 from domogik.manager.trust import Trust
 from domogik.manager.values import Values
 from domogik.storage.database import BrokenDatabase
@@ -46,7 +47,10 @@ class DbmgrRole:
         host = self._foundation.settings.hostname
         if self._identity is None:
             self._identity = self._street.port.identity("dbmgr", host)
-        self._control = ConfigControl(self._identity, self._street.bus, self.values, self._trust)
+        askers = Askers(self._identity, self._trust, in_thread(self._reactor))
+        self._control = ConfigControl(
+            self._identity, self._street.bus, self.values, self._trust, askers
+        )
         self._control.start()
         self._identity.presence.start()
         self._identity.presence.ready()

@@ -9,9 +9,11 @@ from twisted.logger import Logger
 
 from domogik.control.wording import Body, sayable
 from domogik.errors import DomogikError, OperationFailed
+from domogik.manager.askers import Askers
 from domogik.manager.trust import Trust
-from domogik.manager.values import Values
+from domogik.manager.values import UNSET, Values
 from domogik.xpl.bus import Bus, Origin, Subscription
+from domogik.xpl.configuration import MASK
 from domogik.xpl.message import CMND, STAT, Message
 from domogik.xpl.port import Identity
 
@@ -22,12 +24,17 @@ _NEEDED = ("technology", "hostname", "key")
 
 @attrs.define(eq=False)
 class ConfigControl:
-    """Reads and writes the values of any host's plugins. There is always an answer."""
+    """Reads and writes the values of any host's plugins. There is always an answer.
+
+    A password is masked in the answer to everyone; before that it goes to the plugin itself, where
+    `askers` finds it.
+    """
 
     _identity: Identity
     _bus: Bus
     _values: Values
     _trust: Trust
+    _askers: Askers
     _log: Logger = Logger()
     _subscription: Subscription | None = None
 
@@ -64,12 +71,26 @@ class ConfigControl:
         if not _KEY.fullmatch(key):
             raise OperationFailed(f"'{key}' is no key: it is 1 to 16 of a-z, 0-9 and '-'")
         value = message.get("value")
+        is_secret = self._values.is_secret(plugin, key)
         if not value:
-            return [(key, _whole(key, await self._values.get(host, plugin, key)))]
+            found = _whole(key, await self._values.get(host, plugin, key))
+            if is_secret and found != UNSET:
+                await self._tell_plugin(message, origin, key, found)
+                found = MASK
+            return [(key, found)]
         if not self._trust.allows(origin.ip):
             raise OperationFailed(f"Not allowed from {origin.ip}")
-        await self._values.set(host, plugin, key, value)
-        return [("key", key), ("value", sayable(value))]
+        if not (is_secret and value == MASK):
+            await self._values.set(host, plugin, key, value)
+        return [("key", key), ("value", MASK if is_secret else sayable(value))]
+
+    async def _tell_plugin(self, message: Message, origin: Origin, key: str, value: str) -> None:
+        place = await self._askers.place_of(message, origin)
+        if place is not None:
+            head = [(name, sayable(message.get(name) or "")) for name in _NEEDED[:2]]
+            self._identity.send(STAT, "domogik.config", [*head, (key, value)], to=place)
+        else:
+            self._log.warn("{source} is not told {key}", source=message.source, key=key)
 
 
 def _whole(key: str, value: str) -> str:

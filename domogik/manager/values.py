@@ -21,6 +21,8 @@ COUNT = "nb-int"
 LARGEST_VALUE = 1000
 
 _KEY = re.compile(r"[a-z0-9-]{1,16}")
+#: keys of plugins whose descriptor is on another host
+_SECRET = re.compile(r"passw|passphrase|secret")
 _NUMBERED = re.compile(r"(.+)-([1-9][0-9]{0,2})")
 _NUMBER = re.compile(r"[+-]?[0-9]+([.][0-9]+)?", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -58,6 +60,11 @@ class Values:
             return stored or UNSET
         declared = self._declared(plugin, key)
         return (declared.default if declared is not None else None) or UNSET
+
+    def is_secret(self, plugin: str, key: str) -> bool:
+        """Whether it is a password; where no descriptor says it, by its name."""
+        declared = self._declaration(plugin, key)
+        return declared.type == "password" if declared else bool(_SECRET.search(key))
 
     async def list(
         self, host: str | None = None, plugin: str | None = None, key: str | None = None

@@ -18,6 +18,11 @@ SCHEMA = "domogik.config"
 #: how the wire says "not set": an empty value would make 0.2 and 0.3 refuse the whole message
 UNSET = "None"
 
+#: what stands in the place of a password; giving it back as a new value changes nothing
+MASK = "********"
+#: seconds in which a password itself has to come where the mask came first
+_PASSWORD_S = 3.0
+
 #: once dbmgr has been silent for a whole time-out, later questions wait no longer than this until
 #: it answers one: ten keys must not cost ten time-outs
 IMPATIENT_S = 0.3
@@ -119,19 +124,19 @@ class ConfigurationClient:
         The request carries `technology`, `hostname` and `key`; the answer repeats the first two and
         has the key itself as the name of the value.
         """
-        body = (("technology", self._technology), ("hostname", self._hostname), ("key", key))
         try:
-            answer = await self._identity.request(
-                SCHEMA,
-                body,
-                answer=lambda message: self._is_answer(message, key),
-                target=f"domogik-dbmgr.{self._provider}" if self._provider else "*",
-                timeout=min(IMPATIENT_S, self._timeout) if self._silent else self._timeout,
-                repeat=_REPEAT_S,
+            answer = await self._ask(
+                key, min(IMPATIENT_S, self._timeout) if self._silent else self._timeout
             )
         except NoReply:
             self._was_silent()
             return self._last(key)
+        if answer.get(key) == MASK:  # the password comes straight to our port, as a rule before
+            try:
+                answer = await self._ask(key, min(_PASSWORD_S, self._timeout), masked=False)
+            except NoReply:
+                self._log.warn("dbmgr does not tell {key} to this program", key=key)
+                return self._last(key)
         self._silent = False
         if answer.get(key) is None:
             self._log.warn("dbmgr on {key}: {error}", key=key, error=answer.get("error"))
@@ -139,6 +144,19 @@ class ConfigurationClient:
         text = _meaning(answer.get(key))
         self._remembered.put(key, text, self._now())
         return Value(text, self._now())
+
+    async def _ask(self, key: str, patience_s: float, *, masked: bool = True) -> Message:
+        body = (("technology", self._technology), ("hostname", self._hostname), ("key", key))
+        return await self._identity.request(
+            SCHEMA,
+            body,
+            answer=lambda message: (
+                self._is_answer(message, key) and (masked or message.get(key) != MASK)
+            ),
+            target=f"domogik-dbmgr.{self._provider}" if self._provider else "*",
+            timeout=patience_s,
+            repeat=_REPEAT_S,
+        )
 
     def _is_answer(self, message: Message, key: str) -> bool:
         return (

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from namespaces import DistantWorld, Namespace, join, namespaces
-from world import HOST, PATIENCE, wait_until
+from world import HOST, PATIENCE, XplClient, wait_until
 
 HERE, THERE = "10.79.0.1", "10.79.0.2"
 
@@ -166,3 +166,87 @@ def test_a_second_manager_of_this_host_is_refused_as_before(
     assert f"domogik-manager.{HOST} already speaks from {HERE}:" in done.stderr
     assert names_issue(world) == ""
     assert world.stop() == 0
+
+
+#: asks dbmgr for its password, and writes down what it is told, and what everybody is
+ASKS = r"""
+import os, socket
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+sock.bind((os.environ["XPL_ADDRESS"], 0))
+sock.settimeout(0.3)
+hub = (os.environ["XPL_BROADCAST"], int(os.environ["XPL_PORT"]))
+name, host = os.environ["DOMOGIK_NAME"], os.environ["DOMOGIK_HOST"]
+def say(kind, schema, *body):
+    lines = "".join(f"{line}\n" for line in body)
+    head = f"hop=1\nsource=domogik-{name}.{host}\ntarget=*\n"
+    sock.sendto(f"{kind}\n{{\n{head}}}\n{schema}\n{{\n{lines}}}\n".encode(), hub)
+def beat():
+    say("xpl-stat", "hbeat.app", "interval=5", f"port={sock.getsockname()[1]}",
+        f"remote-ip={sock.getsockname()[0]}", "status=2")
+while True:
+    beat()
+    say("xpl-cmnd", "domogik.config", f"technology={name}", f"hostname={host}", "key=password")
+    try:
+        while True:
+            data = sock.recv(65536).decode()
+            if "hbeat.request" in data:
+                beat()
+            if "\ndomogik.config\n" in data and "\npassword=" in data:
+                print("told", data.split("\npassword=")[1].split("\n")[0], flush=True)
+    except TimeoutError:
+        pass
+"""
+
+
+def _ask_for_password(sock: socket.socket, hub: str) -> None:
+    text = (
+        f"xpl-cmnd\n{{\nhop=1\nsource=domogik-asks.{HOST}\ntarget=*\n}}\ndomogik.config\n{{\n"
+        f"technology=asks\nhostname={HOST}\nkey=password\n}}\n"
+    )
+    sock.sendto(text.encode(), (hub, 3865))
+
+
+def _wait_told(world: DistantWorld, what: str) -> None:
+    log = world.home / "log" / "plugin-asks.log"
+    wait_until(lambda: log.exists() and f"told {what}" in log.read_text().splitlines(), what)
+
+
+def test_a_password_reaches_the_plugin_and_nobody_who_listens(
+    world: DistantWorld, network: tuple[Namespace, Namespace], tmp_path: Path
+) -> None:
+    here, there = network
+    world.add_plugin("asks", ASKS)
+    file = world.home / "domogik.cfg"
+    file.write_text(file.read_text() + "asks = enabled\n")
+    # the secondary has the plugin too, and its values are the main host's
+    cellar = DistantWorld(tmp_path / "cellar", there, THERE)
+    cellar.add_plugin("asks", ASKS)
+    (cellar.home / "domogik.cfg").write_text(
+        f"[domogik]\nhostname = cellar\nbind_interface = {THERE}\nsrc_prefix = {cellar.source}\n"
+        f"[rest]\nrest_server_ip = {THERE}\n[plugins]\nasks = enabled\n"
+    )
+    try:
+        world.start("-d", "-t", "1")
+        for host in (HOST, "cellar"):
+            path = f"/plugin/config/set/hostname/{host}/id/asks/key/password/value/sesame-{host}/"
+            assert world.request(path)[1]["status"] == "OK"
+        with XplClient(world, sock=here.udp(HERE), hub=HERE) as stranger:
+            for _ in range(2):
+                _ask_for_password(stranger.sock, HERE)
+                answer = stranger.expect(lambda message: message.get("password"))
+                assert answer.get("password") == "********"
+            world.post("/api/v1/components/asks/start")
+            _wait_told(world, f"sesame-{HOST}")
+            cellar.start("-t", "1")
+            cellar.post("/api/v1/components/asks/start")
+            _wait_told(cellar, "sesame-cellar")
+            # all that went to everybody until now
+            stranger.sock.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    assert b"sesame" not in stranger.sock.recv(65536)
+        assert cellar.stop() == 0
+        assert world.stop() == 0
+    finally:
+        cellar.close()

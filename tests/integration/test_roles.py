@@ -32,12 +32,17 @@ while True:
         f"remote-ip={sock.getsockname()[0]}", "status=2")
     if not answer:
         say("xpl-cmnd", "domogik.config", f"technology={name}", f"hostname={host}", "key=interval")
+        say("xpl-cmnd", "domogik.config", f"technology={name}", f"hostname={host}", "key=password")
     try:
         while True:
             data = sock.recv(65536).decode()
+            if "\nhbeat.request\n" in data:
+                break
             if not answer and "\ndomogik.config\n" in data and "\ninterval=" in data:
                 answer = data.split("\ninterval=")[1].split("\n")[0]
                 print("interval is", answer, flush=True)
+            if "\ndomogik.config\n" in data and "\npassword=sesame\n" in data:
+                print("the password is told", flush=True)
     except TimeoutError:
         pass
 """
@@ -112,13 +117,15 @@ def _statuses(world: World) -> dict[str, str]:
     }
 
 
-def _set_interval(world: World, value: str) -> None:
-    """As Domogik's own programs tell dbmgr a value."""
+def _set(world: World, key: str, value: str, said: str = "") -> None:
+    """As Domogik's own programs tell dbmgr a value; `said` is what it repeats."""
     with XplClient(world) as client:
-        body = (("technology", "asks"), ("hostname", HOST), ("key", "interval"), ("value", value))
+        body = (("technology", "asks"), ("hostname", HOST), ("key", key), ("value", value))
         client.send(Message(CMND, client.source, "*", "domogik.config", body))
         client.expect(
-            lambda message: message.schema == "domogik.config" and message.get("value") == value
+            lambda message: (
+                message.schema == "domogik.config" and message.get("value") == (said or value)
+            )
         )
 
 
@@ -133,10 +140,13 @@ def test_each_role_works_in_a_process_of_its_own(world: World, run: Run) -> None
     world.start(command=world.command("-f"))
     rest = run("rest", _twistd(world, "rest"))
     wait_until(lambda: _statuses(world) == {"demo": "OFF", "asks": "OFF"}, "REST knows them")
-    _set_interval(world, "7")
+    _set(world, "interval", "7")
+    _set(world, "password", "sesame", said="********")
     # REST alone drives the manager, dbmgr alone answers the plugin
     assert _rinor(world, f"/plugin/start/{HOST}/asks/")[0] == "OK"
     _wait_said(world, "interval is 7")
+    # dbmgr, whose every question comes by way of the hub, finds the plugin's own port
+    _wait_said(world, "the password is told")
     assert _rinor(world, f"/plugin/start/{HOST}/demo/")[0] == "OK"
     wait_until(lambda: _statuses(world) == {"demo": "ON", "asks": "ON"}, "both run")
     (detail,) = world.request(f"/plugin/detail/{HOST}/demo/")[1]["plugin"]
@@ -170,7 +180,7 @@ def test_what_runs_already_is_not_started_again(world: World, run: Run, port: st
     run("dbmgr")
     rest = run("rest")
     before = world.rest_port
-    _set_interval(world, "3")
+    _set(world, "interval", "3")
     world.start("-d", "-t", "30")
     assert "Manager started with -d, but a database manager is already running" in world.output()
     assert "Manager started with -r, but a REST manager is already running" in world.output()

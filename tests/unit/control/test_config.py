@@ -5,11 +5,14 @@ import pytest
 
 from domogik.components.model import ConfigurationKey
 from domogik.control.config import ConfigControl
+from domogik.manager.askers import PATIENCE, Askers, is_port_of
 from domogik.manager.trust import Trust
 from domogik.manager.values import Values
 from domogik.storage.database import BrokenDatabase
-from domogik.testing.office import ELSEWHERE, HERE, FakeNetwork
+from domogik.testing.office import ELSEWHERE, HERE, FakeNetwork, at_once
 from domogik.testing.store import MemoryStore
+from domogik.xpl.configuration import MASK
+from domogik.xpl.datagrams import Address
 from domogik.xpl.message import CMND, STAT
 
 STRANGE = "a\x01b\tc\x7f"
@@ -20,16 +23,24 @@ class Dbmgr:
     network: FakeNetwork = attrs.field(factory=FakeNetwork)
     store: MemoryStore = attrs.field(factory=MemoryStore)
     trust: Trust = attrs.field(factory=lambda: Trust("127.0.0.1", (), dict))
+    #: plugin, host and the address that its process has
+    ports: list[tuple[str, str, Address]] = attrs.field(factory=list)
 
     def __attrs_post_init__(self):
         identity = self.network.port.identity("dbmgr", "vm")
         values = Values(self.store, self._declared)
-        ConfigControl(identity, self.network.bus, values, self.trust).start()
+        askers = Askers(identity, self.trust, self._is_port_of)
+        ConfigControl(identity, self.network.bus, values, self.trust, askers).start()
+
+    async def _is_port_of(self, look, plugin, host, address):
+        assert look is is_port_of
+        return (plugin, host, address) in self.ports
 
     @staticmethod
     def _declared(plugin, key):
         declared = {
             "interval": ConfigurationKey(0, "interval", "number", default="5"),
+            "login": ConfigurationKey(2, "login", "password", interface=True),
             "startup-plugin": ConfigurationKey(1, "startup-plugin", "boolean", default="False"),
         }
         return declared.get(key) if plugin == "clock" else None
@@ -140,8 +151,112 @@ def test_a_database_that_fails_is_answered_too(dbmgr, error):
 def test_who_closed_the_door_answers_no_more():
     network = FakeNetwork()
     identity = network.port.identity("dbmgr", "vm")
-    control = ConfigControl(identity, network.bus, Values(MemoryStore()), Trust("127.0.0.1"))
+    trust = Trust("127.0.0.1")
+    askers = Askers(identity, trust, at_once)
+    control = ConfigControl(identity, network.bus, Values(MemoryStore()), trust, askers)
     control.start()
     control.stop()
     network.hear(CMND, "domogik-clock.vm", "domogik.config", [*HEAD, ("key", "interval")])
     assert network.said == []
+
+
+# Passwords
+
+HUB = ("127.0.0.1", 3865)
+
+
+@pytest.fixture
+def secret():
+    """Two passwords of the plugin clock are set."""
+    made = Dbmgr(trust=Trust("127.0.0.1", ["192.0.2.9"], dict))
+    made.store.values["vm", "clock", "login"] = "sesame"
+    made.store.values["vm", "clock", "login-2"] = "sesame"
+    return made
+
+
+def told(dbmgr):
+    """Where a password went to, in clear; everyone gets what goes to the hub."""
+    return [
+        address
+        for message, address in dbmgr.network.socket.sent
+        if message.schema == "domogik.config" and "sesame" in dict(message.body).values()
+    ]
+
+
+def everyone(dbmgr):
+    return [
+        dict(message.body)
+        for message, address in dbmgr.network.socket.sent
+        if message.schema == "domogik.config" and address == HUB
+    ]
+
+
+@pytest.mark.parametrize("key", ["login", "login-2"])
+def test_a_password_goes_straight_to_the_plugin_and_masked_to_everyone(secret, key):
+    secret.ports.append(("clock", "vm", HERE))
+    secret.ask(*HEAD, ("key", key))
+    assert told(secret) == [HERE]
+    assert [body[key] for body in everyone(secret)] == [MASK]
+    # the plugin has it before the mask comes by way of the hub
+    schemas = [(m.schema, to) for m, to in secret.network.socket.sent]
+    assert schemas.index(("domogik.config", HERE)) < schemas.index(("domogik.config", HUB))
+
+
+def test_a_password_goes_to_a_trusted_address_of_another_host(secret):
+    secret.ask(*HEAD, ("key", "login"), address=("192.0.2.9", 50123))
+    assert told(secret) == [("192.0.2.9", 50123)]
+
+
+@pytest.mark.parametrize("address", [HERE, ELSEWHERE])
+def test_nobody_else_is_told_a_password_and_the_answer_is_the_mask(secret, address):
+    secret.ask(*HEAD, ("key", "login"), address=address)
+    secret.network.turn(PATIENCE)
+    assert told(secret) == []
+    assert [body["login"] for body in everyone(secret)] == [MASK]
+
+
+def test_the_plugin_of_another_host_is_no_reason_to_tell_a_program_of_this_one(secret):
+    secret.store.values["kitchen", "clock", "login"] = "sesame"
+    secret.ports.append(("clock", "vm", HERE))
+    head = (("technology", "clock"), ("hostname", "kitchen"))
+    secret.ask(*head, ("key", "login"))
+    secret.network.turn(PATIENCE)
+    assert told(secret) == []
+
+
+def test_behind_a_hub_the_plugin_is_asked_where_it_listens(secret):
+    secret.ports.append(("clock", "vm", ("127.0.0.1", 50007)))
+    secret.ask(*HEAD, ("key", "login"), address=HUB)
+    body = [("interval", "5"), ("port", "50007"), ("remote-ip", "127.0.0.1")]
+    secret.network.hear(STAT, "domogik-clock.vm", "hbeat.app", body, address=HUB)
+    assert told(secret) == [("127.0.0.1", 50007)]
+
+
+def test_behind_a_hub_nobody_gets_it_by_saying_that_he_listens_elsewhere(secret):
+    secret.ask(*HEAD, ("key", "login"), address=HUB)
+    body = [("interval", "5"), ("port", "50007"), ("remote-ip", ELSEWHERE[0])]
+    secret.network.hear(STAT, "domogik-clock.vm", "hbeat.app", body, address=HUB)
+    assert told(secret) == []
+
+
+def test_a_password_that_is_set_is_not_repeated_to_everyone(secret):
+    body = secret.key("login", ("value", "open"))
+    assert body[2:] == (("key", "login"), ("value", MASK))
+    assert secret.store.values["vm", "clock", "login"] == "open"
+    secret.key("login", ("value", MASK))
+    assert secret.store.values["vm", "clock", "login"] == "open"
+
+
+def test_a_password_that_is_not_set_is_no_secret(secret):
+    del secret.store.values["vm", "clock", "login"]
+    assert secret.key("login") == (*HEAD, ("login", "None"))
+
+
+def test_where_no_descriptor_says_it_the_name_does(secret):
+    secret.store.values["cellar", "lamp", "password"] = "sesame"
+    secret.store.values["cellar", "lamp", "path"] = "/tmp"
+    head = (("technology", "lamp"), ("hostname", "cellar"))
+    for key, value in (("password", MASK), ("path", "/tmp")):
+        secret.ask(*head, ("key", key), address=("192.0.2.9", 50123))
+        assert everyone(secret)[-1][key] == value
+    assert told(secret) == [("192.0.2.9", 50123)]

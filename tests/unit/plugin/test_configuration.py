@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from domogik.config.remembered import Remembered
-from domogik.xpl.configuration import ConfigurationClient, Value
+from domogik.xpl.configuration import MASK, ConfigurationClient, Value
 from domogik.xpl.identity import NoReply
 from domogik.xpl.message import STAT, Message
 
@@ -105,6 +105,20 @@ class Asking(ConfigurationCase):
             said(("size", "red")),
         ]
         self.assertIsNone(self.get(self.config("colour")))
+
+    def test_a_mask_is_no_password_whatever_comes_first(self) -> None:
+        self.network.values = None
+        self.network.answers = [said(("pass", MASK)), said(("pass", "sesame"))]
+        self.assertEqual(self.get(self.config("pass")), "sesame")
+
+    def test_who_gets_nothing_but_the_mask_goes_on_with_what_it_had(self) -> None:
+        self.network.values = {"pass": "sesame"}
+        self.assertEqual(self.get(self.config("pass")), "sesame")
+        self.network.values = {"pass": MASK, "colour": "red"}
+        self.assertEqual(self.get(self.config("pass")), "sesame")
+        # dbmgr is there: what is asked next has all the time it needs
+        self.assertEqual(self.get(self.config("colour")), "red")
+        self.assertEqual(self.network.asked[-1][2], 10.0)
 
     def test_a_named_provider_alone_is_asked_and_believed(self) -> None:
         self.config = self.client(provider="other")
