@@ -51,6 +51,7 @@ from domogik.manager.plugins import Plugins
 from domogik.manager.settings import ManagerSettings
 from domogik.manager.speakers import Speakers
 from domogik.manager.startup_notice import StartupNotice
+from domogik.manager.stopped import StoppedByHand
 from domogik.manager.trust import Trust
 from domogik.packages.installed import Inventory, find_packages
 from domogik.supervisor.interfaces import Status
@@ -144,6 +145,7 @@ class ManagerDaemon(Service):
             reload=self.reload,
             dismiss=self._dismiss,
             lend=self._lend,
+            stopped=StoppedByHand(foundation.home.run / "stopped.json"),
         )
         self.externals = Externals(reactor, time.time, street.bus, self.components, host)
         self.jobs = Jobs(self.events, time.time)
@@ -395,7 +397,8 @@ class ManagerDaemon(Service):
             self.core.believe(RestSettings.from_configuration(configuration))
         self._inventory = inventory
         self.storeroom.update(inventory)
-        for directory in inventory.directories:
+        sources = self._foundation.home.sources
+        for directory in (*inventory.directories, *((sources,) if sources.is_dir() else ())):
             self.watcher.watch(directory)
 
     def _say_configuration(self, remarks: Mapping[str, str], sentence: str) -> None:
@@ -482,5 +485,7 @@ class ManagerDaemon(Service):
 
     async def _leave(self) -> None:
         await self.street.close()
+        if not self.supervisor.keep_children:
+            self.plugins.stopped.clear()
         self._foundation.pid_file.unlink(missing_ok=True)
         self._lock.release()

@@ -168,9 +168,16 @@ class PackageServices:
         """Take over what is installed and enabled now; repositories may have changed as well."""
         if self._office is not None:
             self._office.update_list(inventory)
-        _ = Deferred.fromCoroutine(self._repositories.look()).addErrback(
+        _ = Deferred.fromCoroutine(self._look()).addErrback(
             lambda failure: self._log.failure("reading the repositories", failure)
         )
+
+    async def _look(self) -> None:
+        """What is new in `sources.list` is asked at once; what went offers nothing any more."""
+        known = {one.url for one in self.packages.repositories()}
+        await self._repositories.look()
+        if known and any(one.url not in known for one in self.packages.repositories()):
+            await self.packages.refresh()
 
     async def start(self) -> None:
         """Answer and say what is installed."""

@@ -29,6 +29,8 @@ _IMPATIENT_S = 1.0
 class Autostart:
     """Every enabled plugin starts with the manager, unless its stored `startup-plugin` is false.
 
+    After a crash or an upgrade those that a person had stopped before stay so.
+
     The value comes from dbmgr; while it does not answer, the last one it gave counts, kept in
     `remembered/<plugin>.json`, and where it never gave one the plugin starts. `notice` tells once
     what that changes.
@@ -80,7 +82,7 @@ class Autostart:
 
     async def _start(self, name: str) -> None:
         try:
-            if self._is_there(name):
+            if self._is_there(name) or name in self._plugins.stopped:
                 return
             self._log.info("{name} starts with the manager", name=name)
             await self._plugins.start(name)

@@ -16,6 +16,7 @@ from domogik.config.load import Configuration
 from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.components import ComponentList
 from domogik.manager.settings import enabled_plugins
+from domogik.manager.stopped import StoppedByHand
 from domogik.manager.units import is_unit
 from domogik.manager.wording import not_started
 from domogik.packages.environment import ENVIRONMENT, interpreter
@@ -95,6 +96,7 @@ class Plugins:
     _specifications: dict[str, Specification] = attrs.field(factory=dict)
     _by_hand: set[str] = attrs.field(factory=set)
     _at_rest: set[str] = attrs.field(factory=set)
+    stopped: StoppedByHand = attrs.field(factory=StoppedByHand)
     _kept_back: dict[str, str] = attrs.field(factory=dict)
     _probation_s: dict[str, float] = attrs.field(factory=dict)
     #: plugin -> what is called when the supervisor tells that it changed
@@ -360,6 +362,7 @@ class Plugins:
         installed = self._installed[name]
         if installed.script is None:
             raise not_started(name, installed.problem, logs=f"dmg_ctl diagnose {name}")
+        self.stopped.note(name, stopped=False)
         try:
             await self._supervisor.start(str(_id(name)))
         except AlreadyRunning:
@@ -369,6 +372,15 @@ class Plugins:
 
     async def stop(self, name: str) -> None:
         """Until nothing of it is left; `UnknownComponent`, `OperationFailed`."""
+        self._known_or_running(name)
+        self.stopped.note(name, stopped=True)  # before the first signal: we may die during it
+        await self._halt(name)
+
+    def _known_or_running(self, name: str) -> None:
+        if str(_id(name)) not in self._supervisor.ids():
+            self._known(name)
+
+    async def _halt(self, name: str) -> None:
         if name in self._by_hand:
             await self._dismiss(name)
             return
@@ -385,7 +397,7 @@ class Plugins:
         """Stop it if it is up, then start it; what cannot be started is not stopped either."""
         self._check_startable(name)
         if self.is_up(name):
-            await self.stop(name)
+            await self._halt(name)
         await self.start(name)
 
     async def enable(self, name: str) -> None:

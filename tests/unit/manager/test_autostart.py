@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from domogik.components.model import State
 from domogik.manager.autostart import Autostart
 from domogik.manager.startup_notice import StartupNotice
+from domogik.manager.stopped import StoppedByHand
 from domogik.supervisor.interfaces import Exit
 from domogik.testing.office import NOON, FakeManager
 from domogik.xpl.message import CMND, STAT
@@ -139,6 +140,7 @@ def test_one_whose_remains_are_still_being_ended_starts_after_that(tmp_path):
     first = here.manager.processes.living[0]
     here.run(here.manager.plugins.stop("bee"))
     assert here.manager.plugin("bee").state is State.STOPPING
+    here.manager.plugins.stopped.clear()
     done = here.run(here.autostart.resume(["bee"]))
     here.network.clock.pump([1] * 20)
     assert not first.lives
@@ -182,6 +184,31 @@ def test_one_that_cannot_even_be_asked_about_keeps_no_other_from_starting(tmp_pa
     here.manager.beat("bee")
     here.manager.beat("cat")
     assert done == [None]
+
+
+def test_what_a_person_has_stopped_stays_so_over_a_crash_and_not_over_a_plain_stop(tmp_path):
+    here = Beginning(tmp_path, {})
+    file = tmp_path / "stopped.json"
+    here.manager.plugins.stopped = StoppedByHand(file)
+    here.manager.start("bee")
+    here.run(here.manager.plugins.stop("bee"))
+    here.network.clock.pump([1] * 15)
+    assert "bee" in StoppedByHand(file)  # what the next manager will read
+    here.run(here.autostart.resume(["bee"]))
+    here.run(here.autostart.run())
+    assert here.running == ["ant", "cat"]
+    here.manager.plugins.stopped.clear()
+    assert "bee" not in StoppedByHand(file)
+    here.run(here.autostart.run())
+    assert here.running == list(NAMES)
+
+
+def test_a_restart_is_no_wish_to_stop(tmp_path):
+    here = Beginning(tmp_path, {})
+    here.manager.start("bee")
+    here.manager.beat("bee")
+    here.run(here.manager.plugins.restart("bee"))
+    assert "bee" not in here.manager.plugins.stopped
 
 
 @pytest.mark.parametrize("text", ["False", "false", "no", "0"])
