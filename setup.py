@@ -60,6 +60,9 @@ setup(
             "PyMySQL>=1.1",
             "redis>=5",
             "lxml-stubs",
+            # programs that know of REST only what its OpenAPI document says
+            "openapi-python-client>=0.28",
+            "schemathesis>=4.32",
         ],
         "bench": ["supervisor>=4.2", "circus>=0.18"],
     },

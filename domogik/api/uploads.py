@@ -31,6 +31,10 @@ class TooManyUploads(DomogikError):
     """So many are under way already that no other is let in."""
 
 
+class WrongBody(DomogikError):
+    """The body is sent as something that is not read here."""
+
+
 @attrs.define(eq=False)
 class Upload:
     """A body on disk, as `twisted.web` wants it of a file. `on_close` is called once."""
@@ -104,8 +108,11 @@ class Uploads:
         return method == b"POST" and parts == ("api", "v1", "packages", "upload")
 
     def begin(self, request: Request) -> Upload:
-        """Raises `NotAllowed`, `TooManyUploads`, `OSError`; only the head is there yet."""
+        """Raises `NotAllowed`, `WrongBody`, `TooManyUploads`, `OSError`. Only the head is there."""
         self._access.check(self._access.caller(request), Need.CHANGE)
+        kind = request.getHeader(b"content-type") or b""
+        if kind.lower().startswith(b"multipart/"):
+            raise WrongBody("The body is the archive itself, no form: curl --data-binary @FILE ...")
         if len(self._open) >= MAX_UPLOADS:
             raise TooManyUploads(f"{MAX_UPLOADS} uploads are under way already")
         descriptor, name = tempfile.mkstemp(".tgz", "domogik-upload-", self._directory)

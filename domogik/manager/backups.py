@@ -15,7 +15,8 @@ from domogik.errors import InvalidFileName, NotPossible, OperationFailed
 from domogik.manager.daemons import Daemons
 from domogik.manager.jobs import Jobs, Progress
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+#: what a backup can be called
+FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @attrs.define(eq=False)
@@ -67,8 +68,11 @@ class Backups:
         await self._jobs.run("restore", f"daemon:{name}", work, file)
 
     def _path(self, file: str) -> Path:
-        if not _NAME.fullmatch(file):
-            raise InvalidFileName("a backup is named by at most 100 letters, digits, ., _ and -")
+        if not FILE_NAME.fullmatch(file):
+            raise InvalidFileName(
+                "a backup is named by at most 100 letters, digits, ., _ and -, a letter or digit "
+                "first"
+            )
         return self._directory / file
 
     def _make_room(self, path: Path) -> None:
@@ -82,7 +86,7 @@ class Backups:
     def _look(self) -> tuple[Backup, ...]:
         if not self._directory.is_dir():
             return ()
-        files = [path for path in self._directory.iterdir() if _NAME.fullmatch(path.name)]
+        files = [path for path in self._directory.iterdir() if FILE_NAME.fullmatch(path.name)]
         found = [_seen(path) for path in files if path.is_file()]
         return tuple(sorted(found, key=lambda one: (-one.written, one.file)))
 

@@ -13,12 +13,12 @@ from domogik.packages.package import Package
 TYPES = ("plugin", "external")
 
 #: the same as descriptors are held to (`judge.py`)
-_ID = re.compile(r"[a-z0-9_]{1,8}")
+ID = re.compile(r"[a-z0-9_]{1,8}")
 #: names of programs of ours, most of which speak on xPL as `domogik-<name>`; some are commands only
 OUR_NAMES = frozenset(
     {"manager", "rest", "dbmgr", "hub", "send", "dump", "ctl", "daemon", "plugin", "pkgmgr"}
 )
-_RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+!_-]{0,39}")
+RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+!_-]{0,39}")
 #: what no release written as PEP 440 has it comes after
 _LOWEST = Version("0.dev0")
 
@@ -33,12 +33,12 @@ def _check_type(_instance: object, _attribute: object, value: str) -> None:
 
 
 def _check_id(_instance: object, _attribute: object, value: str) -> None:
-    if not _ID.fullmatch(value):
+    if not ID.fullmatch(value):
         raise InvalidReference(f"'{value}' is no package's id: 1 to 8 of a-z, 0-9 and '_'")
 
 
 def _check_release(_instance: object, _attribute: object, value: str) -> None:
-    if not _RELEASE.fullmatch(value):
+    if not RELEASE.fullmatch(value):
         raise InvalidReference(
             f"'{value}' is no release: at most 40 of A-Z, a-z, 0-9 and '.+!_-', a letter or digit "
             "first"

@@ -8,17 +8,18 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 
 from domogik.api.access import Need
-from domogik.api.exchange import BadRequest, Reply
+from domogik.api.exchange import Reply
 from domogik.api.storeroom import Storeroom
 from domogik.api.v1.jobs import WAIT, Patience, carried_out
 from domogik.api.v1.routes import BASE, JSON, Asked, Parameter, Route, json_reply
 from domogik.api.v1.shapes import TEXT, component_json, host_json, named
 from domogik.components.model import Component, Kind
-from domogik.errors import UnknownComponent
+from domogik.errors import UnknownComponent, did_you_mean
 from domogik.manager.interfaces import IHouse
 
 ONE = f"{BASE}/components/{{id}}"
 HOST = Parameter("host", "The host it is on, by default the one that answers.", TEXT)
+OF_HOST = Parameter("host", "Only those of one host.", TEXT)
 #: what naming a component can end in
 NAMING = (404, 409)
 
@@ -36,6 +37,13 @@ _DONE = {
 def find(house: IHouse, asked: Asked) -> Component:
     """The component of the path; raises what `IHouse.find` raises."""
     return house.find(asked["id"], asked.text("host"))
+
+
+def check_host(house: IHouse, name: str | None) -> None:
+    """Raises `UnknownComponent` for a host that was never heard."""
+    hosts = [house.host, *(host.id for host in house.hosts())]
+    if name is not None and name not in hosts:
+        raise UnknownComponent(f"No host {name} was ever heard{did_you_mean(name, hosts)}")
 
 
 @attrs.define(eq=False)
@@ -58,8 +66,9 @@ class ComponentRoutes:
                 {JSON: named("ComponentList")},
                 query=(
                     Parameter("kind", "Only those of one kind.", {**TEXT, "enum": _KINDS}),
-                    Parameter("host", "Only those of one host.", TEXT),
+                    OF_HOST,
                 ),
+                errors=(404,),
             ),
             Route(
                 "GET",
@@ -114,10 +123,10 @@ class ComponentRoutes:
 
     async def list(self, asked: Asked) -> Reply:
         """In the steady order of the house."""
-        kind = asked.text("kind")
-        if kind is not None and kind not in _KINDS:
-            raise BadRequest(f"kind is one of {', '.join(_KINDS)}")
-        components = self._house.components(asked.text("host"))
+        kind, host = asked.text("kind"), asked.text("host")
+        components = self._house.components(host)
+        if not components:
+            check_host(self._house, host)
         return json_reply(
             {
                 "host": self._house.host,

@@ -90,8 +90,9 @@ class ConfigurationRoutes:
     async def put(self, asked: Asked) -> Reply:
         """The value as it is stored."""
         component = self._plugin(asked)
-        value = asked.body().get("value")
-        if not isinstance(value, str):
+        body = asked.body()
+        value = body.get("value")
+        if not isinstance(value, str) or len(body) > 1:
             raise BadRequest("The body is {'value': text}")
         if any(ord(character) < 32 for character in value):
             raise BadRequest("A value is one line without control characters")

@@ -8,17 +8,22 @@ from typing import Any
 import attrs
 
 from domogik.api.access import Need
-from domogik.api.exchange import BadRequest, Reply
+from domogik.api.exchange import Reply
 from domogik.api.storeroom import Storeroom
 from domogik.api.v1.components import HOST, NAMING, ONE, find
 from domogik.api.v1.jobs import WAIT, carried_out
-from domogik.api.v1.routes import JSON, Asked, Parameter, Route, json_reply
-from domogik.api.v1.shapes import TEXT, backup_json, component_json, named
+from domogik.api.v1.routes import JSON, Asked, Parameter, Route, json_reply, matching
+from domogik.api.v1.shapes import backup_json, component_json, named
+from domogik.manager.backups import FILE_NAME
 from domogik.manager.interfaces import IHouse
 
-_FILE = Parameter("file", "Its name among the backups of this host; no path.", TEXT)
+_FILE = Parameter(
+    "file", "Its name among the backups of this host; no path.", matching(FILE_NAME), required=True
+)
 _OPTIONAL_FILE = Parameter(
-    "file", "A new name among the backups of this host, by default of daemon and time.", TEXT
+    "file",
+    "A new name among the backups of this host, by default of daemon and time.",
+    matching(FILE_NAME),
 )
 _HERE = "Of what runs on this host only: elsewhere it is `Not available from another host`."
 
@@ -137,9 +142,7 @@ class DaemonRoutes:
 
     async def restore(self, asked: Asked) -> Reply:
         """A job."""
-        component, file = find(self._house, asked), asked.text("file")
-        if file is None:
-            raise BadRequest("file says which backup")
+        component, file = find(self._house, asked), asked.call.query["file"]
         return await carried_out(
             asked,
             self._storeroom,

@@ -49,6 +49,7 @@ class V1:
                 return self._options(call)
             route, asked = self.table.find(call)
             call.allow(route.need)
+            route.check(call)
             return await route.handler(asked)
         except Exception as error:  # noqa: BLE001 - the door: every request gets an answer
             return self.failed(error)

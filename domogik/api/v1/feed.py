@@ -7,7 +7,7 @@ import json
 import attrs
 from twisted.web.http import Request
 
-from domogik.api.exchange import BadRequest, Stream
+from domogik.api.exchange import Stream
 from domogik.api.streams import OpenStream, Streams
 from domogik.api.v1.routes import BASE, Asked, Parameter, Route
 from domogik.api.v1.shapes import INTEGER, TEXT, event_json
@@ -55,16 +55,14 @@ class FeedRoutes:
         )
 
     async def follow(self, asked: Asked) -> Stream:
-        """Raises `BadRequest` for a parameter that is no number."""
+        """The number of the header comes before that of the query."""
         header = asked.call.request.getHeader("last-event-id")
         given = asked.text("last_event_id") if header is None else header
         last: int | None = None
         if given:
-            is_number = given.isascii() and given.isdigit()
-            if header is None and not is_number:
-                raise BadRequest("last_event_id is not a number")
             # what no event of ours ever had is unknown, as one is that is no longer kept
-            last = int(given) if is_number and len(given) < 20 else -1
+            is_number = given.isascii() and given.isdigit() and len(given) < 20
+            last = int(given) if is_number else -1
         self._streams.check()
         return Feed(self._events, self._streams, last)
 

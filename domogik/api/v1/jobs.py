@@ -13,14 +13,14 @@ from domogik.api.exchange import Reply
 from domogik.api.storeroom import Storeroom
 from domogik.api.v1.package_shapes import job_json
 from domogik.api.v1.problems import NoSuchPath
-from domogik.api.v1.routes import BASE, JSON, Asked, Parameter, Route, json_reply
-from domogik.api.v1.shapes import BOOLEAN, named
+from domogik.api.v1.routes import BASE, FLAG, JSON, Asked, Parameter, Route, json_reply
+from domogik.api.v1.shapes import named
 from domogik.manager.jobs import Job
 
 WAIT = Parameter(
     "wait",
     "With `no` the answer is 202 and the job, at once; its end is an event `job.changed`.",
-    {**BOOLEAN, "default": True},
+    {**FLAG, "default": True},
 )
 
 

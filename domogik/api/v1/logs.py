@@ -11,8 +11,8 @@ from twisted.web.http import Request
 from domogik.api.exchange import Reply, Stream
 from domogik.api.streams import OpenStream, Streams
 from domogik.api.v1.components import HOST, NAMING, ONE, find
-from domogik.api.v1.routes import JSON, Asked, Parameter, Route, json_reply
-from domogik.api.v1.shapes import BOOLEAN, INTEGER, TEXT, named
+from domogik.api.v1.routes import FLAG, JSON, Asked, Parameter, Route, json_reply
+from domogik.api.v1.shapes import INTEGER, TEXT, named
 from domogik.components.model import Component
 from domogik.manager.interfaces import IHouse
 
@@ -28,7 +28,7 @@ _QUERY = (
         "How many of the last lines.",
         {**INTEGER, "minimum": 0, "maximum": MOST_LINES, "default": DEFAULT_LINES},
     ),
-    Parameter("follow", "Go on with every new line.", {**BOOLEAN, "default": False}),
+    Parameter("follow", "Go on with every new line.", {**FLAG, "default": False}),
 )
 
 
@@ -61,7 +61,7 @@ class LogRoutes:
     async def get(self, asked: Asked) -> Reply | Stream:
         """Oldest first."""
         component = find(self._house, asked)
-        count = asked.integer("lines", DEFAULT_LINES, 0, MOST_LINES)
+        count = asked.integer("lines", DEFAULT_LINES)
         follow = asked.flag("follow")
         accept = asked.call.request.getHeader(b"accept") or b""
         if follow:

@@ -7,10 +7,19 @@ from http import HTTPStatus
 
 from domogik.api.access import Need
 from domogik.api.v1.health_shapes import HEALTH_SCHEMAS
-from domogik.api.v1.package_shapes import PACKAGE_SCHEMAS
+from domogik.api.v1.package_shapes import PACKAGE_SCHEMAS, TYPE
 from domogik.api.v1.problems import CONTENT_TYPE
-from domogik.api.v1.routes import JSON, Route, Schema
-from domogik.api.v1.shapes import SCHEMAS, TEXT, named
+from domogik.api.v1.routes import JSON, Route, Schema, matching
+from domogik.api.v1.shapes import INTEGER, SCHEMAS, named
+from domogik.packages.reference import ID, TYPES
+
+#: what a name of a path can be; others are one line of text
+_NAMES: Mapping[str, Schema] = {
+    "type": TYPE,
+    "job": {**INTEGER, "minimum": 0},
+    "fullname": {"type": "string", "pattern": f"^({'|'.join(TYPES)})-{ID.pattern}$"},
+}
+_LINE: Schema = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f]+$"}
 
 #: any path can end in one of these
 _ALWAYS = (400, 401, 403, 500)
@@ -57,7 +66,8 @@ def _operation(route: Route) -> dict[str, object]:
     if route.description:
         operation["description"] = route.description
     parameters: list[dict[str, object]] = [
-        {"name": name, "in": "path", "required": True, "schema": TEXT} for name in route.names
+        {"name": name, "in": "path", "required": True, "schema": _name(route, name)}
+        for name in route.names
     ]
     parameters += [
         {
@@ -65,6 +75,7 @@ def _operation(route: Route) -> dict[str, object]:
             "in": "query",
             "description": parameter.description,
             "schema": parameter.schema,
+            **({"required": True} if parameter.required else {}),
         }
         for parameter in route.query
     ]
@@ -73,9 +84,15 @@ def _operation(route: Route) -> dict[str, object]:
     if route.body is not None:
         operation["requestBody"] = {
             "required": True,
-            "content": _content(route.body, route.body_type),
+            "content": {kind: {"schema": route.body} for kind in route.body_types},
         }
     return operation
+
+
+def _name(route: Route, name: str) -> Schema:
+    if name == "id" and "type" in route.names:
+        return matching(ID)
+    return _NAMES.get(name, _LINE)
 
 
 def _responses(route: Route) -> dict[str, object]:

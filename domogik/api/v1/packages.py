@@ -9,11 +9,11 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 
 from domogik.api.access import Need
-from domogik.api.exchange import BadRequest, Reply
+from domogik.api.exchange import Reply
 from domogik.api.package_items import Encoded
 from domogik.api.storeroom import Storeroom
 from domogik.api.uploads import upload_of
-from domogik.api.v1.components import HOST
+from domogik.api.v1.components import HOST, OF_HOST, check_host
 from domogik.api.v1.jobs import WAIT, Patience, carried_out
 from domogik.api.v1.package_shapes import (
     TYPE,
@@ -22,26 +22,26 @@ from domogik.api.v1.package_shapes import (
     offer_json,
     package_json,
 )
-from domogik.api.v1.routes import BASE, JSON, Asked, Parameter, Route, json_reply
-from domogik.api.v1.shapes import BOOLEAN, TEXT, named
+from domogik.api.v1.routes import BASE, FLAG, JSON, Asked, Parameter, Route, json_reply, matching
+from domogik.api.v1.shapes import named
 from domogik.errors import UnknownComponent, did_you_mean
 from domogik.manager.package_interface import IPackages
-from domogik.packages.reference import TYPES, PackageRef, fullname, parse_fullname
+from domogik.packages.reference import RELEASE, PackageRef, fullname, parse_fullname
 
 PACKAGES = f"{BASE}/packages"
 ONE = f"{PACKAGES}/{{type}}/{{id}}"
 _PACKAGE = {JSON: named("Package")}
-_ARCHIVE = "application/gzip"
+_ARCHIVE = ("application/octet-stream", "application/gzip")
 _OF_TYPE = Parameter("type", "Only those of one type.", TYPE)
-_RELEASE = Parameter("release", "Which one; by default the newest that fits.", TEXT)
-_WITH_DATA = Parameter("with_data", "Its own data too.", {**BOOLEAN, "default": False})
+_RELEASE = Parameter("release", "Which one; by default the newest that fits.", matching(RELEASE))
+_WITH_DATA = Parameter("with_data", "Its own data too.", {**FLAG, "default": False})
 _WITH_DEPENDENCIES = Parameter(
     "with_dependencies",
     "What a plugin needs of Python too, into an environment of its own.",
-    {**BOOLEAN, "default": False},
+    {**FLAG, "default": False},
 )
 _AGAIN = Parameter(
-    "again", "Also a release that was given up here before.", {**BOOLEAN, "default": False}
+    "again", "Also a release that was given up here before.", {**FLAG, "default": False}
 )
 #: naming one, its state, a repository that fails, and another host that is silent
 _ERRORS = (404, 409, 502, 504)
@@ -113,8 +113,8 @@ class PackageRoutes:
                 "What is installed, on every host",
                 self.list,
                 {JSON: named("PackageList")},
-                query=(Parameter("host", "Only those of one host.", TEXT), _OF_TYPE),
-                errors=(409,),
+                query=(OF_HOST, _OF_TYPE),
+                errors=(404, 409),
             ),
             Route(
                 "GET",
@@ -135,9 +135,9 @@ class PackageRoutes:
                 {JSON: named("Uploaded")},
                 status=201,
                 need=Need.CHANGE,
-                body={"type": "string", "contentEncoding": "binary"},
-                body_type=_ARCHIVE,
-                errors=(409, 422, 503),
+                body={"type": "string", "format": "binary", "minLength": 1},
+                body_types=_ARCHIVE,
+                errors=(409, 415, 422, 503, 507),
             ),
             Route(
                 "GET",
@@ -156,7 +156,10 @@ class PackageRoutes:
                 "What it needs, and whether the host has it",
                 self.dependencies,
                 {JSON: named("DependencyList")},
-                query=(HOST, Parameter("release", "By default what is installed.", TEXT)),
+                query=(
+                    HOST,
+                    Parameter("release", "By default what is installed.", matching(RELEASE)),
+                ),
                 errors=_ERRORS,
             ),
             *self._verbs(),
@@ -180,7 +183,10 @@ class PackageRoutes:
     async def list(self, asked: Asked) -> Reply:
         """By host and name."""
         packages = self._storeroom.packages
-        found = packages.installed(asked.text("host"), _type(asked))
+        host = asked.text("host")
+        found = packages.installed(host, asked.text("type"))
+        if not found:
+            check_host(self._storeroom.house, host)
         return json_reply(
             {"host": packages.host, "packages": [package_json(package) for package in found]}
         )
@@ -188,7 +194,7 @@ class PackageRoutes:
     async def offers(self, asked: Asked) -> Reply:
         """Each offer is encoded once."""
         packages = self._storeroom.packages
-        offers = await self._offers.array(packages.offers(_type(asked)))
+        offers = await self._offers.array(packages.offers(asked.text("type")))
         head = json_reply({"host": packages.host})
         return attrs.evolve(head, body=b'%s, "offers": %s}' % (head.body[:-1], offers))
 
@@ -257,13 +263,6 @@ class PackageRoutes:
 
     def _host(self, asked: Asked) -> str:
         return asked.text("host") or self._storeroom.packages.host
-
-
-def _type(asked: Asked) -> str | None:
-    type = asked.text("type")
-    if type is not None and type not in TYPES:
-        raise BadRequest(f"type is one of {', '.join(TYPES)}")
-    return type
 
 
 def _after(packages: IPackages, host: str, asked: Asked, result: object) -> dict[str, Any]:

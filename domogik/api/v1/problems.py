@@ -10,7 +10,7 @@ import attrs
 from domogik.api.access import TokenNeeded
 from domogik.api.exchange import BadRequest, Reply
 from domogik.api.streams import TooManyStreams
-from domogik.api.uploads import TooManyUploads
+from domogik.api.uploads import TooManyUploads, WrongBody
 from domogik.components.model import InvalidId
 from domogik.errors import (
     AmbiguousComponent,
@@ -58,6 +58,7 @@ _STATUS: tuple[tuple[type[DomogikError], int], ...] = (
     (AmbiguousComponent, 409),
     (OperationFailed, 409),
     (NotPossible, 409),
+    (WrongBody, 415),
     (BrokenArchive, 422),
     (BrokenDescriptor, 422),
     (TooManyStreams, 503),

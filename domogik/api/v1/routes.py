@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import attrs
 
@@ -16,13 +18,57 @@ JSON = "application/json"
 BASE = "/api/v1"
 
 
+def matching(pattern: re.Pattern[str]) -> Schema:
+    """A text that is the whole of what `pattern` matches."""
+    return {"type": "string", "pattern": f"^{pattern.pattern}$"}
+
+
 @attrs.frozen
 class Parameter:
-    """One value of the query; only `name` and `schema` are obeyed, the rest is told."""
+    """One value of the query: what is told of it is what is accepted."""
 
     name: str
     description: str
     schema: Schema
+    required: bool = False
+
+    def check(self, given: str | None) -> None:
+        """Raises `BadRequest`."""
+        if given is None:
+            if self.required:
+                raise BadRequest(f"{self.name} is missing: {self.description}")
+            return
+        complaint = _complaint(self.schema, given)
+        if complaint:
+            raise BadRequest(f"{self.name} {complaint}")
+
+
+def _complaint(schema: Schema, given: str) -> str:
+    """What is wrong with a text by the schema: of these, by the few words that ours use."""
+    if "anyOf" in schema:
+        return "is true or false" if given.lower() not in FLAGS else ""
+    options: Any = schema.get("enum")
+    if options is not None:
+        return "" if given in options else f"is one of {', '.join(options)}"
+    if schema["type"] == "integer":
+        if not (given.isascii() and given.isdigit()):
+            return "is not a number"
+        least, most = schema.get("minimum", 0), schema.get("maximum")
+        # as many digits as no bound has are not counted
+        number: Any = int(given) if len(given) < 20 else 10**20
+        if number < least or (most is not None and number > most):
+            return f"is from {least} to {most}"
+    pattern: Any = schema.get("pattern")
+    if pattern is not None and not re.fullmatch(pattern, given):
+        return f"does not match {pattern}"
+    return ""
+
+
+#: how yes and no are written
+FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+FLAG: Schema = {
+    "anyOf": [{"type": "boolean"}, {"type": "string", "enum": ["yes", "no", "1", "0"]}],
+}
 
 
 @attrs.frozen
@@ -39,27 +85,15 @@ class Asked:
         """A parameter of the query; an empty one counts as absent."""
         return self.call.query.get(name) or None
 
-    def integer(self, name: str, default: int, least: int, most: int) -> int:
-        """Raises `BadRequest` for what is not a number within the bounds."""
+    def integer(self, name: str, default: int) -> int:
+        """A parameter that `Parameter.check` has passed."""
         given = self.text(name)
-        if given is None:
-            return default
-        if not (given.isascii() and given.isdigit() and len(given) < 10):
-            raise BadRequest(f"{name} is not a number")
-        if not least <= int(given) <= most:
-            raise BadRequest(f"{name} is from {least} to {most}")
-        return int(given)
+        return default if given is None else int(given)
 
     def flag(self, name: str, default: bool = False) -> bool:
-        """Raises `BadRequest` for what is neither yes nor no."""
+        """As `integer`."""
         given = self.text(name)
-        if given is None:
-            return default
-        if given.lower() in ("1", "true", "yes"):
-            return True
-        if given.lower() in ("0", "false", "no"):
-            return False
-        raise BadRequest(f"{name} is true or false")
+        return default if given is None else FLAGS[given.lower()]
 
     def body(self) -> Mapping[str, object]:
         """The JSON object that was sent; raises `BadRequest`."""
@@ -80,7 +114,7 @@ Handler = Callable[[Asked], Awaitable[Reply | Stream]]
 class Route:
     """One operation. `answers`: content type to schema; `errors`: beside 400, 401, 403 and 500.
 
-    `accepted` is the shape of a 202 that may come instead, `body_type` what kind of body is sent.
+    `accepted` is the shape of a 202 that may come instead, `body_types` what a body can be sent as.
     """
 
     method: str
@@ -93,7 +127,7 @@ class Route:
     need: Need = Need.READ
     query: tuple[Parameter, ...] = ()
     body: Schema | None = None
-    body_type: str = JSON
+    body_types: tuple[str, ...] = (JSON,)
     accepted: Schema | None = None
     errors: tuple[int, ...] = ()
     description: str = ""
@@ -107,6 +141,11 @@ class Route:
     def names(self) -> tuple[str, ...]:
         """The names in the path, in their order."""
         return tuple(part[1:-1] for part in self.parts if part.startswith("{"))
+
+    def check(self, call: Call) -> None:
+        """Raises `BadRequest` for a query that is not as it is described."""
+        for parameter in self.query:
+            parameter.check(call.query.get(parameter.name))
 
     def match(self, parts: Sequence[str]) -> Mapping[str, str] | None:
         """The names filled in, where the path is this one."""

@@ -81,7 +81,7 @@ SCHEMAS: dict[str, Schema] = {
     "Credentials": record(id=TEXT, host=TEXT, url=TEXT),
     "Backup": record(file=TEXT, size_bytes=INTEGER, written=TIME),
     "BackupList": record(backups=listed(named("Backup"))),
-    "Value": record(value=TEXT),
+    "Value": record(value={**TEXT, "pattern": r"^[^\x00-\x1f]*$"}),
     "StoredValue": record(key=TEXT, value=TEXT),
     "Accepted": record(accepted=BOOLEAN),
     "Problem": {

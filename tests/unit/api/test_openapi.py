@@ -128,3 +128,66 @@ def test_the_document_is_encoded_once(door):
     assert answers[0] is None
     assert kept.body == door.get("/api/v1/openapi.json").body
     assert door.site.resource._v1._description is kept
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/components?kind=",
+        "/api/v1/components?kind=lamp",
+        "/api/v1/packages?type=",
+        "/api/v1/packages/offers?type=",
+        "/api/v1/events?last_event_id=",
+        "/api/v1/packages/plugin/demo/dependencies?release=../x",
+    ],
+)
+def test_what_the_document_does_not_allow_in_a_query_is_refused(storeroom, path):
+    assert storeroom.get(path).status == 400
+
+
+@pytest.mark.parametrize("file", ["", ".hidden", "../x", "-x", "a" * 101, "a%0A"])
+def test_a_backup_s_name_is_refused_by_the_rule_that_is_told(door, document, file):
+    for verb, is_required in (("backup", False), ("restore", True)):
+        path = f"/api/v1/components/{{id}}/{verb}"
+        (told,) = (
+            one for one in document["paths"][path]["post"]["parameters"] if one["name"] == "file"
+        )
+        assert told["schema"]["pattern"] == "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+        assert told.get("required", False) is is_required
+        assert door.post(f"/api/v1/components/demo/{verb}?file={file}").status == 400
+    assert door.post("/api/v1/components/demo/restore").status == 400
+
+
+def test_a_host_that_was_never_heard_is_not_found(storeroom):
+    for path in ("components", "packages"):
+        answer = storeroom.get(f"/api/v1/{path}?host=vn")
+        assert answer.status == 404
+        assert answer.json["detail"].startswith("No host vn was ever heard")
+        assert storeroom.get(f"/api/v1/{path}?host=vm").status == 200
+
+
+def test_each_name_of_a_path_says_what_it_can_be(document):
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            for told in operation.get("parameters", ()):
+                if told["in"] == "path":
+                    assert {"pattern", "enum", "minimum"} & set(told["schema"]), (path, told)
+
+
+def test_an_archive_is_sent_as_bytes_under_two_names_and_in_no_form(storeroom, document):
+    upload = document["paths"]["/api/v1/packages/upload"]["post"]
+    assert list(upload["requestBody"]["content"]) == [
+        "application/octet-stream",
+        "application/gzip",
+    ]
+    form = {"Content-Type": "multipart/form-data; boundary=x"}
+    answer = storeroom.post("/api/v1/packages/upload", headers=form, body=b"--x--")
+    assert answer.status == 415
+    assert "--data-binary" in answer.json["detail"]
+    assert "415" in upload["responses"]
+
+
+def test_a_stored_value_is_sent_alone(door):
+    door.house.put(plugin("demo"))
+    path = "/api/v1/components/demo/config/key"
+    assert door.ask("PUT", path, token=True, body=b'{"value": "1", "more": 2}').status == 400

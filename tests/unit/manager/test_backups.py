@@ -89,7 +89,9 @@ def test_what_is_no_name_of_a_file_there_is_refused(manager, server, backups, pl
     for work in (backups.backup("cache", file), backups.restore("cache", file)):
         error = done(manager, work)
         assert isinstance(error, InvalidFileName)
-        assert str(error) == "a backup is named by at most 100 letters, digits, ., _ and -"
+        assert str(error) == (
+            "a backup is named by at most 100 letters, digits, ., _ and -, a letter or digit first"
+        )
     assert not place.exists()
     assert "restore" not in server.made[0].done
 
