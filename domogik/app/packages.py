@@ -142,6 +142,8 @@ class PackageServices:
         )
 
     async def _fetch(self, ref: PackageRef, place: Place | None, told: Told) -> Path:
+        if place is not None and place.sha256 is None:
+            place = attrs.evolve(place, sha256=self._repositories.signed_digest(ref))
         if place is not None:
             return await self._repositories.fetch(ref, place, told)
         return await self._repositories.archive(ref, told)

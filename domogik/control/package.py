@@ -23,10 +23,13 @@ from domogik.control.package_wording import (
 )
 from domogik.control.system import NO_COMMAND, ONE_HOST, REFUSED_PAUSE
 from domogik.control.wording import Body, sayable
-from domogik.errors import DomogikError, NotAllowed
+from domogik.errors import DomogikError, NotAllowed, OperationFailed
+from domogik.manager.archives import Place
 from domogik.manager.package_office import PackageOffice
 from domogik.manager.rests import Rests
 from domogik.manager.trust import Trust
+from domogik.packages.fetch import FetchFailed
+from domogik.packages.index import UnknownRelease
 from domogik.xpl.bus import Bus, Origin, Subscription
 from domogik.xpl.message import CMND, TRIG, Message
 from domogik.xpl.port import Identity
@@ -145,12 +148,31 @@ class PackageControl:
             _check_host(message)
             if command.place is not None:
                 await self._rests.check(command.place.url, command.ref)
-            await self._office.install(
-                command.ref, command.part, command.place, command.with_dependencies
-            )
+            elif origin.ip is not None and not self._trust.is_own(origin.ip):
+                await self._install_from_sender(command, origin.ip)
+                return
+            await self._carry_out(command, command.place)
 
         error = await self._error_of("install", work)
         self._send(install_body(self._office.host, message, error))
+
+    async def _carry_out(self, command: InstallCommand, place: Place | None) -> None:
+        await self._office.install(command.ref, command.part, place, command.with_dependencies)
+
+    async def _install_from_sender(self, command: InstallCommand, ip: str) -> None:
+        """Whose order names no address is asked for the archive; then our own repositories are."""
+        ref = command.ref
+        path = f"/package/download/{ref.type}/{ref.id}/{ref.release}"
+        place = Place(f"http://{ip}:{command.rest_port}{path}")
+        try:
+            await self._carry_out(command, place)
+        except FetchFailed as error:
+            try:
+                await self._carry_out(command, None)
+            except UnknownRelease:
+                raise OperationFailed(
+                    f"{error}; the order may say where {ref} is with the key url, or rest-port"
+                ) from error
 
     async def _check(self, message: Message, origin: Origin) -> None:
         answer: list[Body] = []

@@ -25,6 +25,8 @@ from domogik.xpl.message import Message
 MOST_LISTED = 400
 MOST_DEPENDENCIES = 100
 MOST_RULES = 50
+#: where REST listens unless an order says otherwise
+REST_PORT = 40405
 _OTHER_WORDS = {"id": "name", "release": "version"}
 _KINDS = ("python", "plugin", "other")
 
@@ -45,6 +47,7 @@ def word(message: Message, key: str) -> str:
 class InstallCommand:
     """What an install command asks for; `place` is where it says that the archive is.
 
+    Without a place the archive is asked for at `rest_port` of whoever gave the order.
     `with_dependencies`: in an environment of its own, with what it needs of Python.
     """
 
@@ -52,6 +55,7 @@ class InstallCommand:
     part: str
     place: Place | None
     with_dependencies: bool
+    rest_port: int = REST_PORT
 
     @classmethod
     def of(cls, message: Message) -> InstallCommand:
@@ -67,7 +71,10 @@ class InstallCommand:
         if sha256 and (len(sha256) != 64 or set(sha256) - set("0123456789abcdef")):
             raise BadCommand("sha256 is 64 of 0-9 and a-f")
         place = Place(url, sha256 or None) if url else None
-        return cls(ref, part, place, message.get("dependencies") == "yes")
+        port = message.get("rest-port") or str(REST_PORT)
+        if not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536):
+            raise BadCommand("rest-port is a number from 1 to 65535")
+        return cls(ref, part, place, message.get("dependencies") == "yes", int(port[:6]))
 
 
 def install_body(host: str, message: Message, error: str) -> Body:

@@ -113,6 +113,13 @@ class Repositories:
         offer = self.index.find(ref.type, ref.id, ref.release)
         return await self.fetch(ref, Place(offer.url, offer.sha256, offer.size), told)
 
+    def signed_digest(self, ref: PackageRef) -> str | None:
+        """What a signed repository says that the archive's SHA-256 is, None where none says it."""
+        for offer in self.index.offers:
+            if offer.signed and offer.ref == ref and offer.sha256:
+                return offer.sha256
+        return None
+
     async def fetch(self, ref: PackageRef, place: Place, told: Told | None = None) -> Path:
         """The archive that is at that place; `FetchFailed`, `OperationFailed`."""
         try:

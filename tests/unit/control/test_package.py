@@ -325,6 +325,56 @@ def test_a_rest_that_was_not_heard_yet_is_asked_to_speak(manager):
     assert len(manager.fetched) == 1
 
 
+ASKER = ("192.0.2.9", 50001)
+
+
+def ask_for_lamp(manager, **more):
+    manager.trust.believe(["192.0.2.9"])
+    body = {"command": "install", "host": HOST, **ORDER, "part": "xpl", **more}
+    manager.hear(body, address=ASKER)
+    manager.network.turn()
+
+
+def test_without_an_address_the_archive_is_asked_for_where_the_order_came_from(manager):
+    ask_for_lamp(manager)
+    assert "error" not in manager.last_said()
+    ((_, place),) = manager.fetched
+    assert (place.url, place.sha256) == (URL, None)
+
+
+def test_an_order_may_say_at_which_port_rest_listens(manager):
+    ask_for_lamp(manager, **{"rest-port": "8080"})
+    assert manager.fetched[0][1].url == URL.replace("40405", "8080")
+    for port in ("0", "x", "65536", "99999999999"):
+        ask_for_lamp(manager, **{"rest-port": port})
+        assert manager.last_said()["error"] == "rest-port is a number from 1 to 65535"
+
+
+def test_an_archive_that_the_sender_has_not_is_taken_from_our_own_repositories(
+    manager, monkeypatch
+):
+    fetch = type(manager)._fetch
+
+    async def only_ours(self, ref, place, told):
+        if place is not None:
+            raise FetchFailed(place.url, "refused")
+        return await fetch(self, ref, place, told)
+
+    monkeypatch.setattr(type(manager), "_fetch", only_ours)
+    manager.storeroom._fetch = lambda *given: only_ours(manager, *given)
+    ask_for_lamp(manager)
+    assert "error" not in manager.last_said()
+    ask_for_lamp(manager, release="7.0")
+    error = manager.last_said()["error"]
+    assert "refused" in error
+    assert error.endswith("with the key url, or rest-port")
+
+
+def test_what_this_host_orders_itself_comes_from_its_own_repositories(manager):
+    manager.say("install", **ORDER, part="xpl")
+    assert [place for _, place in manager.fetched] == [None]
+
+
 # Uninstall
 
 
