@@ -132,7 +132,10 @@ class Access:
     def caller(self, request: Request) -> Caller:
         """Read everything that tells who asks from the request, deciding nothing yet."""
         headers = request.requestHeaders
-        local, trusted = self._peer(str(getattr(request.getClientAddress(), "host", "")))
+        peer = str(getattr(request.getClientAddress(), "host", ""))
+        local, trusted = self._peer(peer)
+        # only a program of this host comes from the very address that it connects to
+        local = local or _ip(peer) == _ip(str(getattr(request.getHost(), "host", ""))) is not None
         if headers.hasHeader(b"x-forwarded-for") or headers.hasHeader(b"forwarded"):
             local = False  # the peer is a proxy; who asks it may be anywhere
         has_token = wrong_token = False
