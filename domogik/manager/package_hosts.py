@@ -48,6 +48,8 @@ class PackageHosts:
     _events: EventStream
     _asking: Asking
     own: str | None
+    #: called with host, type and id of what a host had and has no more
+    on_gone: Callable[[str, str, str], None] = attrs.field(init=False, default=lambda *_: None)
     _lists: dict[str, tuple[InstalledPackage, ...]] = attrs.field(factory=dict)
     _subscription: Subscription | None = None
     _unsubscribe: Callable[[], None] = attrs.field(default=lambda: None)
@@ -89,9 +91,14 @@ class PackageHosts:
         if host not in self._lists and len(self._lists) >= MAX_HOSTS:
             return
         packages = listed_packages(dict(message.body), host)
-        if self._lists.get(host) != packages:
+        before = self._lists.get(host, ())
+        if host not in self._lists or before != packages:
             self._lists[host] = packages
             self._events.publish("packages.changed", host=host)
+        there = {package.ref.fullname for package in packages}
+        for package in before:
+            if package.ref.fullname not in there:
+                self.on_gone(host, package.ref.type, package.ref.id)
 
     def _host_changed(self, event: Event) -> None:
         """A host that is back sends its list by itself; but not if we were away meanwhile."""

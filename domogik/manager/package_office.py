@@ -277,19 +277,24 @@ class PackageOffice:
         ref: PackageRef = await self.jobs.run("rollback", name, work)
         return ref
 
-    async def uninstall(self, type: str, id: str, *, with_data: bool = False) -> None:
-        """Everything it brought and its mark in `[plugins]`; `UnknownComponent`, `NotPossible`."""
+    async def uninstall(
+        self, type: str, id: str, *, with_data: bool = False, keep_served: bool = False
+    ) -> None:
+        """Everything it brought and its mark in `[plugins]`; `UnknownComponent`, `NotPossible`.
+
+        With `keep_served`, what is served of it for other hosts stays.
+        """
         self.check_managed()
         name = fullname(type, id)
         self._update.end_probation(name)
 
         async def work(progress: Progress) -> None:
             progress.stage("removing")
-            await self._uninstall(type, id, with_data)
+            await self._uninstall(type, id, with_data, keep_served)
 
         await self.jobs.run("uninstall", name, work, with_data)
 
-    async def _uninstall(self, type: str, id: str, with_data: bool) -> None:
+    async def _uninstall(self, type: str, id: str, with_data: bool, keep_served: bool) -> None:
         try:
             self._found(type, id)
         except NotInstalled:
@@ -300,7 +305,9 @@ class PackageOffice:
             # first: a package that comes back later is not enabled, whatever happens now
             unmarked = type == "plugin" and await self._edit(remove_value, "plugins", id)
             try:
-                await self._installer.uninstall(type, id, with_data=with_data)
+                await self._installer.uninstall(
+                    type, id, with_data=with_data, keep_served=keep_served
+                )
             except DomogikError:
                 if unmarked:
                     await self._edit(set_value, "plugins", id, "enabled")

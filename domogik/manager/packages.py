@@ -30,7 +30,7 @@ from domogik.packages.fetch import FetchFailed
 from domogik.packages.index import Offer, UnknownRelease
 from domogik.packages.package import UdevRule
 from domogik.packages.reference import InvalidReference, PackageRef, fullname
-from domogik.packages.store import RINOR, XPL, Store
+from domogik.packages.store import RINOR, XPL, NotInstalled, Store
 
 #: errors that mean something of their own to who asks
 _WITH_NAMES = (
@@ -63,6 +63,9 @@ class Packages:
     _address: Callable[[str], str]
     _office: PackageOffice | None = None
     _log: Logger = Logger()
+
+    def __attrs_post_init__(self) -> None:
+        self._others.on_gone = self._gone
 
     # Reading
 
@@ -288,13 +291,32 @@ class Packages:
         self._check_host(host)
         name = fullname(type, id)
         if self._office is not None and host == self.host:
-            await _told(self._office.uninstall(type, id, with_data=with_data))
+            keep = self._is_elsewhere(type, id, self.host)
+            await _told(self._office.uninstall(type, id, with_data=with_data, keep_served=keep))
             return
 
         async def work(progress: Progress) -> None:
             await self._others.uninstall(host, type, id, with_data=with_data)
+            await self._unserve(host, type, id)
 
         await self._job("uninstall", host, name, work, with_data)
+
+    async def _unserve(self, host: str, type: str, id: str) -> None:
+        """What was served of it here goes with the last host that had it, which was `host`."""
+        if self._office is not None and not self._is_elsewhere(type, id, host):
+            with contextlib.suppress(NotInstalled):
+                await self._in_thread(self._store.uninstall, type, id)
+
+    def _is_elsewhere(self, type: str, id: str, host: str) -> bool:
+        return any(
+            (one.ref.type, one.ref.id) == (type, id) and one.host != host for one in self._of(None)
+        )
+
+    def _gone(self, host: str, type: str, id: str) -> None:
+        """That host lists it no more, whoever uninstalled it there."""
+        _ = Deferred.fromCoroutine(self._unserve(host, type, id)).addErrback(
+            lambda failure: self._log.failure("removing {id}", failure, id=id)
+        )
 
     # Dependencies
 

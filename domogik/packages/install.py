@@ -160,11 +160,13 @@ class Installer:
         self._progress(change.ref, "done")
         return change
 
-    async def uninstall(self, type: str, id: str, *, with_data: bool = False) -> None:
+    async def uninstall(
+        self, type: str, id: str, *, with_data: bool = False, keep_served: bool = False
+    ) -> None:
         """Remove all that the package brought. Raises `NotInstalled`, `PackageRunning`."""
         async with self._lock(type, id):
             self._refuse_running(type, id, XPL)
-            await self._in_thread(self._uninstall, type, id, with_data)
+            await self._in_thread(self._uninstall, type, id, with_data, keep_served)
 
     async def _stage(self, ref: PackageRef) -> Staged:
         self._progress(ref, "fetching")
@@ -224,8 +226,8 @@ class Installer:
             self.store.switch(previous, RINOR)
         return change
 
-    def _uninstall(self, type: str, id: str, with_data: bool) -> None:
-        self.store.uninstall(type, id, with_data=with_data)
+    def _uninstall(self, type: str, id: str, with_data: bool, keep_served: bool) -> None:
+        self.store.uninstall(type, id, with_data=with_data, keep_served=keep_served)
 
     def _refuse_running(self, type: str, id: str, part: str) -> None:
         if part == XPL and type == "plugin" and self._is_running(type, id):

@@ -178,8 +178,12 @@ class Store(Layout):
             else:
                 self._lead_nowhere(ref.type, ref.id, change.part)
 
-    def uninstall(self, type: str, id: str, *, with_data: bool = False) -> None:
+    def uninstall(
+        self, type: str, id: str, *, with_data: bool = False, keep_served: bool = False
+    ) -> None:
         """Remove all that a package brought, with every release; its data only if asked.
+
+        With `keep_served`, what is served of it for other hosts stays.
 
         A descriptor put there by hand is removed and nothing else. Raises `NotInstalled`.
         """
@@ -194,9 +198,14 @@ class Store(Layout):
             traces = (self.package(type, id), self.rinor_link(type, id))
             if self.present(type, id) is None and not any(map(os.path.lexists, traces)):
                 raise NotInstalled(f"{type} '{id}' is not installed")
-            intent = Intent(type, id, XPL, None, whole=True, with_data=with_data)
+            keep = keep_served and self.served(type, id) is not None
+            intent = Intent(type, id, XPL, None, whole=not keep, with_data=with_data and not keep)
             with self._changing(intent, makes_room=True):
                 self._lead_nowhere(type, id, XPL)
+            if keep:
+                self.prune(type, id, 0)
+                if with_data:
+                    self._remove_data(type, id)
 
     def remove_release(self, ref: PackageRef) -> None:
         """Remove a stored release that is not in use; raises `NotPossible` for one that is."""

@@ -362,6 +362,42 @@ def test_another_host_is_told_where_the_archive_is_and_what_it_has_to_be(house):
     assert house.packages.installed(HOST) == ()
 
 
+def served_for_kitchen(house):
+    install_there(house)
+    house.kitchen_lists("1.1")
+    house.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
+    assert house.manager.store.served("plugin", "lamp") is not None
+
+
+def test_what_is_served_of_a_package_goes_with_the_last_host_that_has_it(house):
+    served_for_kitchen(house)
+    ended = house.do(house.packages.uninstall("kitchen", "plugin", "lamp"))
+    house.kitchen_lists()
+    house.kitchen_says(command="uninstall", type="plugin", id="lamp")
+    assert ended == [None]
+    assert not house.manager.store.rinor_link("plugin", "lamp").is_symlink()
+    assert house.packages.icon("plugin", "lamp") is None
+    assert list(house.manager.home.store.iterdir()) == []
+
+
+def test_what_a_host_uninstalled_by_itself_is_served_no_more(house):
+    served_for_kitchen(house)
+    house.kitchen_lists()
+    house.manager.network.turn()
+    assert house.manager.store.served("plugin", "lamp") is None
+
+
+def test_what_another_host_still_has_is_served_when_this_one_uninstalls_it(house):
+    served_for_kitchen(house)
+    house.do(house.packages.install(HOST, "plugin", "lamp", "1.1"))
+    assert house.do(house.packages.uninstall(HOST, "plugin", "lamp")) == [None]
+    assert house.manager.store.present("plugin", "lamp") is None
+    assert str(house.manager.store.served("plugin", "lamp")) == "plugin-lamp 1.1"
+    house.kitchen_lists()
+    house.manager.network.turn()
+    assert list(house.manager.home.store.iterdir()) == []
+
+
 def test_two_orders_for_one_host_are_one_message_with_two_ends(house):
     first, second = install_there(house), install_there(house)
     assert len(house.orders()) == 1
