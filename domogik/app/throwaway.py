@@ -172,7 +172,7 @@ class _Foreground:
             return
         except ManagedDaemonError as error:
             if not self._told.called:
-                self._fail(error.sentence)
+                self._fail(error.sentence if self._verbose else error.line)
                 self._say_last_words(error)
             return
         finally:

@@ -162,7 +162,9 @@ def logs(terminal: Terminal) -> int:
         lines=str(options.lines),
         follow="true" if options.follow else None,
     )
+    is_silent = True
     for line in _endless(lines) if options.follow else lines:
+        is_silent = False
         if options.json:
             line = json.dumps({"line": line})
         elif terminal.is_terminal:
@@ -170,6 +172,10 @@ def logs(terminal: Terminal) -> int:
         sys.stdout.write(f"{line}\n")
         if options.follow:
             sys.stdout.flush()
+    if is_silent and options.lines and not options.json:
+        since = terminal.client.get(component_path(options.component), host=options.host)["since"]
+        when = f" since {since}" if since else ""
+        complain(NAME, f"{options.component} has written nothing{when}")
     return 0
 
 

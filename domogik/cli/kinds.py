@@ -80,6 +80,8 @@ def list_of(kind: str) -> Work:
             terminal.say_json(found["components"])
         elif found["components"]:
             terminal.say(components.table_of(found["components"], now(), terminal.palette))
+        else:
+            terminal.say(f"No {kind} is declared; see dmg_ctl {kind} --help")
         return 0
 
     return work

@@ -14,7 +14,7 @@ from typing import NoReturn
 from domogik import __version__
 from domogik.config.home import SYSTEM_FILE, Home
 from domogik.config.load import BrokenConfiguration
-from domogik.errors import DomogikError
+from domogik.errors import DomogikError, did_you_mean
 
 FAILED = 1
 INTERRUPTED = 128 + signal.SIGINT
@@ -81,9 +81,21 @@ def stop_on_term() -> None:
     signal.signal(signal.SIGHUP, stop)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Names an option that it does not know, without what was meant to be its value."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = message.removeprefix("unrecognized arguments: ")
+        options = [word for word in unknown.split() if word.startswith("-")]
+        if unknown != message and options:
+            near = did_you_mean(options[0], self._option_string_actions)
+            message = f"Unknown option {options[0]}" + (near and f".{near}")
+        super().error(message)
+
+
 def parser(name: str, description: str) -> argparse.ArgumentParser:
     """With `--version`; wrong usage ends with 2."""
-    made = argparse.ArgumentParser(prog=name, description=description, allow_abbrev=False)
+    made = _Parser(prog=name, description=description, allow_abbrev=False)
     made.add_argument("-V", "--version", action="version", version=__version__)
     return made
 

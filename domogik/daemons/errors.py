@@ -29,6 +29,12 @@ class ManagedDaemonError(DomogikError):
         self.exit_status = exit_status
         self.output = output
 
+    @property
+    def line(self) -> str:
+        """What went wrong, with the last thing that the daemon said."""
+        lines = [line.strip() for line in self.output.splitlines() if line.strip()]
+        return f"{self.sentence}: {lines[-1]}" if lines else self.sentence
+
 
 class NotReady(DomogikError):
     """It does not serve yet, or not now; the text says what was seen instead."""

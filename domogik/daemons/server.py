@@ -26,6 +26,17 @@ _CANDIDATE = f".{CONFIGURATION}.new"
 #: what programs say of their version, for as long as they are the same files
 _VERSIONS: dict[tuple[str, int, int, int], str] = {}
 
+#: program -> the package of Debian that brings it
+_DEBIAN = {
+    "redis-server": "redis-server",
+    "nginx": "nginx",
+    "apache2": "apache2",
+    "rabbitmq-server": "rabbitmq-server",
+    "mosquitto": "mosquitto",
+    "mosquitto_passwd": "mosquitto",
+    "postgres": "postgresql",
+}
+
 
 @attrs.define(eq=False)
 class Server:
@@ -251,7 +262,7 @@ class Server:
         found = self.tools.find(*((given,) if given else names), directories=directories)
         if found is None:
             missing = given or " or ".join(names)
-            raise self.error(f"{self.title} needs the program {missing}, which is missing here")
+            raise self.error(_missing(self.title, missing))
         return str(found)
 
     async def version_of(self, program: str, *before: str) -> str:
@@ -278,7 +289,7 @@ class Server:
         beside = () if given is None else (Path(given).parent,)
         found = self.tools.find(name, directories=beside)
         if found is None:
-            raise self.error(f"{self.title} needs the program {name}, which is missing here")
+            raise self.error(_missing(self.title, name))
         return str(found)
 
     @contextlib.contextmanager
@@ -313,3 +324,9 @@ class Server:
 def exit_status(status: Exit) -> int | None:
     """As errors carry it: negative for a signal."""
     return status.code if status.signal is None else -status.signal
+
+
+def _missing(title: str, program: str) -> str:
+    text = f"{title} needs the program {program}, which is missing here"
+    package = _DEBIAN.get(program.partition(" ")[0])
+    return f"{text}. On Debian: apt-get install {package}" if package else text

@@ -136,11 +136,5 @@ class Daemon:
             return text.replace(password, "***") if password else text
 
         self._log.error("{id}: {error}", id=self.id, error=masked(str(error)))
-        said = masked(one_line(error))
+        said = masked(error.line)
         return OperationFailed(said, masked(str(error)), plain=said)
-
-
-def one_line(error: ManagedDaemonError) -> str:
-    """What went wrong, with the last thing that the daemon said."""
-    lines = [line.strip() for line in error.output.splitlines() if line.strip()]
-    return f"{error.sentence}: {lines[-1]}" if lines else error.sentence

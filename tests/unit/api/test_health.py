@@ -87,6 +87,7 @@ def test_everything_is_looked_at(door, examiner):
         "parameters": {"x": 1},
         "component_id": LAMP,
         "suggestions": [{"action": "start", "sentence": "Start it", "repairable": True}],
+        "finding": "1 runs",
     }
     assert door.get("/api/v1/diagnosis").json == document
 

@@ -42,3 +42,20 @@ def test_wrong_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFix
         _options().parse_args(arguments)
     assert caught.value.code == 2
     assert "usage: dmg_ctl" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["logs", "--since", "diskfree", "x"], "dmg_ctl: error: Unknown option --since"),
+        (["--jsn", "status"], "dmg_ctl: error: Unknown option --jsn. Did you mean --json"),
+    ],
+)
+def test_an_unknown_option_is_named_alone(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        _options().parse_args(arguments)
+    told = capsys.readouterr().err
+    assert said in told
+    assert "diskfree" not in told

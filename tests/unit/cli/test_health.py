@@ -279,3 +279,9 @@ def test_where_nobody_is_named_everybody_is_asked(capsys: Heard) -> None:
     assert health.diagnose(asked) == 1
     assert json.loads(capsys.readouterr().out) == checks
     assert asked.client.asked == [("/diagnosis", {"host": "cellar"})]  # type: ignore[attr-defined]
+
+
+def test_what_was_found_is_said_where_it_differs_from_how_it_should_be(capsys: Heard) -> None:
+    found = check("failed", description="Service web is running", finding="web.service is dead")
+    health.diagnose(diagnosed(found))
+    assert capsys.readouterr().out.splitlines()[1] == "plugin:demo  failed  web.service is dead"
