@@ -119,6 +119,10 @@ class Access:
         self._origins = settings.jsonp_origins
         self._peer.cache_clear()  # type: ignore[attr-defined]
 
+    def is_token(self, text: str) -> bool:
+        """Whether that is the token of this host."""
+        return bool(self._token) and hmac.compare_digest(text.encode(), self._token)
+
     def is_local(self, peer: str) -> bool:
         """Whether an address is one of this host."""
         return self._peer(peer)[0]

@@ -8,6 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from domogik.api.access import Access
 from domogik.api.diagnose import DiagnosePaths
+from domogik.api.domoweb import DomowebPaths
 from domogik.api.events import EventPaths
 from domogik.api.host import HostPaths
 from domogik.api.kinds import daemon_paths, unit_paths
@@ -73,6 +74,7 @@ def make_site(
         unit_paths(house),
         DiagnosePaths(reactor, house),
         HostPaths(house),
+        DomowebPaths(),
         package_paths,
         events,
     )

@@ -46,7 +46,7 @@ LINGER = 2.0
 MAX_LINGERING = 100
 
 _CROWDED = "Too many connections are open"
-_STORED = re.compile(r"(?is)(/config/set/).*")
+_STORED = re.compile(r"(?is)(/config/set/|/account/auth/[^/]*/).*")
 
 
 class Phase(enum.Enum):

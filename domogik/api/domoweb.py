@@ -1,0 +1,70 @@
+"""`/account`, `/helper` and `/base`: the little that is true of them, for Domoweb 0.3.
+
+There is one user, the administrator, whose password is the token of this host; there are no helpers
+and no devices.
+"""
+
+from __future__ import annotations
+
+from domogik.api.envelope import Answer, RinorError
+from domogik.api.rinor import Asked, Operation
+
+_PERSON = {"id": 1, "first_name": "Administrator", "last_name": "", "birthdate": None}
+_USER = {
+    "id": 1,
+    "login": "admin",
+    "is_admin": True,
+    "skin_used": "",
+    "person_id": 1,
+    "person": _PERSON,
+}
+#: what is kept of devices, were there any
+_BASE = ("device", "device_technology", "device_type", "device_usage", "feature")
+
+
+class DomowebPaths:
+    """What is asked for so that a page of Domoweb can be shown."""
+
+    def operations(self) -> tuple[Operation, ...]:
+        """The lines of the table."""
+        return (
+            Operation("account/auth/<login>/<password>", self.authenticate),
+            Operation("account/user/list", self.users),
+            Operation("account/user/list/by-id/<id>", self.users),
+            Operation("account/person/list", self.persons),
+            Operation("account/person/list/by-id/<id>", self.persons),
+            Operation("helper/<rest...>", self.helper),
+            Operation("base/<what>/list", self.nothing),
+            Operation("base/<what>/list/<by>/<value>", self.nothing),
+        )
+
+    async def authenticate(self, asked: Asked) -> Answer:
+        """The administrator, for who knows the token."""
+        known = asked.call.access.is_token(asked["password"])
+        if asked["login"] != _USER["login"] or not known:
+            raise RinorError("Authentification refused")
+        return Answer("account", [_USER], "Authentification granted")
+
+    async def users(self, asked: Asked) -> Answer:
+        """All, or the one of that number."""
+        return Answer("account", _of(asked, _USER))
+
+    async def persons(self, asked: Asked) -> Answer:
+        """All, or the one of that number."""
+        return Answer("person", _of(asked, _PERSON))
+
+    async def helper(self, asked: Asked) -> Answer:
+        """There is none."""
+        if not asked.rest:
+            raise RinorError("Bad command, no command given or missing first option")
+        return Answer("helper", [] if asked.rest == ("help",) else ["<No result>"])
+
+    async def nothing(self, asked: Asked) -> Answer:
+        """No devices, and nothing about any."""
+        if asked["what"] not in _BASE:
+            raise RinorError(f"{asked['what'][:255]} not allowed for /base")
+        return Answer(asked["what"])
+
+
+def _of(asked: Asked, record: dict[str, object]) -> list[dict[str, object]]:
+    return [record] if asked.values.get("id", "1") == "1" else []
