@@ -31,10 +31,8 @@ from domogik.packages.cache import Cache
 from domogik.packages.dependencies import DependencyChecker
 from domogik.packages.environment import EnvironmentMaker, PythonEnvironment
 from domogik.packages.fetch import Fetcher
-from domogik.packages.index import fits
 from domogik.packages.installed import Inventory
 from domogik.packages.reference import PackageRef
-from domogik.packages.requirements import Requirement
 from domogik.packages.store import Store
 from domogik.supervisor.command import run
 from domogik.xpl.port import Identity
@@ -134,7 +132,9 @@ class PackageServices:
             self._jobs,
             PythonEnvironment.own(command),
             EnvironmentMaker(command, thread),
-            lambda release_of: DependencyChecker(command, thread, release_of, self._offered),
+            lambda release_of: DependencyChecker(
+                command, thread, release_of, self._repositories.newest_plugin
+            ),
             thread,
             manager.reload,
             self._events,
@@ -147,16 +147,6 @@ class PackageServices:
         if place is not None:
             return await self._repositories.fetch(ref, place, told)
         return await self._repositories.archive(ref, told)
-
-    def _offered(self, requirement: Requirement) -> str | None:
-        """The newest release of a plugin that the repositories have and that will do."""
-        offers = self._repositories.index.releases("plugin", requirement.name)
-        suitable = (
-            offer.package.release
-            for offer in offers
-            if fits(offer.package) and requirement.fits(offer.package.release)
-        )
-        return next(suitable, None)
 
     # Life
 

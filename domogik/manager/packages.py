@@ -30,6 +30,7 @@ from domogik.packages.fetch import FetchFailed
 from domogik.packages.index import Offer, UnknownRelease
 from domogik.packages.package import UdevRule
 from domogik.packages.reference import InvalidReference, PackageRef, fullname
+from domogik.packages.requirements import PLUGIN, BadRequirement, parse_requirement
 from domogik.packages.store import RINOR, XPL, NotInstalled, Store
 
 #: errors that mean something of their own to who asks
@@ -335,7 +336,22 @@ class Packages:
             return ()
         if here is not None:
             return await here.check(found, (type, id))
-        return await self._others.check(host, found)
+        states = await self._others.check(host, found)
+        return tuple(self._offered_here(host, state) for state in states)
+
+    def _offered_here(self, host: str, state: DependencyState) -> DependencyState:
+        """A plugin that is missing there may be offered here, where that host would get it."""
+        if state.kind != PLUGIN or state.installed or state.candidate:
+            return state
+        try:
+            requirement = parse_requirement(state.dependency, PLUGIN)
+        except BadRequirement:
+            return state
+        release = self._repositories.newest_plugin(requirement)
+        if release is None:
+            return state
+        command = f"dmg_pkgmgr install {requirement.name} {release} --host {host}"
+        return attrs.evolve(state, candidate=release, error="", cmd_line=command)
 
     async def udev_rules(self, host: str, type: str, id: str) -> tuple[UdevRule, ...]:
         self._check_host(host)

@@ -16,10 +16,11 @@ from domogik.manager.archives import Archives, Place, Told
 from domogik.manager.jobs import Progress
 from domogik.manager.package_interface import RepositoryInfo
 from domogik.packages.cache import Cache, RefreshProgress
-from domogik.packages.index import Index
+from domogik.packages.index import Index, fits
 from domogik.packages.manifest import Record
 from domogik.packages.reference import PackageRef
 from domogik.packages.repository import CannotSign, RepositoryBusy
+from domogik.packages.requirements import Requirement
 from domogik.packages.sources import Source, Sources, read_sources
 from domogik.packages.uploads import take_in
 
@@ -112,6 +113,16 @@ class Repositories:
         """The archive of an offered release; `UnknownRelease`, `FetchFailed`, `OperationFailed`."""
         offer = self.index.find(ref.type, ref.id, ref.release)
         return await self.fetch(ref, Place(offer.url, offer.sha256, offer.size), told)
+
+    def newest_plugin(self, requirement: Requirement) -> str | None:
+        """The newest release that is offered and that will do."""
+        offers = self.index.releases("plugin", requirement.name)
+        suitable = (
+            offer.package.release
+            for offer in offers
+            if fits(offer.package) and requirement.fits(offer.package.release)
+        )
+        return next(suitable, None)
 
     def signed_digest(self, ref: PackageRef) -> str | None:
         """What a signed repository says that the archive's SHA-256 is, None where none says it."""

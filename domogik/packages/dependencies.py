@@ -14,7 +14,11 @@ from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
 
 from domogik.errors import DomogikError
 from domogik.packages.commands import OUTPUT_BYTES, Outcome, RunCommand
-from domogik.packages.environment import EnvironmentFailed, PythonEnvironment
+from domogik.packages.environment import (
+    EnvironmentFailed,
+    IndexUnreachable,
+    PythonEnvironment,
+)
 from domogik.packages.package import Dependency
 from domogik.packages.requirements import (
     OTHER,
@@ -193,6 +197,8 @@ async def _python(
         return attrs.evolve(_missing(requirement, "", ""), reason=problem)
     try:
         candidate, reason = await environment.candidate(requirement, wheels=wheels, offline=offline)
+    except IndexUnreachable as error:
+        return attrs.evolve(_missing(requirement, release, ""), error=str(error))
     except EnvironmentFailed as error:
         candidate, reason = "", str(error)
     state = _missing(requirement, release, candidate)

@@ -43,6 +43,8 @@ _MAKE_SECONDS = 120.0
 #: a wheel may have to be compiled on a small computer
 _INSTALL_SECONDS = 1800.0
 _PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input", "--no-color")
+#: what pip says, some lines before it says that there is no such release
+_UNREACHED = (b"connection broken by", b"Could not fetch URL", b"Max retries exceeded")
 _PATIENCE = ("--retries", "1", "--timeout", "10")
 
 _INSTALLED = """
@@ -59,6 +61,10 @@ print(json.dumps(found))
 
 class EnvironmentFailed(DomogikError):
     """A Python environment could not be asked or made; `str()` says why."""
+
+
+class IndexUnreachable(EnvironmentFailed):
+    """Nobody can tell which releases there are."""
 
 
 @attrs.define(eq=False)
@@ -91,7 +97,7 @@ class PythonEnvironment:
         """The newest release that pip would find and that fits, or nothing and the reason.
 
         Asks the index that this host's pip is configured with, and `wheels`; only the latter when
-        `offline`.
+        `offline`. Raises `IndexUnreachable`.
         """
         before = ("--pre",) if requirement.specifier.prereleases else ()
         argv = [
@@ -101,6 +107,8 @@ class PythonEnvironment:
         ]
         outcome = await _command(self._run, argv, _INDEX_SECONDS)
         if not outcome.succeeded:
+            if outcome.timed_out or any(word in outcome.output for word in _UNREACHED):
+                raise IndexUnreachable("The index of Python packages cannot be reached")
             return "", last_line(outcome)
         versions = list(requirement.specifier.filter(_available(outcome), prereleases=None))
         if not versions:

@@ -568,6 +568,23 @@ def test_dependencies_are_checked_by_the_host_that_needs_them(house):
     assert (bell.dependency, bell.error) == ("bell", "Irrational version")
 
 
+def test_a_plugin_that_a_host_lacks_is_offered_where_it_would_get_it_from(house):
+    house.publish("2.0", name="bell")
+    checked = house.do(house.packages.dependencies("kitchen", "plugin", "lamp"))
+    house.kitchen_says(
+        **{"command": "get-dependencies", "type": "plugin", "id": "lamp",
+           "dep0-id": "bell (>=1)", "dep0-type": "plugin"},
+    )  # fmt: skip
+    error = "No candidate to dependency 'bell' installation found"
+    house.kitchen_says(
+        **{"command": "check-dependencies", "error": error, "dep0": "bell (>=1)",
+           "dep0-installed": "no", "dep0-error": error},
+    )  # fmt: skip
+    ((bell,),) = checked
+    assert (bell.installed, bell.candidate, bell.error) == (False, "2.0", "")
+    assert bell.cmd_line == "dmg_pkgmgr install bell 2.0 --host kitchen"
+
+
 def test_an_answer_to_another_question_is_no_answer(house):
     checked = house.do(house.others.check("kitchen", [Dependency("python", "six")]))
     house.kitchen_says(command="check-dependencies", dep0="foo")

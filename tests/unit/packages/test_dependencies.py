@@ -32,6 +32,7 @@ class Host:
     index: dict[str, list[str]] = attrs.field(factory=dict)
     debian: dict[str, str] = attrs.field(factory=dict)
     candidates: dict[str, str] = attrs.field(factory=dict)
+    unreachable: bool = False
     plugins: dict[str, str] = attrs.field(factory=dict)
     offered: dict[str, str] = attrs.field(factory=dict)
     commands: set[str] = attrs.field(factory=lambda: {"dpkg-query", "apt-cache"})
@@ -64,6 +65,9 @@ class Host:
         if "index" in argv:
             if self.hanging:
                 return Done(b"", False, timed_out=True)
+            if self.unreachable:
+                said = b"WARNING: Retrying (...) after connection broken by 'NewConnectionError'\n"
+                return Done(said + b"ERROR: No matching distribution found for a", False)
             offered = self.index.get(name)
             if not offered:
                 return Done(f"ERROR: No matching distribution found for {name}".encode(), False)
@@ -136,8 +140,12 @@ class PythonDependencies(SynchronousTestCase):
 
     def test_a_silent_index_ends_in_an_answer(self) -> None:
         (state,) = self.check(Host(hanging=True), ("python", "a"))
-        assert state.error == "No candidate to dependency 'a' installation found"
-        assert state.reason == "it took too long"
+        assert state.error == "The index of Python packages cannot be reached"
+
+    def test_an_index_that_cannot_be_reached_is_no_missing_candidate(self) -> None:
+        (state,) = self.check(Host(unreachable=True), ("python", "a"))
+        assert state.error == "The index of Python packages cannot be reached"
+        assert (state.installed, state.candidate) == (False, "")
 
     def test_an_interpreter_that_does_not_start_ends_in_an_answer(self) -> None:
         (state,) = self.check(Host(broken=True), ("python", "a"))
