@@ -1,10 +1,10 @@
 """Who may do what over HTTP?
 
 Reading is open on loopback; from elsewhere it needs the token. Changing needs the token, a session
-of the page, or an address that `trusted_clients` lists. A request that another site made a browser
-send, or that came for a name that is not this host's (DNS rebinding), changes nothing, gets no
-JSONP, and reads nothing of ours without the token. A site is scheme, host and port: a program on
-another port of this host is another site.
+of the page, the local socket, or an address that `trusted_clients` lists. A request that another
+site made a browser send, or that came for a name that is not this host's (DNS rebinding), changes
+nothing, gets no JSONP, and reads nothing of ours without the token. A site is scheme, host and
+port: a program on another port of this host is another site.
 
 A page can have a browser send a GET that tells nothing of the page. So what a browser sends by GET
 changes nothing without the token or a session, whatever its address.
@@ -20,6 +20,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import attrs
+from twisted.internet.address import UNIXAddress
 from twisted.web.http import Request
 
 from domogik.api.settings import Network, RestSettings, origin_of
@@ -129,13 +130,16 @@ class Access:
 
     def knows(self, request: Request) -> bool:
         """Whether it shows the token or a session; only its head need be there."""
-        if not any(map(request.requestHeaders.hasHeader, (b"authorization", b"cookie"))):
+        headers = request.requestHeaders
+        is_nobody = not any(map(headers.hasHeader, (b"authorization", b"cookie")))
+        if is_nobody and not isinstance(request.getClientAddress(), UNIXAddress):
             return False
         return self.caller(request).sees_passwords
 
     def caller(self, request: Request) -> Caller:
         """Read everything that tells who asks from the request, deciding nothing yet."""
         headers = request.requestHeaders
+        on_socket = isinstance(request.getClientAddress(), UNIXAddress)
         peer = str(getattr(request.getClientAddress(), "host", ""))
         local, trusted = self._peer(peer)
         # only a program of this host comes from the very address that it connects to
@@ -150,6 +154,8 @@ class Access:
                 given = credentials.strip()
                 has_token = bool(self._token) and hmac.compare_digest(given, self._token)
                 wrong_token = not has_token
+        if on_socket:  # only its owner can open it: no browser, no proxy, and no need of the token
+            return Caller(has_token=not wrong_token, wrong_token=wrong_token, local=True)
         own_host = self._own_host(request)
         foreign, excepted = self._foreign(request)
         return Caller(

@@ -86,7 +86,9 @@ class Channel(HTTPChannel):
         super().connectionMade()
         assert self.transport is not None
         peer = str(getattr(self.transport.getPeer(), "host", ""))
-        self.address, self.is_local = limited_as(peer), self.site.access.is_local(peer)
+        # who has no address has come by the local socket
+        self.address = limited_as(peer)
+        self.is_local = not peer or self.site.access.is_local(peer)
         self.setTimeout(HEAD_TIMEOUT)
         if not self.site.places.enter(self):
             self.refuse(503, _CROWDED)
@@ -380,7 +382,7 @@ class Site(TwistedSite):
         emit = self._log.debug if looked else self._log.info
         emit(
             "{client} {method} {path} {status} {size}",
-            client=getattr(request.getClientAddress(), "host", "?"),
+            client=getattr(request.getClientAddress(), "host", "local"),
             method=method,
             path=shown_path(request.uri),
             status=request.code,

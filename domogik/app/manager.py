@@ -20,6 +20,7 @@ from domogik.app.configuration import readers
 from domogik.app.core import CoreServices
 from domogik.app.foundation import CannotStart, Foundation, in_thread
 from domogik.app.health import Rooms, make_health
+from domogik.app.local import LocalRole
 from domogik.app.packages import ManagerParts, PackageServices
 from domogik.app.progress import Progress
 from domogik.app.rivals import Rivals
@@ -261,6 +262,10 @@ class ManagerDaemon(Service):
         self._stops.append(self.rivals.namesakes.stop)
         await self.storeroom.recover()
         await self.keeper.begin()
+        packages = self.storeroom.packages
+        self._start_part(
+            LocalRole(self._reactor, foundation, self.house, street.counters, packages)
+        )
         self.units.watch()
         self._start_part(self.control)
         self._start_part(self.pings)

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IListeningPort
 from domogik import __version__
 from domogik.api.access import Access, names_of_this_host
 from domogik.api.settings import RestSettings
-from domogik.api.site import listen, make_site
+from domogik.api.site import Site, listen, make_site
 from domogik.app.foundation import Foundation
 from domogik.app.street import Street, write_port
 from domogik.errors import DomogikError, NotPossible
@@ -21,6 +21,31 @@ from domogik.manager.interfaces import IHouse
 from domogik.manager.package_interface import IPackages
 from domogik.xpl.port import Identity
 from domogik.xpl.presence import Presence
+
+
+def site_and_access(
+    reactor: Any,
+    foundation: Foundation,
+    settings: RestSettings,
+    house: IHouse,
+    counters: Callable[[], Mapping[str, float]],
+    packages: IPackages | None,
+) -> tuple[Site, Access]:
+    """What answers HTTP in this home, and its rules; raises `NoToken`."""
+    access = Access.from_settings(
+        settings, foundation.home.read_token(), names_of_this_host(foundation.settings.hostname)
+    )
+    site = make_site(
+        house,
+        access,
+        reactor=reactor,
+        version=__version__,
+        use_ssl=settings.use_ssl,
+        counters=counters,
+        packages=packages,
+        uploads=foundation.home.cache,
+    )
+    return site, access
 
 
 def _place(settings: RestSettings) -> tuple[object, ...]:
@@ -47,22 +72,9 @@ class RestRole:
 
     async def open(self) -> None:
         """Listen; raises `DomogikError` with one line (`PortTaken`, a bad certificate, ...)."""
-        foundation = self._foundation
-        settings = RestSettings.from_configuration(foundation.configuration)
-        self._access = access = Access.from_settings(
-            settings,
-            foundation.home.read_token(),
-            names_of_this_host(foundation.settings.hostname),
-        )
-        site = make_site(
-            self._house,
-            access,
-            reactor=self._reactor,
-            version=__version__,
-            use_ssl=settings.use_ssl,
-            counters=self._counters,
-            packages=self._packages,
-            uploads=foundation.home.cache,
+        settings = RestSettings.from_configuration(self._foundation.configuration)
+        site, self._access = site_and_access(
+            self._reactor, self._foundation, settings, self._house, self._counters, self._packages
         )
         self._settings, self._site = settings, site
         self._listening = await listen(self._reactor, site, settings)

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import io
 import json
+import shlex
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from domogik.cli.program import CommandFailed, warn
 from domogik.config.files import read_bounded
 from domogik.config.home import Home, NoToken
 from domogik.config.load import BrokenConfiguration, Configuration, Setting, load
+from domogik.config.local import connected_socket
 
 if TYPE_CHECKING:
     import ssl
@@ -68,10 +70,14 @@ class Address:
     prefix: str = ""
     certificate: Path | None = None
     advice: str = ""
+    #: the manager's own, in place of host and port
+    socket: Path | None = None
 
     @property
     def url(self) -> str:
         """As people write it."""
+        if self.socket is not None:
+            return str(self.socket)
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}{self.prefix}"
 
@@ -99,13 +105,20 @@ class Address:
     @classmethod
     def of_home(cls, home: Home, files: tuple[Path, ...]) -> Address:
         """Where the manager of this home said it answers; raises `CommandFailed`."""
-        advice = f"start the manager with: dmg_manager -d -r -p -E --home {home.path}"
+        command = f"dmg_manager --home {shlex.quote(str(home.path))}"
+        advice = f"start one: {command} (on the main host with -d -r -p -E)"
+        with contextlib.suppress(OSError), connected_socket(home.socket, CONNECT_TIMEOUT_S):
+            return cls("http", "localhost", 80, advice=advice, socket=home.socket)
         path = home.run / "rest.port"
         try:
             port = int(path.read_text(encoding="ascii"))
         except FileNotFoundError:
+            pid = home.manager()
+            if pid is not None:
+                starts = f"the manager of {home.path} (pid {pid}) is starting, or stopping"
+                raise Unreachable(f"{starts}: try again in a moment") from None
             raise Unreachable(
-                f"no REST server runs in {home.path}; {advice} (or say where it is with --url)"
+                f"no manager runs in {home.path}; {advice}, or say where it is with --url"
             ) from None
         except ValueError:
             raise Unreachable(f"{path} holds no port; {advice}") from None
@@ -178,6 +191,17 @@ class Body:
 
     content: Readable
     headers: Mapping[str, str]
+
+
+class _LocalConnection(http.client.HTTPConnection):
+    """To the manager's own socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=CONNECT_TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = connected_socket(self._path, CONNECT_TIMEOUT_S)
 
 
 @attrs.define(eq=False)
@@ -265,6 +289,8 @@ class Client:
 
     def _connection(self) -> http.client.HTTPConnection:
         address = self.address
+        if address.socket is not None:
+            return _LocalConnection(address.socket)
         if address.scheme == "http":
             return http.client.HTTPConnection(address.host, address.port, timeout=CONNECT_TIMEOUT_S)
         return http.client.HTTPSConnection(

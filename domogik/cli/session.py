@@ -52,7 +52,7 @@ def add_common(options: argparse.ArgumentParser, default: Any) -> None:
     options.add_argument(
         "--url",
         default=default,
-        help="where REST answers (default: $DOMOGIK_URL, else what the home's run/rest.port says)",
+        help="where REST answers (default: $DOMOGIK_URL, else the home's own socket or port)",
     )
     options.add_argument(
         "--token-file",

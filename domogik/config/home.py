@@ -137,6 +137,11 @@ class Home:
         return self.path / "run"
 
     @property
+    def socket(self) -> Path:
+        """Where the manager answers the tools of whoever owns this home."""
+        return self.run / "manager.sock"
+
+    @property
     def data(self) -> Path:
         """Databases, and what plugins keep."""
         return self.path / "data"
@@ -257,6 +262,27 @@ class Home:
             os.close(descriptor)
             raise
         return HomeLock(descriptor)
+
+    def manager(self) -> int | None:
+        """The pid of the manager that has this home now, None where none has; changes nothing."""
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            descriptor = os.open(self.run / "manager.lock", flags)
+        except OSError:
+            return None
+        try:
+            text = os.pread(descriptor, 32, 0).strip()
+            # who has ended keeps no lock, and is not asked: a manager that starts now must get it
+            if not text.isdigit() or not Path("/proc", text.decode()).exists():
+                return None
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return int(text)
+        except OSError:
+            return None
+        finally:
+            unlock(descriptor)
+        return None
 
 
 def sanitised_host(name: str) -> str:

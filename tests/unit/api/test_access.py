@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
+from twisted.internet.address import UNIXAddress
+from twisted.internet.testing import StringTransport
 
 from domogik.components.model import State
 from domogik.testing.house import plugin
@@ -212,3 +214,18 @@ def test_the_log_holds_neither_token_nor_query_nor_stored_value(door, logged):
     assert "/plugin/list" in text
     assert "hidden" not in text
     assert "the-token" not in text
+
+
+def test_whoever_opens_the_local_socket_is_its_owner_and_needs_no_token(door, house) -> None:
+    def status(*headers: str) -> bytes:
+        channel = door.site.buildProtocol(None)
+        transport = StringTransport(UNIXAddress("/somewhere/manager.sock"), UNIXAddress(None))
+        channel.makeConnection(transport)
+        lines = "".join(f"{line}\r\n" for line in headers)
+        channel.dataReceived(f"POST {STOP} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n".encode())
+        return transport.value().split(b" ")[1]
+
+    assert status("Authorization: Bearer nonsense") == b"401"
+    assert house.done == []
+    assert status() == b"200"
+    assert house.done == [("stop", "vm", "demo")]

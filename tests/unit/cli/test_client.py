@@ -63,7 +63,7 @@ def test_the_home_says_where_its_manager_answers(home: Home) -> None:
 
 
 def test_where_no_manager_runs_the_command_to_start_one_is_named(home: Home) -> None:
-    with pytest.raises(Unreachable, match=f"dmg_manager -d -r -p -E --home {home.path}"):
+    with pytest.raises(Unreachable, match=f"dmg_manager --home {home.path} "):
         Address.of_home(home, (home.configuration,))
 
 

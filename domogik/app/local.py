@@ -1,0 +1,63 @@
+"""What REST offers, on a socket in the home: for its owner's tools, whether REST runs or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+from twisted.internet import tcp, unix
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from domogik.api.listening import BACKLOG
+from domogik.api.settings import RestSettings
+from domogik.app.foundation import Foundation
+from domogik.app.rest import site_and_access
+from domogik.config.local import short_name
+from domogik.manager.interfaces import IHouse
+from domogik.manager.package_interface import IPackages
+
+
+class _Port(unix.Port):
+    """Its name lasted for a moment only, and is not to be removed with it."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        tcp.Port.connectionLost(self, reason)
+
+
+@attrs.define(eq=False)
+class LocalRole:
+    """Listens from `start` on, which is to come once there is something to tell."""
+
+    _reactor: Any
+    _foundation: Foundation
+    _house: IHouse
+    _counters: Callable[[], Mapping[str, float]]
+    _packages: IPackages
+    _listening: _Port | None = None
+    _log: Logger = Logger()
+
+    def start(self) -> None:
+        """Listen; where that cannot be, it is said, and the manager goes on."""
+        settings = RestSettings()
+        site, _ = site_and_access(
+            self._reactor, self._foundation, settings, self._house, self._counters, self._packages
+        )
+        path = self._foundation.home.socket
+        try:
+            path.unlink(missing_ok=True)
+            with short_name(path) as name:
+                listening = _Port(name.encode(), site, BACKLOG, 0o600, self._reactor)
+                listening.startListening()
+        except (OSError, CannotListenError) as error:
+            self._log.error("{path} cannot be listened on: {why}", path=str(path), why=str(error))
+            return
+        self._listening = listening
+
+    async def stop(self) -> None:
+        """Listen no more, and end what is open."""
+        if self._listening is not None:
+            self._foundation.home.socket.unlink(missing_ok=True)
+            await self._listening.stopListening()

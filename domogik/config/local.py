@@ -1,0 +1,40 @@
+"""The socket on which a manager answers the tools of whoever owns its home.
+
+The name of a socket has at most 107 characters, a home's path may have more: the directory is
+opened, and reached by the short name that the system gives it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def short_name(path: Path) -> Iterator[str]:
+    """Another name of `path` for the time of a call; raises `OSError`."""
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)
+
+
+def connected_socket(path: Path, timeout_s: float) -> socket.socket:
+    """One that is connected to who listens at `path`; raises `OSError` where nobody does."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        # with a timeout of Python's own a server that is busy would be an error at once
+        patience = struct.pack("ll", int(timeout_s), 0)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
+        with short_name(path) as name:
+            sock.connect(name)
+        sock.settimeout(timeout_s)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
