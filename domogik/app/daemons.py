@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from domogik.app.options import DbmgrOptions, HubOptions, ManagerOptions, RestOp
 from domogik.app.roles import ManagerRoles
 from domogik.app.runner import Run, catch_signals
 from domogik.app.single import DbmgrDaemon, HubDaemon, RestDaemon, SingleDaemon
+from domogik.config.home import Home
 
 Options = Mapping[str, Any]
 
@@ -33,6 +35,8 @@ def _manager(options: Options, run: Run, foundation: Foundation) -> IService:
     )
     if options["foreground"]:
         run.progress.on_ready.append(lambda: _banner(daemon, foundation))
+    else:
+        run.progress.words = lambda: _words(daemon, foundation)
     catch_signals(
         run.reactor,
         reload=daemon.reload_soon,
@@ -81,31 +85,51 @@ def upgrade_command(name: str, options: Options) -> list[str]:
     return command
 
 
+_COLUMNS = 80
 #: where packages are managed, what is tried has to be installed first
 _INSTALLING = ("dmg_pkgmgr update-cache", "dmg_pkgmgr install diskfree")
 
 
+def _words(daemon: ManagerDaemon, foundation: Foundation) -> tuple[str, ...]:
+    """Where it answers, where its log is, and how to stop it: for who sends it to the background.
+
+    Said before it is ready, and by `--wait` before what it does meanwhile.
+    """
+    rest = daemon.core.rest
+    address = str(foundation.home.socket) if rest is None else rest.address
+    log = foundation.log_directory / "manager.log"
+    return (f"address: {address}", f"log:     {log}", f"to stop: kill {os.getpid()}")
+
+
+def _entrance(foundation: Foundation) -> list[str]:
+    """What makes short commands mean this installation and this home in another terminal."""
+    directory, path = Path(sys.argv[0]).absolute().parent, foundation.home.path
+    lines = []
+    if (directory / "activate").exists():
+        if directory.is_relative_to(Path.cwd()):
+            lines.append(f"cd {shlex.quote(str(Path.cwd()))}")
+            directory = directory.relative_to(Path.cwd())
+        lines.append(f". {shlex.quote(str(directory / 'activate'))}")
+    if path != Home.from_options(None, {}).path:
+        lines.append(f"export DOMOGIK_HOME={shlex.quote(str(path))}")
+    one = " && ".join(lines)
+    return [one] if 0 < len(one) <= _COLUMNS - 2 else lines
+
+
 def _banner(daemon: ManagerDaemon, foundation: Foundation) -> None:
     """What a person at the terminal may want to do next."""
-    bin_directory = Path(sys.argv[0]).absolute().parent
-    home = shlex.quote(str(foundation.home.path))
-
-    def command(line: str) -> str:
-        name, _, rest = line.partition(" ")
-        path = bin_directory / name
-        return f"{path if path.exists() else name} --home {home} {rest}".rstrip()
-
     lines = [f"Domogik {__version__} on {foundation.settings.hostname} is ready"]
     if daemon.core.rest is not None:
         lines.append(f"  API   {daemon.core.rest.address}/api/v1/components")
     lines += [
         f"  home  {foundation.home.path}",
         "Try in a second terminal:",
-        f"  {command('dmg_ctl status')}",
-        *(f"  {command(line)}" for line in _INSTALLING if foundation.settings.package_mode),
-        f"  {command('dmg_ctl enable diskfree')}",
-        f"  {command('dmg_ctl start diskfree')}",
-        f"  {command('dmg_dump')}",
+        *(f"  {line}" for line in _entrance(foundation)),
+        "  dmg_ctl status",
+        *(f"  {line}" for line in _INSTALLING if foundation.settings.package_mode),
+        "  dmg_ctl enable diskfree",
+        "  dmg_ctl start diskfree",
+        "  dmg_dump",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()

@@ -9,6 +9,9 @@ from collections.abc import Callable, MutableMapping
 import attrs
 from twisted.logger import Logger
 
+#: systemd passes over what begins so
+WORDS = "X_DOMOGIK"
+
 Write = Callable[[str], None]
 
 
@@ -39,6 +42,8 @@ class Progress:
 
     _listeners: list[Write] = attrs.field(factory=list)
     on_ready: list[Callable[[], None]] = attrs.field(factory=list)
+    #: what whoever waits in front of the background is to know, as soon as anything is said
+    words: Callable[[], tuple[str, ...]] | None = None
     _log: Logger = Logger()
 
     @classmethod
@@ -54,10 +59,12 @@ class Progress:
     def status(self, text: str) -> None:
         """What it does now, in a few words."""
         self._log.info("{text}", text=text)
+        self._tell()
         self._say(f"STATUS={text}")
 
     def ready(self) -> None:
         """Every door is open."""
+        self._tell()
         self._say("READY=1")
         for callback in self.on_ready:
             callback()
@@ -69,6 +76,11 @@ class Progress:
     def stopping(self) -> None:
         """It was told to stop."""
         self._say("STOPPING=1")
+
+    def _tell(self) -> None:
+        words, self.words = self.words, None
+        for line in words() if words is not None else ():
+            self._say(f"{WORDS}={line}")
 
     def _say(self, line: str) -> None:
         for listener in tuple(self._listeners):

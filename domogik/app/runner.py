@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import ctypes
 import os
 import select
 import signal
@@ -13,11 +14,12 @@ from typing import Any, NoReturn
 import attrs
 
 from domogik.app.foundation import CannotStart
-from domogik.app.progress import Progress, pipe
+from domogik.app.progress import WORDS, Progress, pipe
 from domogik.clock import keep_steady
 
 #: seconds that a daemon started for one command has to stop; it leaves its children alone
 STOP_TIMEOUT = 30.0
+_PR_SET_PDEATHSIG = 1
 _ENDED_EARLY = "it ended before it was ready; its log says more"
 
 Make = Callable[["Run"], Any]
@@ -137,16 +139,21 @@ def run_foreground(make: Make, progress: Progress, upgrade_command: list[str]) -
 def run_background(foreground: Callable[[Progress], NoReturn], *, wait: bool) -> NoReturn:
     """Go to the background; return when it has started, or with `wait` when it is ready.
 
-    What it says meanwhile is printed with `wait`; why it cannot start, always. Exits with 1 then.
+    What it says meanwhile is printed with `wait`; where it answers, where its log is and how to
+    stop it, always; so is why it cannot start. Exits with 1 then.
     """
     _, said = _fork(foreground, twice=True)
     for word, text in said:
+        if word == WORDS:
+            sys.stdout.write(f"{text}\n")
         if word == "ERROR":
             sys.stderr.write(f"{text}\n")
             sys.exit(1)
         if word == "STATUS" and wait:
             sys.stdout.write(f"{text}\n")
             sys.stdout.flush()
+        if word == "READY" and wait:
+            sys.stdout.write("ready\n")
         if word == "READY" or (word == "STATUS" and not wait):
             sys.exit(0)
     sys.stderr.write(f"{_ENDED_EARLY}\n")
@@ -180,9 +187,12 @@ def _fork(
     Forked `twice` it is nobody's child and can never get a terminal.
     """
     reading, writing = os.pipe()
+    parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         os.close(reading)
+        if not twice:
+            _end_with(parent)
         os.setsid()
         if twice and os.fork():
             os._exit(0)
@@ -190,6 +200,14 @@ def _fork(
         foreground(Progress([pipe(writing)]))
     os.close(writing)
     return pid, _said(reading)
+
+
+def _end_with(parent: int) -> None:
+    """Be told to stop when our parent ends, in whatever way: prctl(2), PR_SET_PDEATHSIG."""
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl")
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _said(reading: int) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from domogik.cli.client import CHANGE_TIMEOUT_S, component_path
-from domogik.cli.program import FAILED, configuration_files
+from domogik.cli.program import FAILED, configuration_files, home_of
 from domogik.cli.session import Terminal
 from domogik.cli.terminal import Cell, printable, table
 from domogik.components.model import STARTUP_KEY
@@ -91,7 +91,7 @@ class _Words(argparse.Action):
 
 def check(options: argparse.Namespace, findings: Findings) -> int:
     """`check-config [FILE]`: what is wrong with the configuration; 1 where something is."""
-    home = Home.from_options(options.home, os.environ)
+    home = home_of(options, os.environ)
     options.config = options.file or options.config
     files = configuration_files(home, options, os.environ)
     refused, odd = findings(files, home)

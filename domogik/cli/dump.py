@@ -18,13 +18,13 @@ from domogik.cli.program import (
     complain,
     configuration_files,
     count,
+    home_of,
     parser,
     run,
     stop_on_term,
 )
 from domogik.cli.station import Heard, Station
 from domogik.cli.terminal import Palette, wants_colours
-from domogik.config.home import Home
 from domogik.xpl.message import TYPES
 
 NAME = "dmg_dump"
@@ -139,7 +139,7 @@ def _form(options: argparse.Namespace) -> Form:
 def _work(arguments: list[str]) -> int:
     options = _options().parse_args(arguments)
     stop_on_term()
-    home = Home.from_options(options.home, os.environ)
+    home = home_of(options, os.environ)
     network = Network.of_home(home, configuration_files(home, options, os.environ))
     station = Station(network, f"domogik-dump.{network.host}", join=not options.raw)
     wanted = Filter(

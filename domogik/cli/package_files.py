@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from domogik.cli.packages import descriptor_text
-from domogik.cli.program import FAILED, CommandFailed
+from domogik.cli.program import FAILED, CommandFailed, home_of
 from domogik.cli.terminal import printable
-from domogik.config.home import Home
 
 if TYPE_CHECKING:
     from domogik.packages.repository import Built, Signature, Signs
@@ -135,7 +134,7 @@ def _keys(options: argparse.Namespace, target: Path) -> Path:
         return Path(options.keys)
     path = target.resolve()
     digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
-    home = Home.from_options(options.home, os.environ)
+    home = home_of(options, os.environ)
     for directory in (home.path, home.data, home.keys):
         # as private as a manager makes them
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)

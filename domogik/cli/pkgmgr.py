@@ -22,11 +22,11 @@ from domogik.cli.packages import (
     repositories_table,
     sentence,
 )
-from domogik.cli.program import FAILED, CommandFailed, complain, parser, run
+from domogik.cli.program import FAILED, CommandFailed, complain, home_of, parser, run
 from domogik.cli.progress import Progress, wants_progress
 from domogik.cli.session import add_common, open_terminal
 from domogik.cli.terminal import now, printable, since
-from domogik.config.home import Home, HomeInUse
+from domogik.config.home import HomeInUse
 
 NAME = "dmg_pkgmgr"
 
@@ -307,7 +307,10 @@ def _nobody_works_in(options: argparse.Namespace) -> bool:
     """Whether this host's home is meant, and no manager has it."""
     if options.url or os.environ.get("DOMOGIK_URL"):
         return False
-    home = Home.from_options(options.home, os.environ)
+    home = home_of(options, os.environ)
+    if not home.path.is_dir():
+        start = "set DOMOGIK_HOME, or make one by starting a manager: dmg_manager"
+        raise CommandFailed(f"there is no home {home.path}: {start}")
     if not home.run.is_dir():
         return True
     try:

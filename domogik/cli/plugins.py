@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 
-from domogik.cli.program import FAILED, add_home, configuration_files, parser, run
+from domogik.cli.program import FAILED, add_home, configuration_files, home_of, parser, run
 from domogik.config.edit import set_value
 from domogik.config.home import Home
 from domogik.config.load import Configuration, load
@@ -36,7 +36,7 @@ def mark(options: argparse.Namespace, word: str) -> int:
     What is marked already may be marked again, also when its package is gone. Raises
     `BrokenConfiguration`, `InvalidValue`, `ConfigurationBusy` and `OSError`.
     """
-    home = Home.from_options(options.home, os.environ)
+    home = home_of(options, os.environ)
     files = configuration_files(home, options, os.environ)
     configuration = load(files)
     name: str = options.name

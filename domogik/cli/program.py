@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from domogik import __version__
 from domogik.config.home import SYSTEM_FILE, Home
-from domogik.config.load import BrokenConfiguration
+from domogik.config.load import BrokenConfiguration, load
 from domogik.errors import DomogikError, did_you_mean
 
 FAILED = 1
@@ -106,7 +106,7 @@ def add_home(options: argparse.ArgumentParser, default: str | None = None) -> No
         "--home",
         metavar="DIR",
         default=default,
-        help="the manager's home (default: $DOMOGIK_HOME, else ~/.domogik)",
+        help="the manager's home (default: $DOMOGIK_HOME, else ~/.domogik, else the system's)",
     )
     options.add_argument(
         "--config",
@@ -114,6 +114,21 @@ def add_home(options: argparse.ArgumentParser, default: str | None = None) -> No
         default=default,
         help="the configuration file in force (default: domogik.cfg in the home)",
     )
+
+
+def home_of(options: argparse.Namespace, environment: Mapping[str, str]) -> Home:
+    """The one that a tool means: as a daemon has it, or what the system's file names with `home`.
+
+    The latter counts only where this user has none of its own.
+    """
+    home = Home.from_options(options.home, environment)
+    if options.home or environment.get("DOMOGIK_HOME") or home.path.is_dir():
+        return home
+    try:
+        named = load((SYSTEM_FILE,)).get("domogik", "home")
+    except DomogikError:
+        return home
+    return home if named is None else Home.from_options(named.text(), {})
 
 
 def configuration_files(

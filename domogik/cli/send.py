@@ -22,13 +22,13 @@ from domogik.cli.program import (
     complain,
     configuration_files,
     count,
+    home_of,
     parser,
     run,
     stop_on_term,
 )
 from domogik.cli.station import Heard, Station
 from domogik.cli.terminal import Palette, wants_colours
-from domogik.config.home import Home
 from domogik.xpl.codec import encode
 from domogik.xpl.fragments import split
 from domogik.xpl.message import CMND, TYPES, InvalidMessage, Message, Pair
@@ -174,7 +174,7 @@ def _seconds(text: str) -> float:
 
 def _work(arguments: list[str]) -> int:
     options = _options().parse_args(arguments)
-    home = Home.from_options(options.home, os.environ)
+    home = home_of(options, os.environ)
     network = Network.of_home(home, configuration_files(home, options, os.environ))
     source = options.source or f"domogik-send.{network.host}"
     message = Message(options.type, source, options.target, options.schema, read_body(options.body))

@@ -12,9 +12,8 @@ from typing import Any
 import attrs
 
 from domogik.cli.client import Address, Client, find_token
-from domogik.cli.program import CommandFailed, add_home, configuration_files
+from domogik.cli.program import CommandFailed, add_home, configuration_files, home_of
 from domogik.cli.terminal import Palette, wants_colours
-from domogik.config.home import Home
 
 
 @attrs.define(eq=False)
@@ -69,7 +68,7 @@ def add_common(options: argparse.ArgumentParser, default: Any) -> None:
 
 
 def _client(options: argparse.Namespace) -> Client:
-    home = Home.from_options(options.home, os.environ)
+    home = home_of(options, os.environ)
     url = options.url or os.environ.get("DOMOGIK_URL")
     if url:
         address = Address.parse(url)

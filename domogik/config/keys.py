@@ -44,6 +44,7 @@ KNOWN: Mapping[str, Collection[str] | None] = MappingProxyType(
                 "pid_dir_path",
                 "log_level",
                 "hostname",
+                "home",
                 "bind_interface",
                 "broadcast",
                 "xpl_port",

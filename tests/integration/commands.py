@@ -12,7 +12,7 @@ from pathlib import Path
 from world import PATIENCE, World
 
 _FUNCTIONS = {
-    "dmg_ctl": ("domogik.cli.ctl", "main"),
+    "dmg_ctl": ("domogik.app.ctl", "ctl"),
     "dmg_pkgmgr": ("domogik.cli.pkgmgr", "main"),
     "dmg_daemon": ("domogik.app.commands", "daemon"),
     "dmg_send": ("domogik.cli.send", "main"),

@@ -357,6 +357,12 @@ def test_in_the_background_it_returns_when_ready_and_tells_its_progress(world: W
     assert done.returncode == 0, done
     assert "Check if rest is running." in done.stdout
     pid = int((world.home / "run" / "manager.pid").read_text())
+    assert done.stdout.splitlines()[:3] == [
+        f"address: http://127.0.0.1:{world.rest_port}",
+        f"log:     {world.home / 'log' / 'manager.log'}",
+        f"to stop: kill {pid}",
+    ]
+    assert done.stdout.splitlines()[-1] == "ready"
     assert world.component("core:rest")["state"] == "running"
     os.kill(pid, signal.SIGTERM)
     wait_until(lambda: is_gone(pid), "gone")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from world import World
+from world import World, is_gone, wait_until
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PROGRAM = "import sys; from domogik.app.commands import pkgmgr; sys.exit(pkgmgr())"
@@ -78,3 +78,25 @@ def test_what_cannot_start_is_said_in_one_line(world: World) -> None:
     assert refused.returncode == 1
     assert "domogik.cfg:2" in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_the_manager_that_works_for_a_command_ends_with_it_however_that_ends(
+    world: World, signum: int
+) -> None:
+    command = [sys.executable, "-c", PROGRAM, "--home", str(world.home), "update-cache"]
+    with subprocess.Popen(command, start_new_session=True) as process:
+        lock = world.home / "run" / "manager.lock"
+        wait_until(lambda: lock.exists() and lock.read_text().strip(), "it works in the home")
+        pid = int(lock.read_text())
+        assert pid != process.pid
+        process.send_signal(signum)
+    wait_until(lambda: is_gone(pid), "nothing of it is left")
+
+
+def test_a_home_that_is_not_there_is_not_made(world: World) -> None:
+    world.home = world.home.parent / "elsewhere"
+    done = pkgmgr(world, "list")
+    assert done.returncode != 0
+    assert f"there is no home {world.home}" in done.stderr
+    assert not world.home.exists()

@@ -50,3 +50,11 @@ def test_nobody_has_to_listen() -> None:
     progress.on_ready.append(lambda: called.append("ready"))
     progress.ready()
     assert called == ["ready"]
+
+
+def test_what_people_are_to_know_is_said_once_before_anything_else() -> None:
+    heard: list[str] = []
+    progress = Progress([heard.append], words=lambda: ("to stop: kill 7",))
+    progress.status("one")
+    progress.ready()
+    assert heard == ["X_DOMOGIK=to stop: kill 7", "STATUS=one", "READY=1"]
