@@ -67,7 +67,7 @@ def test_a_plugin_is_started_looked_at_and_stopped(world: World) -> None:
     assert shown.returncode == 0
     title, line = shown.stdout.splitlines()
     assert title.split() == [
-        "COMPONENT", "STATE", "ENABLED", "PID", "SINCE", "RESTARTS", "REASON",
+        "COMPONENT", "STATE", "ENABLED", "PID", "SINCE", "RESTARTS", "CPU", "MEM", "REASON",
     ]  # fmt: skip
     assert line.split()[:4] == ["plugin:demo", "alive", "yes", str(pid)]
     stopped = run(world, "dmg_ctl", "stop", "demo")

@@ -97,7 +97,8 @@ def test_every_bad_plugin_gets_a_state_and_a_reason(world: World) -> None:
         for name in BAD:
             refused, error = _start(world, name)
             assert refused == 409, name
-            assert "failed to start" in error
+            assert name in error
+            assert f"dmg_ctl logs {name}" in error or f"dmg_ctl diagnose {name}" in error
             client.order("start", name)
             assert client.answer("start") == {
                 "host": HOST,
