@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from domogik.components.events import Event, EventStream
-from domogik.components.model import Component, Kind, State
+from domogik.components.model import Component, ComponentId, Kind, State
 from domogik.control.wording import (
     Body,
     checks_body,
@@ -40,6 +40,8 @@ _LISTED = ("component.changed", "component.added", "component.removed")
 _ON = frozenset(state.value for state in State if state.is_on)
 
 
+#: services of the manager that Domogik's messages call like plugins
+_CORE = ("rest", "dbmgr")
 _PLUGIN, _DAEMON, _UNIT = Kind.PLUGIN.value, Kind.DAEMON.value, Kind.UNIT.value
 
 
@@ -211,6 +213,9 @@ class SystemControl:
             return self._office.daemon(name.removeprefix(f"{_DAEMON}:"))
         if kind == _UNIT:
             return self._office.unit(f"{_UNIT}:{name.removeprefix(f'{_UNIT}:')}")
+        core = self._office.components.get(ComponentId(Kind.CORE, name)) if name in _CORE else None
+        if kind in (_PLUGIN, Kind.CORE.value) and core is not None:
+            return core
         if kind == _PLUGIN:
             component = self._office.plugin(name)
             if (

@@ -207,6 +207,17 @@ def test_our_own_services_are_not_started_or_stopped_and_that_is_answered(manage
     assert manager.answer()["error"] == f"Component {name} doesn't exists on vm"
 
 
+@pytest.mark.parametrize("name", ["rest", "dbmgr"])
+def test_our_own_services_are_components_that_exist(manager, name):
+    manager.components.put(Component(ComponentId(Kind.CORE, name), HOST, State.RUNNING))
+    manager.order("detail", name)
+    answer = manager.answer()
+    assert (answer["type"], answer["plugin"], answer["status"]) == ("core", name, "ON")
+    manager.network.said.clear()
+    manager.order("stop", name)
+    assert manager.answer()["error"].startswith(f"core:{name} cannot be stopped")
+
+
 def test_messages_for_other_hosts_and_programs_are_ignored(manager):
     manager.start("clock")
     for host in ("kitchen", "VM2"):
