@@ -291,18 +291,17 @@ class CoreServices:
         self._rest_from_trying()
         now = self._reactor.seconds()
         answer = self._restarts.after_failure(self._policy, now, now - self._good_since)
-        waits = isinstance(answer, Wait)
         seconds = answer.seconds if isinstance(answer, Wait) else self._policy.slow_retry
         self._good_since = now
         reason = f"{error}; tried again in {seconds:.0f} s"
         self._log.error("database: {reason}", reason=reason)
-        self.put("dbmgr", State.BACKOFF if waits else State.FAILED, reason)
+        self.put("dbmgr", State.FAILED, reason)
         self._retry = self._reactor.callLater(seconds, self._try_database_again)
 
     @property
     def _is_failing(self) -> bool:
         dbmgr = self._components.get(ComponentId(Kind.CORE, "dbmgr"))
-        return dbmgr is not None and dbmgr.state in (State.BACKOFF, State.FAILED)
+        return dbmgr is not None and dbmgr.state is State.FAILED
 
     def _try_database_again(self) -> None:
         if self.database_daemon and self.values() is None:
