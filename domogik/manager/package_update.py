@@ -106,7 +106,10 @@ class PackageUpdate:
             present is None
             or await self._in_thread(self._installer.store.previous, type, id) is None
         ):
-            raise NothingToGoBackTo(f"No release of {type} '{id}' from before is stored here")
+            text = f"No release of {type} '{id}' from before is stored here"
+            only = "" if present is None else present.release
+            plain = f"Only {only} of {id} is kept here: there is none to go back to" if only else ""
+            raise NothingToGoBackTo(text, plain=plain)
         runs = self._is_to_run(present)
         await self._stop(present)
         try:

@@ -380,3 +380,9 @@ def test_a_package_is_what_its_descriptor_says(manager):
     package = manager.storeroom.package("plugin", "lamp")
     assert isinstance(package, Package)
     assert package.release == "1.0"
+
+
+def test_where_there_is_nothing_to_go_back_to_the_one_release_is_named(manager: FakePackageManager):
+    ended = begin(manager.storeroom.rollback("plugin", "lamp"))
+    manager.network.turn()
+    assert failure(ended).words == "Only 1.0 of lamp is kept here: there is none to go back to"
