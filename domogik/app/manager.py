@@ -29,7 +29,7 @@ from domogik.app.street import Street
 from domogik.app.units import make_units
 from domogik.app.workplace import make_workplace
 from domogik.components.events import EventStream
-from domogik.components.model import ComponentId, ConfigurationKey, State
+from domogik.components.model import ConfigurationKey, State
 from domogik.config.home import HomeLock
 from domogik.config.load import Configuration
 from domogik.config.watch import DirectoryWatcher
@@ -282,7 +282,9 @@ class ManagerDaemon(Service):
                 self.health.look_soon("core:manager")
             self._stop_orphans()
             self._in_background("starting daemons", self.daemons.start_all())
-            self._in_background("resuming plugins", autostart.resume(self._interrupted()))
+            self._in_background(
+                "resuming plugins", autostart.resume(_plugins(self.supervisor.wanted_after_crash()))
+            )
             self._in_background("finishing updates", self.storeroom.resume())
         rest = self._starting_rest = Deferred.fromCoroutine(self._start_rest())
         if self._roles.dbmgr:
@@ -441,13 +443,6 @@ class ManagerDaemon(Service):
             stopping = self.supervisor.stop_orphan(component_id)
             _ = stopping.addErrback(lambda failure: self._log.failure("stopping it", failure))
 
-    def _interrupted(self) -> list[str]:
-        return [
-            ComponentId.parse(component_id).name
-            for component_id in self.supervisor.wanted_after_crash()
-            if component_id.startswith("plugin:")
-        ]
-
     def _autostart(self) -> Autostart:
         settings = self._foundation.settings
         remembered = self._foundation.home.data / "remembered"
@@ -494,3 +489,8 @@ class ManagerDaemon(Service):
             self.plugins.stopped.clear()
         self._foundation.pid_file.unlink(missing_ok=True)
         self._lock.release()
+
+
+def _plugins(component_ids: Iterable[str]) -> list[str]:
+    """The names of the plugins among them."""
+    return [id.removeprefix("plugin:") for id in component_ids if id.startswith("plugin:")]

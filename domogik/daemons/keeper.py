@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -133,7 +134,7 @@ class Keeper:
             pacing=Pacing(reactor),
             notify_address="",
             changed=self._changed,
-            now=reactor.seconds,
+            now=lambda: datetime.now(UTC).timestamp(),
             random=random.random,
         )
         self._runner = Runner(specification, self.output, tools)
@@ -151,7 +152,7 @@ class Keeper:
         found = look_for(self._directory.record, self._processes)
         if found.record is None:
             return
-        if found.leader is not None:
+        if found.leader is not None and not found.record.ending:
             with contextlib.suppress(NoSuchProcess):
                 self._runner.adopt(found.record, found.leader)
                 return

@@ -82,7 +82,7 @@ class Autostart:
 
     async def _start(self, name: str) -> None:
         try:
-            if self._is_there(name) or name in self._plugins.stopped:
+            if self._plugins.is_there(name) or name in self._plugins.stopped:
                 return
             self._log.info("{name} starts with the manager", name=name)
             await self._plugins.start(name)
@@ -91,10 +91,6 @@ class Autostart:
             self._log.error("{name} did not start: {reason}", name=name, reason=reason)
         except Exception:  # noqa: BLE001 - one plugin must not keep the others from starting
             self._log.failure("{name} did not start", name=name)
-
-    def _is_there(self, name: str) -> bool:
-        """Whether it needs no start; the remains of an earlier one do not count."""
-        return self._plugins.is_up(name) and not self._plugins.is_ending(name)
 
     async def _look(self, name: str, timeout_s: float | None = None) -> str:
         """The value that counts, empty for none; the one list says whether it is kept back."""

@@ -82,7 +82,7 @@ class PackageUpdate:
         note = Note(before, ref, self._is_to_run(ref))
         try:
             await self._in_thread(_write, self._directory, note)
-            await self._stop(ref)
+            await self._stop(ref, note.runs)
         except (DomogikError, OSError) as error:
             await self._installer.discard(staged)
             await self._in_thread(_remove, self._directory, ref)
@@ -111,7 +111,7 @@ class PackageUpdate:
             plain = f"Only {only} of {id} is kept here: there is none to go back to" if only else ""
             raise NothingToGoBackTo(text, plain=plain)
         runs = self._is_to_run(present)
-        await self._stop(present)
+        await self._stop(present, runs)
         try:
             with self._at_rest(present):
                 change = await self._installer.rollback(type, id)
@@ -132,7 +132,7 @@ class PackageUpdate:
             if await self._present(ref.type, ref.id) == ref:
                 if not self._is_alive(ref) and not note.on_probation:
                     # one that outlived the manager has proved nothing yet
-                    await self._stop(ref)
+                    await self._stop(ref, note.runs)
                 await self._prove(Change(XPL, ref, note.before, is_new=False), note)
             else:
                 await self._start_again(note.before, note.runs)
@@ -158,7 +158,7 @@ class PackageUpdate:
         ref, runs = change.ref, note.runs
         try:
             # on probation the manager starts it, if it is wanted
-            if runs and not note.on_probation and not self._plugins.is_up(ref.id):
+            if runs and not note.on_probation and not self._plugins.is_there(ref.id):
                 await self._plugins.start(ref.id)
             await self._installer.install(ref, RINOR)
             if runs:
@@ -207,7 +207,7 @@ class PackageUpdate:
         reason = _BEFORE_THE_CAUSE.sub("", _reason(cause))
         failed = f"{ref.id} {ref.release} {what}: {reason}"
         try:
-            await self._stop(ref)
+            await self._stop(ref, runs)
             with self._at_rest(ref):
                 if await self._in_thread(self._installer.store.served, ref.type, ref.id) == ref:
                     await self._in_thread(self._installer.store.switch, before, RINOR)
@@ -225,7 +225,7 @@ class PackageUpdate:
         if not runs:
             return "is installed again"
         try:
-            if not self._plugins.is_up(ref.id):
+            if not self._plugins.is_there(ref.id):
                 await self._plugins.start(ref.id)
         except DomogikError as error:
             self._log.error("{id} does not start: {reason}", id=ref.id, reason=_reason(error))
@@ -243,11 +243,11 @@ class PackageUpdate:
     def _is_alive(self, ref: PackageRef) -> bool:
         return ref.type == "plugin" and self._plugins.status(ref.id).state is State.ALIVE
 
-    async def _stop(self, ref: PackageRef) -> None:
+    async def _stop(self, ref: PackageRef, runs: bool) -> None:
         if ref.type == "plugin" and (
             self._plugins.is_up(ref.id) or self._plugins.is_tried_again(ref.id)
         ):
-            await self._plugins.stop(ref.id)
+            await self._plugins.stop(ref.id, again=runs)
 
     def _at_rest(self, ref: PackageRef) -> contextlib.AbstractContextManager[None]:
         if ref.type != "plugin":

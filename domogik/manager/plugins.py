@@ -337,6 +337,10 @@ class Plugins:
         """Whether what is left of it is being ended: a start would wait for that."""
         return name not in self._by_hand and self.status(name).state is State.STOPPING
 
+    def is_there(self, name: str) -> bool:
+        """Whether it needs no start; the remains of an earlier one do not count."""
+        return self.is_up(name) and not self.is_ending(name)
+
     def is_tried_again(self, name: str) -> bool:
         """Whether it does not run and the supervisor may start it by itself."""
         return self.status(name).state in _TRIED_AGAIN
@@ -370,17 +374,21 @@ class Plugins:
         except StartFailed as error:
             raise not_started(name, error.reason or str(error), logs) from error
 
-    async def stop(self, name: str) -> None:
-        """Until nothing of it is left; `UnknownComponent`, `OperationFailed`."""
+    async def stop(self, name: str, *, again: bool = False) -> None:
+        """Until nothing of it is left; `UnknownComponent`, `OperationFailed`.
+
+        `again`: it is to run again soon, also where the manager dies before it could start it.
+        """
         self._known_or_running(name)
-        self.stopped.note(name, stopped=True)  # before the first signal: we may die during it
-        await self._halt(name)
+        if not again:
+            self.stopped.note(name, stopped=True)  # before the first signal: we may die during it
+        await self._halt(name, again)
 
     def _known_or_running(self, name: str) -> None:
         if str(_id(name)) not in self._supervisor.ids():
             self._known(name)
 
-    async def _halt(self, name: str) -> None:
+    async def _halt(self, name: str, again: bool) -> None:
         if name in self._by_hand:
             await self._dismiss(name)
             return
@@ -389,7 +397,7 @@ class Plugins:
             self._known(name)
             raise OperationFailed(off)
         try:
-            await self._supervisor.stop(str(_id(name)))
+            await self._supervisor.stop(str(_id(name)), again=again)
         except NotRunning:
             raise OperationFailed(off) from None
 
@@ -397,7 +405,7 @@ class Plugins:
         """Stop it if it is up, then start it; what cannot be started is not stopped either."""
         self._check_startable(name)
         if self.is_up(name):
-            await self._halt(name)
+            await self._halt(name, again=True)
         await self.start(name)
 
     async def enable(self, name: str) -> None:

@@ -2,9 +2,11 @@
 
 A record is written before a process is started, with the mark of that start (`DOMOGIK_RUN_ID`); a
 second line is added when its identity is known. So there is no moment at which a killed manager
-loses a child: one without identity is found by the mark in its environment. The file is there as
-long as the component is wanted running, through backoff and slow retry too; a wanted end removes
-it. After a power cut it says what was running.
+loses a child: one without identity is found by the mark in its environment. It says so as long
+as the component is wanted running, through backoff and slow retry too; before anybody is told
+to end, a line is added that says what is wanted afterwards. So a manager that dies in the middle of
+a stop is followed by one that carries it out. A stop of the manager itself removes the files. After
+a power cut they say what was running, and what was stopped as asked.
 
 The last good line of a file counts. Each line is one write, and the first replaces what was there
 before only when no process of the component is left; so nothing needs to be renamed into its place,
@@ -40,8 +42,8 @@ class BrokenRecord(DomogikError):
 class Record:
     """A start. `started` is Unix time in seconds; `process` None before it ran.
 
-    `wanted` is false when the manager let go of it in the middle of a stop; `restarts` counts those
-    that nobody asked for.
+    `wanted` is false once it is not to run any more; `ending` is true once its processes are, or
+    are about to be, told to end; `restarts` counts those that nobody asked for.
     """
 
     id: str
@@ -50,6 +52,7 @@ class Record:
     process: ProcessIdentity | None = None
     wanted: bool = True
     restarts: int = 0
+    ending: bool = False
 
     @classmethod
     def new(cls, id: str, started: float, restarts: int) -> Record:
@@ -64,6 +67,7 @@ class Record:
             "run_id": self.run_id,
             "started": float(self.started),
             "wanted": self.wanted,
+            "ending": self.ending,
             "restarts": self.restarts,
             "process": process,
         }
@@ -90,7 +94,8 @@ class Record:
             raise BrokenRecord(str(error)) from None
         restarts = content.get("restarts")
         count = restarts if isinstance(restarts, int) and restarts > 0 else 0
-        return cls(id, run_id, started, identity, content.get("wanted") is not False, count)
+        wanted, ending = content.get("wanted") is not False, content.get("ending") is True
+        return cls(id, run_id, started, identity, wanted, count, ending)
 
 
 def file_name(component_id: str) -> str:
@@ -141,7 +146,7 @@ class Records:
             )
 
     def remove(self, component_id: str) -> None:
-        """It is wanted no longer. Nothing happens where there is no record."""
+        """Nobody has to know of it any more. Nothing happens where there is no record."""
         try:
             Path(self._path(component_id)).unlink()
         except FileNotFoundError:

@@ -25,6 +25,14 @@ class Found:
     member: ProcessIdentity | None = None
 
     @property
+    def goes_on(self) -> bool:
+        """Whether its first process is there and is not being ended."""
+        record = self.record
+        return (
+            self.leader is not None and record is not None and record.wanted and not record.ending
+        )
+
+    @property
     def lives(self) -> bool:
         return self.leader is not None or self.member is not None
 

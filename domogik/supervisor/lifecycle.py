@@ -99,6 +99,7 @@ class Action(enum.Enum):
     ARM_SLOW_RETRY = enum.auto()
     ARM_END_AGAIN = enum.auto()
     PLAN_RETRY = enum.auto()  # ends in TRY_AGAIN (at once or by a timer), TOO_OFTEN or NO_RESTART
+    NOTE_WISH = enum.auto()  # on record, before a signal: not to run any more, or again
     END_TREE = enum.auto()  # ends in NOBODY_LEFT or CANNOT_END
     COUNT_RESTART = enum.auto()
     COUNT_MISS = enum.auto()  # may end in MISSED_TOO_OFTEN
@@ -117,12 +118,14 @@ Step = tuple[Phase, tuple[Action, ...]]
 _START = (Action.FORGET_FAILURES, Action.SPAWN)
 _UP = (Action.TELL_READY, Action.FORGET_MISSES, Action.ARM_WATCHDOG)
 _NOT_READY = (Action.TELL_NOT_READY, Action.END_TREE)
+_END = (Action.NOTE_WISH, Action.END_TREE)
 _AT_REST = (Action.REST, Action.TELL_GONE)
+_GIVEN_UP = (Action.NOTE_WISH, *_AT_REST)
 
 #: from RUNNING, ALIVE and NOT_RESPONDING alike
 _WHILE_UP: Mapping[Event, Step] = {
-    Event.STOP: (Phase.STOPPING, (Action.END_TREE,)),
-    Event.EXITED_WANTED: (Phase.STOPPING, (Action.END_TREE,)),
+    Event.STOP: (Phase.STOPPING, _END),
+    Event.EXITED_WANTED: (Phase.STOPPING, _END),
     Event.EXITED_UNWANTED: (Phase.FAILING, (Action.END_TREE,)),
     Event.WATCHDOG_MISSED: (Phase.FAILING, (Action.END_TREE,)),
     Event.MISSED_TOO_OFTEN: (Phase.FAILING, (Action.END_TREE,)),
@@ -139,16 +142,16 @@ TABLE: Mapping[Phase, Mapping[Event, Step]] = {
     Phase.SPAWNING: {
         Event.SPAWNED: (Phase.STARTING, (Action.ARM_START,)),
         Event.CANNOT_SPAWN: (Phase.BACKOFF, (Action.TELL_NOT_READY, Action.PLAN_RETRY)),
-        Event.STOP: (Phase.STOPPED, (Action.CALL_OFF, Action.TELL_NOT_READY, *_AT_REST)),
+        Event.STOP: (Phase.STOPPED, (Action.CALL_OFF, Action.TELL_NOT_READY, *_GIVEN_UP)),
     },
     Phase.STARTING: {
         Event.READY: (Phase.RUNNING, _UP),
         Event.ALIVE: (Phase.ALIVE, _UP),
         Event.LEFT: (Phase.STARTING, (Action.NOTE_LEAVING,)),
-        Event.STOP: (Phase.STOPPING, _NOT_READY),
+        Event.STOP: (Phase.STOPPING, (Action.NOTE_WISH, *_NOT_READY)),
         Event.START_TIMEOUT: (Phase.FAILING, _NOT_READY),
         Event.HOPELESS: (Phase.FAILING, _NOT_READY),
-        Event.EXITED_WANTED: (Phase.STOPPING, _NOT_READY),
+        Event.EXITED_WANTED: (Phase.STOPPING, (Action.NOTE_WISH, *_NOT_READY)),
         Event.EXITED_UNWANTED: (Phase.FAILING, _NOT_READY),
     },
     Phase.RUNNING: {
@@ -172,21 +175,21 @@ TABLE: Mapping[Phase, Mapping[Event, Step]] = {
         Event.LEFT: (Phase.STOPPING, (Action.NOTE_LEAVING,)),
     },
     Phase.FAILING: {
-        Event.STOP: (Phase.STOPPING, ()),
+        Event.STOP: (Phase.STOPPING, (Action.NOTE_WISH,)),
         Event.NOBODY_LEFT: (Phase.BACKOFF, (Action.TELL_GONE, Action.PLAN_RETRY)),
         Event.CANNOT_END: (Phase.FAILING, (Action.TELL_STUCK, Action.ARM_END_AGAIN)),
         Event.END_AGAIN: (Phase.FAILING, (Action.END_TREE,)),
     },
     Phase.BACKOFF: {
         Event.START: (Phase.SPAWNING, _START),
-        Event.STOP: (Phase.STOPPED, _AT_REST),
+        Event.STOP: (Phase.STOPPED, _GIVEN_UP),
         Event.TRY_AGAIN: (Phase.SPAWNING, (Action.COUNT_RESTART, Action.SPAWN)),
         Event.TOO_OFTEN: (Phase.FAILED, (Action.ARM_SLOW_RETRY,)),
-        Event.NO_RESTART: (Phase.FAILED, (Action.REST,)),
+        Event.NO_RESTART: (Phase.FAILED, (Action.NOTE_WISH, Action.REST)),
     },
     Phase.FAILED: {
         Event.START: (Phase.SPAWNING, _START),
-        Event.STOP: (Phase.STOPPED, _AT_REST),
+        Event.STOP: (Phase.STOPPED, _GIVEN_UP),
         Event.TRY_AGAIN: (Phase.SPAWNING, (Action.COUNT_RESTART, Action.SPAWN)),
     },
 }

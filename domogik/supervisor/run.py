@@ -161,10 +161,15 @@ class Run:
         if self._end_told is not None:
             self._end_told.callback(None)
 
-    def let_go(self, tools: Tools, *, wanted: bool) -> None:
-        """Watch no longer; `wanted` is for the next manager, who finds the record."""
-        if not wanted:
-            tools.records.add(attrs.evolve(self.record, wanted=False))
+    def note(self, tools: Tools, *, wanted: bool, ending: bool) -> None:
+        """Put on record what is wanted of it, as `Record` has it."""
+        record = attrs.evolve(self.record, wanted=wanted, ending=ending)
+        if record != self.record:
+            self.record = record
+            tools.records.add(record)
+
+    def let_go(self) -> None:
+        """Watch no longer; the next manager finds the record."""
         if self._watched is not None:
             self._watched.detach()
 

@@ -11,7 +11,6 @@ start gives back as soon as it is under way: a stop need not wait for a start to
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import attrs
@@ -33,7 +32,7 @@ from domogik.supervisor.interfaces import (
     Specification,
     Status,
 )
-from domogik.supervisor.lifecycle import Action, Ended, Event, Phase, step
+from domogik.supervisor.lifecycle import Ended, Event, Phase, step
 from domogik.supervisor.logs import CannotCapture
 from domogik.supervisor.outcomes import AlreadyRunning, NotRunning, StartFailed, ending, span
 from domogik.supervisor.process import CannotStart
@@ -43,6 +42,7 @@ from domogik.supervisor.run import Output, Run, Tools
 from domogik.supervisor.starting import Starting
 from domogik.supervisor.timer import OneTimer
 from domogik.supervisor.tree import StillRunning
+from domogik.supervisor.waiting import Waiting
 
 #: how long after its leave a process that is gone counts as one that left by itself, in seconds
 LEAVE = 5.0
@@ -68,11 +68,12 @@ class Runner:
     _starting: Starting = attrs.field(init=False)
     _timer: OneTimer[[Event, str | None]] = attrs.field(init=False)
     _lock: DeferredLock = attrs.field(init=False, factory=DeferredLock)
-    _await_ready: list[Deferred[Status]] = attrs.field(init=False, factory=list)
-    _await_gone: list[Deferred[Status]] = attrs.field(init=False, factory=list)
-    _to_tell: list[tuple[Deferred[Status], DomogikError | None]] = attrs.field(
-        init=False, factory=list
-    )
+    _ready: Waiting = attrs.field(init=False, factory=Waiting)
+    _gone: Waiting = attrs.field(init=False, factory=Waiting)
+    #: whether it is to run, now or when what is left of it has ended; the record says the same
+    _wanted: bool = attrs.field(init=False, default=False)
+    #: whether it is to run again after the stop that was asked last
+    _again: bool = attrs.field(init=False, default=False)
     _misses: int = attrs.field(init=False, default=0)
     _left_at: float | None = attrs.field(init=False, default=None)
     _said: str = attrs.field(init=False, default="")
@@ -119,13 +120,15 @@ class Runner:
         """
         return Deferred.fromCoroutine(self._start())
 
-    def stop(self) -> Deferred[Status]:
+    def stop(self, *, again: bool = False) -> Deferred[Status]:
         """Fires when no process of it is left. A stop that is under way already is joined.
 
-        Fails with `NotRunning`, unless it went by itself just after taking its leave; with
-        `OperationFailed` when a process cannot be ended, which is then tried again and again.
+        The record says before any signal that it is not to run any more, or with `again` that it
+        shall: a manager that follows ends what is left, and starts it then. Fails with
+        `NotRunning`, unless it went by itself just after taking its leave; with `OperationFailed`
+        when a process cannot be ended, which is then tried again and again.
         """
-        return Deferred.fromCoroutine(self._stop())
+        return Deferred.fromCoroutine(self._stop(again))
 
     def restart(self) -> Deferred[Status]:
         """`stop` if there is anything to stop, then `start`, with nothing between them."""
@@ -138,45 +141,50 @@ class Runner:
 
     async def _ask_for_start(self) -> Deferred[Status]:
         while self._phase.is_ending:
-            await self._wait(self._await_gone)
+            await self._gone.join()
         if self._phase.is_up:
             raise AlreadyRunning(f"{self.id} is already running")
-        ready = self._wait(self._await_ready)
+        ready = self._ready.join()
         self._post(Event.START, "")
         return ready
 
-    async def _stop(self) -> Status:
+    async def _stop(self, again: bool) -> Status:
         if self._phase is Phase.STOPPING and not self._lock.waiting:
-            return await self._wait(self._await_gone)
+            return await self._gone.join()
         async with self._lock:
             if self._phase is Phase.STOPPED:
+                if self._wanted and not again:
+                    self._again = False
+                    self._note_wish()
                 if self._has_just_left():
                     return self.status
                 raise NotRunning(f"{self.id} is not running")
-            return await self._ask_for_stop()
+            return await self._ask_for_stop(again)
 
-    async def _ask_for_stop(self) -> Status:
+    async def _ask_for_stop(self, again: bool) -> Status:
         before_stop = self.specification.before_stop
+        self._again = again
         if before_stop is not None and self._phase.is_up:
-            await before_stop()
+            self.note_stop(again=again)
+            try:
+                await before_stop()
+            except DomogikError:
+                self._again = False
+                if self._run is not None:
+                    self._run.note(self._tools, wanted=True, ending=False)
+                raise
             if self._phase is Phase.STOPPED:
                 return self.status
-        gone = self._wait(self._await_gone)
+        gone = self._gone.join()
         self._post(Event.STOP, "")
         return await gone
 
     async def _restart(self) -> Status:
         async with self._lock:
             if self._phase is not Phase.STOPPED:
-                await self._ask_for_stop()
+                await self._ask_for_stop(again=True)
             ready = await self._ask_for_start()
         return await ready
-
-    @staticmethod
-    def _wait(waiting: list[Deferred[Status]]) -> Deferred[Status]:
-        deferred: Deferred[Status] = Deferred()
-        waiting.append(deferred)
-        return deferred
 
     # What others tell
 
@@ -199,6 +207,11 @@ class Runner:
         if self._phase is Phase.STOPPED:
             self._set(reason=reason)
             self._publish()
+
+    def note_stop(self, *, again: bool) -> None:
+        """A stop of it is about to be asked, and signals may come before: put it on record."""
+        if self._run is not None:
+            self._run.note(self._tools, wanted=again, ending=True)
 
     def left(self) -> None:
         """It said that it is about to end."""
@@ -239,13 +252,13 @@ class Runner:
         self._events.append((Event.ADOPTED, "found running"))
         if self.specification.readiness is not Readiness.TOLD:
             self._events.append((Event.READY, ""))
-        self._taken_over_since = record.started
+        self._taken_over_since, self._wanted = record.started, record.wanted
         self._set(pid=identity.pid, run_id=record.run_id, adopted=True, restarts=record.restarts)
         self._work()
 
     def clear_away(self, record: Record, member: ProcessIdentity) -> None:
         """End what is left of the start of `record`, before anything new starts."""
-        self._run = Run.remains(record, member)
+        self._run, self._wanted = Run.remains(record, member), record.wanted
         self._post(Event.LEFTOVERS, "ending what an earlier start left behind")
 
     def let_go(self) -> None:
@@ -253,14 +266,13 @@ class Runner:
         self._timer.drop()
         if self._phase is Phase.SPAWNING:
             self._call_off()
-            restarts = self.status.restarts
-            self._tools.records.begin(Record.new(self.id, self._tools.now(), restarts))
+            self._tools.records.begin(self._new_record())
         if self._run is not None:
-            self._run.let_go(self._tools, wanted=self._phase is not Phase.STOPPING)
+            self._run.let_go()
         self._close_output()
         error = NotPossible(f"the manager lets go of {self.id}")
-        self._tell(self._await_ready, error)
-        self._tell(self._await_gone, error)
+        self._ready.tell(error)
+        self._gone.tell(error)
         self._publish()
 
     # The queue
@@ -285,7 +297,7 @@ class Runner:
             return
         self._enter(phase, reason)
         for action in actions:
-            _DO[action](self)
+            getattr(self, f"_{action.name.lower()}")()  # each is a method below
 
     def _enter(self, phase: Phase, reason: str | None) -> None:
         was, self._phase, now = self._phase, phase, self._tools.clock.seconds()
@@ -311,12 +323,8 @@ class Runner:
         if self.status != before:
             self._published = self.status
             self._tools.changed(self.id, before, self.status)
-        while self._to_tell:
-            deferred, error = self._to_tell.pop(0)
-            if error is None:
-                deferred.callback(self.status)
-            else:
-                deferred.errback(error)
+        self._ready.release(self.status)
+        self._gone.release(self.status)
 
     def _since(self) -> float:
         """Now; of one that a manager before us started, and that has not ended, when it did."""
@@ -328,10 +336,6 @@ class Runner:
     def restarted_within(self, seconds: float) -> int:
         """How often it was started again by itself lately."""
         return self._restarts.within(seconds, self._tools.clock.seconds())
-
-    def _tell(self, waiting: list[Deferred[Status]], error: DomogikError | None) -> None:
-        self._to_tell += [(deferred, error) for deferred in waiting]
-        waiting.clear()
 
     # The timer
 
@@ -378,7 +382,7 @@ class Runner:
         except CannotStart as error:
             self._cannot_spawn(str(error))
             return
-        self._run = run
+        self._run, self._wanted, self._again = run, True, False
         self._set(pid=run.started.leader.pid, run_id=run.id, adopted=False, exit=None)
         self._post(Event.SPAWNED)
 
@@ -401,8 +405,19 @@ class Runner:
     def _has_just_left(self) -> bool:
         return self._left_at is not None and self._tools.clock.seconds() - self._left_at <= LEAVE
 
+    def _note_wish(self) -> None:
+        self._wanted = self._again
+        if self._run is not None:
+            self.note_stop(again=self._wanted)
+        else:
+            self._tools.records.begin(attrs.evolve(self._new_record(), wanted=self._wanted))
+
+    def _new_record(self) -> Record:
+        return Record.new(self.id, self._tools.now(), self.status.restarts)
+
     def _end_tree(self) -> None:
         assert self._run is not None
+        self.note_stop(again=self._wanted)
         _ = Deferred.fromCoroutine(self._end(self._run)).addErrback(self._ending_failed)
 
     async def _end(self, run: Run) -> None:
@@ -419,7 +434,8 @@ class Runner:
         self._post(Event.CANNOT_END, f"could not be ended: {failure.getErrorMessage()}")
 
     def _rest(self) -> None:
-        self._tools.records.remove(self.id)
+        if not self._wanted:
+            self._tools.records.remove(self.id)
         self._close_output()
 
     def _close_output(self) -> None:
@@ -465,36 +481,14 @@ class Runner:
     # Telling
 
     def _tell_ready(self) -> None:
-        self._tell(self._await_ready, None)
+        self._ready.tell()
 
     def _tell_not_ready(self) -> None:
         reason = self.status.reason or "stopped before it was ready"
-        self._tell(self._await_ready, StartFailed(f"{self.id} did not start: {reason}", reason))
+        self._ready.tell(StartFailed(f"{self.id} did not start: {reason}", reason))
 
     def _tell_gone(self) -> None:
-        self._tell(self._await_gone, None)
+        self._gone.tell()
 
     def _tell_stuck(self) -> None:
-        self._tell(self._await_gone, OperationFailed(f"{self.id}: {self.status.reason}"))
-
-
-_DO: Mapping[Action, Callable[[Runner], None]] = {
-    Action.SPAWN: Runner._spawn,
-    Action.CALL_OFF: Runner._call_off,
-    Action.ARM_START: Runner._arm_start,
-    Action.ARM_WATCHDOG: Runner._arm_watchdog,
-    Action.ARM_SLOW_RETRY: Runner._arm_slow_retry,
-    Action.ARM_END_AGAIN: Runner._arm_end_again,
-    Action.PLAN_RETRY: Runner._plan_retry,
-    Action.END_TREE: Runner._end_tree,
-    Action.COUNT_RESTART: Runner._count_restart,
-    Action.COUNT_MISS: Runner._count_miss,
-    Action.FORGET_MISSES: Runner._forget_misses,
-    Action.FORGET_FAILURES: Runner._forget_failures,
-    Action.NOTE_LEAVING: Runner._note_leaving,
-    Action.TELL_READY: Runner._tell_ready,
-    Action.TELL_NOT_READY: Runner._tell_not_ready,
-    Action.TELL_GONE: Runner._tell_gone,
-    Action.TELL_STUCK: Runner._tell_stuck,
-    Action.REST: Runner._rest,
-}
+        self._gone.tell(OperationFailed(f"{self.id}: {self.status.reason}"))

@@ -119,7 +119,7 @@ class Supervisor(Service):
         self._wanted = frozenset(
             component
             for component, found in self._found.items()
-            if found.leader is None and (found.record is None or found.record.wanted)
+            if found.record is None or (found.record.wanted and not found.goes_on)
         )
 
     def stopService(self) -> Deferred[None]:
@@ -247,7 +247,7 @@ class Supervisor(Service):
         return Deferred.fromCoroutine(self._forget(self._runner(id)))
 
     async def _forget(self, runner: Runner) -> None:
-        await self._end(runner)
+        await self._end(runner, again=False)
         if self._runners.get(runner.id) is runner:
             del self._runners[runner.id]
         await runner.output.close()
@@ -262,9 +262,9 @@ class Supervisor(Service):
         """
         return Deferred.fromCoroutine(self._start(id, ()))
 
-    def stop(self, id: str) -> Deferred[Status]:
+    def stop(self, id: str, *, again: bool = False) -> Deferred[Status]:
         """As `Runner.stop`, after those who need it; fails with `UnknownComponent` too."""
-        return Deferred.fromCoroutine(self._stop(self._runner(id)))
+        return Deferred.fromCoroutine(self._stop(self._runner(id), again))
 
     def restart(self, id: str) -> Deferred[Status]:
         """As `Runner.restart`; fails as `start` does.
@@ -279,21 +279,21 @@ class Supervisor(Service):
         Raises `UnknownComponent`, `OperationFailed`.
         """
         runner = self._runner(id)
-        stopped = await self._stop_those_who_need(runner)
+        stopped = await self._stop_those_who_need(runner, again=True)
         if runner.is_up:
             stopped.insert(0, runner)
             with contextlib.suppress(NotRunning):
-                await runner.stop()
+                await runner.stop(again=True)
         return [one.id for one in stopped]
 
-    async def _stop(self, runner: Runner) -> Status:
+    async def _stop(self, runner: Runner, again: bool) -> Status:
         for waiting in self._interrupted.values():
             waiting.discard(runner.id)
-        await self._stop_those_who_need(runner)
-        return await runner.stop()
+        await self._stop_those_who_need(runner, again=again)
+        return await runner.stop(again=again)
 
     async def _restart(self, runner: Runner) -> Status:
-        stopped = await self._stop_those_who_need(runner)
+        stopped = await self._stop_those_who_need(runner, again=True)
         self._interrupted[runner.id] |= {one.id for one in stopped}
         status = await runner.restart()
         for one in stopped:
@@ -317,12 +317,12 @@ class Supervisor(Service):
         if not failure.check(NotPossible, OperationFailed, UnknownComponent):
             self._log.failure("a start after that of what it needs", failure)
 
-    async def _stop_those_who_need(self, runner: Runner) -> list[Runner]:
+    async def _stop_those_who_need(self, runner: Runner, *, again: bool) -> list[Runner]:
         """In the order in which they may be started again."""
         users = self._users_of(runner)
         for user in reversed(users):
             with contextlib.suppress(NotRunning):
-                await user.stop()
+                await user.stop(again=again)
         await self._released(runner)
         return users
 
@@ -398,24 +398,26 @@ class Supervisor(Service):
 
     def _announce_ends(self, runners: Iterable[Runner]) -> None:
         """To die takes as long as all we have to do: so let everybody begin with it."""
+        ready = [one for one in runners if one.stops_at_once]
+        for runner in ready:
+            runner.note_stop(again=True)
         self._processes.announce(
             (runner.started, runner.specification.policy.stop_signal)
-            for runner in runners
-            if runner.stops_at_once and runner.started is not None
+            for runner in ready
+            if runner.started is not None
         )
 
     async def _end_and_tell(self, runner: Runner) -> None:
         await self._released(runner)
         try:
-            await self._end(runner)
+            await self._end(runner, again=True)
         except OperationFailed as error:
             self._log.error("{error}", error=error)
 
-    async def _end(self, runner: Runner) -> None:
-        try:
-            await runner.stop()
-        except NotRunning:
-            self._records.remove(runner.id)
+    async def _end(self, runner: Runner, *, again: bool) -> None:
+        with contextlib.suppress(NotRunning):
+            await runner.stop(again=again)
+        self._records.remove(runner.id)
 
     # What others tell
 
@@ -452,7 +454,7 @@ class Supervisor(Service):
     # What the manager before us left
 
     def wanted_after_crash(self) -> frozenset[str]:
-        """What was wanted running when the manager before us died, and does not run any more."""
+        """What was wanted running when the manager before us died, and is to be started again."""
         return self._wanted
 
     def orphans(self) -> tuple[str, ...]:
@@ -485,7 +487,7 @@ class Supervisor(Service):
         record = found.record
         if record is None:
             return
-        if found.leader is not None and record.wanted:
+        if found.goes_on and found.leader is not None:
             try:
                 runner.adopt(record, found.leader)
                 return

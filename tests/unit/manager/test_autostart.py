@@ -167,16 +167,16 @@ def test_one_that_fails_keeps_no_other_from_starting(tmp_path):
 @pytest.mark.parametrize("error", [RuntimeError("oops"), OSError("disk")])
 def test_one_that_cannot_even_be_asked_about_keeps_no_other_from_starting(tmp_path, error):
     here = Beginning(tmp_path, dict.fromkeys(NAMES, "True"))
-    is_up = here.manager.plugins.is_up
+    is_there = here.manager.plugins.is_there
 
     class Broken:
         def __getattr__(self, name):
             return getattr(here.manager.plugins, name)
 
-        def is_up(self, name):
+        def is_there(self, name):
             if name == "ant":
                 raise error
-            return is_up(name)
+            return is_there(name)
 
     here.autostart._plugins = Broken()
     done = here.run(here.autostart.run())

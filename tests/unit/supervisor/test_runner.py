@@ -42,9 +42,9 @@ class RunnerCase(SynchronousTestCase):
     def setUp(self):
         self.clock = Clock()
         self.processes = FakeProcesses(self.clock)
-        directory = Path(self.mktemp())
-        directory.mkdir(parents=True)
-        self.records = Records(directory)
+        self.directory = Path(self.mktemp())
+        self.directory.mkdir(parents=True)
+        self.records = Records(self.directory)
         self.changes = []
         self.runner = self.make()
 
@@ -600,6 +600,69 @@ class TestRecords(RunnerCase):
         self.turn()
         self.successResultOf(stopped)
         self.assertIsNone(self.record())
+
+    def stop_of_a_deaf_one(self, stop):
+        """What is on record while `stop` waits for a plugin that hears no signal."""
+        self.start()
+        self.process.is_deaf = True
+        stopping = stop()
+        record = self.record()  # before the reactor has sent any signal
+        self.turn()
+        self.turn(10)
+        return stopping, record
+
+    def test_a_stop_is_on_record_before_any_signal(self):
+        stopped, record = self.stop_of_a_deaf_one(lambda: self.runner.stop())
+        self.assertEqual((record.wanted, record.ending), (False, True))
+        self.successResultOf(stopped)
+
+    def test_a_restart_stays_wanted_until_it_is_done(self):
+        _, record = self.stop_of_a_deaf_one(lambda: self.runner.restart())
+        self.assertEqual((record.wanted, record.ending), (True, True))
+        self.runner.alive()
+        self.assertEqual((self.record().wanted, self.record().ending), (True, False))
+
+    def test_a_stop_for_an_update_stays_wanted_also_when_nothing_of_it_runs(self):
+        stopped, record = self.stop_of_a_deaf_one(lambda: self.runner.stop(again=True))
+        self.assertTrue(record.wanted)
+        self.successResultOf(stopped)
+        self.assertTrue(self.record().wanted)
+        self.failureResultOf(self.runner.stop(), NotRunning)
+        self.assertFalse(self.record().wanted)
+
+    def test_a_stop_while_it_is_ended_for_a_failure_is_on_record_too(self):
+        self.make(start_timeout=1)
+        _ = self.runner.start().addErrback(lambda _: None)
+        self.turn()
+        self.process.is_deaf = True
+        self.turn(1)
+        self.assertEqual((self.record().wanted, self.record().ending), (True, True))
+        _ = self.runner.stop()
+        self.assertFalse(self.record().wanted)
+        self.turn(10)
+
+    def test_a_stop_that_is_refused_leaves_it_wanted(self):
+        self.start()
+        refusal = OperationFailed("a backup is being made")
+        self.runner.specification = attrs.evolve(
+            self.runner.specification, before_stop=lambda: fail(refusal)
+        )
+        self.failureResultOf(self.runner.stop(), OperationFailed)
+        self.assertEqual((self.record().wanted, self.record().ending), (True, False))
+
+    def test_trying_again_to_end_it_writes_the_record_once(self):
+        self.start()
+        self.process.is_immortal = True
+        self.failureResultOf(self.in_time(self.runner.stop(), 10), OperationFailed)
+        (before,) = self.directory.glob("*.json")
+        size = before.stat().st_size
+        self.turn(100)
+        self.assertEqual(before.stat().st_size, size)
+
+    def in_time(self, deferred, seconds):
+        self.turn()
+        self.turn(seconds)
+        return deferred
 
     def test_what_will_be_tried_again_stays_on_record(self):
         self.start()
