@@ -146,8 +146,14 @@ class CoreServices:
             if await self._rivals.find("rest", self._patience()) is None:
                 raise CannotStart(str(error)) from error
             return False
+        role.hold()
         self.rest = role
         return True
+
+    def serve(self) -> None:
+        """What is installed is known: REST answers from now on."""
+        if self.rest is not None:
+            self.rest.serve()
 
     def believe(self, settings: RestSettings) -> None:
         """Take over whom REST trusts at once, and soon where it listens."""

@@ -262,6 +262,7 @@ class ManagerDaemon(Service):
         self._stops.append(self.rivals.namesakes.stop)
         await self.storeroom.recover()
         await self.keeper.begin()
+        self.core.serve()
         packages = self.storeroom.packages
         self._start_part(
             LocalRole(self._reactor, foundation, self.house, street.counters, packages)

@@ -148,6 +148,16 @@ class RestRole:
         if self._announced:
             self.announce()
 
+    def hold(self) -> None:
+        """Have whoever connects wait: there is nothing to tell yet."""
+        self._listening.stopReading()  # type: ignore[union-attr]
+
+    def serve(self) -> None:
+        """Answer, and say where, unless somebody else's announcement may still count."""
+        self._listening.startReading()  # type: ignore[union-attr]
+        if not self._port_file.exists():
+            self.announce()
+
     def speak(self) -> Presence:
         """Announce, and be heard as `domogik-rest.<host>`."""
         self.announce()
