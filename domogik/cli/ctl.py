@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -180,8 +181,15 @@ def logs(terminal: Terminal) -> int:
 
 
 def upgrade(terminal: Terminal) -> int:
-    """`upgrade`: answered before the manager does it."""
+    """`upgrade`: answered before the manager does it; on its own socket the new one is awaited."""
+    path = terminal.client.address.socket
+    before = None if path is None else path.stat().st_ctime_ns
     document = terminal.client.begin("POST", "/upgrade", READ_TIMEOUT_S).document()
+    end = time.monotonic() + READ_TIMEOUT_S
+    while path is not None and (not path.exists() or path.stat().st_ctime_ns == before):
+        if time.monotonic() > end:
+            raise CommandFailed(f"the manager does not answer yet: {path} was not made anew")
+        threading.Event().wait(0.05)
     if terminal.options.json:
         terminal.say_json(document)
     else:

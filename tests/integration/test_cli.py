@@ -344,6 +344,8 @@ def test_an_upgrade_keeps_what_runs(world: World) -> None:
     pid = world.component("demo")["pid"]
     is_new = world.listens_anew()
     assert run(world, "dmg_ctl", "upgrade").returncode == 0
+    # it answers by then
+    assert run(world, "dmg_ctl", "status", "demo").returncode == 0
     wait_until(is_new, "it listens again")
 
     def adopted() -> bool:
