@@ -2,11 +2,11 @@
 
 A record is written before a process is started, with the mark of that start (`DOMOGIK_RUN_ID`); a
 second line is added when its identity is known. So there is no moment at which a killed manager
-loses a child: one without identity is found by the mark in its environment. It says so as long
-as the component is wanted running, through backoff and slow retry too; before anybody is told
-to end, a line is added that says what is wanted afterwards. So a manager that dies in the middle of
-a stop is followed by one that carries it out. A stop of the manager itself removes the files. After
-a power cut they say what was running, and what was stopped as asked.
+loses a child: one without identity is found by the mark in its environment. The file is
+there as long as the component is wanted running, through backoff and slow retry too; before anybody
+is told to end, a line is added that says what is wanted afterwards. So a manager that dies in the
+middle of a stop is followed by one that carries it out. When nobody is left and nothing is wanted
+the file goes. After a power cut it says what was running.
 
 The last good line of a file counts. Each line is one write, and the first replaces what was there
 before only when no process of the component is left; so nothing needs to be renamed into its place,
