@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from domogik.cli import components, configuration, daemons, health, units
@@ -183,10 +184,10 @@ def logs(terminal: Terminal) -> int:
 def upgrade(terminal: Terminal) -> int:
     """`upgrade`: answered before the manager does it; on its own socket the new one is awaited."""
     path = terminal.client.address.socket
-    before = None if path is None else path.stat().st_ctime_ns
+    before = None if path is None else _made_at(path)
     document = terminal.client.begin("POST", "/upgrade", READ_TIMEOUT_S).document()
     end = time.monotonic() + READ_TIMEOUT_S
-    while path is not None and (not path.exists() or path.stat().st_ctime_ns == before):
+    while path is not None and _made_at(path) in (None, before):
         if time.monotonic() > end:
             raise CommandFailed(f"the manager does not answer yet: {path} was not made anew")
         threading.Event().wait(0.05)
@@ -195,6 +196,13 @@ def upgrade(terminal: Terminal) -> int:
     else:
         terminal.say("The manager executes itself anew; what it has started goes on")
     return 0
+
+
+def _made_at(path: Path) -> int | None:
+    try:
+        return path.stat().st_ctime_ns
+    except OSError:
+        return None
 
 
 def _options() -> argparse.ArgumentParser:
