@@ -81,6 +81,18 @@ def show(path: Path, as_json: bool) -> int:
     return 0
 
 
+def new(options: argparse.Namespace) -> int:
+    """`new NAME`: a package to begin with."""
+    from domogik.packages.scaffold import scaffold
+
+    made = scaffold(options.name, Path(options.output))
+    if options.json:
+        _say_json({"path": str(made)})
+    else:
+        _say(f"{made} is a package that works; {made / 'README.md'} says how to go on")
+    return 0
+
+
 def create(options: argparse.Namespace) -> int:
     """`create DIR [ID]`: an archive of a package directory, or of one package in it."""
     from domogik.packages.build import create as build

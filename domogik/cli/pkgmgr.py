@@ -30,6 +30,13 @@ from domogik.config.home import HomeInUse
 
 NAME = "dmg_pkgmgr"
 
+_WITHOUT_A_MANAGER = (
+    package_files.check,
+    package_files.new,
+    package_files.create,
+    package_files.repository,
+)
+
 Work = Callable[[argparse.Namespace], int]
 Manager = Callable[[str | None, str | None], AbstractContextManager[None]]
 
@@ -267,6 +274,9 @@ def _add_tools(command: Callable[..., argparse.ArgumentParser]) -> None:
         package_files.check,
     )
     one.add_argument("files", nargs="+", type=_word, metavar="FILE")
+    one = command("new", "write a package to begin with: a plugin that works", package_files.new)
+    one.add_argument("name", type=_word, metavar="NAME", help="the id of the plugin")
+    one.add_argument("-o", "--output", default=".", metavar="DIR", help="where to (default: here)")
     one = command("create", "make an archive of a package directory", package_files.create)
     one.add_argument("directory", type=_word, metavar="DIR")
     one.add_argument(
@@ -330,7 +340,7 @@ def _work(arguments: list[str], manager: Manager | None = None) -> int:
 
 
 def _asks_a_manager(options: argparse.Namespace) -> bool:
-    if options.work in (package_files.check, package_files.create, package_files.repository):
+    if options.work in _WITHOUT_A_MANAGER:
         return False
     return options.work is not show or not package_files.is_file(options.package)
 

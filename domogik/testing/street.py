@@ -1,6 +1,8 @@
 """A network of its own for the test of a plugin: hub, database manager, and the plugin's process.
 
-Nothing of it leaves the computer, and no fixed port is used::
+`Street` is that network; the name is an old one, and stays for the tests that use it. Nothing of
+it leaves the computer, and no fixed port is used. A wait fails as soon as every plugin has ended,
+with the last lines that they wrote::
 
     street = Street(reactor, Path(self.mktemp()))
     street.start()
@@ -23,7 +25,7 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessDone
-from twisted.internet.interfaces import IProcessTransport
+from twisted.internet.interfaces import IDelayedCall, IProcessTransport
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
@@ -37,6 +39,9 @@ from domogik.xpl.port import NetworkSettings, Port
 HOST = "testhost"
 #: seconds that a wait may last where nothing is said; generous, for nothing should need it
 PATIENCE_S = 60.0
+#: seconds in which what a plugin said last still arrives
+_LAST_WORDS_S = 0.5
+_LINES = 20
 
 
 @attrs.define(eq=False)
@@ -48,6 +53,16 @@ class PluginProcess(ProcessProtocol):
     ended: Deferred[int] = attrs.field(factory=Deferred)
     transport: IProcessTransport = attrs.field(init=False)
     _waits: list[tuple[str, Deferred[None]]] = attrs.field(init=False, factory=list)
+    #: called once, when it has ended
+    on_end: Callable[[], None] = attrs.field(default=lambda: None)
+    status: int | None = attrs.field(init=False, default=None)
+
+    @property
+    def story(self) -> str:
+        """What became of it, with its last lines."""
+        how = "runs" if self.status is None else f"ended with status {self.status}"
+        lines = self.output.splitlines()[-_LINES:] or ["(nothing)"]
+        return "\n  ".join((f"{self.name} {how}; what it wrote last:", *lines))
 
     def signal(self, name: str) -> None:
         """Send it `TERM`, `INT`, ...; it must still be there."""
@@ -76,10 +91,11 @@ class PluginProcess(ProcessProtocol):
         for text, result in self._waits:
             result.errback(AssertionError(f"it ended without saying {text!r}: {self.output}"))
         error: Any = reason.value
-        if reason.check(ProcessDone):
-            self.ended.callback(0)
-        else:
-            self.ended.callback(-error.signal if error.signal else error.exitCode)
+        self.status = 0
+        if not reason.check(ProcessDone):
+            self.status = -error.signal if error.signal else error.exitCode
+        self.on_end()
+        self.ended.callback(self.status)
 
 
 @attrs.define(eq=False)
@@ -97,6 +113,7 @@ class Street:
     _port: Port = attrs.field(init=False)
     _dbmgr: Identity = attrs.field(init=False)
     _processes: list[PluginProcess] = attrs.field(init=False, factory=list)
+    _look_later: IDelayedCall | None = attrs.field(init=False, default=None)
     _waits: list[tuple[Callable[[Message], bool], Deferred[Message]]] = attrs.field(
         init=False, factory=list
     )
@@ -126,8 +143,10 @@ class Street:
             if not process.ended.called:
                 process.signal("KILL")
                 await process.ended
-        for _, wait in self._waits:
+        for _, wait in tuple(self._waits):
             wait.cancel()
+        if self._look_later is not None and self._look_later.active():
+            self._look_later.cancel()
         await self._port.stop()
         await self.hub.stop()
 
@@ -141,7 +160,10 @@ class Street:
         """Start the plugin `name` as a manager would; `values` join those of the database."""
         if values:
             self.values = {**(self.values or {}), **values}
-        process = PluginProcess(name)
+        if not script.is_file():
+            raise AssertionError(f"there is no script {script.absolute()}")
+        script = script.absolute()
+        process = PluginProcess(name, on_end=self._nobody_left)
         everything = {**self.environment(script, name), **(environment or {})}
         self._reactor.spawnProcess(
             process,
@@ -197,8 +219,37 @@ class Street:
     ) -> Deferred[Message]:
         """The first message from now on that is `wanted`."""
         result: Deferred[Message] = Deferred()
-        self._waits.append((wanted, result))
-        return result.addTimeout(timeout, self._reactor)
+        entry = (wanted, result)
+        self._waits.append(entry)
+        self._nobody_left()
+
+        def too_late(_: object, seconds: float) -> None:
+            raise AssertionError(f"not heard within {seconds:g} s.{self._stories()}")
+
+        def over(answer: Any) -> Any:
+            if entry in self._waits:
+                self._waits.remove(entry)
+            return answer
+
+        return result.addTimeout(timeout, self._reactor, too_late).addBoth(over)
+
+    def _nobody_left(self) -> None:
+        """Where every plugin has ended, look once more when their last messages have arrived."""
+        waiting = self._look_later is not None and self._look_later.active()
+        if self._all_ended() and not waiting:
+            self._look_later = self._reactor.callLater(_LAST_WORDS_S, self._fail_if_nobody_left)
+
+    def _all_ended(self) -> bool:
+        return bool(self._processes) and all(one.status is not None for one in self._processes)
+
+    def _fail_if_nobody_left(self) -> None:
+        if self._all_ended():
+            for _, result in tuple(self._waits):
+                if not result.called:
+                    result.errback(AssertionError(f"not heard.{self._stories()}"))
+
+    def _stories(self) -> str:
+        return "".join(f"\n{process.story}" for process in self._processes)
 
     async def alive(self, process: PluginProcess) -> Message:
         """The heartbeat with which it says that it is ready."""
