@@ -1,8 +1,9 @@
 """Which TCP port is free, and stays so until the server that shall have it is up?
 
-A table that all programs of one user share: a directory with a file for each port that was ever
-given out. Who holds the lock of the file, flock(2), has the port; so a reservation ends with its
-program, however that ends, and a file that is left behind means nothing.
+A table that all programs of one user share: a directory with a file for each port that is reserved.
+Whoever holds the lock of the file, flock(2), has the port; so a reservation ends with its program,
+however that ends. A file that was left behind means nothing, and the next reservation removes it;
+the last one that is released removes the directory, too.
 """
 
 from __future__ import annotations
@@ -72,12 +73,18 @@ class Reservation:
 
     port: int
     _lock: int | None
+    #: the table, and its directory by an open descriptor
+    _path: Path
+    _directory: int
 
     def release(self) -> None:
         """Give it back; a second call does nothing."""
         if self._lock is not None:
             lock, self._lock = self._lock, None
-            unlock(lock)
+            _unlock(self._directory, self.port, lock)
+            os.close(self._directory)
+            with contextlib.suppress(OSError):  # others are in it, or have removed it
+                self._path.rmdir()
 
 
 @attrs.define(eq=False)
@@ -106,18 +113,20 @@ class PortTable:
         if wanted is not None and not 0 < wanted < 65536:
             raise CannotReserve(f"{wanted} is no port")
         server = _Server.of(bind_address)
-        with _opened(self._directory) as directory:
-            if wanted is not None:
-                outcome = _reserve(directory, server, wanted)
-                if isinstance(outcome, Reservation):
-                    return outcome
-                if outcome is _Obstacle.RESERVED:
-                    raise PortTaken(wanted, f"reserved by {_note(directory, wanted)}")
-                raise PortTaken(wanted, _holder(bind_address, wanted))
-            for port in self.candidates():
-                outcome = _reserve(directory, server, port)
-                if isinstance(outcome, Reservation):
-                    return outcome
+        while True:
+            with contextlib.suppress(_TableRemoved), _opened(self._directory) as directory:
+                _sweep(directory)
+                return self._choose(directory, server, wanted)
+
+    def _choose(self, directory: int, server: _Server, wanted: int | None) -> Reservation:
+        for port in self.candidates() if wanted is None else (wanted,):
+            outcome = _reserve(directory, server, port)
+            if isinstance(outcome, int):
+                return Reservation(port, outcome, self._directory, os.dup(directory))
+            if port == wanted and outcome is _Obstacle.RESERVED:
+                raise PortTaken(wanted, f"reserved by {_note(directory, wanted)}")
+            if port == wanted:
+                raise PortTaken(wanted, _holder(server.text, wanted))
         raise NoFreePort(f"all ports from {self._ports[0]} to {self._ports[-1]} are taken")
 
     def candidates(self) -> Iterator[int]:
@@ -187,7 +196,11 @@ class _Obstacle(enum.Enum):
     BOUND = "it cannot be bound"
 
 
-def _reserve(directory: int, server: _Server, port: int) -> Reservation | _Obstacle:
+class _TableRemoved(Exception):
+    """Another program has removed the directory since it was opened."""
+
+
+def _reserve(directory: int, server: _Server, port: int) -> int | _Obstacle:
     lock = _lock(directory, port)
     if lock is None:
         return _Obstacle.RESERVED
@@ -196,8 +209,8 @@ def _reserve(directory: int, server: _Server, port: int) -> Reservation | _Obsta
         bindable = server.can_bind(port)
     finally:
         if not bindable:
-            unlock(lock)
-    return Reservation(port, lock) if bindable else _Obstacle.BOUND
+            _unlock(directory, port, lock)
+    return lock if bindable else _Obstacle.BOUND
 
 
 def _holder(address: str, port: int) -> str:
@@ -217,7 +230,11 @@ def _opened(path: Path) -> Iterator[int]:
     try:
         with contextlib.suppress(FileExistsError):
             path.mkdir(0o700, parents=True, exist_ok=True)
-        directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+            directory = os.open(path, flags)
+        except FileNotFoundError:
+            raise _TableRemoved from None
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
             raise UnsafeDirectory(f"{path} is no directory: remove it") from error
@@ -233,11 +250,38 @@ def _opened(path: Path) -> Iterator[int]:
         os.close(directory)
 
 
+def _sweep(directory: int) -> None:
+    """Remove the files of programs that have ended without a release."""
+    for name in os.listdir(directory):
+        if name.isascii() and name.isdigit():
+            lock = _lock(directory, int(name))
+            if lock is not None:
+                _unlock(directory, int(name), lock)
+
+
 def _lock(directory: int, port: int) -> int | None:
-    """The descriptor that holds the lock of this port, None if somebody else has it."""
+    """Return the descriptor that holds the lock of this port, None if somebody else has it."""
+    while True:
+        lock = _lock_once(directory, port)
+        if lock is None or _is_there(directory, port, lock):
+            return lock
+        os.close(lock)  # its holder has removed the file before the lock was free
+
+
+def _is_there(directory: int, port: int, descriptor: int) -> bool:
+    try:
+        found = os.stat(str(port), dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return found.st_ino == os.fstat(descriptor).st_ino
+
+
+def _lock_once(directory: int, port: int) -> int | None:
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         descriptor = os.open(str(port), flags, 0o600, dir_fd=directory)
+    except FileNotFoundError:
+        raise _TableRemoved from None
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
             raise UnsafeDirectory(f"the file of port {port} is no file: remove it") from error
@@ -258,6 +302,12 @@ def _lock(directory: int, port: int) -> int | None:
         if not locked:
             os.close(descriptor)
     return descriptor
+
+
+def _unlock(directory: int, port: int, descriptor: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(str(port), dir_fd=directory)
+    unlock(descriptor)
 
 
 def _write_note(descriptor: int) -> None:

@@ -87,7 +87,7 @@ def test_a_port_on_which_somebody_listens_is_refused_with_his_name(
     with socket.create_server(("0.0.0.0", port)):
         with pytest.raises(PortTaken) as caught:
             table.reserve(LOOPBACK, port)
-        assert caught.value.words == f"held by {me()}"
+        assert caught.value.held == f"held by {me()}"
     table.reserve(LOOPBACK, port).release()
 
 
@@ -99,7 +99,7 @@ def test_a_port_that_somebody_connects_from_is_refused_with_his_name(
         client.connect(server.getsockname())
         with pytest.raises(PortTaken) as caught:
             table.reserve("0.0.0.0", port)
-        assert caught.value.words == f"held by {me()}, which does not listen there"
+        assert caught.value.held == f"held by {me()}, which does not listen there"
 
 
 def test_a_port_with_nothing_but_a_finished_connection_is_free_for_a_server(
@@ -232,7 +232,7 @@ def test_a_file_that_was_left_behind_means_nothing(
     reservation = table.reserve(LOOPBACK, port)
     with pytest.raises(PortTaken) as caught:
         table.reserve(LOOPBACK, port)
-    assert caught.value.words == f"reserved by {me()}"
+    assert caught.value.held == f"reserved by {me()}"
     reservation.release()
 
 
@@ -302,6 +302,59 @@ def test_a_program_that_is_killed_leaves_its_ports_to_others(
         with pytest.raises(PortTaken, match=rf"reserved by \S+ \(process {child.pid}\)"):
             table.reserve(LOOPBACK, port)
     table.reserve(LOOPBACK, port).release()
+
+
+def test_nothing_is_left_of_reservations_that_were_released_or_whose_program_was_killed(
+    table: PortTable, directory: Path, port: int
+) -> None:
+    with reserving(directory, port, 0, 0) as child:
+        go(child)
+        assert len(list(directory.iterdir())) == 3
+    one, other = table.reserve(LOOPBACK), table.reserve(LOOPBACK)
+    assert sorted(directory.iterdir()) == sorted(directory / str(it.port) for it in (one, other))
+    one.release()
+    other.release()
+    assert not directory.exists()
+
+
+HURRYING = """
+import sys
+from pathlib import Path
+from random import Random
+from domogik.supervisor.ports import PortTable
+table = PortTable(Path(sys.argv[1]), Random(7), range(20000, 20003))
+print("ready", flush=True)
+sys.stdin.readline()
+seen = Path(sys.argv[1]).with_name("held")
+for turn in range(300):
+    held = table.reserve("127.0.0.1")
+    mine = seen / str(held.port)
+    mine.mkdir()  # fails where the other program holds it as well
+    mine.rmdir()
+    held.release()
+print("done", flush=True)
+"""
+
+
+def test_programs_that_release_while_others_reserve_never_share_a_port(tmp_path: Path) -> None:
+    (tmp_path / "held").mkdir()
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", HURRYING, str(tmp_path / "ports")],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for child in children:
+        assert _pipe(child.stdout).readline() == "ready\n"
+    for child in children:
+        _pipe(child.stdin).write("\n")
+        _pipe(child.stdin).flush()
+    assert [child.communicate()[0] for child in children] == ["done\n"] * 2
+    assert not (tmp_path / "ports").exists()
 
 
 def test_a_server_that_is_started_does_not_keep_the_reservation(
