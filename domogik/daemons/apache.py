@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import ClassVar
 import attrs
 from twisted.internet.defer import Deferred
 
+from domogik.daemons.arguments import LOOPBACK, Callback, ErrorCallback
 from domogik.daemons.directory import CONFIGURATION
 from domogik.daemons.errors import InvalidParameters, ManagedDaemonError
-from domogik.daemons.keeper import LOG
+from domogik.daemons.keeper import LOG, tail
 from domogik.daemons.media import MEDIA_TYPES, media_types
 from domogik.daemons.parameters import Option, Parameters
 from domogik.daemons.web import (
@@ -21,7 +23,6 @@ from domogik.daemons.web import (
     TEMPORARY,
     WebDaemon,
     bracketed,
-    tail,
     whole_number,
 )
 from domogik.supervisor.interfaces import Policy
@@ -77,6 +78,36 @@ class ApacheDaemon(WebDaemon):
         "workers": 100,
     }
 
+    def configure(  # type: ignore[override]  # as the original has it
+        self,
+        working_dir: str | os.PathLike[str],
+        port: int | None = None,
+        callback: Callback | str | None = None,
+        error_callback: ErrorCallback | None = None,
+        *,
+        bind_host: str = LOOPBACK,
+        password: str | None = None,
+        run_as: str | None = None,
+        **options: Option,
+    ) -> Deferred[str]:
+        """See `IManagedDaemon`; a text in the place of `callback` is the address."""
+        if isinstance(callback, str):
+            bind_host, callback = callback, None
+        given = {"port": port, "bind_host": bind_host, "run_as": run_as, **options}
+        return self._configured(working_dir, callback, error_callback, password, given)
+
+    @property
+    def configured_sentence(self) -> str:
+        """What the original said."""
+        return "Configured Apache."
+
+    def graceful(  # the original's name
+        self, callback: Callback | None = None, error_callback: ErrorCallback | None = None
+    ) -> Deferred[str]:
+        """As `reload`: requests that are under way are finished."""
+        done = self.reload().addCallback(lambda _: "Successfully gracefulled.")
+        return self._told(done, callback, error_callback)
+
     def completed(self, wanted: Parameters, known: Parameters | None) -> Parameters:
         """What Apache cannot be told is refused before anything is made of it."""
         options = super().completed(wanted, known).options
@@ -100,10 +131,6 @@ class ApacheDaemon(WebDaemon):
     def get_error_log(self, limit_bytes: int = _LARGEST_ERROR_LOG) -> str:
         """The end of what it said. (Of one that a manager runs, that manager has the log.)"""
         return tail(self.directory / LOG / f"{self.kind}.log", limit_bytes)
-
-    def graceful(self) -> Deferred[str]:
-        """As `reload`: requests that are under way are finished."""
-        return self.reload().addCallback(lambda _: "Successfully gracefulled.")
 
     def configuration(self) -> Mapping[str, str]:
         """`service.conf`, and the media types."""

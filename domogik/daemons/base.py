@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-from collections.abc import Callable, Coroutine, Mapping
+import signal
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,35 +19,40 @@ from twisted.internet.defer import Deferred, DeferredLock
 from zope.interface import implementer
 
 from domogik.daemons import backups
+from domogik.daemons.arguments import (
+    LOOPBACK,
+    Callback,
+    ErrorCallback,
+    directory,
+    password_or_callback,
+)
 from domogik.daemons.directory import CONFIGURATION, PARAMETERS, WorkingDirectory
-from domogik.daemons.errors import InvalidParameters, ManagedDaemonError, UnknownUser
+from domogik.daemons.errors import InvalidParameters, ManagedDaemonError
+from domogik.daemons.instance import Instance
 from domogik.daemons.interfaces import IManagedDaemon
 from domogik.daemons.keeper import Keeper, end_marked
-from domogik.daemons.parameters import Option, Parameters, address
-from domogik.daemons.server import Server, exit_status
-from domogik.daemons.users import Account
+from domogik.daemons.parameters import Option, Parameters
+from domogik.daemons.server import exit_status
 from domogik.errors import DomogikError
 from domogik.supervisor.adoption import Record
 from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity
-from domogik.supervisor.interfaces import Program, User
-from domogik.supervisor.ports import PortTaken, Reservation
+from domogik.supervisor.interfaces import Program
+from domogik.supervisor.ports import PortTaken
 from domogik.supervisor.sockets import described, holders
 
 T = TypeVar("T")
-_CANDIDATE = f".{CONFIGURATION}.new"
+NOT_RUNNING = "Not running, no action taken."
 
 
 @implementer(IManagedDaemon)
 @attrs.define(eq=False)
-class ManagedDaemon(Server):
+class ManagedDaemon(Instance):
     """One instance of a server, from `configure` to `destroy`.
 
     `reactor` is a whole one; `tools` are made for it unless they are given. Operations on one
     object queue; other programs that work on the same directory at the same time are refused.
     """
 
-    _reservation: Reservation | None = attrs.field(init=False, default=None)
-    _keeper: Keeper | None = attrs.field(init=False, default=None)
     _lock: DeferredLock = attrs.field(init=False, factory=DeferredLock)
     #: the data are being replaced, and those of before are aside
     _is_restoring: bool = attrs.field(init=False, default=False)
@@ -59,17 +64,38 @@ class ManagedDaemon(Server):
         self,
         working_dir: str | os.PathLike[str],
         port: int | None = None,
-        bind_host: str = "127.0.0.1",
+        bind_host: str = LOOPBACK,
+        callback: Callback | str | None = None,
+        error_callback: ErrorCallback | None = None,
         password: str | None = None,
         *,
         run_as: str | None = None,
         **options: Option,
     ) -> Deferred[str]:
-        """See `IManagedDaemon`."""
-        wanted = {**self.defaults, **options}
-        host = address(bind_host)
-        path = Path(working_dir).absolute()
-        return self._do(lambda: self._configure(path, port, host, password, run_as, wanted))
+        """See `IManagedDaemon`; a text in the place of `callback` is the password."""
+        given = {"port": port, "bind_host": bind_host, "run_as": run_as, **options}
+        return self._configured(working_dir, callback, error_callback, password, given)
+
+    def _configured(
+        self,
+        working_dir: str | os.PathLike[str],
+        callback: Callback | str | None,
+        error_callback: ErrorCallback | None,
+        password: str | None,
+        given: dict[str, Any],
+        problem: str = "",
+    ) -> Deferred[str]:
+        """Configure it with what a signature has sorted out; `problem` is why it could not."""
+
+        async def configure() -> str:
+            with self.translated(f"{self.title} cannot be configured"):
+                if problem:
+                    raise InvalidParameters(problem)
+                word = password_or_callback(callback, password)[1]
+                return await self._configure(directory(working_dir), word, **given)
+
+        told = None if isinstance(callback, str) else callback
+        return self._told(self._do(configure), told, error_callback)
 
     def load_parameters(self, working_dir: str | os.PathLike[str]) -> None:
         """See `IManagedDaemon`; raises the kind's error, and nothing else."""
@@ -83,29 +109,55 @@ class ManagedDaemon(Server):
         with self.translated(f"the parameters of {self.title} cannot be saved"):
             self.parameters.save(self.directory)
 
-    def start(self) -> Deferred[str]:
+    def start(
+        self, callback: Callback | None = None, error_callback: ErrorCallback | None = None
+    ) -> Deferred[str]:
         """See `IManagedDaemon`."""
         started: Deferred[str] = Deferred()
         self._starts.append(started)
         if len(self._starts) == 1:
             _ = self._do(self._start).addBoth(self._tell_starts)
-        return started
+        return self._told(started, callback, error_callback)
 
-    def start_if_not_running(self) -> Deferred[str]:
+    def start_if_not_running(
+        self, callback: Callback | None = None, error_callback: ErrorCallback | None = None
+    ) -> Deferred[str]:
         """See `IManagedDaemon`."""
-        return self._do(self._start_if_not_running) if not self._starts else self.start()
+        if self._starts:
+            return self.start(callback, error_callback)
+        return self._told(self._do(self._start_if_not_running), callback, error_callback)
 
-    def stop(self) -> Deferred[str]:
+    def stop(
+        self,
+        callback: Callback | None = None,
+        error_callback: ErrorCallback | None = None,
+        sig: int | None = None,
+    ) -> Deferred[str]:
         """See `IManagedDaemon`."""
-        return self._do(self._stop)
+        return self._told(self._do(lambda: self._stop(sig)), callback, error_callback)
 
-    def reload(self) -> Deferred[str]:
+    def reload(
+        self, callback: Callback | None = None, error_callback: ErrorCallback | None = None
+    ) -> Deferred[str]:
         """See `IManagedDaemon`."""
-        return self._do(self._reload)
+        return self._told(self._do(self._reload), callback, error_callback)
 
-    def destroy(self) -> Deferred[str]:
+    def destroy(
+        self, callback: Callback | None = None, error_callback: ErrorCallback | None = None
+    ) -> Deferred[str]:
         """See `IManagedDaemon`."""
-        return self._do(self._destroy)
+        return self._told(self._do(self._destroy), callback, error_callback)
+
+    @staticmethod
+    def _told(
+        operation: Deferred[str], callback: Callback | None, error_callback: ErrorCallback | None
+    ) -> Deferred[str]:
+        """Tell the outcome to whoever prefers callbacks; the Deferred is theirs then."""
+        if callback is None and error_callback is None:
+            return operation
+        ignore: Callback = lambda _: None  # noqa: E731
+        with_callbacks(operation, callback or ignore, error_callback or (lambda *_: None))
+        return operation
 
     def backup(self, target: str | os.PathLike[str]) -> Deferred[str]:
         """See `IManagedDaemon`."""
@@ -115,9 +167,11 @@ class ManagedDaemon(Server):
         """See `IManagedDaemon`."""
         return self._do(lambda: self._restore(Path(source).absolute()))
 
-    def is_running(self) -> bool:
+    def is_running(self, keyword: str | None = None) -> bool:
         """See `IManagedDaemon`."""
-        return self.identity is not None
+        if self._directory is None or (identity := self.identity) is None:
+            return False
+        return keyword is None or keyword in identity.command_line()
 
     def get_port(self) -> int:
         """See `IManagedDaemon`."""
@@ -125,7 +179,7 @@ class ManagedDaemon(Server):
 
     def get_pid(self) -> int | None:
         """See `IManagedDaemon`."""
-        identity = self.identity
+        identity = None if self._directory is None else self.identity
         return None if identity is None else identity.pid
 
     def get_configuration_path(self, working_dir: str | os.PathLike[str]) -> Path:
@@ -135,139 +189,6 @@ class ManagedDaemon(Server):
     def get_parameters_path(self, working_dir: str | os.PathLike[str]) -> Path:
         """See `IManagedDaemon`."""
         return Path(working_dir) / PARAMETERS
-
-    def is_configured_as(
-        self,
-        port: int | None,
-        bind_host: str,
-        password: str | None,
-        run_as: str | None,
-        options: Mapping[str, Option],
-    ) -> bool:
-        """Whether `configure` with these would change nothing."""
-        now = self._parameters
-        if now is None or not now.is_initialised:
-            return False
-        wanted = attrs.evolve(
-            now,
-            port=now.port if port is None else port,
-            host=address(bind_host),
-            password=password,
-            run_as=run_as,
-            options={**self.defaults, **options},
-        )
-        with contextlib.suppress(InvalidParameters):
-            return self.completed(wanted, now) == now
-        return False
-
-    # Configuring
-
-    async def _configure(
-        self,
-        path: Path,
-        port: int | None,
-        host: str,
-        password: str | None,
-        run_as: str | None,
-        options: Mapping[str, Option],
-    ) -> str:
-        with self.translated(f"{self.title} cannot be configured"):
-            self._refuse_unknown(options)
-            directory = WorkingDirectory(path, self.kind, self._user(run_as))
-            await self.tools.in_thread(directory.claim)
-            with directory.lock():
-                known = self._known(directory)
-                parameters = Parameters(
-                    kind=self.kind,
-                    port=self._reserve(host, port, known),
-                    host=host,
-                    password=password,
-                    run_as=run_as,
-                    is_initialised=known is not None and known.is_initialised,
-                    options=options,
-                )
-                await self._settle(directory, self.completed(parameters, known), known)
-        return f"Successfully configured {self.title}."
-
-    async def _settle(
-        self, directory: WorkingDirectory, parameters: Parameters, known: Parameters | None
-    ) -> None:
-        before = self._parameters, self._directory
-        self._take(directory, parameters)
-        try:
-            await self.find_programs()
-            if known is not None and known.is_initialised:
-                await self.reconfigured(known)
-            else:
-                if known is not None:
-                    await end_marked(self.reactor, directory.id)
-                    await self.end_orphans()
-                await self.tools.in_thread(self._remove_data)
-                await self.tools.in_thread(parameters.save, directory)
-                await self.tools.in_thread(self._check_place)
-                await self.initialise()
-            self._parameters = attrs.evolve(parameters, is_initialised=True)
-            await self.tools.in_thread(self._parameters.save, directory)
-        except BaseException:
-            self._parameters, self._directory = before
-            raise
-
-    def _refuse_unknown(self, options: Mapping[str, Option]) -> None:
-        unknown = sorted(options.keys() - self.defaults.keys())
-        if unknown:
-            raise InvalidParameters(f"{self.title} has no option {', '.join(unknown)}")
-
-    def _user(self, run_as: str | None) -> User | None:
-        if run_as is not None:
-            account = Account.named(run_as)
-            if account.user.uid == os.geteuid():
-                return None
-            if os.geteuid() != 0:
-                raise UnknownUser(f"only root may run it as {run_as}")
-            return account.user
-        if self.refuses_root and os.geteuid() == 0:
-            raise UnknownUser("it refuses to run as root: name an ordinary user in run_as")
-        return None
-
-    def _known(self, directory: WorkingDirectory) -> Parameters | None:
-        """What was configured before; None where nothing was.
-
-        Before there are data there are parameters: data without them are somebody's, not the rest
-        of a `configure` that was killed.
-        """
-        if (directory / PARAMETERS).exists():
-            return Parameters.load(directory)
-        for name in self.data_names:
-            if (directory / name).exists():
-                raise InvalidParameters(
-                    f"{directory / PARAMETERS} is missing, but there are data in "
-                    f"{directory / name}: put it back, or move them away"
-                )
-        return None
-
-    def _reserve(self, host: str, port: int | None, known: Parameters | None) -> int:
-        if known is not None and port in (None, known.port) and known.is_initialised:
-            return known.port
-        if self._reservation is not None:
-            if port in (None, self._reservation.port):
-                return self._reservation.port
-            self._reservation.release()
-            self._reservation = None
-        self._reservation = self.tools.ports.reserve(host, port)
-        return self._reservation.port
-
-    def _take(self, directory: WorkingDirectory, parameters: Parameters) -> None:
-        lives = self._directory
-        if self._keeper is not None and lives is not None and lives.path != directory.path:
-            raise self.error(f"this {self.title} lives in {lives.path} already")
-        user = directory.user or self._user(parameters.run_as)
-        self._directory = attrs.evolve(directory, user=user)
-        self._parameters = parameters
-
-    def _remove_data(self) -> None:
-        for name in self.data_names:
-            with contextlib.suppress(FileNotFoundError):
-                shutil.rmtree(self.directory / name)
 
     # Starting
 
@@ -304,11 +225,6 @@ class ManagedDaemon(Server):
         self.check_data()
         self._refuse_taken_port()
 
-    def _check_place(self) -> None:
-        run_as = self.parameters.run_as
-        if self.user is not None and run_as is not None:
-            Account.named(run_as).check_may_enter(self.directory.path)
-
     def _refuse_taken_port(self) -> None:
         for host, port in self.addresses:
             found = holders(host, port)
@@ -318,11 +234,11 @@ class ManagedDaemon(Server):
     async def _start(self) -> str:
         with self.translated(f"{self.title} did not start"), self.directory.lock():
             await self._start_locked()
-        return "In appropriate state"
+        return "In appropriate state."
 
     async def _start_if_not_running(self) -> str:
         if self.is_running():
-            return "Already running"
+            return "Already running."
         return await self._start()
 
     async def _start_locked(self) -> None:
@@ -364,14 +280,15 @@ class ManagedDaemon(Server):
 
     # Ending
 
-    async def _stop(self) -> str:
+    async def _stop(self, sig: int | None = None) -> str:
         with self.translated(f"{self.title} did not stop"), self.directory.lock():
             was_running = self.is_running()
-            if was_running:
+            if was_running and sig is None:
                 await self.before_stop()
-            stopped = await self._keeping().stop()
+            keeper = self._keeping()
+            stopped = await (keeper.stop() if sig is None else keeper.stop_by(_signal_name(sig)))
             self.remove_leftovers()
-        return "Finished" if stopped or was_running else "Not running, no action taken."
+        return "Process has finished." if stopped or was_running else NOT_RUNNING
 
     async def _reload(self) -> str:
         with self.translated(f"{self.title} was not reloaded"), self.directory.lock():
@@ -454,6 +371,13 @@ class ManagedDaemon(Server):
     async def _in_turn(self, operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
         async with self._lock:
             return await operation()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name.removeprefix("SIG")
+    except ValueError:
+        raise InvalidParameters(f"{number!r} is not the number of a signal") from None
 
 
 def with_callbacks(

@@ -82,7 +82,7 @@ class BlockingDaemon:
         self._turns = Turns()
         try:
             self.daemon = self._turns.daemon(kind)
-            self._turns.wait(throwaway.begin(self.daemon, **options))
+            self.wait(throwaway.begin(self.daemon, **options))
         except BaseException:
             self._turns.close()
             raise
@@ -119,11 +119,11 @@ class BlockingDaemon:
 
     def start(self) -> None:
         """Until it answers."""
-        self.wait(self.daemon.start())
+        self._do(self.daemon.start)
 
     def stop(self) -> None:
         """Until none of its processes is left; its data stay."""
-        self.wait(self.daemon.stop())
+        self._do(self.daemon.stop)
 
     def restart(self) -> None:
         """`stop`, then `start`."""
@@ -132,7 +132,7 @@ class BlockingDaemon:
 
     def reload(self) -> None:
         """Have it read its configuration again."""
-        self.wait(self.daemon.reload())
+        self._do(self.daemon.reload)
 
     def configure(self, **options: Any) -> None:
         """Change what is given; it counts from the next start or `reload`."""
@@ -144,21 +144,21 @@ class BlockingDaemon:
             "run_as": now.run_as,
             **now.options,
         }
-        self.wait(self.daemon.configure(self.directory, **{**usual, **options}))
+        self._do(lambda: self.daemon.configure(self.directory, **{**usual, **options}))
 
     def kill(self) -> None:
         """As a crash would: its first process, at once; it can be started again."""
         if self.is_running():
             self.daemon.signal("KILL")
-            self.wait(self.daemon.stop())
+            self._do(self.daemon.stop)
 
     def backup(self, target: str | os.PathLike[str]) -> None:
         """Write all its data into one new file."""
-        self.wait(self.daemon.backup(target))
+        self._do(lambda: self.daemon.backup(target))
 
     def restore(self, source: str | os.PathLike[str]) -> None:
         """Put what `backup` wrote in place of its data."""
-        self.wait(self.daemon.restore(source))
+        self._do(lambda: self.daemon.restore(source))
 
     def destroy(self) -> None:
         """Server, data and directory are gone; a second call does nothing."""
@@ -170,7 +170,16 @@ class BlockingDaemon:
 
     def wait(self, operation: Deferred[T]) -> T:
         """What a Deferred of `daemon` fires with."""
-        return self._turns.wait(operation)
+        try:
+            return self._turns.wait(operation)
+        except TimeoutError as error:
+            raise self.daemon.late(error) from error
+
+    def _do(self, begin: Callable[[], Deferred[T]]) -> T:
+        """Begin an operation and wait for it; raises the kind's error where it was destroyed."""
+        if self._turns.is_closed:
+            raise self.daemon.error(f"this {self.daemon.title} was destroyed: make another")
+        return self.wait(begin())
 
     def __enter__(self) -> BlockingDaemon:
         return self

@@ -8,6 +8,7 @@ from pathlib import Path
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
+from domogik.daemons.arguments import Callback, ErrorCallback
 from domogik.daemons.parameters import Option
 
 
@@ -26,6 +27,8 @@ class IManagedDaemon(Interface):
         working_dir: str | PathLike[str],
         port: int | None = None,
         bind_host: str = "127.0.0.1",
+        callback: Callback | str | None = None,
+        error_callback: ErrorCallback | None = None,
         password: str | None = None,
         *,
         run_as: str | None = None,
@@ -36,6 +39,9 @@ class IManagedDaemon(Interface):
         Without a port a free one is chosen and reserved. `run_as` names the user it belongs to,
         where this program is root. `options` are the kind's own. What the server has read already
         counts from its next start or `reload`.
+
+        Here and below, `callback` is called with the sentence that the Deferred fires with, and
+        `error_callback` with a sentence and the exception; the Deferred then fails no more.
         """
 
     def load_parameters(working_dir: str | PathLike[str]) -> None:
@@ -44,26 +50,47 @@ class IManagedDaemon(Interface):
     def save_parameters() -> None:
         """Write `service.json` in one step."""
 
-    def start() -> Deferred[str]:
+    def start(
+        callback: Callback | None = None, error_callback: ErrorCallback | None = None
+    ) -> Deferred[str]:
         """Fires when it answers in its own protocol. A start that is under way is joined.
 
         Fails at once when its process ends, and when it runs already.
         """
 
-    def start_if_not_running() -> Deferred[str]:
+    def start_if_not_running(
+        callback: Callback | None = None, error_callback: ErrorCallback | None = None
+    ) -> Deferred[str]:
         """`start`, unless it runs."""
 
-    def stop() -> Deferred[str]:
-        """Fires when none of its processes is left; what does not run is no failure."""
+    def stop(
+        callback: Callback | None = None,
+        error_callback: ErrorCallback | None = None,
+        sig: int | None = None,
+    ) -> Deferred[str]:
+        """Fires when none of its processes is left; what does not run is no failure.
 
-    def reload() -> Deferred[str]:
+        With `sig`, the number of a signal, that is how it is asked, and nothing is saved before.
+        """
+
+    def reload(
+        callback: Callback | None = None, error_callback: ErrorCallback | None = None
+    ) -> Deferred[str]:
         """Have it read its configuration again, without a restart where the server can."""
 
-    def destroy() -> Deferred[str]:
+    def destroy(
+        callback: Callback | None = None, error_callback: ErrorCallback | None = None
+    ) -> Deferred[str]:
         """End it without ceremony and remove its directory, if this program has made that."""
 
-    def is_running() -> bool:
-        """Whether its first process is there: that very process, not one that looks like it."""
+    def is_running(keyword: str | None = None) -> bool:
+        """Whether its first process is there: that very process, not one that looks like it.
+
+        With a `keyword` it has to be in that process's command line, too.
+        """
+
+    def get_client() -> object:
+        """A client of it, made with the usual library, where that is installed: redis, rabbitmq."""
 
     def get_port() -> int:
         """The TCP port it was configured with."""

@@ -10,7 +10,7 @@ import os
 import random
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
@@ -87,13 +87,18 @@ class FileOutput:
 
     def tail(self) -> str:
         """The end of what it said since its last start."""
-        try:
-            with open(self.path, "rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(self._begins, size - _TAIL))
-                return file.read(_TAIL).decode("utf-8", "replace")
-        except OSError:
-            return ""
+        return tail(self.path, begin=self._begins)
+
+
+def tail(path: Path, limit_bytes: int = _TAIL, begin: int = 0) -> str:
+    """The end of a file, nothing before `begin`; empty for none."""
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(begin, size - limit_bytes))
+            return file.read(limit_bytes).decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 @attrs.define(eq=False)
@@ -184,13 +189,19 @@ class Keeper:
 
     async def kill(self) -> None:
         """As `stop`, without ceremony."""
-        usual = self._runner.specification.policy
-        last = usual.last_signal or "KILL"
-        policy = attrs.evolve(usual, stop_signal=last, stop_timeout=_KILL_PATIENCE, last_signal="")
+        last = self._runner.specification.policy.last_signal or "KILL"
+        await self._stop_as(stop_signal=last, stop_timeout=_KILL_PATIENCE, last_signal="")
+
+    async def stop_by(self, signal: str) -> bool:
+        """As `stop`, by another signal than the usual one."""
+        return await self._stop_as(stop_signal=signal)
+
+    async def _stop_as(self, **changes: Any) -> bool:
         ordinary = self._runner.specification
+        policy = attrs.evolve(ordinary.policy, **changes)
         self._runner.specification = attrs.evolve(ordinary, policy=policy)
         try:
-            await self.stop()
+            return await self.stop()
         finally:
             self._runner.specification = ordinary
 

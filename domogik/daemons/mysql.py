@@ -139,6 +139,11 @@ class MySQLDaemon(ManagedDaemon):
         """Without a password it keeps the one it has, or gets a random one."""
         return wanted.protected(known)
 
+    @property
+    def configured_sentence(self) -> str:
+        """What the original said."""
+        return "Successfully created MySQL database."
+
     async def initialise(self) -> None:
         """The server's own tables, and no user who could come in yet."""
         for name in ("data", "socket", "tmp"):

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import attrs
+from twisted.internet.defer import Deferred
 
 from domogik.config.files import read_bounded
+from domogik.daemons.arguments import LOOPBACK, Callback, ErrorCallback
 from domogik.daemons.directory import CONFIGURATION
 from domogik.daemons.errors import InvalidParameters, ManagedDaemonError
 from domogik.daemons.media import MEDIA_TYPES, media_types
 from domogik.daemons.nginxsyntax import completed, directives, quoted
-from domogik.daemons.parameters import Option, Parameters
+from domogik.daemons.parameters import Option, Parameters, is_address
 from domogik.daemons.web import ACCESS_LOG, GRACE, TEMPORARY, WebDaemon, bracketed, whole_number
 from domogik.supervisor.interfaces import Policy
 
@@ -51,6 +53,35 @@ class NginxDaemon(WebDaemon):
         "workers": 1,
         "connections": 512,
     }
+
+    def configure(  # type: ignore[override]  # as the original has it
+        self,
+        working_dir: str | os.PathLike[str],
+        port_to_monitor: int | None = None,
+        config_file_string: str | None = None,
+        callback: Callback | None = None,
+        error_callback: ErrorCallback | None = None,
+        *,
+        port: int | None = None,
+        bind_host: str = LOOPBACK,
+        password: str | None = None,
+        run_as: str | None = None,
+        **options: Option,
+    ) -> Deferred[str]:
+        """See `IManagedDaemon`; `port_to_monitor` is the port.
+
+        An address in the place of `config_file_string` is `bind_host`.
+        """
+        if is_address(config_file_string):
+            config_file_string, bind_host = None, str(config_file_string)
+        given: dict[str, Any] = {"port": port_to_monitor or port, "bind_host": bind_host}
+        given |= {"run_as": run_as, "config_file_string": config_file_string, **options}
+        return self._configured(working_dir, callback, error_callback, password, given)
+
+    @property
+    def configured_sentence(self) -> str:
+        """What the original said."""
+        return "Configured."
 
     def completed(self, wanted: Parameters, known: Parameters | None) -> Parameters:
         """What nginx cannot be told is refused before anything is made of it."""

@@ -22,8 +22,18 @@ _NAMES = {"localhost": "127.0.0.1", "*": "0.0.0.0"}  # noqa: S104 - only where i
 
 
 def address(bind: str) -> str:
-    """Where to listen, for who writes `localhost`, or `*`; any other text as it is."""
-    return _NAMES.get(bind, bind)
+    """Where to listen, for who writes `localhost`, or `*`; anything else as it is."""
+    found: object = bind
+    return _NAMES.get(bind, bind) if isinstance(found, str) else bind
+
+
+def is_address(value: object) -> bool:
+    """Return whether that is where something can listen: an IP address, `localhost` or `*`."""
+    try:
+        ipaddress.ip_address(address(value) if isinstance(value, str) else "")
+    except ValueError:
+        return False
+    return True
 
 
 def _valid_port(_instance: object, _attribute: Any, port: Any) -> None:
@@ -32,10 +42,8 @@ def _valid_port(_instance: object, _attribute: Any, port: Any) -> None:
 
 
 def _valid_host(_instance: object, _attribute: Any, host: Any) -> None:
-    try:
-        ipaddress.ip_address(host if isinstance(host, str) else "")
-    except ValueError:
-        raise InvalidParameters(f"{host!r} is not an address to listen on") from None
+    if not is_address(host) or host in _NAMES:
+        raise InvalidParameters(f"{host!r} is not an address to listen on")
 
 
 def _valid_password(_instance: object, _attribute: Any, password: Any) -> None:
@@ -47,6 +55,11 @@ def _valid_password(_instance: object, _attribute: Any, password: Any) -> None:
         raise InvalidParameters(f"a password has at most {_LONGEST_PASSWORD} characters")
     if any(letter in password for letter in "\0\r\n"):
         raise InvalidParameters("a password is one line, without zero bytes")
+
+
+def _valid_user(_instance: object, _attribute: Any, user: Any) -> None:
+    if not isinstance(user, str):
+        raise InvalidParameters(f"run_as: {user!r} is not the name of a user")
 
 
 @attrs.frozen
@@ -61,7 +74,7 @@ class Parameters:
     port: int = attrs.field(validator=_valid_port)
     host: str = attrs.field(default="127.0.0.1", validator=_valid_host)
     password: str | None = attrs.field(default=None, validator=_valid_password, repr=False)
-    run_as: str | None = None
+    run_as: str | None = attrs.field(default=None, validator=attrs.validators.optional(_valid_user))
     is_initialised: bool = False
     options: Mapping[str, Option] = attrs.field(factory=dict)
 

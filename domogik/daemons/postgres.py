@@ -7,17 +7,20 @@ own user can reach. An instance that is configured without one gets a random one
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import attrs
+from twisted.internet.defer import Deferred
 
 from domogik.config.files import read_bounded
 from domogik.daemons import backups, pgbackup
+from domogik.daemons.arguments import LOOPBACK, Callback, ErrorCallback
 from domogik.daemons.backups import Contents
 from domogik.daemons.base import ManagedDaemon
 from domogik.daemons.directory import CONFIGURATION
@@ -130,6 +133,37 @@ class PostgresDaemon(ManagedDaemon):
         raise self.error(f"{path} is missing: these are not the data of a server")
 
     # Its data and its files
+
+    def configure(  # type: ignore[override]  # as the original has it
+        self,
+        working_dir: str | os.PathLike[str],
+        postgres_binaries_path: str | os.PathLike[str] | int | None = None,
+        port: int | str | None = None,
+        bind_host: str = LOOPBACK,
+        callback: Callback | str | None = None,
+        error_callback: ErrorCallback | None = None,
+        password: str | None = None,
+        *,
+        run_as: str | None = None,
+        **options: Option,
+    ) -> Deferred[str]:
+        """See `IManagedDaemon`. Without the path of its programs the port comes second, too."""
+        given: dict[str, Any] = {"run_as": run_as, **options}
+        if isinstance(postgres_binaries_path, int) or isinstance(port, str):
+            # port, bind_host, password, each one place further to the left
+            if bind_host != LOOPBACK:
+                callback = bind_host if callback is None else callback
+            bind_host = port if isinstance(port, str) else LOOPBACK
+            postgres_binaries_path, port = None, postgres_binaries_path
+        if postgres_binaries_path is not None:
+            given["binaries"] = os.fspath(postgres_binaries_path)
+        given |= {"port": port, "bind_host": bind_host}
+        return self._configured(working_dir, callback, error_callback, password, given)
+
+    @property
+    def configured_sentence(self) -> str:
+        """What the original said."""
+        return "Successfully created Postgres database."
 
     def completed(self, wanted: Parameters, known: Parameters | None) -> Parameters:
         """Without a password it keeps the one it has, or gets a random one."""

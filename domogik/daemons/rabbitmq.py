@@ -5,16 +5,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import attrs
+from twisted.internet.defer import Deferred
 
 from domogik.daemons import amqp
+from domogik.daemons.arguments import LOOPBACK, Callback, ErrorCallback, text_by_name
 from domogik.daemons.base import ManagedDaemon
 from domogik.daemons.directory import CONFIGURATION
 from domogik.daemons.errors import InvalidParameters, ManagedDaemonError
@@ -34,6 +37,7 @@ _ON_LOOPBACK = "-kernel inet_dist_use_interface {127,0,0,1}"
 _MORE_PORTS = ("dist_port", "epmd_port")
 #: what stays as it was: data belong to the name of a node, and nobody removes a user
 _FIXED = ("user", "nodepurpose")
+_UNSPEAKABLE = re.compile(r"['\n]")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
 
 
@@ -117,9 +121,18 @@ class RabbitMQDaemon(ManagedDaemon):
 
     async def initialise(self) -> None:
         """Places for its data and log; and a cookie: who has it may do everything with the node."""
+        self._refuse_path()
         for name in (_DATA, LOG):
             self.directory.subdirectory(name)
         self.directory.write(_COOKIE, secrets.token_hex(32))
+
+    def _refuse_path(self) -> None:
+        """Its scripts put paths between apostrophes, and hang for minutes over one in a path."""
+        path = str(self.directory.path)
+        if found := _UNSPEAKABLE.search(path):
+            raise InvalidParameters(
+                f"RabbitMQ cannot live in {path!r}: its scripts have no quoting for {found[0]!r}"
+            )
 
     def configuration(self) -> Mapping[str, str]:
         """Paths and secrets are not in `service.conf`, whose format has no quoting."""
@@ -205,6 +218,34 @@ log.connection.level = warning
         host = parameters.reachable_host
         where = f"{f'[{host}]' if ':' in host else host}:{parameters.port}"
         return f"amqp://{self.option('user')}:{quote(self.password, safe='')}@{where}/%2F"
+
+    def get_client(self) -> Any:
+        """Return a `pika.BlockingConnection`; raises the kind's error where pika is missing."""
+        try:
+            from pika import BlockingConnection, URLParameters
+        except ImportError as error:
+            raise self.error("a client needs the library pika: pip install pika") from error
+        return BlockingConnection(URLParameters(self.url))
+
+    @text_by_name(3, "nodepurpose", "password")
+    def configure(  # type: ignore[override]  # as the original has it
+        self,
+        working_dir: str | os.PathLike[str],
+        port: int | None = None,
+        bind_host: str = LOOPBACK,
+        nodepurpose: str | None = None,
+        callback: Callback | str | None = None,
+        error_callback: ErrorCallback | None = None,
+        password: str | None = None,
+        *,
+        run_as: str | None = None,
+        problem: str = "",
+        **options: Option,
+    ) -> Deferred[str]:
+        """See `IManagedDaemon`; `nodepurpose` has to be named, for a password stood there, too."""
+        given = {"port": port, "bind_host": bind_host, "run_as": run_as, **options}
+        given["nodepurpose"] = nodepurpose
+        return self._configured(working_dir, callback, error_callback, password, given, problem)
 
     async def _destroy(self) -> str:
         sentence = await super()._destroy()

@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import attrs
@@ -257,6 +257,14 @@ class RedisDaemon(ManagedDaemon):
         least = most - int(contents.facts.get("expires", 0))
         if not least <= found <= most:
             raise self.error(f"{found} keys came back of {most}")
+
+    def get_client(self) -> Any:
+        """Return a `redis.Redis`; raises the kind's error where that library is missing."""
+        try:
+            from redis import Redis
+        except ImportError as error:
+            raise self.error("a client needs the library redis: pip install redis") from error
+        return Redis.from_url(self.url)
 
     @property
     def _rdb(self) -> Path:

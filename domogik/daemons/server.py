@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from domogik.daemons.backups import Contents
 from domogik.daemons.directory import CONFIGURATION, WorkingDirectory
 from domogik.daemons.errors import ManagedDaemonError
+from domogik.daemons.keeper import LOG, tail
 from domogik.daemons.parameters import Option, Parameters
 from domogik.daemons.tools import DaemonTools, IDaemonReactor
 from domogik.errors import DomogikError
@@ -120,6 +121,15 @@ class Server:
     async def reread(self) -> None:
         """Have the running server read its configuration again."""
         self.signal("HUP")
+
+    @property
+    def configured_sentence(self) -> str:
+        """What `configure` fires with."""
+        return f"Successfully configured {self.title}."
+
+    def get_client(self) -> Any:
+        """Return a client of it, made with the usual library; raises the kind's error."""
+        raise self.error(f"there is no client of {self.title} here: connect to its url")
 
     @property
     def url(self) -> str:
@@ -291,6 +301,11 @@ class Server:
         if found is None:
             raise self.error(_missing(self.title, name))
         return str(found)
+
+    def late(self, error: Exception) -> ManagedDaemonError:
+        """Return the kind's error for a time-out, with the last lines of the server's log."""
+        said = "" if self._directory is None else tail(self.directory / LOG / f"{self.kind}.log")
+        return self.error(f"{self.title} takes too long: {error}", output=said)
 
     @contextlib.contextmanager
     def translated(self, sentence: str) -> Iterator[None]:

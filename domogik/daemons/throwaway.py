@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import shutil
 import tempfile
 from pathlib import Path
@@ -57,15 +56,14 @@ async def _begin(
         place = _place(daemon.kind, directory)
         Reaper.of_this_process().watch(daemon.kind, place)
     try:
-        wanted["run_as"] = wanted["run_as"] or usual_user(type(daemon))
-        await daemon.configure(place, port, **wanted)
+        await daemon.configure(place, port=port, **wanted)
         for _ in range(_TRIES if port is None else 0):
             with contextlib.suppress(daemon.error):
                 await daemon.start()
                 return daemon
             if not listeners(daemon.get_port()):
                 break
-            await daemon.configure(place, _another_port(daemon), **wanted)
+            await daemon.configure(place, port=_another_port(daemon), **wanted)
         await daemon.start()
     except BaseException:
         await _end(daemon, place)
@@ -86,16 +84,6 @@ def _another_port(daemon: ManagedDaemon) -> int:
     reservation = daemon.tools.ports.reserve(daemon.parameters.host)
     reservation.release()
     return reservation.port
-
-
-def usual_user(kind: type[ManagedDaemon]) -> str | None:
-    """Whom a server runs as that refuses root, where we are root: its own user, or nobody."""
-    if os.geteuid() != 0 or not kind.refuses_root:
-        return None
-    for name in (kind.kind, "nobody"):
-        with contextlib.suppress(KeyError):
-            return pwd.getpwnam(name).pw_name
-    return None
 
 
 def end(daemon: ManagedDaemon, directory: Path) -> Deferred[None]:

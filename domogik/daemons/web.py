@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -15,7 +14,7 @@ from domogik.daemons.base import ManagedDaemon
 from domogik.daemons.directory import WorkingDirectory
 from domogik.daemons.errors import InvalidParameters, NotReady
 from domogik.daemons.generations import Generation
-from domogik.daemons.keeper import LOG
+from domogik.daemons.keeper import LOG, tail
 from domogik.daemons.parameters import Option, Parameters
 from domogik.daemons.probing import exchange
 from domogik.supervisor.sockets import CannotSeeSockets
@@ -151,17 +150,6 @@ class _Said:
 
     def words(self) -> str:
         return tail(self.path, _TAIL, self.begin)
-
-
-def tail(path: Path, limit_bytes: int, begin: int = 0) -> str:
-    """The end of a file, nothing before `begin`; empty for none."""
-    try:
-        with open(path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(begin, size - limit_bytes))
-            return file.read(limit_bytes).decode("utf-8", "replace")
-    except OSError:
-        return ""
 
 
 def bracketed(host: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
+from typing import Any
 
 import attrs
 from twisted.logger import Logger
@@ -90,13 +91,14 @@ class Daemon:
             return
         settings = self.settings
         password = self._password or secrets.token_urlsafe(_PASSWORD_BYTES)
+        options: dict[str, Any] = dict(settings.options)
         await self.daemon.configure(
             self.directory,
-            settings.port,
-            settings.bind,
-            password if settings.has_password else None,
+            port=settings.port,
+            bind_host=settings.bind,
+            password=password if settings.has_password else None,
             run_as=settings.run_as,
-            **settings.options,
+            **options,
         )
 
     def refuse_to_move(self) -> None:

@@ -113,6 +113,14 @@ class ProcessIdentity:
             return False
         return not stat.is_gone and ProcessIdentity.from_stat(stat) == self
 
+    def command_line(self) -> str:
+        """Return its arguments with blanks between them, as it has written them over; may be empty.
+
+        Raises `OSError` where it has ended.
+        """
+        content = Path(f"/proc/{self.pid}/cmdline").read_bytes()
+        return content.replace(b"\0", b" ").decode(errors="replace").strip()
+
     def to_dict(self) -> dict[str, int | str]:
         """As JSON can carry it."""
         return attrs.asdict(self)

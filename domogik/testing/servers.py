@@ -84,7 +84,7 @@ class FakeServer(ManagedDaemon):
     async def reread(self) -> None:
         self._does("reread")
 
-    def is_running(self) -> bool:
+    def is_running(self, keyword: str | None = None) -> bool:
         return True
 
     def note(self, pid: int | None, run_id: str, started: float) -> None:

@@ -192,7 +192,7 @@ class ManagedDaemonCases:
         await daemon.configure(self.directory, **self.given({}))
         self.assertFalse(daemon.is_running())
         self.assertIsNone(daemon.get_pid())
-        self.assertEqual(await daemon.start(), "In appropriate state")
+        self.assertEqual(await daemon.start(), "In appropriate state.")
         self.assertTrue(daemon.is_running())
         await self.wrote(daemon, "one")
         await self.assert_reads(daemon, "one")
@@ -208,7 +208,7 @@ class ManagedDaemonCases:
     async def test_it_starts_again_on_its_data(self) -> None:
         daemon = await self.running()
         await self.wrote(daemon, "kept")
-        self.assertEqual(await daemon.stop(), "Finished")
+        self.assertEqual(await daemon.stop(), "Process has finished.")
         self.assertFalse(daemon.is_running())
         self.assertEqual(processes_of(self.directory), [])
         await daemon.start()
@@ -218,7 +218,7 @@ class ManagedDaemonCases:
         daemon = await self.running()
         pid = daemon.get_pid()
         await self.assert_refused(daemon.start(), "already running")
-        self.assertEqual(await daemon.start_if_not_running(), "Already running")
+        self.assertEqual(await daemon.start_if_not_running(), "Already running.")
         self.assertEqual(daemon.get_pid(), pid)
         await daemon.stop()
         self.assertEqual(await daemon.stop(), "Not running, no action taken.")
@@ -226,7 +226,7 @@ class ManagedDaemonCases:
     async def test_two_starts_at_once_are_one(self) -> None:
         daemon = await self.configured()
         said = await gatherResults([daemon.start(), daemon.start(), daemon.start_if_not_running()])
-        self.assertEqual(said[:2], ["In appropriate state"] * 2)
+        self.assertEqual(said[:2], ["In appropriate state."] * 2)
         self.assertEqual(len({*listeners_of(daemon)}), 1)
 
     async def test_of_two_programs_that_start_it_at_once_one_does(self) -> None:
@@ -265,6 +265,46 @@ class ManagedDaemonCases:
         await self.assert_reads(daemon, "one")
         await daemon.stop()
         await self.assert_refused(daemon.reload(), "not running")
+
+    async def test_callbacks_are_told_what_the_deferreds_fire_with(self) -> None:
+        daemon, said = self.make(), []
+        failed: list[str] = []
+        told = (said.append, lambda sentence, error: failed.append(sentence))
+        given = self.given({})
+        await daemon.configure(self.directory, callback=told[0], error_callback=told[1], **given)
+        await daemon.start(*told)
+        await daemon.start_if_not_running(*told)
+        await daemon.start(*told)
+        await daemon.stop(*told, sig=signal.SIGTERM)
+        await daemon.destroy(*told)
+        await daemon.start(*told)
+        self.assertEqual(
+            said,
+            [
+                daemon.configured_sentence,
+                "In appropriate state.",
+                "Already running.",
+                "Process has finished.",
+                f"Removed {daemon.title} instance.",
+            ],
+        )
+        self.assertEqual(len(failed), 2)
+        self.assertIn("already running", failed[0])
+        self.assertIn("is not configured", failed[1])
+
+    async def test_what_cannot_be_is_the_kinds_own_error_with_the_value(self) -> None:
+        for given, word in (
+            ({"port": "x"}, "'x'"),
+            ({"port": 1.5}, "1.5"),
+            ({"port": True}, "True"),
+            ({"bind_host": 5}, "5"),
+            ({"run_as": 5}, "5"),
+        ):
+            options = {**self.given({}), **given}
+            await self.assert_refused(self.make().configure(self.directory, **options), word)
+        for place in (5, None, "", "a\0b"):
+            await self.assert_refused(self.make().configure(place, **self.given({})), repr(place))
+        self.assertFalse(self.directory.exists())
 
     # Where it listens, and for whom
 
@@ -315,10 +355,12 @@ class ManagedDaemonCases:
         await self.wrote(daemon, "one")
         await self.assert_reads(daemon, "one")
 
-    async def test_a_server_that_refuses_root_says_what_to_do(self) -> None:
+    async def test_a_server_that_refuses_root_gets_another_user_who_has_to_be_there(self) -> None:
         if os.geteuid() == 0 and self.daemon_class.refuses_root:
-            options = {**self.given({}), "run_as": None}
-            await self.assert_refused(self.make().configure(self.directory, **options), "run_as")
+            daemon = self.make()
+            await daemon.configure(self.directory, **{**self.given({}), "run_as": None})
+            self.assertEqual(daemon.parameters.run_as, self.daemon_class.usual_user())
+            self.assertNotEqual(self.directory.stat().st_uid, 0)
         options = {**self.given({}), "run_as": "nobody-of-that-name"}
         await self.assert_refused(
             self.make().configure(self.top / "other", **options), "nobody-of-that-name"

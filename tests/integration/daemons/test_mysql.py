@@ -321,7 +321,7 @@ class MySQLItselfTests(TestCase):
         await daemon.configure(self.directory, **given, max_connections=7)
         await daemon.reload()
         self.assertIn("SET GLOBAL max_connections = 7", self.calls("mysql")[-1]["argv"][-1])
-        self.assertEqual(await daemon.stop(), "Finished")
+        self.assertEqual(await daemon.stop(), "Process has finished.")
         await daemon.start()
         self.assertNotIn("--init-file", " ".join(self.calls("mysqld")[-1]["argv"]))
         await daemon.stop()

@@ -197,7 +197,7 @@ class PostgresTests(PostgresCases, TestCase):
     async def test_who_is_connected_does_not_hold_up_a_stop(self) -> None:
         daemon = await self.running()
         connection = await deferToThread(self.connect, daemon)
-        self.assertEqual(await daemon.stop(), "Finished")
+        self.assertEqual(await daemon.stop(), "Process has finished.")
         with self.assertRaises(psycopg.OperationalError):
             await deferToThread(connection.execute, "SELECT 1")
         connection.close()

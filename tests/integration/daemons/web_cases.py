@@ -122,7 +122,7 @@ class WebCases(ManagedDaemonCases):
             stopping = daemon.stop()
             received = len(first) + await deferToThread(_rest, client)
         self.assertGreater(received, 2**24)
-        self.assertEqual(await stopping, "Finished")
+        self.assertEqual(await stopping, "Process has finished.")
 
     async def test_what_requests_it_had_is_written_down_when_it_is_asked_to(self) -> None:
         daemon = await self.running(access_log=True)
