@@ -13,7 +13,7 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import attrs
@@ -28,6 +28,8 @@ PARAMETERS = "service.json"
 PASSWORD = "password"  # noqa: S105 - the name of a file
 _MARKER = ".managed"
 _LOCK = ".lock"
+#: what is in every one of these directories
+_OWN = (CONFIGURATION, PARAMETERS, PASSWORD, _MARKER, _LOCK, "run", "log")
 _FORMAT = 1
 _LARGEST_MARKER = 4096
 
@@ -45,16 +47,28 @@ class WorkingDirectory:
 
     # What it is
 
-    def claim(self) -> None:
-        """Make it, or take it as it is if it is ours or empty; raises `NotOurs`, `OSError`."""
+    def claim(self, *, beside: Collection[str] | None = None) -> None:
+        """Make it, or take it as it is if it is ours or empty; raises `NotOurs`, `OSError`.
+
+        Where `beside` is given it may hold files of somebody else's, which stay untouched, also by
+        `remove`; but none of these names, which are needed here.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             self.path.mkdir(mode=0o700)
         self._refuse_what_is_no_directory()
         if self._marker is None:
-            if any(self.path.iterdir()):
+            found = sorted(path.name for path in self.path.iterdir())
+            if found and beside is None:
                 raise NotOurs(f"{self.path} is not empty, and not made by this program")
-            content = {"format": _FORMAT, "kind": self.kind, "id": uuid.uuid4().hex}
+            if taken := [name for name in found if name in {*(beside or ()), *_OWN}]:
+                raise NotOurs(f"{self.path} holds {taken[0]}, which is needed here: move it away")
+            content = {
+                "format": _FORMAT,
+                "kind": self.kind,
+                "id": uuid.uuid4().hex,
+                "beside": found,
+            }
             write_atomically(self.path / _MARKER, json.dumps(content).encode(), durable=False)
         self.check()
         self.path.chmod(0o700)
@@ -87,8 +101,14 @@ class WorkingDirectory:
         return marker["id"]
 
     @property
+    def _beside(self) -> frozenset[str]:
+        """The names that were there before; they are not ours."""
+        marker = self._marker
+        return frozenset(marker["beside"].split("/") if marker and marker["beside"] else ())
+
+    @property
     def _marker(self) -> dict[str, str] | None:
-        """Its kind and its id; None without a marker that can be read."""
+        """Its kind, its id, and what was there before; None without a marker that can be read."""
         try:
             content = json.loads(read_bounded(self.path / _MARKER, _LARGEST_MARKER))
         except (FileNotFoundError, ValueError, RecursionError):
@@ -97,7 +117,10 @@ class WorkingDirectory:
         kind, id = found.get("kind"), found.get("id")
         if not (isinstance(kind, str) and isinstance(id, str) and id):
             return None
-        return {"kind": kind, "id": id}
+        beside = found.get("beside", [])
+        if not (isinstance(beside, list) and all(isinstance(name, str) for name in beside)):
+            return None
+        return {"kind": kind, "id": id, "beside": "/".join(beside)}
 
     # What is in it
 
@@ -171,14 +194,17 @@ class WorkingDirectory:
         Raises `NotOurs`, `OSError`.
         """
         self.check()
+        beside = self._beside
         for entry in os.scandir(self.path):
-            if entry.name == _MARKER:
+            if entry.name == _MARKER or entry.name in beside:
                 continue
             if entry.is_dir(follow_symlinks=False):
                 shutil.rmtree(entry.path)
             else:
                 Path(entry.path).unlink()
         (self.path / _MARKER).unlink()
+        if beside:
+            return
         try:
             self.path.rmdir()
         except OSError as error:

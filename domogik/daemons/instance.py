@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -47,7 +48,7 @@ class Instance(Server):
         wanted = Parameters(self.kind, port or _ANY_PORT, address(bind_host), password, run_as)
         run_as = run_as or self._chosen_user(path)
         directory = WorkingDirectory(path, self.kind, self._user(run_as))
-        await self.tools.in_thread(directory.claim)
+        await self.tools.in_thread(partial(directory.claim, beside=self.needed_names))
         with directory.lock():
             known = self._known(directory)
             parameters = attrs.evolve(

@@ -17,7 +17,15 @@ from domogik.daemons.errors import InvalidParameters, ManagedDaemonError
 from domogik.daemons.media import MEDIA_TYPES, media_types
 from domogik.daemons.nginxsyntax import completed, directives, quoted
 from domogik.daemons.parameters import Option, Parameters, is_address
-from domogik.daemons.web import ACCESS_LOG, GRACE, TEMPORARY, WebDaemon, bracketed, whole_number
+from domogik.daemons.web import (
+    ACCESS_LOG,
+    DOCUMENTS,
+    GRACE,
+    TEMPORARY,
+    WebDaemon,
+    bracketed,
+    whole_number,
+)
 from domogik.supervisor.interfaces import Policy
 
 _TEMPORARIES = ("client_body", "proxy", "fastcgi", "scgi", "uwsgi")
@@ -37,6 +45,7 @@ class NginxDaemon(WebDaemon):
     title: ClassVar[str] = "nginx"
     error: ClassVar[type[ManagedDaemonError]] = NginxDaemonError
     pid_file: ClassVar[str] = "nginx.pid"
+    needed_names: ClassVar[tuple[str, ...]] = ("nginx.pid", MEDIA_TYPES, DOCUMENTS, TEMPORARY)
     policy: ClassVar[Policy] = Policy(
         start_timeout=30,
         stop_timeout=GRACE + 5,

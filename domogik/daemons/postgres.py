@@ -149,11 +149,12 @@ class PostgresDaemon(ManagedDaemon):
     ) -> Deferred[str]:
         """See `IManagedDaemon`. Without the path of its programs the port comes second, too."""
         given: dict[str, Any] = {"run_as": run_as, **options}
-        if isinstance(postgres_binaries_path, int) or isinstance(port, str):
+        if isinstance(port, str):
             # port, bind_host, password, each one place further to the left
             if bind_host != LOOPBACK:
                 callback = bind_host if callback is None else callback
-            bind_host = port if isinstance(port, str) else LOOPBACK
+            bind_host, port = port, None
+        if isinstance(postgres_binaries_path, int):
             postgres_binaries_path, port = None, postgres_binaries_path
         if postgres_binaries_path is not None:
             given["binaries"] = os.fspath(postgres_binaries_path)

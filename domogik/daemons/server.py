@@ -52,6 +52,9 @@ class Server:
     policy: ClassVar[Policy] = Policy(start_timeout=30, stop_timeout=30)
     #: whether the server does not run as root
     refuses_root: ClassVar[bool] = False
+    #: the names that the kind needs in a directory that may hold somebody else's files; None where
+    #: it has to be the instance's alone
+    needed_names: ClassVar[tuple[str, ...] | None] = None
     #: whether the server asks for a password
     takes_password: ClassVar[bool] = True
     #: the kind's own options and what they are unless they are given

@@ -20,6 +20,7 @@ from domogik.daemons import (
     PostgresDaemon,
     RedisDaemon,
 )
+from domogik.daemons.arguments import password_or_callback
 
 _TOLD = ("callback", "error_callback")
 
@@ -70,3 +71,82 @@ def test_the_names_of_the_documentation_are_in_the_package() -> None:
         domogik.daemons.GopherDaemon  # noqa: B018
     for owner, *_ in ORIGINALS:
         assert issubclass(owner.error, ManagedDaemonError)
+
+
+def sorted_out(owner, *args, **named):
+    """What a call of `configure` is understood as."""
+    found = {}
+
+    class Recording(owner):
+        def _configured(self, working_dir, callback, error_callback, password, given, problem=""):
+            callback, password = password_or_callback(callback, password)
+            found.update(given, dir=working_dir, password=password, problem=problem)
+            found.update(callbacks=(callback, error_callback))
+
+    Recording(object()).configure(*args, **named)
+    return {name: value for name, value in found.items() if value not in (None, "", (None, None))}
+
+
+def good(_sentence):
+    pass
+
+
+def bad(_sentence, _error):
+    pass
+
+
+HERE = {"bind_host": "127.0.0.1", "dir": "/d"}
+THERE = {"bind_host": "::1", "dir": "/d"}
+TOLD = {"callbacks": (good, bad)}
+
+
+@pytest.mark.parametrize(
+    ("owner", "args", "named", "understood"),
+    [
+        # the originals' orders
+        (
+            RedisDaemon,
+            ("/d", 5, "::1", good, bad, "w"),
+            {},
+            {**THERE, **TOLD, "port": 5, "password": "w"},
+        ),
+        (MySQLDaemon, ("/d", 5, "::1", good, bad), {}, {**THERE, **TOLD, "port": 5}),
+        (
+            PostgresDaemon,
+            ("/d", "/bin", 5, "::1", good, bad, "w"),
+            {},
+            {**THERE, **TOLD, "port": 5, "password": "w", "binaries": "/bin"},
+        ),
+        (PostgresDaemon, ("/d", None, 5), {}, {**HERE, "port": 5}),
+        (
+            NginxDaemon,
+            ("/d", 5, "events {}", good, bad),
+            {},
+            {**HERE, **TOLD, "port": 5, "config_file_string": "events {}"},
+        ),
+        (ApacheDaemon, ("/d", 5, good, bad), {}, {**HERE, **TOLD, "port": 5}),
+        (
+            ManagedRabbitMQ,
+            ("/d", 5, "::1"),
+            {"nodepurpose": "n"},
+            {**THERE, "port": 5, "nodepurpose": "n"},
+        ),
+        # today's documented order: port, bind_host, password
+        (RedisDaemon, ("/d", 5, "::1", "w"), {}, {**THERE, "port": 5, "password": "w"}),
+        (PostgresDaemon, ("/d", 5, "::1", "w"), {}, {**THERE, "port": 5, "password": "w"}),
+        (PostgresDaemon, ("/d", None, "::1"), {}, {**THERE}),
+        (PostgresDaemon, ("/d", 5), {"bind_host": "::1"}, {**THERE, "port": 5}),
+        (PostgresDaemon, ("/d", 5), {"password": "w"}, {**HERE, "port": 5, "password": "w"}),
+        (NginxDaemon, ("/d", 5, "::1"), {}, {**THERE, "port": 5}),
+        (NginxDaemon, ("/d",), {"port": 5, "bind_host": "::1"}, {**THERE, "port": 5}),
+        (ApacheDaemon, ("/d", 5, "::1"), {}, {**THERE, "port": 5}),
+    ],
+)
+def test_both_orders_of_arguments_are_understood(owner, args, named, understood) -> None:
+    assert sorted_out(owner, *args, **named) == understood
+
+
+def test_what_could_be_either_names_the_keywords() -> None:
+    problem = sorted_out(ManagedRabbitMQ, "/d", 5, "::1", "what")["problem"]
+    assert "'what'" in problem
+    assert "nodepurpose= or password=" in problem

@@ -117,6 +117,29 @@ class NginxTests(WebCases, TestCase):
         )
         self.assertEqual((await deferToThread(self.get, daemon, "/hello"))[1], "hello")
 
+    async def test_the_callers_own_files_may_be_there_and_stay_as_they_are(self) -> None:
+        self.directory.mkdir()
+        page = self.directory / "index.html"
+        page.write_text("mine")
+        daemon = await self.configured(root=str(self.directory))
+        await daemon.start()
+        self.assertEqual((await deferToThread(self.get, daemon))[1], "mine")
+        await daemon.destroy()
+        self.assertEqual(list(self.directory.iterdir()), [page])
+        self.assertEqual(page.read_text(), "mine")
+        (self.directory / "www").mkdir()
+        await self.assert_refused(
+            self.make().configure(self.directory, **self.given({})), "www", "move it away"
+        )
+
+    async def test_the_originals_order_of_arguments_is_understood(self) -> None:
+        text = WHOLE.format(port=1, word="one")
+        daemon = self.make()
+        await daemon.configure(self.directory, None, text, run_as=self.run_as)
+        self.assertEqual(daemon.option("config_file_string"), text)
+        await daemon.configure(self.directory, daemon.get_port(), "127.0.0.2", run_as=self.run_as)
+        self.assertEqual(daemon.parameters.host, "127.0.0.2")
+
     async def test_a_configuration_that_leaves_the_foreground_is_refused(self) -> None:
         await self.assert_refused(
             self.make().configure(self.directory, config_file_string="daemon on;"), "daemon on"

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.integration
 
 class RabbitMQTests(ManagedDaemonCases, TestCase):
     daemon_class = RabbitMQDaemon
+    awkward_name = 'a "dir" ünïcode ☃'
     small_disk = "128m"
     timeout = 600
 
@@ -65,6 +66,15 @@ class RabbitMQTests(ManagedDaemonCases, TestCase):
         await self.assertFailure(
             deferToThread(self.read, daemon, url), pika.exceptions.ProbableAuthenticationError
         )
+
+    async def test_a_path_that_its_scripts_cannot_quote_is_refused_at_once(self) -> None:
+        await self.assert_refused(
+            self.make().configure(self.top / "it's", **self.given({})), "it's", "no quoting"
+        )
+
+    async def test_a_purpose_and_a_password_by_position_are_told_apart_by_name(self) -> None:
+        operation = self.make().configure(self.directory, None, "127.0.0.1", "which")
+        await self.assert_refused(operation, "'which'", "nodepurpose=", "password=")
 
     async def test_only_its_own_port_is_for_others_and_epmd_ends_with_it(self) -> None:
         daemon = await self.running(bind_host="0.0.0.0", nodepurpose="testing")
