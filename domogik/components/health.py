@@ -17,6 +17,8 @@ from domogik.errors import DomogikError
 Parameters = Mapping[str, object]
 _NOTHING: Parameters = MappingProxyType({})
 _PLACE = re.compile(r"\{\{|\}\}|\{(\w+)\}")
+#: parameters that say why a check came out as it did
+_REASONS = frozenset(("reason", "owner", "log", "active_state", "sub_state", "unit_file_state"))
 #: parameters within parameters; what lies deeper is left out
 _DEPTH = 4
 _BITS = 1024
@@ -26,8 +28,8 @@ class InvalidCheck(DomogikError):
     """A check without a name cannot be found again."""
 
 
-class Result(enum.Enum):
-    """How a check came out."""
+class Result(enum.StrEnum):
+    """How a check came out; equal to its word."""
 
     NOT_DONE = "not_done"
     SKIPPED = "skipped"
@@ -72,6 +74,10 @@ def _parameters(given: Mapping[str, object]) -> Parameters:
     return MappingProxyType({_key(key): _plain(value, _DEPTH) for key, value in given.items()})
 
 
+def _without_reasons(parameters: Parameters) -> dict[str, object]:
+    return {name: value for name, value in parameters.items() if name not in _REASONS}
+
+
 def _suggestions(given: Iterable[Suggestion]) -> tuple[Suggestion, ...]:
     return tuple(given)
 
@@ -87,17 +93,20 @@ class DiagnosticCheck:
 
     `description` is a template with the names of `parameters` in braces. Parameters become values
     that JSON can say: of anything else only the type is kept. `check_id` alone is not unique, for
-    two components may listen on the same port: `key` is.
+    two components may listen on the same port: `key` is. Two checks are equal that found the same;
+    why, and what can be done, does not count.
     """
 
     check_id: str = attrs.field(validator=_id)
     description: str
     result: Result = attrs.field(default=Result.NOT_DONE, converter=Result)
-    parameters: Parameters = attrs.field(default=_NOTHING, converter=_parameters, hash=False)
+    parameters: Parameters = attrs.field(
+        default=_NOTHING, converter=_parameters, hash=False, eq=_without_reasons
+    )
     component_id: str | None = None
-    suggestions: tuple[Suggestion, ...] = attrs.field(default=(), converter=_suggestions)
+    suggestions: tuple[Suggestion, ...] = attrs.field(default=(), converter=_suggestions, eq=False)
     #: how it is, where clients know `description` as the sentence that says how it should be
-    finding: str = ""
+    finding: str = attrs.field(default="", eq=False)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -108,6 +117,11 @@ class DiagnosticCheck:
     def filled(self) -> str:
         """The description with the parameters in it; one that is missing shows as `?name?`."""
         return _PLACE.sub(self._fill, self.description)
+
+    @property
+    def translated_description(self) -> str:
+        """The same by its name in FreedomBox's reference."""
+        return self.filled
 
     @property
     def said(self) -> str:
@@ -140,6 +154,7 @@ class DiagnosticCheck:
     def to_json(self) -> dict[str, object]:
         """As every door shows it: `description` is filled in, `template` is not."""
         return {
+            "__class__": "DiagnosticCheck",
             "check_id": self.check_id,
             "description": self.filled,
             "template": self.description,

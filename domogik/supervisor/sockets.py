@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
+import socket
 from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
@@ -283,3 +284,20 @@ def described(found: Sequence[Listener]) -> str:
         for owner in by_inode[listener.inode]:
             return words(owner, listener)
     return words(None, found[0])
+
+
+def is_own_address(address: str) -> bool:
+    """Return whether something on this host could listen at that address; raises `InvalidAddress`.
+
+    The kernel is asked by binding a socket: all of 127.0.0.0/8 is this host's, and in no list.
+    """
+    Reach.of(address, v6only=True)
+    host, _, zone = address.partition("%")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as test:
+            scope = (0, socket.if_nametoindex(zone)) if zone else ()
+            test.bind((host, 0, *scope))
+    except OSError:
+        return False
+    return True

@@ -6,30 +6,33 @@ alone. The words are those of FreedomBox's reference, from where the components 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredLock, gatherResults, succeed
+from twisted.internet.defer import Deferred, DeferredLock, gatherResults
 from twisted.logger import Logger
 
 from domogik.components.health import DiagnosticCheck
 from domogik.errors import DomogikError, NotPossible
-from domogik.units.deferred import deferred
+from domogik.units.deferred import answered, deferred
 
 if TYPE_CHECKING:
     from domogik.units.registry import Units
 
 T = TypeVar("T")
+C = TypeVar("C")
 
 
 class DuplicateComponent(DomogikError):
     """Two components, or two apps, of the same id."""
 
 
-class NotAttached(NotPossible):
-    """The component belongs to no app of this host, so there is nobody it could ask."""
+class NotAttached(NotPossible, KeyError):
+    """The component belongs to no app, or the app to no host: there is nobody it could ask."""
+
+    __str__ = NotPossible.__str__  # a KeyError would put it in quotes
 
 
 @attrs.frozen
@@ -53,6 +56,15 @@ class Runnable(Protocol):
     """A component that can run."""
 
     def is_running(self) -> Awaitable[bool]: ...
+
+
+@runtime_checkable
+class Leader(Protocol):
+    """A component that can say whether it is enabled."""
+
+    unit_names: tuple[str, ...]
+
+    def is_enabled(self) -> Awaitable[bool]: ...
 
 
 class Component:
@@ -82,49 +94,66 @@ class Component:
         return self._app
 
     @property
+    def host_units(self) -> Units | None:
+        """The registry of its app; None where it is in no app of any."""
+        return None if self._app is None else self._app.units
+
+    @property
     def app_id(self) -> str | None:
         """The id of that app, None before `App.add`."""
         return None if self._app is None else self._app.app_id
 
-    def belongs_to(self, app: App) -> None:
-        """What `App.add` tells it."""
+    def belongs_to(self, app: App | None) -> None:
+        """What `App.add` and `App.remove` tell it."""
         self._app = app
+
+    def setup(self, old_version: int = 0) -> Awaitable[None]:
+        """The app is being set up for the first time (0), or comes from `old_version`."""
+        return answered(None)
+
+    def is_available(self) -> Awaitable[bool]:
+        """Whether what it stands for is there at all."""
+        return answered(True)
+
+    def has_diagnostics(self) -> bool:
+        """Whether it can be looked at."""
+        return type(self).diagnose is not Component.diagnose
 
     def enable(self) -> Awaitable[None]:
         """The app is being enabled."""
-        return succeed(None)
+        return answered(None)
 
     def disable(self) -> Awaitable[None]:
         """The app is being disabled."""
-        return succeed(None)
+        return answered(None)
 
     def uninstall(self) -> Awaitable[None]:
         """The app is being removed."""
-        return succeed(None)
+        return answered(None)
 
     def set_enabled(self, enabled: bool) -> Awaitable[None]:
         """The app was found to be enabled, or not."""
-        return succeed(None)
+        return answered(None)
 
     def diagnose(self) -> Awaitable[Sequence[DiagnosticCheck]]:
         """Look at it."""
-        return succeed([])
+        return answered([])
 
     def repair(self, failed_checks: Sequence[DiagnosticCheck]) -> Awaitable[bool]:
         """Do what can be done about these; fires with whether the app must be set up again."""
-        return succeed(True)
+        return answered(True)
 
 
 class FollowerComponent(Component):
     """One that the app's leaders decide about: it remembers what it was told."""
 
-    def __init__(self, component_id: str) -> None:
+    def __init__(self, component_id: str, is_enabled: bool = False) -> None:
         super().__init__(component_id)
-        self._is_enabled = False
+        self._is_enabled = is_enabled
 
-    def is_enabled(self) -> Awaitable[bool]:
+    def is_enabled(self) -> Deferred[bool]:
         """What it was told last."""
-        return succeed(self._is_enabled)
+        return answered(self._is_enabled)
 
     @deferred
     async def enable(self) -> None:
@@ -188,12 +217,10 @@ class App:
         return self.units
 
     @property
-    def leaders(self) -> tuple[LeaderComponent, ...]:
-        """Those that decide."""
+    def leaders(self) -> tuple[Leader, ...]:
+        """Those that decide: whose `is_leader` is true, of whatever class."""
         return tuple(
-            one
-            for one in self._components.values()
-            if isinstance(one, LeaderComponent) and one.is_leader
+            one for one in self._components.values() if one.is_leader and isinstance(one, Leader)
         )
 
     def add(self, component: Component) -> App:
@@ -205,6 +232,35 @@ class App:
         component.belongs_to(self)
         self._components[component.component_id] = component
         return self
+
+    def remove(self, component_id: str) -> Component:
+        """Return a component that is no part of it any more; raises `KeyError`."""
+        component = self._components.pop(component_id)
+        component.belongs_to(None)
+        if self.units is not None:
+            self.units.declares_anew()
+        return component
+
+    def get_component(self, component_id: str) -> Component:
+        """Return the component of that id; raises `KeyError`."""
+        return self._components[component_id]
+
+    def get_components_of_type(self, component_type: type[C]) -> Iterator[C]:
+        """Yield the components of a class, in their order."""
+        for component in self._components.values():
+            if isinstance(component, component_type):
+                yield component
+
+    @deferred
+    async def setup(self, old_version: int = 0) -> None:
+        """Set up every component, in order; errors as `enable`."""
+        await self._each("setup", self._components.values(), old_version)
+
+    @deferred
+    async def is_available(self) -> bool:
+        """Whether everything that it stands for is there."""
+        asked = [component.is_available() for component in self._components.values()]
+        return all([await answer for answer in asked])
 
     @deferred
     async def enable(self) -> None:
@@ -233,11 +289,11 @@ class App:
         """Every component, the last one first; errors as `enable`."""
         await self._each("uninstall", reversed(self._components.values()))
 
-    async def _each(self, verb: str, components: Iterable[Component]) -> None:
+    async def _each(self, verb: str, components: Iterable[Component], *args: object) -> None:
         first: DomogikError | None = None
         for component in tuple(components):
             try:
-                await getattr(component, verb)()
+                await getattr(component, verb)(*args)
             except DomogikError as error:
                 self.log.warn(
                     "{component} of {app}: {verb}: {error}",
@@ -274,8 +330,7 @@ class App:
     def has_diagnostics(self) -> bool:
         """Whether anything in it can be looked at."""
         return type(self).diagnose is not App.diagnose or any(
-            type(component).diagnose is not Component.diagnose
-            for component in self._components.values()
+            component.has_diagnostics() for component in self._components.values()
         )
 
     @deferred

@@ -5,17 +5,17 @@ Names, arguments and the order of the calls are those of FreedomBox's Daemon com
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 
-from twisted.internet.defer import succeed
+from twisted.internet.defer import Deferred
 
 from domogik.components.health import DiagnosticCheck
 from domogik.units.app import Component, FollowerComponent, LeaderComponent, UnitLogs
 from domogik.units.backend import Order, OrderFailed
-from domogik.units.deferred import deferred
+from domogik.units.deferred import answered, deferred
 from domogik.units.diagnosis import PortKind, diagnose_port_listening
 from domogik.units.ensuring import EnsureRunning
-from domogik.units.names import unit_name
+from domogik.units.names import InvalidUnitName, unit_name
 from domogik.units.registry import Units
 from domogik.units.sharing import needs, uses
 from domogik.units.starting import came_up, failure, start
@@ -31,8 +31,16 @@ class _UnitComponent(Component):
 
     @property
     def units(self) -> Units:
-        """The registry of the app; raises `NotAttached`."""
-        return self.app.registry
+        """The registry of the app; one of its own where it is in no app of a registry."""
+        from domogik.units.here import alone
+
+        return self.host_units or alone(self)
+
+    @deferred
+    async def is_available(self) -> bool:
+        """Whether systemd knows the unit, by any of its names; fails with `NoSystemd`."""
+        statuses = await self.units.status(self.unit_names)
+        return any(status.exists for status in statuses.values())
 
     @deferred
     async def get_logs(self) -> UnitLogs:
@@ -84,11 +92,31 @@ class Daemon(_UnitComponent, LeaderComponent):
         self.unit = unit
         self.strict_check = strict_check
         self.listen_ports = listen_ports or []
-        self.alias = alias
+        self._alias = alias
         for port, kind in self.listen_ports:
             PortKind.of(port, kind)
-        names = (unit,) if alias is None else (unit, alias)
-        self.unit_names = tuple(dict.fromkeys(map(unit_name, names)))
+        self.unit_names = self._names()
+
+    def _names(self) -> tuple[str, ...]:
+        names = (self.unit,) if self._alias is None else (self.unit, self._alias)
+        return tuple(dict.fromkeys(map(unit_name, names)))
+
+    @property
+    def alias(self) -> str | None:
+        """The other name of the unit; set to another it counts from then on."""
+        return self._alias
+
+    @alias.setter
+    def alias(self, alias: str | None) -> None:
+        before, self._alias = self._alias, alias
+        try:
+            self.unit_names = self._names()
+        except InvalidUnitName:
+            self._alias = before
+            raise
+        from domogik.units.here import redeclare
+
+        redeclare(self)
 
     @deferred
     async def is_enabled(self) -> bool:
@@ -103,7 +131,7 @@ class Daemon(_UnitComponent, LeaderComponent):
         """Whether it runs, is starting, or has done its work; fails with `NoSystemd`."""
         return (await self.units.status([self.unit]))[self.unit].is_running
 
-    def enable(self) -> Awaitable[None]:
+    def enable(self) -> Deferred[None]:
         """Enable and start it, by its name and by its alias.
 
         All of that is asked for, whatever fails on the way. Then fails with `UnitFailed` (which has
@@ -112,7 +140,7 @@ class Daemon(_UnitComponent, LeaderComponent):
         """
         return self._switch(Order.ENABLE, Order.START)
 
-    def disable(self) -> Awaitable[None]:
+    def disable(self) -> Deferred[None]:
         """Disable and stop it, by its name and by its alias; fails as `enable`."""
         return self._switch(Order.DISABLE, Order.STOP)
 
@@ -201,9 +229,9 @@ class SharedDaemon(Daemon):
 
     is_leader = False
 
-    def set_enabled(self, enabled: bool) -> Awaitable[None]:
+    def set_enabled(self, enabled: bool) -> Deferred[None]:
         """Nothing: whether it is enabled is asked of the unit."""
-        return succeed(None)
+        return answered(None)
 
     @deferred
     async def disable(self) -> None:
@@ -223,5 +251,5 @@ class SharedDaemon(Daemon):
         return [
             app.app_id
             for app in tuple(self.units.apps.values())
-            if app is not self.app and uses(app, names) and await needs(app, names)
+            if app is not self._app and uses(app, names) and await needs(app, names)
         ]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from domogik.components.health import DiagnosticCheck, Result, Suggestion
 from domogik.errors import DomogikError
+from domogik.supervisor.sockets import is_own_address
 from domogik.units.deferred import deferred
 from domogik.units.ports import Holder, PortTable
 from domogik.units.status import UnitStatus
@@ -61,6 +62,9 @@ async def diagnose_port_listening(
     PortKind.of(port, kind)
     try:
         found = [one for one in await ports.on(port) if one.listener.serves(kind, listen_address)]
+        if listen_address is not None and not is_own_address(listen_address):
+            more = {"finding": f"Port {port} ({kind}): {listen_address} is no address of this host"}
+            return _port_check(port, kind, listen_address, component_id, Result.FAILED, more)
     except DomogikError as error:
         more = {"reason": str(error), "finding": f"Who listens on {kind} {port}: {error}"}
         return _port_check(port, kind, listen_address, component_id, Result.ERROR, more)

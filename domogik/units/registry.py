@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from types import MappingProxyType
+from typing import Any
 
 import attrs
 from twisted.internet.defer import DeferredLock
@@ -86,6 +87,21 @@ class Units:
         self._declared = None
         if app is not None:
             app.units = None
+
+    @classmethod
+    def on_this_host(cls, reactor: Any = None) -> Units:
+        """Return a registry of this host, without any app yet.
+
+        systemd is asked by its commands and tells of changes on its bus, and who listens where is
+        asked in threads. `reactor` is Twisted's unless another is given.
+        """
+        from domogik.units.here import Here
+
+        return Here.of(reactor).units()
+
+    def declares_anew(self) -> None:
+        """A component has other names now, or is gone."""
+        self._declared = None
 
     def expect(self, component: Component) -> None:
         """It is about to be one of an app's here.

@@ -10,6 +10,7 @@ from domogik.manager.health import Issue
 HEALTH_SCHEMAS: dict[str, Schema] = {
     "Suggestion": record(action=TEXT, sentence=TEXT, repairable=BOOLEAN),
     "Check": record(
+        __class__=TEXT,
         check_id=TEXT,
         description=TEXT,
         template=TEXT,

@@ -80,6 +80,8 @@ def test_everything_is_looked_at(door, examiner):
     assert document["taken"] == "2027-01-15T08:00:00.000Z"
     (check,) = document["checks"]
     assert check == {
+        "__class__": "DiagnosticCheck",
+        "finding": "1 runs",
         "check_id": "runs",
         "description": "1 runs",
         "template": "{x} runs",

@@ -117,6 +117,7 @@ def test_doors_show_it_in_one_form():
         [suggestion],
     )
     assert check.to_json() == {
+        "__class__": "DiagnosticCheck",
         "check_id": "daemon-running-x",
         "description": "Service x is running",
         "template": "Service {service_name} is running",
@@ -130,6 +131,18 @@ def test_doors_show_it_in_one_form():
     assert found.to_json()["finding"] == found.said == "x.service does not run: failed"
     assert DiagnosticCheck.from_json(found.to_json()) == found
     assert DiagnosticCheck.from_json(check.to_json()) == check
+    assert check.translated_description == check.filled
+
+
+def test_why_and_what_to_do_make_no_other_check_of_it():
+    plain = DiagnosticCheck("a", "{x} runs", "failed", {"x": 1}, "daemon-x")
+    told = DiagnosticCheck(
+        "a", "{x} runs", "failed", {"x": 1, "reason": "no"}, "daemon-x",
+        [Suggestion("start", "Start it")], "x does not run",
+    )  # fmt: skip
+    assert plain == told
+    assert plain != attrs.evolve(plain, parameters={"x": 2})
+    assert plain.result == "failed"
 
 
 def test_checks_of_two_components_are_told_apart_though_their_ids_are_equal():

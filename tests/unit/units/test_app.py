@@ -235,3 +235,44 @@ class RegistryOfAppsTests(SynchronousTestCase):
         app = self.units.add(App("a"))
         app.add(Daemon("daemon-x", "x", alias="y.socket"))
         self.assertEqual(self.units.declared, {"x.service", "y.socket"})
+
+
+class FreedomBoxNames(SynchronousTestCase):
+    """What the classes of that reference offer beside enabling and disabling."""
+
+    def test_components_are_found_by_id_and_by_class_and_can_be_taken_out(self):
+        units = fake_units(FakeSystemd(), Clock(), {})
+        daemon, other = Daemon("daemon-web", "web"), Component("other")
+        app = units.add(App("web", [daemon, other]))
+        self.assertIs(app.get_component("other"), other)
+        self.assertEqual(list(app.get_components_of_type(Daemon)), [daemon])
+        self.assertIs(app.remove("daemon-web"), daemon)
+        self.assertEqual(units.declared, frozenset())
+        self.assertRaises(KeyError, lambda: daemon.app)
+        for ask in (app.get_component, app.remove):
+            self.assertRaises(KeyError, ask, "daemon-web")
+
+    def test_set_up_reaches_every_component_in_order_with_the_version_of_before(self):
+        seen = []
+
+        class Set(Component):
+            async def setup(self, old_version=0):
+                seen.append((self.component_id, old_version))
+
+        app = App("app", [Set("a"), Component("b"), Set("c")])
+        self.successResultOf(app.setup(3))
+        self.assertEqual(seen, [("a", 3), ("c", 3)])
+
+    def test_a_follower_is_told_at_once_whether_it_is_enabled_and_may_lead(self):
+        follower = FollowerComponent("follower", True)
+        self.assertIs(self.successResultOf(follower.is_enabled()), True)
+        app = App("app", [follower])
+        self.assertEqual(app.leaders, ())
+        follower.is_leader = True
+        self.assertEqual(app.leaders, (follower,))
+        self.successResultOf(app.set_enabled(False))
+        self.assertIs(self.successResultOf(app.is_enabled()), True)
+
+    def test_what_can_be_looked_at_says_so(self):
+        self.assertFalse(Component("plain").has_diagnostics())
+        self.assertTrue(Daemon("daemon-web", "web").has_diagnostics())

@@ -11,9 +11,9 @@ from domogik.components.health import Result
 from domogik.supervisor.sockets import Listener
 from domogik.testing.units import FakeSystemd, fake_units
 from domogik.units import App, Daemon, LeaderComponent, RelatedDaemon, SharedDaemon, app_is_running
-from domogik.units.app import NotAttached
 from domogik.units.backend import NoSystemd, Order
 from domogik.units.diagnosis import InvalidPort
+from domogik.units.here import Here, alone
 from domogik.units.names import InvalidUnitName
 from domogik.units.ports import Holder, OpenPort
 from domogik.units.starting import UnitFailed
@@ -102,10 +102,42 @@ class DaemonTests(UnitTestCase):
             with pytest.raises(InvalidPort):
                 Daemon("daemon-web", "web", listen_ports=[port])
 
-    def test_one_that_belongs_to_no_app_says_so(self):
-        self.failed(Daemon("daemon-web", "web").is_enabled(), NotAttached)
-        App("web", [daemon := Daemon("daemon-web", "web")])
-        self.failed(daemon.enable(), NotAttached)
+    def test_one_that_belongs_to_no_app_works_alone(self):
+        daemon = Daemon("daemon-web", "web", listen_ports=[(80, "tcp")])
+        here = Here(self.clock, self.systemd, self.units.ports)
+        self.assertRaises(KeyError, lambda: daemon.app)
+        units = alone(daemon, here)
+        self.systemd.add("web.service")
+        self.done(daemon.enable())
+        self.assertIs(self.done(daemon.is_enabled()), True)
+        self.assertEqual(self.done(daemon.diagnose())[0].result, "passed")
+        self.assertEqual(units.declared, {"web.service"})
+        self.systemd.absent = "there is no systemd here"
+        self.assertEqual(self.done(daemon.diagnose())[0].result, "skipped")
+
+    def test_another_alias_counts_from_then_on(self):
+        daemon = self.daemon("daemon-web", "web")
+        daemon.alias = "old-web"
+        self.assertEqual(daemon.unit_names, ("web.service", "old-web.service"))
+        self.assertIn("old-web.service", self.units.declared)
+        with self.assertRaises(InvalidUnitName):
+            daemon.alias = "not a unit"
+        self.assertEqual(daemon.alias, "old-web")
+
+    def test_an_answer_cannot_be_taken_for_true(self):
+        self.systemd.add("web.service")
+        daemon = self.daemon("daemon-web", "web")
+        answer = daemon.is_enabled()
+        with self.assertRaisesRegex(TypeError, "await it, or use domogik.units.blocking"):
+            bool(answer)
+        self.assertIs(self.done(answer), False)
+
+    def test_whether_the_unit_is_there_at_all(self):
+        self.systemd.add("web.service")
+        app = self.units.add(App("app", [Daemon("daemon-a", "web")]))
+        self.assertIs(self.done(app.is_available()), True)
+        app.add(Daemon("daemon-b", "nowhere"))
+        self.assertIs(self.done(app.is_available()), False)
 
     def test_enabling_enables_and_starts_the_unit_and_then_the_alias(self):
         self.systemd.add("web.service", alias="old-web.service")

@@ -60,11 +60,12 @@ class PortTests(SynchronousTestCase):
 
     def test_a_wildcard_serves_every_address_of_its_family(self):
         every = Listener("tcp4", "0.0.0.0", 80, 1, None, 0)
-        self.assertTrue(self.passes(every, "tcp", "192.168.1.5"))
+        self.assertTrue(self.passes(every, "tcp", "127.0.0.5"))
+        self.assertFalse(self.passes(every, "tcp", "1.1.1.1"))  # no address of this host
         self.assertFalse(self.passes(every, "tcp", "::1"))
         one = Listener("tcp4", "127.0.0.1", 80, 1, None, 0)
         self.assertTrue(self.passes(one, "tcp", "127.0.0.1"))
-        self.assertFalse(self.passes(one, "tcp", "192.168.1.5"))
+        self.assertFalse(self.passes(one, "tcp", "127.0.0.5"))
 
     def test_where_nobody_listens_it_is_said_who_should(self):
         for unit, words in (

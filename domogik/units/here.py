@@ -1,0 +1,90 @@
+"""This host's systemd and ports, for programs that have no manager: what a registry is made of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
+
+import attrs
+from twisted.internet.threads import deferToThreadPool
+
+from domogik.supervisor.command import run
+from domogik.units.app import App, Component
+from domogik.units.bus import Changes, system_bus
+from domogik.units.ports import PortTable
+from domogik.units.registry import Units
+from domogik.units.systemctl import Systemctl
+
+
+@attrs.frozen(eq=False)
+class Here:
+    """Back end, port table and clock of this host, on one reactor.
+
+    `changes` tells what systemd says on its bus, and is to be started by whoever wants to hear it;
+    None where there is no bus.
+    """
+
+    clock: Any
+    backend: Systemctl
+    ports: PortTable
+    changes: Changes | None = None
+    _usual: ClassVar[Here | None] = None
+
+    @classmethod
+    def of(
+        cls, reactor: Any = None, in_thread: Callable[..., Awaitable[Any]] | None = None
+    ) -> Here:
+        """On `reactor`, Twisted's unless another is given; what blocks goes to `in_thread`."""
+        if reactor is None:
+            from twisted.internet import reactor
+        if in_thread is None:
+
+            def in_thread(work: Callable[..., Any], *args: Any) -> Awaitable[Any]:
+                return deferToThreadPool(reactor, reactor.getThreadPool(), work, *args)
+
+        bus = system_bus(os.environ)
+        changes = Changes.at(reactor, bus) if bus is not None else None
+        backend = Systemctl(partial(run, reactor), os.environ, changes)
+        return cls(reactor, backend, PortTable(reactor, in_thread), changes)
+
+    @classmethod
+    def usual(cls) -> Here:
+        """On Twisted's reactor; made once."""
+        if cls._usual is None:
+            Here._usual = cls.of()
+        assert Here._usual is not None
+        return Here._usual
+
+    def units(self) -> Units:
+        """Return a registry without any app yet."""
+        return Units(self.clock, self.backend, self.ports)
+
+
+_alone: WeakKeyDictionary[Component, Units] = WeakKeyDictionary()
+
+
+def alone(component: Component, here: Here | None = None) -> Units:
+    """Return the registry of a component that is in no app: it declares what that one does."""
+    units = _alone.get(component)
+    if units is None:
+        units = _alone[component] = (here or Here.usual()).units()
+        units.add(_Alone(component))
+    return units
+
+
+class _Alone(App):
+    """What such a component is in, without knowing it."""
+
+    def __init__(self, component: Component) -> None:
+        super().__init__(component.component_id)
+        self._components[component.component_id] = component
+
+
+def redeclare(component: Component) -> None:
+    """Its names have changed: what may be touched is asked anew."""
+    units = component.host_units or _alone.get(component)
+    if units is not None:
+        units.declares_anew()
