@@ -81,7 +81,6 @@ def test_everything_is_looked_at(door, examiner):
     (check,) = document["checks"]
     assert check == {
         "__class__": "DiagnosticCheck",
-        "finding": "1 runs",
         "check_id": "runs",
         "description": "1 runs",
         "template": "{x} runs",
