@@ -162,7 +162,12 @@ class Keeper:
                 self._runner.adopt(found.record, found.leader)
                 return
         if found.member is not None:
-            self._runner.clear_away(found.record, found.member)
+            # of a server that died; none is started in its place unless somebody asks for it
+            ordinary = self._runner.specification
+            at_once = attrs.evolve(ordinary.policy, stop_signal="KILL", stop_timeout=0)
+            self._runner.specification = attrs.evolve(ordinary, policy=at_once)
+            self._runner.clear_away(attrs.evolve(found.record, wanted=False), found.member)
+            self._runner.specification = ordinary
 
     @property
     def status(self) -> Status:

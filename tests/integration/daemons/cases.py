@@ -406,9 +406,10 @@ class ManagedDaemonCases:
         self.directory.mkdir()
         precious = self.directory / "precious"
         precious.write_text("precious")
-        await self.assert_refused(
-            self.make().configure(self.directory, **self.given({})), "not made by this program"
-        )
+        if self.daemon_class.needed_names is None:
+            await self.assert_refused(
+                self.make().configure(self.directory, **self.given({})), "not made by this program"
+            )
         with self.assertRaises(self.daemon_class.error):
             self.make().load_parameters(self.directory)
         daemon = await self.configured(self.top / "ours")
@@ -470,6 +471,9 @@ class ManagedDaemonCases:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, 0)
         other = self.known_at(self.directory)
+        self.assertFalse(other.is_running())
+        await other.stop()  # nothing of it is left, and none is started in its place
+        self.assertEqual(processes_of(self.directory), [])
         self.assertFalse(other.is_running())
         await other.start()
         await self.wrote(other, "again")

@@ -123,7 +123,7 @@ class NginxTests(WebCases, TestCase):
         page.write_text("mine")
         daemon = await self.configured(root=str(self.directory))
         await daemon.start()
-        self.assertEqual((await deferToThread(self.get, daemon))[1], "mine")
+        self.assertEqual((await deferToThread(self.get, daemon, "/index.html"))[1], "mine")
         await daemon.destroy()
         self.assertEqual(list(self.directory.iterdir()), [page])
         self.assertEqual(page.read_text(), "mine")
