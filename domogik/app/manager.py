@@ -41,6 +41,7 @@ from domogik.manager.backups import Backups
 from domogik.manager.components import ComponentList
 from domogik.manager.configuration import ConfigurationKeeper
 from domogik.manager.daemons import Daemons
+from domogik.manager.enabled_apps import EnabledApps
 from domogik.manager.event_numbers import EventNumbers
 from domogik.manager.externals import Externals
 from domogik.manager.hosts import Hosts
@@ -155,7 +156,8 @@ class ManagerDaemon(Service):
             lambda: self.health.look_soon("core:manager"),
         )
         self.health = make_health(reactor, foundation, self.events, self.jobs)
-        self.units = make_units(reactor, host, self.components, self.jobs)
+        apps = EnabledApps(foundation.home.run / "apps.json")
+        self.units = make_units(reactor, host, self.components, self.jobs, apps)
         self.office = Office(
             host,
             self.components,

@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from domogik.manager.components import ComponentList
+from domogik.manager.enabled_apps import EnabledApps
 from domogik.manager.jobs import Jobs
 from domogik.manager.units import SystemUnits
 from domogik.units.here import Here
 
 
-def make_units(reactor: Any, host: str, components: ComponentList, jobs: Jobs) -> SystemUnits:
+def make_units(
+    reactor: Any, host: str, components: ComponentList, jobs: Jobs, apps: EnabledApps
+) -> SystemUnits:
     """Those of the systemd that runs this host, if one does; nothing is asked yet."""
     here = Here.of(reactor)
-    return SystemUnits(host, here.units(), components, jobs, reactor, here.changes)
+    return SystemUnits(
+        host, here.units(), components, jobs, reactor, here.changes, enabled_apps=apps
+    )

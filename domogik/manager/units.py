@@ -25,6 +25,7 @@ from domogik.errors import (
     UnknownComponent,
 )
 from domogik.manager.components import ComponentList
+from domogik.manager.enabled_apps import EnabledApps
 from domogik.manager.jobs import Jobs
 from domogik.units import starting
 from domogik.units.app import App
@@ -77,6 +78,7 @@ class SystemUnits:
     _clock: IReactorTime
     _changes: IService | None = None
     _user: Callable[[], str] = own_user
+    _enabled_apps: EnabledApps | None = None
     _settings: dict[str, UnitSettings] = attrs.field(init=False, factory=dict)
     _plugins: dict[str, bool] | None = attrs.field(init=False, default=None)
     _gone: set[str] = attrs.field(init=False, factory=set)
@@ -86,6 +88,8 @@ class SystemUnits:
 
     def __attrs_post_init__(self) -> None:
         self._watch = UnitWatch(self._clock, self._units, self._unit_changed, self._all_changed)
+        if self._enabled_apps is not None:
+            self._units.note = self._enabled_apps.put
 
     # What there is
 
@@ -120,7 +124,8 @@ class SystemUnits:
             told[app_id] = self._units.apps[app_id].was_told
             self._units.remove(app_id)
         for app in make_apps(one for id, those in new.items() if id in changed for one in those):
-            app.was_told = told.get(app.app_id)
+            noted = self._enabled_apps.get(app.app_id) if self._enabled_apps is not None else None
+            app.was_told = told.get(app.app_id, noted)
             self._units.add(app)
         for app in self._units.apps.values():
             app.is_installed = app.app_id not in self._gone

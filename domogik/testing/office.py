@@ -32,6 +32,7 @@ from domogik.manager.backups import Backups
 from domogik.manager.components import ComponentList
 from domogik.manager.configuration import ConfigurationKeeper
 from domogik.manager.daemons import Daemons
+from domogik.manager.enabled_apps import EnabledApps
 from domogik.manager.examiners import DaemonExaminer, ExternalExaminer
 from domogik.manager.externals import Externals
 from domogik.manager.health import Health
@@ -268,9 +269,8 @@ class FakeManager:
         self.health = Health(
             clock, self._now, self.events, jobs, HOST, self.directory / "health.json", at_once
         )
-        self.units = SystemUnits(
-            HOST, fake_units(self.systemd, clock, {}), self.components, jobs, clock
-        )
+        units, apps = fake_units(self.systemd, clock, {}), EnabledApps(self.directory / "apps.json")
+        self.units = SystemUnits(HOST, units, self.components, jobs, clock, enabled_apps=apps)
         self.health.know(Kind.DAEMON, DaemonExaminer(self.daemons))
         self.health.know(Kind.UNIT, UnitExaminer(self.units))
         self.health.know(

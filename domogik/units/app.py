@@ -277,12 +277,18 @@ class App:
 
     async def _switch(self, enabled: bool, components: Iterable[Component]) -> None:
         await self._one_at_a_time.acquire()
-        self.is_switching_to = self.was_told = enabled
+        self.is_switching_to = enabled
+        self._told(enabled)
         try:
             await self._each("enable" if enabled else "disable", components)
         finally:
             self.is_switching_to = None
             self._one_at_a_time.release()
+
+    def _told(self, enabled: bool) -> None:
+        self.was_told = enabled
+        if self.units is not None:
+            self.units.note(self.app_id, enabled)
 
     @deferred
     async def uninstall(self) -> None:
@@ -315,7 +321,7 @@ class App:
     @deferred
     async def set_enabled(self, enabled: bool) -> None:
         """Tell the followers what was found; leaders know, and are not asked."""
-        self.was_told = enabled
+        self._told(enabled)
         for component in self._components.values():
             if not component.is_leader:
                 await component.set_enabled(enabled)

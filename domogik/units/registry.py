@@ -6,7 +6,7 @@ order near a unit, and merges what is asked in one turn of the reactor into one 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Any
@@ -57,6 +57,8 @@ class Units:
     backend: IUnitBackend
     ports: PortTable
     uses: dict[str, Use] = attrs.field(init=False, factory=dict)
+    #: told of an app's id and whether it is enabled, before its components are switched
+    note: Callable[[str, bool], None] = attrs.field(init=False, default=lambda _app, _enabled: None)
     _apps: dict[str, App] = attrs.field(init=False, factory=dict)
     _locks: dict[str, DeferredLock] = attrs.field(init=False, factory=dict)
     _declared: frozenset[str] | None = attrs.field(init=False, default=None)

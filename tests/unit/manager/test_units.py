@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from twisted.internet.defer import Deferred
 
 from domogik.components.health import Result
 from domogik.components.model import State
 from domogik.errors import AmbiguousComponent, NotPossible, OperationFailed, UnknownComponent
+from domogik.manager.enabled_apps import EnabledApps
 from domogik.testing.office import ELSEWHERE, FakeManager
 from domogik.units.backend import NoSystemd, Order
 from domogik.xpl.message import TRIG
@@ -293,6 +296,69 @@ def test_shared_units_of_no_plugin_are_apps_by_themselves(manager):
     later(manager)
     assert [one.result for one in both] == [None, None]
     assert (Order.STOP, "database.service") in manager.systemd.orders
+
+
+def after_a_restart(manager, text):
+    """Another manager on the same home and the same systemd."""
+    home = manager.directory.with_name(f"{manager.directory.name}-again")
+    home.mkdir()
+    if (manager.directory / "apps.json").exists():
+        shutil.copy(manager.directory / "apps.json", home)
+    again = FakeManager(home)
+    again.install("clock").install("lamp")
+    again.systemd.units.update(manager.systemd.units)
+    again.configure(text).begin()
+    later(again)
+    return again
+
+
+def test_who_shares_a_unit_is_known_after_a_restart(manager):
+    text = HEAD + SHARED.format("one") + SHARED.format("two")
+    told(manager, text)
+    for name in ("one", "two"):
+        asked(manager, manager.house.enable(unit(manager, name)))
+    again = after_a_restart(manager, text)
+    error = asked(again, again.house.disable(unit(again, "one")))
+    assert str(error) == "unit:one is left as it is: it is needed by two"
+    assert orders(again) == []
+    once_more = after_a_restart(again, text)
+    asked(once_more, once_more.house.disable(unit(once_more, "two")))
+    assert orders(once_more) == ["disable database", "stop database"]
+
+
+def test_in_a_home_of_before_a_shared_unit_that_is_enabled_is_needed_by_all(manager):
+    text = HEAD + SHARED.format("one") + SHARED.format("two")
+    told(manager, text)
+    asked(manager, manager.house.enable(unit(manager, "one")))
+    (manager.directory / "apps.json").unlink()
+    again = after_a_restart(manager, text)
+    error = asked(again, again.house.disable(unit(again, "one")))
+    assert str(error) == "unit:one is left as it is: it is needed by two"
+
+
+def test_one_killed_between_the_record_and_the_switch_needs_the_unit_no_more(manager):
+    text = HEAD + SHARED.format("one") + SHARED.format("two")
+    told(manager, text)
+    for name in ("one", "two"):
+        asked(manager, manager.house.enable(unit(manager, name)))
+    # the record is there, and nothing was switched
+    manager.systemd.refuses = "killed"
+    asked(manager, manager.house.disable(unit(manager, "one")))
+    manager.systemd.refuses = ""
+    orders(manager)
+    again = after_a_restart(manager, text)
+    asked(again, again.house.disable(unit(again, "two")))
+    assert orders(again) == ["disable database", "stop database"]
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b'{"one": 1, "two": true}', b"[" * 9999])
+def test_a_record_that_cannot_be_read_is_none(tmp_path, content):
+    path = tmp_path / "apps.json"
+    path.write_bytes(content)
+    apps = EnabledApps(path)
+    assert apps.get("one") is None
+    apps.put("one", True)
+    assert EnabledApps(path).get("one") is True
 
 
 NEEDING = HEAD + WEB + "[component:plugin:clock]\nneeds = unit:web\n"
