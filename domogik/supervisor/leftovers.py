@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import attrs
 
 from domogik.supervisor.adoption import Record, mark_of_writer
 from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity
-from domogik.supervisor.processes import Processes, Started
+from domogik.supervisor.processes import Processes, Started, session_of
 
 
 @attrs.frozen
@@ -52,16 +51,9 @@ def look_for(record: Record | None, processes: Processes) -> Found:
         members = processes.members(Started(record.process, record.run_id))
     else:
         members = processes.marked(record.run_id)
-        leaders = [one for one in members if _leads_a_session(one)]
+        leaders = [one for one in members if session_of(one) == one.pid]
         leader = min(leaders, key=lambda one: one.start_ticks, default=None)
     return Found(record, leader, next(iter(members), None))
-
-
-def _leads_a_session(process: ProcessIdentity) -> bool:
-    try:
-        return os.getsid(process.pid) == process.pid
-    except ProcessLookupError:
-        return False
 
 
 def _is_there(process: ProcessIdentity) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -24,6 +25,14 @@ class Started:
 
     leader: ProcessIdentity
     run_id: str
+
+
+def session_of(process: ProcessIdentity) -> int | None:
+    """The number of its session; None when it has ended."""
+    try:
+        return os.getsid(process.pid)
+    except ProcessLookupError:
+        return None
 
 
 class Watched(Protocol):
@@ -83,6 +92,16 @@ class Processes(Protocol):
 
     def members(self, started: Started) -> frozenset[ProcessIdentity]:
         """The living processes of that start."""
+        ...
+
+    def successor(
+        self, started: Started, session: int, *, apart: bool
+    ) -> Deferred[ProcessIdentity | None]:
+        """The process that goes on when the leader of that start has ended; None if none is left.
+
+        The oldest outside of `session`, as a program that has put itself into the background is;
+        else, unless it has to be `apart`, the oldest.
+        """
         ...
 
 
@@ -163,3 +182,17 @@ class HostProcesses:
             run_id=started.run_id,
             known=[started.leader],
         )
+
+    def successor(
+        self, started: Started, session: int, *, apart: bool
+    ) -> Deferred[ProcessIdentity | None]:
+        def oldest(_: None) -> ProcessIdentity | None:
+            members = self.members(started) - {started.leader}
+            outside = {one for one in members if session_of(one) not in (session, None)}
+            return min(
+                outside or (() if apart else members),
+                key=lambda one: (one.start_ticks, one.pid),
+                default=None,
+            )
+
+        return self._table.fresh(settle=0).addCallback(oldest)

@@ -25,6 +25,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from domogik.supervisor.interfaces import Readiness, Specification
+
 #: how long a process without any better sign has to live to count as running, in seconds
 SURVIVAL = 1.0
 
@@ -61,6 +63,13 @@ class Notice:
 
 def _one_line(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in text)[:_LONGEST_STATUS]
+
+
+def not_ready(specification: Specification) -> str:
+    """What it did not do in the time it had for its start."""
+    told = specification.readiness is Readiness.TOLD
+    what = "did not answer" if told else "did not say that it is ready"
+    return f"{what} within {specification.policy.start_timeout:g} s"
 
 
 def notify_address(path: Path) -> str:

@@ -1,19 +1,24 @@
-"""One start of a component: from its mark in the records to the last of its processes."""
+"""One start of a component: from its mark in the records to the last of its processes.
+
+A program that puts itself into the background ends its first process with status 0 and goes on in
+another one. While it starts, that one is followed: it takes the place of the first, on record too.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from domogik.supervisor.adoption import Record, Records
-from domogik.supervisor.identity import ProcessIdentity
+from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity
 from domogik.supervisor.interfaces import (
     Exit,
     Policy,
@@ -26,6 +31,9 @@ from domogik.supervisor.logs import CannotCapture
 from domogik.supervisor.pacing import Pacing
 from domogik.supervisor.process import CannotStart, exit_of
 from domogik.supervisor.processes import Processes, Started, Watched
+
+#: seconds after its first sign in which the end of the first process may still be on its way
+_SOON = 1.0
 
 
 class Output(Protocol):
@@ -67,12 +75,19 @@ class Tools:
 
 @attrs.define(eq=False)
 class Run:
-    """One start. `exit` is how its first process ended, None before."""
+    """One start. `exit` is how its first process ended, or the one in its place; None before."""
+
+    _log: ClassVar[Logger] = Logger()
 
     record: Record
     exit: Exit | None = None
     _watched: Watched | None = None
     _end_told: Deferred[None] | None = None
+    #: the number of its first process; 0 where another manager started that
+    _first_pid: int = 0
+    _is_looked_for: bool = False
+    _is_ending: bool = False
+    _is_let_go: bool = False
 
     @classmethod
     def begin(
@@ -101,6 +116,7 @@ class Run:
             run._watched = tools.processes.spawn(_Leader(run, exited), marked, writer)
         finally:
             os.close(writer)
+        run._first_pid = run._watched.identity.pid
         run._know(tools, run._watched.identity)
         return run
 
@@ -138,11 +154,55 @@ class Run:
         assert self.record.process is not None
         return Started(self.record.process, self.record.run_id)
 
+    def follow(self, tools: Tools, exited: Callable[[Run], None], up_since: float | None) -> bool:
+        """Whether it has to be looked up who goes on in the place of the process that ended.
+
+        `exited` is called when that is known: with `exit` None where there is one. `up_since` is
+        None while it starts. A sign of the new process may be heard before the end of the first is.
+        """
+        if self._is_looked_for or not self._may_go_on(tools, up_since):
+            self._is_looked_for = False
+            return False
+        self._is_looked_for = True
+
+        def is_known(_: object) -> None:
+            if not self._is_let_go:
+                exited(self)
+
+        looked = Deferred.fromCoroutine(self._look(tools, exited, apart=up_since is not None))
+        _ = looked.addErrback(lambda failure: self._log.failure("{id}", failure, id=self.record.id))
+        _ = looked.addCallback(is_known)
+        return True
+
+    def _may_go_on(self, tools: Tools, up_since: float | None) -> bool:
+        assert self.exit is not None
+        is_followed = self.started.leader.pid != self._first_pid
+        return (
+            self._first_pid != 0
+            and not self._is_ending
+            and (self.exit.code == 0 or (self.exit.unknown and is_followed))
+            and (up_since is None or tools.clock.seconds() - up_since <= _SOON)
+        )
+
+    async def _look(self, tools: Tools, exited: Callable[[Run], None], apart: bool) -> None:
+        processes = tools.processes
+        while found := await processes.successor(self.started, self._first_pid, apart=apart):
+            if self._is_ending or self._is_let_go:
+                return
+            try:
+                self._watched = processes.adopt(_Leader(self, exited), found)
+            except NoSuchProcess:
+                continue
+            self.exit, self._is_looked_for = None, False
+            self._know(tools, found)
+            return
+
     async def end(self, processes: Processes, policy: Policy) -> None:
         """Until nobody of it is left, and the end of its first process was told.
 
         Raises `StillRunning`.
         """
+        self._is_ending = True
         await processes.end(
             self.started,
             exited=self.exit is not None,
@@ -170,6 +230,7 @@ class Run:
 
     def let_go(self) -> None:
         """Watch no longer; the next manager finds the record."""
+        self._is_let_go = True
         if self._watched is not None:
             self._watched.detach()
 

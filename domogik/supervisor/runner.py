@@ -37,7 +37,7 @@ from domogik.supervisor.logs import CannotCapture
 from domogik.supervisor.outcomes import AlreadyRunning, NotRunning, StartFailed, ending, span
 from domogik.supervisor.process import CannotStart
 from domogik.supervisor.processes import Started
-from domogik.supervisor.readiness import SURVIVAL, Notice
+from domogik.supervisor.readiness import SURVIVAL, Notice, not_ready
 from domogik.supervisor.run import Output, Run, Tools
 from domogik.supervisor.starting import Starting
 from domogik.supervisor.timer import OneTimer
@@ -205,8 +205,7 @@ class Runner:
     def explain(self, reason: str) -> None:
         """Why nobody could even begin to start it."""
         if self._phase is Phase.STOPPED:
-            self._set(reason=reason)
-            self._publish()
+            self._show(reason=reason)
 
     def note_stop(self, *, again: bool) -> None:
         """A stop of it is about to be asked, and signals may come before: put it on record."""
@@ -222,8 +221,7 @@ class Runner:
         if notice.status is not None:
             self._said = notice.status
             if self._phase in (Phase.STARTING, Phase.RUNNING, Phase.ALIVE):
-                self._set(reason=notice.status)
-                self._publish()
+                self._show(reason=notice.status)
         if notice.watchdog and self._phase.is_up:
             self._timer.extend(self.specification.policy.watchdog)
         if notice.stopping:
@@ -233,9 +231,7 @@ class Runner:
 
     def output_trouble(self, reason: str) -> None:
         """Its output is being lost because of `reason`; is kept again when that is empty."""
-        self._set(reason=f"its output is lost: {reason}" if reason else "")
-        if not self._is_busy:
-            self._publish()
+        self._show(reason=f"its output is lost: {reason}" if reason else "")
 
     # What a manager before this one left, or leaves
 
@@ -316,6 +312,11 @@ class Runner:
     def _set(self, **changes: Any) -> None:
         self.status = attrs.evolve(self.status, **changes)
 
+    def _show(self, **changes: Any) -> None:
+        self._set(**changes)
+        if not self._is_busy:
+            self._publish()
+
     def _publish(self) -> None:
         before = self._published
         if self.status.state is not before.state:
@@ -349,9 +350,7 @@ class Runner:
         if readiness is Readiness.SURVIVAL:
             self._timer.arm(SURVIVAL, Event.READY, "")
             return
-        what = "did not answer" if readiness is Readiness.TOLD else "did not say that it is ready"
-        reason = f"{what} within {policy.start_timeout:g} s"
-        self._timer.arm(policy.start_timeout, Event.START_TIMEOUT, reason)
+        self._timer.arm(policy.start_timeout, Event.START_TIMEOUT, not_ready(self.specification))
 
     def _arm_watchdog(self) -> None:
         seconds = self.specification.policy.watchdog
@@ -394,7 +393,13 @@ class Runner:
     # Ending
 
     def _exited(self, run: Run) -> None:
-        if run is not self._run or run.exit is None:
+        if run is not self._run:
+            return
+        if run.exit is None:  # another process has taken the place of the first
+            self._show(pid=run.started.leader.pid)
+            return
+        up_since = self._up_since if self._phase.is_up else None
+        if not self._has_just_left() and run.follow(self._tools, self._exited, up_since):
             return
         ended = Ended(run.exit, said_it_leaves=self._has_just_left())
         line, program = self.output.last_line(), self.specification.program

@@ -29,7 +29,8 @@ _BOOT = "00000000-0000-0000-0000-000000000000"
 class FakeProcess:
     """One process. `is_deaf` hears no signal but KILL, `is_immortal` not even that.
 
-    `is_child` is false for one whose status its end will not tell.
+    `is_child` is false for one whose status its end will not tell; `is_apart` is true for one in
+    another session than the first process of its start.
     """
 
     identity: ProcessIdentity
@@ -38,6 +39,7 @@ class FakeProcess:
     is_deaf: bool = False
     is_immortal: bool = False
     is_child: bool = True
+    is_apart: bool = False
     lives: bool = True
     _protocol: IProcessProtocol | None = None
 
@@ -154,6 +156,14 @@ class FakeProcesses:
 
     def members(self, started: Started) -> frozenset[ProcessIdentity]:
         return frozenset(process.identity for process in self._members(started))
+
+    def successor(
+        self, started: Started, session: int, *, apart: bool
+    ) -> Deferred[ProcessIdentity | None]:
+        members = [one for one in self._members(started) if one.identity != started.leader]
+        outside = [one for one in members if one.is_apart]
+        left = outside or ([] if apart else members)
+        return succeed(left[0].identity if left else None)
 
     def _members(self, started: Started) -> list[FakeProcess]:
         return [

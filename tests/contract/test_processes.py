@@ -37,6 +37,10 @@ class ProcessesContract:
     FAILING: tuple[str, ...]
     DEAF: tuple[str, ...]
     MISSING: tuple[str, ...]
+    #: leaves a process in a session of its own, and ends
+    BACKGROUND: tuple[str, ...]
+    #: leaves one in its own session, and ends
+    LEAVES_A_CHILD: tuple[str, ...]
     processes: Processes
 
     async def until_ready(self) -> None:
@@ -118,6 +122,24 @@ class ProcessesContract:
         await second.exited
         self.assertFalse(first.exited.called)
 
+    async def test_who_goes_on_after_its_first_process_is_found(self):
+        watcher, watched, started = self.start(self.BACKGROUND)
+        self.assertEqual(await watcher.exited, Exit(code=0))
+        session = watched.identity.pid
+        for apart in (False, True):
+            found = await self.processes.successor(started, session, apart=apart)
+            self.assertIn(found, self.processes.members(started))
+        await self.end(started, exited=True, timeout=60)
+        self.assertIsNone(await self.processes.successor(started, session, apart=False))
+
+    async def test_who_stays_in_the_session_is_not_apart(self):
+        watcher, watched, started = self.start(self.LEAVES_A_CHILD)
+        self.assertEqual(await watcher.exited, Exit(code=0))
+        session = watched.identity.pid
+        found = await self.processes.successor(started, session, apart=False)
+        self.assertEqual({found}, self.processes.members(started))
+        self.assertIsNone(await self.processes.successor(started, session, apart=True))
+
     def test_what_does_not_run_cannot_be_adopted(self):
         identity = ProcessIdentity.of(os.getpid())
         other = ProcessIdentity(identity.pid, identity.start_ticks + 1, identity.boot_id)
@@ -131,6 +153,12 @@ class TestHostProcesses(ProcessesContract, TestCase):
     FAILING = ("sh", "-c", "exit 3")
     DEAF = ("sh", "-c", 'trap "" TERM; : > "$READY"; while :; do sleep 600; done')
     MISSING = ("there-is-no-such-program",)
+    BACKGROUND = (
+        "sh",
+        "-c",
+        'setsid sh -c ": > $READY; sleep 600" & while ! test -e "$READY"; do sleep 0.01; done',
+    )
+    LEAVES_A_CHILD = ("sh", "-c", "sleep 600 & exit 0")
 
     def setUp(self):
         self.processes = HostProcesses(reactor, ProcessTable(reactor))
@@ -147,6 +175,8 @@ class TestFakeProcesses(ProcessesContract, TestCase):
     FAILING = ("failing",)
     DEAF = ("deaf",)
     MISSING = ("missing",)
+    BACKGROUND = ("background",)
+    LEAVES_A_CHILD = ("leaves-a-child",)
 
     def setUp(self):
         self.processes = FakeProcesses(reactor, self.born, missing={"missing"})
@@ -157,3 +187,7 @@ class TestFakeProcesses(ProcessesContract, TestCase):
                 reactor.callLater(0, process.ends, Exit(code=3))
             case "deaf":
                 process.is_deaf = True
+            case "background" | "leaves-a-child" as name:
+                child = self.processes.fork(process.run_id)
+                child.is_apart = name == "background"
+                reactor.callLater(0, process.ends, Exit(code=0))

@@ -28,7 +28,7 @@ FAMILY_SIZE = 4
 MARKED_FAMILY = FAMILY.replace("subprocess.Popen(program, start_new_session=True, env={})\n", "")
 MARKED_FAMILY_SIZE = 3
 
-#: as daemons do it: the first process ends well, and the one that works goes on alone
+#: as daemons do it: the first process ends well, and the one that goes on never speaks
 FORKS = r"""
 import os, signal, sys, time
 if os.fork() == 0:
@@ -38,6 +38,18 @@ if os.fork() == 0:
 while not os.path.exists(os.path.join(os.environ["DOMOGIK_DATA"], "forked")):
     time.sleep(0.01)
 """
+
+#: a plugin of 2012 that puts itself into the background
+DAEMON = (
+    r"""
+import os
+if os.fork(): os._exit(0)
+os.chdir("/")
+os.setsid()
+if os.fork(): os._exit(0)
+"""
+    + PLUGIN
+)
 
 #: alive, but no signal that can be ignored ends it
 DEAF = PLUGIN.replace(

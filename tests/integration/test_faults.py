@@ -66,7 +66,7 @@ BAD = {
     "exits3": (hostile.EXITS_WITH_3, "failed", "exit status 3"),
     "killed": (hostile.KILLS_ITSELF, "failed", "killed by SIGKILL"),
     "mute": (hostile.NEVER_SPEAKS, "failed", "did not answer within 0.5 s"),
-    "forks": (hostile.FORKS, "stopped", "exit status 0"),
+    "forks": (hostile.FORKS, "failed", "did not answer within 0.5 s"),
 }
 
 
@@ -89,7 +89,8 @@ def test_every_bad_plugin_gets_a_state_and_a_reason(world: World) -> None:
     world.add_plugin("good")
     world.write_configuration(
         "[supervision]\nrestart = no\nstop_timeout = 1\n"
-        "[component:plugin:mute]\nstart_timeout = 0.5\n" + _enabled("good", *BAD)
+        "[component:plugin:mute]\nstart_timeout = 0.5\n"
+        "[component:plugin:forks]\nstart_timeout = 0.5\n" + _enabled("good", *BAD)
     )
     world.start("-d")
     assert _start(world, "good") == (200, "")

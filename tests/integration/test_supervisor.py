@@ -233,25 +233,27 @@ class TestPrograms(SupervisorCase):
         self.assertIn("exit status 7", self.status().reason)
         self.assertIn("ended 3 times in 10 minutes", self.status().reason)
 
-    async def test_a_program_that_forks_and_ends_leaves_nobody(self):
-        self.configure(
-            self.python(
-                """
-                if os.fork() == 0:
-                    os.setsid()
-                    say(os.getpid())
-                    while True:
-                        time.sleep(1000)
-                while os.stat("log/plugin-it.log").st_size == 0:
-                    time.sleep(0.01)
-                """
-            )
-        )
-        await self.assertFailure(self.supervisor.start("plugin:it"), StartFailed)
-        await until(lambda: self.status().state is State.STOPPED)
-        (child,) = self.output()
-        self.assertFalse(is_alive(int(child)))
-        self.assertEqual(self.status().reason, "ended before it was ready: exit status 0")
+    async def test_a_program_that_puts_itself_into_the_background_is_followed(self):
+        daemon = """
+        if os.fork(): os._exit(0)
+        os.setsid()
+        if os.fork(): os._exit(0)
+        say(os.getpid())
+        while True:
+            time.sleep(1000)
+        """
+        self.configure(self.python(daemon), readiness=Readiness.TOLD, backoff_first=0)
+        started = self.supervisor.start("plugin:it")
+        await until(lambda: self.output() and self.status().pid == int(self.output()[0]))
+        self.supervisor.alive("plugin:it")
+        first = (await started).pid
+        self.assertIs(self.status().state, State.ALIVE)
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: len(self.output()) == 2 and self.status().pid == int(self.output()[1]))
+        self.supervisor.alive("plugin:it")
+        self.assertEqual(self.status().restarts, 1)
+        await self.supervisor.stop("plugin:it")
+        self.assertFalse(any(is_alive(int(pid)) for pid in self.output()))
 
     async def test_a_program_that_is_never_ready_is_ended_and_said_to_be(self):
         self.configure(["sleep", "1000"], start_timeout=0.2, backoff_first=1000)

@@ -175,15 +175,15 @@ class TestStarting(RunnerCase):
         self.assertEqual(error.reason, "ended before it was ready: exit status 0")
         self.assertIs(self.state, State.STOPPED)
 
-    def test_what_a_program_that_forked_and_ended_left_behind_is_ended(self):
+    def test_what_a_program_that_failed_left_behind_is_ended(self):
         started = self.runner.start()
         self.turn()
         self.processes.fork(self.process.run_id)
-        self.processes.living[0].ends(Exit(code=0))
+        self.processes.living[0].ends(Exit(code=1))
         self.turn()
         self.failureResultOf(started, StartFailed)
         self.assertEqual(self.processes.living, [])
-        self.assertIs(self.state, State.STOPPED)
+        self.assertIs(self.state, State.BACKOFF)
 
     def test_every_start_has_a_mark_of_its_own_in_its_environment(self):
         self.start()
@@ -293,6 +293,164 @@ class TestSilence(RunnerCase):
         self.assertIn("did not answer 3 times in a row", self.runner.status.reason)
         self.turn(1)
         self.assertNotEqual(self.process.identity.pid, pid)
+
+
+class TestIntoTheBackground(RunnerCase):
+    """A program that ends its first process with status 0 and goes on in another one."""
+
+    def setUp(self):
+        super().setUp()
+        self.started = self.runner.start()
+        self.turn()
+        self.first = self.process
+
+    def fork(self, is_apart=True):
+        child = self.processes.fork(self.first.run_id)
+        child.is_child, child.is_apart = False, is_apart
+        return child
+
+    def go_into_the_background(self):
+        """As daemons do it: a process in between, which leads a session, and then the last."""
+        between = self.fork(is_apart=False)
+        self.first.ends(Exit(code=0))
+        between.is_apart = True
+        daemon = self.fork()
+        between.ends(Exit(code=0))
+        self.turn()
+        return daemon
+
+    def test_the_process_that_goes_on_takes_the_place_of_the_first(self):
+        daemon = self.go_into_the_background()
+        self.assertNoResult(self.started)
+        self.assertIs(self.state, State.STARTING)
+        self.runner.alive()
+        status = self.successResultOf(self.started)
+        self.assertIs(status.state, State.ALIVE)
+        self.assertEqual((status.pid, status.run_id), (daemon.identity.pid, self.first.run_id))
+        self.assertEqual(self.changes[-1], status)
+        ((_, record),) = self.records.load()
+        self.assertEqual((record.process, record.wanted), (daemon.identity, True))
+
+    def test_a_sign_that_is_heard_before_the_end_of_the_first_counts(self):
+        daemon = self.fork()
+        self.runner.alive()
+        self.first.ends(Exit(code=0))
+        self.turn()
+        status = self.runner.status
+        self.assertEqual((status.state, status.pid), (State.ALIVE, daemon.identity.pid))
+        self.assertEqual(self.changes[-1], status)
+
+    def test_what_a_program_that_ends_well_later_leaves_behind_is_ended(self):
+        self.fork()
+        self.runner.alive()
+        self.turn(2)
+        self.first.ends(Exit(code=0))
+        self.turn()
+        self.assertEqual((self.state, self.processes.living), (State.STOPPED, []))
+
+    def test_a_child_that_is_no_daemon_is_not_followed_once_it_is_alive(self):
+        self.fork(is_apart=False)
+        self.runner.alive()
+        self.first.ends(Exit(code=0))
+        self.turn()
+        self.assertEqual((self.state, self.processes.living), (State.STOPPED, []))
+
+    def test_a_program_that_took_its_leave_is_not_followed(self):
+        self.fork()
+        self.runner.left()
+        self.first.ends(Exit(code=0))
+        self.turn()
+        self.assertEqual((self.state, self.processes.living), (State.STOPPED, []))
+
+    def test_a_helper_that_ends_too_was_no_plugin(self):
+        helper = self.fork(is_apart=False)
+        self.first.ends(Exit(code=0))
+        self.assertNoResult(self.started)
+        helper.ends(Exit(code=0))
+        self.turn()
+        error = self.failureResultOf(self.started, StartFailed).value
+        words = "ended before it was ready: ended; its status could not be read"
+        self.assertEqual(error.reason, words)
+        self.assertIs(self.state, State.BACKOFF)
+
+    def test_a_helper_that_stays_and_never_speaks_is_ended_when_the_time_is_out(self):
+        self.fork(is_apart=False)
+        self.first.ends(Exit(code=0))
+        self.turn(30)
+        self.assertEqual(
+            self.failureResultOf(self.started).value.reason, "did not answer within 30 s"
+        )
+        self.assertEqual(self.processes.living, [])
+
+    def test_a_helper_that_is_older_is_not_taken_for_the_daemon(self):
+        self.fork(is_apart=False)
+        daemon = self.fork()
+        self.first.ends(Exit(code=0))
+        self.assertEqual(self.runner.status.pid, daemon.identity.pid)
+
+    def test_its_end_later_is_one_whose_status_nobody_can_read(self):
+        daemon = self.go_into_the_background()
+        self.runner.alive()
+        self.fork()
+        self.turn(2)
+        daemon.ends(Exit(code=1))
+        self.turn()
+        self.assertIs(self.state, State.BACKOFF)
+        self.assertEqual(self.processes.living, [])
+        self.turn(1)
+        self.assertEqual(self.runner.status.pid, self.process.identity.pid)
+        self.assertEqual(self.runner.status.restarts, 1)
+
+    def test_it_ended_well_if_it_had_just_taken_its_leave(self):
+        daemon = self.go_into_the_background()
+        self.runner.alive()
+        self.runner.left()
+        daemon.ends(Exit(code=0))
+        self.turn()
+        self.assertIs(self.state, State.STOPPED)
+        self.assertEqual(list(self.records.load()), [])
+
+    def test_a_stop_leaves_nobody(self):
+        self.go_into_the_background()
+        self.runner.alive()
+        stopped = self.runner.stop()
+        self.turn()
+        self.assertIs(self.successResultOf(stopped).state, State.STOPPED)
+        self.assertEqual(self.processes.living, [])
+
+    def look_slowly(self):
+        """A look that takes its time; fires with what is given to the answer."""
+        looked = Deferred()
+        self.patch(FakeProcesses, "successor", lambda *_, **__: looked)
+        return looked
+
+    def test_a_stop_during_the_look_leaves_nobody(self):
+        looked, daemon = self.look_slowly(), self.fork()
+        self.first.ends(Exit(code=0))
+        stopped = self.runner.stop()
+        looked.callback(daemon.identity)
+        self.turn()
+        self.assertIs(self.successResultOf(stopped).state, State.STOPPED)
+        self.assertIsNone(self.runner.status.pid)
+        self.assertEqual(self.processes.living, [])
+
+    def test_a_manager_that_lets_go_during_the_look_ends_nobody(self):
+        looked, daemon = self.look_slowly(), self.fork()
+        self.first.ends(Exit(code=0))
+        self.runner.let_go()
+        looked.callback(daemon.identity)
+        self.turn()
+        self.assertEqual(self.processes.living, [daemon])
+        self.failureResultOf(self.started, NotPossible)
+
+    def test_a_look_that_fails_is_the_end_of_the_program(self):
+        looked = self.look_slowly()
+        self.fork()
+        self.first.ends(Exit(code=0))
+        looked.errback(OSError("no more descriptors"))
+        self.turn()
+        self.assertEqual((self.state, self.processes.living), (State.STOPPED, []))
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
 
 
 class TestStopping(RunnerCase):
