@@ -2,6 +2,7 @@
 
 The descriptor says it: keys of type `password`. Where the descriptor cannot be had (the plugin is
 gone, its host is silent) nobody can tell, and everything but plain switches and numbers is masked.
+A stored key that a known descriptor does not declare is masked where its name is that of a secret.
 """
 
 from __future__ import annotations
@@ -16,25 +17,21 @@ from domogik.api.access import Caller
 from domogik.components.model import ConfigurationKey, ConfigValue
 from domogik.errors import DomogikError
 from domogik.manager.interfaces import IHouse
+from domogik.manager.values import check_key, declaration
 from domogik.xpl.configuration import MASK
 
+#: keys that no descriptor declares; rather one too many than one too few
+_SECRET = re.compile(r"passw|passphrase|secret|pwd|token|credential|api-?key|\b(?:pw|pin|pass)\b")
 _HARMLESS = re.compile(r"(?:|True|False|\d{1,4})")
-
-
-def key_of(declared: Iterable[ConfigurationKey], name: str) -> ConfigurationKey | None:
-    """The declaration behind a stored key; `device-2` belongs to the interface key `device`."""
-    several = re.sub(r"-\d+$", "", name)
-    for key in declared:
-        if key.key == name or (key.interface and key.key == several):
-            return key
-    return None
 
 
 def masked(value: ConfigValue, declared: Sequence[ConfigurationKey] | None) -> ConfigValue:
     """The value for who may not see passwords; `declared` None: nobody knows the keys."""
-    key = None if declared is None else key_of(declared, value.key)
-    if key is None:
+    key = None if declared is None else declaration(declared, value.key)
+    if declared is None:
         secret = not _HARMLESS.fullmatch(value.value)
+    elif key is None:
+        secret = bool(_SECRET.search(value.key)) and not _HARMLESS.fullmatch(value.value)
     else:
         secret = key.type == "password" and value.value != ""
     return attrs.evolve(value, value=MASK) if secret else value
@@ -66,8 +63,14 @@ async def for_caller(
 
 
 async def store(house: IHouse, host: str, plugin: str, key: str, value: str) -> ConfigValue:
-    """Store a value, except the mask itself where it stands for a value that is there."""
+    """Store a value, except the mask itself where it stands for a value that is there.
+
+    `OperationFailed` for a key that the descriptor, where it can be had, does not declare.
+    """
     if value == MASK:
         for kept in await house.config_list(host, plugin, key):
             return kept
+    if value and host != house.host:  # dbmgr knows the descriptors of its own host
+        # without a descriptor there the answer has no keys
+        check_key(await declared_keys(house, host, plugin) or None, plugin, key)
     return await house.config_set(host, plugin, key, value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -66,7 +66,7 @@ class CoreServices:
     _progress: Progress
     _rivals: Rivals
     _patience_s: float
-    _declared: Callable[[str, str], ConfigurationKey | None]
+    _declared: Callable[[str], Sequence[ConfigurationKey] | None]
     _daemon_url: Callable[[str], Awaitable[str]]
     _hold: Callable[[str, Callable[[], Awaitable[None]]], None]
     #: told of host, plugin and key (None: all) whenever a value is set or forgotten

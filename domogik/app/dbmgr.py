@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -29,7 +29,7 @@ class DbmgrRole:
     _foundation: Foundation
     _street: Street
     _trust: Trust
-    _declared: Callable[[str, str], ConfigurationKey | None] = lambda plugin, key: None
+    _declared: Callable[[str], Sequence[ConfigurationKey] | None] = lambda plugin: None
     _changed: Callable[[str, str, str | None], None] = lambda host, plugin, key: None
     _on_broken: Callable[[BrokenDatabase], None] = lambda error: None
     values: Values | None = None
@@ -39,7 +39,8 @@ class DbmgrRole:
     async def open(self, url: str, *, must_exist: bool = False) -> None:
         """Open the database; raises `DomogikError` with one line."""
         store = await ConfigStore.open(self._reactor, url, time.time, must_exist=must_exist)
-        self.values = Values(store, self._declared, self._changed, self._on_broken)
+        host = self._foundation.settings.hostname
+        self.values = Values(store, self._declared, host, self._changed, self._on_broken)
 
     def speak(self) -> Presence:
         """Answer `domogik.config`, as `domogik-dbmgr.<host>`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from random import Random
 from typing import Any
@@ -387,8 +387,8 @@ class ManagerDaemon(Service):
 
     # Plugins
 
-    def _declared(self, plugin: str, key: str) -> ConfigurationKey | None:
-        return self._inventory.declared(plugin, key)
+    def _declared(self, plugin: str) -> Sequence[ConfigurationKey] | None:
+        return self._inventory.declared(plugin)
 
     def _scan(self) -> Inventory:
         settings = self._foundation.settings

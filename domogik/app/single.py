@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.application.service import Service
@@ -122,8 +122,8 @@ class DbmgrDaemon(SingleDaemon):
             )
         return url
 
-    def _declared(self, plugin: str, key: str) -> ConfigurationKey | None:
-        return self._inventory.declared(plugin, key)
+    def _declared(self, plugin: str) -> Sequence[ConfigurationKey] | None:
+        return self._inventory.declared(plugin)
 
     async def end(self) -> None:
         if self._role is not None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 import attrs
 
 from domogik.components.model import STARTUP_KEY, ConfigurationKey, ConfigValue
-from domogik.errors import OperationFailed
+from domogik.errors import OperationFailed, did_you_mean
 from domogik.storage.database import BrokenDatabase
 from domogik.storage.values import ConfigStore, InvalidConfigValue
 
@@ -33,7 +33,9 @@ Stored = list[ConfigValue]
 
 @attrs.define(eq=False)
 class Values:
-    """Over a store. `declared(plugin, key)` is the key as its descriptor declares it, or None.
+    """Over a store. `keys(plugin)` are those that the descriptor here declares, None without one.
+
+    A plugin of another host than `host` may be another release, with other keys.
 
     `nb-int` is kept by us, because plugins read no interface beyond it: a value of a higher number
     raises it, and the deletion of the last value of the highest one lowers it. Who sets it
@@ -43,7 +45,8 @@ class Values:
     """
 
     store: ConfigStore
-    _declared: Callable[[str, str], ConfigurationKey | None] = lambda plugin, key: None
+    _keys: Callable[[str], Sequence[ConfigurationKey] | None] = lambda plugin: None
+    _host: str = ""
     #: told of host, plugin and key (None: all) whenever something is set or forgotten
     _changed: Callable[[str, str, str | None], None] = lambda host, plugin, key: None
     #: told what the database says where it fails
@@ -86,6 +89,8 @@ class Values:
             raise OperationFailed(f"{key} must be one line of text")
         if len(value.encode("utf-8", "replace")) > LARGEST_VALUE:
             raise OperationFailed(f"{key} must be at most {LARGEST_VALUE} bytes long")
+        if host == self._host:
+            check_key(self._keys(plugin), plugin, key)
         check(self._declaration(plugin, key), value)
         stored = await self._tried(self.store.set(host, plugin, key, value))
         number = self._number(plugin, key)
@@ -128,9 +133,32 @@ class Values:
         return int(match[2]) if match is not None and declared and declared.interface else 0
 
     def _declaration(self, plugin: str, key: str) -> ConfigurationKey | None:
-        if self._number(plugin, key):
-            key = key.rpartition("-")[0]
-        return self._declared(plugin, key)
+        return declaration(self._keys(plugin) or (), key)
+
+    def _declared(self, plugin: str, key: str) -> ConfigurationKey | None:
+        return next((one for one in self._keys(plugin) or () if one.key == key), None)
+
+
+def declaration(keys: Iterable[ConfigurationKey], name: str) -> ConfigurationKey | None:
+    """The declaration behind a stored key; `device-2` belongs to the interface key `device`."""
+    match = _NUMBERED.fullmatch(name)
+    several = match[1] if match is not None else ""
+    for key in keys:
+        if key.key == name or (key.interface and key.key == several):
+            return key
+    return None
+
+
+def check_key(keys: Sequence[ConfigurationKey] | None, plugin: str, name: str) -> None:
+    """Raises `OperationFailed` for a name that the plugin declares no key of.
+
+    `keys` is None where nobody knows what it declares: then any name will do.
+    """
+    if keys is None or name in (COUNT, STARTUP_KEY) or declaration(keys, name) is not None:
+        return
+    known = sorted({STARTUP_KEY, *(key.key for key in keys)})
+    see = f" See those it has: dmg_ctl config {plugin}"
+    raise OperationFailed(f"{plugin} has no key '{name[:60]}'.{did_you_mean(name, known) or see}")
 
 
 def check(declared: ConfigurationKey | None, value: str) -> None:

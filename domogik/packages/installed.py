@@ -39,11 +39,10 @@ class Inventory:
     problems: tuple[str, ...] = ()
     directories: tuple[Path, ...] = ()
 
-    def declared(self, plugin: str, key: str) -> ConfigurationKey | None:
-        """A plugin's configuration key as its descriptor declares it, None where none does."""
+    def declared(self, plugin: str) -> tuple[ConfigurationKey, ...] | None:
+        """The configuration keys that a plugin's descriptor declares, None without a descriptor."""
         installed = self.plugins.get(plugin)
-        keys = installed.package.configuration if installed is not None else ()
-        return next((entry for entry in keys if entry.key == key), None)
+        return installed.package.configuration if installed is not None else None
 
 
 def find_packages(home: Home, package_mode: bool, prefixes: Sequence[Path]) -> Inventory:

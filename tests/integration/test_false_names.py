@@ -207,6 +207,15 @@ def _ask_for_password(sock: socket.socket, hub: str) -> None:
     sock.sendto(text.encode(), (hub, 3865))
 
 
+def _add_asks(world: DistantWorld) -> None:
+    """Its descriptor declares the key that it asks for."""
+    world.add_plugin("asks", ASKS)
+    descriptor = world.source / "asks/src/share/domogik/plugins/asks.xml"
+    key = "<key><order-id>2</order-id><name>password</name><type>password</type></key>"
+    end = "</configuration-keys>"
+    descriptor.write_text(descriptor.read_text().replace(end, key + end))
+
+
 def _wait_told(world: DistantWorld, what: str) -> None:
     log = world.home / "log" / "plugin-asks.log"
     wait_until(lambda: log.exists() and f"told {what}" in log.read_text().splitlines(), what)
@@ -216,12 +225,12 @@ def test_a_password_reaches_the_plugin_and_nobody_who_listens(
     world: DistantWorld, network: tuple[Namespace, Namespace], tmp_path: Path
 ) -> None:
     here, there = network
-    world.add_plugin("asks", ASKS)
+    _add_asks(world)
     file = world.home / "domogik.cfg"
     file.write_text(file.read_text() + "asks = enabled\n")
     # the secondary has the plugin too, and its values are the main host's
     cellar = DistantWorld(tmp_path / "cellar", there, THERE)
-    cellar.add_plugin("asks", ASKS)
+    _add_asks(cellar)
     (cellar.home / "domogik.cfg").write_text(
         f"[domogik]\nhostname = cellar\nbind_interface = {THERE}\nsrc_prefix = {cellar.source}\n"
         f"[rest]\nrest_server_ip = {THERE}\n[plugins]\nasks = enabled\n"

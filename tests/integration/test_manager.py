@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,9 +14,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from commands import run
 from world import HOST, PATIENCE, World, XplClient, is_gone, wait_until
 
-from domogik.xpl.message import CMND, Message
+from domogik.xpl.message import CMND, STAT, Message
 
 
 @pytest.fixture
@@ -120,6 +123,33 @@ def test_a_stored_startup_plugin_keeps_it_back_and_its_removal_starts_it(running
     running.stop()
     running.start("-d")
     running.wait_state("demo", "alive")
+
+
+def test_a_key_that_is_not_declared_is_refused_by_every_way_to_set_it(running: World) -> None:
+    said = "demo has no key 'intervall'. Did you mean interval?"
+    path = f"/plugin/config/set/hostname/{HOST}/id/demo/key/intervall/value/7/"
+    assert running.request(path)[1]["description"] == said
+    refused = run(running, "dmg_ctl", "config", "demo", "set", "intervall", "7")
+    assert (refused.returncode, said in refused.stderr) == (1, True)
+    with XplClient(running) as client:
+        body = (("technology", "demo"), ("hostname", HOST), ("key", "intervall"), ("value", "7"))
+        client.send(Message(CMND, client.source, "*", "domogik.config", body))
+        answer = client.expect(lambda message: message.get("key") and message.type == STAT)
+        assert answer.get("error") == said
+    assert running.request(f"/plugin/config/list/by-name/{HOST}/demo/")[1]["config"] == []
+    assert run(running, "dmg_ctl", "config", "demo", "set", "interval", "7").returncode == 0
+
+    # as an earlier release left it
+    running.stop()
+    with (
+        contextlib.closing(sqlite3.connect(running.home / "data" / "domogik.db")) as database,
+        database,
+    ):
+        database.execute("UPDATE plugin_config SET key = 'intervall'")
+    running.start("-d")
+    assert "intervall  7" in run(running, "dmg_ctl", "config", "demo").stdout
+    assert run(running, "dmg_ctl", "config", "demo", "unset", "intervall").returncode == 0
+    assert running.request(f"/plugin/config/list/by-name/{HOST}/demo/")[1]["config"] == []
 
 
 def test_an_upgrade_keeps_the_children_and_the_process_id(running: World) -> None:

@@ -86,6 +86,34 @@ def test_what_nobody_can_tell_from_a_password_is_masked(door, house):
     assert shown["startup-plugin"] == "True"
 
 
+def test_an_unknown_key_is_masked_only_where_its_name_is_that_of_a_secret(door, house):
+    for key in ("lgoin", "passwd", "api-key", "old-pw", "token"):
+        house._values["vm", "mail", key] = "a text"
+    for shown in (
+        values(door.get("/plugin/config/list/by-name/vm/mail")),
+        door.get("/api/v1/components/mail/config").json["values"],
+    ):
+        assert shown["lgoin"] == "a text"
+        assert [shown[key] for key in ("passwd", "api-key", "old-pw", "token")] == [MASK] * 4
+    door.ask("DELETE", "/api/v1/components/mail/config/lgoin", token=True)
+    assert ("vm", "mail", "lgoin") not in house._values
+
+
+def test_an_unknown_key_of_another_host_is_refused_where_that_host_tells_its_keys(door, house):
+    house.put(plugin("mail", host="attic"))
+    path = SET.replace("/vm/", "/attic/")
+    answer = door.get(path.format("lgoin", "me"), token=True).json
+    assert answer["description"] == "mail has no key 'lgoin'. Did you mean login?"
+    url = "/api/v1/components/mail/config/lgoin?host=attic"
+    refused = door.ask("PUT", url, body=b'{"value": "me"}', token=True)
+    assert (refused.status, refused.json["detail"]) == (409, answer["description"])
+    assert ("attic", "mail", "lgoin") not in house._values
+    for key in ("login", "box-pw-2", "nb-int"):
+        assert door.get(path.format(key, "1"), token=True).json["status"] == "OK"
+    house.failures["detail", "mail"] = NoAnswer("silent")
+    assert door.get(path.format("lgoin", "me"), token=True).json["status"] == "OK"
+
+
 def test_deleting_tells_what_was_deleted(door, house):
     answer = door.get("/plugin/config/del/vm/mail", token=True)
     assert set(values(answer)) == {"login", "pw", "box-pw-2"}

@@ -28,7 +28,7 @@ class Dbmgr:
 
     def __attrs_post_init__(self):
         identity = self.network.port.identity("dbmgr", "vm")
-        values = Values(self.store, self._declared)
+        values = Values(self.store, self._declared, "vm")
         askers = Askers(identity, self.trust, self._is_port_of)
         ConfigControl(identity, self.network.bus, values, self.trust, askers).start()
 
@@ -37,13 +37,13 @@ class Dbmgr:
         return (plugin, host, address) in self.ports
 
     @staticmethod
-    def _declared(plugin, key):
-        declared = {
-            "interval": ConfigurationKey(0, "interval", "number", default="5"),
-            "login": ConfigurationKey(2, "login", "password", interface=True),
-            "startup-plugin": ConfigurationKey(1, "startup-plugin", "boolean", default="False"),
-        }
-        return declared.get(key) if plugin == "clock" else None
+    def _declared(plugin):
+        declared = (
+            ConfigurationKey(0, "interval", "number", default="5"),
+            ConfigurationKey(2, "login", "password", interface=True),
+            ConfigurationKey(1, "startup-plugin", "boolean", default="False"),
+        )
+        return declared if plugin == "clock" else None
 
     def ask(self, *body, target="*", address=HERE):
         self.network.said.clear()
@@ -93,6 +93,12 @@ def test_a_value_of_the_wrong_type_is_refused_in_words(dbmgr):
         ("key", "startup-plugin"),
         ("error", "startup-plugin is True or False, not 'perhaps'"),
     )
+    assert dbmgr.store.values == {}
+
+
+def test_a_key_that_is_not_declared_is_refused_with_the_nearest(dbmgr):
+    body = dbmgr.key("intervall", ("value", "7"))
+    assert body[-1] == ("error", "clock has no key 'intervall'. Did you mean interval?")
     assert dbmgr.store.values == {}
 
 

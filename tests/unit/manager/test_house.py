@@ -262,7 +262,7 @@ def test_an_upgrade_is_the_managers(manager):
 
 
 def test_values_are_stored_listed_and_deleted(manager):
-    values = Values(MemoryStore(), lambda plugin, key: None)
+    values = Values(MemoryStore())
     house = House(
         "vm", manager.events, True, manager.hosts, manager.jobs, manager.office, lambda: values
     )

@@ -22,7 +22,8 @@ DECLARED = {
 class TestValues(SynchronousTestCase):
     def setUp(self):
         self.store = MemoryStore()
-        self.values = Values(self.store, lambda plugin, key: DECLARED.get(key))
+        keys = {"clock": tuple(DECLARED.values())}
+        self.values = Values(self.store, keys.get, "here")
 
     def done(self, coroutine):
         return self.successResultOf(Deferred.fromCoroutine(coroutine))
@@ -121,6 +122,33 @@ class TestValues(SynchronousTestCase):
             self.assertIn("is no key", self.refusal(key, "x"))
         self.assertEqual(self.store.values, {})
         self.set("city", "é" * 500)
+
+    def test_a_key_that_the_plugin_does_not_declare_is_refused_with_the_nearest(self):
+        refused = self.refused(self.values.set("here", "clock", "intervall", "7"))
+        self.assertEqual(refused, "clock has no key 'intervall'. Did you mean interval?")
+        for key in ("city", "interval-2", "path-0", "path-01", "path-1000", "room-2"):
+            self.assertIn(
+                f"no key '{key}'", self.refused(self.values.set("here", "clock", key, "4"))
+            )
+        self.assertIn(
+            "dmg_ctl config clock", self.refused(self.values.set("here", "clock", "qqq", "4"))
+        )
+        self.assertEqual(self.store.values, {})
+        for key in ("interval", "path", "path-2", "room-1", "nb-int"):
+            self.done(self.values.set("here", "clock", key, "4"))
+        self.done(self.values.set("here", "clock", "startup-plugin", "False"))
+
+    def test_where_no_descriptor_is_known_any_key_is_kept(self):
+        self.done(self.values.set("here", "cat", "colour", "red"))
+        self.done(self.values.set("elsewhere", "clock", "city", "Paris"))
+        self.assertEqual(len(self.store.values), 2)
+
+    def test_an_unknown_key_that_is_stored_can_be_read_and_deleted(self):
+        for forget in (self.values.delete, lambda *where: self.values.set(*where, "")):
+            self.store.values["here", "clock", "intervall"] = "7"
+            self.assertEqual(self.done(self.values.get("here", "clock", "intervall")), "7")
+            self.done(forget("here", "clock", "intervall"))
+            self.assertEqual(self.store.values, {})
 
     def test_a_store_that_fails_is_said_in_its_words(self):
         for error in (BrokenDatabase("disk full"), InvalidConfigValue("no name")):
