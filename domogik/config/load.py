@@ -112,13 +112,11 @@ class Setting:
     def broken(self, sentence: str) -> BrokenConfiguration:
         """The error that this value `sentence` (`must be ...`); the value itself is quoted."""
         shown = self.value if len(self.value) <= _SHOWN else f"{self.value[:_SHOWN]}..."
-        return BrokenConfiguration(
-            self.path,
-            self.line,
-            f"{self.key} in [{self.section}] {sentence}, not '{shown}'",
-            self.section,
-            self.key,
-        )
+        return self.refused(f"{self.key} in [{self.section}] {sentence}, not '{shown}'")
+
+    def refused(self, sentence: str) -> BrokenConfiguration:
+        """Return the error with that sentence about this key; nothing is added but the place."""
+        return BrokenConfiguration(self.path, self.line, sentence, self.section, self.key)
 
 
 @attrs.frozen

@@ -137,9 +137,7 @@ def _broken(setting: Setting, sentence: str) -> BrokenConfiguration:
     if setting.key != "password":
         return setting.broken(sentence)
     where = f"{setting.key} in [{setting.section}]"
-    return BrokenConfiguration(
-        setting.path, setting.line, f"{where} {sentence}", setting.section, setting.key
-    )
+    return setting.refused(f"{where} {sentence}")
 
 
 def _typed(setting: Setting, default: Option) -> Option:

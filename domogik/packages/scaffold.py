@@ -9,9 +9,8 @@ from pathlib import Path
 
 from domogik.errors import NotPossible
 from domogik.packages.package import SCRIPTS
-from domogik.packages.reference import OUR_NAMES
+from domogik.packages.reference import ID, refusal
 
-_ID = re.compile(r"[a-z0-9_]{1,8}")
 _SIZE = 96
 
 _SCRIPT = '''\
@@ -123,12 +122,12 @@ def scaffold(id: str, directory: Path) -> Path:
 
     Blocks. Raises `NotPossible` and `OSError`.
     """
-    if not _ID.fullmatch(id) or not re.search(r"[a-z]", id):
+    if not ID.fullmatch(id) or not re.search(r"[a-z]", id):
         raise NotPossible(
             f"'{id}' cannot be the id of a plugin: 1 to 8 of a-z, 0-9 and _, with a letter"
         )
-    if id in OUR_NAMES:
-        raise NotPossible(f"'{id}' is the name of a program of Domogik: choose another id")
+    if refusal(id):
+        raise NotPossible(refusal(id))
     package = directory / id
     if package.exists():
         raise NotPossible(f"{package} is there already: choose another id, or remove it")

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from domogik.components.model import ConfigValue
-from domogik.config.load import BrokenConfiguration, Setting
+from domogik.config.load import Setting
 from domogik.errors import DomogikError
 from domogik.storage.database import Connection, Database, UnsupportedDatabase
 from domogik.storage.postgresql import SCHEMES, PostgresqlDatabase
@@ -55,13 +55,7 @@ def check_url(setting: Setting) -> None:
         try:
             path_of(setting.text())
         except UnsupportedDatabase as error:
-            raise BrokenConfiguration(
-                setting.path,
-                setting.line,
-                f"url in [database]: {error}",
-                setting.section,
-                setting.key,
-            ) from None
+            raise setting.refused(f"url in [database]: {error}") from None
 
 
 async def open_database(reactor: IReactorTime, url: str, *, must_exist: bool = False) -> Database:
