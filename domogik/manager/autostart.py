@@ -54,16 +54,18 @@ class Autostart:
     async def run(self) -> None:
         """Done when each plugin that starts with the manager is alive or has failed."""
         names = self._plugins.enabled_names()
-        texts = await gatherResults([Deferred.fromCoroutine(self._look(name)) for name in names])
+        looks = [Deferred.fromCoroutine(self._look_at_start(name)) for name in names]
+        texts = dict(zip(names, await gatherResults(looks), strict=True))
+        starting = [
+            name
+            for name, text in texts.items()
+            if text is not None and not self._plugins.is_kept_back(name)
+        ]
         self._notice.write(
-            starting=[
-                name
-                for name, text in zip(names, texts, strict=True)
-                if not (text == _STARTED_BEFORE or self._plugins.is_kept_back(name))
-            ],
+            starting=[name for name in starting if texts[name] != _STARTED_BEFORE],
             kept_back=[name for name in names if self._plugins.is_kept_back(name)],
         )
-        await self._all(self._start(name) for name in names if not self._plugins.is_kept_back(name))
+        await self._all(self._start(name) for name in starting)
 
     async def look(self, name: str) -> None:
         """Ask again whether it is kept back: a person waits, or its value was changed."""
@@ -91,6 +93,14 @@ class Autostart:
             self._log.error("{name} did not start: {reason}", name=name, reason=reason)
         except Exception:  # noqa: BLE001 - one plugin must not keep the others from starting
             self._log.failure("{name} did not start", name=name)
+
+    async def _look_at_start(self, name: str) -> str | None:
+        """As `_look`; None where that failed, and then the plugin is not started."""
+        try:
+            return await self._look(name)
+        except Exception:  # noqa: BLE001 - one plugin must not keep the others from starting
+            self._log.failure("whether {name} starts with the manager", name=name)
+            return None
 
     async def _look(self, name: str, timeout_s: float | None = None) -> str:
         """The value that counts, empty for none; the one list says whether it is kept back."""

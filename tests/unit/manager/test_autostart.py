@@ -165,18 +165,23 @@ def test_one_that_fails_keeps_no_other_from_starting(tmp_path):
 
 
 @pytest.mark.parametrize("error", [RuntimeError("oops"), OSError("disk")])
-def test_one_that_cannot_even_be_asked_about_keeps_no_other_from_starting(tmp_path, error):
+@pytest.mark.parametrize("call", ["keep_back", "is_there"])
+def test_one_that_cannot_even_be_asked_about_keeps_no_other_from_starting(tmp_path, call, error):
     here = Beginning(tmp_path, dict.fromkeys(NAMES, "True"))
-    is_there = here.manager.plugins.is_there
 
     class Broken:
-        def __getattr__(self, name):
-            return getattr(here.manager.plugins, name)
+        def __getattr__(self, attribute):
+            found = getattr(here.manager.plugins, attribute)
+            return self.breaking(found) if attribute == call else found
 
-        def is_there(self, name):
-            if name == "ant":
-                raise error
-            return is_there(name)
+        @staticmethod
+        def breaking(found):
+            def broken(name, *rest):
+                if name == "ant":
+                    raise error
+                return found(name, *rest)
+
+            return broken
 
     here.autostart._plugins = Broken()
     done = here.run(here.autostart.run())
