@@ -78,10 +78,6 @@ class Daemons:
             if name not in self._entries or not self._entries[name].is_leaving:
                 self._specify(name)
 
-    def check(self, configuration: Configuration) -> None:
-        """Whether `update` would take it; raises `BrokenConfiguration`."""
-        daemon_policies(configuration)
-
     def _specify(self, name: str) -> None:
         """Know it as its section says now."""
         settings, supervision = self._wanted[name]

@@ -93,10 +93,6 @@ class SystemUnits:
 
     # What there is
 
-    def check(self, configuration: Configuration) -> None:
-        """Whether `update` would take it; raises `BrokenConfiguration`."""
-        read_units(configuration)
-
     def update(self, configuration: Configuration, plugins: Mapping[str, bool]) -> None:
         """Take over what is declared now; units that are declared no longer stay as they are.
 

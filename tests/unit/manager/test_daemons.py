@@ -6,6 +6,7 @@ from twisted.internet.defer import Deferred
 from domogik.components.model import ComponentId, Kind, State
 from domogik.config.load import BrokenConfiguration, load
 from domogik.daemons.errors import NotReady
+from domogik.daemons.settings import daemon_policies
 from domogik.errors import NotPossible, OperationFailed, UnknownComponent
 from domogik.manager import daemons
 from domogik.supervisor.interfaces import Exit
@@ -156,9 +157,9 @@ def test_a_broken_section_changes_nothing(manager, server):
 def test_a_section_can_be_looked_at_without_taking_it_over(manager, server, tmp_path):
     (tmp_path / "other.cfg").write_text("[daemon:cache]\nkind = redis\nport = none\n")
     with pytest.raises(BrokenConfiguration, match=r"other\.cfg:3"):
-        manager.daemons.check(load([tmp_path / "other.cfg"]))
+        daemon_policies(load([tmp_path / "other.cfg"]))
     (tmp_path / "other.cfg").write_text(CACHE)
-    manager.daemons.check(load([tmp_path / "other.cfg"]))
+    assert list(daemon_policies(load([tmp_path / "other.cfg"]))) == ["cache"]
     assert manager.daemons.names() == ()
 
 
