@@ -12,6 +12,7 @@ import attrs
 import psutil
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from domogik.app.street import Street
 from domogik.manager.namesakes import Namesakes
@@ -49,6 +50,7 @@ class Rivals:
     _changed: Callable[[], None]
     namesakes: Namesakes = attrs.field(init=False)
     _probe: Identity | None = None
+    _log: Logger = Logger()
 
     def __attrs_post_init__(self) -> None:
         self.namesakes = Namesakes(self._clock, self.ask, self._changed)
@@ -89,7 +91,11 @@ class Rivals:
                 return
             looked.add((address, is_straight))
             if is_straight:
-                looking.append(Deferred.fromCoroutine(look(message, origin, address)))
+                looking.append(
+                    Deferred.fromCoroutine(look(message, origin, address)).addErrback(
+                        lambda failure: self._log.failure("looking at {name}", failure, name=source)
+                    )
+                )
             else:  # the hub's, or forged: its port has to answer itself
                 self.ask(source, address)
 
@@ -113,7 +119,7 @@ class Rivals:
                 raise  # we are told to stop
         finally:
             subscription.cancel()
-        await DeferredList(looking, consumeErrors=True)
+        await DeferredList(looking)
         return found[0] if found else None
 
     def leave(self) -> None:

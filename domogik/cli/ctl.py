@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import json
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -52,6 +51,8 @@ MOST_LINES = 10_000
 TOGETHER = 20
 #: seconds between two looks at a job of another host
 JOB_PAUSE_S = 0.5
+#: seconds between two looks whether the new manager has made its socket
+LOOK_PAUSE_S = 0.05
 _ENDED = ("done", "failed")
 
 _CLEAR_SCREEN = "\x1b[H\x1b[J"
@@ -190,7 +191,7 @@ def upgrade(terminal: Terminal) -> int:
     while path is not None and _made_at(path) in (None, before):
         if time.monotonic() > end:
             raise CommandFailed(f"the manager does not answer yet: {path} was not made anew")
-        threading.Event().wait(0.05)
+        time.sleep(LOOK_PAUSE_S)  # noqa: TID251 - nothing else happens in this program
     if terminal.options.json:
         terminal.say_json(document)
     else:

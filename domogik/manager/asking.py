@@ -100,6 +100,8 @@ class Asking:
             raise NoAnswer(f"{silence}: {question.why}") from None
         finally:
             self._waiting[host].remove(question)
+            if not self._waiting[host]:
+                del self._waiting[host]
             if question.next_call is not None and question.next_call.active():
                 question.next_call.cancel()
 

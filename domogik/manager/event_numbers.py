@@ -49,7 +49,7 @@ class EventNumbers:
     def _first(self) -> int:
         try:
             stored = json.loads(read_bounded(self._path, 1024))["reserved"]
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             self._log.info("{path} cannot be read: {error}", path=str(self._path), error=str(error))
             stored = 0
         known = stored if type(stored) is int else 0
