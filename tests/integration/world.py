@@ -190,6 +190,8 @@ class World:
         file.write_text(re.sub(r"(?m) = enabled$", " = disabled", text))
         yield
         file.write_text(text)
+        if file.is_symlink() and self.manager is not None:
+            self.manager.send_signal(signal.SIGHUP)  # what changes elsewhere is not noticed
         if not (self.home / "run" / "rest.port").exists():
             return
 
