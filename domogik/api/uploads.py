@@ -17,6 +17,7 @@ from twisted.web.http import Request
 
 from domogik.api.access import Access, Need
 from domogik.api.exchange import BadRequest, Call, split_path
+from domogik.config.files import make_temporary
 from domogik.errors import DomogikError
 
 #: bytes; an archive of a package, which may bring wheels
@@ -43,7 +44,7 @@ class Upload:
     _descriptor: int
     _on_close: Callable[[Upload], None]
     size: int = 0
-    _taken: bool = False
+    _at_work: bool = False
     _closed: bool = False
 
     def write(self, data: bytes) -> int:
@@ -71,19 +72,29 @@ class Upload:
         if self._closed:
             return
         self._closed = True
-        os.close(self._descriptor)
         self._on_close(self)
-        if not self._taken:
-            self.path.unlink(missing_ok=True)
+        if not self._at_work:
+            self._remove()
 
     @contextmanager
     def taken(self) -> Iterator[Path]:
         """The file, for as long as this lasts, whatever becomes of the request."""
-        self._taken = True
+        self._at_work = True
         try:
             yield self.path
         finally:
-            self.path.unlink(missing_ok=True)
+            self._at_work = False
+            if self._closed:
+                self._remove()
+            else:
+                self.path.unlink(missing_ok=True)
+
+    def _remove(self) -> None:
+        """Its lock goes last: another manager that shares the directory leaves it alone."""
+        self.path.unlink(missing_ok=True)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 @attrs.define(eq=False)
@@ -115,8 +126,9 @@ class Uploads:
             raise WrongBody("The body is the archive itself, no form: curl --data-binary @FILE ...")
         if len(self._open) >= MAX_UPLOADS:
             raise TooManyUploads(f"{MAX_UPLOADS} uploads are under way already")
-        descriptor, name = tempfile.mkstemp(".tgz", "domogik-upload-", self._directory)
-        upload = Upload(Path(name), descriptor, self._open.discard)
+        directory = self._directory or Path(tempfile.gettempdir())
+        descriptor, path = make_temporary(directory, "upload")
+        upload = Upload(path, descriptor, self._open.discard)
         self._open.add(upload)
         return upload
 

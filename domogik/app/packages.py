@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from domogik.app.foundation import Foundation, in_thread
 from domogik.app.street import Street
 from domogik.components.events import EventStream
+from domogik.config.files import clear_temporaries
 from domogik.control.package import PackageControl
 from domogik.manager.archives import Archives, Place, Told
 from domogik.manager.hosts import Hosts
@@ -153,6 +154,10 @@ class PackageServices:
     async def recover(self) -> None:
         """Before anybody looks at what is installed: what was interrupted ends."""
         if self._office is not None:
+            places = temporary_places(self._foundation)
+            removed = await in_thread(self._reactor)(clear_temporaries, places)
+            for path in removed:
+                self._log.info("{path} was left by a crash: removed", path=str(path))
             await self._office.recover()
         await self._repositories.look()
 
@@ -198,6 +203,17 @@ def cache_directory(foundation: Foundation) -> Path:
     if setting is None or not setting.text():
         return foundation.home.cache
     return foundation.home.path / Path(os.path.expanduser(setting.text()))  # noqa: PTH111 - "~nobody" stays
+
+
+def temporary_places(foundation: Foundation) -> Iterator[Path]:
+    """Where temporary files of ours may be: not where packages, plugins and daemons have theirs."""
+    home, cache = foundation.home, cache_directory(foundation)
+    yield from (cache, cache / "archives", *(file.parent for file in foundation.files))
+    others = {home.store, home.rinor, home.daemons, home.log, home.data / "plugins"}
+    for name, directories, _ in os.walk(home.path):
+        directory = Path(name)
+        yield directory
+        directories[:] = [one for one in directories if directory / one not in others]
 
 
 def _now() -> str:

@@ -6,11 +6,17 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import stat
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import attrs
+
+#: in the name of every temporary file of ours, so that we never remove anybody else's
+_OURS = ".domogik-tmp-"
+_TEMPORARY = re.compile(r".*\.domogik-tmp-[a-z0-9_]{8}", re.DOTALL)
 
 
 @attrs.frozen
@@ -56,6 +62,53 @@ def unlock(descriptor: int) -> None:
         os.close(descriptor)
 
 
+def make_temporary(directory: Path, stem: str) -> tuple[int, Path]:
+    """A new private file (0600), open to write, for as long as its descriptor is: `flock`.
+
+    `clear_temporaries` removes it once nobody has it open any more. Raises `OSError`.
+    """
+    while True:
+        descriptor, name = tempfile.mkstemp(prefix=f"{stem}{_OURS}", dir=directory)
+        # without locks on this file system nobody can have it removed either
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor, Path(name)
+        os.close(descriptor)  # it was removed before it was locked
+
+
+def clear_temporaries(directories: Iterable[Path]) -> list[Path]:
+    """Remove what `make_temporary` made there and no process holds; what was removed. Blocks."""
+    removed = []
+    for directory in dict.fromkeys(directories):
+        try:
+            names = [name for name in os.listdir(directory) if _TEMPORARY.fullmatch(name)]
+        except OSError:
+            continue
+        removed += [path for name in names if _remove_unheld(path := directory / name)]
+    return removed
+
+
+def _remove_unheld(path: Path) -> bool:
+    """Whether it was a regular file of ours that nobody holds, and is gone now."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags)
+    except OSError:
+        return False
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+            return False
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
 def write_atomically(
     path: Path, content: bytes, ownership: Ownership | None = None, *, durable: bool = True
 ) -> None:
@@ -65,8 +118,7 @@ def write_atomically(
     disk, so that a power cut leaves the old or the new one too. The name of the temporary file
     begins with a dot. Raises `OSError`, and leaves nothing behind then.
     """
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    temporary = Path(name)
+    descriptor, temporary = make_temporary(path.parent, f".{path.name}")
     try:
         with open(descriptor, "wb") as file:
             if ownership is not None:
@@ -75,7 +127,7 @@ def write_atomically(
             file.flush()
             if durable:
                 os.fsync(descriptor)
-        temporary.replace(path)
+            temporary.replace(path)  # before the lock is given back
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -25,14 +25,13 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import IO, ClassVar, Protocol
 
 import attrs
 
-from domogik.config.files import create_exclusively
+from domogik.config.files import create_exclusively, make_temporary
 from domogik.daemons.directory import WorkingDirectory
 from domogik.daemons.errors import BrokenBackup
 from domogik.daemons.tools import DaemonTools
@@ -100,17 +99,17 @@ def write(target: Path, payload: Path, kind: str, made: str, contents: Contents)
         size = source.seek(0, os.SEEK_END)
         manifest = Manifest(kind, made, size, digest.hexdigest(), contents)
         source.seek(0)
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        descriptor, temporary = make_temporary(target.parent, f".{target.name}")
         try:
             with open(descriptor, "wb") as file:
                 file.write(_MAGIC + manifest.to_json())
                 shutil.copyfileobj(source, file, _CHUNK)
                 file.flush()
                 os.fsync(descriptor)
-            _refuse_existing(target)
-            os.link(name, target)  # unlike a rename it replaces nothing
+                _refuse_existing(target)
+                os.link(temporary, target)  # unlike a rename it replaces nothing
         finally:
-            Path(name).unlink()
+            temporary.unlink()
     return manifest
 
 

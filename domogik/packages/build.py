@@ -11,14 +11,13 @@ import io
 import os
 import stat
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import attrs
 from packaging.version import InvalidVersion, Version
 
-from domogik.config.files import read_bounded
+from domogik.config.files import make_temporary, read_bounded
 from domogik.errors import DomogikError
 from domogik.packages.archive import BrokenArchive, inspect
 from domogik.packages.descriptor import MAXIMUM_BYTES, read
@@ -67,7 +66,7 @@ def create(directory: Path, output: Path, *, id: str = "", generated: str = "") 
     _check_script(directory, package, members)
     target = output / f"{reference.file_stem}.tgz"
     output.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=output)
+    descriptor, temporary = make_temporary(output, f".{target.name}")
     try:
         with open(descriptor, "wb") as file:
             _write(file, members, info, f"{INFO}{path.suffix}")
@@ -75,13 +74,13 @@ def create(directory: Path, output: Path, *, id: str = "", generated: str = "") 
             os.fchmod(descriptor, 0o644)
             os.fsync(descriptor)
             # nobody should find out at home that it is too large to be installed
-            inspect(Path(name))
-        Path(name).replace(target)
+            inspect(temporary)
+            temporary.replace(target)
     except BrokenArchive as error:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise CannotBuild(f"{directory}: {error}") from error
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     return target
 

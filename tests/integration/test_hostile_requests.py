@@ -172,6 +172,6 @@ def test_no_upload_is_written_where_its_name_says(world: World) -> None:
         refused(world, f"/package/install_from_path/{HOST}?filename={name}", "PUT", SECRET)
         refused(world, f"/repo/put?filename={name}", "PUT", SECRET)
         refused(world, f"/api/v1/packages/upload?filename={name}", "POST", SECRET)
-    wait_until(lambda: not list(world.home.rglob("domogik-upload-*")), "nothing is left of them")
+    wait_until(lambda: not list(world.home.rglob("upload.domogik-*")), "nothing is left of them")
     assert hits(world) == []
     assert not list((world.home / "uploads").rglob("*.tgz"))
