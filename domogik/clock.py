@@ -1,4 +1,4 @@
-"""Waiting by a clock that nobody sets."""
+"""The clock by which reactors of ours wait: one that is never set."""
 
 from __future__ import annotations
 

@@ -237,7 +237,7 @@ class Access:
 
 
 def _own_origin(request: Request) -> str | None:
-    """The site that this server is to who sent the request."""
+    """Return the origin of this server as the request addresses it."""
     host = request.getHeader(b"host")
     here = request.getHost()
     name = f"{here.host}:{here.port}" if host is None else host.decode("latin-1")

@@ -39,7 +39,7 @@ class DomowebPaths:
         )
 
     async def authenticate(self, asked: Asked) -> Answer:
-        """The administrator, for who knows the token."""
+        """Return the administrator to a client whose password is the token."""
         known = asked.call.access.is_token(asked["password"])
         if asked["login"] != _USER["login"] or not known:
             raise RinorError("Authentification refused")
@@ -54,13 +54,13 @@ class DomowebPaths:
         return Answer("person", _of(asked, _PERSON))
 
     async def helper(self, asked: Asked) -> Answer:
-        """There is none."""
+        """Answer that there are no helpers."""
         if not asked.rest:
             raise RinorError("Bad command, no command given or missing first option")
         return Answer("helper", [] if asked.rest == ("help",) else ["<No result>"])
 
     async def nothing(self, asked: Asked) -> Answer:
-        """No devices, and nothing about any."""
+        """Answer with an empty list: there are no devices."""
         if asked["what"] not in _BASE:
             raise RinorError(f"{asked['what'][:255]} not allowed for /base")
         return Answer(asked["what"])

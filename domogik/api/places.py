@@ -1,4 +1,4 @@
-"""Who is let in, where many are? Slow clients, and many from one address, lock nobody out.
+"""Which connections are accepted and served: slow clients, or many at one address, block none.
 
 A client waits until its request is whole; while every place is taken, the one that has waited for
 longest, of the address with the most, gives way to a new one. What is being answered is left alone,

@@ -84,7 +84,7 @@ class StatusDocument:
             "Number_of_Domogik_events_requests": len(self._events.tickets),
             "Number_of_devices_events_requests": 0,
             "Max_size_for_request_queues": MAX_TICKETS,
-            # by ticket in the original: who reads this needs none, and may be anybody
+            # the original lists them by ticket; anybody may read this, and a ticket is a secret
             "Domogik_requests": {},
             "Devices_requests": {},
         }

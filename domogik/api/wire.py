@@ -2,7 +2,7 @@
 
 A stranger may send anything: what cannot be read is answered with a status and a problem document,
 never with a connection that just closes. A request has to come within a time; how long its answer
-takes is nobody's business here, for some have no end.
+takes is not limited here, for some have no end.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ LINGER = 2.0
 #: so many at a time; further ones are closed at once
 MAX_LINGERING = 100
 
-_CROWDED = "Too many connections are open"
+_TOO_MANY = "Too many connections are open"
 _STORED = re.compile(r"(?is)(/config/set/|/account/auth/[^/]*/).*")
 
 
@@ -86,12 +86,12 @@ class Channel(HTTPChannel):
         super().connectionMade()
         assert self.transport is not None
         peer = str(getattr(self.transport.getPeer(), "host", ""))
-        # who has no address has come by the local socket
+        # a client without an address came by the local socket
         self.address = limited_as(peer)
         self.is_local = not peer or self.site.access.is_local(peer)
         self.setTimeout(HEAD_TIMEOUT)
         if not self.site.places.enter(self):
-            self.refuse(503, _CROWDED)
+            self.refuse(503, _TOO_MANY)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.site.places.leave(self)
@@ -107,7 +107,7 @@ class Channel(HTTPChannel):
             assert self.transport is not None
             self.transport.loseConnection()
         else:
-            self.refuse(503, _CROWDED)
+            self.refuse(503, _TOO_MANY)
 
     def leave(self) -> None:
         """Close, now or once the request that is being worked on is answered."""
@@ -351,7 +351,7 @@ class Site(TwistedSite):
     @property
     def channels(self) -> tuple[Channel, ...]:
         """Every connection."""
-        return tuple(self.places.clients)  # type: ignore[arg-type]  # nobody else enters
+        return tuple(self.places.clients)  # type: ignore[arg-type]  # only channels enter
 
     def lingering(self) -> int:
         """How many are refused and not closed yet."""

@@ -79,7 +79,7 @@ class CoreServices:
     _restarts: Restarts = attrs.field(init=False, factory=lambda: Restarts(Random().random))
     _retry: IDelayedCall | None = attrs.field(init=False, default=None)
     _good_since: float = attrs.field(init=False, default=0.0)
-    #: its file was removed: a new and empty one is made only for who asks for that
+    #: its file was removed: a new and empty one is made only when a person asks for it
     _is_lost: bool = attrs.field(init=False, default=False)
     _opening: DeferredLock = attrs.field(factory=DeferredLock)
     _moving: DeferredLock = attrs.field(factory=DeferredLock)
@@ -244,7 +244,7 @@ class CoreServices:
                 await self._open_database()
 
     async def _open_database(self) -> None:
-        self._rest_from_trying()
+        self._cancel_retry()
         role = self._dbmgr = self._dbmgr or DbmgrRole(
             self._reactor,
             self._foundation,
@@ -294,7 +294,7 @@ class CoreServices:
         """
         if self._is_failing and self._retry is not None and self._retry.active():
             return
-        self._rest_from_trying()
+        self._cancel_retry()
         now = self._reactor.seconds()
         answer = self._restarts.after_failure(self._policy, now, now - self._good_since)
         seconds = answer.seconds if isinstance(answer, Wait) else self._policy.slow_retry
@@ -327,7 +327,7 @@ class CoreServices:
 
     async def _close_dbmgr(self) -> None:
         if self._dbmgr is not None and self._dbmgr.values is not None:
-            self._rest_from_trying()
+            self._cancel_retry()
             await self._dbmgr.close()
             self.put("dbmgr", State.STOPPED, f"{self.database_daemon} is stopped")
 
@@ -336,11 +336,11 @@ class CoreServices:
         if self.rest is not None:
             await self.rest.close()
         self._wants_dbmgr = False
-        self._rest_from_trying()
+        self._cancel_retry()
         if self._dbmgr is not None:
             await self._dbmgr.close()
 
-    def _rest_from_trying(self) -> None:
+    def _cancel_retry(self) -> None:
         if self._retry is not None and self._retry.active():
             self._retry.cancel()
 

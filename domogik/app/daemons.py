@@ -91,7 +91,7 @@ _INSTALLING = ("dmg_pkgmgr update-cache", "dmg_pkgmgr install diskfree")
 
 
 def _words(daemon: ManagerDaemon, foundation: Foundation) -> tuple[str, ...]:
-    """Where it answers, where its log is, and how to stop it: for who sends it to the background.
+    """Return where it answers, where its log is, and how to stop it in the background.
 
     Said before it is ready, and by `--wait` before what it does meanwhile.
     """
@@ -101,7 +101,7 @@ def _words(daemon: ManagerDaemon, foundation: Foundation) -> tuple[str, ...]:
     return (f"address: {address}", f"log:     {log}", f"to stop: kill {os.getpid()}")
 
 
-def _entrance(foundation: Foundation) -> list[str]:
+def _shell_setup(foundation: Foundation) -> list[str]:
     """What makes short commands mean this installation and this home in another terminal."""
     directory, path = Path(sys.argv[0]).absolute().parent, foundation.home.path
     lines = []
@@ -124,7 +124,7 @@ def _banner(daemon: ManagerDaemon, foundation: Foundation) -> None:
     lines += [
         f"  home  {foundation.home.path}",
         "Try in a second terminal:",
-        *(f"  {line}" for line in _entrance(foundation)),
+        *(f"  {line}" for line in _shell_setup(foundation)),
         "  dmg_ctl status",
         *(f"  {line}" for line in _INSTALLING if foundation.settings.package_mode),
         "  dmg_ctl enable diskfree",

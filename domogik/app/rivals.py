@@ -131,7 +131,7 @@ class Rivals:
 
     def _asker(self) -> Identity:
         if self._probe is None:
-            # a name that no other manager asks by: who has it too would take the question for its
+            # a name that no other manager asks by: one of that name would take the question for its
             # own echo
             self._probe = self._street.port.identity(f"ask{token_hex(2)}", self._host)
         return self._probe

@@ -124,7 +124,7 @@ class Address:
             raise Unreachable(f"{path} holds no port; {advice}") from None
         except OSError as error:
             raise Unreachable(f"{path} cannot be read: {error.strerror}") from None
-        # a manager that runs goes on with what was there before, and so does who asks it
+        # a manager that runs goes on with what was there before, and so do its tools
         scheme, host, certificate = _listening(load(files, warn))
         return cls(scheme, host, port, certificate=certificate, advice=advice)
 

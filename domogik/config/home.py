@@ -272,7 +272,7 @@ class Home:
             return None
         try:
             text = os.pread(descriptor, 32, 0).strip()
-            # who has ended keeps no lock, and is not asked: a manager that starts now must get it
+            # an ended process holds no lock; trying it could take it from one that starts now
             if not text.isdigit() or not Path("/proc", text.decode()).exists():
                 return None
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -25,7 +25,7 @@ def short_name(path: Path) -> Iterator[str]:
 
 
 def connected_socket(path: Path, timeout_s: float) -> socket.socket:
-    """One that is connected to who listens at `path`; raises `OSError` where nobody does."""
+    """Return a socket connected to `path`; raises `OSError` where nothing listens there."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         # with a timeout of Python's own a server that is busy would be an error at once

@@ -18,7 +18,7 @@ REFUSED = {4: "bad user name or password", 5: "not authorised"}
 
 
 def login(user: str, password: str) -> bytes:
-    """Return all that a client says who logs in without a name of its own and leaves at once."""
+    """Return what a client sends that logs in without a client id and disconnects at once."""
     flags = _CLEAN_SESSION | _HAS_USER | _HAS_PASSWORD
     variable = _text("MQTT") + struct.pack(">BBH", 4, flags, _KEEP_ALIVE_S)
     body = variable + _text("") + _text(user) + _text(password)

@@ -22,7 +22,7 @@ _NAMES = {"localhost": "127.0.0.1", "*": "0.0.0.0"}  # noqa: S104 - only where i
 
 
 def address(bind: str) -> str:
-    """Where to listen, for who writes `localhost`, or `*`; anything else as it is."""
+    """Return the address that `localhost` and `*` stand for; anything else as it is."""
     found: object = bind
     return _NAMES.get(bind, bind) if isinstance(found, str) else bind
 

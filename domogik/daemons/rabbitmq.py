@@ -37,7 +37,7 @@ _ON_LOOPBACK = "-kernel inet_dist_use_interface {127,0,0,1}"
 _MORE_PORTS = ("dist_port", "epmd_port")
 #: what stays as it was: data belong to the name of a node, and nobody removes a user
 _FIXED = ("user", "nodepurpose")
-_UNSPEAKABLE = re.compile(r"['\n]")
+_UNQUOTABLE = re.compile(r"['\n]")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
 
 
@@ -129,7 +129,7 @@ class RabbitMQDaemon(ManagedDaemon):
     def _refuse_path(self) -> None:
         """Its scripts put paths between apostrophes, and hang for minutes over one in a path."""
         path = str(self.directory.path)
-        if found := _UNSPEAKABLE.search(path):
+        if found := _UNQUOTABLE.search(path):
             raise InvalidParameters(
                 f"RabbitMQ cannot live in {path!r}: its scripts have no quoting for {found[0]!r}"
             )

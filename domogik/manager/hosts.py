@@ -33,7 +33,7 @@ ORDER_TIMEOUT = 300.0
 TIMEOUTS = {"detail": 15.0, "list": 15.0, "diagnose": 60.0}
 #: seconds to say how a component is now, after an order was answered
 LOOK_TIMEOUT = 3.0
-#: seconds after which an order is given again, for it may be lost; who is at it does not begin anew
+#: seconds after which an order is sent again, for it may be lost; one under way is not begun anew
 ORDER_AGAIN = 30.0
 #: seconds after which a question that changes nothing is asked again
 ASK_AGAIN = 5.0

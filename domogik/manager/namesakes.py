@@ -38,7 +38,7 @@ class Namesakes:
 
     @property
     def sentence(self) -> str:
-        """Who speaks under which name; empty where nobody does."""
+        """Say which names of ours are used from where; empty where none is."""
         return "; ".join(f"{source} speaks from {where} too" for source, where in self._heard)
 
     def watch(self, presence: Presence) -> None:

@@ -21,15 +21,15 @@ _STOP_PROGRAM = only_by_hand("stop-program", "Stop that program if nobody needs 
 
 @attrs.frozen
 class NetworkChecks:
-    """`fullness()` says that the hub was full lately and who has its places, `namesakes()` which
-    other programs have names of ours; both are empty where there is nothing to say."""
+    """`fullness()` says that the hub was full lately and which has most places, `namesakes()`
+    which other programs have names of ours; both are empty where there is nothing to say."""
 
     _host: str
     _fullness: Callable[[], str]
     _namesakes: Callable[[], str]
 
     def __call__(self) -> Sequence[DiagnosticCheck]:
-        """What the last minutes have shown; nobody is asked for that."""
+        """Return what the last minutes have shown; no program is asked for that."""
         return [self._room(), self._names()]
 
     def _names(self) -> DiagnosticCheck:

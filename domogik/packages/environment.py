@@ -64,7 +64,7 @@ class EnvironmentFailed(DomogikError):
 
 
 class IndexUnreachable(EnvironmentFailed):
-    """Nobody can tell which releases there are."""
+    """The index did not answer, so which releases there are is not known."""
 
 
 @attrs.define(eq=False)

@@ -15,7 +15,7 @@ class BrokenDatabase(DomogikError):
 
 
 class LostDatabase(BrokenDatabase):
-    """Its file was removed or replaced while it was open: what is written reaches nobody."""
+    """Its file was removed or replaced while it was open: what is written is lost."""
 
 
 class NewerDatabase(DomogikError):

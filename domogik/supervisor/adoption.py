@@ -146,7 +146,7 @@ class Records:
             )
 
     def remove(self, component_id: str) -> None:
-        """Nobody has to know of it any more. Nothing happens where there is no record."""
+        """Remove the record of a component. Nothing happens where there is none."""
         try:
             Path(self._path(component_id)).unlink()
         except FileNotFoundError:

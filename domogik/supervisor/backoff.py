@@ -72,7 +72,7 @@ class Restarts:
         self._lately.append(now)
 
     def within(self, seconds: float, now: float) -> int:
-        """Of the last of them, those of the last so many seconds; nobody's start forgets them."""
+        """Count the restarts of the last `seconds`; a start by a person does not reset them."""
         return sum(moment > now - seconds for moment in self._lately)
 
     def forget(self) -> None:

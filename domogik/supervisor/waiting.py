@@ -1,4 +1,4 @@
-"""Those who asked for a start or a stop, and are told what came of it."""
+"""The Deferreds that a start or a stop was answered with, and how they are fired."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from domogik.supervisor.interfaces import Status
 
 @attrs.define(eq=False)
 class Waiting:
-    """Who waits for one outcome. What it is told it hears when `release` is called."""
+    """The Deferreds for one outcome: `tell` decides how they end, `release` fires them."""
 
     _waiting: list[Deferred[Status]] = attrs.field(init=False, factory=list)
     _told: list[tuple[Deferred[Status], DomogikError | None]] = attrs.field(
@@ -19,18 +19,18 @@ class Waiting:
     )
 
     def join(self) -> Deferred[Status]:
-        """One more."""
+        """Return one more Deferred that waits for the outcome."""
         deferred: Deferred[Status] = Deferred()
         self._waiting.append(deferred)
         return deferred
 
     def tell(self, error: DomogikError | None = None) -> None:
-        """Decide for everybody who waits now: it has come, or has failed with `error`."""
+        """Decide for all that wait now: the outcome is there, or it failed with `error`."""
         self._told += [(deferred, error) for deferred in self._waiting]
         self._waiting.clear()
 
     def release(self, status: Status) -> None:
-        """Let those who were told go on."""
+        """Fire those that `tell` decided about."""
         while self._told:
             deferred, error = self._told.pop(0)
             if error is None:

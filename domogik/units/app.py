@@ -30,7 +30,7 @@ class DuplicateComponent(DomogikError):
 
 
 class NotAttached(NotPossible, KeyError):
-    """The component belongs to no app, or the app to no host: there is nobody it could ask."""
+    """The component belongs to no app, or the app to no host: it has no systemd to ask."""
 
     __str__ = NotPossible.__str__  # a KeyError would put it in quotes
 

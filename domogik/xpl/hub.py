@@ -126,7 +126,7 @@ class Hub:
     #: the instance part of the source of our `hbeat.request`
     _host: str = attrs.field(kw_only=True, default="localhost")
     _bind: Callable[[NetworkSettings], Sockets] = attrs.field(kw_only=True, default=hubsocket.bind)
-    #: None: nobody asks the kernel, and every heartbeat is taken at its word
+    #: None: the kernel is not asked, and every heartbeat is believed
     _local_sockets: LocalSockets | None = attrs.field(kw_only=True, default=None)
     #: called when a newcomer finds no place, at most once in a while
     on_full: Callable[[], object] = attrs.field(kw_only=True, default=lambda: None)
@@ -230,7 +230,7 @@ class Hub:
 
     @property
     def fullness(self) -> str:
-        """That a newcomer found no place lately, and who has most of them; empty otherwise."""
+        """Say that a newcomer found no place lately, and which program has most; else empty."""
         return self._crowd.sentence if self._crowd is not None else ""
 
     @property

@@ -1,4 +1,4 @@
-"""A hub whose table is full: who gets a place all the same, and who loses one."""
+"""A hub whose table is full: which client gets a place all the same, and which loses one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from domogik.xpl.hubtable import ClientTable, Holder
 
 log = Logger()
 
-#: seconds between two looks at who holds the places
+#: seconds between two looks at which processes have the places
 PAUSE = 1.0
 #: newcomers that wait for one look; each has a socket of its own
 MOST_WAITING = 1024
@@ -68,7 +68,7 @@ class Crowd:
 
     @property
     def sentence(self) -> str:
-        """That the hub was full lately, and who has most of its places; else empty."""
+        """Say that the hub was full lately, and which program has most places; else empty."""
         if self._full_at is None or self._clock.seconds() - self._full_at > TOLD_FOR:
             return ""
         return f"all its places were taken, {self._by_whom}"
@@ -96,7 +96,7 @@ class Crowd:
             if not self._is_stopped:
                 self._settle(waiting, holders, places)
         except Exception:  # noqa: BLE001 - the hub goes on with the clients it has
-            log.failure("who holds the places of the hub cannot be seen")
+            log.failure("which programs have the places of the hub cannot be seen")
         finally:
             self._is_looking = False
             if not self._is_stopped:
@@ -129,7 +129,7 @@ class Crowd:
         self._changed()
 
     def _tell(self, holders: Mapping[Address, Holder]) -> None:
-        """Remember that it is full, and who has most places."""
+        """Remember that it is full, and which program has most places."""
         words = (holders[one.address].words for one in self._table if one.address in holders)
         for most, count in Counter(words).most_common(1):
             self._by_whom = f"{count} of them by {most}"

@@ -154,7 +154,7 @@ class XplTimer:
         self._timer.start()
 
     def stop(self) -> None:
-        """Call no more; waits for a call that is going on, unless that is who stops it."""
+        """Call no more; waits for a call that is going on, unless that call stops it."""
         self._stop.set()
         if self._timer.is_alive() and self._timer is not threading.current_thread():
             self._timer.join(2)
