@@ -99,6 +99,14 @@ def test_what_ran_when_everything_crashed_is_started_again(running: World) -> No
     assert running.wait_state("demo", "alive")["pid"] != pid
 
 
+def test_the_first_start_of_a_home_starts_what_is_enabled(world: World) -> None:
+    world.autostart = True
+    world.add_plugin("demo")
+    world.write_configuration("[plugins]\ndemo = enabled\n")
+    world.start("-d")
+    world.wait_state("demo", "alive")
+
+
 def test_after_a_plain_stop_and_start_an_enabled_plugin_runs(running: World) -> None:
     running.autostart = True
     running.stop()
