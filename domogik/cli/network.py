@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 
-from domogik.cli.program import CommandFailed
+from domogik.cli.program import CommandFailed, warn
 from domogik.config.home import Home, sanitised_host
 from domogik.config.load import Configuration, Setting, load
 
@@ -36,8 +36,8 @@ class Network:
 
     @classmethod
     def of_home(cls, home: Home, files: tuple[Path, ...]) -> Network:
-        """Raises `BrokenConfiguration`."""
-        configuration = load(files)
+        """A line that cannot be read is warned of; a wrong value raises `BrokenConfiguration`."""
+        configuration = load(files, warn)
 
         def setting(key: str) -> Setting | None:
             return configuration.get("domogik", key)

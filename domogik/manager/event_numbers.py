@@ -49,6 +49,8 @@ class EventNumbers:
     def _first(self) -> int:
         try:
             stored = json.loads(read_bounded(self._path, 1024))["reserved"]
+        except FileNotFoundError:  # as in a new home
+            stored = 0
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             self._log.info("{path} cannot be read: {error}", path=str(self._path), error=str(error))
             stored = 0
