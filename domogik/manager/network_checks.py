@@ -21,8 +21,11 @@ _STOP_PROGRAM = only_by_hand("stop-program", "Stop that program if nobody needs 
 
 @attrs.frozen
 class NetworkChecks:
-    """`fullness()` says that the hub was full lately and which has most places, `namesakes()`
-    which other programs have names of ours; both are empty where there is nothing to say."""
+    """The checks; each is of a sentence that is empty where there is nothing to say.
+
+    `fullness()` says that the hub was full lately and which program has most places, `namesakes()`
+    which other programs have names of ours.
+    """
 
     _host: str
     _fullness: Callable[[], str]
