@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -26,6 +27,7 @@ from domogik.components.model import Component, ComponentId, ConfigurationKey, K
 from domogik.config.load import BrokenConfiguration
 from domogik.errors import DomogikError, NotPossible
 from domogik.manager.components import ComponentList
+from domogik.manager.core_parts import Part
 from domogik.manager.interfaces import IHouse
 from domogik.manager.namesakes import Namesakes
 from domogik.manager.package_interface import IPackages
@@ -72,8 +74,13 @@ class CoreServices:
     #: told of host, plugin and key (None: all) whenever a value is set or forgotten
     on_value: Callable[[str, str, str | None], None] = lambda host, plugin, key: None
     rest: RestRole | None = None
+    _rest_role: RestRole | None = None
+    #: as the configuration was read last
+    _rest_settings: RestSettings | None = None
+    _is_closed: bool = False
     _dbmgr: DbmgrRole | None = None
     _wants_dbmgr: bool = False
+    _is_held: bool = False
     #: how long it is waited before the database is tried again
     _policy: Policy = attrs.field(init=False, default=Policy())
     _restarts: Restarts = attrs.field(init=False, factory=lambda: Restarts(Random().random))
@@ -132,16 +139,32 @@ class CoreServices:
         if answer is not None:
             raise CannotStart(rival_line(answer))
 
+    def parts(self) -> dict[str, Part]:
+        """What can be started and stopped while the manager runs."""
+        return {
+            "dbmgr": Part(partial(self._ordered, self.start_dbmgr), self._stop_dbmgr),
+            "rest": Part(partial(self._ordered, self._start_rest_again), self._stop_rest),
+        }
+
+    async def _ordered(self, start: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await start()
+        finally:
+            self._rivals.leave()
+
     async def open_rest(self, house: IHouse, packages: IPackages) -> bool:
         """Listen at once, so that the port cannot be taken later; False where REST runs elsewhere.
 
         Raises `CannotStart`.
         """
-        role = RestRole(
+        self._rest_role = RestRole(
             self._reactor, self._foundation, self._street, house, self._street.counters, packages
         )
+        return await self._open_rest(self._rest_role)
+
+    async def _open_rest(self, role: RestRole) -> bool:
         try:
-            await role.open()
+            await role.open(self._rest_settings)
         except DomogikError as error:
             if await self._rivals.find("rest", self._patience()) is None:
                 raise CannotStart(str(error)) from error
@@ -157,6 +180,7 @@ class CoreServices:
 
     def believe(self, settings: RestSettings) -> None:
         """Take over whom REST trusts at once, and soon where it listens."""
+        self._rest_settings = settings
         if self.rest is not None:
             self.rest.believe(settings)
             _ = Deferred.fromCoroutine(self._move_rest(settings)).addErrback(
@@ -189,6 +213,8 @@ class CoreServices:
         self._progress.status("Check if rest is running.")
         rest = self.rest
         if rest is not None and await self._rivals.find("rest", self._patience()) is None:
+            if self._is_closed:
+                return
             self.namesakes.watch(rest.speak())
             self.put("rest", State.RUNNING)
             return
@@ -198,6 +224,27 @@ class CoreServices:
             await self.rest.close()
             self.rest = None
 
+    async def _start_rest_again(self) -> None:
+        """After it was stopped, or where another process was REST at the start."""
+        assert self._rest_role is not None
+        async with self._moving:
+            try:
+                if self.rest is None and await self._open_rest(self._rest_role):
+                    self.serve()
+            except CannotStart as error:
+                self.put("rest", State.FAILED, str(error))
+                return
+            self.rest_problem = ""
+            await self.start_rest()
+
+    async def _stop_rest(self) -> None:
+        """Whoever asked for it over REST has the answer before its connection is closed."""
+        async with self._moving:
+            if self.rest is not None:
+                await self.rest.close()
+                self.rest = None
+            self.put("rest", State.STOPPED)
+
     async def start_dbmgr(self) -> None:
         """Open the database, unless another dbmgr runs on this host."""
         self._progress.status("Check if dbmgr is running.")
@@ -205,7 +252,8 @@ class CoreServices:
             self._log.warn("Manager started with -d, but a database manager is already running")
             self.put("dbmgr", State.ALIVE, "it runs in another process")
             return
-        if self.database_daemon:
+        if self.database_daemon and not self._is_held:
+            self._is_held = True
             self._hold(self.database_daemon, self._close_dbmgr)
         await self._open_dbmgr()
 
@@ -223,7 +271,7 @@ class CoreServices:
     async def open_database(self) -> None:
         """As a person asks for it: a file that is gone is made anew."""
         self._is_lost = False
-        await self.database_is_back()
+        await self._open_dbmgr()
 
     def check_database(self) -> Awaitable[None] | None:
         """Read it through; raises `BrokenDatabase`. None where there is none."""
@@ -238,7 +286,7 @@ class CoreServices:
             raise
 
     async def _open_dbmgr(self) -> None:
-        self._wants_dbmgr = True
+        self._wants_dbmgr = not self._is_closed
         async with self._opening:
             if self._wants_dbmgr:
                 await self._open_database()
@@ -331,8 +379,17 @@ class CoreServices:
             await self._dbmgr.close()
             self.put("dbmgr", State.STOPPED, f"{self.database_daemon} is stopped")
 
+    async def _stop_dbmgr(self) -> None:
+        self._wants_dbmgr = False
+        async with self._opening:
+            self._rest_from_trying()
+            if self._dbmgr is not None:
+                await self._dbmgr.close()
+            self.put("dbmgr", State.STOPPED)
+
     async def close(self) -> None:
-        """Both doors."""
+        """Both services."""
+        self._is_closed = True
         if self.rest is not None:
             await self.rest.close()
         self._wants_dbmgr = False

@@ -40,6 +40,7 @@ from domogik.manager.autostart import Autostart
 from domogik.manager.backups import Backups
 from domogik.manager.components import ComponentList
 from domogik.manager.configuration import ConfigurationKeeper
+from domogik.manager.core_parts import CoreParts
 from domogik.manager.daemons import Daemons
 from domogik.manager.enabled_apps import EnabledApps
 from domogik.manager.event_numbers import EventNumbers
@@ -158,29 +159,6 @@ class ManagerDaemon(Service):
         self.health = make_health(reactor, foundation, self.events, self.jobs)
         apps = EnabledApps(foundation.home.run / "apps.json")
         self.units = make_units(reactor, host, self.components, self.jobs, apps)
-        self.office = Office(
-            host,
-            self.components,
-            self.plugins,
-            self.daemons,
-            self.units,
-            self.externals,
-            Backups(self.daemons, foundation.home.backups, self.jobs, self._thread, time.time),
-            self.supervisor,
-            self.health,
-            self.upgrade,
-        )
-        self.keeper = ConfigurationKeeper(
-            foundation.files,
-            foundation.configuration,
-            self._scan,
-            self._apply,
-            self._thread,
-            self.events,
-            readers(foundation.home),
-            self._say_configuration,
-        )
-        self.watcher = DirectoryWatcher(reactor, self.keeper.changed)
         self.rivals = Rivals(
             reactor, street, host, self.trust.is_own, self._thread, self._look_at_host
         )
@@ -197,6 +175,30 @@ class ManagerDaemon(Service):
             self.daemons.url,
             self.supervisor.hold,
         )
+        self.office = Office(
+            host,
+            self.components,
+            self.plugins,
+            self.daemons,
+            self.units,
+            self.externals,
+            Backups(self.daemons, foundation.home.backups, self.jobs, self._thread, time.time),
+            self.supervisor,
+            self.health,
+            self.upgrade,
+            CoreParts(host, self.components, self.core.parts()),
+        )
+        self.keeper = ConfigurationKeeper(
+            foundation.files,
+            foundation.configuration,
+            self._scan,
+            self._apply,
+            self._thread,
+            self.events,
+            readers(foundation.home),
+            self._say_configuration,
+        )
+        self.watcher = DirectoryWatcher(reactor, self.keeper.changed)
 
     # Life
 

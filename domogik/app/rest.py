@@ -54,7 +54,7 @@ def _place(settings: RestSettings) -> tuple[object, ...]:
 
 @attrs.define(eq=False)
 class RestRole:
-    """Listens from `open` on; is the REST of this host from `announce` on."""
+    """Listens from `open` on, also after `close`; is the REST of this host from `speak` on."""
 
     _reactor: Any
     _foundation: Foundation
@@ -70,9 +70,9 @@ class RestRole:
     _site: Any = None
     _bound: int = 0
 
-    async def open(self) -> None:
+    async def open(self, settings: RestSettings | None = None) -> None:
         """Listen; raises `DomogikError` with one line (`PortTaken`, a bad certificate, ...)."""
-        settings = RestSettings.from_configuration(self._foundation.configuration)
+        settings = settings or RestSettings.from_configuration(self._foundation.configuration)
         site, self._access = site_and_access(
             self._reactor, self._foundation, settings, self._house, self._counters, self._packages
         )
@@ -162,7 +162,8 @@ class RestRole:
         """Announce, and be heard as `domogik-rest.<host>`."""
         self.announce()
         host = self._foundation.settings.hostname
-        self._identity = self._street.port.identity("rest", host)
+        if self._identity is None:
+            self._identity = self._street.port.identity("rest", host)
         self._identity.presence.start()
         self._identity.presence.ready()
         return self._identity.presence
@@ -173,6 +174,7 @@ class RestRole:
             listening, self._listening = self._listening, None
             await listening.stopListening()  # type: ignore[misc]
         if self._announced:
+            self._announced = False
             self._port_file.unlink(missing_ok=True)
         if self._identity is not None:
             self._identity.presence.leave()

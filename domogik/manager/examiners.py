@@ -114,6 +114,8 @@ class CoreExaminer:
             # one cause, one issue: that of the host, which asks its own heartbeat
             return _SERVICE.answer(id, Result.SKIPPED, **given)
         advice = (_OPEN,) if component.name == "dbmgr" else ()
+        if state is State.STOPPED and not component.reason:
+            advice = (only_by_hand("start", f"Start it: dmg_ctl start {id}"),)
         result = Result.FAILED if state is State.FAILED else Result.WARNING
         given["reason"] = component.reason or f"it is {state.value}"
         return _SERVICE.answer(id, result, *advice, **given)

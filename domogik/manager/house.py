@@ -33,10 +33,11 @@ from domogik.manager.values import Values
 _PLUGIN = re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")
 #: a section's name or what systemd calls it
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\][A-Za-z0-9:_.\\@-]{0,254}", re.ASCII)
-_UNLISTED = {Kind.PLUGIN.value: _PLUGIN, Kind.UNIT.value: _UNIT}
+_CORE = re.compile("rest|dbmgr")
+_UNLISTED = {Kind.PLUGIN.value: _PLUGIN, Kind.UNIT.value: _UNIT, Kind.CORE.value: _CORE}
 
 #: kinds that another host's manager starts and stops when it is asked
-_COMMANDED = (Kind.PLUGIN, Kind.DAEMON, Kind.UNIT)
+_COMMANDED = (Kind.PLUGIN, Kind.DAEMON, Kind.UNIT, Kind.CORE)
 
 
 @implementer(IHouse)

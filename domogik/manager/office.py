@@ -11,6 +11,7 @@ from domogik.components.model import Backup, Component, ComponentId, Detail, Kin
 from domogik.errors import NotPossible, UnknownComponent
 from domogik.manager.backups import Backups
 from domogik.manager.components import ComponentList
+from domogik.manager.core_parts import CoreParts
 from domogik.manager.daemons import Daemons
 from domogik.manager.externals import Externals
 from domogik.manager.health import Health
@@ -33,6 +34,7 @@ class Office:
     supervisor: Supervisor
     health: Health
     upgrade: Callable[[], None]
+    core: CoreParts
 
     def plugin(self, name: str) -> Component:
         """The plugin of that bare name; `UnknownComponent`."""
@@ -156,12 +158,16 @@ class Office:
             raise NotPossible(f"{component.id} has no output of its own")
         return self.supervisor.output(str(component.id)).follow(receive)
 
-    def _keeper(self, component: Component, verb: str) -> Plugins | Daemons | SystemUnits:
+    def _keeper(
+        self, component: Component, verb: str
+    ) -> Plugins | Daemons | SystemUnits | CoreParts:
         """Who starts and stops components of its kind."""
         if component.id.kind is Kind.UNIT:
             return self.units
         if component.id.kind is Kind.DAEMON:
             return self.daemons
+        if component.id.kind is Kind.CORE and component.name in self.core.parts:
+            return self.core
         self._plugin_name(component, verb)
         return self.plugins
 

@@ -31,6 +31,7 @@ from domogik.daemons.tools import DaemonTools
 from domogik.manager.backups import Backups
 from domogik.manager.components import ComponentList
 from domogik.manager.configuration import ConfigurationKeeper
+from domogik.manager.core_parts import CoreParts
 from domogik.manager.daemons import Daemons
 from domogik.manager.enabled_apps import EnabledApps
 from domogik.manager.examiners import DaemonExaminer, ExternalExaminer
@@ -295,6 +296,7 @@ class FakeManager:
             self.supervisor,
             self.health,
             self._upgrade,
+            CoreParts(HOST, self.components),
         )
         self.keeper = ConfigurationKeeper(
             (self.file,), load([self.file]), self._scan, self._apply, at_once, self.events

@@ -106,7 +106,7 @@ def test_a_plugin_that_a_known_host_does_not_list_may_be_there_disabled(manager)
         "../cat",
         "x" * 65,
         "external:cat.x",
-        "core:rest",
+        "core:hub",
         "x:y",
         "plugin:",
         "",
