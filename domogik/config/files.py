@@ -9,7 +9,7 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import attrs
@@ -116,8 +116,24 @@ def write_atomically(
 
     Without `ownership` the new file is private (0600) to who writes it. `durable` waits for the
     disk, so that a power cut leaves the old or the new one too. The name of the temporary file
-    begins with a dot. Raises `OSError`, and leaves nothing behind then.
+    begins with a dot. Raises `OSError` that names `path`, and leaves nothing behind then.
     """
+    with _naming(path):
+        _replace(path, content, ownership, durable=durable)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """People know that file, and not the temporary one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _replace(path: Path, content: bytes, ownership: Ownership | None, *, durable: bool) -> None:
     descriptor, temporary = make_temporary(path.parent, f".{path.name}")
     try:
         with open(descriptor, "wb") as file:

@@ -195,7 +195,7 @@ class Plugin:
 
     def tell(self, status: str) -> None:
         """Say in a few words what it does, for who started it (`STATUS=` of sd_notify)."""
-        self._life.notify("STATUS=" + " ".join(status.split()))
+        self._life.tell(" ".join(status.split()))
 
     def stop(self, status: int = 0) -> None:
         """End the plugin, from any thread; a `status` other than 0 counts as a failure."""

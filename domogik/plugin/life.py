@@ -58,6 +58,7 @@ class Life:
     _subscriptions: list[Subscription] = attrs.field(init=False, factory=list)
     _timers: list[LoopingCall] = attrs.field(init=False, factory=list)
     _calls: set[IDelayedCall] = attrs.field(init=False, factory=set)
+    _status_is_ours: bool = attrs.field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
         name, host = self.surroundings.name, self.surroundings.host
@@ -90,7 +91,7 @@ class Life:
         self._bus.subscribe(
             self._told_to_stop, type=CMND, schema="domogik.system", body={"command": "stop"}
         )
-        self.notify("STATUS=looking for the hub")
+        self.tell("looking for the hub", ours=True)
         self._log.info(
             "{source} listens at {address} and is looking for the hub",
             source=self.identity.source,
@@ -101,7 +102,7 @@ class Life:
 
     def _begin(self) -> None:
         if not self._is_ending:
-            self.notify("STATUS=configuring")
+            self.tell("configuring", ours=True)
             starting = Deferred.fromCoroutine(self._started())
             self._starting = starting.addErrback(self._failed, "started")
 
@@ -113,7 +114,7 @@ class Life:
         if type(self.plugin).work is not Plugin.work:
             self._worker = self._working()
         self.identity.presence.ready()
-        self.notify("READY=1")
+        self.notify("READY=1\nSTATUS=" if self._status_is_ours else "READY=1")
         self._log.info("{source} is ready", source=self.identity.source)
 
     def _working(self) -> Deferred[None]:
@@ -190,6 +191,11 @@ class Life:
                 self._log.failure("{function} failed", function=name_of(function))
 
         return Deferred.fromCoroutine(call())
+
+    def tell(self, status: str, *, ours: bool = False) -> None:
+        """What it does; `ours` are words for the time until it is ready."""
+        self._status_is_ours = ours
+        self.notify(f"STATUS={status}")
 
     def notify(self, text: str) -> None:
         """sd_notify: lines such as READY=1 to the datagram socket in `NOTIFY_SOCKET`."""

@@ -1,4 +1,4 @@
-"""dbmgr and rest are started and stopped while the manager runs, over xPL, REST and by the tools."""
+"""dbmgr and rest are started and stopped while the manager runs: over xPL, REST, by the tools."""
 
 from __future__ import annotations
 

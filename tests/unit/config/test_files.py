@@ -35,6 +35,13 @@ def test_a_disk_that_fills_up_leaves_the_old_file_and_nothing_else(
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_an_error_names_the_file_that_was_meant_and_no_temporary_one(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "file"
+    with pytest.raises(FileNotFoundError) as caught:
+        write_atomically(path, b"new")
+    assert str(caught.value) == f"[Errno 2] No such file or directory: '{path}'"
+
+
 def test_a_disk_that_fills_up_leaves_no_half_of_a_new_file(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(files.os, "fsync", _full)
     with pytest.raises(DiskFull):

@@ -96,6 +96,24 @@ class Beginning(LifeCase):
         self.hub()
         self.assertEqual((told, self.heartbeats()[-1].get("status")), (["started"], "2"))
 
+    def test_what_it_said_while_it_began_goes_when_it_is_ready(self) -> None:
+        self.live(Plugin())
+        told: list[str] = []
+        self.patch(Life, "notify", lambda _, text: told.append(text))
+        self.hub()
+        self.assertEqual(told, ["STATUS=configuring", "READY=1\nSTATUS="])
+
+    def test_what_its_author_says_stays_when_it_is_ready(self) -> None:
+        class Hello(Plugin):
+            async def started(self) -> None:
+                self.tell("two lamps\nfound")
+
+        self.live(Hello())
+        told: list[str] = []
+        self.patch(Life, "notify", lambda _, text: told.append(text))
+        self.hub()
+        self.assertEqual(told, ["STATUS=configuring", "STATUS=two lamps found", "READY=1"])
+
     def test_it_is_ready_only_when_started_is_done(self) -> None:
         configured: Deferred[None] = Deferred()
 
