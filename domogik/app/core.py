@@ -382,7 +382,7 @@ class CoreServices:
     async def _stop_dbmgr(self) -> None:
         self._wants_dbmgr = False
         async with self._opening:
-            self._rest_from_trying()
+            self._cancel_retry()
             if self._dbmgr is not None:
                 await self._dbmgr.close()
             self.put("dbmgr", State.STOPPED)
