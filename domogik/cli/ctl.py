@@ -34,7 +34,7 @@ from domogik.cli.program import (
     run,
 )
 from domogik.cli.session import Terminal, add_common, open_terminal
-from domogik.cli.terminal import now, printable_log
+from domogik.cli.terminal import now, printable, printable_log
 
 NAME = "dmg_ctl"
 VERBS = {
@@ -136,6 +136,8 @@ def change(terminal: Terminal) -> int:
         done.append(document)
         if not terminal.options.json:
             terminal.say(components.sentence(document, terminal.palette))
+        for warning in document.get("warnings", ()):
+            complain(NAME, printable(warning))
     if terminal.options.json:
         terminal.say_json(done)
     return result

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,20 @@ class Orders:
             if package["id"] == id:
                 return package  # type: ignore[no-any-return]
         return {"fullname": f"{type}-{id}", "host": self.where(), "release": None}
+
+    def needed_plugins(self, id: str, release: str | None) -> list[tuple[str, str]]:
+        """Each plugin that a release needs, that is not installed and is offered; which release."""
+        client = self.terminal.client
+        if release is None:
+            offers = self._shown("plugin", id)["offers"]
+            release = next((one["release"] for one in offers if one["fits"]), None)
+        path = f"/packages/plugin/{quote(id, safe='', errors='surrogateescape')}/dependencies"
+        answer = client.begin("GET", path, CHANGE_TIMEOUT_S, host=self.host, release=release)
+        return [
+            (re.split(r"[\s(<>=!~\[;]", one["dependency"].strip(), maxsplit=1)[0], one["candidate"])
+            for one in answer.document()["dependencies"]
+            if one["type"] == "plugin" and not one["release"] and one["candidate"]
+        ]
 
     def order(self, path: str, **query: str | None) -> Document:
         """What the answer says; on a terminal that of the job, which is shown as it goes on."""

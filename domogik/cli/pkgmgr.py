@@ -104,8 +104,25 @@ def install(options: argparse.Namespace) -> int:
         name = orders.find(options.package)
         type, id, release = name.type, name.id, options.release
     needs = "yes" if options.with_dependencies else None
+    if needs and type == "plugin":
+        _install_needed(orders, id, release, {id})
     made = orders.do("install", type, id, release=release, with_dependencies=needs)
-    return _say(orders, "install", made)
+    result = _say(orders, "install", made)
+    for warning in made.get("warnings", ()):
+        complain(NAME, printable(warning))
+    return result
+
+
+def _install_needed(orders: Orders, id: str, release: str | None, seen: set[str]) -> None:
+    """The plugins that a plugin needs and that are offered, those that they need first."""
+    for needed, candidate in orders.needed_plugins(id, release):
+        if needed not in seen:
+            seen.add(needed)
+            _install_needed(orders, needed, candidate, seen)
+            query = {"release": candidate, "with_dependencies": "yes"}
+            done = orders.do("install", "plugin", needed, **query)
+            if not orders.terminal.options.json:
+                orders.terminal.say(sentence("install", done))
 
 
 def update(options: argparse.Namespace) -> int:
@@ -248,7 +265,7 @@ def _options() -> argparse.ArgumentParser:
     one.add_argument(
         "--with-dependencies",
         action="store_true",
-        help="what a plugin needs of Python too, into an environment of its own",
+        help="plugins that it needs too, and what it needs of Python, in its own environment",
     )
     one = command("update", "install what is newer; if it fails, back to what worked", update)
     one.add_argument("package", nargs="?", type=_word, metavar="ID")

@@ -125,6 +125,12 @@ class House:
         office = self._office_of(component)
         return await office.usage(component) if office else component
 
+    async def warnings(self, component: Component) -> tuple[str, ...]:
+        office = self._office_of(component)
+        if office is None or component.id.kind is not Kind.PLUGIN:
+            return ()
+        return await office.plugins.warnings(component.name, managed=self.package_mode)
+
     async def start(self, component: Component) -> None:
         office = self._office_of(component)
         await (office.start(component) if office else self._ask("start", component))

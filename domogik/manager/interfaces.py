@@ -50,6 +50,9 @@ class IHouse(Interface):
     async def usage(component: Component) -> Component:
         """The same with fresh CPU, memory and open files where it runs on this host."""
 
+    async def warnings(component: Component) -> tuple[str, ...]:
+        """A sentence with a command for each thing that a plugin of this host needs and lacks."""
+
     async def start(component: Component) -> None:
         """Until it is `alive` or `running`; `OperationFailed`, `NotPossible`, `NoAnswer`."""
 

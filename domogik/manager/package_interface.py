@@ -41,7 +41,8 @@ class InstalledPackage:
     `enabled` is that of a plugin, True for other types; `updates` what the repositories offer that
     is newer, the newest first; `releases` what lies in the store, to go back to, and `held` that it
     is not to be updated: both are known of this host only, as is `given_up`, the releases
-    that failed as updates and are not among `updates`.
+    that failed as updates and are not among `updates`, and `warnings`, a sentence with a command
+    for each thing that a plugin needs and that was not there when this was looked at last.
     """
 
     ref: PackageRef
@@ -51,6 +52,7 @@ class InstalledPackage:
     releases: tuple[str, ...] = ()
     held: bool = False
     given_up: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class IPackages(Interface):

@@ -17,6 +17,7 @@ from domogik.config.edit import remove_value, set_value
 from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.archives import Place, Told
 from domogik.manager.jobs import Jobs, Progress
+from domogik.manager.missing import warnings
 from domogik.manager.package_interface import InstalledPackage
 from domogik.manager.package_update import Note, PackageUpdate
 from domogik.manager.plugins import Plugins
@@ -47,11 +48,12 @@ Fetch = Callable[[PackageRef, Place | None, Told], Awaitable[Path]]
 
 @attrs.frozen
 class Stored:
-    """What only the store knows of a package: its releases, oldest first, and its history."""
+    """What only the disk knows of a package: its releases, oldest first, its history, its lacks."""
 
     releases: tuple[str, ...] = ()
     held: bool = False
     given_up: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @attrs.define(eq=False)
@@ -165,7 +167,11 @@ class PackageOffice:
         nothing = Stored()
         return tuple(
             attrs.evolve(
-                entry, releases=stored.releases, held=stored.held, given_up=stored.given_up
+                entry,
+                releases=stored.releases,
+                held=stored.held,
+                given_up=stored.given_up,
+                warnings=stored.warnings,
             )
             for entry in self._list
             for stored in (self._stored.get(entry.ref.fullname, nothing),)
@@ -174,7 +180,19 @@ class PackageOffice:
     async def look(self) -> None:
         """Read what only the store knows."""
         names = [(entry.ref.type, entry.ref.id) for entry in self._list]
-        self._stored = await self._in_thread(_look, self._store, names)
+        found = await self._in_thread(_look, self._store, names)
+        needs = await self._in_thread(self._needs, self._inventory)
+        self._stored = {
+            name: attrs.evolve(stored, warnings=needs.get(name, ()))
+            for name, stored in found.items()
+        }
+
+    def _needs(self, inventory: Inventory) -> Mapping[str, tuple[str, ...]]:
+        """What each plugin lacks, by its full name; blocks."""
+        return {
+            one.package.full_name: warnings(one, self._release_of)
+            for one in inventory.plugins.values()
+        }
 
     def package(self, type: str, id: str) -> Package:
         """The descriptor of an installed package; `UnknownComponent`, `InvalidReference`."""

@@ -15,6 +15,7 @@ from domogik.components.health import DiagnosticCheck, Result, Suggestion
 from domogik.components.model import Component, ComponentId, Kind, State
 from domogik.errors import NotPossible, UnknownComponent
 from domogik.manager.components import ComponentList
+from domogik.manager.missing import missing, remedy
 from domogik.manager.plugins import Plugins
 from domogik.manager.questions import (
     LATELY,
@@ -28,7 +29,6 @@ from domogik.packages.check import check
 from domogik.packages.environment import ENVIRONMENT, interpreter
 from domogik.packages.installed import Installed
 from domogik.packages.reference import refusal
-from domogik.packages.unmet import unmet
 
 #: bytes; with less left a plugin soon fails, and loses what it cannot write
 LITTLE_ROOM = 64 * 2**20
@@ -246,17 +246,23 @@ class PluginExaminer:
         ]
 
     def _dependencies(self, component_id: str, installed: Installed) -> DiagnosticCheck:
-        name, dependencies = installed.package.id, installed.package.dependencies
-        own = installed.directory / ENVIRONMENT if installed.directory is not None else None
-        has_own = own is not None and interpreter(own) is not None
-        missing = unmet(dependencies, own if has_own else None, self._plugins.release_of)
-        given: dict[str, object] = {"name": name, "missing": [one.text for one in missing]}
-        if not missing:
+        found = missing(installed, self._plugins.release_of)
+        given: dict[str, object] = {
+            "name": installed.package.id,
+            "missing": [one.text for one in found],
+        }
+        if not found:
             return _DEPENDENCIES.answer(component_id, Result.PASSED, **given)
-        reason = ", ".join(one.words for one in missing)
-        return _DEPENDENCIES.answer(
-            component_id, Result.FAILED, _with_dependencies(installed), reason=reason, **given
+        reason = ", ".join(one.words for one in found)
+        again = _with_dependencies(installed)
+        advice = dict.fromkeys(
+            again
+            if again.sentence.endswith(command)
+            else only_by_hand("install", f"Install what it needs: {command}")
+            for command in (remedy(installed, one) for one in found)
+            if command
         )
+        return _DEPENDENCIES.answer(component_id, Result.FAILED, *advice, reason=reason, **given)
 
     def _room(self, component_id: str, name: str) -> DiagnosticCheck:
         data = self._data(name)

@@ -15,6 +15,7 @@ from domogik.config.edit import set_value
 from domogik.config.load import Configuration
 from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.components import ComponentList
+from domogik.manager.missing import warnings
 from domogik.manager.settings import enabled_plugins
 from domogik.manager.stopped import StoppedByHand
 from domogik.manager.units import is_unit
@@ -232,6 +233,16 @@ class Plugins:
     def installed(self, name: str) -> Installed | None:
         """What its package brought; None where it is not installed, though it may run."""
         return self._installed.get(name)
+
+    async def warnings(self, name: str, *, managed: bool) -> tuple[str, ...]:
+        """What it needs and this host does not have; see `missing.py`."""
+        installed = self._installed.get(name)
+        if installed is None or not installed.package.dependencies:
+            return ()
+        look = partial(warnings, installed, self.release_of, managed=managed)
+        found = await self._in_thread(look)
+        assert isinstance(found, tuple)
+        return found
 
     def restarted_within(self, name: str, seconds: float) -> int:
         """How often it was started again by itself lately."""

@@ -69,6 +69,8 @@ class FakeHouse:
     held: dict[tuple[str, str], Deferred[None]] = attrs.field(factory=dict)
     done: list[tuple[str, str, str]] = attrs.field(factory=list)
     upgraded: int = 0
+    #: what `warnings` says of a name
+    lacks: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
     checks: dict[str, list[DiagnosticCheck]] = attrs.field(factory=dict)
     saved: list[Backup] = attrs.field(factory=list)
     health: Health | None = None
@@ -161,6 +163,9 @@ class FakeHouse:
         if component.host != self.host or component.pid is None:
             return component
         return attrs.evolve(component, usage=Usage(1.5, 4096, 7, 1))
+
+    async def warnings(self, component: Component) -> tuple[str, ...]:
+        return self.lacks.get(component.name, ())
 
     async def start(self, component: Component) -> None:
         if component.state.is_on:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import run
 from storerooms import BROKEN, Repository, package_world, served, tree
 from wheels import make_wheel
 from world import HOST, PLUGIN, World, XplClient, wait_until
@@ -381,6 +382,32 @@ def test_what_a_plugin_needs_of_python_comes_with_it_into_an_environment_of_its_
     rinor(world, f"/plugin/stop/{HOST}/lamp")
     rinor(world, f"/package/uninstall/{HOST}/plugin/lamp")
     assert list((world.home / "packages" / "store").iterdir()) == []
+
+
+def test_what_a_plugin_lacks_is_told_with_the_command_and_plugins_come_with_it(
+    world: World, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    needs = "<dep type='plugin' id='lamp (&gt;=1.0)'/><dep type='other' id='no-such-program'/>"
+    repository.publish("lamp", "1.0")
+    repository.publish("clock", "1.0", needs=needs)
+    world.start()
+    assert run(world, "dmg_pkgmgr", "update-cache").returncode == 0
+    command = "dmg_pkgmgr install clock 1.0 --with-dependencies"
+    lamp = f"clock needs lamp >=1.0, which is not installed: {command}\n"
+    program = (
+        "clock needs no-such-program, which is neither a command nor a package of this system: "
+        "sudo apt-get install no-such-program\n"
+    )
+    done = run(world, "dmg_pkgmgr", "install", "clock")
+    assert (done.returncode, done.stderr) == (0, f"dmg_pkgmgr: {lamp}dmg_pkgmgr: {program}")
+    for verb in ("enable", "start"):
+        done = run(world, "dmg_ctl", verb, "clock")
+        assert (done.returncode, done.stderr) == (0, f"dmg_ctl: {lamp}dmg_ctl: {program}")
+    assert run(world, "dmg_ctl", "stop", "clock").returncode == 0
+    done = run(world, *command.split())
+    assert (done.returncode, done.stderr) == (0, f"dmg_pkgmgr: {program}")
+    assert installed(world) == {"clock": "1.0", "lamp": "1.0"}
 
 
 def test_a_directory_is_a_repository_too_and_without_network_nothing_is_lost(

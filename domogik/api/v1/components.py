@@ -14,7 +14,7 @@ from domogik.api.v1.jobs import WAIT, Patience, carried_out
 from domogik.api.v1.routes import BASE, JSON, Asked, Parameter, Route, json_reply
 from domogik.api.v1.shapes import TEXT, component_json, host_json, named
 from domogik.components.model import Component, Kind
-from domogik.errors import UnknownComponent, did_you_mean
+from domogik.errors import OperationFailed, UnknownComponent, did_you_mean
 from domogik.manager.interfaces import IHouse
 
 ONE = f"{BASE}/components/{{id}}"
@@ -32,6 +32,10 @@ _DONE = {
     "enable": "Have it started with the manager",
     "disable": "Do not have it started with the manager; not while it runs",
 }
+
+
+#: what they need to run is told with these
+_NEEDS = ("start", "restart", "enable")
 
 
 def find(house: IHouse, asked: Asked) -> Component:
@@ -112,8 +116,8 @@ class ComponentRoutes:
                 f"{ONE}/{verb}",
                 f"{verb}Component",
                 summary,
-                self._verb(act),
-                _ONE_COMPONENT,
+                self._verb(act, needs=verb in _NEEDS),
+                {JSON: named("ChangedComponent")},
                 need=Need.CHANGE,
                 query=(HOST, WAIT),
                 errors=(*NAMING, 504),
@@ -153,20 +157,28 @@ class ComponentRoutes:
         return json_reply({"accepted": True}, 202)
 
     def _verb(
-        self, act: Callable[[Component], Awaitable[None]]
+        self, act: Callable[[Component], Awaitable[None]], *, needs: bool
     ) -> Callable[[Asked], Awaitable[Reply]]:
         async def do(asked: Asked) -> Reply:
             component = find(self._house, asked)
 
-            async def work() -> None:
-                await act(component)
+            async def work() -> tuple[str, ...]:
+                warnings = await self._house.warnings(component) if needs else ()
+                try:
+                    await act(component)
+                except OperationFailed as error:
+                    if not warnings:
+                        raise
+                    words = ". ".join((error.words.rstrip("."), *warnings))
+                    raise OperationFailed(str(error), error.reason, plain=words) from error
+                return warnings
 
-            def done(result: object) -> Reply:
+            def done(warnings: tuple[str, ...]) -> Reply:
                 try:
                     after = self._house.find(str(component.id), component.host)
                 except UnknownComponent:
                     after = component  # stopped and gone: it was only there while it ran
-                return json_reply(component_json(after))
+                return json_reply({**component_json(after), "warnings": list(warnings)})
 
             elsewhere = component.host != self._house.host
             patience = Patience(self._clock, self._house.patience_s) if elsewhere else None

@@ -35,6 +35,7 @@ PACKAGE_SCHEMAS: dict[str, Schema] = {
         releases=listed(TEXT),
         updates=listed(TEXT),
         given_up=listed(TEXT),
+        warnings=listed(TEXT),
     ),
     "PackageList": record(host=TEXT, packages=listed(named("Package"))),
     "Offer": record(
@@ -120,6 +121,7 @@ def package_json(package: InstalledPackage) -> dict[str, object]:
         "releases": list(package.releases),
         "updates": [offer.package.release for offer in package.updates],
         "given_up": list(package.given_up),
+        "warnings": list(package.warnings),
     }
 
 
@@ -136,6 +138,7 @@ def absent_json(type: str, id: str, host: str, release: str | None = None) -> di
         "releases": [],
         "updates": [],
         "given_up": [],
+        "warnings": [],
     }
 
 

@@ -37,24 +37,27 @@ def named(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+_COMPONENT: dict[str, Schema] = {
+    "id": TEXT,
+    "kind": {"type": "string", "enum": [kind.value for kind in Kind]},
+    "name": TEXT,
+    "host": TEXT,
+    "state": {"type": "string", "enum": [state.value for state in State]},
+    "enabled": {"type": ["boolean", "null"]},
+    "reason": TEXT,
+    "pid": {"type": ["integer", "null"]},
+    "since": TIME,
+    "restarts": INTEGER,
+    "technology": TEXT,
+    "version": TEXT,
+    "description": TEXT,
+    "documentation": TEXT,
+    "usage": {"oneOf": [named("Usage"), {"type": "null"}]},
+}
+
 SCHEMAS: dict[str, Schema] = {
-    "Component": record(
-        id=TEXT,
-        kind={"type": "string", "enum": [kind.value for kind in Kind]},
-        name=TEXT,
-        host=TEXT,
-        state={"type": "string", "enum": [state.value for state in State]},
-        enabled={"type": ["boolean", "null"]},
-        reason=TEXT,
-        pid={"type": ["integer", "null"]},
-        since=TIME,
-        restarts=INTEGER,
-        technology=TEXT,
-        version=TEXT,
-        description=TEXT,
-        documentation=TEXT,
-        usage={"oneOf": [named("Usage"), {"type": "null"}]},
-    ),
+    "Component": record(**_COMPONENT),
+    "ChangedComponent": record(**_COMPONENT, warnings=listed(TEXT)),
     "Usage": record(
         cpu_percent=NUMBER, memory_bytes=INTEGER, open_files=INTEGER, processes=INTEGER
     ),

@@ -94,6 +94,19 @@ def test_a_verb_is_answered_with_the_component_as_it_is_then(door, house, demo, 
     assert answer.json["enabled"] is (verb != "disable")
 
 
+def test_what_a_plugin_lacks_is_told_when_it_is_started_and_enabled(door, house, demo):
+    house.lacks["demo"] = ("demo needs x, which is not installed: get x",)
+    house.put(plugin("demo", state=State.STOPPED))
+    for verb in ("enable", "start", "restart"):
+        answer = door.post(f"{BASE}/components/demo/{verb}").json
+        assert answer["warnings"] == ["demo needs x, which is not installed: get x"]
+    assert door.post(f"{BASE}/components/demo/stop").json["warnings"] == []
+    house.failures["start", "demo"] = OperationFailed("it ended")
+    answer = door.post(f"{BASE}/components/demo/start")
+    said = "it ended. demo needs x, which is not installed: get x"
+    assert (answer.status, answer.json["detail"]) == (409, said)
+
+
 @pytest.mark.parametrize("verb", ["start", "stop", "restart", "enable", "disable"])
 def test_a_verb_needs_the_token_and_post(door, house, demo, verb):
     assert door.post(f"{BASE}/components/demo/{verb}", token=False).status == 401

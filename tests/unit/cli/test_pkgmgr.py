@@ -120,8 +120,44 @@ def test_a_package_is_installed_by_its_bare_id(client, command):
 
 def test_with_what_it_needs_where_that_is_asked_for(client, command):
     client.documents["/packages/plugin/demo/install"] = package()
+    client.documents["/packages/plugin/demo/dependencies"] = {"dependencies": []}
     command("install", "demo", "--with-dependencies")
-    assert client.asked == [("/packages/plugin/demo/install", {"with_dependencies": "yes"})]
+    assert client.asked[-1] == ("/packages/plugin/demo/install", {"with_dependencies": "yes"})
+
+
+def needs(*plugins):
+    found = [
+        {"type": type, "dependency": text, "release": there, "candidate": candidate}
+        for type, text, there, candidate in plugins
+    ]
+    return {"dependencies": found}
+
+
+def test_the_plugins_that_it_needs_are_installed_first_each_once(client, command):
+    client.documents["/packages/plugin/demo/dependencies"] = needs(
+        ("plugin", "lamp (>=1.0)", "", "1.2"),
+        ("plugin", "there", "0.9", "1.0"),
+        ("plugin", "nowhere", "", ""),
+        ("python", "attrs", "", "23.1"),
+        ("other", "sox", "", "14.4"),
+    )
+    client.documents["/packages/plugin/lamp/dependencies"] = needs(("plugin", "demo", "", "1.0"))
+    for id in ("demo", "lamp"):
+        client.documents[f"/packages/plugin/{id}/install"] = package(id)
+    command("install", "demo", "1.0", "--with-dependencies")
+    done = [path for path, _ in client.asked if path.endswith("/install")]
+    assert done == ["/packages/plugin/lamp/install", "/packages/plugin/demo/install"]
+    assert ("/packages/plugin/demo/dependencies", {"release": "1.0"}) in client.asked
+
+
+def test_what_is_missing_is_said_a_line_each_and_the_install_stands(client, command, monkeypatch):
+    complaints: list[str] = []
+    monkeypatch.setattr(pkgmgr, "complain", lambda name, text: complaints.append(text))
+    lacks = ["demo needs x, which is not installed: get x", "demo needs y"]
+    client.documents["/packages/plugin/demo/install"] = package(warnings=lacks)
+    status, said = command("install", "demo")
+    assert (status, said.startswith("plugin-demo 1.0 is installed on vm")) == (0, True)
+    assert complaints == lacks
 
 
 def test_on_another_host(client, command):
