@@ -18,6 +18,7 @@ from domogik.components.events import EventStream
 from domogik.components.model import Kind
 from domogik.manager.components import ComponentList
 from domogik.manager.daemons import Daemons
+from domogik.manager.escape_checks import escape_check
 from domogik.manager.examiners import (
     CoreExaminer,
     DaemonExaminer,
@@ -68,6 +69,8 @@ class Rooms:
     storeroom: PackageServices
     notice: StartupNotice
     broken_packages: Callable[[], Sequence[str]]
+    #: what keeps processes with their component, and whether it does
+    kept_by: Callable[[], tuple[str, bool]]
 
     def introduce(self, health: Health) -> None:
         """From here on `health` can examine every kind of component."""
@@ -105,8 +108,10 @@ class Rooms:
     def _host(self, health: Health) -> HostExaminer:
         foundation = self.foundation
         cache = cache_directory(foundation)
+        host = foundation.settings.hostname
+        network = NetworkChecks(host, self._fullness, lambda: self.core.namesakes.sentence)
         return HostExaminer(
-            foundation.settings.hostname,
+            host,
             foundation.home,
             (foundation.log_directory, foundation.pid_file.parent, cache),
             cache / "archives",
@@ -115,11 +120,7 @@ class Rooms:
             self.broken_packages,
             time.time,
             in_thread(self.reactor),
-            network=NetworkChecks(
-                foundation.settings.hostname,
-                self._fullness,
-                lambda: self.core.namesakes.sentence,
-            ),
+            more=lambda: [*network(), escape_check(host, *self.kept_by())],
         )
 
     def _previous(self, plugin: str) -> str | None:

@@ -57,6 +57,7 @@ from domogik.manager.startup_notice import StartupNotice
 from domogik.manager.stopped import StoppedByHand
 from domogik.manager.trust import Trust
 from domogik.packages.installed import Inventory, find_packages
+from domogik.supervisor.confinement import Confinement
 from domogik.supervisor.interfaces import Status
 from domogik.supervisor.service import Supervisor
 
@@ -131,6 +132,7 @@ class ManagerDaemon(Service):
             on_change=self._status_changed,
             wall_clock=time.time,
             random=Random().random,
+            confinement=Confinement.of(reactor),
         )
         self.daemons = Daemons(
             host,
@@ -355,6 +357,7 @@ class ManagerDaemon(Service):
             self.storeroom,
             self.notice,
             lambda: self._inventory.problems,
+            self.supervisor.confinement.in_force,
         ).introduce(self.health)
         self.control = SystemControl(
             reactor, self.identity, bus, self.office, self.trust, self.events

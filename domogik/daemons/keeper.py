@@ -30,7 +30,7 @@ from domogik.supervisor.pacing import Pacing
 from domogik.supervisor.processes import HostProcesses, Started
 from domogik.supervisor.run import Tools
 from domogik.supervisor.runner import Runner
-from domogik.supervisor.tree import ProcessTable
+from domogik.supervisor.table import ProcessTable
 
 LOG = "log"
 _LARGEST_LOG = 10 * 2**20

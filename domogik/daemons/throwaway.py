@@ -20,7 +20,7 @@ from domogik.daemons.reaper import Reaper
 from domogik.supervisor.leftovers import look_for
 from domogik.supervisor.processes import HostProcesses, Started
 from domogik.supervisor.sockets import listeners
-from domogik.supervisor.tree import ProcessTable
+from domogik.supervisor.table import ProcessTable
 
 _TRIES = 5
 

@@ -78,7 +78,7 @@ class HostExaminer:
     `hub_problem()` is a sentence, empty while our own heartbeat comes back; `last_known()` a Unix
     time that has been; `archives` the directory of those that can be fetched again, `directories`
     where something is written beside the home, `broken_packages()` what could not be read,
-    `network()` the checks of `network_checks`.
+    `more()` the checks of `network_checks` and `escape_checks`.
     """
 
     _host: str
@@ -91,7 +91,7 @@ class HostExaminer:
     _wall_clock: Callable[[], float]
     _in_thread: Callable[..., Awaitable[Any]]
     _memory: Path = Path("/proc/meminfo")
-    _network: Callable[[], Sequence[DiagnosticCheck]] = tuple
+    _more: Callable[[], Sequence[DiagnosticCheck]] = tuple
 
     def subjects(self) -> Collection[str]:
         """One id."""
@@ -103,7 +103,7 @@ class HostExaminer:
 
     async def examine(self, component_id: str) -> Sequence[DiagnosticCheck]:
         """From the network to the home."""
-        found = [self._hub(), *self._network(), self._clock(), self._packages()]
+        found = [self._hub(), *self._more(), self._clock(), self._packages()]
         return [*found, *await self._in_thread(self._machine)]
 
     async def repair(self, component_id: str, check: DiagnosticCheck, action: str) -> None:

@@ -31,6 +31,7 @@ from zope.interface import implementer
 from domogik.errors import DomogikError
 from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity
 from domogik.supervisor.interfaces import Exit, Program
+from domogik.supervisor.mark import passed_on
 from domogik.supervisor.pidfd import IProcessReactor, ProcessHandle
 
 
@@ -41,6 +42,9 @@ class CannotStart(DomogikError):
 _UMASK = 0o077  # whether the manager runs in the foreground or as a daemon
 _COLLECT_EVERY = 0.01  # seconds; a debugger that holds a dead child lets go of it soon
 _COLLECT_TRIES = 100
+
+#: children whose end a transport here waits for, or is about to: nobody else may collect them
+watched: set[int] = set()
 
 
 def spawn(
@@ -60,19 +64,20 @@ def execute(program: Program, output: int) -> int:
     argv = _with_limits(program)
     user = program.user
     try:
-        process = subprocess.Popen(
-            argv,
-            cwd=program.directory,
-            env=dict(program.environment),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-            umask=_UMASK,
-            user=None if user is None else user.uid,
-            group=None if user is None else user.gid,
-            extra_groups=None if user is None else user.groups,
-        )
+        with passed_on(program.environment.get("DOMOGIK_RUN_ID", "")):
+            process = subprocess.Popen(
+                argv,
+                cwd=program.directory,
+                env=dict(program.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                umask=_UMASK,
+                user=None if user is None else user.uid,
+                group=None if user is None else user.gid,
+                extra_groups=None if user is None else user.groups,
+            )
     except OSError as error:
         raise CannotStart(_sentence(program, error)) from error
     except ValueError as error:  # a zero byte in an argument, a variable or the directory
@@ -131,6 +136,7 @@ class ProcessTransport:
         """Begin to watch; raises `NoSuchProcess`."""
         self._handle = ProcessHandle.open(self._reactor, identity, self._collect)
         self.pid = identity.pid
+        watched.add(identity.pid)
 
     @property
     def identity(self) -> ProcessIdentity:
@@ -144,6 +150,8 @@ class ProcessTransport:
             self._handle.close()
         if self._collecting is not None and self._collecting.active():
             self._collecting.cancel()
+        if self.pid is not None:
+            watched.discard(self.pid)
 
     def signalProcess(self, signalID: str | int) -> None:
         """Send a signal, by number or by name with or without SIG, to this process alone."""
@@ -181,6 +189,7 @@ class ProcessTransport:
 
     def _ended(self, exit: Exit, status: int | None) -> None:
         self.exit = exit
+        watched.discard(self.identity.pid)
         reason = Failure(
             ProcessDone(status)
             if exit.code == 0

@@ -10,11 +10,13 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProcessProtocol
 
+from domogik.supervisor.confinement import Confinement
 from domogik.supervisor.identity import ProcessIdentity
 from domogik.supervisor.interfaces import Program
 from domogik.supervisor.pidfd import IProcessReactor
 from domogik.supervisor.process import ProcessTransport, adopt, signal_number, spawn
-from domogik.supervisor.tree import ProcessTable, signal_ahead, stop_tree
+from domogik.supervisor.table import ProcessTable
+from domogik.supervisor.tree import signal_ahead, stop_tree
 
 _ORPHANS = 1.0  # seconds for those whose leader would have ended them, and ended himself
 
@@ -111,6 +113,7 @@ class HostProcesses:
 
     _reactor: IProcessReactor
     _table: ProcessTable
+    _confinement: Confinement = attrs.field(factory=Confinement)
     #: who was signalled, and when, as `signal_ahead` says it
     _ahead: dict[ProcessIdentity, float] = attrs.field(init=False, factory=dict)
 
@@ -118,6 +121,7 @@ class HostProcesses:
         transport = spawn(self._reactor, protocol, program, output=output)
         if run_id := program.environment.get("DOMOGIK_RUN_ID"):
             self._table.born(transport.identity, run_id)
+            self._confinement.groups.enter(run_id, transport.identity.pid)
         return transport
 
     def adopt(self, protocol: IProcessProtocol, identity: ProcessIdentity) -> ProcessTransport:
@@ -157,6 +161,7 @@ class HostProcesses:
             # The usual case after a crash: one look shows that nobody is left, and that is all.
             await self._table.fresh(settle=0)
             if not self.members(started):
+                self._confinement.groups.remove(started.run_id)
                 return
             if leader_first:  # the others hear nobody else: an Apache's workers ignore any signal
                 patience = min(patience, _ORPHANS)
@@ -171,6 +176,7 @@ class HostProcesses:
             last_signal=last_signal,
             group_signalled=self._ahead.pop(started.leader, 0.0),
         )
+        self._confinement.groups.remove(started.run_id)
 
     def marked(self, run_id: str) -> frozenset[ProcessIdentity]:
         return self._table.members(session=0, run_id=run_id)

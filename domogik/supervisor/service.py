@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 from domogik.components.model import State, Usage
 from domogik.errors import NotPossible, OperationFailed, UnknownComponent
 from domogik.supervisor.adoption import Record, Records, file_name
+from domogik.supervisor.confinement import Confinement
 from domogik.supervisor.identity import NoSuchProcess
 from domogik.supervisor.interfaces import Policy, Restart, Specification, Status
 from domogik.supervisor.leftovers import Found, look_for, restored
@@ -36,15 +37,14 @@ from domogik.supervisor.processes import HostProcesses, Processes, Started
 from domogik.supervisor.readiness import Notice, NotifySocket
 from domogik.supervisor.run import Tools
 from domogik.supervisor.runner import Runner
-from domogik.supervisor.tree import ProcessTable, StillRunning
+from domogik.supervisor.table import ProcessTable
+from domogik.supervisor.tree import StillRunning
 from domogik.supervisor.usage import UsageMeter
 
 __all__ = ["AlreadyRunning", "NotRunning", "StartFailed", "Supervisor"]
 
-
 #: seconds between two samples of memory and CPU, and until the first
-SAMPLE_S = 60.0
-FIRST_SAMPLE_S = 5.0
+SAMPLE_S, FIRST_SAMPLE_S = 60.0, 5.0
 
 
 class ISupervisorReactor(IProcessReactor, IOutputReactor):
@@ -70,6 +70,7 @@ class Supervisor(Service):
     _wall_clock: Callable[[], float] = attrs.field(kw_only=True)
     _random: Callable[[], float] = attrs.field(kw_only=True)
     keep_children: bool = attrs.field(default=False, kw_only=True)
+    confinement: Confinement = attrs.field(kw_only=True, factory=Confinement)
     _processes: Processes = attrs.field(init=False)
     _records: Records = attrs.field(init=False)
     _notify: NotifySocket = attrs.field(init=False)
@@ -88,8 +89,9 @@ class Supervisor(Service):
     _is_closing: bool = attrs.field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
-        table = ProcessTable(self._reactor)
-        self._processes = HostProcesses(self._reactor, table)
+        self._processes = HostProcesses(
+            self._reactor, ProcessTable(self._reactor), self.confinement
+        )
         self._usage = UsageMeter(self._reactor.seconds)
         self._records = Records(self._run_directory / "processes")
         self._notify = NotifySocket(self._reactor, self._run_directory / "notify.sock", self._heard)
@@ -111,6 +113,7 @@ class Supervisor(Service):
         for directory in (run, run / "output", run / "processes", self._log_directory):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._notify.open()
+        self.confinement.start()
         self._sampling = self._reactor.callLater(FIRST_SAMPLE_S, self._sample)
         for component, record in self._records.load():
             if record is None:
@@ -126,6 +129,7 @@ class Supervisor(Service):
         """Fires when nothing is left running; with `keep_children`, at once."""
         super().stopService()
         self._is_closing = True
+        self.confinement.stop()
         if self._sampling is not None and self._sampling.active():
             self._sampling.cancel()
         return Deferred.fromCoroutine(self._close())

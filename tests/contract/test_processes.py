@@ -18,7 +18,7 @@ from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity
 from domogik.supervisor.interfaces import Exit, Program
 from domogik.supervisor.process import CannotStart, exit_of
 from domogik.supervisor.processes import HostProcesses, Processes, Started
-from domogik.supervisor.tree import ProcessTable
+from domogik.supervisor.table import ProcessTable
 from domogik.testing.processes import FakeProcess, FakeProcesses
 
 

@@ -25,7 +25,8 @@ from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity
 from domogik.supervisor.interfaces import Exit, Program
 from domogik.supervisor.logs import OutputLog
 from domogik.supervisor.process import CannotStart, ProcessTransport, adopt, exit_of, spawn
-from domogik.supervisor.tree import ProcessTable, stop_tree
+from domogik.supervisor.table import ProcessTable
+from domogik.supervisor.tree import stop_tree
 
 pytestmark = pytest.mark.integration
 reactor: Any = _reactor

@@ -9,7 +9,8 @@ import pytest
 from twisted.internet.task import Clock
 
 from domogik.supervisor.identity import ProcessIdentity, current_boot
-from domogik.supervisor.tree import ProcessTable, StillRunning, stop_tree
+from domogik.supervisor.table import ProcessTable
+from domogik.supervisor.tree import StillRunning, stop_tree
 
 
 @attrs.define

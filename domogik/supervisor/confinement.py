@@ -1,0 +1,46 @@
+"""What keeps the processes of a component together, as far as this system allows it."""
+
+from __future__ import annotations
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+
+from domogik.supervisor.groups import HIERARCHIES, Groups
+from domogik.supervisor.mark import can_mark
+from domogik.supervisor.orphans import Orphans
+
+
+@attrs.define(eq=False)
+class Confinement:
+    """A control group for each start, orphans that come to this process, and a mark."""
+
+    _orphans: Orphans | None = None
+    _hierarchies: tuple[str, ...] = ()
+    groups: Groups = attrs.field(init=False, factory=Groups)
+
+    @classmethod
+    def of(cls, reactor: IReactorTime) -> Confinement:
+        """With all that this system gives; nothing is in force before `start`."""
+        return cls(Orphans(reactor), HIERARCHIES)
+
+    def start(self) -> None:
+        """Look what there is. From now on this process is the parent of all orphans below it."""
+        self.groups = Groups.find(self._hierarchies)
+        if self._orphans is not None:
+            self._orphans.start()
+
+    def stop(self) -> None:
+        """Look for orphans no more."""
+        if self._orphans is not None:
+            self._orphans.stop()
+
+    def in_force(self) -> tuple[str, bool]:
+        """What there is, as a part of a sentence, and whether nothing can get away by it."""
+        marked = can_mark()
+        is_parent = self._orphans is not None and self._orphans.is_in_force
+        parts = [
+            self.groups.sentence,
+            "orphans come to the manager" if is_parent else "orphans go elsewhere",
+            "a mark in a limit" if marked else "no mark, since LimitRTTIME is set",
+        ]
+        return ", ".join(parts), self.groups.place is not None or marked

@@ -1,0 +1,83 @@
+"""Processes whose parent has ended become children of this one, and are collected when they end."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+from collections.abc import Iterable
+
+import attrs
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.process import reapProcessHandlers
+
+from domogik.supervisor import process
+from domogik.supervisor.identity import NoSuchProcess, read_stat
+
+_PR_SET_CHILD_SUBREAPER = 36
+#: seconds between two looks for orphans that have ended
+LOOK_S = 5.0
+#: seconds after which everybody whom the manager before us left has been taken over
+_FIRST_LOOK_S = 60.0
+
+
+def become_subreaper() -> bool:
+    """Be the parent of every descendant whose own parent ends (prctl(2)); whether that is so."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    return bool(libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+
+
+@attrs.define(eq=False)
+class Orphans:
+    """Collects the children that nobody here started or watches, one by one, once they have ended.
+
+    Never who is watched by a `ProcessTransport` or by Twisted: their status belongs to those.
+    """
+
+    _reactor: IReactorTime
+    #: whether orphans come to us at all
+    is_in_force: bool = attrs.field(init=False, default=False)
+    _ended: frozenset[int] = attrs.field(init=False, default=frozenset())
+    _next: IDelayedCall | None = attrs.field(init=False, default=None)
+
+    def start(self) -> None:
+        """From now on orphans come here."""
+        self.is_in_force = become_subreaper()
+        self._next = self._reactor.callLater(_FIRST_LOOK_S, self._again)
+
+    def stop(self) -> None:
+        """Collect nobody any more."""
+        if self._next is not None and self._next.active():
+            self._next.cancel()
+
+    def _again(self) -> None:
+        self._next = self._reactor.callLater(LOOK_S, self._again)
+        self.look()
+
+    def look(self) -> None:
+        """Collect who has ended before the last look, so that nobody who still cares is robbed."""
+        ended = frozenset(pid for pid in _children() if _is_ours_to_collect(pid))
+        for pid in ended & self._ended:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        self._ended = ended - self._ended
+
+
+def _is_ours_to_collect(pid: int) -> bool:
+    if pid in process.watched or pid in reapProcessHandlers:
+        return False
+    try:
+        stat = read_stat(pid)
+    except (NoSuchProcess, OSError):
+        return False
+    return stat.is_gone and stat.parent == os.getpid()
+
+
+def _children() -> Iterable[int]:
+    """Those of the first thread, to whom orphans come; everybody where the kernel does not say."""
+    own = os.getpid()
+    try:
+        with open(f"/proc/{own}/task/{own}/children", encoding="ascii") as file:
+            return [int(number) for number in file.read().split()]
+    except OSError:
+        return [int(name) for name in os.listdir("/proc") if name.isdigit()]

@@ -1,0 +1,251 @@
+"""Which processes belong to a component?
+
+Those of its session, its descendants, and every process that carries the mark of this start: in
+its environment (`DOMOGIK_RUN_ID`), in a limit (`mark`) or by its control group (`groups`). So a
+grandchild is found in a session of its own, after its parent has died, and with an empty
+environment.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from domogik.supervisor.groups import run_ids_of
+from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity, Stat, read_stat
+from domogik.supervisor.mark import label_of, read_label
+
+_SETTLE = 0.005  # seconds in which several who ask for a fresh pass get the same one
+_SHARE = 0.1  # seconds for which a pass serves who does not need a fresh one
+_SPACING = 4  # the rest after a pass, in its own lengths: at most a fifth of a core
+_CREDIT = 0.2  # seconds of rest that may be owed: who stops one program now and then never waits
+_LISTINGS = 20
+_RUN_ID = b"DOMOGIK_RUN_ID="
+
+
+@attrs.frozen
+class _Pass:
+    """All living processes at one moment."""
+
+    stats: Mapping[int, Stat]
+    children: Mapping[int, list[int]]
+    sessions: Mapping[int, list[int]]
+    groups: Mapping[int, list[int]]
+    labels: Mapping[str, list[int]]
+
+
+@attrs.define(eq=False)
+class ProcessTable:
+    """The process table of this machine, read once for everybody who asks at the same time."""
+
+    _reactor: IReactorTime
+    _proc: str = "/proc"
+    #: the run ids and marks of each process, None while it shows none
+    _labels: dict[tuple[int, int], tuple[str, ...] | None] = attrs.field(init=False, factory=dict)
+    _pass: _Pass | None = attrs.field(init=False, default=None)
+    _begun: float = attrs.field(init=False, default=0.0)
+    _rest_until: float = attrs.field(init=False, default=0.0)
+    _waiting: list[Deferred[None]] = attrs.field(init=False, factory=list)
+    _gathered: list[Deferred[None]] = attrs.field(init=False, factory=list)
+
+    def born(self, identity: ProcessIdentity, run_id: str) -> None:
+        """A process just started carries this mark, even while /proc does not show it yet."""
+        self._labels[identity.pid, identity.start_ticks] = (run_id, label_of(run_id))
+
+    def members(
+        self,
+        *,
+        session: int,
+        root: int | None = None,
+        run_id: str = "",
+        known: Iterable[ProcessIdentity] = (),
+    ) -> frozenset[ProcessIdentity]:
+        """The living processes of one component; never this process itself.
+
+        `session` and `root` are numbers of its first process, 0 for none. `known` were seen before:
+        those that still live are members, with their descendants, and a number that has passed
+        from one of them to a stranger finds nothing. What this returns is at most 0.1 s old; after
+        `fresh` it is as new as that.
+        """
+        now = self._reactor.seconds()
+        if self._pass is None or not 0 <= now - self._begun <= _SHARE:
+            self._look()
+        assert self._pass is not None
+        found = self._pass
+        pids: set[int] = set()
+        strangers: set[int] = set()
+        for identity in known:
+            stat = found.stats.get(identity.pid)
+            if stat is not None:
+                same = ProcessIdentity.from_stat(stat) == identity
+                (pids if same else strangers).add(identity.pid)
+        # Session 0 is that of everybody who came into this container from outside.
+        if session > 0 and session not in strangers:
+            pids.update(found.sessions.get(session, ()))
+        if root is not None and root not in strangers and root in found.stats:
+            pids.add(root)
+        if run_id:
+            for label in (run_id, label_of(run_id)):
+                pids.update(found.labels.get(label, ()))
+        return frozenset(
+            ProcessIdentity.from_stat(found.stats[pid]) for pid in _with_descendants(pids, found)
+        )
+
+    def groups_within(self, members: Iterable[ProcessIdentity]) -> frozenset[int]:
+        """The process groups that hold nobody but `members`, as of the last pass."""
+        if self._pass is None:
+            return frozenset()
+        pids = {identity.pid for identity in members}
+        return frozenset(
+            group for group, held in self._pass.groups.items() if pids.issuperset(held)
+        )
+
+    def has_children(self, stat: Stat) -> bool:
+        """False if it surely has none now: one look at /proc/PID/task/TID/children (proc(5))."""
+        if stat.threads > 1:
+            return True
+        try:
+            path = f"{self._proc}/{stat.pid}/task/{stat.pid}/children"
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:  # a kernel without that file, or a process that has ended
+            return True
+        try:
+            return bool(os.read(descriptor, 1))
+        except OSError:
+            return True
+        finally:
+            os.close(descriptor)
+
+    def fresh(self, *, settle: float = _SETTLE) -> Deferred[None]:
+        """Fires right after a pass that began after this call; several callers share one.
+
+        `settle`: for how many seconds others who ask are waited for; with 0, for this turn only.
+        """
+        if not self._waiting:
+            pause = max(settle, self._rest_until - _CREDIT - self._reactor.seconds())
+            self._reactor.callLater(pause, self._serve)
+        waiter: Deferred[None] = Deferred()
+        self._waiting.append(waiter)
+        return waiter
+
+    def together(self) -> Deferred[None]:
+        """Fires in the next turn, for everybody who asked in this one."""
+        if not self._gathered:
+            self._reactor.callLater(0, self._release)
+        waiter: Deferred[None] = Deferred()
+        self._gathered.append(waiter)
+        return waiter
+
+    def _release(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        _fire(gathered)
+
+    def _serve(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        self._look()
+        _fire(waiting)
+
+    def _look(self) -> None:
+        """Read all of /proc, and list it again until nobody new has appeared.
+
+        Who forks and ends between the list and the look at him would otherwise hide his child.
+        """
+        self._begun = self._reactor.seconds()
+        seen: dict[int, Stat] = {}
+        gone: set[int] = set()
+        for _ in range(_LISTINGS):
+            new = self._list() - seen.keys() - gone
+            if not new:
+                break
+            for pid in sorted(new):  # a parent before its children, nearly always
+                stat = self._stat(pid, seen)
+                if stat is None:
+                    gone.add(pid)
+                else:
+                    seen[pid] = stat
+        self._pass = self._arrange(seen)
+        end = self._reactor.seconds()
+        self._rest_until = max(self._rest_until, end) + _SPACING * (end - self._begun)
+
+    def _list(self) -> set[int]:
+        return {int(name) for name in os.listdir(self._proc) if name.isdigit()}
+
+    def _stat(self, pid: int, seen: Mapping[int, Stat]) -> Stat | None:
+        try:
+            stat = read_stat(pid, self._proc)
+        except NoSuchProcess:
+            return None
+        if stat.is_gone or stat.is_kernel_thread:
+            return None
+        key = pid, stat.start_ticks
+        if self._labels.get(key) is None:
+            self._labels[key] = self._read_labels(stat, seen)
+        return stat
+
+    def _read_labels(self, stat: Stat, seen: Mapping[int, Stat]) -> tuple[str, ...] | None:
+        """What it carries itself; who took even its limit away is charged to its parent's start."""
+        run_id = self._run_id(stat.pid)
+        carried = [label for label in (run_id, read_label(stat.pid, self._proc)) if label]
+        carried.extend(run_ids_of(stat.pid, self._proc))
+        parent = seen.get(stat.parent)
+        if not carried and parent is not None and parent.pid not in (1, os.getpid()):
+            carried.extend(self._labels.get((parent.pid, parent.start_ticks)) or ())
+        return None if run_id is None and not carried else tuple(carried)
+
+    def _run_id(self, pid: int) -> str | None:
+        """The `DOMOGIK_RUN_ID` it was started with; empty if none, or not ours to see.
+
+        None while it has no environment: for a moment within every exec the kernel shows none, so
+        the next pass looks again.
+        """
+        try:
+            with open(f"{self._proc}/{pid}/environ", "rb", buffering=0) as file:
+                environment = file.read()
+        except OSError:
+            return ""
+        if not environment:
+            return None
+        for entry in environment.split(b"\0") if _RUN_ID in environment else ():
+            if entry.startswith(_RUN_ID):
+                return os.fsdecode(entry.removeprefix(_RUN_ID))
+        return ""
+
+    def _arrange(self, stats: Mapping[int, Stat]) -> _Pass:
+        children: defaultdict[int, list[int]] = defaultdict(list)
+        sessions: defaultdict[int, list[int]] = defaultdict(list)
+        groups: defaultdict[int, list[int]] = defaultdict(list)
+        by_label: defaultdict[str, list[int]] = defaultdict(list)
+        labels = {}
+        for pid, stat in stats.items():
+            children[stat.parent].append(pid)
+            sessions[stat.session].append(pid)
+            groups[stat.group].append(pid)
+            key = pid, stat.start_ticks
+            labels[key] = self._labels[key]
+            for label in set(labels[key] or ()):
+                by_label[label].append(pid)
+        self._labels = labels
+        return _Pass(stats, children, sessions, groups, by_label)
+
+
+def _fire(waiters: Iterable[Deferred[None]]) -> None:
+    for waiter in waiters:
+        if not waiter.called:  # given up meanwhile
+            waiter.callback(None)
+
+
+def _with_descendants(pids: Iterable[int], found: _Pass) -> set[int]:
+    members: set[int] = set()
+    unseen = list(pids)
+    while unseen:
+        pid = unseen.pop()
+        # A manager that was started from a plugin's terminal must not count itself, or its own.
+        if pid not in members and pid not in (1, os.getpid()):
+            members.add(pid)
+            unseen.extend(found.children.get(pid, ()))
+    return members
