@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.logger import (
     FileLogObserver,
     FilteringLogObserver,
@@ -22,6 +24,7 @@ from twisted.logger import (
 from twisted.python.logfile import LogFile
 
 from domogik.app.foundation import CannotStart
+from domogik.supervisor.lines import last_lines, open_pieces
 
 #: a log file is rotated at this size, so many old ones are kept
 MAX_SIZE = 10 * 2**20
@@ -110,3 +113,30 @@ def begin(directory: Path, name: str, level: str, *, terminal: bool) -> None:
 def join(directory: Path, name: str, level: str) -> None:
     """Log to the file as well, where twistd has begun its own log."""
     globalLogPublisher.addObserver(file_observer(directory, name, level))
+
+
+@attrs.define(eq=False)
+class OwnLog:
+    """The daemon's own log, read again: `path` is the file that `begin` or `join` writes."""
+
+    _path: Path
+    _in_thread: Callable[..., Awaitable[Any]]
+
+    async def lines(self, count: int) -> list[str]:
+        """Return the last lines, oldest first, also of older pieces."""
+        found: list[str] = await self._in_thread(self._read, count)
+        return found
+
+    def _read(self, count: int) -> list[str]:
+        return last_lines(open_pieces(self._path, KEPT), count)
+
+    def follow(self, receive: Callable[[str], None]) -> Callable[[], None]:
+        """Have every new line received, until the answer is called."""
+
+        def told(event: LogEvent) -> None:
+            for line in _text(event).splitlines():
+                receive(line)
+
+        observer = FilteringLogObserver(told, [_without_chatter, _lowest])  # type: ignore[list-item, arg-type]
+        globalLogPublisher.addObserver(observer)
+        return lambda: globalLogPublisher.removeObserver(observer)

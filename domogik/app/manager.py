@@ -42,7 +42,6 @@ from domogik.manager.components import ComponentList
 from domogik.manager.configuration import ConfigurationKeeper
 from domogik.manager.core_parts import CoreParts
 from domogik.manager.daemons import Daemons
-from domogik.manager.enabled_apps import EnabledApps
 from domogik.manager.event_numbers import EventNumbers
 from domogik.manager.externals import Externals
 from domogik.manager.hosts import Hosts
@@ -159,8 +158,7 @@ class ManagerDaemon(Service):
             lambda: self.health.look_soon("core:manager"),
         )
         self.health = make_health(reactor, foundation, self.events, self.jobs)
-        apps = EnabledApps(foundation.home.run / "apps.json")
-        self.units = make_units(reactor, host, self.components, self.jobs, apps)
+        self.units = make_units(reactor, host, self.components, self.jobs, foundation.home.run)
         self.rivals = Rivals(
             reactor, street, host, self.trust.is_own, self._thread, self._look_at_host
         )
@@ -189,6 +187,7 @@ class ManagerDaemon(Service):
             self.health,
             self.upgrade,
             CoreParts(host, self.components, self.core.parts()),
+            logs.OwnLog(foundation.log_directory / "manager.log", self._thread),
         )
         self.keeper = ConfigurationKeeper(
             foundation.files,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from domogik.manager.components import ComponentList
@@ -12,10 +13,10 @@ from domogik.units.here import Here
 
 
 def make_units(
-    reactor: Any, host: str, components: ComponentList, jobs: Jobs, apps: EnabledApps
+    reactor: Any, host: str, components: ComponentList, jobs: Jobs, run: Path
 ) -> SystemUnits:
     """Those of the systemd that runs this host, if one does; nothing is asked yet."""
-    here = Here.of(reactor)
+    here, apps = Here.of(reactor), EnabledApps(run / "apps.json")
     return SystemUnits(
         host, here.units(), components, jobs, reactor, here.changes, enabled_apps=apps
     )

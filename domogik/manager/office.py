@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import attrs
 
@@ -20,6 +21,18 @@ from domogik.manager.units import SystemUnits
 from domogik.supervisor.service import Supervisor
 
 
+class IOwnLog(Protocol):
+    """The log of the manager itself, in which its parts write, too."""
+
+    async def lines(self, count: int) -> list[str]:
+        """Return the last lines, oldest first."""
+        ...
+
+    def follow(self, receive: Callable[[str], None]) -> Callable[[], None]:
+        """Have every new line received, until the answer is called."""
+        ...
+
+
 @attrs.define(eq=False)
 class Office:
     """The components of this host. `upgrade` executes the manager anew, children kept."""
@@ -35,6 +48,7 @@ class Office:
     health: Health
     upgrade: Callable[[], None]
     core: CoreParts
+    own_log: IOwnLog | None = None
 
     def plugin(self, name: str) -> Component:
         """The plugin of that bare name; `UnknownComponent`."""
@@ -143,6 +157,8 @@ class Office:
         """Its last lines of output, oldest first; none where it was never started."""
         if component.id.kind is Kind.UNIT:
             return await self.units.logs(component.name, lines)
+        if component.id.kind is Kind.CORE and self.own_log is not None:
+            return await self.own_log.lines(lines)
         if str(component.id) not in self.supervisor.ids():
             return []
         return await self.supervisor.output(str(component.id)).tail(lines)
@@ -154,6 +170,8 @@ class Office:
         if component.id.kind is Kind.UNIT:
             unit = self.units.component(component.name).unit_names[0]
             raise NotPossible(f"this host says more: journalctl --follow --unit={unit}")
+        if component.id.kind is Kind.CORE and self.own_log is not None:
+            return self.own_log.follow(receive)
         if str(component.id) not in self.supervisor.ids():
             raise NotPossible(f"{component.id} has no output of its own")
         return self.supervisor.output(str(component.id)).follow(receive)

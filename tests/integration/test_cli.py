@@ -289,6 +289,14 @@ def test_a_log_is_followed_while_its_plugin_is_restarted(world: World) -> None:
     run(world, "dmg_ctl", "stop", "demo")
 
 
+def test_the_log_of_the_manager_and_its_parts_is_the_managers_own(world: World) -> None:
+    for name in ("manager", "core:rest"):
+        done = run(world, "dmg_ctl", "logs", name)
+        assert done.returncode == 0, done
+        assert "is ready" in done.stdout
+    assert len(run(world, "dmg_ctl", "logs", "-n", "1", "manager").stdout.splitlines()) == 1
+
+
 def test_as_json_a_log_has_an_object_a_line(world: World) -> None:
     run(world, "dmg_ctl", "start", "demo")
     lines = run(world, "dmg_ctl", "logs", "demo", "-n", "1", "--json").stdout.splitlines()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-from twisted.logger import LogEvent, LogLevel
+from pathlib import Path
 
-from domogik.app.logs import _from_level, _text, set_level
+import pytest
+from twisted.internet.defer import Deferred, execute
+from twisted.logger import LogEvent, Logger, LogLevel
+
+from domogik.app.logs import OwnLog, _from_level, _text, set_level
 
 
 @pytest.mark.parametrize(("level", "is_there"), [("info", False), ("debug", True)])
@@ -36,3 +39,19 @@ def test_a_level_that_is_changed_counts_at_once() -> None:
     set_level("error")
     observer(detail)
     assert seen == [detail]
+
+
+def test_the_managers_own_log_is_read_again_and_followed(tmp_path: Path) -> None:
+    set_level("info")
+    file = tmp_path / "manager.log"
+    file.write_text("one\ntwo\nthree\n")
+    own = OwnLog(file, lambda work, *args: execute(work, *args))
+    found: list[list[str]] = []
+    Deferred.fromCoroutine(own.lines(2)).addCallback(found.append)
+    assert found == [["two", "three"]]
+    heard: list[str] = []
+    forget = own.follow(heard.append)
+    Logger("domogik.app.manager").info("it is so")
+    forget()
+    Logger("domogik.app.manager").info("and nobody hears it")
+    assert [line.partition(" info  ")[2] for line in heard] == ["app.manager: it is so"]
