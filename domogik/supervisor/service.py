@@ -43,8 +43,7 @@ from domogik.supervisor.usage import UsageMeter
 
 __all__ = ["AlreadyRunning", "NotRunning", "StartFailed", "Supervisor"]
 
-#: seconds between two samples of memory and CPU, and until the first
-SAMPLE_S, FIRST_SAMPLE_S = 60.0, 5.0
+SAMPLE_S, FIRST_SAMPLE_S = 60.0, 5.0  # seconds between two samples of usage, and until the first
 
 
 class ISupervisorReactor(IProcessReactor, IOutputReactor):
@@ -89,9 +88,8 @@ class Supervisor(Service):
     _is_closing: bool = attrs.field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
-        self._processes = HostProcesses(
-            self._reactor, ProcessTable(self._reactor), self.confinement
-        )
+        table = ProcessTable(self._reactor)
+        self._processes = HostProcesses(self._reactor, table, self.confinement)
         self._usage = UsageMeter(self._reactor.seconds)
         self._records = Records(self._run_directory / "processes")
         self._notify = NotifySocket(self._reactor, self._run_directory / "notify.sock", self._heard)

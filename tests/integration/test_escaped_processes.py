@@ -13,9 +13,13 @@ from pathlib import Path
 
 import attrs
 import pytest
+from twisted.internet.process import reapProcessHandlers
+from twisted.internet.task import Clock
 
+from domogik.supervisor import process
 from domogik.supervisor.groups import Groups, run_ids_of
 from domogik.supervisor.identity import NoSuchProcess, read_stat
+from domogik.supervisor.orphans import Orphans
 
 pytestmark = pytest.mark.integration
 
@@ -241,3 +245,21 @@ def test_no_group_is_left_when_nobody_is(scene: Scene) -> None:
     manager.terminate()
     assert manager.wait(_PATIENCE) == 0
     assert place is None or not (place / f"domogik-run-{run_id}").exists()
+
+
+def test_who_is_watched_by_twisted_or_by_us_is_collected_by_its_watcher_only() -> None:
+    ours, twisted, nobodys = (os.spawnv(os.P_NOWAIT, "/bin/true", ["true"]) for _ in range(3))
+    _until(lambda: not any(_lives(pid) for pid in (ours, twisted, nobodys)))
+    process.watched.add(ours)
+    reapProcessHandlers[twisted] = None  # type: ignore[assignment]
+    try:
+        orphans = Orphans(Clock())
+        orphans.look()
+        assert _is_there(nobodys), "somebody may still be about to collect it"
+        orphans.look()
+        assert not _is_there(nobodys)
+        assert os.waitpid(ours, os.WNOHANG) == (ours, 0)
+        assert os.waitpid(twisted, os.WNOHANG) == (twisted, 0)
+    finally:
+        process.watched.discard(ours)
+        del reapProcessHandlers[twisted]
