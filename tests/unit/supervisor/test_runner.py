@@ -301,6 +301,8 @@ class TestIntoTheBackground(RunnerCase):
     def setUp(self):
         super().setUp()
         self.started = self.runner.start()
+        # whether it started is not what every test is about
+        self.addCleanup(lambda: self.started.addErrback(lambda _: None))
         self.turn()
         self.first = self.process
 
