@@ -195,7 +195,7 @@ def test_a_start_that_fails_has_the_words_of_systemd_and_the_journal(house: Insi
 
 
 def test_units_that_are_not_declared_are_not_touched(house: Inside, systemd: RealSystemd) -> None:
-    declared_only = "only units that a [unit:<name>] section declares may be touched"
+    declared_only = "nly units that a [unit:<name>] section declares may be touched"
     for name in ("unit:systemd-journald", "unit:test.target", "unit:web*", "unit:--all"):
         for verb in ("stop", "disable", "restart"):
             assert declared_only in house.refused(f"/api/v1/components/{name}/{verb}")

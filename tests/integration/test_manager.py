@@ -277,7 +277,9 @@ def test_whom_rest_trusts_changes_without_a_restart(running: World) -> None:
 def test_a_value_that_cannot_be_meant_is_refused_while_it_runs(running: World) -> None:
     file = running.home / "domogik.cfg"
     file.write_text(file.read_text().replace("[rest]", "xpl_trusted = everybody\n[rest]"))
-    wait_until(lambda: "stays as it was" in running.output(), "refused")
+    wait_until(
+        lambda: "xpl_trusted" in running.component("core:manager")["reason"], "it is refused"
+    )
     assert running.component("demo")["state"] == "alive"
 
 
