@@ -42,6 +42,8 @@ DESCRIPTOR = """<package type="plugin">
       <description>Start with the manager</description><default-value>False</default-value></key>
     <key><order-id>1</order-id><name>interval</name><type>number</type>
       <description>Minutes</description><default-value>5</default-value></key>
+    <key><order-id>2</order-id><name>password</name><type>password</type>
+      <description>Secret</description><default-value/></key>
   </configuration-keys>
   <files/><dependencies/><udev-rules/>
   <device_technology><id>service</id><name>Service</name><description>x</description>
