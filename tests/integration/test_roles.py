@@ -59,6 +59,10 @@ class Beside(World):
         self._output = world.home.parent / f"{name}.out"
 
 
+#: the key that only `asks` declares
+PASSWORD = """<key><order-id>2</order-id><name>password</name><type>password</type>
+<description>Secret</description><default-value/></key>"""
+
 Run = Callable[..., Beside]
 
 
@@ -66,7 +70,7 @@ Run = Callable[..., Beside]
 def world(tmp_path: Path) -> Iterator[World]:
     made = World(tmp_path)
     made.add_plugin("demo")
-    made.add_plugin("asks", ASKS)
+    made.add_plugin("asks", ASKS, keys=PASSWORD)
     made.write_configuration(
         "[plugins]\ndemo = enabled\nasks = enabled\n",
         xpl_port=str(free_port(socket.SOCK_DGRAM)),

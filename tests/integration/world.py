@@ -42,8 +42,6 @@ DESCRIPTOR = """<package type="plugin">
       <description>Start with the manager</description><default-value>False</default-value></key>
     <key><order-id>1</order-id><name>interval</name><type>number</type>
       <description>Minutes</description><default-value>5</default-value></key>
-    <key><order-id>2</order-id><name>password</name><type>password</type>
-      <description>Secret</description><default-value/></key>
   </configuration-keys>
   <files/><dependencies/><udev-rules/>
   <device_technology><id>service</id><name>Service</name><description>x</description>
@@ -151,13 +149,18 @@ class World:
             f"[domogik]\n{lines}[rest]\nrest_server_port = 0\n{text}"
         )
 
-    def add_plugin(self, name: str, script: str = PLUGIN, version: str = "1.0") -> None:
+    def add_plugin(
+        self, name: str, script: str = PLUGIN, version: str = "1.0", keys: str = ""
+    ) -> None:
+        """A plugin under development; `keys` are `key` elements that it declares beside ours."""
         src = self.source / name / "src"
         for part in ("share/domogik/plugins", "domogik_packages/xpl/bin"):
             (src / part).mkdir(parents=True, exist_ok=True)
         (src / "domogik_packages/xpl/bin" / f"{name}.py").write_text(script)
         (src / "share/domogik/plugins" / f"{name}.xml").write_text(
-            DESCRIPTOR.format(id=name, version=version)
+            DESCRIPTOR.format(id=name, version=version).replace(
+                "</configuration-keys>", f"{keys}</configuration-keys>"
+            )
         )
 
     # the manager
