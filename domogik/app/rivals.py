@@ -21,8 +21,8 @@ from domogik.supervisor.sockets import CannotSeeSockets, InvalidAddress, owners,
 from domogik.xpl.bus import Origin
 from domogik.xpl.message import CMND, STAT, Message
 from domogik.xpl.port import Identity, NoReply
+from domogik.xpl.presence import REQUEST
 
-_REQUEST = [("command", "request")]
 #: addresses that are looked at during one question
 _MOST = 16
 #: the commands whose process may be a role, as they end in a name
@@ -57,7 +57,7 @@ class Rivals:
 
     def ask(self, source: str, to: Address | None = None) -> None:
         """Whoever has that name shall send a heartbeat."""
-        self._asker().send(CMND, "hbeat.request", _REQUEST, target=source, to=to)
+        self._asker().send(CMND, "hbeat.request", REQUEST, target=source, to=to)
 
     async def find(self, role: str, timeout_s: float) -> Message | None:
         """The heartbeat of a process of this host that has the role; None without one."""
@@ -104,7 +104,7 @@ class Rivals:
         )
         asking = probe.request(
             "hbeat.request",
-            _REQUEST,
+            REQUEST,
             answer=lambda message: False,
             target=source,
             timeout=timeout_s,

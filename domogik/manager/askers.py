@@ -14,6 +14,7 @@ from domogik.supervisor.sockets import CannotSeeSockets, InvalidAddress, owners,
 from domogik.xpl.bus import Origin
 from domogik.xpl.message import Message
 from domogik.xpl.port import Identity, NoReply
+from domogik.xpl.presence import REQUEST
 
 #: seconds that a plugin has to say where it listens, if its question came by way of a hub
 PATIENCE = 2.0
@@ -41,7 +42,7 @@ class Askers:
         try:
             heartbeat = await self._identity.request(
                 "hbeat.request",
-                [("command", "request")],
+                REQUEST,
                 answer=lambda message: (
                     message.source == question.source and message.schema == "hbeat.app"
                 ),

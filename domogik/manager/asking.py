@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from domogik.errors import NoAnswer, OperationFailed
 from domogik.xpl.message import CMND, InvalidMessage, Message
 from domogik.xpl.port import Identity, NoReply
+from domogik.xpl.presence import REQUEST
 
 #: how often a manager is asked to speak before it counts as silent: a message can be lost
 _CALLS = 3
@@ -111,9 +112,7 @@ class Asking:
         if left < _MOMENT:
             question.give_up(f"{host} is not heard")
             return
-        self._identity.send(
-            CMND, "hbeat.request", [("command", "request")], target=f"domogik-manager.{host}"
-        )
+        self._identity.send(CMND, "hbeat.request", REQUEST, target=f"domogik-manager.{host}")
         # the last look comes when patience ends, whenever it was heard last
         pause = max(_MOMENT, min(self.patience_s / _CALLS, left))
         question.next_call = self._clock.callLater(pause, self._call, host, question)

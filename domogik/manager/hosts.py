@@ -20,6 +20,7 @@ from domogik.manager.asking import Asking
 from domogik.xpl.bus import Bus, Origin, Subscription
 from domogik.xpl.message import CMND, STAT, TRIG, Message
 from domogik.xpl.port import Identity
+from domogik.xpl.presence import REQUEST
 
 #: more hosts than this are no house; who was silent longest makes room for a new one
 MAX_HOSTS = 256
@@ -95,7 +96,7 @@ class Hosts:
             subscribe(self._end, type=STAT, schema="hbeat.end"),
             subscribe(self._listed, type=TRIG, schema="domogik.system", body={"command": "list"}),
         ]
-        self._identity.send(CMND, "hbeat.request", [("command", "request")])
+        self._identity.send(CMND, "hbeat.request", REQUEST)
         self._identity.send(CMND, "domogik.system", [("command", "list"), ("host", "*")])
 
     def stop(self) -> None:

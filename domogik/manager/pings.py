@@ -18,6 +18,7 @@ from domogik.supervisor.sockets import CannotSeeSockets, listeners, owners
 from domogik.xpl.bus import Bus, Origin, Subscription
 from domogik.xpl.message import CMND, STAT, Message
 from domogik.xpl.port import Identity, NoReply
+from domogik.xpl.presence import REQUEST
 
 #: `status` in a heartbeat of Domogik: 0 looks for the hub, 1 configures itself, 2 is ready
 READY = "2"
@@ -25,7 +26,6 @@ LOOPBACK = "127.0.0.1"
 #: seconds until what was not believed is looked at once more: a process that was started just now
 #: may be missing in the process table that is shared
 LOOK_TWICE = 0.3
-_REQUEST = [("command", "request")]
 
 
 @attrs.define(eq=False)
@@ -108,14 +108,14 @@ class PluginPings:
         for name, addresses in found.items():
             for address in addresses:
                 self._identity.send(
-                    CMND, "hbeat.request", _REQUEST, target=self._source(name), to=address
+                    CMND, "hbeat.request", REQUEST, target=self._source(name), to=address
                 )
 
     def _ping(self, name: str) -> None:
         """Until it is heard, which ends the wait, or not: see `_heard`."""
         waiting = self._identity.request(
             "hbeat.request",
-            _REQUEST,
+            REQUEST,
             answer=lambda message: False,
             target=self._source(name),
             to=self._addresses.get(name),

@@ -12,6 +12,7 @@ from domogik.packages.reference import PackageRef
 from domogik.xpl.bus import Bus, Origin, Subscription
 from domogik.xpl.message import STAT, Message
 from domogik.xpl.port import Identity, NoReply
+from domogik.xpl.presence import REQUEST
 
 #: seconds that a REST server has to say that it is there; xPL lets programs wait 6 of them
 _PATIENCE_S = 10.0
@@ -80,7 +81,7 @@ class Rests:
         try:
             await self._identity.request(
                 "hbeat.request",
-                [("command", "request")],
+                REQUEST,
                 answer=lambda message: self._is_there(message, address),
                 timeout=_PATIENCE_S,
             )

@@ -49,6 +49,7 @@ from domogik.xpl.hubtable import (
 )
 from domogik.xpl.message import CMND, InvalidMessage, Message
 from domogik.xpl.port import NetworkSettings
+from domogik.xpl.presence import REQUEST
 
 __all__ = ["CannotListen", "Client", "Hub", "PortTaken", "Source"]
 
@@ -160,7 +161,7 @@ class Hub:
                 source=f"domogik-hub.{self._host}",
                 target="*",
                 schema="hbeat.request",
-                body=(("command", "request"),),
+                body=REQUEST,
             )
         )
 

@@ -28,6 +28,9 @@ ANSWER_DELAY = (2, 6)
 
 MINUTES_ALLOWED = range(5, 31)
 
+#: the body of an `hbeat.request`, which asks for a heartbeat
+REQUEST: Body = (("command", "request"),)
+
 
 class Send(Protocol):
     """`Identity.send`."""
