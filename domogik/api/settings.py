@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from domogik.config.load import Configuration, Setting
+from domogik.manager.rests import REST_PORT
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -18,7 +19,7 @@ class RestSettings:
     """The frozen section. `port` 0 means any free one; `certificate` is one PEM file with key."""
 
     ip: str = "127.0.0.1"
-    port: int = 40405
+    port: int = REST_PORT
     use_ssl: bool = False
     certificate: Path | None = None
     trusted_clients: tuple[Network, ...] = ()
@@ -43,7 +44,7 @@ class RestSettings:
             raise ssl.broken("needs rest_ssl_certificate, a PEM file")
         return cls(
             ip="127.0.0.1" if ip is None else _address(ip),
-            port=40405 if port is None else port.integer(0, 65535),
+            port=REST_PORT if port is None else port.integer(0, 65535),
             use_ssl=use_ssl,
             certificate=Path(pem).expanduser() if pem else None,
             trusted_clients=() if trusted is None else _networks(trusted),

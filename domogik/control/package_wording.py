@@ -15,6 +15,7 @@ from domogik.control.wording import Body, sayable
 from domogik.errors import DomogikError
 from domogik.manager.archives import Place
 from domogik.manager.package_interface import InstalledPackage
+from domogik.manager.rests import REST_PORT
 from domogik.packages.dependencies import DependencyState, first_error
 from domogik.packages.package import Dependency, UdevRule
 from domogik.packages.reference import PackageRef
@@ -25,8 +26,6 @@ from domogik.xpl.message import Message
 MOST_LISTED = 400
 MOST_DEPENDENCIES = 100
 MOST_RULES = 50
-#: where REST listens unless an order says otherwise
-REST_PORT = 40405
 _OTHER_WORDS = {"id": "name", "release": "version"}
 _KINDS = ("python", "plugin", "other")
 

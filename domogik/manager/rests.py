@@ -14,6 +14,8 @@ from domogik.xpl.message import STAT, Message
 from domogik.xpl.port import Identity, NoReply
 from domogik.xpl.presence import REQUEST
 
+#: where REST listens unless `[rest] rest_server_port` or an order says otherwise
+REST_PORT = 40405
 #: seconds that a REST server has to say that it is there; xPL lets programs wait 6 of them
 _PATIENCE_S = 10.0
 #: addresses that are remembered; a house has one REST server, and may have a second
