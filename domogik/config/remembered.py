@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import NamedTuple
 
 import attrs
 from twisted.logger import Logger
 
-from domogik.config.files import read_bounded, write_atomically
-
-_LIMIT = 1024 * 1024
+from domogik.config.json_file import read_json, write_json
 
 
 class LastKnown(NamedTuple):
@@ -34,7 +31,7 @@ class Remembered:
     _values: dict[str, LastKnown] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._values = self._load()
+        self._values = read_json(self._path, self._log, _all_known) or {}
 
     def get(self, key: str) -> LastKnown | None:
         """What was received last, None when nothing ever was."""
@@ -47,30 +44,13 @@ class Remembered:
         value is remembered as long as the process lives.
         """
         self._values[key] = LastKnown(value, now)
-        content = json.dumps(
-            {name: [known.value, known.received] for name, known in self._values.items()}, indent=1
-        )
-        try:
-            write_atomically(self._path, content.encode(), durable=False)
-        except OSError as error:
-            self._log.warn(
-                "{path} cannot be written: {error}", path=str(self._path), error=str(error)
-            )
+        content = {name: [known.value, known.received] for name, known in self._values.items()}
+        write_json(self._path, self._log, content, durable=False)
 
-    def _load(self) -> dict[str, LastKnown]:
-        try:
-            content = json.loads(read_bounded(self._path, _LIMIT))
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, RecursionError) as error:
-            self._log.warn(
-                "{path} is not what was written there: {error}",
-                path=str(self._path),
-                error=str(error),
-            )
-            return {}
-        entries = content.items() if isinstance(content, dict) else ()
-        return {key: known for key, entry in entries if (known := _known(entry)) is not None}
+
+def _all_known(content: object) -> dict[str, LastKnown]:
+    entries = content.items() if isinstance(content, dict) else ()
+    return {key: known for key, entry in entries if (known := _known(entry)) is not None}
 
 
 def _known(entry: object) -> LastKnown | None:

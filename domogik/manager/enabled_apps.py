@@ -6,16 +6,13 @@ with it depends on that after a restart, too.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
 from twisted.logger import Logger
 
-from domogik.config.files import read_bounded, write_atomically
-
-_LARGEST = 2**20
+from domogik.config.json_file import read_json, write_json
 
 
 @attrs.define(eq=False)
@@ -23,17 +20,12 @@ class EnabledApps:
     """App id -> whether it was enabled last; a file that cannot be read counts as none."""
 
     _path: Path
-    _known: dict[str, bool] = attrs.field(init=False)
     _log: Logger = Logger()
+    _known: dict[str, bool] = attrs.field(init=False)
 
     @_known.default
     def _read(self) -> dict[str, bool]:
-        try:
-            content = json.loads(read_bounded(self._path, _LARGEST))
-        except (OSError, ValueError, RecursionError):
-            return {}
-        found: Mapping[object, object] = content if isinstance(content, dict) else {}
-        return {app: on for app, on in found.items() if isinstance(app, str) and type(on) is bool}
+        return read_json(self._path, self._log, _apps) or {}
 
     def get(self, app_id: str) -> bool | None:
         """Return what was noted last, None where nothing was."""
@@ -44,8 +36,10 @@ class EnabledApps:
         if self._known.get(app_id) is enabled:
             return
         self._known[app_id] = enabled
-        content = json.dumps(self._known, indent=1, sort_keys=True).encode() + b"\n"
-        try:
-            write_atomically(self._path, content, durable=False)
-        except OSError as error:
-            self._log.error("{path} cannot be written: {error}", path=self._path, error=str(error))
+        content = dict(sorted(self._known.items()))
+        write_json(self._path, self._log, content, durable=False)
+
+
+def _apps(content: object) -> dict[str, bool]:
+    found: Mapping[object, object] = content if isinstance(content, dict) else {}
+    return {app: on for app, on in found.items() if isinstance(app, str) and type(on) is bool}

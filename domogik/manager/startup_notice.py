@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
 from twisted.logger import Logger
 
 from domogik.components.health import DiagnosticCheck, Result, Suggestion
-from domogik.config.files import read_bounded, write_atomically
+from domogik.config.json_file import read_json, write_json
 from domogik.manager.questions import Question, only_by_hand
 
-_LARGEST = 2**20
 _CHANGED = Question(
     "core-startup", "Since this version every enabled plugin starts with the manager"
 )
@@ -36,16 +34,16 @@ class StartupNotice:
     def write(self, starting: Sequence[str], kept_back: Sequence[str]) -> None:
         """At the first start: plugins that did not start before and do now, and those kept back."""
         if not self._path.exists():
-            self._write({"starting": list(starting), "kept_back": list(kept_back)})
+            self._write(starting, kept_back)
             self._on_news()
 
     def accept(self) -> None:
         """Say it no more."""
-        self._write({"starting": [], "kept_back": []})
+        self._write([], [])
 
     def checks(self, component_id: str) -> list[DiagnosticCheck]:
         """One check while there is something to tell, none otherwise. Blocks for a moment."""
-        starting, kept_back = self._read()
+        starting, kept_back = read_json(self._path, self._log, _lists) or ([], [])
         if not (starting or kept_back):
             return []
         advice = [
@@ -62,18 +60,10 @@ class StartupNotice:
         reason = "; ".join(f"{what}: {', '.join(names)}" for what, names in parts if names)
         return [_CHANGED.answer(component_id, Result.WARNING, *advice, ACCEPT, reason=reason)]
 
-    def _read(self) -> tuple[list[str], list[str]]:
-        try:
-            content = json.loads(read_bounded(self._path, _LARGEST))
-            return list(map(str, content["starting"])), list(map(str, content["kept_back"]))
-        except FileNotFoundError:
-            return [], []
-        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-            self._log.warn("{path} cannot be read: {error}", path=str(self._path), error=error)
-            return [], []
+    def _write(self, starting: Sequence[str], kept_back: Sequence[str]) -> None:
+        content = {"starting": list(starting), "kept_back": list(kept_back)}
+        write_json(self._path, self._log, content)
 
-    def _write(self, content: dict[str, list[str]]) -> None:
-        try:
-            write_atomically(self._path, json.dumps(content).encode("ascii"))
-        except OSError as error:
-            self._log.warn("{path}: {error}", path=str(self._path), error=error)
+
+def _lists(content: Mapping[str, Iterable[object]]) -> tuple[list[str], list[str]]:
+    return list(map(str, content["starting"])), list(map(str, content["kept_back"]))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import attrs
 from twisted.logger import Logger
 
-from domogik.config.files import read_bounded, write_atomically
-
-_LARGEST = 2**20
+from domogik.config.json_file import read_json, write_json
 
 
 @attrs.define(eq=False)
@@ -39,18 +37,14 @@ class StoppedByHand:
 
     def _known(self) -> set[str]:
         if self._names is None:
-            self._names = set()
-            if self._path is not None and self._path.exists():
-                try:
-                    self._names = set(map(str, json.loads(read_bounded(self._path, _LARGEST))))
-                except (OSError, ValueError, TypeError, RecursionError) as error:
-                    self._log.warn("{path} cannot be read: {error}", path=self._path, error=error)
+            read = None if self._path is None else read_json(self._path, self._log, _names)
+            self._names = read or set()
         return self._names
 
     def _write(self, names: set[str]) -> None:
-        if self._path is None:
-            return
-        try:
-            write_atomically(self._path, json.dumps(sorted(names)).encode("ascii"), durable=False)
-        except OSError as error:
-            self._log.warn("{path}: {error}", path=self._path, error=error)
+        if self._path is not None:
+            write_json(self._path, self._log, sorted(names), durable=False)
+
+
+def _names(content: Iterable[object]) -> set[str]:
+    return set(map(str, content))
