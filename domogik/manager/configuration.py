@@ -31,7 +31,8 @@ def _tell_nobody(remarks: Mapping[str, str], sentence: str) -> None: ...
 class ConfigurationKeeper:
     """Reads both, in a thread, and hands them to `apply`.
 
-    A file that cannot be understood changes nothing; of others what one of `readers` refuses stays
+    A file that cannot be understood, or was there and is gone, changes nothing, but what is
+    installed is taken over; of others what one of `readers` refuses stays
     as it was, or at the start as if it were not there. `scan` finds what is installed and blocks;
     `in_thread(f, *args)` calls what blocks. `tell` is called after each reading, with a sentence
     for each component whose entry is refused, and with all that is refused or waits for a start.
@@ -52,6 +53,8 @@ class ConfigurationKeeper:
     _reading: bool = False
     _waiting: list[Deferred[None]] = attrs.field(factory=list)
     _said: frozenset[str] = frozenset()
+    #: the files that were there at the last reading that was understood
+    _here: set[Path] = attrs.field(factory=set)
 
     def __attrs_post_init__(self) -> None:
         self._at_start = self.current
@@ -94,17 +97,25 @@ class ConfigurationKeeper:
 
     async def begin(self) -> None:
         """The first reading: a file that cannot be understood is raised, for want of a good one."""
-        await self._take_over(Configuration())
+        written, inventory = await self._in_thread(self._both)
+        if isinstance(written, BrokenConfiguration):
+            raise written
+        self._take_over(written, inventory, Configuration())
 
     async def _read(self) -> None:
+        written, inventory = await self._in_thread(self._both)
         try:
-            await self._take_over(self.current)
+            if isinstance(written, BrokenConfiguration):
+                self._apply(inventory, self.current)
+                raise written
+            self._take_over(written, inventory, self.current)
         except BrokenConfiguration as error:
             self._log.error("the configuration stays as it was: {error}", error=str(error))
             self._refuse((error, *(one for one in self.refused if one.section)))
 
-    async def _take_over(self, before: Configuration) -> None:
-        written, inventory = await self._in_thread(self._both)
+    def _take_over(
+        self, written: Configuration, inventory: Inventory, before: Configuration
+    ) -> None:
         configuration, refused = settle(written, self._readers, before)
         self._apply(inventory, configuration)
         changed = configuration != self.current
@@ -139,8 +150,18 @@ class ConfigurationKeeper:
                     sentences.append(f"{key} in [{section}]{place} counts from the next start")
         return sentences
 
-    def _both(self) -> tuple[Configuration, Inventory]:
-        return load(self._paths), self._scan()
+    def _both(self) -> tuple[Configuration | BrokenConfiguration, Inventory]:
+        inventory = self._scan()
+        here = {path for path in self._paths if path.exists()}
+        if gone := self._here - here:
+            sentence = "is gone: what it said stays in force until the next start"
+            return BrokenConfiguration(min(gone), 0, sentence), inventory
+        try:
+            configuration = load(self._paths)
+        except BrokenConfiguration as error:
+            return error, inventory
+        self._here = here
+        return configuration, inventory
 
     def _complain(self, configuration: Configuration, inventory: Inventory) -> None:
         """Say what is odd in them, each thing once while it lasts."""

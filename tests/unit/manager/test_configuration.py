@@ -98,7 +98,7 @@ def test_a_broken_file_is_refused_with_file_and_line_and_the_last_good_one_stays
     keeper = Keeper(tmp_path)
     good = keeper.keeper.current
     assert keeper.write(text) == [None]
-    assert keeper.applied == []
+    assert keeper.applied == [good]
     assert keeper.keeper.current is good
     (event,) = keeper.events.since(0)
     assert event.type == "configuration.refused"
@@ -224,6 +224,20 @@ def test_at_the_start_a_wrong_entry_is_as_if_it_were_not_there(tmp_path):
 
 def test_a_file_that_cannot_be_understood_is_told_too_and_changes_nothing(tmp_path):
     keeper = Keeper(tmp_path)
+    good = keeper.keeper.current
     keeper.write("[plugins\n")
     assert keeper.told[-1][1].startswith(f"{keeper.file}:1: expected [section]")
-    assert keeper.applied == []
+    assert keeper.applied == [good]  # what is installed is looked at
+
+
+def test_a_file_that_is_deleted_changes_nothing_until_the_next_start(tmp_path):
+    keeper = Keeper(tmp_path)
+    Deferred.fromCoroutine(keeper.keeper.begin())
+    good = keeper.keeper.current
+    keeper.file.unlink()
+    keeper.reload()
+    assert keeper.keeper.current is good
+    assert keeper.told[-1][1].startswith(f"{keeper.file}: is gone: what it said stays in force")
+    keeper.write("[plugins]\nlamp = enabled\n")
+    assert list(keeper.applied[-1].section("plugins")) == ["lamp"]
+    assert keeper.told[-1] == ({}, "")
