@@ -166,7 +166,8 @@ class PackageUpdate:
                 await self._pass_probation(note)
             await self._in_thread(self._installer.store.succeeded, ref)
         except DomogikError as error:
-            raise OperationFailed(await self._undo(change, runs, error), _reason(error)) from error
+            said = await self._undo(change, runs, error)
+            raise OperationFailed(said, _reason(error), plain=said) from error
 
     async def _pass_probation(self, note: Note) -> None:
         """Watch it for its time; raises `OperationFailed` where it fails within that."""

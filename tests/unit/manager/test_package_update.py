@@ -96,6 +96,7 @@ def test_a_release_that_ends_at_once_is_given_up_and_the_old_one_runs_again(runn
     said = "lamp 1.1 did not start: exit status 1; 1.0 is back. More: dmg_ctl logs lamp"
     assert str(failure(ended)) == said
     assert isinstance(failure(ended), OperationFailed)
+    assert failure(ended).words == said  # the reason is in it already
     assert (release(running), running.plugin("lamp").state) == ("1.0", State.ALIVE)
     assert path_of(running.process("lamp")).is_relative_to(running.store.directory(OLD))
     assert running.store.releases("plugin", "lamp") == (OLD,)
