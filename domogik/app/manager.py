@@ -23,6 +23,7 @@ from domogik.app.health import Rooms, make_health
 from domogik.app.local import LocalRole
 from domogik.app.packages import ManagerParts, PackageServices
 from domogik.app.progress import Progress
+from domogik.app.rest import forget_ended
 from domogik.app.rivals import Rivals
 from domogik.app.roles import ManagerRoles
 from domogik.app.street import Street
@@ -251,6 +252,7 @@ class ManagerDaemon(Service):
         for notice in foundation.notices:
             self._log.warn("{notice}", notice=notice)
         foundation.pid_file.write_text(f"{os.getpid()}\n", encoding="ascii")
+        forget_ended(foundation.home.rest_port)
         await self._numbers.begin()
         await self.core.refuse_second_manager()
         self.identity = street.port.identity("manager", host)

@@ -19,6 +19,7 @@ from domogik.app.street import Street, write_port
 from domogik.errors import DomogikError, NotPossible
 from domogik.manager.interfaces import IHouse
 from domogik.manager.package_interface import IPackages
+from domogik.supervisor.sockets import CannotSeeSockets, listeners
 from domogik.xpl.port import Identity
 from domogik.xpl.presence import Presence
 
@@ -46,6 +47,21 @@ def site_and_access(
         uploads=foundation.home.cache,
     )
     return site, access
+
+
+def forget_ended(file: Path) -> None:
+    """Remove a `run/rest.port` on whose port nothing listens: the process that wrote it is gone."""
+    try:
+        port = int(file.read_bytes())
+        is_over = not port or not any(one.serves("tcp") for one in listeners(port))
+    except FileNotFoundError:
+        return
+    except ValueError:
+        is_over = True
+    except CannotSeeSockets:
+        return
+    if is_over:
+        file.unlink(missing_ok=True)
 
 
 def _place(settings: RestSettings) -> tuple[object, ...]:
@@ -115,7 +131,7 @@ class RestRole:
 
     @property
     def _port_file(self) -> Path:
-        return self._foundation.home.run / "rest.port"
+        return self._foundation.home.rest_port
 
     def believe(self, settings: RestSettings) -> None:
         """Take over whom REST trusts."""

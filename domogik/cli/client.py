@@ -109,7 +109,7 @@ class Address:
         advice = f"start one: {command} (on the main host with -d -r -p -E)"
         with contextlib.suppress(OSError), connected_socket(home.socket, CONNECT_TIMEOUT_S):
             return cls("http", "localhost", 80, advice=advice, socket=home.socket)
-        path = home.run / "rest.port"
+        path = home.rest_port
         try:
             port = int(path.read_text(encoding="ascii"))
         except FileNotFoundError:

@@ -142,6 +142,11 @@ class Home:
         return self.run / "manager.sock"
 
     @property
+    def rest_port(self) -> Path:
+        """Where REST says on which port it answers."""
+        return self.run / "rest.port"
+
+    @property
     def data(self) -> Path:
         """Databases, and what plugins keep."""
         return self.path / "data"

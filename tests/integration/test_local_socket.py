@@ -55,7 +55,9 @@ def test_what_a_killed_manager_left_behind_is_no_obstacle(world: World, tmp_path
     world.start()
     world.kill()
     assert (world.home / "run" / "manager.sock").exists()
+    assert (world.home / "run" / "rest.port").exists()
     assert "nothing answers" in run(world, "dmg_ctl", "status").stderr
-    world.start()
+    world.start(command=world.command("-f"))
+    assert not (world.home / "run" / "rest.port").exists()  # nothing listens there
     assert run(world, "dmg_ctl", "status").returncode == 0
     assert world.stop() == 0
