@@ -25,6 +25,7 @@ import psutil
 import pytest
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from domogik.daemons.base import ManagedDaemon
@@ -529,6 +530,9 @@ class ManagedDaemonCases:
         mark = {**os.environ, "DOMOGIK_RUN_ID": daemon.directory.id}
         tool = subprocess.Popen(["sleep", "1000"], env=mark, start_new_session=True)
         self.addCleanup(_end_program, tool)
+        environment = Path(f"/proc/{tool.pid}/environ")
+        while not environment.read_bytes():  # a moment of each exec, as long as the kernel likes
+            await deferLater(reactor, 0.01)
         await daemon.destroy()
         await deferToThread(tool.wait)
 
