@@ -72,6 +72,11 @@ class FileOutput:
         except OSError as error:
             raise CannotCapture(f"its log {self.path} cannot be written: {error}") from error
 
+    def skip_earlier(self) -> None:
+        """Have `tail` leave out what is written by now; a start may fail before `open`."""
+        with contextlib.suppress(OSError):
+            self._begins = self.path.stat().st_size
+
     def writer(self) -> int:
         """A descriptor for a new process; the caller closes it."""
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -177,6 +182,7 @@ class Keeper:
     async def start(self) -> None:
         """Until it answers; raises `AlreadyRunning`, `StartFailed`, `ManagedDaemonError`."""
         self._hopeless = None
+        self.output.skip_earlier()
         try:
             await self._runner.start()
         except StartFailed:

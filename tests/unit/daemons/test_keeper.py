@@ -83,8 +83,12 @@ class KeeperTests(SynchronousTestCase):
         self.assertIsNotNone(self.directory.record.process)
 
     def test_one_that_cannot_be_prepared_does_not_start(self):
+        log = self.keeper.output.path
+        log.parent.mkdir(exist_ok=True)
+        log.write_text("of an earlier run\n")
         self.daemon.refusal = ManagedDaemonError("its port is taken")
         self.assertIn("its port is taken", str(self.failureResultOf(self.start()).value))
+        self.assertEqual(self.keeper.output.tail(), "")
         self.assertEqual(self.processes.living, [])
 
     def test_one_that_ends_before_it_answers_fails_at_once(self):
