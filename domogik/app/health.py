@@ -13,6 +13,7 @@ from domogik.app.configuration import findings
 from domogik.app.core import CoreServices
 from domogik.app.foundation import Foundation, in_thread
 from domogik.app.packages import PackageServices, cache_directory
+from domogik.app.roles import ManagerRoles
 from domogik.app.street import Street
 from domogik.components.events import EventStream
 from domogik.components.model import Kind
@@ -28,6 +29,7 @@ from domogik.manager.examiners import (
 from domogik.manager.externals import Externals
 from domogik.manager.health import Health
 from domogik.manager.host_checks import HostExaminer
+from domogik.manager.hosts import Hosts
 from domogik.manager.jobs import Jobs
 from domogik.manager.network_checks import NetworkChecks
 from domogik.manager.plugin_checks import PluginExaminer
@@ -67,6 +69,8 @@ class Rooms:
     units: SystemUnits
     externals: Externals
     storeroom: PackageServices
+    hosts: Hosts
+    roles: ManagerRoles
     notice: StartupNotice
     broken_packages: Callable[[], Sequence[str]]
     #: what keeps processes with their component, and whether it does
@@ -109,7 +113,9 @@ class Rooms:
         foundation = self.foundation
         cache = cache_directory(foundation)
         host = foundation.settings.hostname
-        network = NetworkChecks(host, self._fullness, lambda: self.core.namesakes.sentence)
+        network = NetworkChecks(
+            host, self._fullness, lambda: self.core.namesakes.sentence, self._second_roles
+        )
         return HostExaminer(
             host,
             foundation.home,
@@ -122,6 +128,16 @@ class Rooms:
             in_thread(self.reactor),
             more=lambda: [*network(), escape_check(host, *self.kept_by())],
         )
+
+    def _second_roles(self) -> str:
+        """Say which roles of the main host another host has too; empty where none has."""
+        others = {one.host for one in self.hosts.components() if one.id.kind is Kind.EXTERNAL}
+        sentences = [
+            f"{host} watches external members too: only the main host has -E"
+            for host in sorted(others)
+            if self.roles.external
+        ]
+        return "; ".join(filter(None, [self.core.namesakes.roles, *sentences]))
 
     def _previous(self, plugin: str) -> str | None:
         """Only where packages are managed; reads a directory."""

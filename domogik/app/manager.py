@@ -356,6 +356,8 @@ class ManagerDaemon(Service):
             self.units,
             self.externals,
             self.storeroom,
+            self.hosts,
+            self._roles,
             self.notice,
             lambda: self._inventory.problems,
             self.supervisor.confinement.in_force,
@@ -381,6 +383,8 @@ class ManagerDaemon(Service):
     def _start_presence(self) -> None:
         presence = self.identity.presence
         self.rivals.namesakes.watch(presence)
+        own = {"dbmgr": self._roles.dbmgr, "rest": self._roles.rest}
+        self.rivals.namesakes.watch_roles(self.street.bus, (role for role in own if own[role]))
         presence.start()
         presence.ready()
         self.street.sockets.children = self.plugins.all_pids

@@ -53,7 +53,7 @@ class Rivals:
     _log: Logger = Logger()
 
     def __attrs_post_init__(self) -> None:
-        self.namesakes = Namesakes(self._clock, self.ask, self._changed)
+        self.namesakes = Namesakes(self._host, self._clock, self.ask, self._changed)
 
     def ask(self, source: str, to: Address | None = None) -> None:
         """Whoever has that name shall send a heartbeat."""

@@ -1,22 +1,24 @@
-"""Other programs that speak under a name of ours."""
+"""Other programs that have a name of ours, or on another host a role that we have here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from domogik.manager.speakers import announced
-from domogik.xpl.bus import Origin
-from domogik.xpl.message import Message
+from domogik.xpl.bus import Bus, Origin, Subscription
+from domogik.xpl.message import STAT, Message
 from domogik.xpl.presence import Presence
 
 #: seconds between two looks whether they are still there
 LOOK_AGAIN = 60.0
 #: more than these are somebody's joke
 MOST = 16
+#: which roles only the main host has, and the option that gives them
+OPTIONS = {"dbmgr": "-d", "rest": "-r"}
 
 
 @attrs.define(eq=False)
@@ -27,6 +29,7 @@ class Namesakes:
     is heard for the first time, and when one is gone.
     """
 
+    _host: str
     _clock: IReactorTime
     _ask: Callable[[str], None]
     _changed: Callable[[], None]
@@ -34,12 +37,40 @@ class Namesakes:
     #: source and place -> whether it was heard since the last look
     _heard: dict[tuple[str, str], bool] = attrs.field(factory=dict)
     _watched: list[Presence] = attrs.field(factory=list)
+    _subscriptions: list[Subscription] = attrs.field(factory=list)
     _next: IDelayedCall | None = None
 
     @property
     def sentence(self) -> str:
         """Say which names of ours are used from where; empty where none is."""
-        return "; ".join(f"{source} speaks from {where} too" for source, where in self._heard)
+        return "; ".join(
+            f"{source} speaks from {where} too"
+            for source, where in self._heard
+            if source.endswith(f".{self._host}")
+        )
+
+    @property
+    def roles(self) -> str:
+        """Say which roles of ours another host has; empty where none has."""
+        return "; ".join(
+            f"{source} speaks from {where} and is here too: only the main host has {option}"
+            for source, where in self._heard
+            for role, option in OPTIONS.items()
+            if source.startswith(f"domogik-{role}.") and not source.endswith(f".{self._host}")
+        )
+
+    def watch_roles(self, bus: Bus, roles: Iterable[str]) -> None:
+        """From now on other hosts with one of these `OPTIONS` are known."""
+        for role in roles:
+            self._subscriptions.append(
+                bus.subscribe(
+                    self._other_host, type=STAT, schema="hbeat.app", source=f"domogik-{role}.*"
+                )
+            )
+
+    def _other_host(self, message: Message, origin: Origin) -> None:
+        if message.instance != self._host:
+            self.heard(message, origin)
 
     def watch(self, presence: Presence) -> None:
         """From now on its namesakes are known."""
@@ -61,6 +92,8 @@ class Namesakes:
 
     def stop(self) -> None:
         """Look no more."""
+        for subscription in self._subscriptions:
+            subscription.cancel()
         if self._next is not None:
             self._next.cancel()
             self._next = None

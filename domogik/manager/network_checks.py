@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from domogik.components.health import DiagnosticCheck, Result
+from domogik.components.health import DiagnosticCheck, Result, Suggestion
 from domogik.manager.questions import Question, only_by_hand
 
 _ROOM = Question("host-hub-room", "The xPL hub has room for more programs")
@@ -16,6 +16,11 @@ _NAMESAKE = Question("host-names", "Another program uses a name of this host's p
 _RENAME = only_by_hand(
     "rename", "Stop the other one, or give one of the hosts another name: hostname in [domogik]"
 )
+_ROLES = Question("host-roles", "No other host has a role of this one")
+_SECOND = Question("host-roles", "Another host has a role of this one")
+_ONE_MAIN_HOST = only_by_hand(
+    "one-main-host", "Start the manager of one of the two hosts without that option"
+)
 _STOP_PROGRAM = only_by_hand("stop-program", "Stop that program if nobody needs it: kill PROCESS")
 
 
@@ -24,25 +29,25 @@ class NetworkChecks:
     """The checks; each is of a sentence that is empty where there is nothing to say.
 
     `fullness()` says that the hub was full lately and which program has most places, `namesakes()`
-    which other programs have names of ours.
+    which other programs have names of ours, and `roles()` which hosts have a role of ours.
     """
 
     _host: str
     _fullness: Callable[[], str]
     _namesakes: Callable[[], str]
+    _roles: Callable[[], str]
 
     def __call__(self) -> Sequence[DiagnosticCheck]:
         """Return what the last minutes have shown; no program is asked for that."""
-        return [self._room(), self._names()]
+        return [
+            self._check(_ROOM, _FULL, _STOP_PROGRAM, self._fullness()),
+            self._check(_NAMES, _NAMESAKE, _RENAME, self._namesakes()),
+            self._check(_ROLES, _SECOND, _ONE_MAIN_HOST, self._roles()),
+        ]
 
-    def _names(self) -> DiagnosticCheck:
-        reason = self._namesakes()
+    def _check(
+        self, good: Question, bad: Question, advice: Suggestion, reason: str
+    ) -> DiagnosticCheck:
         if not reason:
-            return _NAMES.answer(f"host:{self._host}", Result.PASSED)
-        return _NAMESAKE.answer(f"host:{self._host}", Result.WARNING, _RENAME, reason=reason)
-
-    def _room(self) -> DiagnosticCheck:
-        reason = self._fullness()
-        if not reason:
-            return _ROOM.answer(f"host:{self._host}", Result.PASSED)
-        return _FULL.answer(f"host:{self._host}", Result.WARNING, _STOP_PROGRAM, reason=reason)
+            return good.answer(f"host:{self._host}", Result.PASSED)
+        return bad.answer(f"host:{self._host}", Result.WARNING, advice, reason=reason)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from .world import World, wait_until
+from world import World, wait_until
 
 
 @pytest.fixture

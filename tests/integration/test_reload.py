@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .world import World, free_port, wait_until
+from world import World, free_port, wait_until
 
 
 @pytest.fixture

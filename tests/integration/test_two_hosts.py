@@ -226,3 +226,30 @@ def test_an_order_that_takes_its_time_is_a_job_that_is_followed(
     # what waits to the end is answered at the end
     assert _rinor(kitchen, "/plugin/start/cellar/lamp/")["status"] == "OK"
     assert _listed(kitchen)["cellar", "lamp"] == "ON"
+
+
+def test_two_hosts_with_the_roles_of_the_main_host_say_so_on_both(
+    hosts: tuple[DistantWorld, DistantWorld],
+) -> None:
+    kitchen, cellar = hosts
+    for world in hosts:
+        world.start("-d", "-t", "0.5")  # and -r
+
+    def said(world: World) -> str:
+        issues = world.request("/api/v1/issues")[1]["issues"]
+        return " ".join(
+            issue["check"]["description"]
+            for issue in issues
+            if issue["check"]["check_id"] == "host-roles"
+        )
+
+    for world, other in ((kitchen, f"cellar speaks from {CELLAR}"), (cellar, "kitchen speaks")):
+        wait_until(
+            lambda world=world, other=other: all(  # type: ignore[misc]
+                f"domogik-{role}.{other}" in said(world) for role in ("dbmgr", "rest")
+            ),
+            f"it is said: {said(world)}",
+        )
+    assert "only the main host has -d" in said(kitchen)
+    for world in hosts:
+        assert world.stop() == 0

@@ -65,9 +65,9 @@ class Place:
         self.asking.addCallback(found.append)
         return found
 
-    def beat(self, address, ip=RIVAL[0], port=RIVAL[1], role="rest") -> None:
+    def beat(self, address, ip=RIVAL[0], port=RIVAL[1], role="rest", host="vm") -> None:
         body = [("interval", "5"), ("port", str(port)), ("remote-ip", ip), ("status", "2")]
-        self.network.hear(STAT, f"domogik-{role}.vm", "hbeat.app", body, address=address)
+        self.network.hear(STAT, f"domogik-{role}.{host}", "hbeat.app", body, address=address)
 
     def asked_straight(self):
         return [
@@ -178,6 +178,20 @@ def test_a_namesake_is_asked_each_minute_and_forgotten_when_it_is_silent(place: 
     place.network.turn(LOOK_AGAIN)
     assert (namesakes.sentence, place.changes) == ("", 2)
     assert place.network.clock.getDelayedCalls() == []
+
+
+def test_another_host_with_a_role_of_ours_is_told_apart_from_a_namesake(place: Place) -> None:
+    namesakes = place.rivals.namesakes
+    namesakes.watch_roles(place.bus, ["rest"])
+    place.beat(FAR, ip=FAR[0], host="cellar")
+    place.beat(FAR, ip=FAR[0], role="dbmgr", host="cellar")  # we are none
+    assert namesakes.sentence == ""
+    said = "domogik-rest.cellar speaks from 192.0.2.7:50200 and is here too"
+    assert namesakes.roles == f"{said}: only the main host has -r"
+    place.network.turn(LOOK_AGAIN)
+    place.network.turn(LOOK_AGAIN)
+    assert (namesakes.roles, place.changes) == ("", 2)
+    namesakes.stop()
 
 
 def test_made_up_namesakes_are_bounded(place: Place) -> None:

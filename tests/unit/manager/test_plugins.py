@@ -341,6 +341,7 @@ def test_a_package_that_was_removed_and_installed_again_starts_as_new(manager):
 
 def test_a_value_that_cannot_be_meant_leaves_everything_as_it_was(manager):
     manager.start("clock")
+    manager.install("third").read()
     before = manager.components.all()
     for broken in (
         "[component:plugin:clock]\nrestart = sometimes\n",
@@ -349,7 +350,7 @@ def test_a_value_that_cannot_be_meant_leaves_everything_as_it_was(manager):
         "[plugins\n",
     ):
         manager.happened.clear()
-        manager.install("third").configure(f"[plugins]\nlamp = enabled\n{broken}").read()
+        manager.configure(f"[plugins]\nlamp = enabled\n{broken}").read()
         assert manager.components.all() == before
         (event,) = manager.happened
         assert event.type == "configuration.refused"
