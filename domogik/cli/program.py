@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -81,10 +82,20 @@ def stop_on_term() -> None:
     signal.signal(signal.SIGHUP, stop)
 
 
+#: how argparse says that a word is none of those that can stand there
+_WRONG_CHOICE = re.compile(r"argument (.+): invalid choice: '(.*)' \(choose from (.*)\)")
+
+
 class _Parser(argparse.ArgumentParser):
-    """Names an option that it does not know, without what was meant to be its value."""
+    """Names a word or option that it does not know, and the nearest that it knows."""
 
     def error(self, message: str) -> NoReturn:
+        wrong = _WRONG_CHOICE.fullmatch(message)
+        if wrong is not None:
+            what, word, known = wrong.groups()
+            choices = re.findall(r"[^\s',]+", known)
+            near = did_you_mean(word, choices) or f" Known are {', '.join(choices)}"
+            message = f"Unknown {what.lower()} {word}.{near}"
         unknown = message.removeprefix("unrecognized arguments: ")
         options = [word for word in unknown.split() if word.startswith("-")]
         if unknown != message and options:

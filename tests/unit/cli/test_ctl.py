@@ -48,6 +48,8 @@ def test_wrong_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFix
     ("arguments", "said"),
     [
         (["logs", "--since", "diskfree", "x"], "dmg_ctl: error: Unknown option --since"),
+        (["statsu"], "dmg_ctl: error: Unknown command statsu. Did you mean status"),
+        (["daemon", "xyz"], "dmg_ctl daemon: error: Unknown command xyz. Known are list, detail"),
         (["--jsn", "status"], "dmg_ctl: error: Unknown option --jsn. Did you mean --json"),
     ],
 )
