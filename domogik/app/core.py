@@ -24,6 +24,7 @@ from domogik.app.rest import RestRole
 from domogik.app.rivals import Rivals
 from domogik.app.street import Street
 from domogik.components.model import Component, ComponentId, ConfigurationKey, Kind, State
+from domogik.config.home import Home
 from domogik.config.load import BrokenConfiguration
 from domogik.errors import DomogikError, NotPossible
 from domogik.manager.components import ComponentList
@@ -137,7 +138,7 @@ class CoreServices:
             return
         answer = await self._rivals.find("manager", ASK_FOR_RIVAL)
         if answer is not None:
-            raise CannotStart(rival_line(answer))
+            raise CannotStart(rival_line(answer, Home.of_managers()))
 
     def parts(self) -> dict[str, Part]:
         """What can be started and stopped while the manager runs."""
@@ -405,10 +406,11 @@ class CoreServices:
         return ASK_OWN_HUB if self._street.hub is not None else self._patience_s
 
 
-def rival_line(heartbeat: Message) -> str:
-    """That another manager has our name, and what to do about it."""
+def rival_line(heartbeat: Message, homes: Sequence[Home]) -> str:
+    """That another manager has our name, whose home is one of these, and what to do about it."""
     where = f"{heartbeat.get('remote-ip')}:{heartbeat.get('port')}"
+    its = f" with the home {homes[0].path}" if len(homes) == 1 else ""
     return (
-        f"{heartbeat.source} already speaks from {where}: stop that manager, or give this one "
+        f"{heartbeat.source} already speaks from {where}{its}: stop that manager, or give this one "
         "another name with the key hostname in [domogik]"
     )

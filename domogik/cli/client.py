@@ -117,6 +117,8 @@ class Address:
             if pid is not None:
                 starts = f"the manager of {home.path} (pid {pid}) is starting, or stopping"
                 raise Unreachable(f"{starts}: try again in a moment") from None
+            for other in Home.of_managers():
+                advice = f"one runs with another home: use --home {shlex.quote(str(other.path))}"
             raise Unreachable(
                 f"no manager runs in {home.path}; {advice}, or say where it is with --url"
             ) from None

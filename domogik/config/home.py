@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -267,6 +268,28 @@ class Home:
             os.close(descriptor)
             raise
         return HomeLock(descriptor)
+
+    @classmethod
+    def of_managers(cls) -> list[Home]:
+        """Return the homes of the managers that run on this network and may be looked at. Blocks.
+
+        Each has its lock open; other processes have not.
+        """
+        own = Path("/proc", str(os.getpid()))
+        network = (own / "ns/net").stat().st_ino
+        found = set()
+        for process in {*Path("/proc").glob("[0-9]*")} - {own}:
+            try:
+                if (process / "ns/net").stat().st_ino != network:
+                    continue
+                for descriptor in (process / "fd").iterdir():
+                    with contextlib.suppress(FileNotFoundError):
+                        link = descriptor.readlink()
+                        if link.parts[-2:] == ("run", "manager.lock"):
+                            found.add(link.parents[1])
+            except OSError:
+                continue  # it has ended, or is another user's
+        return [cls(path) for path in sorted(found)]
 
     def manager(self) -> int | None:
         """The pid of the manager that has this home now, None where none has; changes nothing."""

@@ -41,10 +41,11 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 def run(
     home: Path | World, name: str, *arguments: str, **more: str
 ) -> subprocess.CompletedProcess[str]:
-    """To its end, with its output in pipes."""
+    """To its end, with its output in pipes, on the network of that world."""
+    prefix = home.prefix if isinstance(home, World) else ()
     home = home.home if isinstance(home, World) else home
     return subprocess.run(
-        command(name, *arguments),
+        [*prefix, *command(name, *arguments)],
         env=environment(home, **more),
         capture_output=True,
         text=True,

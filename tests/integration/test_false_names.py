@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commands import run
 from namespaces import DistantWorld, Namespace, join, namespaces
 from world import HOST, PATIENCE, XplClient, wait_until
 
@@ -164,6 +165,10 @@ def test_a_second_manager_of_this_host_is_refused_as_before(
     )
     assert done.returncode == 1
     assert f"domogik-manager.{HOST} already speaks from {HERE}:" in done.stderr
+    assert f"with the home {world.home}: stop that manager" in done.stderr
+    done = run(second, "dmg_ctl", "status")
+    assert f"no manager runs in {second.home}" in done.stderr
+    assert f"use --home {world.home}" in done.stderr
     assert names_issue(world) == ""
     assert world.stop() == 0
 
