@@ -97,7 +97,8 @@ def _from_level(observer: ILogObserver, level: str) -> ILogObserver:
 
 def _without_chatter(event: LogEvent) -> Any:
     """Leave out what Twisted itself says of its sockets and its main loop, but for `debug`."""
-    is_chatter = event.get("log_namespace") == _LEGACY and event.get("log_level") is LogLevel.info
+    by_twisted = str(event.get("log_namespace", "")).startswith((_LEGACY, "twisted."))
+    is_chatter = by_twisted and event.get("log_level") is LogLevel.info
     is_chatter = is_chatter and _lowest.logLevelForNamespace("") is not LogLevel.debug
     return PredicateResult.no if is_chatter else PredicateResult.maybe
 

@@ -144,20 +144,26 @@ def run_background(foreground: Callable[[Progress], NoReturn], *, wait: bool) ->
     """
     _, said = _fork(foreground, twice=True)
     for word, text in said:
-        if word == WORDS:
-            sys.stdout.write(f"{text}\n")
         if word == "ERROR":
             sys.stderr.write(f"{text}\n")
             sys.exit(1)
-        if word == "STATUS" and wait:
-            sys.stdout.write(f"{text}\n")
-            sys.stdout.flush()
+        if word == WORDS or (word == "STATUS" and wait):
+            _print(text)
         if word == "READY" and wait:
-            sys.stdout.write("ready\n")
+            _print("ready")
         if word == "READY" or (word == "STATUS" and not wait):
             sys.exit(0)
     sys.stderr.write(f"{_ENDED_EARLY}\n")
     sys.exit(1)
+
+
+def _print(line: str) -> None:
+    """Say it to whoever still reads."""
+    try:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def start_background(foreground: Callable[[Progress], NoReturn]) -> Callable[[], None]:

@@ -406,6 +406,8 @@ class Answer:
 
     def _broke_off(self, error: Exception) -> BrokenOff:
         why = str(error) or type(error).__name__
+        if isinstance(error, http.client.RemoteDisconnected):
+            why = "the manager ended; what was asked for may not be done"
         return BrokenOff(f"the answer of {self._client.address.url} broke off ({why})")
 
 

@@ -270,7 +270,9 @@ class PackageOffice:
             with self._using(ref, progress):
                 self._found(ref.type, ref.id)
                 if await self._in_thread(self._store.held, ref.type, ref.id):
-                    raise OperationFailed(f"{ref.fullname} is held: take the hold off it first")
+                    held = f"{ref.fullname} is held: take the hold off it first"
+                    plain = f"{ref.id} is held; first: dmg_pkgmgr unhold {ref.id}"
+                    raise OperationFailed(held, plain=plain)
                 try:
                     await self._update.run(ref, lambda: progress.stage("on probation"))
                 finally:

@@ -28,11 +28,11 @@ class Lines:
     _out: TextIO
 
     def __call__(self, event: LogEvent) -> None:
-        if event.get("message") == ("Main loop terminated.",):
+        text = eventAsText(event, includeTimestamp=False, includeSystem=False)
+        if text == "Main loop terminated.":
             return  # Twisted's; the last line of a plugin is to say why it ended
         moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event["log_time"]))
         level = event.get("log_level", LogLevel.info).name
-        text = eventAsText(event, includeTimestamp=False, includeSystem=False)
         lines = [_printable(line) for line in text.splitlines()] or [""]
         self._out.write(f"{moment} {level} " + "\n    ".join(lines) + "\n")
         self._out.flush()

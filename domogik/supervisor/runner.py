@@ -46,6 +46,8 @@ from domogik.supervisor.waiting import Waiting
 
 #: how long after its leave a process that is gone counts as one that left by itself, in seconds
 LEAVE = 5.0
+#: the reason while that goes on
+_LEFTOVERS = "ending what an earlier start left behind"
 
 
 @implementer(IRunner)
@@ -79,6 +81,7 @@ class Runner:
     _said: str = attrs.field(init=False, default="")
     _silence: str = attrs.field(init=False, default="")
     _failure: str = attrs.field(init=False, default="")
+    _stuck: str = attrs.field(init=False, default="")
     _taken_over_since: float = attrs.field(init=False, default=0.0)
     _up_since: float = attrs.field(init=False, default=0.0)
     _was_up_for: float = attrs.field(init=False, default=0.0)
@@ -255,7 +258,7 @@ class Runner:
     def clear_away(self, record: Record, member: ProcessIdentity) -> None:
         """End what is left of the start of `record`, before anything new starts."""
         self._run, self._wanted = Run.remains(record, member), record.wanted
-        self._post(Event.LEFTOVERS, "ending what an earlier start left behind")
+        self._post(Event.LEFTOVERS, _LEFTOVERS)
 
     def let_go(self) -> None:
         """Watch no longer; its processes, and the record of them, are for the next manager."""
@@ -429,10 +432,12 @@ class Runner:
         try:
             await run.end(self._tools.processes, self.specification.policy)
         except StillRunning as error:
-            self._post(Event.CANNOT_END, str(error))
+            self._stuck = str(error)
+            self._post(Event.CANNOT_END, self._stuck)
             return
         self._run = None
-        self._post(Event.NOBODY_LEFT)
+        is_over = self.status.reason in (_LEFTOVERS, self._stuck)
+        self._post(Event.NOBODY_LEFT, "" if is_over else None)
 
     def _ending_failed(self, failure: Failure) -> None:
         self._log.failure("{component} could not be ended", failure, component=self.id)

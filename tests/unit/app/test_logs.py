@@ -11,19 +11,20 @@ from twisted.logger import LogEvent, Logger, LogLevel
 from domogik.app.logs import OwnLog, _from_level, _text, set_level
 
 
+@pytest.mark.parametrize("namespace", ["log_legacy", "twisted.internet.base"])
 @pytest.mark.parametrize(("level", "is_there"), [("info", False), ("debug", True)])
-def test_twisteds_own_chatter_is_for_developers(level: str, is_there: bool) -> None:
+def test_twisteds_own_chatter_is_for_developers(level: str, is_there: bool, namespace: str) -> None:
     seen: list[LogEvent] = []
     observer = _from_level(seen.append, level)
     chatter = {
-        "log_namespace": "log_legacy",
+        "log_namespace": namespace,
         "log_level": LogLevel.info,
         "log_format": "Main loop terminated.",
         "log_time": 0.0,
     }
     observer(chatter)
     assert (chatter in seen) is is_there
-    assert _text(chatter).endswith("info  twisted: Main loop terminated.\n")
+    assert _text(chatter).endswith(": Main loop terminated.\n")
     ours = {**chatter, "log_namespace": "domogik.app.manager", "log_format": "it starts"}
     observer(ours)
     assert seen[-1] is ours

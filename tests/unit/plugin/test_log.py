@@ -38,5 +38,5 @@ def test_an_empty_event_is_still_a_line() -> None:
 def test_what_twisted_says_of_its_own_end_is_not_the_last_word_of_a_plugin() -> None:
     out = StringIO()
     lines = Lines(out)
-    lines({"log_time": 0.0, "message": ("Main loop terminated.",), "isError": 0})
+    lines({"log_time": 0.0, "log_format": "Main loop terminated."})
     assert out.getvalue() == ""

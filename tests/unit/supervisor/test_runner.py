@@ -928,6 +928,13 @@ class TestAdoption(RunnerCase):
         self.runner.alive()
         self.successResultOf(started)
 
+    def test_what_was_left_and_is_ended_is_no_reason_any_more(self):
+        self.runner.clear_away(attrs.evolve(self.record, wanted=False), self.survivor.identity)
+        self.assertIn("left behind", self.runner.status.reason)
+        self.turn(10)
+        self.assertIs(self.state, State.STOPPED)
+        self.assertEqual(self.runner.status.reason, "")
+
     def test_who_is_let_go_runs_on_and_is_on_record_for_the_next(self):
         self.start_fresh()
         self.runner.let_go()
