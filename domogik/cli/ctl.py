@@ -114,6 +114,8 @@ def _show_status(terminal: Terminal, before: str) -> int:
         terminal.say_json(found)
     elif found:
         terminal.say(before + components.table_of(found, now(), terminal.palette))
+    elif not result:
+        terminal.say(f"{before}No component is known on {host}\n" if host else before)
     return result
 
 

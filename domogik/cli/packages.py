@@ -179,8 +179,8 @@ def given_up_sentence(package: Document) -> str:
     return printable(f"{id} {release} failed here before; again: dmg_pkgmgr update {id} --again")
 
 
-def sentence(verb: str, package: Document) -> str:
-    """What came of an order: `plugin-diskfree 1.0 is installed on vm`."""
+def sentence(verb: str, package: Document, host: str | None = None) -> str:
+    """What came of an order: `plugin-diskfree 1.0 is installed on vm`. `host` was asked for."""
     name = f"{package['fullname']} {package['release'] or ''}".strip()
     if verb in ("hold", "unhold"):
         said = "is held: updates leave it alone" if package["held"] else "is not held"
@@ -189,5 +189,6 @@ def sentence(verb: str, package: Document) -> str:
     else:
         said = f"is installed on {package['host']}"
         if verb == "install" and not package.get("enabled", True):
-            said += f"; to use it: dmg_ctl enable {package['id']}, dmg_ctl start {package['id']}"
+            ctl = f"dmg_ctl --host {host}" if host else "dmg_ctl"
+            said += f"; to use it: {ctl} enable {package['id']}, {ctl} start {package['id']}"
     return printable(f"{name} {said}")

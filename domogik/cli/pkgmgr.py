@@ -122,7 +122,7 @@ def _install_needed(orders: Orders, id: str, release: str | None, seen: set[str]
             query = {"release": candidate, "with_dependencies": "yes"}
             done = orders.do("install", "plugin", needed, **query)
             if not orders.terminal.options.json:
-                orders.terminal.say(sentence("install", done))
+                orders.terminal.say(sentence("install", done, orders.terminal.options.host))
 
 
 def update(options: argparse.Namespace) -> int:
@@ -236,7 +236,7 @@ def _say(orders: Orders, verb: str, package: Document) -> int:
     if orders.terminal.options.json:
         orders.terminal.say_json(package)
     else:
-        orders.terminal.say(sentence(verb, package))
+        orders.terminal.say(sentence(verb, package, orders.terminal.options.host))
     return 0
 
 

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from domogik.components.events import EventStream
 from domogik.components.health import DiagnosticCheck
 from domogik.components.model import Component, Detail, HostInfo, Kind, State
-from domogik.errors import NoAnswer, OperationFailed
+from domogik.errors import NoAnswer, OperationFailed, UnknownComponent
 from domogik.manager.answers import listed_components, read_checks, read_detail
 from domogik.manager.asking import Asking
 from domogik.xpl.bus import Bus, Origin, Subscription
@@ -153,10 +153,18 @@ class Hosts:
             self._ask_for_list(name)
 
     def _end(self, message: Message, origin: Origin) -> None:
-        known = self._hosts.get(message.instance)
-        if known is not None and known.on and message.vendor_device == "domogik-manager":
-            self._is_off(message.instance, known, _STOPPED)
-            self.asking.left(message.instance)
+        """Believed at once from the host itself; from elsewhere unless it is heard soon."""
+        name = message.instance
+        known = self._hosts.get(name)
+        if known is None or not known.on or message.vendor_device != "domogik-manager":
+            return
+        if origin.ip == known.ip:
+            self._is_off(name, known, _STOPPED)
+            self.asking.left(name)
+            return
+        known.heard = self._clock.seconds() + self.patience_s - 2 * known.interval - 60
+        self._watch(known)
+        self._identity.send(CMND, "hbeat.request", REQUEST, target=message.source)
 
     def _listed(self, message: Message, origin: Origin) -> None:
         name = message.get("host") or ""
@@ -270,7 +278,13 @@ class Hosts:
         answer = await self._ask(host, command, kind, name)
         error = answer.get("error")
         if error:
-            raise OperationFailed(error)
+            raise self._refused(error, host, name)
+
+    def _refused(self, error: str, host: str, name: str, before: str = "") -> OperationFailed:
+        """Its words; and for people what is near a name that it does not know."""
+        unknown = UnknownComponent.named(name, host, (str(one.id) for one in self.components(host)))
+        plain = unknown.plain if error == str(unknown) else ""
+        return OperationFailed(f"{before}{error}", plain=plain)
 
     async def detail(self, component: Component, timeout_s: float | None = None) -> Detail:
         """What the manager that knows it says of it; `OperationFailed`, `NoAnswer`."""
@@ -281,7 +295,7 @@ class Hosts:
         answer = await self._ask(host, "detail", kind, name, component.host, timeout_s)
         error = answer.get("error")
         if error:
-            raise OperationFailed(f"Error on detail request : {error}")
+            raise self._refused(error, component.host, name, "Error on detail request : ")
         return read_detail(answer, component)
 
     async def diagnose(self, component: Component) -> tuple[DiagnosticCheck, ...]:

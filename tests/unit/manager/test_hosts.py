@@ -144,7 +144,7 @@ def test_each_host_is_silent_in_its_own_time(manager):
 def test_a_host_that_leaves_is_off_at_once_and_on_with_its_next_word(manager):
     beat(manager)
     listed(manager, CAT)
-    manager.network.hear(STAT, "domogik-manager.kitchen", "hbeat.end", [("interval", "5")])
+    leave(manager)
     assert not info(manager).on
     assert manager.hosts.components()[0].state is State.UNKNOWN
     manager.network.said.clear()
@@ -161,7 +161,7 @@ def test_hosts_are_bounded_and_who_is_off_makes_room(manager):
         beat(manager, f"h{number}")
     assert len(manager.hosts.known()) == MAX_HOSTS
     assert not manager.hosts.is_known("new")
-    manager.network.hear(STAT, "domogik-manager.h3", "hbeat.end", [("interval", "5")])
+    leave(manager, "h3")
     beat(manager, "new")
     assert manager.hosts.is_known("new")
     assert not manager.hosts.is_known("h3")
@@ -276,9 +276,32 @@ def test_a_host_that_is_silent_is_waited_for_as_long_as_the_configuration_says(m
     assert set(asked) == {"domogik-manager.kitchen"}
 
 
-def leave(manager, host="kitchen"):
+def leave(manager, host="kitchen", address=ELSEWHERE):
     body = [("interval", "5")]
-    manager.network.hear(STAT, f"domogik-manager.{host}", "hbeat.end", body, address=ELSEWHERE)
+    manager.network.hear(STAT, f"domogik-manager.{host}", "hbeat.end", body, address=address)
+
+
+def test_a_goodbye_that_another_address_says_counts_unless_the_host_is_heard(manager):
+    beat(manager)
+    leave(manager, address=("192.0.2.66", 50123))
+    assert manager.network.of("hbeat.request")[-1].target == "domogik-manager.kitchen"
+    beat(manager)
+    manager.network.turn(manager.hosts.patience_s + 1)
+    assert info(manager).on
+    leave(manager, address=("192.0.2.66", 50123))
+    manager.network.turn(manager.hosts.patience_s + 1)
+    assert not info(manager).on
+
+
+def test_a_name_that_another_host_does_not_know_gets_the_nearest_one(manager):
+    beat(manager)
+    listed(manager, CAT)
+    asked = outcome(manager.hosts.command("kitchen", "start", "cot"))
+    manager.network.turn()
+    error = "Component cot doesn't exists on kitchen"
+    answers(manager, ("command", "start"), ("host", "kitchen"), ("name", "cot"), ("error", error))
+    assert str(asked[0]) == error
+    assert asked[0].plain == "There is no component cot on kitchen. Did you mean cat?"
 
 
 @pytest.mark.parametrize("command", ORDERS)
