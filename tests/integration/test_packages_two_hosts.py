@@ -12,7 +12,9 @@ import pytest
 from certificate import self_signed
 from namespaces import DistantWorld, join, namespaces
 from storerooms import BROKEN, Repository
-from world import World, wait_until
+from world import World, XplClient, wait_until
+
+from domogik.xpl.message import CMND, Message
 
 MAIN, CELLAR = "10.79.0.1", "10.79.0.2"
 CONFIGURATION = """[domogik]
@@ -135,3 +137,27 @@ def test_where_rest_listens_on_loopback_the_key_to_change_is_named(hosts: Hosts)
         "rest_server_ip in [rest] to an address of this host"
     )
     assert _installed(main, "cellar") == {}
+
+
+def test_an_order_with_exactly_the_keys_of_the_package_document_is_carried_out(
+    hosts: Hosts,
+) -> None:
+    main, cellar = hosts
+    with (cellar.home / "domogik.cfg").open("a") as file:
+        file.write(f"[domogik]\nxpl_trusted = {MAIN}\n")
+    _start(main, cellar)
+    sock = main.namespace.udp(MAIN)
+    with XplClient(main, "acme-admin.main", sock, hub="10.79.0.255") as admin:
+        keys = ("command", "host", "source", "type", "id", "release", "part")
+        said = ("install", "cellar", "cache", "plugin", "lamp", "1.0", "xpl")
+        body = tuple(zip(keys, said, strict=True))
+        admin.send(Message(CMND, admin.source, "*", "domogik.package", body))
+        answer = admin.expect(
+            lambda message: (
+                message.type == "xpl-trig"
+                and message.source == "domogik-manager.cellar"
+                and message.get("command") == "install"
+            )
+        )
+    assert answer.get("error") is None, answer
+    wait_until(lambda: _installed(main, "cellar") == {"lamp": "1.0"}, "it is listed")
