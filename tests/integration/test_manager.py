@@ -458,3 +458,25 @@ def test_a_plugin_that_obeys_the_order_itself_is_answered_for_once_and_not_resta
         ]
     clock = examples.component("clock")
     assert (clock["state"], clock["restarts"]) == ("stopped", 0)
+
+
+def test_the_second_terminal_of_the_banner_works_as_it_is_printed(world: World) -> None:
+    program = Path(sys.executable).with_name("dmg_manager")
+    world.start(command=[str(program), "-f", "-d", "-r", "--home", str(world.home)])
+    wait_until(lambda: "dmg_dump" in world.output(), "the banner is whole")
+    _, _, banner = world.output().partition("Try in a second terminal:\n")
+    lines = banner.splitlines()
+    commands = [line.removeprefix("  ") for line in lines[: lines.index("  dmg_ctl status") + 1]]
+    assert commands[0].startswith(f". {program.parent}/activate")
+    assert f"export DOMOGIK_HOME={world.home}" in "\n".join(commands)
+    done = subprocess.run(
+        ["sh", "-ec", "\n".join(commands)],
+        env={"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "core:manager" in done.stdout
+    assert world.stop() == 0
