@@ -63,8 +63,12 @@ class ComponentList:
                 self._missing.add(component_id)
                 self._put(Component(component_id, host, State.FAILED))
 
+    def remark_of(self, component_id: str) -> str:
+        """Return what `remark` said of it last; empty for nothing."""
+        return self._remarks.get(component_id, "")
+
     def _put(self, component: Component) -> None:
-        remark = "" if component.reason else self._remarks.get(str(component.id), "")
+        remark = "" if component.reason else self.remark_of(str(component.id))
         component = attrs.evolve(component, reason=remark) if remark else component
         previous = self._entries.get(component.id)
         if previous == component:

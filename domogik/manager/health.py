@@ -281,6 +281,8 @@ class Health:
             return
         elif event.type == "packages.changed":
             self._look_soon_at(Kind.PLUGIN, only_with_issues=True)
+        elif event.type == "component.added":
+            self.look_soon(str(event.data["id"]))
         elif event.type == "component.removed":
             self._forget_those_gone()
         elif event.type == "component.changed":

@@ -21,7 +21,7 @@ _SECOND = Question("host-roles", "Another host has a role of this one")
 _ONE_MAIN_HOST = only_by_hand(
     "one-main-host", "Start the manager of one of the two hosts without that option"
 )
-_STOP_PROGRAM = only_by_hand("stop-program", "Stop that program if nobody needs it: kill PROCESS")
+_STOP_PROGRAM = only_by_hand("stop-program", "If nothing needs that program, stop it by its pid")
 
 
 @attrs.frozen

@@ -135,8 +135,8 @@ class PluginExaminer:
             )
         if state is State.DISABLED:
             return answer(component_id, Result.SKIPPED, **given | {"reason": "it is disabled"})
-        if state is State.STOPPED and not component.reason:
-            given["reason"] = "it is stopped"
+        if component.reason == self._components.remark_of(component_id):  # its section's fault
+            given["reason"] = "it is stopped" if state is State.STOPPED else ""
         if state is State.BACKOFF:
             count = self._plugins.restarted_within(component.name, LATELY) + 1
             given["times"] = "once" if count == 1 else f"{count} times"

@@ -90,6 +90,15 @@ def test_a_plugin_that_was_stopped_is_as_it_is_wanted(manager: FakeManager) -> N
     assert checks["plugin-alive"].result is Result.SKIPPED
 
 
+def test_a_refused_section_is_no_reason_of_a_plugin_that_is_as_it_is_wanted(
+    manager: FakeManager,
+) -> None:
+    manager.start("clock")
+    manager.components.remark({"plugin:clock": "domogik.cfg:7: restart must be no"}, "vm")
+    assert manager.plugin("clock").reason.startswith("domogik.cfg:7:")
+    assert plugin_checks(manager)["plugin-running"].filled == "clock is as it should be"
+
+
 def test_of_a_disabled_plugin_nobody_expects_anything(manager: FakeManager) -> None:
     assert plugin_checks(manager, "lamp")["plugin-running"].result is Result.SKIPPED
 

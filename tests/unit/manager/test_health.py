@@ -339,6 +339,13 @@ def test_who_fails_is_looked_at_soon(ward: Ward, state: State) -> None:
     assert ward.examiner.looked_at == [LAMP]
 
 
+def test_who_is_new_is_looked_at_soon(ward: Ward) -> None:
+    ward.health.start()
+    ward.put("lamp", State.DISABLED)
+    ward.turn(SETTLE)
+    assert ward.examiner.looked_at == [LAMP]
+
+
 def test_who_never_rests_is_looked_at_all_the_same(ward: Ward) -> None:
     ward.health.start()
     ward.put("lamp", State.ALIVE)
