@@ -156,6 +156,7 @@ class ManagerDaemon(Service):
         self.jobs = Jobs(self.events, time.time)
         self.notice = StartupNotice(
             foundation.home.data / "startup-notice.json",
+            self.plugins.is_kept_back,
             lambda: self.health.look_soon("core:manager"),
         )
         self.health = make_health(reactor, foundation, self.events, self.jobs)

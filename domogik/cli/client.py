@@ -107,6 +107,8 @@ class Address:
         """Where the manager of this home said it answers; raises `CommandFailed`."""
         command = f"dmg_manager --home {shlex.quote(str(home.path))}"
         advice = f"start one: {command} (on the main host with -d -r -p -E)"
+        # a manager that runs goes on with what was there before, and so do its tools
+        configuration = load(files, warn)
         with contextlib.suppress(OSError), connected_socket(home.socket, CONNECT_TIMEOUT_S):
             return cls("http", "localhost", 80, advice=advice, socket=home.socket)
         path = home.rest_port
@@ -126,8 +128,7 @@ class Address:
             raise Unreachable(f"{path} holds no port; {advice}") from None
         except OSError as error:
             raise Unreachable(f"{path} cannot be read: {error.strerror}") from None
-        # a manager that runs goes on with what was there before, and so do its tools
-        scheme, host, certificate = _listening(load(files, warn))
+        scheme, host, certificate = _listening(configuration)
         return cls(scheme, host, port, certificate=certificate, advice=advice)
 
 

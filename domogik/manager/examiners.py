@@ -53,6 +53,9 @@ _ADDRESS = Question(
     "REST does not listen where the configuration says: {reason}",
 )
 _OPEN = Suggestion("open-database", "Open the database again; where its file is gone, an empty one")
+_RESTORE = only_by_hand(
+    "restore", "If it is damaged: stop the manager, and put a copy of the file in its place"
+)
 
 
 @attrs.define(eq=False)
@@ -113,7 +116,7 @@ class CoreExaminer:
         if component.name == "hub":
             # one cause, one issue: that of the host, which asks its own heartbeat
             return _SERVICE.answer(id, Result.SKIPPED, **given)
-        advice = (_OPEN,) if component.name == "dbmgr" else ()
+        advice = (_OPEN, _RESTORE) if component.name == "dbmgr" else ()
         if state is State.STOPPED and not component.reason:
             advice = (only_by_hand("start", f"Start it: dmg_ctl start {id}"),)
         result = Result.FAILED if state is State.FAILED else Result.WARNING
@@ -146,8 +149,7 @@ class CoreExaminer:
         try:
             await asked
         except DomogikError as error:
-            move = only_by_hand("restore", "Stop the manager and put a copy of it in its place")
-            return [_DATABASE.answer(component_id, Result.FAILED, move, reason=str(error))]
+            return [_DATABASE.answer(component_id, Result.FAILED, _RESTORE, reason=str(error))]
         return [_DATABASE.answer(component_id, Result.PASSED)]
 
 

@@ -27,6 +27,7 @@ class StartupNotice:
     """
 
     _path: Path
+    _is_kept_back: Callable[[str], bool]
     #: told when it has something to say
     _on_news: Callable[[], None] = lambda: None
     _log: Logger = Logger()
@@ -43,7 +44,8 @@ class StartupNotice:
 
     def checks(self, component_id: str) -> list[DiagnosticCheck]:
         """One check while there is something to tell, none otherwise. Blocks for a moment."""
-        starting, kept_back = read_json(self._path, self._log, _lists) or ([], [])
+        starting, before = read_json(self._path, self._log, _lists) or ([], [])
+        kept_back = [name for name in before if self._is_kept_back(name)]
         if not (starting or kept_back):
             return []
         advice = [

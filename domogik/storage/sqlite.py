@@ -115,7 +115,9 @@ class SqliteDatabase:
     def _check(self, connection: sqlite3.Connection) -> None:
         (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
-            raise BrokenDatabase(f"{self._path}: {found}")
+            # a heading comes first: `*** in database main ***`
+            lines = [line for line in str(found).splitlines() if not line.startswith("***")]
+            raise BrokenDatabase(f"{self._path} is damaged: {' '.join(lines[:1])}")
 
     async def close(self) -> None:
         if self._closed:

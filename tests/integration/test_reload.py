@@ -69,6 +69,7 @@ def test_tools_go_on_where_the_file_cannot_be_read_and_the_manager_is_well(world
     for command in (["status"], ["diagnose", "core:hub"], ["issues"]):
         done = dmg_ctl(world, *command)
         assert done.returncode == 0, done.stderr
+        assert done.stderr.startswith(f"Warning: {file}:{line}: expected [section]")
     checked = dmg_ctl(world, "check-config")
     assert checked.returncode == 1
     assert checked.stdout.startswith(f"{file}:{line}: expected [section]")

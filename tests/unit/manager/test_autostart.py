@@ -39,7 +39,7 @@ class Beginning:
             lambda: NOON,
             10.0,
             provider,
-            StartupNotice(directory / "notice.json"),
+            StartupNotice(directory / "notice.json", self.manager.plugins.is_kept_back),
         )
         self.manager.plugins.on_enabled = self.autostart.look
 
@@ -242,7 +242,8 @@ def test_enable_says_what_keeps_it_from_starting_and_so_does_a_value_that_change
 def test_the_first_start_of_this_version_tells_once_what_starts_and_what_is_kept_back(tmp_path):
     here = Beginning(tmp_path, {"ant": "True", "bee": "False"})
     here.run(here.autostart.run())
-    notice = StartupNotice(tmp_path / "notice.json")
+    kept_back = ["bee"]
+    notice = StartupNotice(tmp_path / "notice.json", kept_back.__contains__)
     (check,) = notice.checks("core:manager")
     assert check.filled == (
         "Since this version every enabled plugin starts with the manager: start now: cat; "
@@ -253,6 +254,9 @@ def test_the_first_start_of_this_version_tells_once_what_starts_and_what_is_kept
         "dmg_ctl config bee unset startup-plugin",
         "Leave it so",
     ]
+    kept_back.clear()  # its value was unset
+    (check,) = notice.checks("core:manager")
+    assert check.filled.endswith("start now: cat")
     notice.accept()
     assert notice.checks("core:manager") == []
     here.run(here.autostart.run())

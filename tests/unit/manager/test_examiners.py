@@ -278,7 +278,7 @@ class Core:
             lambda: self.rest_problem,
             self._check,
             self._open,
-            StartupNotice(directory / "notice.json"),
+            StartupNotice(directory / "notice.json", lambda name: True),
             at_once,
         )
         for name in ("manager", "hub", "dbmgr"):
@@ -344,7 +344,7 @@ def test_a_key_that_nobody_knows_is_a_warning(core: Core) -> None:
 
 
 def test_what_starts_since_this_version_is_told_until_it_was_read(core: Core) -> None:
-    StartupNotice(core.file.parent / "notice.json").write(["lamp"], [])
+    StartupNotice(core.file.parent / "notice.json", lambda name: True).write(["lamp"], [])
     check = looked_at(core.examiner, "core:manager")["core-startup"]
     assert check.result is Result.WARNING
     now(core.examiner.repair("core:manager", check, "accept"))
