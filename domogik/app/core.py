@@ -271,8 +271,7 @@ class CoreServices:
 
     async def open_database(self) -> None:
         """As a person asks for it: a file that is gone is made anew."""
-        self._is_lost = False
-        await self._open_dbmgr()
+        await self._open_dbmgr(anew=True)
 
     def check_database(self) -> Awaitable[None] | None:
         """Read it through; raises `BrokenDatabase`. None where there is none."""
@@ -286,13 +285,13 @@ class CoreServices:
             self._database_failed(error)
             raise
 
-    async def _open_dbmgr(self) -> None:
+    async def _open_dbmgr(self, *, anew: bool = False) -> None:
         self._wants_dbmgr = not self._is_closed
         async with self._opening:
             if self._wants_dbmgr:
-                await self._open_database()
+                await self._open_database(anew=anew)
 
-    async def _open_database(self) -> None:
+    async def _open_database(self, *, anew: bool) -> None:
         self._cancel_retry()
         role = self._dbmgr = self._dbmgr or DbmgrRole(
             self._reactor,
@@ -307,7 +306,7 @@ class CoreServices:
             if role.values is not None:
                 await self._close_if_lost(role)
             if role.values is None:
-                await role.open(await self._database_url(), must_exist=self._is_lost)
+                await role.open(await self._database_url(), must_exist=self._is_lost and not anew)
                 self.namesakes.watch(role.speak())
             assert role.values is not None
             await role.values.store.check()

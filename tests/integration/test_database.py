@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import run
 from world import World, wait_until
 
 
@@ -112,3 +113,14 @@ def test_one_with_a_corrupt_table_does_not_count_as_running(world: World) -> Non
     assert "malformed" in found["reason"] or "is damaged: " in found["reason"]
     assert "***" not in found["reason"]
     wait_until(lambda: "core:dbmgr" in issues(world), "an issue")
+    # a person removes it and has an empty one made: at once, though the broken one is open
+    (issue,) = [
+        one["id"]
+        for one in world.request("/api/v1/issues")[1]["issues"]
+        if one["component"] == "core:dbmgr"
+    ]
+    for one in path.parent.glob("domogik.db*"):
+        one.unlink()
+    done = run(world, "dmg_ctl", "repair", issue)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert put(world, "9")[0] == "OK"
