@@ -116,7 +116,9 @@ class CoreExaminer:
         if component.name == "hub":
             # one cause, one issue: that of the host, which asks its own heartbeat
             return _SERVICE.answer(id, Result.SKIPPED, **given)
-        advice = (_OPEN, _RESTORE) if component.name == "dbmgr" else ()
+        advice: tuple[Suggestion, ...] = ()
+        if component.name == "dbmgr":
+            advice = (_OPEN, _RESTORE)
         if state is State.STOPPED and not component.reason:
             advice = (only_by_hand("start", f"Start it: dmg_ctl start {id}"),)
         result = Result.FAILED if state is State.FAILED else Result.WARNING
