@@ -111,10 +111,9 @@ def check(options: argparse.Namespace, findings: Findings) -> int:
         sys.stdout.write(f"{json.dumps(document)}\n")
     else:
         lines = [*map(str, refused), *(f"warning: {sentence}" for sentence in odd)]
-        named = " and ".join(str(file) for file in files if file.exists()) or str(files[-1])
-        sys.stdout.write(
-            "".join(f"{printable(line)}\n" for line in lines) or f"{named}: in order\n"
-        )
+        named = " and ".join(str(file) for file in files if file.exists())
+        named = f"{named}: in order" if named else f"{files[-1]} is not there: the defaults count"
+        sys.stdout.write("".join(f"{printable(line)}\n" for line in lines) or f"{named}\n")
     return FAILED if refused or odd else 0
 
 

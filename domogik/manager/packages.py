@@ -23,7 +23,6 @@ from domogik.manager.package_hosts import PackageHosts
 from domogik.manager.package_interface import InstalledPackage, IPackages, RepositoryInfo
 from domogik.manager.package_office import PackageOffice
 from domogik.manager.repositories import Repositories
-from domogik.packages.archive import BrokenArchive
 from domogik.packages.dependencies import DependencyState
 from domogik.packages.download import sha256_of
 from domogik.packages.fetch import FetchFailed
@@ -138,10 +137,7 @@ class Packages:
             await self._repositories.refresh(progress, only_uploads=True)
             return ref
 
-        try:
-            ref: PackageRef = await self._jobs.run("upload", "repositories", work, path)
-        except BrokenArchive as error:
-            raise OperationFailed(str(error)) from error
+        ref: PackageRef = await self._jobs.run("upload", "repositories", work, path)
         return ref
 
     async def archive(self, type: str, id: str, release: str) -> Path:

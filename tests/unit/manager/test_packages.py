@@ -18,6 +18,7 @@ from domogik.manager.package_hosts import (
 from domogik.manager.package_interface import IPackages
 from domogik.manager.packages import Packages
 from domogik.manager.repositories import Repositories
+from domogik.packages.archive import BrokenArchive
 from domogik.packages.cache import Cache
 from domogik.packages.fetch import Fetcher
 from domogik.packages.index import UnknownRelease
@@ -311,7 +312,7 @@ def test_an_upload_is_offered_at_once(house, tmp_path):
     assert house.do(house.packages.install(HOST, "plugin", "bell")) == [ref]
     junk = tmp_path / "junk"
     junk.write_bytes(b"junk")
-    assert isinstance(house.failure(house.packages.upload(junk)), OperationFailed)
+    assert isinstance(house.failure(house.packages.upload(junk)), BrokenArchive)
 
 
 def test_an_upload_that_is_another_package_than_its_name_says_is_not_kept(house, tmp_path):
