@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectingCancelledError, ConnectionClosed
 from twisted.python.failure import Failure
@@ -17,6 +19,12 @@ def was_cancelled(error: Exception) -> bool:
     return any(
         failure.check(CancelledError, ConnectingCancelledError) for failure in _behind(error)
     )
+
+
+def unconnected(error: Exception) -> str:
+    """Why there was no connection, without the system's number for it."""
+    number = getattr(error, "osError", None)
+    return os.strerror(number) if isinstance(number, int) else str(error).rstrip(".")
 
 
 def reasons(error: Exception) -> str:

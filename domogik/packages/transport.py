@@ -48,7 +48,7 @@ from twisted.web.iweb import IAgent, IAgentEndpointFactory, IPolicyForHTTPS, IRe
 from zope.interface import implementer
 
 from domogik.errors import DomogikError
-from domogik.packages.reasons import NO_TLS, reasons, was_cancelled
+from domogik.packages.reasons import NO_TLS, reasons, unconnected, was_cancelled
 
 _T = TypeVar("_T")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -171,7 +171,7 @@ class Transport:
                 reactor=self._reactor,
             )
         except (ConnectError, DNSLookupError) as error:
-            raise Unreachable(url, f"no connection: {error}") from error
+            raise Unreachable(url, f"no connection: {unconnected(error)}") from error
         except ConnectingCancelledError as error:
             raise CancelledError from error
         except _BROKEN as error:
