@@ -5,18 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 from domogik.cli.client import CHANGE_TIMEOUT_S, component_path
-from domogik.cli.program import FAILED, configuration_files, home_of
+from domogik.cli.components import Document
+from domogik.cli.program import FAILED, CommandFailed, configuration_files, home_of
 from domogik.cli.session import Terminal
 from domogik.cli.terminal import Cell, printable, table
 from domogik.components.model import STARTUP_KEY
 from domogik.config.home import Home
 from domogik.config.load import BrokenConfiguration
+from domogik.errors import did_you_mean
 
 #: what is refused of the files, and what is odd, each a sentence with file and line
 Findings = Callable[[Sequence[Path], Home], tuple[Sequence[BrokenConfiguration], Sequence[str]]]
@@ -29,6 +32,8 @@ def config(terminal: Terminal) -> int:
     terminal.check_host()
     options, client = terminal.options, terminal.client
     path = component_path(options.component, "config")
+    if options.action in ("get", "unset"):
+        _check_key(client.get(path, host=options.host), options.words[0])
     if options.action in ("set", "unset"):
         key = quote(options.words[0], safe="", errors="surrogateescape")
         value = options.words[1] if options.action == "set" else ""
@@ -61,6 +66,14 @@ def config(terminal: Terminal) -> int:
         ]
         terminal.say(table(["KEY", "VALUE", "FROM"], rows, terminal.palette))
     return 0
+
+
+def _check_key(found: Document, key: str) -> None:
+    """Raises `CommandFailed` for a key that is neither declared nor stored."""
+    known = [STARTUP_KEY, "nb-int", *(one["key"] for one in found["keys"]), *found["values"]]
+    numbered = re.sub(r"-[0-9]+$", "", key)  # of an interface, as device-2
+    if found["keys"] and not {key, numbered} & {*known}:
+        raise CommandFailed(f"There is no key {key}.{did_you_mean(key, known)}")
 
 
 def _get(terminal: Terminal, values: dict[str, str]) -> int:

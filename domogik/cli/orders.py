@@ -74,9 +74,7 @@ class Orders:
             names = " or ".join(name.fullname for name in found)
             raise CommandFailed(f"'{text}' may be {names}: say which")
         if not found:
-            raise CommandFailed(
-                f"{str(missing).rstrip('.')}; is the cache up to date (dmg_pkgmgr update-cache)?"
-            )
+            raise CommandFailed(f"{missing} The list is made anew by: dmg_pkgmgr update-cache")
         return found[0]
 
     def do(self, verb: str, type: str, id: str, **query: str | None) -> Document:

@@ -62,7 +62,9 @@ def check(path: Path) -> Checked:
     except (CannotBuild, InvalidReference) as error:
         return _refused(path, Problem(path, str(error)))
     except OSError as error:
-        return _refused(path, Problem(path, f"cannot be read: {error.strerror or error}"))
+        gone = isinstance(error, FileNotFoundError)
+        why = "there is no such file" if gone else f"cannot be read: {error.strerror or error}"
+        return _refused(path, Problem(path, why))
 
 
 def _refused(path: Path, problem: Problem) -> Checked:

@@ -14,6 +14,11 @@ _LONGEST_LINE = 200
 _HEAD = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \w+ |^builtins\.")
 #: a name and a password in an address
 _SECRET = re.compile(r"://[^/@\s]+@")
+#: what Python says after the line that tells its fatal error
+_AFTER_FATAL = re.compile(
+    r"<no Python frame>|(?:Current thread|Thread) 0x|Extension modules:|Python runtime state:"
+    r'|File ".*", line \d+ in '
+)
 #: what programs say when they get no more memory
 _NO_MEMORY = re.compile(
     r"MemoryError|bad_alloc|init_import|Fatal Python error|failed to map segment"
@@ -37,7 +42,7 @@ def last_line(output: bytes) -> str:
     """The last line that says something, without control characters and passwords of addresses."""
     for line in reversed(output.decode("utf-8", "replace").splitlines()):
         text = "".join(letter if letter.isprintable() else " " for letter in line).strip()
-        if text:
+        if text and not _AFTER_FATAL.match(text):
             text = _HEAD.sub("", _HEAD.sub("", text))
             return _SECRET.sub("://***@", text)[:_LONGEST_LINE]
     return ""

@@ -519,5 +519,14 @@ def test_the_last_line_of_a_child_is_known_before_anybody_read_it(house: House) 
     os.write(writer, b"Traceback:\n  File x\nValueError: redis://me:secret@there\n\n")
     os.close(writer)
     assert log.last_line() == "ValueError: redis://***@there"
+    writer = log.writer()
+    fatal = (
+        b"Fatal Python error: init_import_site: Failed to import the site module\n"
+        b"Python runtime state: initialized\nMemoryError: \n\n"
+        b"Current thread 0x00007f8e (most recent call first):\n  <no Python frame>\n"
+    )
+    os.write(writer, fatal)
+    os.close(writer)
+    assert log.last_line() == "MemoryError:"
     os.close(log.writer())
     assert log.last_line() == ""
