@@ -25,6 +25,7 @@ from twisted.web.http import Request
 
 from domogik.api.settings import Network, RestSettings, origin_of
 from domogik.errors import NotAllowed
+from domogik.supervisor.sockets import is_own_address
 
 
 class TokenNeeded(NotAllowed):
@@ -142,8 +143,9 @@ class Access:
         on_socket = isinstance(request.getClientAddress(), UNIXAddress)
         peer = str(getattr(request.getClientAddress(), "host", ""))
         local, trusted = self._peer(peer)
-        # only a program of this host comes from the very address that it connects to
-        local = local or _ip(peer) == _ip(str(getattr(request.getHost(), "host", ""))) is not None
+        # the kernel takes no packet from outside that claims to come from an address of ours
+        address = _ip(peer)
+        local = local or (address is not None and is_own_address(str(address)))
         if headers.hasHeader(b"x-forwarded-for") or headers.hasHeader(b"forwarded"):
             local = False  # the peer is a proxy; who asks it may be anywhere
         has_token = wrong_token = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
 import subprocess
@@ -209,6 +210,15 @@ def test_another_host_reads_and_changes_with_the_token_only(
         status, body = _ask(world, start, at=outside, Authorization=bearer)
         assert (status, json.loads(body)["status"]) == (200, "OK")
         assert world.component("demo")["state"] == "alive"
+        # an address that this host was given while the manager runs
+        inside.ip("address", "add", "10.77.1.9/24", "dev", "lo")
+        second = http.client.HTTPConnection(
+            "10.77.1.1", world.rest_port, timeout=PATIENCE, source_address=("10.77.1.9", 0)
+        )
+        inside.do(second.connect)
+        second.request("GET", "/plugin/list/")
+        assert second.getresponse().status == 200
+        second.close()
     finally:
         world.close()
 

@@ -38,9 +38,12 @@ def test_what_a_proxy_relays_is_not_from_loopback(door, header):
     assert door.get("/plugin/list", headers={header: "10.0.0.9"}).status == 401
 
 
-def test_this_hosts_own_address_counts_as_loopback_for_who_reads(door):
+def test_this_hosts_own_addresses_count_as_loopback_for_who_reads(door, monkeypatch):
+    own = {"192.0.2.1", "192.0.2.9"}
+    monkeypatch.setattr("domogik.api.access.is_own_address", own.__contains__)
     here = {"peer": "192.0.2.1", "here": "192.0.2.1"}
     assert door.get("/plugin/list", **here).status == 200
+    assert door.get("/plugin/list", peer="192.0.2.9", here="192.0.2.1").status == 200
     assert door.get("/plugin/list", peer="192.0.2.2", here="192.0.2.1").status == 401
     relayed = {"X-Forwarded-For": "192.0.2.1"}
     assert door.get("/plugin/list", headers=relayed, **here).status == 401
