@@ -220,9 +220,10 @@ class DaemonChecks:
         try:
             Parameters.load(WorkingDirectory(path, self._entry.settings.kind))
         except DomogikError as error:
-            file, start = path / PARAMETERS, f"dmg_ctl daemon start {self._entry.settings.name}"
+            file, ctl, name = path / PARAMETERS, "dmg_ctl daemon", self._entry.settings.name
             gone = "missing" if not file.exists() else "damaged"
-            text = f"Put {file} back from a copy; or begin anew: mv {path} {path}.aside; {start}"
+            anew = f"{ctl} stop {name}; mv {path} {path}.aside; {ctl} start {name}"
+            text = f"Put {file} back from a copy; or begin anew: {anew}"
             aside = only_by_hand("move-away", text)
             given = {"reason": f"{gone}: {file}", "error": str(error)}
             return self._check(_PARAMETERS, Result.FAILED, aside, **given)

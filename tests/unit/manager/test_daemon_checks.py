@@ -250,7 +250,10 @@ def test_parameters_that_are_damaged_are_told(manager, cache, printed):
     path.unlink()
     record = checked(manager)["daemon-parameters"]
     assert record.filled == f"The record of daemon cache is missing: {path}"
-    assert printed(record.suggestions[0].sentence) == ["dmg_ctl daemon start cache"]
+    assert printed(record.suggestions[0].sentence) == [
+        "dmg_ctl daemon stop cache",
+        "dmg_ctl daemon start cache",
+    ]
 
 
 @pytest.mark.parametrize("name", [".", "service.json", "password"])
