@@ -111,16 +111,17 @@ class Address:
         configuration = load(files, warn)
         with contextlib.suppress(OSError), connected_socket(home.socket, CONNECT_TIMEOUT_S):
             return cls("http", "localhost", 80, advice=advice, socket=home.socket)
-        path = home.rest_port
+        path, pid, starts = home.rest_port, home.manager(), ""
+        if pid is not None:
+            starts = f"the manager of {home.path} (pid {pid}) is starting, or stopping"
+            advice = starts = f"{starts}: try again in a moment"
         try:
             port = int(path.read_text(encoding="ascii"))
         except FileNotFoundError:
-            pid = home.manager()
-            if pid is not None:
-                starts = f"the manager of {home.path} (pid {pid}) is starting, or stopping"
-                raise Unreachable(f"{starts}: try again in a moment") from None
+            if starts:
+                raise Unreachable(starts) from None
             for other in Home.of_managers():
-                advice = f"one runs with another home: use --home {shlex.quote(str(other.path))}"
+                advice += f"; one runs with another home: --home {shlex.quote(str(other.path))}"
             raise Unreachable(
                 f"no manager runs in {home.path}; {advice}, or say where it is with --url"
             ) from None

@@ -22,6 +22,7 @@ SYSTEM_FILE = Path("/etc/domogik/domogik.cfg")
 _NOT_IN_A_HOST = re.compile(r"[^a-z0-9]")
 _HOST_LENGTH = 16
 _PLUGIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_MANAGER = re.compile(rb"(?:dmg_|domogik-|domogik\.app\0)(?:manager|pkgmgr)\0")
 _TOKEN_LIMIT = 4096
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -292,7 +293,10 @@ class Home:
         return [cls(path) for path in sorted(found)]
 
     def manager(self) -> int | None:
-        """The pid of the manager that has this home now, None where none has; changes nothing."""
+        """The pid of the manager that has this home now, None where none has; changes nothing.
+
+        One that is being executed anew, or ends, has given the lock back and still lives.
+        """
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
             descriptor = os.open(self.run / "manager.lock", flags)
@@ -301,9 +305,12 @@ class Home:
         try:
             text = os.pread(descriptor, 32, 0).strip()
             # an ended process holds no lock; trying it could take it from one that starts now
-            if not text.isdigit() or not Path("/proc", text.decode()).exists():
+            if not text.isdigit():
                 return None
+            command = Path("/proc", text.decode(), "cmdline").read_bytes()
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            if _MANAGER.search(command):
+                return int(text)
         except BlockingIOError:
             return int(text)
         except OSError:

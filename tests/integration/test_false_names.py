@@ -168,7 +168,7 @@ def test_a_second_manager_of_this_host_is_refused_as_before(
     assert f"with the home {world.home}: stop that manager" in done.stderr
     done = run(second, "dmg_ctl", "status")
     assert f"no manager runs in {second.home}" in done.stderr
-    assert f"use --home {world.home}" in done.stderr
+    assert f"one runs with another home: --home {world.home}" in done.stderr
     assert names_issue(world) == ""
     assert world.stop() == 0
 

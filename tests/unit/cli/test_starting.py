@@ -1,5 +1,6 @@
 """What a tool says while the manager of its home does not answer yet."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -19,5 +20,24 @@ def test_a_manager_that_starts_is_not_said_to_be_missing(tmp_path: Path) -> None
             Address.of_home(home, (home.configuration,))
     finally:
         lock.release()
+    with pytest.raises(Unreachable, match="no manager runs in"):
+        Address.of_home(home, (home.configuration,))
+
+
+def test_one_that_is_executed_anew_is_starting_though_it_has_no_lock(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.create()
+    home.rest_port.write_text("1\n")  # of before a crash: the connection is refused
+    process = subprocess.Popen(["dmg_manager", "1000"], executable="/bin/sleep")
+    try:
+        (home.run / "manager.lock").write_text(f"{process.pid}\n")
+        address = Address.of_home(home, (home.configuration,))
+        assert f"(pid {process.pid}) is starting, or stopping: try again" in address.advice
+        home.rest_port.unlink()
+        with pytest.raises(Unreachable, match="is starting, or stopping"):
+            Address.of_home(home, (home.configuration,))
+    finally:
+        process.kill()
+        process.wait()
     with pytest.raises(Unreachable, match="no manager runs in"):
         Address.of_home(home, (home.configuration,))
