@@ -21,10 +21,9 @@ from domogik.app.dbmgr import DbmgrRole
 from domogik.app.foundation import CannotStart, Foundation
 from domogik.app.progress import Progress
 from domogik.app.rest import RestRole
-from domogik.app.rivals import Rivals
+from domogik.app.rivals import ASK_FOR_RIVAL, Rivals, rival_line
 from domogik.app.street import Street
 from domogik.components.model import Component, ComponentId, ConfigurationKey, Kind, State
-from domogik.config.home import Home
 from domogik.config.load import BrokenConfiguration
 from domogik.errors import DomogikError, NotPossible
 from domogik.manager.components import ComponentList
@@ -38,12 +37,9 @@ from domogik.storage.database import BrokenDatabase, LostDatabase
 from domogik.supervisor.backoff import Restarts, Wait
 from domogik.supervisor.interfaces import Policy
 from domogik.supervisor.settings import Supervision
-from domogik.xpl.message import Message
 
 #: seconds that another manager, dbmgr or rest has to answer where the hub is our own
 ASK_OWN_HUB = 1.0
-#: where it is not, a second manager is looked for this long
-ASK_FOR_RIVAL = 2.0
 #: seconds between two looks whether the database is still there
 LOOK_EVERY = 60.0
 _DESCRIPTIONS = {
@@ -138,7 +134,7 @@ class CoreServices:
             return
         answer = await self._rivals.find("manager", ASK_FOR_RIVAL)
         if answer is not None:
-            raise CannotStart(rival_line(answer, Home.of_managers()))
+            raise CannotStart(rival_line(answer))
 
     def parts(self) -> dict[str, Part]:
         """What can be started and stopped while the manager runs."""
@@ -403,13 +399,3 @@ class CoreServices:
 
     def _patience(self) -> float:
         return ASK_OWN_HUB if self._street.hub is not None else self._patience_s
-
-
-def rival_line(heartbeat: Message, homes: Sequence[Home]) -> str:
-    """That another manager has our name, whose home is one of these, and what to do about it."""
-    where = f"{heartbeat.get('remote-ip')}:{heartbeat.get('port')}"
-    its = f" with the home {homes[0].path}" if len(homes) == 1 else ""
-    return (
-        f"{heartbeat.source} already speaks from {where}{its}: stop that manager, or give this one "
-        "another name with the key hostname in [domogik]"
-    )

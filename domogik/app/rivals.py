@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from domogik.app.street import Street
+from domogik.config.home import Home
 from domogik.manager.namesakes import Namesakes
 from domogik.manager.speakers import Address, announced
 from domogik.supervisor.sockets import CannotSeeSockets, InvalidAddress, owners, udp_receivers
@@ -23,6 +24,8 @@ from domogik.xpl.message import CMND, STAT, Message
 from domogik.xpl.port import Identity, NoReply
 from domogik.xpl.presence import REQUEST
 
+#: seconds in which another program of our name has to answer where the hub is not our own
+ASK_FOR_RIVAL = 2.0
 #: addresses that are looked at during one question
 _MOST = 16
 #: the commands whose process may be a role, as they end in a name
@@ -135,6 +138,17 @@ class Rivals:
             # own echo
             self._probe = self._street.port.identity(f"ask{token_hex(2)}", self._host)
         return self._probe
+
+
+def rival_line(heartbeat: Message) -> str:
+    """That another program of this host has our name, and what to do about it. Blocks shortly."""
+    where = f"{heartbeat.get('remote-ip')}:{heartbeat.get('port')}"
+    homes = Home.of_managers()
+    its = f" with the home {homes[0].path}" if len(homes) == 1 else ""
+    return (
+        f"{heartbeat.source} already speaks from {where}{its}: stop that program, or give this one "
+        "another name with the key hostname in [domogik]"
+    )
 
 
 def can_be(role: str, address: Address) -> bool:

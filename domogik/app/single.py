@@ -16,6 +16,7 @@ from domogik.app.foundation import CannotStart, Foundation, in_thread
 from domogik.app.packages import PackageServices
 from domogik.app.progress import Progress
 from domogik.app.rest import RestRole
+from domogik.app.rivals import ASK_FOR_RIVAL, Rivals, rival_line
 from domogik.app.street import Street
 from domogik.components.events import EventStream
 from domogik.components.model import ConfigurationKey
@@ -84,6 +85,19 @@ class SingleDaemon(Service):
     async def begin(self) -> None:
         """Open what this daemon offers; raises `DomogikError` with one line."""
 
+    async def refuse_second(self, role: str) -> None:
+        """Raises `CannotStart` where this host has the role already, in a manager perhaps."""
+        host, network = self.foundation.settings.hostname, self.foundation.network
+        is_own = Trust(network.bind_interface).is_own
+        rivals = Rivals(
+            self.reactor, self.street, host, is_own, in_thread(self.reactor), lambda: None
+        )
+        answer = await rivals.find(role, ASK_FOR_RIVAL)
+        rivals.leave()
+        rivals.namesakes.stop()
+        if answer is not None:
+            raise CannotStart(rival_line(answer))
+
     async def end(self) -> None:
         """Close it."""
 
@@ -110,7 +124,9 @@ class DbmgrDaemon(SingleDaemon):
         )
         trust = Trust(foundation.network.bind_interface, foundation.settings.trusted)
         self._role = DbmgrRole(self.reactor, foundation, self.street, trust, self._declared)
-        await self._role.open(self._url(foundation))
+        url = self._url(foundation)
+        await self.refuse_second("dbmgr")
+        await self._role.open(url)
         self._role.speak()
 
     @staticmethod
@@ -140,6 +156,7 @@ class RestDaemon(SingleDaemon):
     async def begin(self) -> None:
         foundation, street = self.foundation, self.street
         host = foundation.settings.hostname
+        await self.refuse_second("rest")
         identity = street.port.identity("rest", host)
         events = EventStream(time.time)
         # a manager without REST may run in the same home, with a file of its own

@@ -159,13 +159,19 @@ def test_a_second_manager_of_this_host_is_refused_as_before(
         f"[domogik]\nhostname = {HOST}\nbind_interface = {HERE}\nsrc_prefix = {second.source}\n"
         f"[rest]\nrest_server_port = 0\n"
     )
-    world.start("-t", "1")
+    world.start("-d", "-t", "1")
     done = subprocess.run(
         second.command("-f"), capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.returncode == 1
     assert f"domogik-manager.{HOST} already speaks from {HERE}:" in done.stderr
-    assert f"with the home {world.home}: stop that manager" in done.stderr
+    assert f"with the home {world.home}: stop that program" in done.stderr
+    for role in ("dbmgr", "rest"):  # one of them alone is no second one either
+        done = subprocess.run(
+            second.daemon(role, "-f"), capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+        assert done.returncode == 1
+        assert f"domogik-{role}.{HOST} already speaks from {HERE}:" in done.stderr
     done = run(second, "dmg_ctl", "status")
     assert f"no manager runs in {second.home}" in done.stderr
     assert f"one runs with another home: --home {world.home}" in done.stderr
