@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from domogik import __version__
 from domogik.api.settings import RestSettings
 from domogik.app.dbmgr import DbmgrRole
+from domogik.app.elsewhere import Elsewhere
 from domogik.app.foundation import CannotStart, Foundation
 from domogik.app.progress import Progress
 from domogik.app.rest import RestRole
@@ -87,6 +88,7 @@ class CoreServices:
     _is_lost: bool = attrs.field(init=False, default=False)
     _opening: DeferredLock = attrs.field(factory=DeferredLock)
     _moving: DeferredLock = attrs.field(factory=DeferredLock)
+    _elsewhere: dict[str, Elsewhere] = attrs.field(factory=dict)
     #: why REST does not listen where the configuration says; empty while it does
     rest_problem: str = ""
     #: told the id of a core service about which something new is to be said
@@ -148,6 +150,17 @@ class CoreServices:
             await start()
         finally:
             self._rivals.leave()
+
+    def _is_elsewhere(self, role: str, start: Callable[[], Awaitable[None]]) -> None:
+        """Another process of this host has the role; it is started here when that has ended."""
+        self.put(role, State.ALIVE, "it runs in another process")
+        source = f"domogik-{role}.{self._foundation.settings.hostname}"
+        take_over = partial(self._ordered, start)
+        other = Elsewhere(self._reactor, self._street.bus, self._rivals, source, take_over)
+        if role in self._elsewhere:
+            self._elsewhere[role].stop()
+        self._elsewhere[role] = other
+        other.start()
 
     async def open_rest(self, house: IHouse, packages: IPackages) -> bool:
         """Listen at once, so that the port cannot be taken later; False where REST runs elsewhere.
@@ -216,7 +229,7 @@ class CoreServices:
             self.put("rest", State.RUNNING)
             return
         self._log.warn("Manager started with -r, but a REST manager is already running")
-        self.put("rest", State.ALIVE, "it runs in another process")
+        self._is_elsewhere("rest", self._start_rest_again)
         if self.rest is not None:
             await self.rest.close()
             self.rest = None
@@ -247,7 +260,7 @@ class CoreServices:
         self._progress.status("Check if dbmgr is running.")
         if await self._rivals.find("dbmgr", self._patience()) is not None:
             self._log.warn("Manager started with -d, but a database manager is already running")
-            self.put("dbmgr", State.ALIVE, "it runs in another process")
+            self._is_elsewhere("dbmgr", self.start_dbmgr)
             return
         if self.database_daemon and not self._is_held:
             self._is_held = True
@@ -386,6 +399,8 @@ class CoreServices:
     async def close(self) -> None:
         """Both services."""
         self._is_closed = True
+        for other in self._elsewhere.values():
+            other.stop()
         if self.rest is not None:
             await self.rest.close()
         self._wants_dbmgr = False

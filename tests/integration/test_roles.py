@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from commands import run as dmg
 from hostile import left_of
 from world import HOST, World, XplClient, free_port, wait_until
 
@@ -202,6 +204,24 @@ def test_what_runs_already_is_not_started_again(world: World, run: Run, port: st
     assert world.rest_port == before
     assert rest.manager is not None
     assert rest.manager.poll() is None
+
+
+def test_what_another_process_had_is_taken_over_when_that_has_ended(world: World, run: Run) -> None:
+    run("hub")
+    dbmgr, rest = run("dbmgr"), run("rest")
+    _set(world, "interval", "3")
+    world.start("-d", "-t", "1")
+
+    def states() -> list[str]:
+        done = dmg(world, "dmg_ctl", "--json", "status", "core:rest", "core:dbmgr")
+        return [one["state"] for one in json.loads(done.stdout)]
+
+    assert states() == ["alive", "alive"]
+    assert rest.stop() == 0
+    assert dbmgr.stop() == 0
+    wait_until(lambda: states() == ["running", "running"], "it has taken over")
+    assert world.request(f"/plugin/config/list/by-name/{HOST}/demo/")[1]["status"] == "OK"
+    assert world.stop() == 0
 
 
 def test_with_an_external_hub_none_is_started_and_its_absence_is_told(world: World) -> None:

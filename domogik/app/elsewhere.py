@@ -1,0 +1,75 @@
+"""A role of this host that another process has: it is taken over when that has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from domogik.app.rivals import ASK_FOR_RIVAL, Rivals
+from domogik.xpl.bus import Bus, Origin, Subscription
+from domogik.xpl.message import STAT, Message
+
+#: seconds between two looks whether the other process is still there
+LOOK_EVERY = 60.0
+
+
+@attrs.define(eq=False)
+class Elsewhere:
+    """Looks at its `hbeat.end`, and every minute, whether the other process is there.
+
+    A goodbye may be forged and a crash says none: `take_over` is called when nothing answers.
+    """
+
+    _clock: IReactorTime
+    _bus: Bus
+    _rivals: Rivals
+    _source: str
+    _take_over: Callable[[], Awaitable[None]]
+    _subscription: Subscription | None = None
+    _timer: IDelayedCall | None = None
+    _looking: Deferred[None] | None = None
+    _log: Logger = Logger()
+
+    def start(self) -> None:
+        """Look from now on."""
+        self._subscription = self._bus.subscribe(
+            self._ended, type=STAT, schema="hbeat.end", source=self._source
+        )
+        self._timer = self._clock.callLater(LOOK_EVERY, self._look)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._subscription is not None:
+            self._subscription.cancel()
+            self._subscription = None
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
+
+    def _ended(self, message: Message, origin: Origin) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.reset(0)
+
+    def _look(self) -> None:
+        self._looking = Deferred.fromCoroutine(self._look_once())
+        _ = self._looking.addErrback(self._failed)
+
+    async def _look_once(self) -> None:
+        role = self._source.removeprefix("domogik-").partition(".")[0]
+        if await self._rivals.find(role, ASK_FOR_RIVAL) is not None:
+            self._timer = self._clock.callLater(LOOK_EVERY, self._look)
+            return
+        self._log.info("{source} has ended: it starts here", source=self._source)
+        self._looking = None  # the end of this object is not the end of what it starts
+        self.stop()
+        await self._take_over()
+
+    def _failed(self, failure: Failure) -> None:
+        if failure.check(CancelledError) is None:
+            self._log.failure("taking over {source}", failure, source=self._source)
