@@ -135,6 +135,12 @@ class Packages:
             progress.stage("checking")
             ref = await self._repositories.take_in(path, named)
             await self._repositories.refresh(progress, only_uploads=True)
+            offer = self._repositories.index.find(ref.type, ref.id, ref.release)
+            if offer.sha256 not in (None, await self._in_thread(sha256_of, path)):
+                raise OperationFailed(
+                    f"{ref} was uploaded, but {offer.source.url} offers another archive as that "
+                    "release and comes first: give yours another release"
+                )
             return ref
 
         ref: PackageRef = await self._jobs.run("upload", "repositories", work, path)

@@ -31,7 +31,9 @@ def take_in(
     be. What cannot be offered is not kept, and what was there under its name stays. Raises
     `BrokenArchive`, `RepositoryBusy`, `OperationFailed` and `OSError`.
     """
-    ref = inspect(path).ref
+    found = inspect(path)
+    found.check_script()
+    ref = found.ref
     if named is not None and ref != named:
         raise OtherPackage(ref)
     try:

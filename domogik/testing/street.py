@@ -98,12 +98,17 @@ class PluginProcess(ProcessProtocol):
         self.ended.callback(self.status)
 
 
+def _absolute(path: Path) -> Path:
+    return path.absolute()
+
+
 @attrs.define(eq=False)
 class Street:
     """The network. `values` is what the database manager answers; None: it is not there."""
 
     _reactor: Any
-    directory: Path
+    #: a plugin stands where its script is, and is told of what lies here
+    directory: Path = attrs.field(converter=_absolute)
     values: dict[str, str] | None = attrs.field(factory=dict)
     messages: list[Message] = attrs.field(init=False, factory=list)
     hub: Hub = attrs.field(init=False)

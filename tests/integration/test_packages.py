@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import json
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -339,6 +341,29 @@ def test_an_upload_joins_the_local_repository(world: World, repository: Reposito
     broken = upload(world, "plugin-lamp-3.0.tgz", b"no archive")
     assert broken["status"] == "ERROR"
     assert [path.name for path in (world.home / "uploads").glob("*.tgz")] == [archive.name]
+
+
+def test_an_upload_that_cannot_be_what_is_installed_is_refused(
+    world: World, repository: Repository, tmp_path: Path
+) -> None:
+    repository.publish("lamp", "2.0")
+    archive = Repository(tmp_path / "other").publish("lamp", "2.0", script=f"{PLUGIN}# other")
+    world.start()
+    rinor(world, "/package/update-cache")
+    refused = upload(world, archive.name, archive.read_bytes())
+    assert "offers another archive as that release and comes first" in refused["description"]
+    assert installed(world) == {}
+    empty = tmp_path / "plugin-bell-1.0.tgz"
+    with tarfile.open(archive) as old, tarfile.open(empty, "w:gz") as new:
+        for member in old:
+            if member.name.endswith(".py") or not member.isfile():
+                continue
+            content = old.extractfile(member).read().replace(b"lamp", b"bell")  # type: ignore[union-attr]
+            content = content.replace(b"2.0", b"1.0")
+            member.name, member.size = member.name.replace("lamp", "bell"), len(content)
+            new.addfile(member, io.BytesIO(content))
+    refused = upload(world, empty.name, empty.read_bytes())
+    assert "has no script" in refused["description"], refused
 
 
 def upload(world: World, name: str, content: bytes) -> dict[str, Any]:

@@ -41,6 +41,9 @@ def test_the_session_of_the_guide_leads_to_a_plugin_that_runs(tmp_path: Path) ->
         assert "warning" not in done.stdout + done.stderr
         assert re.search(r"/site\s.* until 2", done.stdout), done.stdout  # its signatures
         assert "alive" in done.stdout
+        # its test has left nothing among what was packed
+        packed = {path.name for path in (work / "hello/src").rglob("*") if path.is_file()}
+        assert packed == {"hello.py", "hello.xml", "icon.png"}
         assert world.component("hello")["state"] == "alive"
     finally:
         world.close()
