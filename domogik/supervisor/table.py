@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
 from domogik.supervisor.groups import run_ids_of
 from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity, Stat, read_stat
@@ -124,6 +125,7 @@ class ProcessTable:
     def fresh(self, *, settle: float = _SETTLE) -> Deferred[None]:
         """Fires right after a pass that began after this call; several callers share one.
 
+        Fails with `OSError` where the process table cannot be read.
         `settle`: for how many seconds others who ask are waited for; with 0, for this turn only.
         """
         if not self._waiting:
@@ -147,8 +149,12 @@ class ProcessTable:
 
     def _serve(self) -> None:
         waiting, self._waiting = self._waiting, []
-        self._look()
-        _fire(waiting)
+        try:
+            self._look()
+        except OSError:  # no descriptor is left, for one: whoever waits has to hear of it
+            _fire(waiting, Failure())
+        else:
+            _fire(waiting)
 
     def _look(self) -> None:
         """Read all of /proc, and list it again until nobody new has appeared.
@@ -233,10 +239,10 @@ class ProcessTable:
         return _Pass(stats, children, sessions, groups, by_label)
 
 
-def _fire(waiters: Iterable[Deferred[None]]) -> None:
+def _fire(waiters: Iterable[Deferred[None]], result: Failure | None = None) -> None:
     for waiter in waiters:
         if not waiter.called:  # given up meanwhile
-            waiter.callback(None)
+            waiter.callback(result)  # a failure starts the errbacks
 
 
 def _with_descendants(pids: Iterable[int], found: _Pass) -> set[int]:

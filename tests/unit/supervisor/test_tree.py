@@ -7,6 +7,7 @@ from pathlib import Path
 import attrs
 import pytest
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from domogik.supervisor.identity import ProcessIdentity, current_boot
 from domogik.supervisor.table import ProcessTable
@@ -200,3 +201,13 @@ def test_who_was_just_started_is_marked_before_its_environment_shows_it(machine:
     table = machine.table()
     table.born(daemon, "abc")
     assert table.members(session=100, run_id="abc") == {daemon}
+
+
+def test_a_look_that_fails_is_told_to_all_that_wait_for_it(machine: Machine) -> None:
+    table = ProcessTable(machine.clock, "/nonexistent")
+    waiting = [table.fresh(), table.fresh()]
+    machine.clock.advance(1)
+    told: list[Failure] = []
+    for deferred in waiting:
+        deferred.addErrback(told.append)
+    assert [failure.type for failure in told] == [FileNotFoundError] * 2
