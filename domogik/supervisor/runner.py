@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from domogik.components.model import State
-from domogik.errors import DomogikError, NotPossible, OperationFailed
+from domogik.errors import NotPossible, OperationFailed
 from domogik.supervisor.adoption import Record
 from domogik.supervisor.backoff import GiveUp, Restarts
 from domogik.supervisor.identity import ProcessIdentity
@@ -171,7 +171,7 @@ class Runner:
             self.note_stop(again=again)
             try:
                 await before_stop()
-            except DomogikError:
+            except BaseException:
                 self._again = False
                 if self._run is not None:
                     self._run.note(self._tools, wanted=True, ending=False)

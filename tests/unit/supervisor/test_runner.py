@@ -810,6 +810,14 @@ class TestRecords(RunnerCase):
         self.failureResultOf(self.runner.stop(), OperationFailed)
         self.assertEqual((self.record().wanted, self.record().ending), (True, False))
 
+    def test_a_stop_that_fails_unexpectedly_leaves_it_wanted_too(self):
+        self.start()
+        self.runner.specification = attrs.evolve(
+            self.runner.specification, before_stop=lambda: fail(ValueError("a fault of ours"))
+        )
+        self.failureResultOf(self.runner.stop(), ValueError)
+        self.assertEqual((self.record().wanted, self.record().ending), (True, False))
+
     def test_trying_again_to_end_it_writes_the_record_once(self):
         self.start()
         self.process.is_immortal = True
