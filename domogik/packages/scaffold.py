@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 import struct
 import zlib
@@ -133,6 +134,8 @@ def scaffold(id: str, directory: Path) -> Path:
         raise NotPossible(f"{package} is there already: choose another id, or remove it")
     script = SCRIPTS[0].format(id=id)
     name = id.strip("_0123456789").title().replace("_", "")
+    if keyword.iskeyword(name):  # none, true and false
+        name += "Plugin"
     words = {"id": id, "name": name, "script": script}
     files = {
         script: _SCRIPT,

@@ -12,7 +12,7 @@ from domogik.packages.check import check
 from domogik.packages.scaffold import scaffold
 
 
-@pytest.mark.parametrize("id", ["hello", "a_b", "z9", "_x_"])
+@pytest.mark.parametrize("id", ["hello", "a_b", "z9", "_x_", "none"])
 def test_what_is_new_passes_the_check_without_a_warning_and_is_packed(
     tmp_path: Path, id: str
 ) -> None:
