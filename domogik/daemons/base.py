@@ -18,6 +18,7 @@ import attrs
 from twisted.internet.defer import Deferred, DeferredLock
 from zope.interface import implementer
 
+from domogik.answers import Answer, answer_of
 from domogik.daemons import backups
 from domogik.daemons.arguments import (
     LOOPBACK,
@@ -113,7 +114,7 @@ class ManagedDaemon(Instance):
         self, callback: Callback | None = None, error_callback: ErrorCallback | None = None
     ) -> Deferred[str]:
         """See `IManagedDaemon`."""
-        started: Deferred[str] = Deferred()
+        started: Deferred[str] = Answer()
         self._starts.append(started)
         if len(self._starts) == 1:
             _ = self._do(self._start).addBoth(self._tell_starts)
@@ -366,7 +367,7 @@ class ManagedDaemon(Instance):
             records.begin(Record(id, run_id, started, ProcessIdentity.of(pid)))
 
     def _do(self, operation: Callable[[], Coroutine[Any, Any, T]]) -> Deferred[T]:
-        return Deferred.fromCoroutine(self._in_turn(operation))
+        return answer_of(self._in_turn(operation))
 
     async def _in_turn(self, operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
         async with self._lock:

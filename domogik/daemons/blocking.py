@@ -6,68 +6,23 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.epollreactor import EPollReactor
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred
 
-from domogik.clock import keep_steady
 from domogik.daemons import throwaway
 from domogik.daemons.base import ManagedDaemon
 from domogik.daemons.kinds import daemon_class
-from domogik.daemons.tools import DaemonTools
+from domogik.supervisor.reactors import TurnedReactor
 
 T = TypeVar("T")
-_PATIENCE = 180.0  # seconds for one operation; each has shorter limits of its own
 
 
-class _InlineTools(DaemonTools):
-    """Who waits anyway needs no thread for what blocks."""
-
-    def in_thread(self, function: Callable[..., T], *arguments: Any) -> Deferred[T]:
-        return maybeDeferred(function, *arguments)
-
-
-class Turns:
-    """A reactor of its own, which nobody else knows, and which stands still between two `wait`."""
-
-    def __init__(self) -> None:
-        self._reactor: Any = EPollReactor()  # what it implements is more than it declares
-        keep_steady(self._reactor)
+class Turns(TurnedReactor):
+    """A reactor that is turned while somebody waits, and daemons on it."""
 
     def daemon(self, kind: str | type[ManagedDaemon]) -> ManagedDaemon:
         """A daemon on this reactor; raises `UnknownKind`."""
         made = daemon_class(kind) if isinstance(kind, str) else kind
-        usual = DaemonTools.of(self._reactor)
-        return made(self._reactor, _InlineTools(self._reactor, usual.ports, usual.environment))
-
-    def wait(self, operation: Deferred[T], seconds: float = _PATIENCE) -> T:
-        """What it fires with; raises what it fails with, and `TimeoutError`."""
-        outcome: list[T | Failure] = []
-        _ = operation.addTimeout(seconds, self._reactor).addBoth(outcome.append)
-        while not outcome:
-            self._reactor.runUntilCurrent()
-            if not outcome:
-                self._reactor.doIteration(self._reactor.timeout())
-        (result,) = outcome
-        if isinstance(result, Failure):
-            result.raiseException()
-        return result
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether nothing can be waited for any more."""
-        return self._reactor is None
-
-    def close(self) -> None:
-        """Give back what the reactor holds."""
-        reactor, self._reactor = self._reactor, None
-        for call in reactor.getDelayedCalls():
-            call.cancel()
-        for reader in reactor.removeAll():
-            reader.connectionLost(Failure(ConnectionAbortedError()))
-        for waker in tuple(reactor._internalReaders):
-            waker.connectionLost(Failure(ConnectionAbortedError()))
-        reactor._poller.close()
+        return made(self.reactor)
 
 
 class BlockingDaemon:

@@ -22,6 +22,7 @@ from domogik.supervisor.identity import ProcessIdentity
 from domogik.supervisor.interfaces import Exit, Policy, User
 from domogik.supervisor.pidfd import send_signal
 from domogik.supervisor.process import signal_number
+from domogik.supervisor.reactors import usual_reactor
 
 _CANDIDATE = f".{CONFIGURATION}.new"
 #: what programs say of their version, for as long as they are the same files
@@ -61,7 +62,7 @@ class Server:
     defaults: ClassVar[Mapping[str, Option]] = {}
     _log: ClassVar[Logger] = Logger()
 
-    reactor: IDaemonReactor
+    reactor: IDaemonReactor = attrs.field(factory=usual_reactor)
     tools: DaemonTools = attrs.field()
     _parameters: Parameters | None = attrs.field(init=False, default=None)
     _directory: WorkingDirectory | None = attrs.field(init=False, default=None)

@@ -11,6 +11,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from domogik.answers import answer_of
 from domogik.daemons.base import ManagedDaemon
 from domogik.daemons.directory import WorkingDirectory
 from domogik.daemons.errors import NotOurs
@@ -43,7 +44,7 @@ def begin(
     kind's error.
     """
     wanted = dict(bind_host=bind_host, password=password, run_as=run_as, **options)
-    return Deferred.fromCoroutine(_begin(daemon, directory, port, wanted))
+    return answer_of(_begin(daemon, directory, port, wanted))
 
 
 async def _begin(
@@ -91,7 +92,7 @@ def end(daemon: ManagedDaemon, directory: Path) -> Deferred[None]:
 
     It has to be one that `begin` made, or was told to use. `daemon` may be any of its kind.
     """
-    return Deferred.fromCoroutine(_end(daemon, directory))
+    return answer_of(_end(daemon, directory))
 
 
 async def _end(daemon: ManagedDaemon, directory: Path) -> None:

@@ -14,9 +14,9 @@ import attrs
 from twisted.internet.defer import Deferred, DeferredLock, gatherResults
 from twisted.logger import Logger
 
+from domogik.answers import answered, deferred
 from domogik.components.health import DiagnosticCheck
 from domogik.errors import DomogikError, NotPossible
-from domogik.units.deferred import answered, deferred
 
 if TYPE_CHECKING:
     from domogik.units.registry import Units

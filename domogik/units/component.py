@@ -6,13 +6,14 @@ Names, arguments and the order of the calls are those of FreedomBox's Daemon com
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
+from domogik.answers import answered, deferred
 from domogik.components.health import DiagnosticCheck
 from domogik.units.app import Component, FollowerComponent, LeaderComponent, UnitLogs
 from domogik.units.backend import Order, OrderFailed
-from domogik.units.deferred import answered, deferred
 from domogik.units.diagnosis import PortKind, diagnose_port_listening
 from domogik.units.ensuring import EnsureRunning
 from domogik.units.names import InvalidUnitName, unit_name
@@ -20,6 +21,9 @@ from domogik.units.registry import Units
 from domogik.units.sharing import needs, uses
 from domogik.units.starting import came_up, failure, start
 from domogik.units.unit_check import Action, check_unit
+
+if TYPE_CHECKING:
+    from domogik.units.here import Here
 
 _LOG_LINES = 200
 
@@ -30,11 +34,16 @@ class _UnitComponent(Component):
     unit: str
 
     @property
+    def here(self) -> Here | None:
+        """Systemd and ports for while it is in no app; None: those of the usual reactor."""
+        return None
+
+    @property
     def units(self) -> Units:
         """The registry of the app; one of its own where it is in no app of a registry."""
         from domogik.units.here import alone
 
-        return self.host_units or alone(self)
+        return self.host_units or alone(self, self.here)
 
     @deferred
     async def is_available(self) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Sequence
 
+from domogik.answers import deferred
 from domogik.components.health import DiagnosticCheck, Result, Suggestion
 from domogik.errors import DomogikError
 from domogik.supervisor.sockets import is_own_address
-from domogik.units.deferred import deferred
 from domogik.units.ports import Holder, PortTable
 from domogik.units.status import UnitStatus
 

@@ -7,6 +7,7 @@ from types import TracebackType
 
 from twisted.internet.defer import CancelledError
 
+from domogik.answers import deferred
 from domogik.errors import DomogikError, OperationFailed
 from domogik.units.backend import Order
 from domogik.units.registry import Units, Use
@@ -23,6 +24,7 @@ class EnsureRunning:
         self._names = names
         self._id: str | None = None
 
+    @deferred
     async def __aenter__(self) -> bool:
         async with self._units.alone_with(self._names):
             status = await self._status()
@@ -48,6 +50,7 @@ class EnsureRunning:
                 await self._restore(use)
             raise
 
+    @deferred
     async def __aexit__(
         self,
         kind: type[BaseException] | None,

@@ -12,6 +12,7 @@ import attrs
 from twisted.internet.threads import deferToThreadPool
 
 from domogik.supervisor.command import run
+from domogik.supervisor.reactors import usual_reactor
 from domogik.units.app import App, Component
 from domogik.units.bus import Changes, system_bus
 from domogik.units.ports import PortTable
@@ -37,9 +38,9 @@ class Here:
     def of(
         cls, reactor: Any = None, in_thread: Callable[..., Awaitable[Any]] | None = None
     ) -> Here:
-        """On `reactor`, Twisted's unless another is given; what blocks goes to `in_thread`."""
+        """On `reactor`, the `usual_reactor` unless it is given; what blocks goes to `in_thread`."""
         if reactor is None:
-            from twisted.internet import reactor
+            reactor = usual_reactor()
         if in_thread is None:
 
             def in_thread(work: Callable[..., Any], *args: Any) -> Awaitable[Any]:
@@ -52,9 +53,10 @@ class Here:
 
     @classmethod
     def usual(cls) -> Here:
-        """On Twisted's reactor; made once."""
-        if cls._usual is None:
-            Here._usual = cls.of()
+        """On the `usual_reactor`; made once for it."""
+        reactor = usual_reactor()
+        if cls._usual is None or cls._usual.clock is not reactor:
+            Here._usual = cls.of(reactor)
         assert Here._usual is not None
         return Here._usual
 
@@ -63,14 +65,16 @@ class Here:
         return Units(self.clock, self.backend, self.ports)
 
 
-_alone: WeakKeyDictionary[Component, Units] = WeakKeyDictionary()
+_alone: WeakKeyDictionary[Component, tuple[Here, Units]] = WeakKeyDictionary()
 
 
 def alone(component: Component, here: Here | None = None) -> Units:
     """Return the registry of a component that is in no app: it declares what that one does."""
-    units = _alone.get(component)
-    if units is None:
-        units = _alone[component] = (here or Here.usual()).units()
+    here = here or Here.usual()
+    known, units = _alone.get(component, (None, None))
+    if units is None or known is not here:
+        units = here.units()
+        _alone[component] = here, units
         units.add(_Alone(component))
     return units
 
@@ -85,6 +89,6 @@ class _Alone(App):
 
 def redeclare(component: Component) -> None:
     """Its names have changed: what may be touched is asked anew."""
-    units = component.host_units or _alone.get(component)
+    units = component.host_units or _alone.get(component, (None, None))[1]
     if units is not None:
         units.declares_anew()

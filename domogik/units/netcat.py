@@ -10,8 +10,8 @@ from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
+from domogik.answers import deferred
 from domogik.components.health import DiagnosticCheck, Result
-from domogik.units.deferred import deferred
 from domogik.units.diagnosis import PortKind
 
 _PATIENCE_S = 10.0

@@ -9,8 +9,8 @@ from typing import Any
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
+from domogik.answers import deferred
 from domogik.supervisor.sockets import Listener, listeners, owners
-from domogik.units.deferred import deferred
 from domogik.units.merging import Merged
 from domogik.units.status import UnitStatus
 

@@ -15,10 +15,10 @@ import attrs
 from twisted.internet.defer import DeferredLock
 from twisted.internet.interfaces import IReactorTime
 
+from domogik.answers import deferred
 from domogik.errors import NotAllowed
 from domogik.units.app import App, Component, DuplicateComponent
 from domogik.units.backend import IUnitBackend, Order
-from domogik.units.deferred import deferred
 from domogik.units.merging import Merged
 from domogik.units.names import unit_name, with_suffix
 from domogik.units.ports import PortTable

@@ -15,6 +15,7 @@ import attrs
 from twisted.internet.defer import DeferredSemaphore
 from zope.interface import implementer
 
+from domogik.answers import deferred
 from domogik.supervisor.command import Completed
 from domogik.supervisor.process import CannotStart
 from domogik.units.backend import (
@@ -26,7 +27,6 @@ from domogik.units.backend import (
     Order,
     OrderFailed,
 )
-from domogik.units.deferred import deferred
 from domogik.units.status import Enablement, UnitStatus
 
 _BOOTED = Path("/run/systemd/system")  # sd_booted(3)

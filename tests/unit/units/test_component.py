@@ -13,7 +13,7 @@ from domogik.testing.units import FakeSystemd, fake_units
 from domogik.units import App, Daemon, LeaderComponent, RelatedDaemon, SharedDaemon, app_is_running
 from domogik.units.backend import NoSystemd, Order
 from domogik.units.diagnosis import InvalidPort
-from domogik.units.here import Here, alone
+from domogik.units.here import Here
 from domogik.units.names import InvalidUnitName
 from domogik.units.ports import Holder, OpenPort
 from domogik.units.starting import UnitFailed
@@ -103,10 +103,12 @@ class DaemonTests(UnitTestCase):
                 Daemon("daemon-web", "web", listen_ports=[port])
 
     def test_one_that_belongs_to_no_app_works_alone(self):
-        daemon = Daemon("daemon-web", "web", listen_ports=[(80, "tcp")])
-        here = Here(self.clock, self.systemd, self.units.ports)
+        class Alone(Daemon):
+            here = Here(self.clock, self.systemd, self.units.ports)
+
+        daemon = Alone("daemon-web", "web", listen_ports=[(80, "tcp")])
         self.assertRaises(KeyError, lambda: daemon.app)
-        units = alone(daemon, here)
+        units = daemon.units
         self.systemd.add("web.service")
         self.done(daemon.enable())
         self.assertIs(self.done(daemon.is_enabled()), True)

@@ -1,0 +1,72 @@
+"""What asynchronous methods answer: Deferreds that asyncio awaits too, and that are never true."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import ContextVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
+
+from twisted.internet.defer import Deferred
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: whether Twisted drives the coroutine that runs, though a task of asyncio may have called it
+_driven_by_twisted: ContextVar[bool] = ContextVar("driven_by_twisted", default=False)
+
+
+class Answer(Deferred[T]):
+    """A Deferred that cannot be taken for what it will fire with.
+
+    A coroutine of asyncio may await it as one of Twisted does.
+    """
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError(
+            "this is a Deferred, which is always true: await it, or use domogik.units.blocking or "
+            "domogik.daemons.blocking"
+        )
+
+    def __await__(self) -> Generator[Any, None, T]:
+        task = None if _driven_by_twisted.get() else _current_task()
+        if task is None or self.called:
+            return super().__await__()
+        return self.asFuture(task.get_loop()).__await__()
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no loop of asyncio runs
+        return None
+
+
+def answer_of(coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
+    """Begin the coroutine; return what it will return. It need not be awaited to happen."""
+    token = _driven_by_twisted.set(True)
+    try:
+        running = Deferred.fromCoroutine(coroutine)
+    finally:
+        _driven_by_twisted.reset(token)
+    answer: Answer[T] = Answer(lambda _: running.cancel())
+    _ = running.addCallbacks(answer.callback, answer.errback)
+    return answer
+
+
+def deferred(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Deferred[T]]:
+    """The same, begun at the call and returning a Deferred; it need not be awaited to happen."""
+
+    @functools.wraps(method)
+    def begin(*args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        return answer_of(method(*args, **kwargs))
+
+    return begin
+
+
+def answered(value: T) -> Deferred[T]:
+    """Return an answer that is there already."""
+    answer: Answer[T] = Answer()
+    answer.callback(value)
+    return answer

@@ -1,0 +1,118 @@
+"""Reactors for programs that run none: on asyncio's loop, or turned while somebody waits."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
+
+from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+from twisted.internet.defer import Deferred
+from twisted.internet.epollreactor import EPollReactor
+from twisted.python.failure import Failure
+
+from domogik.clock import keep_steady
+
+T = TypeVar("T")
+_PATIENCE_S = 180.0  # for one operation; each has shorter limits of its own
+
+#: loop -> its reactor, and what ends that with the loop
+_on_loops: dict[asyncio.AbstractEventLoop, tuple[Any, AsyncIterator[None]]] = {}
+
+
+def usual_reactor() -> Any:
+    """Return the reactor that a program means which names none.
+
+    Under `asyncio.run` it is one on the running loop, which ends with it; else Twisted's.
+    """
+    installed = sys.modules.get("twisted.internet.reactor")
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        from twisted.internet import reactor
+
+        return reactor
+    if installed is not None and getattr(installed, "running", False):
+        return installed
+    if loop not in _on_loops:
+        made: Any = AsyncioSelectorReactor(loop)
+        keep_steady(made)
+        made.startRunning(installSignalHandlers=False)
+        end = _ended_with(loop, made)
+        try:
+            end.__anext__().send(None)  # type: ignore[attr-defined]  # the loop knows it from now on
+        except StopIteration:
+            _on_loops[loop] = made, end
+    return _on_loops[loop][0]
+
+
+async def _ended_with(loop: asyncio.AbstractEventLoop, reactor: Any) -> AsyncIterator[None]:
+    """Release what the reactor holds when `asyncio.run` ends the loop's generators."""
+    try:
+        yield
+    finally:
+        _on_loops.pop(loop, None)
+        reactor.getThreadPool().stop()
+        _release(reactor)
+
+
+def _release(reactor: Any) -> None:
+    for call in reactor.getDelayedCalls():
+        call.cancel()
+    for reader in (*reactor.removeAll(), *tuple(reactor._internalReaders)):
+        reactor.removeReader(reader)
+        reader.connectionLost(Failure(ConnectionAbortedError()))
+
+
+class _Inline:
+    """Stands for a thread pool: whoever waits anyway needs no thread for what blocks."""
+
+    def callInThreadWithCallback(
+        self, told: Callable[[bool, Any], object], work: Callable[..., Any], *args: Any, **kw: Any
+    ) -> None:
+        try:
+            result = work(*args, **kw)
+        except Exception:  # noqa: BLE001 - the Deferred carries whatever it is
+            told(False, Failure())
+        else:
+            told(True, result)
+
+
+class TurnedReactor:
+    """A reactor of its own, which nobody else knows, and which stands still between two `wait`."""
+
+    def __init__(self) -> None:
+        made: Any = EPollReactor()  # what it implements is more than it declares
+        made.threadpool = _Inline()
+        keep_steady(made)
+        self._reactor: Any = made
+
+    @property
+    def reactor(self) -> Any:
+        """What is turned; None once it is closed."""
+        return self._reactor
+
+    def wait(self, operation: Deferred[T], seconds: float = _PATIENCE_S) -> T:
+        """What it fires with; raises what it fails with, and `TimeoutError`."""
+        outcome: list[T | Failure] = []
+        _ = operation.addTimeout(seconds, self._reactor).addBoth(outcome.append)
+        while not outcome:
+            self._reactor.runUntilCurrent()
+            if not outcome:
+                self._reactor.doIteration(self._reactor.timeout())
+        (result,) = outcome
+        if isinstance(result, Failure):
+            result.raiseException()
+        return result
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be waited for any more."""
+        return self._reactor is None
+
+    def close(self) -> None:
+        """Give back what the reactor holds."""
+        reactor, self._reactor = self._reactor, None
+        _release(reactor)
+        reactor._poller.close()
