@@ -34,7 +34,7 @@ LOOK_EVERY = 30.0
 
 @attrs.define(eq=False)
 class KernelSockets:
-    """What the kernel knows of this host's UDP sockets (`hubcrowd.LocalSockets`).
+    """What the kernel knows of this host's UDP sockets (`hubplaces.LocalSockets`).
 
     `children()` are the numbers of the processes that the manager has started.
     """

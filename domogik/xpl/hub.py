@@ -34,8 +34,8 @@ from twisted.logger import Logger
 from domogik.xpl import hubsocket, hubstate
 from domogik.xpl.codec import decode, encode
 from domogik.xpl.datagrams import Address
-from domogik.xpl.hubcrowd import Crowd, LocalSockets, Newcomer
 from domogik.xpl.hubinvalid import InvalidLog
+from domogik.xpl.hubplaces import LocalSockets, Newcomer, Places
 from domogik.xpl.hubsocket import CannotListen, LocalAddresses, PortTaken, Sockets
 from domogik.xpl.hubtable import (
     Client,
@@ -68,9 +68,6 @@ _PRESENCE = frozenset({"hbeat.app", "config.app", "hbeat.end", "config.end"})
 
 #: seconds: silent clients are looked for this often (the protocol's minute)
 CHECK_EVERY = 60.0
-#: seconds between two writings of a changed client table: what joins in this time just before a
-#: crash is lost to the next hub
-SAVE_AFTER = 0.1
 
 
 class AttachedPort(Protocol):
@@ -135,35 +132,21 @@ class Hub:
     _sockets: Sockets | None = attrs.field(init=False, default=None)
     _send: Callable[[bytes, Address], int] = attrs.field(init=False)
     _table: ClientTable = attrs.field(init=False)
-    _crowd: Crowd | None = attrs.field(init=False, default=None)
+    _places: Places | None = attrs.field(init=False, default=None)
     _invalid: InvalidLog = attrs.field(init=False)
-    _request: bytes = attrs.field(init=False)
     _attached: list[_Attached] = attrs.field(init=False, factory=list)
     #: the receivers that are sent to: all but the attached ones
     _targets: tuple[Receiver, ...] = attrs.field(init=False, default=())
     _counts: _Counts = attrs.field(init=False, factory=_Counts)
     _tick: IDelayedCall | None = attrs.field(init=False, default=None)
-    _save: IDelayedCall | None = attrs.field(init=False, default=None)
-    #: the table changed since it was written, within the pause after that
-    _unsaved: bool = attrs.field(init=False, default=False)
-    _written: frozenset[tuple[str, int, str]] | None = attrs.field(init=False, default=None)
-    #: heartbeats were heard that the file does not know of
-    _stale: bool = attrs.field(init=False, default=False)
+    _file: hubstate.StateFile = attrs.field(init=False)
     #: what was complained of since the last tick: once a minute is enough
     _told: set[object] = attrs.field(init=False, factory=set)
 
     def __attrs_post_init__(self) -> None:
         self._table = ClientTable(self._monotonic, self._local_addresses)
+        self._file = hubstate.StateFile(self._reactor, self._state, self._kept, self._cannot_write)
         self._invalid = InvalidLog(self._reactor, self._invalid_log, self._wall_clock)
-        self._request = encode(
-            Message(
-                type=CMND,
-                source=f"domogik-hub.{self._host}",
-                target="*",
-                schema="hbeat.request",
-                body=REQUEST,
-            )
-        )
 
     # -- life
 
@@ -189,7 +172,7 @@ class Hub:
             self._table = ClientTable(self._monotonic, self._local_addresses, port)
             return
         self._table = ClientTable(self._monotonic, self._local_addresses, port, local.has)
-        self._crowd = Crowd(
+        self._places = Places(
             self._reactor, self._table, local, self._admit, self._changed, self._full
         )
 
@@ -199,13 +182,12 @@ class Hub:
             return succeed(None)
         self._sockets.close()
         self._sockets = None
-        if self._crowd is not None:
-            self._crowd.stop()
-        for call in (self._tick, self._save):
-            if call is not None and call.active():
-                call.cancel()
+        if self._places is not None:
+            self._places.stop()
+        if self._tick is not None:
+            self._tick.cancel()
         self._invalid.flush()
-        self._write_state()
+        self._file.close()
         return succeed(None)
 
     def attach(self, port: AttachedPort) -> None:
@@ -232,7 +214,7 @@ class Hub:
     @property
     def fullness(self) -> str:
         """Say that a newcomer found no place lately, and which program has most; else empty."""
-        return self._crowd.sentence if self._crowd is not None else ""
+        return self._places.sentence if self._places is not None else ""
 
     @property
     def counters(self) -> dict[str, int]:
@@ -334,13 +316,13 @@ class Hub:
         try:
             is_new = self._table.register(*address, client.source, client.interval)
         except Refused as refused:
-            if refused.refusal is Refusal.TOO_MANY_CLIENTS and self._crowd is not None:
-                self._crowd.wait(address, client)
+            if refused.refusal is Refusal.TOO_MANY_CLIENTS and self._places is not None:
+                self._places.wait(address, client)
             raise
         if is_new:
             self._counts.registered += 1
             self._changed()
-        self._stale = True
+        self._file.is_stale = True
 
     def _full(self) -> None:
         self.on_full()
@@ -353,7 +335,7 @@ class Hub:
         except (Refused, OSError) as error:
             log.info("{source} finds no place: {error}", source=client.source, error=error)
 
-    def _refuse(self, refusal: Refusal, sender: Address, source: str = "?") -> None:
+    def _refuse(self, refusal: Refusal, sender: Address, source: str) -> None:
         """Count it.
 
         Heartbeats of other computers pass here all day, and some programs only send: they are no
@@ -378,28 +360,12 @@ class Hub:
             log.info("{source} at {address} is silent: dropped", source=name, address=address)
         if silent:
             self._changed()
-        if self._stale:
-            self._write_state()
+        if self._file.is_stale:
+            self._file.write()
 
     def _changed(self) -> None:
         self._retarget()
-        if self._save is not None and self._save.active():
-            self._unsaved = True
-        else:
-            self._write_and_pause()
-
-    def _write_and_pause(self) -> None:
-        """A change is written at once, for a client that joins just before a crash must not be
-        forgotten; those that follow within the pause are written together at its end."""
-        self._unsaved = False
-        if self._kept() == self._written:
-            return  # a client of this process, which is not kept
-        self._write_state()
-        self._save = self._reactor.callLater(SAVE_AFTER, self._end_pause)
-
-    def _end_pause(self) -> None:
-        if self._unsaved:
-            self._write_and_pause()
+        self._file.changed()
 
     def _retarget(self) -> None:
         self._targets = tuple(
@@ -457,31 +423,21 @@ class Hub:
 
     def _ask_for_heartbeats(self) -> None:
         """Straight to each client: it may have to wait for minutes before its next one is due."""
+        source = f"domogik-hub.{self._host}"
+        request = encode(Message(CMND, source, "*", "hbeat.request", REQUEST))
         for target in self._targets:
             log.info("taken over from the last hub: {address}", address=target.address)
             try:
-                self._send(self._request, target.address)
+                self._send(request, target.address)
             except OSError as error:
                 self._send_failed(target, error)
 
-    def _kept(self) -> frozenset[tuple[str, int, str]]:
-        """Who is in the file when it is written now."""
-        return frozenset(
-            (client.address, client.port, source.name)
-            for client in self.clients
-            if not client.attached
-            for source in client.sources
-        )
+    def _kept(self) -> list[Client]:
+        """The clients that are in the file: all but those of this process."""
+        return [client for client in self.clients if not client.attached]
 
-    def _write_state(self) -> None:
-        self._stale = False
-        self._written = self._kept()
-        clients = [client for client in self.clients if not client.attached]
-        try:
-            hubstate.save(self._state, clients)
-        except OSError as error:
-            self._stale = True
-            self._complain("state", "cannot write {path}: {error}", path=self._state, error=error)
+    def _cannot_write(self, error: OSError) -> None:
+        self._complain("state", "cannot write {path}: {error}", path=self._state, error=error)
 
     def _complain(self, about: object, format: str, **fields: object) -> None:
         """Warn, but of one thing only once between two ticks: the network decides how often."""

@@ -2,21 +2,91 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import attrs
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from domogik.config.files import read_bounded, write_atomically
 from domogik.errors import DomogikError
 from domogik.xpl.hubtable import MAX_CLIENTS, MAX_SOURCES, Client, Source
 
 #: a full table is smaller; anything larger is not ours
 _LARGEST_BYTES = 4 << 20
+#: seconds between two writings of a changed client table: what joins in this time just before a
+#: crash is lost to the next hub
+SAVE_AFTER = 0.1
 
 
 class BrokenState(DomogikError):
     """The file is not a client table."""
+
+
+@attrs.define(eq=False)
+class StateFile:
+    """Decides when the client table is written.
+
+    A change is written at once, for a client that joins just before a crash must not be forgotten;
+    those that follow within a pause are written together at its end. `clients` gives those that are
+    to be kept, `failed` is called when they could not be written.
+    """
+
+    _clock: IReactorTime
+    _path: Path
+    _clients: Callable[[], list[Client]]
+    _failed: Callable[[OSError], None]
+    #: heartbeats were heard that the file does not know of
+    is_stale: bool = False
+    _pause: IDelayedCall | None = None
+    #: the table changed within the pause
+    _is_unsaved: bool = False
+    _written: frozenset[tuple[str, int, str]] | None = None
+
+    def changed(self) -> None:
+        """A client or a source came or went."""
+        if self._pause is None:
+            self._write_and_pause()
+        else:
+            self._is_unsaved = True
+
+    def write(self) -> None:
+        """Write it now; after a failure the file counts as stale."""
+        clients = self._clients()
+        self._written = _names(clients)
+        self.is_stale = False
+        try:
+            save(self._path, clients)
+        except OSError as error:
+            self.is_stale = True
+            self._failed(error)
+
+    def close(self) -> None:
+        """Write it for the last time."""
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+        self.write()
+
+    def _write_and_pause(self) -> None:
+        self._is_unsaved = False
+        if _names(self._clients()) != self._written:  # else it was a client that is not kept
+            self.write()
+            self._pause = self._clock.callLater(SAVE_AFTER, self._end_pause)
+
+    def _end_pause(self) -> None:
+        self._pause = None
+        if self._is_unsaved:
+            self._write_and_pause()
+
+
+def _names(clients: Iterable[Client]) -> frozenset[tuple[str, int, str]]:
+    return frozenset(
+        (client.address, client.port, source.name)
+        for client in clients
+        for source in client.sources
+    )
 
 
 def save(path: Path, clients: Iterable[Client]) -> None:
@@ -42,16 +112,8 @@ def save(path: Path, clients: Iterable[Client]) -> None:
         }
         for client in clients
     ]
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(draft, "w", encoding="ascii", opener=_private) as stream:
-            json.dump({"format": 1, "clients": table}, stream, indent=1)
-            stream.write("\n")
-        draft.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            draft.unlink()
-        raise
+    content = json.dumps({"format": 1, "clients": table}, indent=1).encode() + b"\n"
+    write_atomically(path, content, durable=False)
 
 
 def load(path: Path) -> list[Client]:
@@ -60,14 +122,9 @@ def load(path: Path) -> list[Client]:
     No file: nobody. Raises `BrokenState`, or `OSError` where it cannot be read.
     """
     try:
-        with path.open("rb") as stream:
-            data = stream.read(_LARGEST_BYTES + 1)
+        document = json.loads(read_bounded(path, _LARGEST_BYTES))
     except FileNotFoundError:
         return []
-    if len(data) > _LARGEST_BYTES:
-        raise BrokenState(f"{path} is larger than any client table")
-    try:
-        document = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise BrokenState(f"{path} is not JSON: {error}") from error
     entries = document.get("clients") if isinstance(document, dict) else None
@@ -75,10 +132,6 @@ def load(path: Path) -> list[Client]:
         raise BrokenState(f"{path} holds no list of clients")
     clients = (_client(entry) for entry in entries[:MAX_CLIENTS])
     return [client for client in clients if client is not None]
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _client(entry: object) -> Client | None:

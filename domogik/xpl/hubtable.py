@@ -200,7 +200,7 @@ class ClientTable:
         of its clients those that have not proven themselves, the oldest first. Ours never do.
         """
         places = Counter(holders[one.address].process for one in self if one.address in holders)
-        is_crowded = len(self._receivers) >= MAX_CLIENTS
+        is_full = len(self._receivers) >= MAX_CLIENTS
 
         def weight(one: Receiver) -> tuple[int, bool, float]:
             return (places[holders[one.address].process], not one.is_proven, -one.since)
@@ -210,7 +210,7 @@ class ClientTable:
             for one in self
             if one.address in holders
             and not holders[one.address].is_ours
-            and (is_crowded or one.address[0] == newcomer[0])
+            and (is_full or one.address[0] == newcomer[0])
         ]
         last = max(yielding, key=weight, default=None)
         its = holders[newcomer]

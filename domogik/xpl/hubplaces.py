@@ -46,7 +46,7 @@ class Newcomer:
 
 
 @attrs.define(eq=False)
-class Crowd:
+class Places:
     """Looks whose the places are, and gives some of them to newcomers that have fewer.
 
     `admit(address, newcomer)` registers one; `changed()` is called after each look, `on_full()`
@@ -58,7 +58,7 @@ class Crowd:
     _sockets: LocalSockets
     _admit: Callable[[Address, Newcomer], None]
     _changed: Callable[[], None]
-    on_full: Callable[[], None] = lambda: None
+    _on_full: Callable[[], None]
     _waiting: dict[Address, Newcomer] = attrs.field(factory=dict)
     _is_looking: bool = False
     _is_stopped: bool = False
@@ -137,4 +137,4 @@ class Crowd:
         self._full_at = self._clock.seconds()
         if not was_told:
             log.warn("the xPL hub is full: {sentence}", sentence=self.sentence)
-            self.on_full()
+            self._on_full()
