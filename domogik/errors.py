@@ -31,9 +31,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
     if len(name) > _LONGEST_SLIP:
         return ""
-    forms = {one if ":" in name else one.rpartition(":")[2]: None for one in known}
-    near = difflib.get_close_matches(name, forms, _MOST_OFFERED)
-    return f" Did you mean {' or '.join(near)}?" if near else ""
+    written = (one if ":" in name else one.rpartition(":")[2] for one in known)
+    forms = {one.lstrip("-"): one for one in written}  # all options begin alike
+    near = difflib.get_close_matches(name.lstrip("-"), forms, _MOST_OFFERED)
+    return f" Did you mean {' or '.join(forms[one] for one in near)}?" if near else ""
 
 
 class UnknownComponent(DomogikError):

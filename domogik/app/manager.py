@@ -261,8 +261,9 @@ class ManagerDaemon(Service):
         if self._roles.rest:
             await self.core.open_rest(self.house, self.storeroom.packages)
         self.core.put("manager", State.RUNNING)
-        if self._roles.dbmgr:
-            self.core.put("dbmgr", State.STARTING)
+        for role, is_wanted in {"dbmgr": self._roles.dbmgr, "rest": self._roles.rest}.items():
+            if is_wanted:
+                self.core.put(role, State.STARTING)
         self.supervisor.startService()
         for file in foundation.files:
             self.watcher.watch(file.parent)

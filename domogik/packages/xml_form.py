@@ -6,7 +6,7 @@ The single texts are direct children of the root; a nested element of the same n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,19 +55,20 @@ def parse_xml(path: Path, content: bytes) -> Draft:
         for name, field in REPOSITORY.items():
             if repository.get(name) is not None:
                 draft.texts.setdefault(field, _attribute(repository, name))
-    for files in _sections(draft, root, "files"):
-        draft.files += [_attribute(file, "path") for file in files.iterchildren("file")]
-    for files in _sections(draft, root, "external_files"):
-        draft.external_files += [_attribute(file, "path") for file in files.iterchildren("file")]
-    for keys in _sections(draft, root, "configuration-keys"):
-        draft.keys += [_key(draft, key) for key in keys.iterchildren("key")]
+    draft.files += [_attribute(file, "path") for file in _entries(draft, root, "files", "file")]
+    draft.external_files += [
+        _attribute(file, "path") for file in _entries(draft, root, "external_files", "file")
+    ]
+    draft.keys += [_key(draft, key) for key in _entries(draft, root, "configuration-keys", "key")]
     for section, name, records, read in (
         ("dependencies", "dep", draft.dependencies, _attributes),
         ("udev-rules", "rule", draft.udev_rules, _rule),
         ("device_types", "device_type", draft.device_types, _children),
         ("device_feature_models", "device_feature_model", draft.feature_models, _children),
     ):
-        records += _records(draft, root, section, name, read)
+        records += [
+            DraftRecord(_at(entry), read(entry)) for entry in _entries(draft, root, section, name)
+        ]
     return draft
 
 
@@ -116,18 +117,16 @@ def _sections(draft: Draft, root: etree._Element, name: str) -> Iterator[etree._
         yield element
 
 
-def _records(
-    draft: Draft,
-    root: etree._Element,
-    section: str,
-    name: str,
-    read: Callable[[etree._Element], dict[str, Found]],
-) -> list[DraftRecord]:
-    return [
-        DraftRecord(_at(element), read(element))
-        for parent in _sections(draft, root, section)
-        for element in parent.iterchildren(name)
-    ]
+def _entries(
+    draft: Draft, root: etree._Element, section: str, name: str
+) -> Iterator[etree._Element]:
+    """The elements `name` of the sections `section`; each other one is warned of."""
+    for parent in _sections(draft, root, section):
+        for element in parent.iterchildren():
+            if element.tag == name:
+                yield element
+            else:
+                draft.warn(f"is ignored: what counts here is <{name}>", _text(element))
 
 
 def _key(draft: Draft, element: etree._Element) -> DraftKey:

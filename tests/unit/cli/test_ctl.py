@@ -47,7 +47,7 @@ def test_wrong_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["logs", "--since", "diskfree", "x"], "dmg_ctl: error: Unknown option --since"),
+        (["logs", "--since", "diskfree", "x"], "dmg_ctl: error: Unknown option --since\n"),
         (["statsu"], "dmg_ctl: error: Unknown command statsu. Did you mean status"),
         (["daemon", "xyz"], "dmg_ctl daemon: error: Unknown command xyz. Known are list, detail"),
         (["--jsn", "status"], "dmg_ctl: error: Unknown option --jsn. Did you mean --json"),

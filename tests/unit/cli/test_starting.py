@@ -1,6 +1,7 @@
 """What a tool says while the manager of its home does not answer yet."""
 
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,8 @@ def test_one_that_is_executed_anew_is_starting_though_it_has_no_lock(tmp_path: P
     home.rest_port.write_text("1\n")  # of before a crash: the connection is refused
     process = subprocess.Popen(["dmg_manager", "1000"], executable="/bin/sleep")
     try:
+        while not Path(f"/proc/{process.pid}/cmdline").read_bytes():
+            time.sleep(0.01)  # a moment of each exec
         (home.run / "manager.lock").write_text(f"{process.pid}\n")
         address = Address.of_home(home, (home.configuration,))
         assert f"(pid {process.pid}) is starting, or stopping: try again" in address.advice

@@ -105,6 +105,18 @@ def test_an_untidy_plugin_is_read_all_the_same() -> None:
     assert [known.id for known in package.device_types] == ["bell.door"]
 
 
+def test_an_element_that_does_not_count_is_warned_of(tmp_path):
+    path = tmp_path / "lamp.xml"
+    path.write_text(
+        "<package type='plugin'><id>lamp</id><version>1.0</version>"
+        "<dependencies><dependency type='python'>x</dependency></dependencies></package>"
+    )
+    package = read(path)
+    assert package.dependencies == ()
+    (said,) = [one for one in map(str, package.warnings) if "is ignored" in one]
+    assert said.endswith("<dependency>: is ignored: what counts here is <dep>")
+
+
 @pytest.mark.parametrize(
     ("line", "warning"),
     [
