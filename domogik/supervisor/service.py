@@ -249,7 +249,7 @@ class Supervisor(Service):
         return Deferred.fromCoroutine(self._forget(self._runner(id)))
 
     async def _forget(self, runner: Runner) -> None:
-        await self._end(runner, again=False)
+        await self._stop_and_remove(runner, again=False)
         if self._runners.get(runner.id) is runner:
             del self._runners[runner.id]
         await runner.output.close()
@@ -387,9 +387,14 @@ class Supervisor(Service):
             for runner in together:
                 del remaining[runner.id]
             await gatherResults(
-                [Deferred.fromCoroutine(self._end_and_tell(runner)) for runner in together]
+                [Deferred.fromCoroutine(self._ended(one.id, self._end(one))) for one in together]
             )
-        await gatherResults([self.stop_orphan(id) for id in self.orphans()])
+        await gatherResults(
+            [
+                Deferred.fromCoroutine(self._ended(id, self._stop_orphan(id)))
+                for id in self.orphans()
+            ]
+        )
         for id in tuple(self._found):
             self._records.remove(id)
 
@@ -409,14 +414,19 @@ class Supervisor(Service):
             if runner.started is not None
         )
 
-    async def _end_and_tell(self, runner: Runner) -> None:
-        await self._released(runner)
-        try:
-            await self._end(runner, again=True)
-        except OperationFailed as error:
-            self._log.error("{error}", error=error)
+    async def _ended(self, id: str, ending: Awaitable[None]) -> None:
+        """Wait for it; what goes wrong with one keeps nobody else from being waited for."""
+        with self._log.failuresHandled("while {id} was ended", id=id):
+            try:
+                await ending
+            except OperationFailed as error:
+                self._log.error("{error}", error=error)
 
-    async def _end(self, runner: Runner, *, again: bool) -> None:
+    async def _end(self, runner: Runner) -> None:
+        await self._released(runner)
+        await self._stop_and_remove(runner, again=True)
+
+    async def _stop_and_remove(self, runner: Runner, *, again: bool) -> None:
         with contextlib.suppress(NotRunning):
             await runner.stop(again=again)
         self._records.remove(runner.id)

@@ -12,9 +12,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from twisted.internet import reactor as _reactor
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, fail, gatherResults
 from twisted.internet.protocol import ProcessProtocol
 from twisted.trial.unittest import TestCase
 
@@ -367,6 +368,21 @@ class TestStops(SupervisorCase):
         self.assertEqual([pid for pid in family if is_alive(int(pid))], [])
         self.assertEqual(list((self.directory / "run" / "processes").iterdir()), [])
         self.assertEqual(self.make().wanted_after_crash(), frozenset())
+
+    async def test_a_fault_while_one_is_stopped_keeps_the_end_from_none_of_the_others(self):
+        self.configure(self.python(PATIENT), id="plugin:faulty")
+        self.configure(self.python(TIDY))
+        faulty = self.supervisor._runner("plugin:faulty")
+        faulty.specification = attrs.evolve(
+            faulty.specification, before_stop=lambda: fail(ValueError("a fault of ours"))
+        )
+        await self.supervisor.start("plugin:faulty")
+        pid = (await self.supervisor.start("plugin:it")).pid
+        await self.supervisor.stopService()
+        self.assertFalse(is_alive(pid))
+        self.assertEqual([str(one.value) for one in self.flushLoggedErrors()], ["a fault of ours"])
+        faulty.specification = attrs.evolve(faulty.specification, before_stop=None)
+        await faulty.stop()
 
     async def test_a_stop_of_what_does_not_run_is_refused(self):
         self.configure(["true"])
