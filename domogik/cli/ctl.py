@@ -26,6 +26,7 @@ from domogik.cli.client import (
 )
 from domogik.cli.configuration import Findings
 from domogik.cli.kinds import id_of
+from domogik.cli.packages import missing_there
 from domogik.cli.program import (
     FAILED,
     CommandFailed,
@@ -124,7 +125,7 @@ def change(terminal: Terminal) -> int:
     terminal.check_host()
     verb, host = terminal.options.command, terminal.options.host
     result, done = 0, []
-    for _, document in ask_all(
+    for name, document in ask_all(
         terminal,
         lambda name: terminal.client.begin(
             "POST", component_path(name, verb), CHANGE_TIMEOUT_S, host=host
@@ -132,6 +133,9 @@ def change(terminal: Terminal) -> int:
     ):
         if document is not None and "subject" in document:
             document = _end_of(terminal, document, host)
+        if verb in ("start", "restart", "enable"):
+            for sentence in missing_there(terminal.client, host, name):
+                complain(NAME, sentence)
         if document is None:
             result = FAILED
             continue

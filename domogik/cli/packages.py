@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
+from domogik.cli.client import CHANGE_TIMEOUT_S, Client, Refused
 from domogik.cli.terminal import DIM, GREEN, RED, YELLOW, Cell, Palette, age, printable, table
 
 Document = Mapping[str, Any]
@@ -34,6 +36,24 @@ def offers_table(
     ]
     titles = ["PACKAGE", "RELEASE", "INSTALLED", "PRIORITY", "SIGNED", "DESCRIPTION"]
     return table(titles, rows, palette)
+
+
+def missing_there(client: Client, host: str | None, name: str) -> list[str]:
+    """A sentence for each need of a plugin that another host does not meet; of ours REST tells."""
+    id = name.removeprefix("plugin:")
+    if host is None or ":" in id or host == client.get("/hosts")["host"]:
+        return []
+    path = f"/packages/plugin/{quote(id, safe='', errors='surrogateescape')}/dependencies"
+    try:
+        needs = client.begin("GET", path, CHANGE_TIMEOUT_S, host=host).document()["dependencies"]
+    except Refused:  # what is asked of it says why
+        return []
+    command = f"dmg_pkgmgr install {id} --with-dependencies --host {host}"
+    return [
+        printable(f"{id} needs {one['dependency']}, which {host} does not have: {command}")
+        for one in needs
+        if not one["installed"]
+    ]
 
 
 def _signed(signed: bool) -> Cell:

@@ -17,6 +17,7 @@ from domogik.cli.packages import (
     given_up_sentence,
     held_sentence,
     installed_table,
+    missing_there,
     offers_table,
     package_text,
     repositories_table,
@@ -108,8 +109,9 @@ def install(options: argparse.Namespace) -> int:
         _install_needed(orders, id, release, {id})
     made = orders.do("install", type, id, release=release, with_dependencies=needs)
     result = _say(orders, "install", made)
-    for warning in made.get("warnings", ()):
-        complain(NAME, printable(warning))
+    there = missing_there(orders.terminal.client, options.host, id) if type == "plugin" else []
+    for warning in [*map(printable, made.get("warnings", ())), *there]:
+        complain(NAME, warning)
     return result
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from certificate import self_signed
+from commands import run
 from namespaces import DistantWorld, join, namespaces
 from storerooms import BROKEN, Repository
 from world import World, XplClient, wait_until
@@ -161,3 +162,19 @@ def test_an_order_with_exactly_the_keys_of_the_package_document_is_carried_out(
         )
     assert answer.get("error") is None, answer
     wait_until(lambda: _installed(main, "cellar") == {"lamp": "1.0"}, "it is listed")
+
+
+def test_what_another_host_does_not_have_is_told_with_the_command_for_it(
+    hosts: Hosts, repository: Repository
+) -> None:
+    main, cellar = hosts
+    needs = "<dep type='python' id='dmgnothere (&gt;=3)'/>"
+    repository.publish("bell", "1.0", needs=needs)
+    _start(main, cellar)
+    said = "bell needs dmgnothere (>=3), which cellar does not have: "
+    command = "dmg_pkgmgr install bell --with-dependencies --host cellar"
+    installed = run(main, "dmg_pkgmgr", "install", "bell", "--host", "cellar")
+    assert "to use it: dmg_ctl --host cellar enable bell" in installed.stdout
+    assert f"{said}{command}" in installed.stderr
+    enabled = run(main, "dmg_ctl", "--host", "cellar", "enable", "bell")
+    assert (enabled.returncode, f"{said}{command}" in enabled.stderr) == (0, True), enabled

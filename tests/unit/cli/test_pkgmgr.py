@@ -162,8 +162,12 @@ def test_what_is_missing_is_said_a_line_each_and_the_install_stands(client, comm
 
 def test_on_another_host(client, command):
     client.documents["/packages/plugin/demo/install"] = package(host="attic")
+    client.documents["/packages/plugin/demo/dependencies"] = {"dependencies": []}
     assert "on attic" in command("--host", "attic", "install", "plugin-demo")[1]
-    assert client.asked == [("/packages/plugin/demo/install", {"host": "attic"})]
+    assert client.asked == [
+        ("/packages/plugin/demo/install", {"host": "attic"}),
+        ("/packages/plugin/demo/dependencies", {"host": "attic"}),
+    ]
     with pytest.raises(CommandFailed, match="no host 'cellar' was heard"):
         command("install", "demo", "--host", "cellar")
 
