@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
 
-from domogik.supervisor.adoption import Record, mark_of_writer
+from domogik.errors import OperationFailed, UnknownComponent
+from domogik.supervisor.adoption import Record, Records, mark_of_writer
 from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity
+from domogik.supervisor.interfaces import Policy
 from domogik.supervisor.processes import Processes, Started, session_of
+from domogik.supervisor.tree import StillRunning
 
 
 @attrs.frozen
@@ -36,7 +40,71 @@ class Found:
         return self.leader is not None or self.member is not None
 
 
-def restored(id: str, fifo: Path, now: float) -> Record | None:
+@attrs.define(eq=False)
+class Leftovers:
+    """What was left of each start, until its component is configured or its processes have ended.
+
+    `wanted` are the components that were wanted running, and have to be started again.
+    """
+
+    _records: Records
+    _processes: Processes
+    wanted: frozenset[str] = frozenset()
+    _found: dict[str, Found] = attrs.field(factory=dict)
+
+    def look(self, fifo: Callable[[str], Path], now: float) -> None:
+        """Read the records and look for the processes; `fifo` is where a component writes."""
+        for component, record in self._records.load():
+            if record is None:
+                record = _restored(component, fifo(component), now)
+            self._found[component] = look_for(record, self._processes)
+        self.wanted = frozenset(
+            component
+            for component, found in self._found.items()
+            if found.record is None or (found.record.wanted and not found.goes_on)
+        )
+
+    def take(self, id: str, kept_elsewhere: Record | None) -> Found:
+        """Give what is left of a component to its runner.
+
+        A record kept elsewhere counts where ours says nothing.
+        """
+        found = self._found.pop(id, Found(None))
+        if kept_elsewhere is not None and not found.lives:
+            return look_for(kept_elsewhere, self._processes)
+        return found
+
+    def orphans(self) -> tuple[str, ...]:
+        """Components that still run and that no runner has taken."""
+        return tuple(id for id, found in self._found.items() if found.lives)
+
+    async def stop(self, id: str) -> None:
+        """End all processes of an orphan; raises `UnknownComponent`, `OperationFailed`."""
+        found = self._found.get(id)
+        someone = None if found is None else found.leader or found.member
+        if found is None or found.record is None or someone is None:
+            raise UnknownComponent(f"{id} has left nothing running")
+        policy = Policy()
+        try:
+            await self._processes.end(
+                Started(someone, found.record.run_id),
+                exited=found.leader is None,
+                signal=policy.stop_signal,
+                timeout=policy.stop_timeout,
+            )
+        except StillRunning as error:
+            raise OperationFailed(f"{id}: {error}") from error
+        self._found.pop(id, None)
+        self._records.remove(id)
+
+    def forget(self) -> None:
+        """Remove the records of what no runner has taken and of which no process is left."""
+        for id, found in self._found.items():
+            if not found.lives:
+                self._records.remove(id)
+
+
+def _restored(id: str, fifo: Path, now: float) -> Record | None:
     """In place of a record that cannot be read: who it spoke of may hold the output still."""
     run_id = mark_of_writer(fifo)
     return None if run_id is None else Record(id, run_id, now)

@@ -161,17 +161,6 @@ class ProcessTransport:
         except NoSuchProcess as error:
             raise ProcessExitedAlready from error
 
-    def signal_group(self, signalID: str | int) -> None:
-        """Send a signal to its process group; raises `ProcessExitedAlready`."""
-        assert self._handle is not None
-        if not self._handle.is_open:
-            raise ProcessExitedAlready
-        # Until it is collected, and that is after this, its number stays its group's.
-        try:
-            os.killpg(self.identity.pid, signal_number(signalID))
-        except ProcessLookupError:  # it left the group we made
-            self.signalProcess(signalID)
-
     def _collect(self, tries: int = _COLLECT_TRIES) -> None:
         try:
             pid, status = os.waitpid(self.identity.pid, os.WNOHANG)

@@ -27,18 +27,18 @@ from domogik.errors import NotPossible, OperationFailed, UnknownComponent
 from domogik.supervisor.adoption import Record, Records, file_name
 from domogik.supervisor.confinement import Confinement
 from domogik.supervisor.identity import NoSuchProcess
-from domogik.supervisor.interfaces import Policy, Restart, Specification, Status
-from domogik.supervisor.leftovers import Found, look_for, restored
+from domogik.supervisor.interfaces import Restart, Specification, Status
+from domogik.supervisor.leftovers import Found, Leftovers
 from domogik.supervisor.logs import IOutputReactor, OutputLog
+from domogik.supervisor.needs import in_order_of_stop, users_of
 from domogik.supervisor.outcomes import AlreadyRunning, NotRunning, StartFailed
 from domogik.supervisor.pacing import Pacing
 from domogik.supervisor.pidfd import IProcessReactor
-from domogik.supervisor.processes import HostProcesses, Processes, Started
+from domogik.supervisor.processes import HostProcesses, Processes
 from domogik.supervisor.readiness import Notice, NotifySocket
 from domogik.supervisor.run import Tools
 from domogik.supervisor.runner import Runner
 from domogik.supervisor.table import ProcessTable
-from domogik.supervisor.tree import StillRunning
 from domogik.supervisor.usage import UsageMeter
 
 __all__ = ["AlreadyRunning", "NotRunning", "StartFailed", "Supervisor"]
@@ -79,8 +79,7 @@ class Supervisor(Service):
     _usage: UsageMeter = attrs.field(init=False)
     _tools: Tools = attrs.field(init=False)
     _runners: dict[str, Runner] = attrs.field(init=False, factory=dict)
-    _found: dict[str, Found] = attrs.field(init=False, factory=dict)
-    _wanted: frozenset[str] = attrs.field(init=False, default=frozenset())
+    _left: Leftovers = attrs.field(init=False)
     _holds: dict[str, list[Callable[[], Awaitable[None]]]] = attrs.field(
         init=False, factory=lambda: defaultdict(list)
     )
@@ -92,6 +91,7 @@ class Supervisor(Service):
         self._processes = HostProcesses(self._reactor, table, self.confinement)
         self._usage = UsageMeter(self._reactor.seconds)
         self._records = Records(self._run_directory / "processes")
+        self._left = Leftovers(self._records, self._processes)
         self._notify = NotifySocket(self._reactor, self._run_directory / "notify.sock", self._heard)
         self._tools = Tools(
             clock=self._reactor,
@@ -113,15 +113,7 @@ class Supervisor(Service):
         self._notify.open()
         self.confinement.start()
         self._sampling = self._reactor.callLater(FIRST_SAMPLE_S, self._sample)
-        for component, record in self._records.load():
-            if record is None:
-                record = restored(component, self._fifo(component), self._wall_clock())
-            self._found[component] = look_for(record, self._processes)
-        self._wanted = frozenset(
-            component
-            for component, found in self._found.items()
-            if found.record is None or (found.record.wanted and not found.goes_on)
-        )
+        self._left.look(self._fifo, self._wall_clock())
 
     def stopService(self) -> Deferred[None]:
         """Fires when nothing is left running; with `keep_children`, at once."""
@@ -137,7 +129,9 @@ class Supervisor(Service):
             self.prepare_exec()
         else:
             await self._stop_everybody()
-            self._let_go_of_the_kept()
+            for runner in self._runners.values():
+                if runner.specification.keep:
+                    runner.let_go()
         self._notify.close()
         await gatherResults([runner.output.close() for runner in self._runners.values()])
 
@@ -221,11 +215,7 @@ class Supervisor(Service):
             return
         runner = Runner(specification, self._output(specification), self._tools)
         self._runners[id] = runner
-        found = self._found.pop(id, None)
-        if left is not None and (found is None or not found.lives):
-            found = look_for(left, self._processes)
-        if found is not None:
-            self._take_over(runner, found)
+        self._take_over(runner, self._left.take(id, left))
 
     def _output(self, specification: Specification) -> OutputLog:
         name, policy = file_name(specification.id), specification.policy
@@ -321,7 +311,7 @@ class Supervisor(Service):
 
     async def _stop_those_who_need(self, runner: Runner, *, again: bool) -> list[Runner]:
         """In the order in which they may be started again."""
-        users = self._users_of(runner)
+        users = users_of(runner, self._runners.values())
         for user in reversed(users):
             with contextlib.suppress(NotRunning):
                 await user.stop(again=again)
@@ -336,20 +326,6 @@ class Supervisor(Service):
         for release in self._holds.get(runner.id, ()):
             with self._log.failuresHandled("while {id} was let go of", id=runner.id):
                 await release()
-
-    def _users_of(self, runner: Runner) -> list[Runner]:
-        """Who is up and needs it, and who needs those, each after whom it needs."""
-        users: dict[str, Runner] = {runner.id: runner}
-        while True:
-            more = {
-                one.id: one
-                for one in self._runners.values()
-                if one.is_up and one.id not in users and users.keys() & one.specification.needs
-            }
-            if not more:
-                del users[runner.id]
-                return list(users.values())
-            users |= more
 
     async def _start(self, id: str, needed_by: tuple[str, ...]) -> Status:
         if self._is_closing:
@@ -378,30 +354,16 @@ class Supervisor(Service):
 
     async def _stop_everybody(self) -> None:
         """All at once, but who is needed after those who need it."""
-        remaining = {id: one for id, one in self._runners.items() if not one.specification.keep}
-        while remaining:
-            needed = {need for one in remaining.values() for need in one.specification.needs}
-            last = [runner for id, runner in remaining.items() if id not in needed]
-            together = last or list(remaining.values())  # who need each other stop together
+        ending = [one for one in self._runners.values() if not one.specification.keep]
+        for together in in_order_of_stop(ending):
             self._announce_ends(together)
-            for runner in together:
-                del remaining[runner.id]
             await gatherResults(
                 [Deferred.fromCoroutine(self._ended(one.id, self._end(one))) for one in together]
             )
         await gatherResults(
-            [
-                Deferred.fromCoroutine(self._ended(id, self._stop_orphan(id)))
-                for id in self.orphans()
-            ]
+            [Deferred.fromCoroutine(self._ended(id, self._left.stop(id))) for id in self.orphans()]
         )
-        for id in tuple(self._found):
-            self._records.remove(id)
-
-    def _let_go_of_the_kept(self) -> None:
-        for runner in self._runners.values():
-            if runner.specification.keep:
-                runner.let_go()
+        self._left.forget()
 
     def _announce_ends(self, runners: Iterable[Runner]) -> None:
         """To die takes as long as all we have to do: so let everybody begin with it."""
@@ -467,33 +429,15 @@ class Supervisor(Service):
 
     def wanted_after_crash(self) -> frozenset[str]:
         """What was wanted running when the manager before us died, and is to be started again."""
-        return self._wanted
+        return self._left.wanted
 
     def orphans(self) -> tuple[str, ...]:
         """Components that still run and that nobody has configured."""
-        return tuple(id for id, found in self._found.items() if found.lives)
+        return self._left.orphans()
 
     def stop_orphan(self, id: str) -> Deferred[None]:
         """Fires when no process of it is left; fails with `UnknownComponent`, `OperationFailed`."""
-        return Deferred.fromCoroutine(self._stop_orphan(id))
-
-    async def _stop_orphan(self, id: str) -> None:
-        found = self._found.get(id)
-        someone = None if found is None else found.leader or found.member
-        if found is None or found.record is None or someone is None:
-            raise UnknownComponent(f"{id} has left nothing running")
-        policy = Policy()
-        try:
-            await self._processes.end(
-                Started(someone, found.record.run_id),
-                exited=found.leader is None,
-                signal=policy.stop_signal,
-                timeout=policy.stop_timeout,
-            )
-        except StillRunning as error:
-            raise OperationFailed(f"{id}: {error}") from error
-        self._found.pop(id, None)
-        self._records.remove(id)
+        return Deferred.fromCoroutine(self._left.stop(id))
 
     def _take_over(self, runner: Runner, found: Found) -> None:
         record = found.record
@@ -504,7 +448,7 @@ class Supervisor(Service):
                 runner.adopt(record, found.leader)
                 return
             except NoSuchProcess:
-                self._wanted |= {runner.id}
+                self._left.wanted |= {runner.id}
         someone = found.leader or found.member
         if someone is not None:
             runner.clear_away(record, someone)

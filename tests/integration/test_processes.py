@@ -165,8 +165,6 @@ class Starting(Case):
         assert await child.protocol.ended == Exit(signal=signal.SIGKILL)
         with pytest.raises(ProcessExitedAlready):
             child.transport.signalProcess("TERM")
-        with pytest.raises(ProcessExitedAlready):
-            child.transport.signal_group("TERM")
 
     async def test_an_end_is_told_while_a_grandchild_holds_the_output(self) -> None:
         child = self.python(
@@ -274,7 +272,7 @@ class Adopting(Case):
         child.transport.detach()
         second = Ending()
         transport = adopt(reactor, second, child.identity)
-        transport.signal_group("KILL")
+        transport.signalProcess("KILL")
         assert await second.ended == Exit(signal=signal.SIGKILL)
         assert not child.protocol.ended.called
 
