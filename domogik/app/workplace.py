@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from domogik.app.foundation import Foundation
-from domogik.manager.plugins import Workplace
+from domogik.manager.workplace import Workplace
 from domogik.xpl.port import NetworkSettings
 
 #: of our environment plugins get everything but this

@@ -19,7 +19,7 @@ from domogik.manager.archives import Place, Told
 from domogik.manager.jobs import Jobs, Progress
 from domogik.manager.missing import warnings
 from domogik.manager.package_interface import InstalledPackage
-from domogik.manager.package_update import Note, PackageUpdate
+from domogik.manager.package_update import Note, PackageUpdate, at_rest
 from domogik.manager.plugins import Plugins
 from domogik.packages.dependencies import DependencyChecker, DependencyState
 from domogik.packages.environment import (
@@ -56,6 +56,15 @@ class Stored:
     warnings: tuple[str, ...] = ()
 
 
+@attrs.frozen
+class _Order:
+    """What the installer's steps and its questions for an archive belong to."""
+
+    progress: Progress
+    place: Place | None = None
+    with_dependencies: bool = False
+
+
 @attrs.define(eq=False)
 class PackageOffice:
     """Installed packages, jobs and dependencies of one host.
@@ -90,9 +99,8 @@ class PackageOffice:
     _list: tuple[InstalledPackage, ...] = attrs.field(init=False, default=())
     _told: int = attrs.field(init=False, default=0)
     _stored: dict[str, Stored] = attrs.field(init=False, factory=dict)
-    _progress: dict[str, Progress] = attrs.field(init=False, factory=dict)
-    _places: dict[PackageRef, Place] = attrs.field(init=False, factory=dict)
-    _with_dependencies: set[PackageRef] = attrs.field(init=False, factory=set)
+    #: by full name: there is one job at a time for each package
+    _orders: dict[str, _Order] = attrs.field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self._installer = Installer(
@@ -129,7 +137,7 @@ class PackageOffice:
 
     def _resume(self, note: Note) -> Deferred[Any]:
         async def work(progress: Progress) -> None:
-            with self._using(note.after, progress):
+            with self._carrying_out(note.after, progress):
                 try:
                     await self._update.finish(note)
                 finally:
@@ -228,7 +236,7 @@ class PackageOffice:
             self._check_handled(ref.type)
 
         async def work(progress: Progress) -> None:
-            with self._using(ref, progress, place, with_dependencies):
+            with self._carrying_out(ref, progress, place, with_dependencies):
                 await self._part(ref, part)
 
         await self.jobs.run("install", ref.fullname, work, (ref, part, with_dependencies))
@@ -239,7 +247,7 @@ class PackageOffice:
         self._check_handled(ref.type)
 
         async def work(progress: Progress) -> None:
-            with self._using(ref, progress, None, with_dependencies):
+            with self._carrying_out(ref, progress, None, with_dependencies):
                 await self._both(ref)
 
         await self.jobs.run("install", ref.fullname, work, (ref, "both", with_dependencies))
@@ -249,13 +257,13 @@ class PackageOffice:
             await self._installer.install(ref, RINOR)
             await self.look()
             return
-        with self._at_rest(ref.type, ref.id):
+        with at_rest(self._plugins, ref.type, ref.id):
             await self._give_up(ref.type, ref.id)
             await self._installer.install(ref, XPL)
             await self._changed()
 
     async def _both(self, ref: PackageRef) -> None:
-        with self._at_rest(ref.type, ref.id):
+        with at_rest(self._plugins, ref.type, ref.id):
             await self._give_up(ref.type, ref.id)
             try:
                 await self._installer.install_both(ref)
@@ -267,7 +275,7 @@ class PackageOffice:
         self.check_managed()
 
         async def work(progress: Progress) -> None:
-            with self._using(ref, progress):
+            with self._carrying_out(ref, progress):
                 self._found(ref.type, ref.id)
                 if await self._in_thread(self._store.held, ref.type, ref.id):
                     held = f"{ref.fullname} is held: take the hold off it first"
@@ -288,11 +296,11 @@ class PackageOffice:
         self._update.end_probation(name)
 
         async def work(progress: Progress) -> PackageRef:
-            self._progress[name] = progress
+            self._orders[name] = _Order(progress)
             try:
                 return await self._update.back(type, id)
             finally:
-                self._progress.pop(name, None)
+                del self._orders[name]
 
         ref: PackageRef = await self.jobs.run("rollback", name, work)
         return ref
@@ -320,7 +328,7 @@ class PackageOffice:
         except NotInstalled:
             self._check_handled(type)
             raise
-        with self._at_rest(type, id):
+        with at_rest(self._plugins, type, id):
             await self._give_up(type, id)
             # first: a package that comes back later is not enabled, whatever happens now
             unmarked = type == "plugin" and await self._edit(remove_value, "plugins", id)
@@ -352,37 +360,22 @@ class PackageOffice:
             raise NotPossible(NO_EXTERNALS)
 
     @contextlib.contextmanager
-    def _using(
+    def _carrying_out(
         self,
         ref: PackageRef,
         progress: Progress,
         place: Place | None = None,
         with_dependencies: bool = False,
     ) -> Iterator[None]:
-        """The job that the installer's steps and its questions for an archive belong to."""
-        self._progress[ref.fullname] = progress
-        if place is not None:
-            self._places[ref] = place
-        if with_dependencies:
-            self._with_dependencies.add(ref)
+        """Publish `packages.changed` at the end, also where the list is the same as before."""
+        self._orders[ref.fullname] = _Order(progress, place, with_dependencies)
         told = self._told
         try:
             yield
         finally:
-            self._progress.pop(ref.fullname, None)
-            self._places.pop(ref, None)
-            self._with_dependencies.discard(ref)
+            del self._orders[ref.fullname]
         if told == self._told:
-            self._tell()  # the same release anew: who waits for the list gets it all the same
-
-    @contextlib.contextmanager
-    def _at_rest(self, type: str, id: str) -> Iterator[None]:
-        """Nobody starts the plugin meanwhile."""
-        if type != "plugin":
-            yield
-            return
-        with self._plugins.at_rest(id):
-            yield
+            self._tell()  # the same release anew
 
     async def _give_up(self, type: str, id: str) -> None:
         """One that waits for its next try must not have it in the middle of a change."""
@@ -405,18 +398,17 @@ class PackageOffice:
         return type == "plugin" and self._plugins.is_up(id)
 
     def _step(self, ref: PackageRef, step: str) -> None:
-        progress = self._progress.get(ref.fullname)
-        if progress is not None:
-            progress.stage(step)
+        order = self._orders.get(ref.fullname)
+        if order is not None:
+            order.progress.stage(step)
 
     async def _fetched(self, ref: PackageRef) -> Path:
-        progress = self._progress.get(ref.fullname)
+        order = self._orders[ref.fullname]
 
         def told(received: int, total: int | None) -> None:
-            if progress is not None:
-                progress.stage("fetching", 100 * received / total if total else None)
+            order.progress.stage("fetching", 100 * received / total if total else None)
 
-        return await self._fetch(ref, self._places.get(ref), told)
+        return await self._fetch(ref, order.place, told)
 
     # Dependencies
 
@@ -425,7 +417,7 @@ class PackageOffice:
         ref = staged.ref
         if ref.type != "plugin":
             return
-        wanted = ref in self._with_dependencies
+        wanted = self._orders[ref.fullname].with_dependencies
         installed = self._inventory.plugins.get(ref.id)
         if not wanted and installed is not None:
             has_one, _ = await self._in_thread(_environment, installed.directory)

@@ -113,7 +113,7 @@ class PackageUpdate:
         runs = self._is_to_run(present)
         await self._stop(present, runs)
         try:
-            with self._at_rest(present):
+            with at_rest(self._plugins, type, id):
                 change = await self._installer.rollback(type, id)
                 await self._changed()
         finally:
@@ -143,7 +143,7 @@ class PackageUpdate:
 
     async def _switch(self, staged: Staged, note: Note) -> Change:
         try:
-            with self._at_rest(note.after):
+            with at_rest(self._plugins, note.after.type, note.after.id):
                 change = await self._installer.switch_to(staged)
                 await self._changed()
         except DomogikError:
@@ -209,7 +209,7 @@ class PackageUpdate:
         failed = f"{ref.id} {ref.release} {what}: {reason}"
         try:
             await self._stop(ref, runs)
-            with self._at_rest(ref):
+            with at_rest(self._plugins, ref.type, ref.id):
                 if await self._in_thread(self._installer.store.served, ref.type, ref.id) == ref:
                     await self._in_thread(self._installer.store.switch, before, RINOR)
                 await self._installer.undo(change)
@@ -250,14 +250,14 @@ class PackageUpdate:
         ):
             await self._plugins.stop(ref.id, again=runs)
 
-    def _at_rest(self, ref: PackageRef) -> contextlib.AbstractContextManager[None]:
-        if ref.type != "plugin":
-            return contextlib.nullcontext()
-        return self._plugins.at_rest(ref.id)
-
     async def _present(self, type: str, id: str) -> PackageRef | None:
         present: PackageRef | None = await self._in_thread(self._installer.store.present, type, id)
         return present
+
+
+def at_rest(plugins: Plugins, type: str, id: str) -> contextlib.AbstractContextManager[None]:
+    """A context in which nothing starts that package, where it is a plugin."""
+    return plugins.at_rest(id) if type == "plugin" else contextlib.nullcontext()
 
 
 class _FailedOnProbation(OperationFailed):

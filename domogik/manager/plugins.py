@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
 
 import attrs
 from twisted.logger import Logger
@@ -20,59 +19,17 @@ from domogik.manager.settings import enabled_plugins
 from domogik.manager.stopped import StoppedByHand
 from domogik.manager.units import is_unit
 from domogik.manager.wording import not_started
-from domogik.packages.environment import ENVIRONMENT, interpreter
+from domogik.manager.workplace import Workplace
 from domogik.packages.installed import Installed, Inventory
 from domogik.supervisor.interfaces import Program, Specification, Status
 from domogik.supervisor.service import AlreadyRunning, NotRunning, StartFailed, Supervisor
 from domogik.supervisor.settings import Supervision, check
-
-__all__ = ["Plugins", "Workplace"]
 
 #: states in which there is something to stop
 _UP = (State.STARTING, State.RUNNING, State.ALIVE, State.NOT_RESPONDING, State.STOPPING)
 #: states from which the supervisor may start it by itself
 _TRIED_AGAIN = (State.BACKOFF, State.FAILED)
 _OFF = Status(State.STOPPED)
-
-
-@attrs.frozen
-class Workplace:
-    """What a plugin is told about where it lives; see CONTRACT "A plugin".
-
-    `environment` is what every plugin gets: the manager's own, `DOMOGIK_HOME`, `XPL_PORT`, ...
-    """
-
-    host: str
-    interpreter: str
-    configuration_file: Path
-    environment: Mapping[str, str]
-    data: Callable[[str], Path]
-
-    def program(self, installed: Installed, supervision: Supervision) -> Program:
-        """How to run the plugin of a package; `DOMOGIK_RUN_ID` is the supervisor's to add."""
-        assert installed.script is not None
-        assert installed.directory is not None
-        name = installed.package.id
-        own = interpreter(installed.directory / ENVIRONMENT)
-        source = str(installed.source)
-        inherited = self.environment.get("PYTHONPATH", "")
-        return Program(
-            argv=(str(own or self.interpreter), str(installed.script)),
-            environment={
-                **self.environment,
-                "PYTHONPATH": f"{source}:{inherited}" if inherited else source,
-                "PYTHONUNBUFFERED": "1",
-                "DOMOGIK_NAME": name,
-                "DOMOGIK_HOST": self.host,
-                "DOMOGIK_SOURCE": f"domogik-{name}.{self.host}",
-                "DOMOGIK_DATA": str(self.data(name)),
-            },
-            directory=installed.directory,
-            memory_max=supervision.memory_max,
-            open_files_max=supervision.open_files_max,
-            nice=supervision.nice,
-            memory_max_words=supervision.memory_max_words,
-        )
 
 
 @attrs.define(eq=False)
@@ -154,9 +111,8 @@ class Plugins:
 
     def status(self, name: str) -> Status:
         """What the supervisor knows of it; stopped when it knows nothing."""
-        if str(_id(name)) not in self._supervisor.ids():
-            return _OFF
-        return self._supervisor.status(str(_id(name)))
+        id = str(_id(name))
+        return self._supervisor.status(id) if id in self._supervisor.ids() else _OFF
 
     def status_changed(self, component_id: str) -> None:
         """The supervisor tells that a component of ours changed."""
@@ -390,14 +346,11 @@ class Plugins:
 
         `again`: it is to run again soon, also where the manager dies before it could start it.
         """
-        self._known_or_running(name)
+        if str(_id(name)) not in self._supervisor.ids():
+            self._known(name)
         if not again:
             self.stopped.note(name, stopped=True)  # before the first signal: we may die during it
         await self._halt(name, again)
-
-    def _known_or_running(self, name: str) -> None:
-        if str(_id(name)) not in self._supervisor.ids():
-            self._known(name)
 
     async def _halt(self, name: str, again: bool) -> None:
         if name in self._by_hand:
@@ -405,7 +358,6 @@ class Plugins:
             return
         off = f"Component {name} is not running on {self._workplace.host}"
         if str(_id(name)) not in self._supervisor.ids():
-            self._known(name)
             raise OperationFailed(off)
         try:
             await self._supervisor.stop(str(_id(name)), again=again)

@@ -43,11 +43,12 @@ from domogik.manager.jobs import Jobs
 from domogik.manager.office import Office
 from domogik.manager.pings import PluginPings
 from domogik.manager.plugin_checks import PluginExaminer
-from domogik.manager.plugins import Plugins, Workplace
+from domogik.manager.plugins import Plugins
 from domogik.manager.speakers import Speakers
 from domogik.manager.trust import Trust
 from domogik.manager.unit_checks import UnitExaminer
 from domogik.manager.units import SystemUnits
+from domogik.manager.workplace import Workplace
 from domogik.packages.installed import Inventory, developed_packages
 from domogik.supervisor.interfaces import Specification, Status
 from domogik.supervisor.logs import OutputLog
