@@ -11,7 +11,7 @@ import attrs
 from twisted.internet import threads
 from twisted.internet.defer import Deferred
 
-from domogik.config.home import SYSTEM_FILE, Home
+from domogik.config.home import SYSTEM_FILE, Home, HomeLock
 from domogik.config.keys import KNOWN
 from domogik.config.load import BrokenConfiguration, Configuration, Setting, load
 from domogik.errors import DomogikError
@@ -52,14 +52,21 @@ class Foundation:
             network = network_settings(configuration)
             Trust(network.bind_interface, settings.trusted)
         except OSError as error:
-            raise CannotStart(
-                f"{error.filename}: {error.strerror}: choose another --home"
-            ) from error
+            raise CannotStart(_choose_another(error)) from error
         except CannotStart:
             raise
         except DomogikError as error:
             raise CannotStart(str(error)) from error
         return cls(home, files, configuration, settings, network, (*notices, *settings.notices))
+
+    def take_home(self) -> HomeLock:
+        """No other manager has the home until the lock is released; `CannotStart`."""
+        try:
+            return self.home.lock()
+        except OSError as error:
+            raise CannotStart(_choose_another(error)) from error
+        except DomogikError as error:
+            raise CannotStart(str(error)) from error
 
     def complaints(self) -> tuple[str, ...]:
         """What is odd in the configuration files, with file and line."""
@@ -97,6 +104,10 @@ class Foundation:
         setting = self.configuration.get("database", "url")
         default = sqlite_url(self.home.data / "domogik.db")
         return default if setting is None else setting.text() or default
+
+
+def _choose_another(error: OSError) -> str:
+    return f"{error.filename}: {error.strerror}: choose another --home"
 
 
 def network_settings(configuration: Configuration) -> NetworkSettings:

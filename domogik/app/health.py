@@ -1,4 +1,4 @@
-"""Health of a manager's host, put together: who examines what, with what this process has."""
+"""Health of a manager's host, put together: what examines which kind."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from domogik.app.roles import ManagerRoles
 from domogik.app.street import Street
 from domogik.components.events import EventStream
 from domogik.components.model import Kind
-from domogik.manager.components import ComponentList
-from domogik.manager.daemons import Daemons
 from domogik.manager.escape_checks import escape_check
 from domogik.manager.examiners import (
     CoreExaminer,
@@ -26,23 +24,21 @@ from domogik.manager.examiners import (
     ExternalExaminer,
     RepositoryExaminer,
 )
-from domogik.manager.externals import Externals
 from domogik.manager.health import Health
 from domogik.manager.host_checks import HostExaminer
 from domogik.manager.hosts import Hosts
 from domogik.manager.jobs import Jobs
 from domogik.manager.network_checks import NetworkChecks
+from domogik.manager.office import Office
 from domogik.manager.plugin_checks import PluginExaminer
-from domogik.manager.plugins import Plugins
 from domogik.manager.startup_notice import StartupNotice
 from domogik.manager.unit_checks import UnitExaminer
-from domogik.manager.units import SystemUnits
 from domogik.packages.store import Store
 from domogik.xpl.presence import Presence
 
 
 def make_health(reactor: Any, foundation: Foundation, events: EventStream, jobs: Jobs) -> Health:
-    """Knows nobody yet; what it remembers lies in `run/health.json`."""
+    """Knows no examiner yet; what it remembers lies in `run/health.json`."""
     return Health(
         reactor,
         time.time,
@@ -55,30 +51,25 @@ def make_health(reactor: Any, foundation: Foundation, events: EventStream, jobs:
 
 
 @attrs.frozen
-class Rooms:
-    """What examiners look into. `broken_packages()` are sentences about descriptors."""
+class Examiners:
+    """Makes those of a host. `broken_packages()` are sentences about descriptors."""
 
     reactor: Any
     foundation: Foundation
     street: Street
     presence: Presence
-    components: ComponentList
+    office: Office
     core: CoreServices
-    plugins: Plugins
-    daemons: Daemons
-    units: SystemUnits
-    externals: Externals
     storeroom: PackageServices
     hosts: Hosts
     roles: ManagerRoles
     notice: StartupNotice
     broken_packages: Callable[[], Sequence[str]]
-    #: what keeps processes with their component, and whether it does
-    kept_by: Callable[[], tuple[str, bool]]
 
-    def introduce(self, health: Health) -> None:
-        """From here on `health` can examine every kind of component."""
-        thread, components = in_thread(self.reactor), self.components
+    def introduce(self) -> None:
+        """From here on the health centre can examine every kind of component."""
+        thread, office = in_thread(self.reactor), self.office
+        health, components = office.health, office.components
         home = self.foundation.home
         health.know(
             Kind.CORE,
@@ -95,13 +86,13 @@ class Rooms:
         health.know(
             Kind.PLUGIN,
             PluginExaminer(
-                self.plugins, components, home.plugin_data, time.time, thread, self._previous
+                office.plugins, components, home.plugin_data, time.time, thread, self._previous
             ),
         )
-        health.know(Kind.DAEMON, DaemonExaminer(self.daemons))
-        health.know(Kind.UNIT, UnitExaminer(self.units))
-        health.know(Kind.EXTERNAL, ExternalExaminer(self.externals, components))
-        health.know(Kind.HOST, self._host(health))
+        health.know(Kind.DAEMON, DaemonExaminer(office.daemons))
+        health.know(Kind.UNIT, UnitExaminer(office.units))
+        health.know(Kind.EXTERNAL, ExternalExaminer(office.externals, components))
+        health.know(Kind.HOST, self._host())
         if self.foundation.settings.package_mode:
             packages = self.storeroom.packages
             health.know(
@@ -109,24 +100,25 @@ class Rooms:
                 RepositoryExaminer(packages.repositories, packages.refresh, time.time),
             )
 
-    def _host(self, health: Health) -> HostExaminer:
+    def _host(self) -> HostExaminer:
         foundation = self.foundation
         cache = cache_directory(foundation)
         host = foundation.settings.hostname
         network = NetworkChecks(
             host, self._fullness, lambda: self.core.namesakes.sentence, self._second_roles
         )
+        kept_by = self.office.supervisor.confinement.in_force
         return HostExaminer(
             host,
             foundation.home,
             (foundation.log_directory, foundation.pid_file.parent, cache),
             cache / "archives",
             self._hub_problem,
-            lambda: health.last_known_time,
+            lambda: self.office.health.last_known_time,
             self.broken_packages,
             time.time,
             in_thread(self.reactor),
-            more=lambda: [*network(), escape_check(host, *self.kept_by())],
+            more=lambda: [*network(), escape_check(host, *kept_by())],
         )
 
     def _second_roles(self) -> str:

@@ -12,14 +12,13 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from domogik.api.settings import RestSettings
 from domogik.app import logs
 from domogik.app.configuration import readers
 from domogik.app.core import CoreServices
 from domogik.app.foundation import CannotStart, Foundation, in_thread
-from domogik.app.health import Rooms, make_health
+from domogik.app.health import Examiners, make_health
 from domogik.app.local import LocalRole
 from domogik.app.packages import ManagerParts, PackageServices
 from domogik.app.progress import Progress
@@ -31,7 +30,6 @@ from domogik.app.units import make_units
 from domogik.app.workplace import make_workplace
 from domogik.components.events import EventStream
 from domogik.components.model import ConfigurationKey, State
-from domogik.config.home import HomeLock
 from domogik.config.load import Configuration
 from domogik.config.watch import DirectoryWatcher
 from domogik.control.system import SystemControl
@@ -87,7 +85,7 @@ class ManagerDaemon(Service):
         self._on_failure = on_failure
         self._on_upgrade = on_upgrade
         self._pid = os.getpid()
-        self._lock = self._take_home()
+        self._lock = foundation.take_home()
         try:
             RestSettings.from_configuration(foundation.configuration)
             self.street = Street.open(reactor, foundation, foundation.settings.hub)
@@ -101,16 +99,6 @@ class ManagerDaemon(Service):
         self._started = False
         self._stops: list[Callable[[], object]] = []
         self._assemble()
-
-    def _take_home(self) -> HomeLock:
-        try:
-            return self._foundation.home.lock()
-        except OSError as error:
-            raise CannotStart(
-                f"{error.filename}: {error.strerror}: choose another --home"
-            ) from error
-        except DomogikError as error:
-            raise CannotStart(str(error)) from error
 
     # Putting together
 
@@ -210,9 +198,9 @@ class ManagerDaemon(Service):
         if os.getpid() != self._pid:
             # twistd went to the background after it had made us: the lock names the old pid
             self._lock.release()
-            self._lock = self._take_home()
+            self._lock = self._foundation.take_home()
         self._starting = Deferred.fromCoroutine(self._start())
-        _ = self._starting.addErrback(self._could_not_start)
+        _ = self._starting.addErrback(self._progress.start_failed, self._on_failure)
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
@@ -238,15 +226,6 @@ class ManagerDaemon(Service):
         """As `reload`, for a signal."""
         self.keeper.changed(set())
 
-    def _could_not_start(self, failure: Failure) -> None:
-        if failure.check(CancelledError):
-            return
-        if not failure.check(DomogikError):
-            self._log.failure("the start failed", failure)
-        line = failure.getErrorMessage()
-        self._progress.failed(line)
-        self._on_failure(line)
-
     async def _start(self) -> None:
         foundation, street = self._foundation, self.street
         host = foundation.settings.hostname
@@ -267,8 +246,8 @@ class ManagerDaemon(Service):
         self.supervisor.startService()
         for file in foundation.files:
             self.watcher.watch(file.parent)
-        self._stops += [self.watcher.stop, self.daemons.close, self.units.close]
-        self._stops.append(self.rivals.namesakes.stop)
+        stop_namesakes = self.rivals.namesakes.stop
+        self._stops += [self.watcher.stop, self.daemons.close, self.units.close, stop_namesakes]
         await self.storeroom.recover()
         await self.keeper.begin()
         self.core.serve()
@@ -281,8 +260,9 @@ class ManagerDaemon(Service):
         self._start_part(self.pings)
         # heard from here on, and not before it can answer: other hosts ask at once what runs here
         self._start_presence()
-        for part in (self.hosts, *self._optional()):
-            self._start_part(part)
+        self._start_part(self.hosts)
+        if self._roles.external:
+            self._start_part(self.externals)
         await self.storeroom.start()
         self._started = True
         autostart = self._autostart()
@@ -346,24 +326,19 @@ class ManagerDaemon(Service):
             ManagerParts(self.plugins, self.trust, self.reload, self._roles.external),
         )
         self._stops.append(self.storeroom.stop)
-        Rooms(
+        Examiners(
             reactor,
             self._foundation,
             self.street,
             self.identity.presence,
-            self.components,
+            self.office,
             self.core,
-            self.plugins,
-            self.daemons,
-            self.units,
-            self.externals,
             self.storeroom,
             self.hosts,
             self._roles,
             self.notice,
             lambda: self._inventory.problems,
-            self.supervisor.confinement.in_force,
-        ).introduce(self.health)
+        ).introduce()
         self.control = SystemControl(
             reactor, self.identity, bus, self.office, self.trust, self.events
         )
@@ -378,9 +353,6 @@ class ManagerDaemon(Service):
             self._roles.ping_duration,
             self._roles.wait_between_pings if self._roles.ping else None,
         )
-
-    def _optional(self) -> tuple[Externals, ...]:
-        return (self.externals,) if self._roles.external else ()
 
     def _start_presence(self) -> None:
         presence = self.identity.presence
@@ -444,12 +416,12 @@ class ManagerDaemon(Service):
         else:
             self.plugins.status_changed(component_id)
 
+    async def _dismiss(self, name: str) -> None:
+        await self.pings.dismiss(name)
+
     async def _lend(self, needs: Iterable[str]) -> Mapping[str, str]:
         await self.units.bring_up(needs)
         return await self.daemons.environment(needs)
-
-    async def _dismiss(self, name: str) -> None:
-        await self.pings.dismiss(name)
 
     def _stop_orphans(self) -> None:
         """Processes of ours from before a crash whose component is no longer known."""

@@ -7,7 +7,11 @@ import socket
 from collections.abc import Callable, MutableMapping
 
 import attrs
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from domogik.errors import DomogikError
 
 #: systemd passes over what begins so
 WORDS = "X_DOMOGIK"
@@ -72,6 +76,16 @@ class Progress:
     def failed(self, text: str) -> None:
         """It cannot start; one line that says what to change."""
         self._say(f"ERROR={text}")
+
+    def start_failed(self, failure: Failure, on_failure: Callable[[str], None]) -> None:
+        """Tell that the start failed, unless it was only cancelled; a fault of ours is logged."""
+        if failure.check(CancelledError):
+            return
+        if not failure.check(DomogikError):
+            self._log.failure("the start failed", failure)
+        line = failure.getErrorMessage()
+        self.failed(line)
+        on_failure(line)
 
     def stopping(self) -> None:
         """It was told to stop."""

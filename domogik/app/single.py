@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from domogik.app.dbmgr import DbmgrRole
 from domogik.app.foundation import CannotStart, Foundation, in_thread
@@ -19,14 +18,12 @@ from domogik.app.rest import RestRole
 from domogik.app.rivals import ASK_FOR_RIVAL, Rivals, rival_line
 from domogik.app.street import Street
 from domogik.components.events import EventStream
-from domogik.components.model import ConfigurationKey
-from domogik.errors import DomogikError
 from domogik.manager.event_numbers import EventNumbers
 from domogik.manager.hosts import Hosts
 from domogik.manager.house import House
 from domogik.manager.jobs import Jobs
 from domogik.manager.trust import Trust
-from domogik.packages.installed import Inventory, find_packages
+from domogik.packages.installed import find_packages
 
 
 class SingleDaemon(Service):
@@ -56,19 +53,11 @@ class SingleDaemon(Service):
         for notice in (*self.foundation.notices, *self.foundation.complaints()):
             self._log.warn("{notice}", notice=notice)
         self._starting = Deferred.fromCoroutine(self._run())
-        _ = self._starting.addErrback(self._failed)
+        _ = self._starting.addErrback(self._progress.start_failed, self._on_failure)
 
     async def _run(self) -> None:
         await self.begin()
         self._progress.ready()
-
-    def _failed(self, failure: Failure) -> None:
-        if failure.check(CancelledError):
-            return
-        if not failure.check(DomogikError):
-            self._log.failure("the start failed", failure)
-        self._progress.failed(failure.getErrorMessage())
-        self._on_failure(failure.getErrorMessage())
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
@@ -112,18 +101,17 @@ class DbmgrDaemon(SingleDaemon):
     """The database manager; it knows the descriptors that are installed on its own host."""
 
     _role: DbmgrRole | None = None
-    _inventory = Inventory({}, {})
 
     async def begin(self) -> None:
         foundation = self.foundation
-        self._inventory = await in_thread(self.reactor)(
+        inventory = await in_thread(self.reactor)(
             find_packages,
             foundation.home,
             foundation.settings.package_mode,
             foundation.settings.src_prefixes,
         )
         trust = Trust(foundation.network.bind_interface, foundation.settings.trusted)
-        self._role = DbmgrRole(self.reactor, foundation, self.street, trust, self._declared)
+        self._role = DbmgrRole(self.reactor, foundation, self.street, trust, inventory.declared)
         url = self._url(foundation)
         await self.refuse_second("dbmgr")
         await self._role.open(url)
@@ -137,9 +125,6 @@ class DbmgrDaemon(SingleDaemon):
                 f"[database] url = {url} is for a manager, which runs that daemon: start it with -d"
             )
         return url
-
-    def _declared(self, plugin: str) -> Sequence[ConfigurationKey] | None:
-        return self._inventory.declared(plugin)
 
     async def end(self) -> None:
         if self._role is not None:
