@@ -151,8 +151,10 @@ class CoreServices:
         finally:
             self._rivals.leave()
 
-    def _is_elsewhere(self, role: str, start: Callable[[], Awaitable[None]]) -> None:
+    def _leave_to_other_process(self, role: str, start: Callable[[], Awaitable[None]]) -> None:
         """Another process of this host has the role; it is started here when that has ended."""
+        if self._is_closed:
+            return
         self.put(role, State.ALIVE, "it runs in another process")
         source = f"domogik-{role}.{self._foundation.settings.hostname}"
         take_over = partial(self._ordered, start)
@@ -178,6 +180,9 @@ class CoreServices:
         except DomogikError as error:
             if await self._rivals.find("rest", self._patience()) is None:
                 raise CannotStart(str(error)) from error
+            return False
+        if self._is_closed:  # meanwhile
+            await role.close()
             return False
         role.hold()
         self.rest = role
@@ -229,7 +234,7 @@ class CoreServices:
             self.put("rest", State.RUNNING)
             return
         self._log.warn("Manager started with -r, but a REST manager is already running")
-        self._is_elsewhere("rest", self._start_rest_again)
+        self._leave_to_other_process("rest", self._start_rest_again)
         if self.rest is not None:
             await self.rest.close()
             self.rest = None
@@ -260,7 +265,7 @@ class CoreServices:
         self._progress.status("Check if dbmgr is running.")
         if await self._rivals.find("dbmgr", self._patience()) is not None:
             self._log.warn("Manager started with -d, but a database manager is already running")
-            self._is_elsewhere("dbmgr", self.start_dbmgr)
+            self._leave_to_other_process("dbmgr", self.start_dbmgr)
             return
         if self.database_daemon and not self._is_held:
             self._is_held = True
@@ -316,6 +321,9 @@ class CoreServices:
                 await self._close_if_lost(role)
             if role.values is None:
                 await role.open(await self._database_url(), must_exist=self._is_lost and not anew)
+                if not self._wants_dbmgr:  # it was stopped meanwhile
+                    await role.close()
+                    return
                 self.namesakes.watch(role.speak())
             assert role.values is not None
             await role.values.store.check()
