@@ -19,22 +19,22 @@ from domogik.daemons.parameters import Parameters
 from domogik.errors import DomogikError
 from domogik.manager.daemon import Daemon
 from domogik.manager.questions import (
+    LITTLE_ROOM,
+    RESTART,
+    START,
     Question,
     find_large,
     look_at_logs,
     megabytes,
     only_by_hand,
+    times,
 )
 from domogik.supervisor.interfaces import Status
 from domogik.supervisor.sockets import described, holders, owners
 
 #: seconds that its own protocol has to answer
 PATIENCE = 5.0
-#: bytes; with less left a server soon fails, and loses what it cannot write
-LITTLE_ROOM = 64 * 2**20
 
-_START = Suggestion("start", "Start it")
-_RESTART = Suggestion("restart", "Restart it")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 _STATE = Question("daemon-state", "{name} is {state}", "{name} does not run: {reason}")
@@ -130,16 +130,15 @@ class DaemonChecks:
             del given["reason"]
             return self._check(_STATE, Result.PASSED, **given)
         if state is State.STOPPED:
-            return self._check(_STOPPED, Result.WARNING, _START, **given)
+            return self._check(_STOPPED, Result.WARNING, START, **given)
         if " is held by " in reason:
-            return self._check(_STATE, Result.FAILED, self._change_port, _RESTART, **given)
+            return self._check(_STATE, Result.FAILED, self._change_port, RESTART, **given)
         question = _STATE
         if reason.startswith("started again"):
-            question, count = _AGAIN, self._restarts + 1
-            given["times"] = "once" if count == 1 else f"{count} times"
+            question, given["times"] = _AGAIN, times(self._restarts + 1)
         elif reason.startswith("ended"):
             question = _ENDED
-        return self._check(question, Result.FAILED, _RESTART, self._look, **given)
+        return self._check(question, Result.FAILED, RESTART, self._look, **given)
 
     async def _ready(self) -> DiagnosticCheck:
         """By its own protocol, not by an open port."""
@@ -151,13 +150,11 @@ class DaemonChecks:
             await asked.addTimeout(PATIENCE, daemon.tools.reactor)
         except (TimeoutError, CancelledError):
             reason = f"no answer within {PATIENCE:g} s"
-            return self._check(_READY, Result.FAILED, _RESTART, self._look, reason=reason)
-        except ManagedDaemonError as error:
-            reason = str(self._entry.failed(error))
-            return self._check(_READY, Result.FAILED, _RESTART, self._look, reason=reason)
         except DomogikError as error:
-            return self._check(_READY, Result.FAILED, _RESTART, self._look, reason=str(error))
-        return self._check(_READY, Result.PASSED)
+            reason = self._told(error)
+        else:
+            return self._check(_READY, Result.PASSED)
+        return self._check(_READY, Result.FAILED, RESTART, self._look, reason=reason)
 
     def _listens(self) -> DiagnosticCheck:
         """Whether processes of its own have the port; blocks."""
@@ -177,7 +174,7 @@ class DaemonChecks:
             return self._check(_LISTENS, Result.PASSED, **given)
         if self._status.pid is None:
             return self._check(_LISTENS, Result.SKIPPED, reason="it does not run", **given)
-        return self._check(_LISTENS, Result.FAILED, _RESTART, reason="not listened on", **given)
+        return self._check(_LISTENS, Result.FAILED, RESTART, reason="not listened on", **given)
 
     async def _data(self) -> DiagnosticCheck:
         """Of the version that this server reads, to begin with."""
@@ -185,11 +182,12 @@ class DaemonChecks:
         try:
             await daemon.find_programs()
             await daemon.tools.in_thread(daemon.check_data)
-        except ManagedDaemonError as error:
-            return self._check(_DATA, Result.FAILED, reason=str(self._entry.failed(error)))
         except (DomogikError, OSError) as error:
-            return self._check(_DATA, Result.FAILED, reason=str(error))
+            return self._check(_DATA, Result.FAILED, reason=self._told(error))
         return self._check(_DATA, Result.PASSED)
+
+    def _told(self, error: Exception) -> str:
+        return str(self._entry.failed(error) if isinstance(error, ManagedDaemonError) else error)
 
     # Its directory; all of it blocks
 

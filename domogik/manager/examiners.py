@@ -10,12 +10,12 @@ import attrs
 from domogik.components.health import DiagnosticCheck, Result, Suggestion
 from domogik.components.model import Component, ComponentId, Kind, State
 from domogik.config.load import BrokenConfiguration
-from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownComponent
+from domogik.errors import DomogikError, OperationFailed, UnknownComponent
 from domogik.manager.components import ComponentList
 from domogik.manager.daemons import Daemons
 from domogik.manager.externals import Externals
 from domogik.manager.package_interface import RepositoryInfo
-from domogik.manager.questions import Question, only_by_hand
+from domogik.manager.questions import Question, only_by_hand, unknown_action
 from domogik.manager.startup_notice import ACCEPT, StartupNotice
 
 _DAY = 24 * 3600.0
@@ -30,10 +30,6 @@ def _component(components: ComponentList, component_id: str) -> Component:
     if component is None:
         raise UnknownComponent(f"There is no component {component_id}")
     return component
-
-
-def _not_known(component_id: str, action: str) -> NotPossible:
-    return NotPossible(f"nobody knows how to {action} {component_id}")
 
 
 # Core services
@@ -98,7 +94,7 @@ class CoreExaminer:
             await self._in_thread(self._notice.accept)
             return
         if action != _OPEN.action:
-            raise _not_known(component_id, action)
+            raise unknown_action(component_id, action)
         await self._open_database()
         component = _component(self._components, component_id)
         if not component.state.is_on:
@@ -176,7 +172,7 @@ class DaemonExaminer:
         """Start or restart it."""
         acts = {"start": self._daemons.start, "restart": self._daemons.restart}
         if action not in acts:
-            raise _not_known(component_id, action)
+            raise unknown_action(component_id, action)
         await acts[action](ComponentId.parse(component_id).name)
 
 
@@ -218,7 +214,7 @@ class ExternalExaminer:
     async def repair(self, component_id: str, check: DiagnosticCheck, action: str) -> None:
         """Forget it."""
         if action != _FORGET.action:
-            raise _not_known(component_id, action)
+            raise unknown_action(component_id, action)
         self._externals.forget(ComponentId.parse(component_id).name)
 
 
@@ -273,7 +269,7 @@ class RepositoryExaminer:
     async def repair(self, component_id: str, check: DiagnosticCheck, action: str) -> None:
         """Refresh."""
         if action != _REFRESH.action:
-            raise _not_known(component_id, action)
+            raise unknown_action(component_id, action)
         await self._refresh()
         error = self._find(component_id).error
         if error:

@@ -13,8 +13,8 @@ import attrs
 from domogik.components.health import DiagnosticCheck, Result, Suggestion
 from domogik.config.files import read_bounded
 from domogik.config.home import Home
-from domogik.errors import NotPossible, OperationFailed
-from domogik.manager.questions import Question, find_large, megabytes, only_by_hand
+from domogik.errors import OperationFailed
+from domogik.manager.questions import Question, find_large, megabytes, only_by_hand, unknown_action
 
 #: Unix time that every clock that was ever set is past: 2024-01-01
 EARLIEST = 1_704_067_200.0
@@ -110,7 +110,7 @@ class HostExaminer:
         """Take rights away, or remove archives."""
         acts = {"make-private": self._make_private, "empty-cache": self._empty_cache}
         if action not in acts:
-            raise NotPossible(f"nobody knows how to {action} {component_id}")
+            raise unknown_action(component_id, action)
         try:
             await self._in_thread(acts[action])
         except OSError as error:

@@ -13,25 +13,28 @@ from twisted.internet.defer import DeferredLock
 
 from domogik.components.health import DiagnosticCheck, Result, Suggestion
 from domogik.components.model import Component, ComponentId, Kind, State
-from domogik.errors import NotPossible, UnknownComponent
+from domogik.errors import UnknownComponent
 from domogik.manager.components import ComponentList
 from domogik.manager.missing import missing, remedy
 from domogik.manager.plugins import Plugins
 from domogik.manager.questions import (
     LATELY,
+    LITTLE_ROOM,
+    RESTART,
+    START,
     Question,
     find_large,
     look_at_logs,
     megabytes,
     only_by_hand,
+    times,
+    unknown_action,
 )
 from domogik.packages.check import check
 from domogik.packages.environment import ENVIRONMENT, interpreter
 from domogik.packages.installed import Installed
 from domogik.packages.reference import refusal
 
-#: bytes; with less left a plugin soon fails, and loses what it cannot write
-LITTLE_ROOM = 64 * 2**20
 #: so many restarts that nobody asked for are too many, in the last hour
 MANY_RESTARTS = 3
 
@@ -71,8 +74,6 @@ _ROOM = Question(
 )
 _ID = Question("plugin-id", "{name} cannot run")
 
-_START = Suggestion("start", "Start it")
-_RESTART = Suggestion("restart", "Restart it")
 _ON_ITS_WAY = (State.STARTING, State.STOPPING)
 
 
@@ -117,7 +118,7 @@ class PluginExaminer:
         """Start or restart it."""
         acts = {"start": self._plugins.start, "restart": self._plugins.restart}
         if action not in acts:
-            raise NotPossible(f"nobody knows how to {action} {component_id}")
+            raise unknown_action(component_id, action)
         await acts[action](ComponentId.parse(component_id).name)
 
     # How it runs
@@ -139,7 +140,7 @@ class PluginExaminer:
             given["reason"] = "it is stopped" if state is State.STOPPED else ""
         if state is State.BACKOFF:
             count = self._plugins.restarted_within(component.name, LATELY) + 1
-            given["times"] = "once" if count == 1 else f"{count} times"
+            given["times"] = times(count)
             is_planned = component.reason.startswith("started again")
             said = _AGAIN if is_planned else _RUNNING
             return said.answer(component_id, Result.WARNING, *_advice(component, before), **given)
@@ -165,12 +166,10 @@ class PluginExaminer:
         if component.state is State.NOT_RESPONDING:
             look = look_at_logs(f"dmg_ctl logs {component.name}")
             reason = component.reason or "it does not answer"
-            return _ALIVE.answer(
-                component_id, Result.FAILED, _RESTART, look, reason=reason, **given
-            )
+            return _ALIVE.answer(component_id, Result.FAILED, RESTART, look, reason=reason, **given)
         if component.state is State.RUNNING:
             reason = "nothing came from it yet"
-            return _ALIVE.answer(component_id, Result.WARNING, _RESTART, reason=reason, **given)
+            return _ALIVE.answer(component_id, Result.WARNING, RESTART, reason=reason, **given)
         return _ALIVE.answer(component_id, Result.SKIPPED, reason="it does not run", **given)
 
     def _restarts(self, component_id: str, component: Component) -> DiagnosticCheck:
@@ -279,7 +278,7 @@ class PluginExaminer:
 def _advice(component: Component, before: str | None) -> tuple[Suggestion, ...]:
     """For one that does not run; where a new release failed, the one before comes first."""
     name = component.name
-    do = _RESTART if component.state is State.BACKOFF else _START
+    do = RESTART if component.state is State.BACKOFF else START
     usual = do, look_at_logs(f"dmg_ctl logs {name}")
     if before is None:
         return usual

@@ -7,9 +7,14 @@ from pathlib import Path
 import attrs
 
 from domogik.components.health import DiagnosticCheck, Result, Suggestion
+from domogik.errors import NotPossible
 
 #: seconds in which restarts count, and a release is new
 LATELY = 3600.0
+#: bytes; with less left a plugin or a server soon fails, and loses what it cannot write
+LITTLE_ROOM = 64 * 2**20
+START = Suggestion("start", "Start it")
+RESTART = Suggestion("restart", "Restart it")
 _NOT_LOOKED_AT = (Result.SKIPPED, Result.NOT_DONE)
 
 
@@ -47,6 +52,16 @@ def find_large(path: Path | str) -> Suggestion:
 def only_by_hand(action: str, sentence: str) -> Suggestion:
     """What Domogik cannot do for a person."""
     return Suggestion(action, sentence, is_repairable=False)
+
+
+def unknown_action(component_id: str, action: str) -> NotPossible:
+    """The error for a repair that no check of that component suggests."""
+    return NotPossible(f"nobody knows how to {action} {component_id}")
+
+
+def times(count: int) -> str:
+    """As people say it: `once`, `3 times`."""
+    return "once" if count == 1 else f"{count} times"
 
 
 def megabytes(size_bytes: float) -> str:

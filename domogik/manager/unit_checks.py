@@ -8,8 +8,7 @@ import attrs
 
 from domogik.components.health import DiagnosticCheck, Result
 from domogik.components.model import ComponentId
-from domogik.errors import NotPossible
-from domogik.manager.questions import Question
+from domogik.manager.questions import Question, unknown_action
 from domogik.manager.units import SystemUnits
 from domogik.units.component import Daemon
 from domogik.units.unit_check import Action
@@ -41,5 +40,5 @@ class UnitExaminer:
         try:
             chosen = Action(action)
         except ValueError:
-            raise NotPossible(f"nobody knows how to {action} {component_id}") from None
+            raise unknown_action(component_id, action) from None
         await self._units.repair(ComponentId.parse(component_id).name, chosen)
