@@ -1,8 +1,8 @@
 """A control group for each start, where the system gives one (cgroups(7)).
 
-Whoever is born in one stays in it, whatever else it does. The groups lie below the one that this
-process is in: of version 2 where that may be written (systemd: `Delegate=yes`), or else in the
-first hierarchy of version 1 that may. No controller is switched on in them.
+A process that is started in one stays in it, whatever else it does. The groups lie below the one
+that this process is in: of version 2 where that may be written (systemd: `Delegate=yes`), or else
+in the first hierarchy of version 1 that may. No controller is switched on in them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Groups:
                 trial.mkdir()
                 trial.rmdir()
                 for left in place.glob(f"{_NAME}*"):
-                    with contextlib.suppress(OSError):  # somebody is in it
+                    with contextlib.suppress(OSError):  # a process is in it
                         left.rmdir()
                 which = f"version 1, {name}" if name else "version 2"
                 return cls(place, f"a control group each ({which}) below {place}")
@@ -70,7 +70,7 @@ class Groups:
             self._log.warn("process {pid} has no control group: {error}", pid=pid, error=str(error))
 
     def remove(self, run_id: str) -> None:
-        """Nobody is left of that start."""
+        """Remove the group of a start of which no process is left."""
         if self.place is not None and run_id:
             with contextlib.suppress(OSError):
                 (self.place / f"{_NAME}{run_id}").rmdir()

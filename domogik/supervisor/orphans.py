@@ -17,7 +17,7 @@ from domogik.supervisor.identity import NoSuchProcess, read_stat
 _PR_SET_CHILD_SUBREAPER = 36
 #: seconds between two looks for orphans that have ended
 LOOK_S = 5.0
-#: seconds after which everybody whom the manager before us left has been taken over
+#: seconds after which every process that an earlier manager left has been taken over
 _FIRST_LOOK_S = 60.0
 
 
@@ -31,7 +31,7 @@ def become_subreaper() -> bool:
 class Orphans:
     """Collects the children that nobody here started or watches, one by one, once they have ended.
 
-    Never who is watched by a `ProcessTransport` or by Twisted: their status belongs to those.
+    Never one that a `ProcessTransport` or Twisted watches: its status is collected there.
     """
 
     _reactor: IReactorTime
@@ -46,7 +46,7 @@ class Orphans:
         self._next = self._reactor.callLater(_FIRST_LOOK_S, self._again)
 
     def stop(self) -> None:
-        """Collect nobody any more."""
+        """Look no more."""
         if self._next is not None and self._next.active():
             self._next.cancel()
 
@@ -55,7 +55,10 @@ class Orphans:
         self.look()
 
     def look(self) -> None:
-        """Collect who has ended before the last look, so that nobody who still cares is robbed."""
+        """Collect those that had ended at the last look already.
+
+        Whatever else in this process waits for one of them has had the time in between.
+        """
         ended = frozenset(pid for pid in _children() if _is_ours_to_collect(pid))
         for pid in ended & self._ended:
             with contextlib.suppress(ChildProcessError):
@@ -74,7 +77,7 @@ def _is_ours_to_collect(pid: int) -> bool:
 
 
 def _children() -> Iterable[int]:
-    """Those of the first thread, to whom orphans come; everybody where the kernel does not say."""
+    """The children of the first thread, where orphans come; all processes on an older kernel."""
     own = os.getpid()
     try:
         with open(f"/proc/{own}/task/{own}/children", encoding="ascii") as file:

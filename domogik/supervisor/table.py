@@ -157,9 +157,9 @@ class ProcessTable:
             _fire(waiting)
 
     def _look(self) -> None:
-        """Read all of /proc, and list it again until nobody new has appeared.
+        """Read all of /proc, and list it again until no new process has appeared.
 
-        Who forks and ends between the list and the look at him would otherwise hide his child.
+        A process that forks and ends between the list and the look at it would hide its child.
         """
         self._begun = self._reactor.seconds()
         seen: dict[int, Stat] = {}
@@ -194,7 +194,7 @@ class ProcessTable:
         return stat
 
     def _read_labels(self, stat: Stat, seen: Mapping[int, Stat]) -> tuple[str, ...] | None:
-        """What it carries itself; who took even its limit away is charged to its parent's start."""
+        """The marks it carries; a process that carries none gets those of its parent."""
         run_id = self._run_id(stat.pid)
         carried = [label for label in (run_id, read_label(stat.pid, self._proc)) if label]
         carried.extend(run_ids_of(stat.pid, self._proc))
