@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ from domogik.config.edit import remove_value, set_value
 from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.archives import Place, Told
 from domogik.manager.jobs import Jobs, Progress
-from domogik.manager.missing import warnings
 from domogik.manager.package_interface import InstalledPackage
 from domogik.manager.package_update import Note, PackageUpdate, at_rest
 from domogik.manager.plugins import Plugins
+from domogik.manager.stored_packages import StoredPackages
 from domogik.packages.dependencies import DependencyChecker, DependencyState
 from domogik.packages.environment import (
     ENVIRONMENT,
@@ -44,16 +44,6 @@ DEVELOPMENT = (
 MAX_CHECKS = 20
 #: what fetches an archive, from a repository or from the place that an order named
 Fetch = Callable[[PackageRef, Place | None, Told], Awaitable[Path]]
-
-
-@attrs.frozen
-class Stored:
-    """What only the disk knows of a package: its releases, oldest first, its history, its lacks."""
-
-    releases: tuple[str, ...] = ()
-    held: bool = False
-    given_up: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -98,7 +88,7 @@ class PackageOffice:
     _inventory: Inventory = attrs.field(init=False, factory=lambda: Inventory({}, {}))
     _list: tuple[InstalledPackage, ...] = attrs.field(init=False, default=())
     _told: int = attrs.field(init=False, default=0)
-    _stored: dict[str, Stored] = attrs.field(init=False, factory=dict)
+    _stored: StoredPackages = attrs.field(init=False)
     #: by full name: there is one job at a time for each package
     _orders: dict[str, _Order] = attrs.field(init=False, factory=dict)
 
@@ -120,6 +110,7 @@ class PackageOffice:
             self._clock,
         )
         self._checker = self._make_checker(self._release_of)
+        self._stored = StoredPackages(self._store, self._release_of)
 
     # What there is
 
@@ -172,35 +163,11 @@ class PackageOffice:
 
     def installed(self) -> tuple[InstalledPackage, ...]:
         """What is installed, by name; what could be updated is not known here."""
-        nothing = Stored()
-        return tuple(
-            attrs.evolve(
-                entry,
-                releases=stored.releases,
-                held=stored.held,
-                given_up=stored.given_up,
-                warnings=stored.warnings,
-            )
-            for entry in self._list
-            for stored in (self._stored.get(entry.ref.fullname, nothing),)
-        )
+        return tuple(self._stored.complete(entry) for entry in self._list)
 
     async def look(self) -> None:
         """Read what only the store knows."""
-        names = [(entry.ref.type, entry.ref.id) for entry in self._list]
-        found = await self._in_thread(_look, self._store, names)
-        needs = await self._in_thread(self._needs, self._inventory)
-        self._stored = {
-            name: attrs.evolve(stored, warnings=needs.get(name, ()))
-            for name, stored in found.items()
-        }
-
-    def _needs(self, inventory: Inventory) -> Mapping[str, tuple[str, ...]]:
-        """What each plugin lacks, by its full name; blocks."""
-        return {
-            one.package.full_name: warnings(one, self._release_of)
-            for one in inventory.plugins.values()
-        }
+        await self._in_thread(self._stored.look, self._list, self._inventory)
 
     def package(self, type: str, id: str) -> Package:
         """The descriptor of an installed package; `UnknownComponent`, `InvalidReference`."""
@@ -461,17 +428,6 @@ class PackageOffice:
             return self._found(*package).directory
         except UnknownComponent:
             return None
-
-
-def _look(store: Store, names: Sequence[tuple[str, str]]) -> Mapping[str, Stored]:
-    return {
-        fullname(type, id): Stored(
-            tuple(ref.release for ref in store.releases(type, id)),
-            store.held(type, id),
-            store.given_up(type, id),
-        )
-        for type, id in names
-    }
 
 
 def _environment(directory: Path | None) -> tuple[Path | None, Path | None]:
