@@ -133,7 +133,9 @@ class Keeper:
         self.output = FileOutput(self._directory / LOG / f"{kind}.log")
         specification = Specification(
             id=f"daemon:{kind}",
-            program=Program((kind,), self._tools.environment, self._directory.path),
+            program=Program(
+                (kind,), self._tools.environment, self._directory.path, marks_at_birth=False
+            ),
             policy=attrs.evolve(self._policy, restart=Restart.NO),
             prepare=self._prepare,
         )

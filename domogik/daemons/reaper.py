@@ -12,7 +12,9 @@ import json
 import os
 import select
 import sys
+import threading
 from pathlib import Path
+from typing import ClassVar
 
 # What is large is imported where it is needed: a reaper has nothing to do, as a rule.
 
@@ -23,22 +25,22 @@ _PATIENCE = 60.0  # seconds for the end of one server
 class Reaper:
     """The list of this process; the reaper itself is started with the first that is on it."""
 
-    _of: tuple[int, Reaper] | None = None
+    _of: ClassVar[dict[int, Reaper]] = {}
 
     def __init__(self) -> None:
         self._list: Path | None = None
+        self._beginning = threading.Lock()
 
     @classmethod
     def of_this_process(cls) -> Reaper:
         """One for each process; a fork has none yet."""
-        if cls._of is None or cls._of[0] != os.getpid():
-            cls._of = os.getpid(), cls()
-        return cls._of[1]
+        return cls._of.get(os.getpid()) or cls._of.setdefault(os.getpid(), cls())
 
     def watch(self, kind: str, directory: Path) -> None:
         """From now on that directory does not outlive us; raises `OSError`, `CannotStart`."""
-        if self._list is None:
-            self._list = self._begin()
+        with self._beginning:
+            if self._list is None:
+                self._list = self._begin()
         self._append({"kind": kind, "directory": str(directory)})
 
     def done(self, directory: Path) -> None:

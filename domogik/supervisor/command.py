@@ -59,6 +59,7 @@ def run(
         environment=dict(os.environ) if environment is None else environment,
         directory=Path("/") if directory is None else directory,
         user=user,
+        marks_at_birth=False,
     )
     return Deferred.fromCoroutine(_run(reactor, program, timeout, limit_bytes))
 

@@ -32,6 +32,8 @@ class Program:
     the number of descriptors (None: as the manager's own); `memory_max_words` is the former as the
     configuration says it, with its place; `nice` is added to the manager's own.
     `user` is None for the manager's own; its directory is entered before the user is changed.
+    With `marks_at_birth` nobody it forks can be without its mark, but whatever this process forks
+    in the same moment, in another thread, carries it too: not in a program of somebody else's.
     """
 
     argv: tuple[str, ...] = attrs.field(validator=attrs.validators.min_len(1))
@@ -42,6 +44,7 @@ class Program:
     nice: int = 0
     memory_max_words: str = ""
     user: User | None = None
+    marks_at_birth: bool = True
 
     @property
     def has_limits(self) -> bool:

@@ -36,7 +36,8 @@ def can_mark() -> bool:
 def passed_on(run_id: str) -> Iterator[bool]:
     """A child that is forked meanwhile carries the mark from its first moment on.
 
-    An empty run id marks nobody; the answer is whether the mark could be set.
+    An empty run id marks nobody; the answer is whether the mark could be set. The whole process has
+    the limit meanwhile, so whatever another thread forks carries the mark, too.
     """
     before = resource.getrlimit(resource.RLIMIT_RTTIME)
     try:
@@ -49,6 +50,13 @@ def passed_on(run_id: str) -> Iterator[bool]:
         yield bool(run_id)
     finally:
         resource.setrlimit(resource.RLIMIT_RTTIME, before)
+
+
+def mark(pid: int, run_id: str) -> None:
+    """Our child `pid` carries the mark from now on, and so does whom it forks; if it may be set."""
+    with contextlib.suppress(OSError, ValueError):
+        _, hard = resource.prlimit(pid, resource.RLIMIT_RTTIME)
+        resource.prlimit(pid, resource.RLIMIT_RTTIME, (_limit(run_id), hard))
 
 
 def read_label(pid: int, proc: str = "/proc") -> str:

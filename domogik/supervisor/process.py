@@ -31,7 +31,7 @@ from zope.interface import implementer
 from domogik.errors import DomogikError
 from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity
 from domogik.supervisor.interfaces import Exit, Program
-from domogik.supervisor.mark import passed_on
+from domogik.supervisor.mark import mark, passed_on
 from domogik.supervisor.pidfd import IProcessReactor, ProcessHandle
 
 
@@ -63,8 +63,10 @@ def execute(program: Program, output: int) -> int:
     """Execute `program` and return its pid, which the caller has to collect."""
     argv = _with_limits(program)
     user = program.user
+    run_id = program.environment.get("DOMOGIK_RUN_ID", "")
+    at_birth = passed_on(run_id) if program.marks_at_birth else contextlib.nullcontext()
     try:
-        with passed_on(program.environment.get("DOMOGIK_RUN_ID", "")):
+        with at_birth:
             process = subprocess.Popen(
                 argv,
                 cwd=program.directory,
@@ -82,6 +84,8 @@ def execute(program: Program, output: int) -> int:
         raise CannotStart(_sentence(program, error)) from error
     except ValueError as error:  # a zero byte in an argument, a variable or the directory
         raise CannotStart(f"{program.argv[0]} cannot be executed: {error}") from error
+    if run_id and not program.marks_at_birth:
+        mark(process.pid, run_id)
     process.returncode = 0  # ours to collect: Popen's own housekeeping must not do it
     return process.pid
 

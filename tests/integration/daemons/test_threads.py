@@ -1,0 +1,103 @@
+"""Daemons in a program with threads, one of which forks: nobody else is said to be at work.
+
+`DOMOGIK_STARTS` is the number of starts: 40 unless said otherwise, 400 at night.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from world import wait_until
+
+from domogik.daemons.reaper import Reaper
+
+pytestmark = pytest.mark.integration
+
+STARTS = int(os.environ.get("DOMOGIK_STARTS", "40"))
+THREADS = 4
+PROGRAM = """
+import os, sys, threading, time
+from domogik.daemons.testing import running
+
+starts = int(sys.argv[1])
+done = threading.Event()
+failed = []
+
+def fork():
+    # a child of another library: it holds whatever was open, for longer than an operation takes
+    children = []
+
+    def wait():
+        if os.waitpid(children.pop(0), 0)[1]:
+            failed.append("a child of somebody else was killed")
+
+    while not done.is_set():
+        child = os.fork()
+        if child == 0:
+            time.sleep(0.3)
+            os._exit(0)
+        children.append(child)
+        time.sleep(0.005)
+        while len(children) > 20:
+            wait()
+    while children:
+        wait()
+
+def start():
+    for _ in range(starts):
+        try:
+            with running("redis") as server:
+                server.restart()
+        except Exception as error:
+            failed.append(f"{type(error).__name__}: {error}")
+
+forking = threading.Thread(target=fork)
+forking.start()
+threads = [threading.Thread(target=start) for _ in range(int(sys.argv[2]))]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+done.set()
+forking.join()
+print(len(failed), *failed[:3], sep="\\n")
+"""
+
+
+def test_no_start_fails_beside_a_thread_that_forks(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", PROGRAM, str(STARTS // THREADS // 2), str(THREADS)],
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60 + STARTS * 2,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("0\n", "")
+    wait_until(lambda: list(tmp_path.iterdir()) == [], "nothing is left")
+
+
+def test_threads_share_the_process_that_tidies_up_after_them(tmp_path: Path) -> None:
+    begun = []
+
+    class Counted(Reaper):
+        def _begin(self) -> Path:
+            begun.append(threading.get_ident())
+            threading.Event().wait(0.01)  # as long as a start may take
+            return tmp_path / "list"
+
+    reaper = Counted()
+    threads = [
+        threading.Thread(target=reaper.watch, args=("redis", tmp_path / str(number)))
+        for number in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(begun) == 1
+    assert len((tmp_path / "list").read_text().splitlines()) == 4
