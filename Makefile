@@ -1,12 +1,13 @@
 # make run    a manager in the foreground, with everything on
 # make test   everything that CI runs
+# make nightly  the same with larger numbers, for hours; CI does not run it
 # make bench  the benchmarks beside their peers
 
 SHELL := /bin/sh
 PYTHON ?= python3
 HOME_DIRECTORY = $${DOMOGIK_HOME:-$(CURDIR)/.domogik}
 
-.PHONY: run test bench clean
+.PHONY: run test nightly bench clean
 
 run: .venv/installed
 	@.venv/bin/python tools/first_home.py "$(HOME_DIRECTORY)" "$(CURDIR)/examples"
@@ -22,6 +23,10 @@ run: .venv/installed
 test:
 	@tools/test-environment
 	@.venv-test/bin/tox run --skip-pkg-install
+
+nightly:
+	@tools/test-environment
+	@tools/nightly
 
 bench:
 	@tools/test-environment
