@@ -35,6 +35,7 @@ from domogik.daemons.myfiles import (
 from domogik.daemons.mywire import Greeting, Refused, Session
 from domogik.daemons.parameters import Option, Parameters
 from domogik.daemons.probing import exchange
+from domogik.daemons.templates import Template
 from domogik.supervisor.interfaces import Policy
 
 _INIT = ".init.sql"
@@ -44,6 +45,8 @@ _VERSION = "data.version"
 #: what the server, or the program that upgrades data, leaves in them
 _VERSION_FILES = ("mariadb_upgrade_info", "mysql_upgrade_info")
 _DENIED = frozenset((1045, 1698, 1251, 1862))
+#: bytes; of the log of an instance without `fsync`, whose 96 MB would be most of what is copied
+_SMALL_LOG = 8 << 20
 _TOO_MANY = 1040  # it serves, though not us
 
 
@@ -146,13 +149,25 @@ class MySQLDaemon(ManagedDaemon):
 
     async def initialise(self) -> None:
         """The server's own tables, and no user who could come in yet."""
-        for name in ("data", "socket", "tmp"):
+        for name in ("socket", "tmp"):
             self.directory.subdirectory(name)
         self.directory.write(_VERSION, str(self.version.text))
         self.directory.write(CONFIGURATION, self.configuration()[CONFIGURATION])
-        command = self._making_mariadb() if self.version.is_mariadb else self._making_mysql()
-        await self.command(command, "its data cannot be made", time_limit=300)
+        making = self._making_mariadb() if self.version.is_mariadb else self._making_mysql()
+        if self.option("fsync") or not self.version.is_mariadb:
+            await self._make_data(making)
+        else:
+            template = Template(self.tools, self.kind, (*making, self.version.text))
+            known = await self.tools.in_thread(lambda: template.password)
+            if known is None or not await template.copy_to(self.directory):
+                await self._make_data(making)
+                await template.keep(self.directory, "")  # no user can come in yet
         self._leave_password()
+
+    async def _make_data(self, making: tuple[str, ...]) -> None:
+        data = self.directory.subdirectory("data")
+        command = (*making, f"--datadir={data}") if self.version.is_mariadb else making
+        await self.command(command, "its data cannot be made", time_limit=300)
 
     def environment(self) -> Mapping[str, str]:
         """A server that starts removes temporary tables where it finds them, also another's."""
@@ -164,12 +179,12 @@ class MySQLDaemon(ManagedDaemon):
             self.beside("mariadb-install-db", "mysql_install_db"),
             "--no-defaults",  # has to be the first
             *(() if base == Path("/usr") else (f"--basedir={base}",)),
-            f"--datadir={self.directory / 'data'}",
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
             # For the server. As --user=root the script would take it, give a directory of the
             # system's own to that user too, and stumble over a space in the path.
             *(("-uroot",) if self._is_root else ()),
+            *(() if self.option("fsync") else (f"--innodb-log-file-size={_SMALL_LOG}",)),
         )
 
     def _making_mysql(self) -> tuple[str, ...]:
@@ -203,6 +218,8 @@ class MySQLDaemon(ManagedDaemon):
         ]
         if self._is_root:
             settings.append(("user", "root"))
+        if self.version.is_mariadb and not self.option("fsync"):
+            settings.append(("innodb_log_file_size", _SMALL_LOG))
         if not self.version.is_mariadb:
             settings += [("mysqlx", False), ("disable-log-bin", True)]
         return {CONFIGURATION: option_file("mysqld", settings + self._further_settings())}

@@ -30,6 +30,7 @@ from domogik.daemons.parameters import Option, Parameters
 from domogik.daemons.pgprograms import Programs, candidates, fitting, parsed
 from domogik.daemons.pgwire import Login, Refused, Session
 from domogik.daemons.scram import verifier
+from domogik.daemons.templates import Template, new_password
 from domogik.supervisor.interfaces import Policy
 
 SUPERUSER = "postgres"
@@ -173,19 +174,30 @@ class PostgresDaemon(ManagedDaemon):
     async def initialise(self) -> None:
         """`initdb`: all access by SCRAM, checksums, UTF-8 in the order of code points."""
         self.configuration()
-        self.directory.subdirectory("data")
-        new = self.directory.write(_NEW_PASSWORD, f"{self.password}\n")
-        command = (
+        making: tuple[str, ...] = (
             self.programs / "initdb",
-            f"--pgdata={self.directory / 'data'}",
             f"--username={SUPERUSER}",
-            f"--pwfile={new}",
             "--auth=scram-sha-256",
             "--encoding=UTF8",
             "--locale=C.UTF-8",
             "--data-checksums",
-            *(() if self.option("fsync") else ("--no-sync",)),
         )
+        if self.option("fsync"):
+            await self._make_data(making, self.password)
+            return
+        making = (*making, "--no-sync", "--wal-segsize=1")
+        template = Template(self.tools, self.kind, (*making, self.programs.version))
+        former = await self.tools.in_thread(lambda: template.password)
+        if former is None or not await template.copy_to(self.directory):
+            former = new_password()
+            await self._make_data(making, former)
+            await template.keep(self.directory, former)
+        await self.tools.in_thread(self._write_former, former)
+
+    async def _make_data(self, making: tuple[str, ...], password: str) -> None:
+        self.directory.subdirectory("data")
+        new = self.directory.write(_NEW_PASSWORD, f"{password}\n")
+        command = (*making, f"--pgdata={self.directory / 'data'}", f"--pwfile={new}")
         try:
             await self.command(command, "its data cannot be made", time_limit=300)
         finally:
@@ -319,10 +331,12 @@ class PostgresDaemon(ManagedDaemon):
         self.configuration()
         former = self.directory / _FORMER_PASSWORD
         if known.password not in (None, self.password) and not former.exists():
-            own = attrs.evolve(self.directory, user=None)
-            await self.tools.in_thread(own.write, _FORMER_PASSWORD, known.password)
+            await self.tools.in_thread(self._write_former, known.password)
         if former.exists() and self.is_running():
             (await self._log_in()).close()
+
+    def _write_former(self, password: str) -> None:
+        attrs.evolve(self.directory, user=None).write(_FORMER_PASSWORD, password)
 
     # Its backups
 

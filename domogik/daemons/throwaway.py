@@ -43,6 +43,8 @@ def begin(
     refuses root gets an ordinary user. Nothing outlives this program: see `Reaper`. Fails with the
     kind's error.
     """
+    if "fsync" in daemon.defaults:  # what is gone soon need not outlast a power cut
+        options = {"fsync": False, **options}
     wanted = dict(bind_host=bind_host, password=password, run_as=run_as, **options)
     return answer_of(_begin(daemon, directory, port, wanted))
 
