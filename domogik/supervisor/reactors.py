@@ -7,9 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
-from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
-from twisted.internet.epollreactor import EPollReactor
 from twisted.python.failure import Failure
 
 from domogik.clock import keep_steady
@@ -36,6 +34,9 @@ def usual_reactor() -> Any:
     if installed is not None and getattr(installed, "running", False):
         return installed
     if loop not in _on_loops:
+        # not above: reactors bring all of TLS along, which most programs do without
+        from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+
         made: Any = AsyncioSelectorReactor(loop)
         keep_steady(made)
         made.startRunning(installSignalHandlers=False)
@@ -83,6 +84,8 @@ class TurnedReactor:
     """A reactor of its own, which nobody else knows, and which stands still between two `wait`."""
 
     def __init__(self) -> None:
+        from twisted.internet.epollreactor import EPollReactor
+
         made: Any = EPollReactor()  # what it implements is more than it declares
         made.threadpool = _Inline()
         keep_steady(made)
