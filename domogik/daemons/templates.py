@@ -29,6 +29,8 @@ from domogik.daemons.tools import DaemonTools
 _PASSWORD = "password"  # noqa: S105 - the name of a file
 _DATA = "data"
 _NEW = ".new-"
+#: the whole tree, by reference where the file system can
+_COPY = ("cp", "-a", "--reflink=auto")
 #: seconds after which what was being made was given up
 _GIVEN_UP = 3600.0
 
@@ -76,8 +78,7 @@ class Template:
     async def copy_to(self, target: WorkingDirectory) -> bool:
         """Make `data` of `target` a copy; false where that cannot be, and nothing is left then."""
         data = target / _DATA
-        done = await self._tools.run(_copying(self.path / _DATA, data), directory=target.path)
-        if done.succeeded:
+        if await self._run(target, *_COPY, self.path / _DATA, data):
             await self._tools.in_thread(_give, target, data)
             return True
         await self._tools.in_thread(shutil.rmtree, data, True)
@@ -91,15 +92,19 @@ class Template:
             self._log.warn("{path} is not made: {error}", path=str(self.path), error=str(error))
             return
         try:
-            copying = _copying(source / _DATA, new / _DATA)
-            done = await self._tools.run(copying, directory=new)
-            if done.succeeded:
-                done = await self._tools.run(("sync", "-f", str(new)), directory=new)
-            if done.succeeded:
+            copied = await self._run(source, *_COPY, source / _DATA, new / _DATA)
+            if copied and await self._run(source, "sync", "-f", new):
                 with contextlib.suppress(OSError):  # another program was quicker
                     new.rename(self.path)
         finally:
             await self._tools.in_thread(shutil.rmtree, new, True)
+
+    async def _run(self, instance: WorkingDirectory, *argv: str | Path) -> bool:
+        """Whether it succeeded; it is ended with the tools of the instance."""
+        mark = {"DOMOGIK_RUN_ID": instance.id}
+        words = tuple(map(str, argv))
+        done = await self._tools.run(words, directory=instance.path, environment=mark)
+        return done.succeeded
 
     def _begin(self, password: str) -> Path:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -117,11 +122,6 @@ class Template:
 def new_password() -> str:
     """Return one for the data of a template."""
     return secrets.token_urlsafe(24)
-
-
-def _copying(source: Path, target: Path) -> tuple[str, ...]:
-    """The whole tree, by reference where the file system can."""
-    return ("cp", "-a", "--reflink=auto", str(source), str(target))
 
 
 def _give(target: WorkingDirectory, data: Path) -> None:
