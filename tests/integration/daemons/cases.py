@@ -473,7 +473,9 @@ class ManagedDaemonCases:
             os.waitpid(pid, 0)
         other = self.known_at(self.directory)
         self.assertFalse(other.is_running())
+        begun = reactor.seconds()
         await other.stop()  # nothing of it is left, and none is started in its place
+        self.assertLess(reactor.seconds() - begun, 10)  # Apache's workers would take 20 s to go
         self.assertEqual(processes_of(self.directory), [])
         self.assertFalse(other.is_running())
         await other.start()

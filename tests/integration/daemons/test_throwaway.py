@@ -13,11 +13,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import redis
 from commands import command
+from twisted.internet.defer import Deferred
 from world import PATIENCE, is_gone
 
 from domogik.daemons.errors import ManagedDaemonError
@@ -190,6 +192,20 @@ def test_in_a_script_it_is_there_for_a_block(place: Path) -> None:
     assert not directory.exists()
     assert is_gone(pid)
     server.destroy()
+
+
+def test_what_takes_too_long_is_the_kinds_own_error_with_its_last_lines(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running("redis") as server:
+        with monkeypatch.context() as patch:
+            patch.setattr(server._turns, "wait", partial(server._turns.wait, seconds=0.01))
+            with pytest.raises(ManagedDaemonError, match="Redis takes too long") as raised:
+                server.wait(Deferred())
+    assert "Ready to accept connections" in raised.value.output
+    for operation in (server.start, server.stop, server.reload):
+        with pytest.raises(ManagedDaemonError, match="was destroyed: make another"):
+            operation()
 
 
 def test_what_fails_leaves_nothing(place: Path) -> None:
