@@ -210,7 +210,7 @@ def add_commands(
 ) -> None:
     """`command` makes one, with what all of them take; `component` reads the name of one."""
     one = command(
-        "diagnose", "look at components from all sides; all, where none is named", diagnose
+        "diagnose", "run every check of components; of all, where none is named", diagnose
     )
     one.add_argument("components", nargs="*", type=component, metavar="COMPONENT")
     one.add_argument("-p", "--problems", action="store_true", help="show only what did not pass")

@@ -72,7 +72,7 @@ class IHouse(Interface):
         """Have a daemon or unit read its configuration again; `OperationFailed`, `NotPossible`."""
 
     async def diagnose(component: Component) -> tuple[DiagnosticCheck, ...]:
-        """Look at it from all sides; `UnknownComponent`, `OperationFailed`, `NoAnswer`."""
+        """Run every check of it; `UnknownComponent`, `OperationFailed`, `NoAnswer`."""
 
     async def diagnose_all(host: str | None = None) -> tuple[DiagnosticCheck, ...]:
         """Look at everything on `host`, by default here; raises as `diagnose`.

@@ -129,7 +129,7 @@ class Office:
         await self.daemons.reload(self._daemon_name(component, "reloaded"))
 
     async def diagnose(self, component: Component) -> tuple[DiagnosticCheck, ...]:
-        """Look at it from all sides."""
+        """Run every check of it."""
         return await self.health.diagnose(str(component.id))
 
     async def diagnose_all(self) -> tuple[DiagnosticCheck, ...]:

@@ -43,7 +43,7 @@ class HealthRoutes:
                 "POST",
                 f"{ONE}/diagnose",
                 "diagnoseComponent",
-                "Look at it from all sides",
+                "Run every check of it",
                 self.one,
                 {JSON: named("CheckList")},
                 need=Need.CHANGE,
