@@ -325,6 +325,29 @@ class RealUnits(TestCase):
         self.assertEqual(stolen["result"], "warning")
         self.assertIn("not of idler", stolen["parameters"]["reason"])
 
+    def asked(self, way, *units):
+        """What a user's program finds, which runs where the units are."""
+        for unit in units:
+            self.systemd.file(f"{unit}.service", _SLEEP + _WANTED)
+        self.systemd.run("systemctl", "daemon-reload")
+        script = Path(__file__).with_name("units_asked.py")
+        return json.loads(self.systemd.run(sys.executable, "-W", "error", str(script), way, *units))
+
+    #: not enabled, not running; in the block; afterwards; on; off, with the shared one last
+    ASKED = (
+        *(False, False, False, True),
+        *(False, ["failed", "failed"]),
+        *(True, ["passed", "passed"], False, True, False),
+    )
+
+    def test_a_program_that_waits_needs_nothing_but_the_blocking_face(self):
+        found = self.asked("waiting", "waited", "waited-shared")
+        self.assertEqual(found, [*self.ASKED])
+
+    def test_a_program_of_asyncio_awaits_the_same(self):
+        found = self.asked("asyncio", "awaited", "awaited-shared")
+        self.assertEqual(found, [*self.ASKED])
+
 
 class WithoutSystemd(TestCase):
     async def test_enablement_works_on_the_files_of_another_root(self):
