@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
+from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
@@ -106,6 +107,8 @@ class TurnedReactor:
                 self._reactor.doIteration(self._reactor.timeout())
         (result,) = outcome
         if isinstance(result, Failure):
+            if result.check(defer.TimeoutError):  # which is none of Python's
+                raise TimeoutError(f"not done within {seconds:g} s")
             result.raiseException()
         return result
 
