@@ -43,6 +43,11 @@ setup(
     extras_require={
         "tls": ["Twisted[tls]"],
         "postgresql": ["psycopg[binary]>=3.1"],
+        # the clients of the servers that the fixtures of pytest start
+        "mysql": ["PyMySQL>=1.1"],
+        "rabbitmq": ["pika>=1.3"],
+        "redis": ["redis>=5"],
+        "mosquitto": ["paho-mqtt>=2"],
         "unit": UNIT,
         "test": [
             *UNIT,
@@ -79,7 +84,9 @@ setup(
             "dmg_pkgmgr = domogik.app.commands:pkgmgr",
             "dmgenplug = domogik.cli.plugins:enable",
             "dmgdisplug = domogik.cli.plugins:disable",
-        ]
+        ],
+        # by its own name, so that pytest knows it again where a conftest names it too
+        "pytest11": ["domogik.daemons.fixtures = domogik.daemons.fixtures"],
     },
     zip_safe=False,
 )

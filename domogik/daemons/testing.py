@@ -1,17 +1,15 @@
 """For other people's tests: a real server, brand new, for one test, and gone after it.
 
-With pytest, in a `conftest.py`:
-
-    pytest_plugins = ["domogik.daemons.testing"]
-
-and a test asks for `redis_daemon`, `postgres_daemon`, `mysql_daemon`, `nginx_daemon`,
-`apache_daemon`, `rabbitmq_daemon` or `mosquitto_daemon`, each a `BlockingDaemon`. With trial,
-`fresh`. In a script, `running`. Nothing outlives the program, not even its kill -9.
+With pytest a test asks for one of the fixtures in `fixtures`, where they are described. With trial,
+`fresh`. In a script and with unittest, `running`, or `clean` for what is cheaper than a server.
+Nothing outlives the program, not even its kill -9.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import atexit
+import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -21,8 +19,12 @@ from domogik.daemons import throwaway
 from domogik.daemons.base import ManagedDaemon
 from domogik.daemons.blocking import BlockingDaemon
 from domogik.daemons.kinds import daemon_class
+from domogik.daemons.shared import Clean, Servers
 
-__all__ = ["BlockingDaemon", "fresh", "running"]
+__all__ = ["BlockingDaemon", "Clean", "clean", "fresh", "running"]
+#: a conftest may still name this module; the name is the one that the entry point has, so that
+#: pytest loads the fixtures once
+pytest_plugins = ["domogik.daemons.fixtures"]
 
 
 class _TestCase(Protocol):
@@ -58,22 +60,19 @@ def fresh(
     return throwaway.begin(daemon, **options).addCallback(serves)
 
 
-if importlib.util.find_spec("pytest") is not None:  # who tests with trial has no need of it
-    import pytest
+@contextlib.contextmanager
+def clean(kind: str) -> Iterator[Clean]:
+    """A database, key space, virtual host or document root for a `with` block, gone after it.
 
-    def _fixture(kind: str) -> Any:
-        @pytest.fixture(name=f"{kind}_daemon")
-        def daemon() -> Iterator[BlockingDaemon]:
-            with running(kind) as server:
-                yield server
+    It lies on one server of this kind that this process keeps until its end. Raises the kind's
+    error, and `ManagedDaemonError` for a kind that has no such thing.
+    """
+    with _servers().clean(kind) as fresh_one:
+        yield fresh_one
 
-        daemon.__doc__ = f"A {kind} of this test's own; see `BlockingDaemon`."
-        return daemon
 
-    redis_daemon = _fixture("redis")
-    postgres_daemon = _fixture("postgres")
-    mysql_daemon = _fixture("mysql")
-    nginx_daemon = _fixture("nginx")
-    apache_daemon = _fixture("apache")
-    rabbitmq_daemon = _fixture("rabbitmq")
-    mosquitto_daemon = _fixture("mosquitto")
+@functools.cache
+def _servers() -> Servers:
+    servers = Servers()
+    atexit.register(servers.close)
+    return servers

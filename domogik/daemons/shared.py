@@ -1,0 +1,275 @@
+"""One server for many tests, and on it something fresh for each of them.
+
+Where several processes run the tests, the first that needs a server starts it, and ends it when
+the last of them is done with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import itertools
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from domogik.daemons.base import ManagedDaemon
+from domogik.daemons.blocking import BlockingDaemon, Turns
+from domogik.daemons.errors import ManagedDaemonError
+
+T = TypeVar("T")
+_MODE = 0o600
+_TURNS = 3
+
+
+@attrs.frozen
+class Clean:
+    """What one test has to itself: a database, key space, virtual host or document root.
+
+    `url` leads to it, with credentials. `path` is the directory where there is one, and `name` what
+    the server calls it. `server` is what it lies on, and is not to be stopped.
+    """
+
+    url: str
+    name: str
+    host: str
+    port: int
+    password: str | None
+    server: Shared
+    path: Path | None = None
+
+
+class Shared:
+    """A server that was begun here, or by another process of the same test run."""
+
+    def __init__(self, kind: str, directory: Path | None) -> None:
+        self._begun = BlockingDaemon(kind) if directory is None else None
+        self._turns = Turns()
+        if self._begun is not None:
+            directory = self._begun.directory
+        assert directory is not None
+        self.directory = directory
+        self.daemon: ManagedDaemon = self._turns.daemon(kind)
+        self.daemon.load_parameters(directory)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it was begun here."""
+        return self._begun is not None
+
+    @property
+    def url(self) -> str:
+        """Where it is reached, with its credentials."""
+        return self.daemon.url
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what `work` comes to; raises what it raises."""
+        try:
+            return self._turns.wait(Deferred.fromCoroutine(work))
+        finally:
+            for _ in range(_TURNS):  # a connection that was closed or aborted is gone after these
+                self._turns.reactor.runUntilCurrent()
+                self._turns.reactor.doIteration(0)
+
+    def close(self) -> None:
+        """The server goes, if it was begun here."""
+        self._turns.close()
+        if self._begun is not None:
+            self._begun.destroy()
+
+
+class Servers:
+    """The servers of one test run, each begun when it is first asked for.
+
+    `place` is a directory that the processes of the run have in common; None for one alone.
+    """
+
+    def __init__(self, place: Path | None = None) -> None:
+        self._place = place
+        self._shared: dict[str, Shared] = {}
+        self._in_use: dict[str, int] = {}
+
+    def get(self, kind: str) -> Shared:
+        """Return the server of a kind; raises the kind's error."""
+        if kind not in self._shared:
+            self._shared[kind] = Shared(kind, None) if self._place is None else self._common(kind)
+        return self._shared[kind]
+
+    def _common(self, kind: str) -> Shared:
+        assert self._place is not None
+        with self._locked(kind):
+            known = self._place / f"{kind}.json"
+            there = Path(json.loads(known.read_text())) if known.exists() else None
+            if there is not None and not there.exists():
+                there = None  # the process that began it was killed
+            server = Shared(kind, there)
+            if server.is_ours:
+                known.write_text(json.dumps(str(server.directory)))
+            self._in_use[kind] = os.open(
+                self._place / f"{kind}.users", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE
+            )
+            fcntl.flock(self._in_use[kind], fcntl.LOCK_SH)
+        return server
+
+    @contextlib.contextmanager
+    def _locked(self, kind: str) -> Iterator[None]:
+        assert self._place is not None
+        path = self._place / f"{kind}.lock"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            os.close(descriptor)
+
+    def close(self) -> None:
+        """All that were begun here are gone, once no other process uses them any more."""
+        for kind, server in self._shared.items():
+            users = self._in_use.get(kind)
+            if users is not None:
+                fcntl.flock(users, fcntl.LOCK_UN)
+                if server.is_ours:
+                    self._forget_when_unused(kind, users)
+                os.close(users)
+            server.close()
+        self._shared.clear()
+        self._in_use.clear()
+
+    def _forget_when_unused(self, kind: str, users: int) -> None:
+        assert self._place is not None
+        while True:
+            fcntl.flock(users, fcntl.LOCK_EX)
+            fcntl.flock(users, fcntl.LOCK_UN)
+            with self._locked(kind), contextlib.suppress(BlockingIOError):
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                (self._place / f"{kind}.json").unlink(missing_ok=True)
+                return
+
+    @contextlib.contextmanager
+    def clean(self, kind: str) -> Iterator[Clean]:
+        """Something fresh on the server of a kind, gone at the end; raises the kind's error."""
+        if kind not in _FRESH:
+            raise ManagedDaemonError(
+                f"nothing on a {kind} can be had fresh for each test: have a server for each, "
+                f"{kind}_daemon"
+            )
+        server = self.get(kind)
+        with _FRESH[kind](server, f"t{secrets.token_hex(8)}") as fresh:
+            yield fresh
+
+
+def _clean(server: Shared, url: str, name: str, path: Path | None = None) -> Clean:
+    known = server.daemon.parameters
+    return Clean(url, name, known.reachable_host, known.port, known.password, server, path)
+
+
+def _by_sql(
+    begin: Callable[[ManagedDaemon], Awaitable[Any]], drop: str, until: str
+) -> Callable[[Shared, str], contextlib.AbstractContextManager[Clean]]:
+    async def said(server: Shared, sql: str) -> None:
+        session = await begin(server.daemon)
+        try:
+            await session.query(sql)
+        finally:
+            session.close()
+
+    @contextlib.contextmanager
+    def fresh(server: Shared, name: str) -> Iterator[Clean]:
+        server.wait(said(server, f"CREATE DATABASE {name}"))
+        try:
+            yield _clean(server, server.url.removesuffix(until) + name, name)
+        finally:
+            server.wait(said(server, drop.format(name)))
+
+    return fresh
+
+
+async def _postgres(daemon: Any) -> Any:
+    from domogik.daemons.pgwire import Session
+
+    return await Session.open(daemon.reactor, daemon.login())
+
+
+async def _mysql(daemon: Any) -> Any:
+    return await daemon.session(daemon.password)
+
+
+@contextlib.contextmanager
+def _redis(server: Shared, _: str) -> Iterator[Clean]:
+    """The first of its numbered databases that no other test has; emptied before it is used."""
+    locks = server.directory / "run"
+    count = int(server.daemon.option("databases"))
+    for number in itertools.chain(range(count), itertools.repeat(0)):
+        path = locks / f".database-{number}"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            continue
+        try:
+            server.wait(_flush(server, number))
+            yield _clean(server, f"{server.url.removesuffix('0')}{number}", str(number))
+        finally:
+            os.close(descriptor)
+        return
+
+
+async def _flush(server: Shared, number: int) -> None:
+    from domogik.daemons.probing import exchange
+    from domogik.daemons.resp import RedisError, command, replies
+
+    known = server.daemon.parameters
+    words = [("SELECT", str(number)), ("FLUSHDB",)]
+    if known.password is not None:
+        words.insert(0, ("AUTH", known.password))
+    question = b"".join(command(*one) for one in words)
+
+    def is_whole(data: bytes) -> bool:
+        return len(replies(data)) >= len(words)
+
+    where = server.daemon.reactor, known.reachable_host, known.port
+    for reply in replies(await exchange(*where, question, is_whole)):
+        if isinstance(reply, RedisError):
+            raise server.daemon.error(f"database {number} is not emptied: {reply.text}")
+
+
+@contextlib.contextmanager
+def _rabbitmq(server: Shared, name: str) -> Iterator[Clean]:
+    daemon: Any = server.daemon
+    server.wait(daemon.add_virtual_host(name))
+    try:
+        yield _clean(server, server.url.removesuffix("%2F") + name, name)
+    finally:
+        server.wait(daemon.remove_virtual_host(name))
+
+
+@contextlib.contextmanager
+def _web(server: Shared, name: str) -> Iterator[Clean]:
+    daemon: Any = server.daemon
+    path: Path = daemon.root / name
+    path.mkdir()
+    path.chmod(0o755)
+    try:
+        server.daemon.directory.give(path)
+        yield _clean(server, f"{server.url}{name}/", name, path)
+    finally:
+        shutil.rmtree(path)
+
+
+_FRESH = {
+    "redis": _redis,
+    "postgres": _by_sql(_postgres, "DROP DATABASE {} WITH (FORCE)", "postgres"),
+    "mysql": _by_sql(_mysql, "DROP DATABASE {}", ""),
+    "rabbitmq": _rabbitmq,
+    "nginx": _web,
+    "apache": _web,
+}

@@ -1,0 +1,112 @@
+"""The fixtures of pytest: there without a line of setup, and fresh for each test."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from domogik.daemons.shared import Servers
+
+pytestmark = pytest.mark.integration
+
+TESTS = """
+import unittest
+import psycopg, pytest, redis
+from domogik.daemons.testing import clean
+
+@pytest.mark.parametrize("number", range(4))
+def test_a_database_is_fresh(postgres_database, number):
+    with open("servers", "a") as file:
+        file.write(f"{postgres_database.server.directory}\\n")
+    with psycopg.connect(postgres_database.url) as connection:
+        connection.execute("CREATE TABLE one (value int)")
+
+@pytest.mark.parametrize("number", range(4))
+def test_keys_are_fresh(redis_keys, number):
+    with open("servers", "a") as file:
+        file.write(f"{redis_keys.server.directory}\\n")
+    with redis.Redis.from_url(redis_keys.url) as client:
+        assert client.dbsize() == 0
+        client.set("one", number)
+
+def test_a_root_is_served(nginx_root):
+    from urllib.request import urlopen
+    (nginx_root.path / "one").write_text("two")
+    with urlopen(nginx_root.url + "one") as answer:
+        assert answer.read() == b"two"
+
+class OfTheStandardLibrary(unittest.TestCase):
+    def test_keys_are_fresh(self):
+        for _ in range(2):
+            with clean("redis") as keys, redis.Redis.from_url(keys.url) as client:
+                self.assertEqual(client.dbsize(), 0)
+                client.set("one", 1)
+"""
+PASSED = 10
+
+
+def ran(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    (directory / "test_theirs.py").write_text(TESTS)
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    return subprocess.run(argv, cwd=directory, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["alone", "xdist"])
+@pytest.mark.parametrize("conftest", ["", 'pytest_plugins = ["domogik.daemons.testing"]\n'])
+def test_each_test_has_something_fresh_and_no_server_is_left(
+    tmp_path: Path, arguments: tuple[str, ...], conftest: str
+) -> None:
+    (tmp_path / "conftest.py").write_text(conftest)
+    done = ran(tmp_path, *arguments)
+    assert f"{PASSED} passed" in done.stdout, done.stdout + done.stderr
+    used = {Path(line) for line in (tmp_path / "servers").read_text().split()}
+    assert len(used) >= 2
+    assert not any(path.exists() for path in used)
+
+
+def test_processes_of_one_run_have_one_server_until_the_last_is_done(tmp_path: Path) -> None:
+    first, second = Servers(tmp_path), Servers(tmp_path)
+    directory = first.get("redis").directory
+    with first.clean("redis") as one, second.clean("redis") as other:
+        assert other.server.directory == directory
+        assert one.url != other.url
+    closing = Thread(target=first.close)
+    closing.start()  # it waits for the other
+    with second.clean("redis") as one:
+        assert one.server.daemon.is_running()
+    second.close()
+    closing.join()
+    assert not directory.exists()
+
+
+def test_unittest_needs_no_pytest(tmp_path: Path) -> None:
+    (tmp_path / "test_theirs.py").write_text(TESTS)
+    argv = [sys.executable, "-m", "unittest", "-q", "test_theirs"]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_run_that_starts_no_server_loads_nothing_for_it() -> None:
+    program = (
+        "import sys, pytest; before = set(sys.modules); import domogik.daemons.fixtures\n"
+        "print(sorted({name.split('.')[0] for name in set(sys.modules) - before}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "['domogik', 'pkgutil']"
+
+
+def test_fixtures_bring_no_library_of_packages_along() -> None:
+    program = (
+        "import sys, domogik.daemons.testing\n"
+        "print([name for name in ('lxml', 'pytest', 'treq', 'tuf') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
