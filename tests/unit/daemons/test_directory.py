@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -73,6 +74,23 @@ def test_one_works_on_it_at_a_time(ours):
             pass
     with ours.lock():
         pass
+
+
+def test_a_child_that_was_forked_meanwhile_keeps_nobody_from_working_on_it(ours):
+    told, telling = os.pipe()
+    with ours.lock():
+        child = os.fork()  # it has the lock's file open for as long as it lives
+        if child == 0:
+            os.close(telling)
+            os.read(told, 1)
+            os._exit(0)
+    os.close(told)
+    try:
+        with ours.lock():
+            pass
+    finally:
+        os.close(telling)
+        os.waitpid(child, 0)
 
 
 def test_what_is_removed_does_not_take_along_where_links_lead(ours, tmp_path):

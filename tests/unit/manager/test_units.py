@@ -336,19 +336,41 @@ def test_in_a_home_of_before_a_shared_unit_that_is_enabled_is_needed_by_all(mana
     assert str(error) == "unit:one is left as it is: it is needed by two"
 
 
-def test_one_killed_between_the_record_and_the_switch_needs_the_unit_no_more(manager):
+def killed_at_the_first_order(manager, text, operation):
+    """The next manager of a home whose manager died when it had not yet switched anything."""
+    manager.systemd.refuses = "killed"
+    asked(manager, operation)
+    assert len(manager.systemd.orders) >= 1
+    manager.systemd.refuses = ""
+    again = after_a_restart(manager, text)
+    orders(again)
+    return again
+
+
+def test_who_was_being_disabled_when_the_manager_was_killed_needs_the_unit_no_more(manager):
     text = HEAD + SHARED.format("one") + SHARED.format("two")
     told(manager, text)
-    for name in ("one", "two"):
-        asked(manager, manager.house.enable(unit(manager, name)))
-    # the record is there, and nothing was switched
-    manager.systemd.refuses = "killed"
-    asked(manager, manager.house.disable(unit(manager, "one")))
-    manager.systemd.refuses = ""
+    asked(manager, manager.house.enable(unit(manager, "one")))
+    asked(manager, manager.house.disable(unit(manager, "two")))  # what nobody has said is unknown
     orders(manager)
-    again = after_a_restart(manager, text)
-    asked(again, again.house.disable(unit(again, "two")))
-    assert orders(again) == ["disable database", "stop database"]
+    again = killed_at_the_first_order(manager, text, manager.house.disable(unit(manager, "one")))
+    for operation in (again.house.enable, again.house.disable):
+        asked(again, operation(unit(again, "two")))
+    assert orders(again)[-2:] == ["disable database", "stop database"]
+
+
+def test_who_was_being_enabled_when_the_manager_was_killed_needs_the_unit(manager):
+    text = HEAD + SHARED.format("one") + SHARED.format("two")
+    told(manager, text)
+    for operation in (manager.house.enable, manager.house.disable):
+        asked(manager, operation(unit(manager, "one")))
+    orders(manager)
+    again = killed_at_the_first_order(manager, text, manager.house.enable(unit(manager, "one")))
+    asked(again, again.house.enable(unit(again, "two")))
+    orders(again)
+    error = asked(again, again.house.disable(unit(again, "two")))
+    assert str(error) == "unit:two is left as it is: it is needed by one"
+    assert orders(again) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"[1]", b'{"one": 1, "two": true}', b"[" * 9999])

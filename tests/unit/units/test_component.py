@@ -119,6 +119,7 @@ class DaemonTests(UnitTestCase):
 
     def test_another_alias_counts_from_then_on(self):
         daemon = self.daemon("daemon-web", "web")
+        self.assertNotIn("old-web.service", self.units.declared)
         daemon.alias = "old-web"
         self.assertEqual(daemon.unit_names, ("web.service", "old-web.service"))
         self.assertIn("old-web.service", self.units.declared)
