@@ -132,13 +132,14 @@ class Servers:
 
     def close(self) -> None:
         """All that were begun here are gone, once no other process uses them any more."""
+        for users in self._in_use.values():  # all, before another process is waited for
+            fcntl.flock(users, fcntl.LOCK_UN)
         for kind, server in self._shared.items():
-            users = self._in_use.get(kind)
-            if users is not None:
-                fcntl.flock(users, fcntl.LOCK_UN)
+            own = self._in_use.get(kind)
+            if own is not None:
                 if server.is_ours:
-                    self._forget_when_unused(kind, users)
-                os.close(users)
+                    self._forget_when_unused(kind, own)
+                os.close(own)
             server.close()
         self._shared.clear()
         self._in_use.clear()

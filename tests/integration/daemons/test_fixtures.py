@@ -83,6 +83,19 @@ def test_processes_of_one_run_have_one_server_until_the_last_is_done(tmp_path: P
     assert not directory.exists()
 
 
+def test_two_processes_that_each_began_a_server_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    first, second = Servers(tmp_path), Servers(tmp_path)
+    directories = [first.get("redis").directory, second.get("nginx").directory]
+    first.get("nginx"), second.get("redis")
+    closing = [Thread(target=one.close, daemon=True) for one in (first, second)]
+    for thread in closing:
+        thread.start()
+    for thread in closing:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert not any(directory.exists() for directory in directories)
+
+
 def test_unittest_needs_no_pytest(tmp_path: Path) -> None:
     (tmp_path / "test_theirs.py").write_text(TESTS)
     argv = [sys.executable, "-m", "unittest", "-q", "test_theirs"]
