@@ -1,17 +1,24 @@
-"""`dmg_daemon run KIND`: a server for as long as this command runs, and not a moment longer."""
+"""`dmg_daemon run KIND...`: servers for as long as this command runs, and not a moment longer."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
 import os
+import re
 import signal
+import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, gatherResults
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
 
 from domogik import __version__
 from domogik.clock import keep_steady
@@ -24,8 +31,10 @@ from domogik.daemons.kinds import daemon_class, kinds
 from domogik.daemons.parameters import Option
 from domogik.errors import DomogikError
 from domogik.supervisor.identity import NoSuchProcess
+from domogik.supervisor.mark import passed_on
 from domogik.supervisor.pidfd import ProcessHandle
 
+_COMMAND_PATIENCE = 10.0  # seconds for the command to end once it was told to
 _PAUSE = 0.1  # seconds between two looks at its log
 _CHUNK = 64 * 1024
 _LARGEST_PASSWORD = 8192
@@ -33,34 +42,50 @@ _YES, _NO = ("yes", "true", "on", "1"), ("no", "false", "off", "0")
 
 
 def run(arguments: Sequence[str]) -> int:
-    """The exit status: 0 when it was told to end, 1 when something failed, 2 for wrong usage."""
+    """The exit status: 0 when it was told to end, 1 when something failed, 2 for wrong usage.
+
+    With a command: that of the command, 128 and the signal's number where a signal ended it.
+    """
     from twisted.internet import reactor
 
     keep_steady(reactor)
     parser = _parser()
-    given = parser.parse_args(arguments)
+    own, dashes, command = list(arguments), "--" in arguments, []
+    if dashes:
+        end = own.index("--")
+        own, command = own[:end], own[end + 1 :]
+    given = parser.parse_args(own)
+    if dashes and (not command or given.json):
+        parser.error("--json is without a command" if command else "after -- stands a command")
     try:
         options = _options(given)
     except DomogikError as error:
         parser.error(str(error))
     except OSError as error:
         parser.error(f"{given.password_file}: {error.strerror}")
-    daemon = daemon_class(given.kind)(reactor)  # type: ignore[arg-type]  # the module stands for it
-    return _Foreground(reactor, daemon, options, verbose=given.verbose).run()
+    shared: Any = reactor  # the module stands for it
+    servers = [(daemon_class(kind)(shared), options[kind]) for kind in given.kinds]
+    return _Foreground(reactor, servers, command, verbose=given.verbose, json=given.json).run()
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="dmg_daemon", description="A throw-away server in the foreground."
+        prog="dmg_daemon", description="Throw-away servers in the foreground."
     )
     parser.add_argument("-V", "--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     command = commands.add_parser(
         "run",
-        help="run a server until Ctrl-C, then remove it",
-        description="Start a new server, print its address, and remove it and its data at Ctrl-C.",
+        help="run servers until Ctrl-C, or for a command, then remove them",
+        usage="%(prog)s [options] KIND [KIND ...] [-- COMMAND ...]",
+        description="Start new servers, print their addresses, and remove them and their data at "
+        "Ctrl-C; or run COMMAND with the addresses in its environment (REDIS_URL, REDIS_HOST, "
+        "REDIS_PORT, REDIS_PASSWORD, ...), and remove them when it has ended.",
     )
-    command.add_argument("kind", choices=kinds(), metavar="KIND", help=", ".join(kinds()))
+    command.add_argument(
+        "kinds", choices=kinds(), metavar="KIND", nargs="+", help=", ".join(kinds())
+    )
+    command.add_argument("--json", action="store_true", help="the addresses as one JSON object")
     command.add_argument("--port", type=_port, metavar="N", help="default: a free one")
     command.add_argument("--bind", default="127.0.0.1", metavar="A", help="default: 127.0.0.1")
     command.add_argument(
@@ -92,27 +117,36 @@ class _WrongUsage(DomogikError):
     """An option nobody knows, or of another type."""
 
 
-def _options(given: argparse.Namespace) -> dict[str, Any]:
+def _options(given: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Those of each kind."""
     password = None
     if given.password_file is not None:
         content = read_bounded(given.password_file, _LARGEST_PASSWORD)
         password = content.decode("utf-8", "replace").split("\n")[0].removesuffix("\r")
-    defaults = daemon_class(given.kind).defaults
-    options: dict[str, Any] = {}
+    if len(set(given.kinds)) < len(given.kinds):
+        raise _WrongUsage("each kind is named once")
+    if len(given.kinds) > 1 and (given.port or given.directory):
+        raise _WrongUsage("--port and --directory are for one kind alone")
+    classes = {kind: daemon_class(kind) for kind in given.kinds}
+    options: dict[str, dict[str, Any]] = {
+        kind: {
+            "directory": given.directory,
+            "port": given.port,
+            "bind_host": given.bind,
+            "password": password if len(classes) == 1 or one.takes_password else None,
+            "run_as": given.run_as,
+        }
+        for kind, one in classes.items()
+    }
     for text in given.option:
         name, equals, value = text.partition("=")
-        if not equals or name not in defaults:
-            known = ", ".join(sorted(defaults))
-            raise _WrongUsage(f"'{text}' is no option of a {given.kind}: it has {known}")
-        options[name] = _typed(name, value, defaults[name])
-    return {
-        "directory": given.directory,
-        "port": given.port,
-        "bind_host": given.bind,
-        "password": password,
-        "run_as": given.run_as,
-        **options,
-    }
+        having = [kind for kind, one in classes.items() if name in one.defaults]
+        if not equals or not having:
+            known = ", ".join(sorted({name for one in classes.values() for name in one.defaults}))
+            raise _WrongUsage(f"'{text}' is no option of {', '.join(classes)}: there are {known}")
+        for kind in having:
+            options[kind][name] = _typed(name, value, classes[kind].defaults[name])
+    return options
 
 
 def _typed(name: str, value: str, default: Option) -> Option:
@@ -130,21 +164,24 @@ def _typed(name: str, value: str, default: Option) -> Option:
 
 @attrs.define(eq=False)
 class _Foreground:
-    """One run. Whatever ends it, the server is gone before the command is."""
+    """One run. Whatever ends it, the servers are gone before the command is."""
 
     _reactor: Any
-    _daemon: ManagedDaemon
-    _options: dict[str, Any]
+    _servers: list[tuple[ManagedDaemon, dict[str, Any]]]
+    _command: Sequence[str]
     _verbose: bool = attrs.field(kw_only=True)
+    _json: bool = attrs.field(kw_only=True)
     _status: int = attrs.field(init=False, default=0)
-    _place: Path | None = attrs.field(init=False, default=None)
+    _running: list[ManagedDaemon] = attrs.field(init=False, factory=list)
     _told: Deferred[None] = attrs.field(init=False, factory=Deferred)
-    _beginning: Deferred[ManagedDaemon] | None = attrs.field(init=False, default=None)
-    _shown: int = attrs.field(init=False, default=0)
+    _beginnings: list[Deferred[ManagedDaemon]] = attrs.field(init=False, factory=list)
+    _process: subprocess.Popen[bytes] | None = attrs.field(init=False, default=None)
+    #: how much of each log was shown
+    _shown: dict[Path, int] = attrs.field(init=False, factory=dict)
 
     def run(self) -> int:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda *_: self._reactor.callFromThread(self._end))
+            signal.signal(number, lambda got, _: self._reactor.callFromThread(self._end, got))
         self._reactor.callWhenRunning(self._go)
         self._reactor.run(installSignalHandlers=False)
         return self._status
@@ -158,35 +195,68 @@ class _Foreground:
             sys.stderr.write(outcome.getTraceback())
         self._reactor.stop()
 
-    def _end(self) -> None:
+    def _end(self, number: int) -> None:
+        if self._process is not None:
+            self._pass_on(self._process, number)
+            return
+        if self._command:
+            self._status = 128 + number
+        self._give_up()
+
+    def _give_up(self) -> None:
         if not self._told.called:
             self._told.callback(None)
-        if self._beginning is not None:
-            self._beginning.cancel()
+        for beginning in self._beginnings:
+            beginning.cancel()
+
+    def _pass_on(self, process: subprocess.Popen[bytes], number: int) -> None:
+        """Tell the command; of Ctrl-C it has heard, and may go on, as a shell for SQL does."""
+        if number == signal.SIGINT and _has_terminal():
+            return
+        process.send_signal(number)
+        if number != signal.SIGINT:
+            self._reactor.callLater(_COMMAND_PATIENCE, process.kill)
 
     async def _serve(self) -> None:
-        self._beginning = throwaway.begin(self._daemon, **self._options)
         try:
-            await self._beginning
-        except CancelledError:
-            return
-        except ManagedDaemonError as error:
-            if not self._told.called:
-                self._fail(error.sentence if self._verbose else error.line)
-                self._say_last_words(error)
-            return
-        finally:
-            self._beginning = None
-        self._place = self._daemon.directory.path
-        try:
-            sys.stdout.write(f"{self._daemon.url}\n")
+            if not await self._begin_all():
+                return
+            if self._command:
+                self._status = await self._run_command()
+                return
+            sys.stdout.write(self._addresses())
             sys.stdout.flush()
             await self._until_told()
         except BrokenPipeError:
             self._status = 1
         finally:
             self._show_log()
-            await throwaway.end(self._daemon, self._place)
+            ends = [throwaway.end(one, one.directory.path) for one in self._running]
+            await gatherResults(ends, consumeErrors=True)
+
+    async def _begin_all(self) -> bool:
+        """Whether all of them serve; none starts for long once another could not."""
+        for daemon, options in self._servers:
+            beginning = throwaway.begin(daemon, **options)
+            self._beginnings.append(beginning)
+            _ = beginning.addCallbacks(self._running.append, self._not_begun)
+        await DeferredList(self._beginnings)
+        self._beginnings = []
+        order = [daemon for daemon, _ in self._servers]
+        self._running.sort(key=order.index)
+        return len(self._running) == len(order) and not self._told.called
+
+    def _not_begun(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return
+        error = failure.value
+        if not isinstance(error, ManagedDaemonError):
+            self._status = 1
+            sys.stderr.write(failure.getTraceback())
+        elif not self._told.called:
+            self._fail(error.sentence if self._verbose else error.line)
+            self._say_last_words(error)
+        self._give_up()
 
     def _fail(self, line: str) -> None:
         self._status = 1
@@ -196,22 +266,53 @@ class _Foreground:
         if self._verbose and error.output:
             sys.stderr.write(f"{error.output.rstrip()}\n")
 
-    async def _until_told(self) -> None:
-        identity = self._daemon.identity
+    def _addresses(self) -> str:
+        if not self._json:
+            return "".join(f"{one.url}\n" for one in self._running)
+        found = {
+            one.kind: {**_address(one), "directory": str(one.directory.path)}
+            for one in self._running
+        }
+        return f"{json.dumps(found)}\n"
+
+    async def _run_command(self) -> int:
+        mark = self._running[0].directory.id  # what ends that server ends whoever bears it
+        environment = {**os.environ, "DOMOGIK_RUN_ID": mark}
+        for one in self._running:
+            prefix = re.sub("[^A-Z0-9]", "_", one.kind.upper())
+            for name, value in _address(one).items():
+                environment.pop(f"{prefix}_{name.upper()}", None)
+                if value is not None:
+                    environment[f"{prefix}_{name.upper()}"] = str(value)
         try:
-            if identity is None:
-                raise NoSuchProcess("it has ended")
-            handle = ProcessHandle.open(self._reactor, identity, self._ended)
-        except NoSuchProcess:
-            self._ended()
-            return
+            process = self._process = _executed(self._command, environment, mark)
+        except OSError as error:
+            self._fail(f"{self._command[0]}: {error.strerror}")
+            return 127 if isinstance(error, FileNotFoundError) else 126
+        self._show_log_again()
+        pool = self._reactor.getThreadPool()
+        status = await deferToThreadPool(self._reactor, pool, process.wait)
+        self._told.callback(None)
+        return status if status >= 0 else 128 - status
+
+    async def _until_told(self) -> None:
+        handles = []
+        for daemon in self._running:
+            try:
+                if (identity := daemon.identity) is None:
+                    raise NoSuchProcess("it has ended")
+                ended = partial(self._ended, daemon)
+                handles.append(ProcessHandle.open(self._reactor, identity, ended))
+            except NoSuchProcess:
+                self._ended(daemon)
         self._show_log_again()
         await self._told
-        handle.close()
+        for handle in handles:
+            handle.close()
 
-    def _ended(self) -> None:
+    def _ended(self, daemon: ManagedDaemon) -> None:
         if not self._told.called:
-            self._fail(f"{self._daemon.title} has ended by itself")
+            self._fail(f"{daemon.title} has ended by itself")
             self._told.callback(None)
 
     def _show_log_again(self) -> None:
@@ -220,17 +321,49 @@ class _Foreground:
             self._reactor.callLater(_PAUSE, self._show_log_again)
 
     def _show_log(self) -> None:
-        if not self._verbose or self._place is None:
-            return
-        path = self._place / LOG / f"{self._daemon.kind}.log"
-        try:
-            with path.open("rb") as log:
-                if log.seek(0, os.SEEK_END) < self._shown:
-                    self._shown = 0  # it was put aside, and this is a new one
-                log.seek(self._shown)
-                while chunk := log.read(_CHUNK):
-                    self._shown += len(chunk)
-                    sys.stderr.buffer.write(chunk)
-        except FileNotFoundError:
-            return
-        sys.stderr.flush()
+        for daemon in self._running if self._verbose else ():
+            path = daemon.directory / LOG / f"{daemon.kind}.log"
+            with contextlib.suppress(FileNotFoundError):
+                self._shown[path] = _show(path, self._shown.get(path, 0))
+
+
+def _executed(
+    argv: Sequence[str], environment: dict[str, str], mark: str
+) -> subprocess.Popen[bytes]:
+    with passed_on(mark):
+        return subprocess.Popen(argv, env=environment)
+
+
+def _show(path: Path, begin: int) -> int:
+    """Where to go on the next time."""
+    with path.open("rb") as log:
+        if log.seek(0, os.SEEK_END) < begin:
+            begin = 0  # it was put aside, and this is a new one
+        log.seek(begin)
+        while chunk := log.read(_CHUNK):
+            begin += len(chunk)
+            sys.stderr.buffer.write(chunk)
+    sys.stderr.flush()
+    return begin
+
+
+def _address(daemon: ManagedDaemon) -> dict[str, str | int | None]:
+    parameters = daemon.parameters
+    return {
+        "url": daemon.url,
+        "host": parameters.reachable_host,
+        "port": parameters.port,
+        "password": parameters.password,
+    }
+
+
+def _has_terminal() -> bool:
+    """Whether Ctrl-C on a terminal tells all of our process group."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    finally:
+        os.close(terminal)
