@@ -69,7 +69,16 @@ setup(
             "openapi-python-client>=0.28",
             "schemathesis>=4.32",
         ],
-        "bench": ["supervisor>=4.2", "circus>=0.18"],
+        "bench": [
+            "supervisor>=4.2",
+            "circus>=0.18",
+            # the fixtures that people use today, beside ours
+            "pytest-postgresql>=6",
+            "pytest-redis>=3",
+            "testing.postgresql>=1.3",
+            "testing.redis>=1.1",
+            "async-timeout",  # testing.redis imports a client that needs it on Python 3.11.2
+        ],
     },
     entry_points={
         "console_scripts": [

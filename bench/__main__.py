@@ -36,6 +36,7 @@ MEASURES = {
     "install": ("bench.measures.install", 3, "tarfile"),
     "units": ("bench.measures.units", 3, "systemctl"),
     "daemons": ("bench.measures.daemons", 5, "bare"),
+    "fixtures": ("bench.measures.fixtures", 5, "domogik"),
     "diagnosis": ("bench.measures.diagnosis", 3, ""),
     "codec": ("bench.measures.codec", 3, "plain"),
     "hub": ("bench.measures.hub", 1, "twisted"),

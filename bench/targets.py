@@ -175,17 +175,75 @@ TARGETS = (
             "daemons",
             f"{kind} ready, more than the bare server",
             "more than the bare server",
-            30,
+            15,
             "ms",
             params={"kind": kind},
         )
-        for kind in ("redis", "postgres", "mysql", "nginx", "apache", "rabbitmq")
+        for kind in ("redis", "postgres", "mysql", "nginx", "apache")
+    ),
+    Target(
+        "daemons",
+        "rabbitmq ready, beside the bare server",
+        "start to ready",
+        1.03,
+        "ms",
+        "bare",
+        {"kind": "rabbitmq"},
+    ),
+    *(
+        Target(
+            "fixtures",
+            f"a fresh {kind}, made to destroyed",
+            "made, served, destroyed",
+            limit,
+            "ms",
+            params={"kind": kind},
+        )
+        for kind, limit in (
+            ("redis", 25),
+            ("postgres", 350),
+            ("mysql", 500),
+            ("nginx", 20),
+            ("apache", 120),
+        )
+    ),
+    *(
+        Target(
+            "fixtures",
+            f"a fresh {kind}, beside {peer}",
+            "made, served, destroyed",
+            1,
+            "ms",
+            peer,
+            {"kind": kind},
+        )
+        for kind, peer in (("redis", "testing.redis"), ("postgres", "testing.postgresql"))
+    ),
+    Target(
+        "fixtures",
+        "6 tests with a clean PostgreSQL each",
+        "6 tests with a clean one each",
+        1000,
+        "ms",
+        params={"kind": "postgres"},
+    ),
+    *(
+        Target(
+            "fixtures",
+            f"6 tests with a clean {kind} each",
+            "6 tests with a clean one each",
+            1,
+            "ms",
+            peer,
+            {"kind": kind},
+        )
+        for kind, peer in (("postgres", "pytest-postgresql"), ("redis", "pytest-redis"))
     ),
     Target(
         "daemons",
         "fresh Redis made, used, destroyed",
         "fresh Redis, used, destroyed",
-        10,
+        30,
         "a second",
         at_least=True,
     ),
