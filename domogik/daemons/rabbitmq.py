@@ -208,17 +208,31 @@ log.connection.level = warning
     async def add_virtual_host(self, name: str) -> None:
         """It serves: make a virtual host for its user; raises the kind's error."""
         user = self.option("user")
-        rights = {"user": user, "vhost": name, "configure": ".*", "write": ".*", "read": ".*"}
-        content = {"vhosts": [{"name": name}], "permissions": [rights]}
-        path = self.directory.write(f"run/{name}.json", json.dumps(content))
-        try:
-            await self._tell("import_definitions", str(path))
-        finally:
-            path.unlink()
+        await self._evaluate(
+            f'User = <<"{user}">>, Name = <<"{name}">>, All = <<".*">>, '
+            "ok = rabbit_vhost:add(Name, User), "
+            "ok = rabbit_auth_backend_internal:set_permissions(User, Name, All, All, All, User)."
+        )
 
     async def remove_virtual_host(self, name: str) -> None:
         """It serves: remove a virtual host and all that is in it; raises the kind's error."""
-        await self._tell("delete_vhost", name)
+        await self._evaluate(
+            f'ok = rabbit_vhost:delete(<<"{name}">>, <<"{self.option("user")}">>).'
+        )
+
+    async def _evaluate(self, expression: str) -> None:
+        """By `erl_call`, a stranger each time (10 ms), or by `rabbitmqctl` (a second)."""
+        tool = self.tools.find("erl_call")
+        if tool is None:
+            await self._tell("eval", expression)
+            return
+        node = f"{_LOOPBACK}:{self.option('dist_port')}"
+        script = 'printf "%s\\n" "$1" | exec "$2" -r -address "$3" -e'
+        done = await self.command(
+            ("sh", "-c", script, "sh", expression, str(tool), node), "the node was not asked"
+        )
+        if not done.output.startswith(b"{ok, "):
+            raise self.error(f"the node answers: {done.output.decode(errors='replace')}")
 
     async def _tell(self, *words: str) -> None:
         tool = str(Path(self._server).with_name("rabbitmqctl"))

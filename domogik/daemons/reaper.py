@@ -25,16 +25,23 @@ _PATIENCE = 60.0  # seconds for the end of one server
 class Reaper:
     """The list of this process; the reaper itself is started with the first that is on it."""
 
-    _of: ClassVar[dict[int, Reaper]] = {}
+    _of: ClassVar[dict[tuple[int, int], Reaper]] = {}
 
-    def __init__(self) -> None:
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
         self._list: Path | None = None
         self._beginning = threading.Lock()
 
     @classmethod
     def of_this_process(cls) -> Reaper:
         """One for each process; a fork has none yet."""
-        return cls._of.get(os.getpid()) or cls._of.setdefault(os.getpid(), cls())
+        return cls.of_process(os.getpid())
+
+    @classmethod
+    def of_process(cls, pid: int) -> Reaper:
+        """What it is told of does not outlive the process `pid`."""
+        ours = os.getpid(), pid
+        return cls._of.get(ours) or cls._of.setdefault(ours, cls(pid))
 
     def watch(self, kind: str, directory: Path) -> None:
         """From now on that directory does not outlive us; raises `OSError`, `CannotStart`."""
@@ -62,8 +69,8 @@ class Reaper:
 
         descriptor, path = tempfile.mkstemp(prefix="domogik-reaper-")
         os.close(descriptor)
-        ours = ProcessIdentity.of(os.getpid())
-        argv = (sys.executable, "-c", _PROGRAM, path, str(ours.pid), str(ours.start_ticks))
+        watched = ProcessIdentity.of(self._pid)
+        argv = (sys.executable, "-c", _PROGRAM, path, str(watched.pid), str(watched.start_ticks))
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         output = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         try:
@@ -95,6 +102,8 @@ def main() -> None:
     path, pid, ticks = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     _wait_for_end(pid, ticks)
     for directory, kind in left_over(path.read_bytes()).items():
+        if not directory.exists():  # the last of several that used it destroyed it
+            continue
         with contextlib.suppress(Exception):  # the others have to go, too
             _destroy(kind, directory)
     path.unlink()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import itertools
 import json
 import os
 import secrets
@@ -23,6 +22,7 @@ from twisted.internet.defer import Deferred
 from domogik.daemons.base import ManagedDaemon
 from domogik.daemons.blocking import BlockingDaemon, Turns
 from domogik.daemons.errors import ManagedDaemonError
+from domogik.daemons.reaper import Reaper
 
 T = TypeVar("T")
 _MODE = 0o600
@@ -31,7 +31,7 @@ _TURNS = 3
 
 @attrs.frozen
 class Clean:
-    """What one test has to itself: a database, key space, virtual host or document root.
+    """What one test has to itself: a database, virtual host, document root or prefix of topics.
 
     `url` leads to it, with credentials. `path` is the directory where there is one, and `name` what
     the server calls it. `server` is what it lies on, and is not to be stopped.
@@ -69,6 +69,21 @@ class Shared:
         """Where it is reached, with its credentials."""
         return self.daemon.url
 
+    @property
+    def host(self) -> str:
+        """The address at which it is reached."""
+        return self.daemon.parameters.reachable_host
+
+    @property
+    def port(self) -> int:
+        """Its TCP port."""
+        return self.daemon.parameters.port
+
+    @property
+    def password(self) -> str | None:
+        """What it asks for; None where it asks for nothing."""
+        return self.daemon.parameters.password
+
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Return what `work` comes to; raises what it raises."""
         try:
@@ -88,11 +103,13 @@ class Shared:
 class Servers:
     """The servers of one test run, each begun when it is first asked for.
 
-    `place` is a directory that the processes of the run have in common; None for one alone.
+    `place` is a directory that the processes of the run have in common; None for one alone. With
+    `until_end_of`, the process that began them all, a server outlives a crash of its beginner.
     """
 
-    def __init__(self, place: Path | None = None) -> None:
+    def __init__(self, place: Path | None = None, until_end_of: int | None = None) -> None:
         self._place = place
+        self._until_end_of = until_end_of
         self._shared: dict[str, Shared] = {}
         self._in_use: dict[str, int] = {}
 
@@ -111,6 +128,9 @@ class Servers:
                 there = None  # the process that began it was killed
             server = Shared(kind, there)
             if server.is_ours:
+                if self._until_end_of is not None:
+                    Reaper.of_process(self._until_end_of).watch(kind, server.directory)
+                    Reaper.of_this_process().done(server.directory)
                 known.write_text(json.dumps(str(server.directory)))
             self._in_use[kind] = os.open(
                 self._place / f"{kind}.users", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE
@@ -168,8 +188,7 @@ class Servers:
 
 
 def _clean(server: Shared, url: str, name: str, path: Path | None = None) -> Clean:
-    known = server.daemon.parameters
-    return Clean(url, name, known.reachable_host, known.port, known.password, server, path)
+    return Clean(url, name, server.host, server.port, server.password, server, path)
 
 
 def _by_sql(
@@ -206,22 +225,17 @@ async def _mysql(daemon: Any) -> Any:
 @contextlib.contextmanager
 def _redis(server: Shared, _: str) -> Iterator[Clean]:
     """The first of its numbered databases that no other test has; emptied before it is used."""
-    locks = server.directory / "run"
-    count = int(server.daemon.option("databases"))
-    for number in itertools.chain(range(count), itertools.repeat(0)):
-        path = locks / f".database-{number}"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            continue
-        try:
-            server.wait(_flush(server, number))
-            yield _clean(server, f"{server.url.removesuffix('0')}{number}", str(number))
-        finally:
-            os.close(descriptor)
-        return
+    with contextlib.ExitStack() as held:
+        for number in range(int(server.daemon.option("databases"))):
+            path = server.directory / "run" / f".database-{number}"
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+            held.callback(os.close, descriptor)
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                server.wait(_flush(server, number))
+                yield _clean(server, f"{server.url.removesuffix('0')}{number}", str(number))
+                return
+    raise server.daemon.error("all numbered databases are in use: have a server, redis_daemon")
 
 
 async def _flush(server: Shared, number: int) -> None:
@@ -266,6 +280,12 @@ def _web(server: Shared, name: str) -> Iterator[Clean]:
         shutil.rmtree(path)
 
 
+@contextlib.contextmanager
+def _mosquitto(server: Shared, name: str) -> Iterator[Clean]:
+    """Topics are not made: what begins with `name` is this test's, and may stay."""
+    yield _clean(server, server.url, f"{name}/")
+
+
 _FRESH = {
     "redis": _redis,
     "postgres": _by_sql(_postgres, "DROP DATABASE {} WITH (FORCE)", "postgres"),
@@ -273,4 +293,5 @@ _FRESH = {
     "rabbitmq": _rabbitmq,
     "nginx": _web,
     "apache": _web,
+    "mosquitto": _mosquitto,
 }
