@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 
 from domogik.daemons import throwaway
 from domogik.daemons.base import ManagedDaemon
@@ -105,6 +106,8 @@ class BlockingDaemon:
         """As a crash would: its first process, at once; it can be started again."""
         if self.is_running():
             self.daemon.signal("KILL")
+            while self.daemon.is_running():
+                self.wait(deferLater(self.daemon.reactor, 0.001))
             self._do(self.daemon.stop)
 
     def backup(self, target: str | os.PathLike[str]) -> None:

@@ -18,7 +18,7 @@ from domogik.supervisor.process import ProcessTransport, adopt, signal_number, s
 from domogik.supervisor.table import ProcessTable
 from domogik.supervisor.tree import signal_ahead, stop_tree
 
-_ORPHANS = 1.0  # seconds for those whose leader would have ended them, and ended himself
+_ORPHANS = 0.3  # seconds for those whose leader would have ended them, and ended himself
 
 
 @attrs.frozen
@@ -163,8 +163,11 @@ class HostProcesses:
             if not self.members(started):
                 self._confinement.groups.remove(started.run_id)
                 return
-            if leader_first:  # the others hear nobody else: an Apache's workers ignore any signal
-                patience = min(patience, _ORPHANS)
+        # that he has ended may be known to the kernel and not yet have been told here
+        if leader_first and (exited or not started.leader.is_running()):
+            patience = min(
+                patience, _ORPHANS
+            )  # they hear nobody else: an Apache's workers, for one
         await stop_tree(
             self._reactor,
             self._table,

@@ -169,6 +169,21 @@ class TestHostProcesses(ProcessesContract, TestCase):
             reactor.callLater(0.005, turn.callback, None)
             await turn
 
+    async def test_the_others_of_one_that_was_killed_do_not_get_its_time(self):
+        """Nor where its end is known to the kernel only, as to a program that waits for us."""
+        child = '(trap "" TERM; : > "$READY"; while :; do sleep 600; done) & wait'
+        _, _, started = self.start(("sh", "-c", child))
+        await self.until_ready()
+        os.kill(started.leader.pid, signal.SIGKILL)
+        while started.leader.is_running():
+            pass
+        begun = reactor.seconds()
+        await self.processes.end(
+            started, exited=False, signal="TERM", timeout=30, leader_first=True
+        )
+        self.assertLess(reactor.seconds() - begun, 20)
+        self.assertEqual(self.processes.members(started), frozenset())
+
 
 class TestFakeProcesses(ProcessesContract, TestCase):
     PATIENT = ("patient",)

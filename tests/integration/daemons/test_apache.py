@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 
 import pytest
 from daemons.cases import processes_of
@@ -14,6 +15,7 @@ from twisted.trial.unittest import TestCase
 from world import is_gone
 
 from domogik.daemons.apache import ApacheDaemon
+from domogik.daemons.testing import running
 
 pytestmark = pytest.mark.integration
 
@@ -89,6 +91,14 @@ class ApacheTests(WebCases, TestCase):
         os.kill(daemon.get_pid(), signal.SIGSTOP)
         await daemon.destroy()
         self.assertTrue(all(is_gone(one.pid) for one in family))
+
+    def test_of_a_fixture_that_is_killed_nobody_is_waited_for(self) -> None:
+        with running("apache", workers=1) as server:
+            begun = time.monotonic()
+            server.kill()
+            server.start()
+            # its workers hear nobody but their parent: they would be waited for for 20 seconds
+            self.assertLess(time.monotonic() - begun, 10)
 
     async def test_a_module_that_is_not_there_is_named(self) -> None:
         for wrong in (["gopher"], ["rewrite\nUser root"], "rewrite", [3]):
