@@ -28,4 +28,5 @@ def measure(
     rate, count = rest.drive(url, seconds, CONNECTIONS, body)
     spent = proc.cpu_seconds(pid) - before
     run.add(who, "requests", rate, "1/s", turn, connections=CONNECTIONS)
-    run.add(who, "CPU a request", spent / count * 1000, "ms", turn, connections=CONNECTIONS)
+    if count:  # one that answered nothing in its time cost nothing a request
+        run.add(who, "CPU a request", spent / count * 1000, "ms", turn, connections=CONNECTIONS)
