@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 from domogik.daemons.base import ManagedDaemon
 from domogik.errors import DomogikError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 #: kind -> its class, imported when it is asked for
 _CLASSES = {
@@ -57,5 +60,7 @@ def daemon_class(kind: str) -> type[ManagedDaemon]:
 @cache
 def _others() -> dict[str, EntryPoint]:
     """The kinds that other distributions bring; none of ours is replaced."""
+    from importlib.metadata import entry_points
+
     found = entry_points(group=_GROUP)
     return {entry.name: entry for entry in found if entry.name not in _CLASSES}

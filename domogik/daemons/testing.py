@@ -11,20 +11,30 @@ import atexit
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
 
-from twisted.internet.defer import Deferred
+if TYPE_CHECKING:  # a test run that starts no server does not pay for one
+    from twisted.internet.defer import Deferred
 
-from domogik.daemons import throwaway
-from domogik.daemons.base import ManagedDaemon
-from domogik.daemons.blocking import BlockingDaemon
-from domogik.daemons.kinds import daemon_class
-from domogik.daemons.shared import Clean, Servers
+    from domogik.daemons.base import ManagedDaemon
+    from domogik.daemons.blocking import BlockingDaemon
+    from domogik.daemons.shared import Clean, Servers
 
 __all__ = ["BlockingDaemon", "Clean", "clean", "fresh", "running"]
 #: a conftest may still name this module; the name is the one that the entry point has, so that
 #: pytest loads the fixtures once
 pytest_plugins = ["domogik.daemons.fixtures"]
+
+
+_MODULES = {"BlockingDaemon": "domogik.daemons.blocking", "Clean": "domogik.daemons.shared"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a class when it is asked for."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
 
 
 class _TestCase(Protocol):
@@ -37,6 +47,8 @@ def running(kind: str | type[ManagedDaemon], **options: Any) -> BlockingDaemon:
     `kind` is a kind's name or a class; options are those of `ManagedDaemon.configure`, all of which
     may be left out, `directory` too. Raises the kind's error.
     """
+    from domogik.daemons.blocking import BlockingDaemon
+
     return BlockingDaemon(kind, **options)
 
 
@@ -48,6 +60,9 @@ def fresh(
     `test_case` is the `TestCase`; the rest is as for `running`. Fails with the kind's error.
     """
     from twisted.internet import reactor
+
+    from domogik.daemons import throwaway
+    from domogik.daemons.kinds import daemon_class
 
     made = daemon_class(kind) if isinstance(kind, str) else kind
     daemon = made(reactor)  # type: ignore[arg-type]  # the module stands for the reactor
@@ -73,6 +88,8 @@ def clean(kind: str) -> Iterator[Clean]:
 
 @functools.cache
 def _servers() -> Servers:
+    from domogik.daemons.shared import Servers
+
     servers = Servers()
     atexit.register(servers.close)
     return servers
