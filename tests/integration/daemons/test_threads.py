@@ -90,7 +90,7 @@ def test_threads_share_the_process_that_tidies_up_after_them(tmp_path: Path) -> 
             threading.Event().wait(0.01)  # as long as a start may take
             return tmp_path / "list"
 
-    reaper = Counted()
+    reaper = Counted(os.getpid())
     threads = [
         threading.Thread(target=reaper.watch, args=("redis", tmp_path / str(number)))
         for number in range(4)
