@@ -34,7 +34,7 @@ class Inhabitants:
         """Who they are; blocks for a look at every process (some 10 us each)."""
         found = {}
         with contextlib.suppress(FileNotFoundError):
-            place = self.directory.resolve(strict=True)
+            place = str(self.directory.resolve(strict=True))
             for name in os.listdir("/proc"):
                 if name.isdigit() and self._lives_in(place, f"/proc/{name}"):
                     with contextlib.suppress(NoSuchProcess):
@@ -43,9 +43,9 @@ class Inhabitants:
                             found[ProcessIdentity.from_stat(stat)] = stat
         return found
 
-    def _lives_in(self, place: Path, process: str) -> bool:
+    def _lives_in(self, place: str, process: str) -> bool:
         try:
-            if Path(f"{process}/cwd").readlink() != place:
+            if os.readlink(f"{process}/cwd") != place:  # noqa: PTH115 - a fifth of the time
                 return False
             program = Path(f"{process}/exe").readlink().name.removesuffix(" (deleted)")
         except OSError:  # it has ended, or is not ours to look at

@@ -306,25 +306,27 @@ class PostgresDaemon(ManagedDaemon):
     async def _log_in(self) -> Session:
         """With the password it was configured with, which it is told if it knows another yet."""
         former = self.directory / _FORMER_PASSWORD
+        if not former.exists():
+            return await Session.open(self.reactor, self.login())
         try:
-            session = await Session.open(self.reactor, self.login())
+            session = await Session.open(self.reactor, self.login(former.read_text()))
         except Refused as refused:
-            if refused.code != _WRONG_PASSWORD or not former.exists():
+            if refused.code != _WRONG_PASSWORD:
                 raise
-            await self._change_password(former.read_text())
             session = await Session.open(self.reactor, self.login())
+        else:
+            await self._change_password(session)
         former.unlink(missing_ok=True)
         return session
 
-    async def _change_password(self, former: str) -> None:
-        session = await Session.open(self.reactor, self.login(former))
-        kept = verifier(
-            self.password, secrets.token_bytes(16)
-        )  # not the password: it may be logged
+    async def _change_password(self, session: Session) -> None:
+        # not the password: it may be logged
+        kept = verifier(self.password, secrets.token_bytes(16))
         try:
             await session.query(f"ALTER ROLE {SUPERUSER} PASSWORD '{kept}'")
-        finally:
+        except BaseException:
             session.close()
+            raise
 
     async def reconfigured(self, known: Parameters) -> None:
         """A new password is told to the server: now, if it runs, or when it is started next."""

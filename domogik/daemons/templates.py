@@ -125,8 +125,9 @@ def new_password() -> str:
 
 
 def _give(target: WorkingDirectory, data: Path) -> None:
-    if os.geteuid() == 0:
-        uid, gid = (target.user.uid, target.user.gid) if target.user else (0, 0)
-        for directory, names, files in os.walk(data):
-            for name in (".", *names, *files):
-                os.chown(Path(directory, name), uid, gid, follow_symlinks=False)
+    user = target.user
+    if user is None:
+        return
+    for directory, names, files in os.walk(data):
+        for name in (".", *names, *files):  # a thousand: texts take a fifth of the time of paths
+            os.chown(f"{directory}/{name}", user.uid, user.gid, follow_symlinks=False)
