@@ -11,15 +11,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-GUIDE = (ROOT / "docs/guide/daemons.md").read_text(encoding="utf-8")
-CONFTEST = re.search(r"In `conftest.py`:\n\n```python\n(.*?)```", GUIDE, re.DOTALL)
+GUIDE = "".join(
+    (ROOT / "docs/guide" / name).read_text(encoding="utf-8")
+    for name in ("daemons.md", "fixtures.md")
+)
+#: what an installed package does by its entry point
+CONFTEST = 'pytest_plugins = ["domogik.daemons.testing"]\n'
 EXAMPLES = re.findall(r"<!-- run: (\w+) -->\n```python\n(.*?)```", GUIDE, re.DOTALL)
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
 def test_an_example_does_what_it_says(number: int, tmp_path: Path) -> None:
     how, code = EXAMPLES[number]
-    (tmp_path / "conftest.py").write_text(CONFTEST[1])
+    (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_example.py").write_text(code)
     argv = [sys.executable, "test_example.py"]
     if how == "pytest":
