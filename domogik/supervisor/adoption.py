@@ -120,24 +120,23 @@ class Records:
     def begin(self, record: Record) -> None:
         """Keep it in place of what was there.
 
-        A full disk must not keep a house from running: what cannot be written is logged.
+        A kill leaves the one or the other. A full disk must not keep a house from running: there
+        the old one gives its room up, and what cannot be written even so is logged.
         """
-        self._write(record, os.O_CREAT | os.O_TRUNC)
+        path = self._path(record.id)
+        try:
+            _write(f"{path}.new", record, os.O_CREAT | os.O_TRUNC)
+            os.replace(f"{path}.new", path)  # noqa: PTH105 - no objects for each start
+        except OSError:
+            self._write(record, os.O_CREAT | os.O_TRUNC)
 
     def add(self, record: Record) -> None:
         """Keep what is known now of the start that `begin` was called with."""
         self._write(record, os.O_CREAT | os.O_APPEND)
 
     def _write(self, record: Record, how: int) -> None:
-        line = record.to_json() + b"\n"
         try:
-            descriptor = os.open(self._path(record.id), os.O_WRONLY | os.O_CLOEXEC | how, 0o600)
-            try:
-                written = os.write(descriptor, line)
-            finally:
-                os.close(descriptor)
-            if written != len(line):
-                raise OSError(f"only {written} bytes fitted")
+            _write(self._path(record.id), record, how)
         except OSError as error:
             self._log.error(
                 "{component} would be lost with the manager: {error}",
@@ -180,6 +179,17 @@ class Records:
 
     def _path(self, component_id: str) -> str:
         return f"{self._directory}/{file_name(component_id)}{_ENDING}"
+
+
+def _write(path: str, record: Record, how: int) -> None:
+    line = record.to_json() + b"\n"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | how, 0o600)
+    try:
+        written = os.write(descriptor, line)
+    finally:
+        os.close(descriptor)
+    if written != len(line):
+        raise OSError(f"only {written} bytes fitted")
 
 
 def _read(path: Path, wanted: str) -> Record:

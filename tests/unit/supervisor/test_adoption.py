@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,6 +89,22 @@ def test_a_record_under_the_name_of_another_component_is_refused(records, tmp_pa
     (file,) = (tmp_path / "processes").iterdir()
     file.rename(file.with_name("plugin-other.json"))
     assert list(records.load()) == [("plugin:other", None)]
+
+
+def test_a_kill_while_a_record_is_written_leaves_the_one_before(records, monkeypatch):
+    records.begin(RUNNING)
+    ((name, before),) = records.load()
+
+    class Killed(BaseException):
+        pass
+
+    def write(descriptor: int, data: bytes) -> int:
+        raise Killed
+
+    monkeypatch.setattr(os, "write", write)
+    with pytest.raises(Killed):
+        records.begin(attrs.evolve(RUNNING, wanted=False))
+    assert list(records.load()) == [(name, before)]
 
 
 def test_a_full_disk_does_not_keep_a_component_from_running(tmp_path):
