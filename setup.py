@@ -64,6 +64,7 @@ setup(
             "psycopg[binary]>=3.1",
             "PyMySQL>=1.1",
             "redis>=5",
+            "async-timeout>=4",  # which redis needs on Debian's own Python
             "lxml-stubs",
             # programs that know of REST only what its OpenAPI document says
             "openapi-python-client>=0.28",
