@@ -56,6 +56,9 @@ class SingleDaemon(Service):
         _ = self._starting.addErrback(self._progress.start_failed, self._on_failure)
 
     async def _run(self) -> None:
+        running: Deferred[None] = Deferred()  # before it nothing heeds the signals
+        self.reactor.callWhenRunning(running.callback, None)
+        await running
         await self.begin()
         self._progress.ready()
 

@@ -75,13 +75,15 @@ def run_beside(plugin: P, over: Callable[[int], object]) -> None:
         life = _life(plugin, surroundings, reactor, alarm)
         reactor.callWhenRunning(life.start)
         made.set()
+        heeded.wait()  # it says nothing before it can be told to stop
         reactor.run(installSignalHandlers=False)
         over(life.exit_status)
 
-    made = threading.Event()
+    made, heeded = threading.Event(), threading.Event()
     threading.Thread(target=body, name="plugin").start()
     made.wait()
     _on_signal(plugin.stop)
+    heeded.set()
 
 
 def _surroundings(plugin: type[Plugin]) -> Surroundings:
