@@ -57,13 +57,15 @@ class Elsewhere:
             self._timer.reset(0)
 
     def _look(self) -> None:
-        self._looking = Deferred.fromCoroutine(self._look_once())
-        _ = self._looking.addErrback(self._failed)
+        self._timer = self._clock.callLater(LOOK_EVERY, self._look)
+        if self._looking is None or self._looking.called:
+            self._looking = Deferred.fromCoroutine(self._look_once())
+            _ = self._looking.addErrback(self._failed)
 
     async def _look_once(self) -> None:
         role = self._source.removeprefix("domogik-").partition(".")[0]
         if await self._rivals.find(role, ASK_FOR_RIVAL) is not None:
-            self._timer = self._clock.callLater(LOOK_EVERY, self._look)
+            self._rivals.leave()
             return
         self._log.info("{source} has ended: it starts here", source=self._source)
         self._looking = None  # the end of this object is not the end of what it starts
