@@ -26,23 +26,10 @@ class Turns(TurnedReactor):
         return made(self.reactor)
 
 
-class BlockingDaemon:
-    """One throw-away server, for a program that waits.
+class Reached:
+    """How the server of `daemon` is reached."""
 
-    It serves when the object is there; `options` are those of `throwaway.begin`. What goes wrong
-    raises the kind's error. `daemon` is the daemon itself, whose Deferreds fire during calls of
-    this object only.
-    """
-
-    def __init__(self, kind: str | type[ManagedDaemon], **options: Any) -> None:
-        self._turns = Turns()
-        try:
-            self.daemon = self._turns.daemon(kind)
-            self.wait(throwaway.begin(self.daemon, **options))
-        except BaseException:
-            self._turns.close()
-            raise
-        self.directory = self.daemon.directory.path
+    daemon: ManagedDaemon
 
     @property
     def url(self) -> str:
@@ -63,6 +50,25 @@ class BlockingDaemon:
     def password(self) -> str | None:
         """What it asks for; None where it asks for nothing."""
         return self.daemon.parameters.password
+
+
+class BlockingDaemon(Reached):
+    """One throw-away server, for a program that waits.
+
+    It serves when the object is there; `options` are those of `throwaway.begin`. What goes wrong
+    raises the kind's error. `daemon` is the daemon itself, whose Deferreds fire during calls of
+    this object only.
+    """
+
+    def __init__(self, kind: str | type[ManagedDaemon], **options: Any) -> None:
+        self._turns = Turns()
+        try:
+            self.daemon = self._turns.daemon(kind)
+            self.wait(throwaway.begin(self.daemon, **options))
+        except BaseException:
+            self._turns.close()
+            raise
+        self.directory = self.daemon.directory.path
 
     @property
     def pid(self) -> int | None:

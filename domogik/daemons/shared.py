@@ -20,7 +20,7 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from domogik.daemons.base import ManagedDaemon
-from domogik.daemons.blocking import BlockingDaemon, Turns
+from domogik.daemons.blocking import BlockingDaemon, Reached, Turns
 from domogik.daemons.errors import ManagedDaemonError
 from domogik.daemons.reaper import Reaper
 
@@ -46,7 +46,7 @@ class Clean:
     path: Path | None = None
 
 
-class Shared:
+class Shared(Reached):
     """A server that was begun here, or by another process of the same test run."""
 
     def __init__(self, kind: str, directory: Path | None) -> None:
@@ -56,33 +56,13 @@ class Shared:
             directory = self._begun.directory
         assert directory is not None
         self.directory = directory
-        self.daemon: ManagedDaemon = self._turns.daemon(kind)
+        self.daemon = self._turns.daemon(kind)
         self.daemon.load_parameters(directory)
 
     @property
     def is_ours(self) -> bool:
         """Whether it was begun here."""
         return self._begun is not None
-
-    @property
-    def url(self) -> str:
-        """Where it is reached, with its credentials."""
-        return self.daemon.url
-
-    @property
-    def host(self) -> str:
-        """The address at which it is reached."""
-        return self.daemon.parameters.reachable_host
-
-    @property
-    def port(self) -> int:
-        """Its TCP port."""
-        return self.daemon.parameters.port
-
-    @property
-    def password(self) -> str | None:
-        """What it asks for; None where it asks for nothing."""
-        return self.daemon.parameters.password
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Return what `work` comes to; raises what it raises."""
