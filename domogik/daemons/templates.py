@@ -76,12 +76,16 @@ class Template:
         return stat.S_ISDIR(found.st_mode) and private and found.st_uid == os.geteuid()
 
     async def copy_to(self, target: WorkingDirectory) -> bool:
-        """Make `data` of `target` a copy; false where that cannot be, and nothing is left then."""
+        """Make `data` of `target` a copy; false where that cannot be.
+
+        Nothing is left then, of the template neither.
+        """
         data = target / _DATA
         if await self._run(target, *_COPY, self.path / _DATA, data):
             await self._tools.in_thread(_give, target, data)
             return True
-        await self._tools.in_thread(shutil.rmtree, data, True)
+        for damaged in (data, self.path):  # a whole one is made in its place
+            await self._tools.in_thread(shutil.rmtree, damaged, True)
         return False
 
     async def keep(self, source: WorkingDirectory, password: str) -> None:
