@@ -240,9 +240,8 @@ class ManagerDaemon(Service):
         if self._roles.rest:
             await self.core.open_rest(self.house, self.storeroom.packages)
         self.core.put("manager", State.RUNNING)
-        for role, is_wanted in {"dbmgr": self._roles.dbmgr, "rest": self._roles.rest}.items():
-            if is_wanted:
-                self.core.put(role, State.STARTING)
+        for role in self._roles.core:
+            self.core.put(role, State.STARTING)
         self.supervisor.startService()
         for file in foundation.files:
             self.watcher.watch(file.parent)
@@ -357,8 +356,7 @@ class ManagerDaemon(Service):
     def _start_presence(self) -> None:
         presence = self.identity.presence
         self.rivals.namesakes.watch(presence)
-        own = {"dbmgr": self._roles.dbmgr, "rest": self._roles.rest}
-        self.rivals.namesakes.watch_roles(self.street.bus, (role for role in own if own[role]))
+        self.rivals.namesakes.watch_roles(self.street.bus, self._roles.core)
         presence.start()
         presence.ready()
         self.street.sockets.children = self.plugins.all_pids

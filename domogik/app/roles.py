@@ -25,6 +25,12 @@ class ManagerRoles:
     keep_children: bool = False
     packages_only: bool = False
 
+    @property
+    def core(self) -> tuple[str, ...]:
+        """The core services that are asked for, by their names."""
+        wanted = {"dbmgr": self.dbmgr, "rest": self.rest}
+        return tuple(name for name, is_wanted in wanted.items() if is_wanted)
+
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> ManagerRoles:
         """What was given on the command line."""
