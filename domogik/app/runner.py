@@ -163,7 +163,9 @@ def _print(line: str) -> None:
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        from domogik.cli.program import forget_output
+
+        forget_output()
 
 
 def start_background(foreground: Callable[[Progress], NoReturn]) -> Callable[[], None]:

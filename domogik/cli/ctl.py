@@ -122,7 +122,7 @@ def _show_status(terminal: Terminal, before: str) -> int:
 
 def change(terminal: Terminal) -> int:
     """`start` and the other verbs."""
-    terminal.check_host()
+    is_elsewhere = terminal.check_host()
     verb, host = terminal.options.command, terminal.options.host
     result, done = 0, []
     for name, document in ask_all(
@@ -133,7 +133,7 @@ def change(terminal: Terminal) -> int:
     ):
         if document is not None and "subject" in document:
             document = _end_of(terminal, document, host)
-        if verb in ("start", "restart", "enable"):
+        if is_elsewhere and verb in ("start", "restart", "enable"):
             for sentence in missing_there(terminal.client, host, name):
                 complain(NAME, sentence)
         if document is None:

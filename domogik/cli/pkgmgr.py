@@ -109,7 +109,9 @@ def install(options: argparse.Namespace) -> int:
         _install_needed(orders, id, release, {id})
     made = orders.do("install", type, id, release=release, with_dependencies=needs)
     result = _say(orders, "install", made)
-    there = missing_there(orders.terminal.client, options.host, id) if type == "plugin" else []
+    there = []
+    if type == "plugin" and orders.terminal.check_host():
+        there = missing_there(orders.terminal.client, options.host, id)
     for warning in [*map(printable, made.get("warnings", ())), *there]:
         complain(NAME, warning)
     return result

@@ -38,7 +38,7 @@ def run(name: str, work: Callable[[list[str]], int]) -> int:
         status = work(sys.argv[1:])
         sys.stdout.flush()
     except BrokenPipeError:
-        _forget_output()
+        forget_output()
         return PIPE_CLOSED
     except KeyboardInterrupt:
         _forget_output_if_closed()
@@ -166,8 +166,8 @@ def count(text: str) -> int:
     return int(text)
 
 
-def _forget_output() -> None:
-    """Python would complain when it flushes at its end."""
+def forget_output() -> None:
+    """Have what is still written go nowhere: Python would complain when it flushes at its end."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)
@@ -177,4 +177,4 @@ def _forget_output_if_closed() -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        _forget_output()
+        forget_output()

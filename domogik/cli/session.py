@@ -34,15 +34,19 @@ class Terminal:
         """One document, in one line."""
         self.say(json.dumps(document, ensure_ascii=True))
 
-    def check_host(self) -> None:
-        """Raises `CommandFailed` for a host that was never heard: to ask it would take a minute."""
+    def check_host(self) -> bool:
+        """Whether another host is meant than the one that is asked.
+
+        Raises `CommandFailed` for one that was never heard: to ask it would take a minute.
+        """
         host = self.options.host
         if host is None:
-            return
+            return False
         document = self.client.get("/hosts")
         known = sorted({document["host"], *(entry["id"] for entry in document["hosts"])})
         if host not in known:
             raise CommandFailed(f"no host '{host}' was heard; known: {', '.join(known)}")
+        return bool(host != document["host"])
 
 
 def add_common(options: argparse.ArgumentParser, default: Any) -> None:
