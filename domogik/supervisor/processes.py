@@ -163,11 +163,10 @@ class HostProcesses:
             if not self.members(started):
                 self._confinement.groups.remove(started.run_id)
                 return
-        # that he has ended may be known to the kernel and not yet have been told here
+        # the kernel may know of its end before it is told here
         if leader_first and (exited or not started.leader.is_running()):
-            patience = min(
-                patience, _ORPHANS
-            )  # they hear nobody else: an Apache's workers, for one
+            # the others heed nothing but their leader, as an Apache's workers
+            patience = min(patience, _ORPHANS)
         await stop_tree(
             self._reactor,
             self._table,
