@@ -21,7 +21,7 @@ from typing import NoReturn
 from twisted.internet import task
 from twisted.internet.defer import Deferred
 
-from domogik.supervisor.command import run as run_command
+from domogik.supervisor.processes.command import run as run_command
 from domogik.units import systemctl
 from domogik.units.systemctl import Systemctl
 

@@ -19,7 +19,7 @@ from domogik.daemons.errors import ManagedDaemonError, NotReady
 from domogik.daemons.keeper import end_marked
 from domogik.daemons.kinds import KINDS
 from domogik.supervisor.interfaces import Program
-from domogik.supervisor.process import signal_number
+from domogik.supervisor.processes.spawn import signal_number
 
 _FRESH = 20
 #: takes four seconds for each start

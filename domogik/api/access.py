@@ -25,7 +25,7 @@ from twisted.web.http import Request
 
 from domogik.api.settings import Network, RestSettings, origin_of
 from domogik.errors import NotAllowed
-from domogik.supervisor.sockets import is_own_address
+from domogik.supervisor.ports.listeners import is_own_address
 
 
 class TokenNeeded(NotAllowed):

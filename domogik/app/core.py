@@ -35,8 +35,8 @@ from domogik.manager.package_interface import IPackages
 from domogik.manager.trust import Trust
 from domogik.manager.values import Values
 from domogik.storage.database import BrokenDatabase, LostDatabase
-from domogik.supervisor.backoff import Restarts, Wait
 from domogik.supervisor.interfaces import Policy
+from domogik.supervisor.lifecycle.backoff import Restarts, Wait
 from domogik.supervisor.settings import Supervision
 
 #: seconds that another manager, dbmgr or rest has to answer where the hub is our own

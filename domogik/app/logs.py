@@ -24,7 +24,7 @@ from twisted.logger import (
 from twisted.python.logfile import LogFile
 
 from domogik.app.foundation import CannotStart
-from domogik.supervisor.lines import last_lines, open_pieces
+from domogik.supervisor.logs.lines import last_lines, open_pieces
 
 #: a log file is rotated at this size, so many old ones are kept
 MAX_SIZE = 10 * 2**20

@@ -55,8 +55,8 @@ from domogik.manager.startup_notice import StartupNotice
 from domogik.manager.stopped import StoppedByHand
 from domogik.manager.trust import Trust
 from domogik.packages.installed import Inventory, find_packages
-from domogik.supervisor.confinement import Confinement
 from domogik.supervisor.interfaces import Status
+from domogik.supervisor.processes.confinement import Confinement
 from domogik.supervisor.service import Supervisor
 
 

@@ -35,7 +35,7 @@ from domogik.packages.fetch import Fetcher
 from domogik.packages.installed import Inventory
 from domogik.packages.reference import PackageRef
 from domogik.packages.store import Store
-from domogik.supervisor.command import run
+from domogik.supervisor.processes.command import run
 from domogik.xpl.port import Identity
 
 

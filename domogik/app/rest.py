@@ -19,7 +19,7 @@ from domogik.app.street import Street, write_port
 from domogik.errors import DomogikError, NotPossible
 from domogik.manager.interfaces import IHouse
 from domogik.manager.package_interface import IPackages
-from domogik.supervisor.sockets import CannotSeeSockets, listeners
+from domogik.supervisor.ports.listeners import CannotSeeSockets, listeners
 from domogik.xpl.port import Identity
 from domogik.xpl.presence import Presence
 

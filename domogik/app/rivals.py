@@ -18,7 +18,12 @@ from domogik.app.street import Street
 from domogik.config.home import Home
 from domogik.manager.namesakes import Namesakes
 from domogik.manager.speakers import Address, announced
-from domogik.supervisor.sockets import CannotSeeSockets, InvalidAddress, owners, udp_receivers
+from domogik.supervisor.ports.listeners import (
+    CannotSeeSockets,
+    InvalidAddress,
+    owners,
+    udp_receivers,
+)
 from domogik.xpl.bus import Origin
 from domogik.xpl.message import CMND, STAT, Message
 from domogik.xpl.port import Identity, NoReply

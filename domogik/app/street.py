@@ -18,7 +18,7 @@ from domogik.app.foundation import CannotStart, Foundation, in_thread
 from domogik.components.model import State
 from domogik.config.files import write_atomically
 from domogik.errors import DomogikError
-from domogik.supervisor.sockets import CannotSeeSockets, owners, udp_receivers, words
+from domogik.supervisor.ports.listeners import CannotSeeSockets, owners, udp_receivers, words
 from domogik.xpl import hubsocket
 from domogik.xpl.bus import Bus
 from domogik.xpl.datagrams import Address

@@ -30,9 +30,9 @@ from domogik.daemons.keeper import LOG
 from domogik.daemons.kinds import daemon_class, kinds
 from domogik.daemons.parameters import Option
 from domogik.errors import DomogikError
-from domogik.supervisor.identity import NoSuchProcess
-from domogik.supervisor.mark import passed_on
-from domogik.supervisor.pidfd import ProcessHandle
+from domogik.supervisor.processes.identity import NoSuchProcess
+from domogik.supervisor.processes.mark import passed_on
+from domogik.supervisor.processes.pidfd import ProcessHandle
 
 _COMMAND_PATIENCE = 10.0  # seconds for the command to end once it was told to
 _PAUSE = 0.1  # seconds between two looks at its log

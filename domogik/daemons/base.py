@@ -35,11 +35,11 @@ from domogik.daemons.keeper import Keeper, end_marked
 from domogik.daemons.parameters import Option, Parameters
 from domogik.daemons.server import exit_status
 from domogik.errors import DomogikError
-from domogik.supervisor.adoption import Record
-from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity
 from domogik.supervisor.interfaces import Program
-from domogik.supervisor.ports import PortTaken
-from domogik.supervisor.sockets import described, holders
+from domogik.supervisor.ports.listeners import described, holders
+from domogik.supervisor.ports.reservation import PortTaken
+from domogik.supervisor.processes.adoption import Record
+from domogik.supervisor.processes.identity import NoSuchProcess, ProcessIdentity
 
 T = TypeVar("T")
 NOT_RUNNING = "Not running, no action taken."

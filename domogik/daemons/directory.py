@@ -20,8 +20,8 @@ import attrs
 
 from domogik.config.files import Ownership, read_bounded, unlock, write_atomically
 from domogik.daemons.errors import NotOurs
-from domogik.supervisor.adoption import Record, Records
 from domogik.supervisor.interfaces import User
+from domogik.supervisor.processes.adoption import Record, Records
 
 CONFIGURATION = "service.conf"
 PARAMETERS = "service.json"

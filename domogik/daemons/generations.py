@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 import attrs
 
-from domogik.supervisor.identity import ProcessIdentity
-from domogik.supervisor.sockets import listeners, owners
+from domogik.supervisor.ports.listeners import listeners, owners
+from domogik.supervisor.processes.identity import ProcessIdentity
 
 
 @attrs.frozen

@@ -16,8 +16,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from domogik.daemons.errors import NotOurs
-from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity, Stat, read_stat
-from domogik.supervisor.pidfd import send_signal
+from domogik.supervisor.processes.identity import NoSuchProcess, ProcessIdentity, Stat, read_stat
+from domogik.supervisor.processes.pidfd import send_signal
 
 _PATIENCE = 5.0  # seconds for each signal
 _PAUSE = 0.005

@@ -19,7 +19,7 @@ from domogik.daemons.parameters import Option, Parameters, address
 from domogik.daemons.server import Server
 from domogik.daemons.users import Account
 from domogik.supervisor.interfaces import User
-from domogik.supervisor.ports import Reservation
+from domogik.supervisor.ports.reservation import Reservation
 
 #: stands for a port that is not chosen yet
 _ANY_PORT = 1

@@ -21,16 +21,16 @@ from domogik.daemons.directory import WorkingDirectory
 from domogik.daemons.errors import ManagedDaemonError
 from domogik.daemons.probing import Watch
 from domogik.daemons.tools import DaemonTools, IDaemonReactor
-from domogik.supervisor.identity import NoSuchProcess
 from domogik.supervisor.interfaces import Policy, Program, Restart, Specification, Status
-from domogik.supervisor.leftovers import look_for
-from domogik.supervisor.logs import CannotCapture
-from domogik.supervisor.outcomes import NotRunning, StartFailed
-from domogik.supervisor.pacing import Pacing
-from domogik.supervisor.processes import HostProcesses, Started
-from domogik.supervisor.run import Tools
-from domogik.supervisor.runner import Runner
-from domogik.supervisor.table import ProcessTable
+from domogik.supervisor.lifecycle.attempt import Tools
+from domogik.supervisor.lifecycle.outcomes import NotRunning, StartFailed
+from domogik.supervisor.lifecycle.pacing import Pacing
+from domogik.supervisor.lifecycle.runner import Runner
+from domogik.supervisor.logs.output import CannotCapture
+from domogik.supervisor.processes.host import HostProcesses, Started
+from domogik.supervisor.processes.identity import NoSuchProcess
+from domogik.supervisor.processes.leftovers import look_for
+from domogik.supervisor.processes.membership import ProcessTable
 
 LOG = "log"
 _LARGEST_LOG = 10 * 2**20

@@ -19,7 +19,7 @@ from domogik.daemons.directory import WorkingDirectory
 from domogik.daemons.errors import ManagedDaemonError
 from domogik.daemons.myfiles import ServerVersion
 from domogik.daemons.tools import DaemonTools
-from domogik.supervisor.command import Completed
+from domogik.supervisor.processes.command import Completed
 
 _PART = ".part"
 _PATIENCE = 24 * 3600.0  # seconds; big data take their time

@@ -22,7 +22,7 @@ from domogik.daemons.errors import ManagedDaemonError
 from domogik.daemons.pgprograms import Programs
 from domogik.daemons.pgwire import Login, Session
 from domogik.daemons.tools import DaemonTools, IDaemonReactor
-from domogik.supervisor.command import Completed
+from domogik.supervisor.processes.command import Completed
 
 _PART, _PASSFILE = ".part", ".pgpass"
 _PATIENCE = 24 * 3600.0  # seconds; big data take their time

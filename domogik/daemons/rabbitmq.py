@@ -25,7 +25,7 @@ from domogik.daemons.keeper import LOG
 from domogik.daemons.parameters import Option, Parameters
 from domogik.daemons.probing import exchange
 from domogik.supervisor.interfaces import Policy
-from domogik.supervisor.ports import Reservation
+from domogik.supervisor.ports.reservation import Reservation
 
 #: before Debian's wrappers in /usr/sbin, which refuse everybody but root and rabbitmq
 _PROGRAMS = (Path("/usr/lib/rabbitmq/bin"),)

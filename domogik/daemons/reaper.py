@@ -63,9 +63,9 @@ class Reaper:
     def _begin(self) -> Path:
         import tempfile
 
-        from domogik.supervisor.identity import ProcessIdentity
         from domogik.supervisor.interfaces import Program
-        from domogik.supervisor.process import execute
+        from domogik.supervisor.processes.identity import ProcessIdentity
+        from domogik.supervisor.processes.spawn import execute
 
         descriptor, path = tempfile.mkstemp(prefix="domogik-reaper-")
         os.close(descriptor)

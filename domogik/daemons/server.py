@@ -17,11 +17,11 @@ from domogik.daemons.keeper import LOG, tail
 from domogik.daemons.parameters import Option, Parameters
 from domogik.daemons.tools import DaemonTools, IDaemonReactor
 from domogik.errors import DomogikError
-from domogik.supervisor.command import Completed
-from domogik.supervisor.identity import ProcessIdentity
 from domogik.supervisor.interfaces import Exit, Policy, User
-from domogik.supervisor.pidfd import send_signal
-from domogik.supervisor.process import signal_number
+from domogik.supervisor.processes.command import Completed
+from domogik.supervisor.processes.identity import ProcessIdentity
+from domogik.supervisor.processes.pidfd import send_signal
+from domogik.supervisor.processes.spawn import signal_number
 from domogik.supervisor.reactors import usual_reactor
 
 _CANDIDATE = f".{CONFIGURATION}.new"

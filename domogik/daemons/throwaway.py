@@ -18,10 +18,10 @@ from domogik.daemons.errors import NotOurs
 from domogik.daemons.keeper import end_marked
 from domogik.daemons.parameters import Option
 from domogik.daemons.reaper import Reaper
-from domogik.supervisor.leftovers import look_for
-from domogik.supervisor.processes import HostProcesses, Started
-from domogik.supervisor.sockets import listeners
-from domogik.supervisor.table import ProcessTable
+from domogik.supervisor.ports.listeners import listeners
+from domogik.supervisor.processes.host import HostProcesses, Started
+from domogik.supervisor.processes.leftovers import look_for
+from domogik.supervisor.processes.membership import ProcessTable
 
 _TRIES = 5
 

@@ -15,10 +15,10 @@ from twisted.internet.interfaces import IReactorThreads
 from twisted.internet.threads import deferToThreadPool
 
 from domogik.daemons.probing import IProbeReactor
-from domogik.supervisor.command import Completed, run
 from domogik.supervisor.interfaces import User
-from domogik.supervisor.pidfd import IProcessReactor
-from domogik.supervisor.ports import PortTable, default_directory
+from domogik.supervisor.ports.reservation import PortTable, default_directory
+from domogik.supervisor.processes.command import Completed, run
+from domogik.supervisor.processes.pidfd import IProcessReactor
 
 T = TypeVar("T")
 

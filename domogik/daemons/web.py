@@ -17,7 +17,7 @@ from domogik.daemons.generations import Generation
 from domogik.daemons.keeper import LOG, tail
 from domogik.daemons.parameters import Option, Parameters
 from domogik.daemons.probing import exchange
-from domogik.supervisor.sockets import CannotSeeSockets
+from domogik.supervisor.ports.listeners import CannotSeeSockets
 
 DOCUMENTS = "www"
 TEMPORARY = "temp"

@@ -10,7 +10,12 @@ import attrs
 
 from domogik.manager.speakers import Address, announced
 from domogik.manager.trust import Trust
-from domogik.supervisor.sockets import CannotSeeSockets, InvalidAddress, owners, udp_receivers
+from domogik.supervisor.ports.listeners import (
+    CannotSeeSockets,
+    InvalidAddress,
+    owners,
+    udp_receivers,
+)
 from domogik.xpl.bus import Origin
 from domogik.xpl.message import Message
 from domogik.xpl.port import Identity, NoReply

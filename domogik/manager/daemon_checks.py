@@ -30,7 +30,7 @@ from domogik.manager.questions import (
     times,
 )
 from domogik.supervisor.interfaces import Status
-from domogik.supervisor.sockets import described, holders, owners
+from domogik.supervisor.ports.listeners import described, holders, owners
 
 #: seconds that its own protocol has to answer
 PATIENCE = 5.0

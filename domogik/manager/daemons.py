@@ -28,8 +28,8 @@ from domogik.manager.daemon_checks import DaemonChecks
 from domogik.manager.passage import open_passage
 from domogik.manager.questions import LATELY
 from domogik.manager.wording import not_started
-from domogik.supervisor.adoption import Record
 from domogik.supervisor.interfaces import Program, Specification, Status
+from domogik.supervisor.processes.adoption import Record
 from domogik.supervisor.service import AlreadyRunning, NotRunning, StartFailed, Supervisor
 from domogik.supervisor.settings import Supervision
 

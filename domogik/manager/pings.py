@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from domogik.errors import OperationFailed
 from domogik.manager.plugins import Plugins
 from domogik.manager.speakers import Address, Speakers, announced
-from domogik.supervisor.sockets import CannotSeeSockets, listeners, owners
+from domogik.supervisor.ports.listeners import CannotSeeSockets, listeners, owners
 from domogik.xpl.bus import Bus, Origin, Subscription
 from domogik.xpl.message import CMND, STAT, Message
 from domogik.xpl.port import Identity, NoReply

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import attrs
 
-from domogik.supervisor.sockets import (
+from domogik.supervisor.ports.listeners import (
     CannotSeeSockets,
     InvalidAddress,
     Listener,

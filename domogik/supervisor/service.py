@@ -24,22 +24,22 @@ from twisted.python.failure import Failure
 
 from domogik.components.model import State, Usage
 from domogik.errors import NotPossible, OperationFailed, UnknownComponent
-from domogik.supervisor.adoption import Record, Records, file_name
-from domogik.supervisor.confinement import Confinement
-from domogik.supervisor.identity import NoSuchProcess
 from domogik.supervisor.interfaces import Restart, Specification, Status
-from domogik.supervisor.leftovers import Found, Leftovers
-from domogik.supervisor.logs import IOutputReactor, OutputLog
-from domogik.supervisor.needs import in_order_of_stop, users_of
-from domogik.supervisor.outcomes import AlreadyRunning, NotRunning, StartFailed
-from domogik.supervisor.pacing import Pacing
-from domogik.supervisor.pidfd import IProcessReactor
-from domogik.supervisor.processes import HostProcesses, Processes
+from domogik.supervisor.lifecycle.attempt import Tools
+from domogik.supervisor.lifecycle.outcomes import AlreadyRunning, NotRunning, StartFailed
+from domogik.supervisor.lifecycle.pacing import Pacing
+from domogik.supervisor.lifecycle.runner import Runner
+from domogik.supervisor.lifecycle.stop_order import in_order_of_stop, users_of
+from domogik.supervisor.logs.output import IOutputReactor, OutputLog
+from domogik.supervisor.processes.adoption import Record, Records, file_name
+from domogik.supervisor.processes.confinement import Confinement
+from domogik.supervisor.processes.host import HostProcesses, Processes
+from domogik.supervisor.processes.identity import NoSuchProcess
+from domogik.supervisor.processes.leftovers import Found, Leftovers
+from domogik.supervisor.processes.membership import ProcessTable
+from domogik.supervisor.processes.pidfd import IProcessReactor
+from domogik.supervisor.processes.usage import UsageMeter
 from domogik.supervisor.readiness import Notice, NotifySocket
-from domogik.supervisor.run import Tools
-from domogik.supervisor.runner import Runner
-from domogik.supervisor.table import ProcessTable
-from domogik.supervisor.usage import UsageMeter
 
 __all__ = ["AlreadyRunning", "NotRunning", "StartFailed", "Supervisor"]
 

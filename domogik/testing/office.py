@@ -51,9 +51,9 @@ from domogik.manager.units import SystemUnits
 from domogik.manager.workplace import Workplace
 from domogik.packages.installed import Inventory, developed_packages
 from domogik.supervisor.interfaces import Specification, Status
-from domogik.supervisor.logs import OutputLog
+from domogik.supervisor.logs.output import OutputLog
+from domogik.supervisor.ports.listeners import Listener, Owner
 from domogik.supervisor.service import Supervisor
-from domogik.supervisor.sockets import Listener, Owner
 from domogik.testing.processes import FakeProcess, FakeProcesses
 from domogik.testing.units import FakeSystemd, fake_units
 from domogik.xpl.bus import Bus, Origin

@@ -16,11 +16,11 @@ from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.interfaces import IProcessProtocol, IReactorTime
 from twisted.python.failure import Failure
 
-from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity
 from domogik.supervisor.interfaces import Exit, Program
-from domogik.supervisor.process import CannotStart, signal_number
-from domogik.supervisor.processes import Started
-from domogik.supervisor.tree import StillRunning
+from domogik.supervisor.processes.host import Started
+from domogik.supervisor.processes.identity import NoSuchProcess, ProcessIdentity
+from domogik.supervisor.processes.spawn import CannotStart, signal_number
+from domogik.supervisor.processes.tree import StillRunning
 
 _BOOT = "00000000-0000-0000-0000-000000000000"
 

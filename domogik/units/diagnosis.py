@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from domogik.answers import deferred
 from domogik.components.health import DiagnosticCheck, Result, Suggestion
 from domogik.errors import DomogikError
-from domogik.supervisor.sockets import is_own_address
+from domogik.supervisor.ports.listeners import is_own_address
 from domogik.units.ports import Holder, PortTable
 from domogik.units.status import UnitStatus
 

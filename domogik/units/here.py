@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import attrs
 from twisted.internet.threads import deferToThreadPool
 
-from domogik.supervisor.command import run
+from domogik.supervisor.processes.command import run
 from domogik.supervisor.reactors import usual_reactor
 from domogik.units.app import App, Component
 from domogik.units.bus import Changes, system_bus

@@ -10,7 +10,7 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 
 from domogik.answers import deferred
-from domogik.supervisor.sockets import Listener, listeners, owners
+from domogik.supervisor.ports.listeners import Listener, listeners, owners
 from domogik.units.merging import Merged
 from domogik.units.status import UnitStatus
 

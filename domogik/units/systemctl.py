@@ -16,8 +16,8 @@ from twisted.internet.defer import DeferredSemaphore
 from zope.interface import implementer
 
 from domogik.answers import deferred
-from domogik.supervisor.command import Completed
-from domogik.supervisor.process import CannotStart
+from domogik.supervisor.processes.command import Completed
+from domogik.supervisor.processes.spawn import CannotStart
 from domogik.units.backend import (
     BackendFailed,
     ChangeReceiver,

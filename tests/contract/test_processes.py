@@ -13,12 +13,12 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.protocol import ProcessProtocol
 from twisted.trial.unittest import TestCase
 
-from domogik.supervisor import tree
-from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity
 from domogik.supervisor.interfaces import Exit, Program
-from domogik.supervisor.process import CannotStart, exit_of
-from domogik.supervisor.processes import HostProcesses, Processes, Started
-from domogik.supervisor.table import ProcessTable
+from domogik.supervisor.processes import tree
+from domogik.supervisor.processes.host import HostProcesses, Processes, Started
+from domogik.supervisor.processes.identity import NoSuchProcess, ProcessIdentity
+from domogik.supervisor.processes.membership import ProcessTable
+from domogik.supervisor.processes.spawn import CannotStart, exit_of
 from domogik.testing.processes import FakeProcess, FakeProcesses
 
 

@@ -17,7 +17,7 @@ from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from domogik.components.model import State
-from domogik.supervisor.command import run
+from domogik.supervisor.processes.command import run
 from domogik.testing.units import FakeSystemd
 from domogik.units.backend import IUnitBackend, NoSystemd, NotPermitted, Order, OrderFailed
 from domogik.units.bus import Changes

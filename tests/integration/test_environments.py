@@ -21,7 +21,7 @@ from domogik.packages.environment import (
 )
 from domogik.packages.package import Dependency
 from domogik.packages.requirements import parse_requirement
-from domogik.supervisor.command import run
+from domogik.supervisor.processes.command import run
 
 pytestmark = pytest.mark.integration
 

@@ -16,10 +16,10 @@ import pytest
 from twisted.internet.process import reapProcessHandlers
 from twisted.internet.task import Clock
 
-from domogik.supervisor import process
-from domogik.supervisor.groups import Groups, run_ids_of
-from domogik.supervisor.identity import NoSuchProcess, read_stat
-from domogik.supervisor.orphans import Orphans
+from domogik.supervisor.processes import spawn as process
+from domogik.supervisor.processes.cgroups import Groups, run_ids_of
+from domogik.supervisor.processes.identity import NoSuchProcess, read_stat
+from domogik.supervisor.processes.subreaper import Orphans
 
 pytestmark = pytest.mark.integration
 
@@ -64,9 +64,9 @@ import json, os, random, signal, sys, time
 from pathlib import Path
 from twisted.internet import reactor
 from domogik.supervisor import orphans
-from domogik.supervisor.confinement import Confinement
+from domogik.supervisor.processes.confinement import Confinement
 from domogik.supervisor.interfaces import *
-from domogik.supervisor.orphans import Orphans
+from domogik.supervisor.processes.subreaper import Orphans
 from domogik.supervisor.service import Supervisor
 
 orphans.LOOK_S = orphans._FIRST_LOOK_S = 0.05

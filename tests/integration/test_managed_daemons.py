@@ -20,8 +20,8 @@ import pytest
 import redis
 from world import HOST, PATIENCE, PLUGIN, World, XplClient, is_gone, wait_until
 
-from domogik.supervisor.adoption import Record, Records
-from domogik.supervisor.identity import ProcessIdentity
+from domogik.supervisor.processes.adoption import Record, Records
+from domogik.supervisor.processes.identity import ProcessIdentity
 from domogik.xpl.message import CMND, Message
 
 pytestmark = pytest.mark.integration

@@ -16,10 +16,10 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from domogik.supervisor.identity import ProcessIdentity
 from domogik.supervisor.interfaces import Exit, Program
-from domogik.supervisor.logs import OutputLog
-from domogik.supervisor.process import ProcessTransport, adopt, exit_of, spawn
+from domogik.supervisor.logs.output import OutputLog
+from domogik.supervisor.processes.identity import ProcessIdentity
+from domogik.supervisor.processes.spawn import ProcessTransport, adopt, exit_of, spawn
 
 pytestmark = pytest.mark.integration
 reactor: Any = _reactor
@@ -40,8 +40,8 @@ from pathlib import Path
 from twisted.internet import reactor
 from twisted.internet.protocol import ProcessProtocol
 from domogik.supervisor.interfaces import Program
-from domogik.supervisor.logs import OutputLog
-from domogik.supervisor.process import spawn
+from domogik.supervisor.logs.output import OutputLog
+from domogik.supervisor.processes.spawn import spawn
 directory = Path(sys.argv[1])
 log = OutputLog(reactor, directory / "fifo", directory / "log", max_size=100_000, files=99)
 def begin():

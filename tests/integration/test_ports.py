@@ -15,7 +15,8 @@ from typing import IO
 import pytest
 
 from domogik.errors import DomogikError
-from domogik.supervisor.ports import (
+from domogik.supervisor.ports.listeners import InvalidAddress
+from domogik.supervisor.ports.reservation import (
     RANGE,
     CannotReserve,
     NoFreePort,
@@ -25,7 +26,6 @@ from domogik.supervisor.ports import (
     UnsafeDirectory,
     default_directory,
 )
-from domogik.supervisor.sockets import InvalidAddress
 
 pytestmark = pytest.mark.integration
 LOOPBACK = "127.0.0.1"
@@ -245,7 +245,7 @@ RESERVING = """
 import sys
 from pathlib import Path
 from random import Random
-from domogik.supervisor.ports import PortTable
+from domogik.supervisor.ports.reservation import PortTable
 table = PortTable(Path(sys.argv[1]), Random(7))  # the same ports in the same order in each program
 wanted = [int(word) or None for word in sys.argv[2:]]
 print("ready", flush=True)
@@ -321,7 +321,7 @@ HURRYING = """
 import sys
 from pathlib import Path
 from random import Random
-from domogik.supervisor.ports import PortTable
+from domogik.supervisor.ports.reservation import PortTable
 table = PortTable(Path(sys.argv[1]), Random(7), range(20000, 20003))
 print("ready", flush=True)
 sys.stdin.readline()

@@ -20,13 +20,13 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from domogik.supervisor.command import run
-from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity
 from domogik.supervisor.interfaces import Exit, Program
-from domogik.supervisor.logs import OutputLog
-from domogik.supervisor.process import CannotStart, ProcessTransport, adopt, exit_of, spawn
-from domogik.supervisor.table import ProcessTable
-from domogik.supervisor.tree import stop_tree
+from domogik.supervisor.logs.output import OutputLog
+from domogik.supervisor.processes.command import run
+from domogik.supervisor.processes.identity import NoSuchProcess, ProcessIdentity
+from domogik.supervisor.processes.membership import ProcessTable
+from domogik.supervisor.processes.spawn import CannotStart, ProcessTransport, adopt, exit_of, spawn
+from domogik.supervisor.processes.tree import stop_tree
 
 pytestmark = pytest.mark.integration
 reactor: Any = _reactor

@@ -15,10 +15,8 @@ from random import Random
 
 import pytest
 
-from domogik.supervisor import sockdiag
-from domogik.supervisor.identity import ProcessIdentity
-from domogik.supervisor.ports import PortTable, default_directory
-from domogik.supervisor.sockets import (
+from domogik.supervisor.ports import sock_diag as sockdiag
+from domogik.supervisor.ports.listeners import (
     Listener,
     described,
     holders,
@@ -26,6 +24,8 @@ from domogik.supervisor.sockets import (
     occupants,
     owners,
 )
+from domogik.supervisor.ports.reservation import PortTable, default_directory
+from domogik.supervisor.processes.identity import ProcessIdentity
 
 pytestmark = pytest.mark.integration
 
@@ -263,7 +263,7 @@ def test_a_socket_that_was_inherited_has_two_owners_and_the_elder_is_named(port:
 
 SEEN_BY_A_STRANGER = """
 import os, sys
-from domogik.supervisor.sockets import described, listeners
+from domogik.supervisor.ports.listeners import described, listeners
 if os.geteuid() == 0:
     os.seteuid(65534)
 print(described(listeners(int(sys.argv[1]))))

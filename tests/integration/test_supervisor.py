@@ -21,10 +21,10 @@ from twisted.trial.unittest import TestCase
 
 from domogik.components.model import State
 from domogik.errors import UnknownComponent
-from domogik.supervisor.adoption import Record, Records
-from domogik.supervisor.identity import ProcessIdentity
 from domogik.supervisor.interfaces import Exit, Policy, Program, Readiness, Specification
-from domogik.supervisor.process import spawn
+from domogik.supervisor.processes.adoption import Record, Records
+from domogik.supervisor.processes.identity import ProcessIdentity
+from domogik.supervisor.processes.spawn import spawn
 from domogik.supervisor.service import NotRunning, StartFailed, Supervisor
 
 pytestmark = pytest.mark.integration

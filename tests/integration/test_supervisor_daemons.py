@@ -14,9 +14,9 @@ from twisted.internet import reactor as _reactor
 from twisted.trial.unittest import TestCase
 
 from domogik.components.model import State
-from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity
 from domogik.supervisor.interfaces import Policy, Program, Specification, User
-from domogik.supervisor.pidfd import send_signal
+from domogik.supervisor.processes.identity import NoSuchProcess, ProcessIdentity
+from domogik.supervisor.processes.pidfd import send_signal
 from domogik.supervisor.service import Supervisor
 
 pytestmark = pytest.mark.integration

@@ -23,7 +23,7 @@ from world import PATIENCE
 
 from domogik.components.health import Result
 from domogik.components.model import State
-from domogik.supervisor.command import run
+from domogik.supervisor.processes.command import run
 from domogik.units import App, Daemon, SharedDaemon, UndeclaredUnit, Units, diagnose_netcat
 from domogik.units.backend import NoSystemd, Order
 from domogik.units.bus import Changes

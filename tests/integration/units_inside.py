@@ -15,7 +15,7 @@ from twisted.internet import task
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 
-from domogik.supervisor.command import run
+from domogik.supervisor.processes.command import run
 from domogik.units import App, Daemon, Units
 from domogik.units.ports import PortTable
 from domogik.units.systemctl import Systemctl

@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from domogik.supervisor.ports import PortTable, default_directory
+from domogik.supervisor.ports.reservation import PortTable, default_directory
 from domogik.xpl.codec import decode, encode
 from domogik.xpl.message import CMND, STAT, Message
 

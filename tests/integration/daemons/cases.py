@@ -30,9 +30,9 @@ from twisted.internet.threads import deferToThread
 
 from domogik.daemons.base import ManagedDaemon
 from domogik.daemons.errors import ManagedDaemonError
-from domogik.supervisor.adoption import Record
-from domogik.supervisor.identity import ProcessIdentity
-from domogik.supervisor.sockets import listeners
+from domogik.supervisor.ports.listeners import listeners
+from domogik.supervisor.processes.adoption import Record
+from domogik.supervisor.processes.identity import ProcessIdentity
 
 reactor: Any = _reactor
 ALONE = Path(__file__).with_name("alone.py")

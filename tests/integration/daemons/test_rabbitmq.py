@@ -17,7 +17,7 @@ from twisted.trial.unittest import TestCase
 
 from domogik.components.model import State
 from domogik.daemons.rabbitmq import ManagedRabbitMQ, RabbitMQDaemon
-from domogik.supervisor.sockets import listeners
+from domogik.supervisor.ports.listeners import listeners
 
 pytestmark = pytest.mark.integration
 

@@ -16,7 +16,7 @@ from twisted.internet.threads import deferToThread
 
 from domogik.components.model import State
 from domogik.daemons.web import WebDaemon
-from domogik.supervisor.sockets import listeners
+from domogik.supervisor.ports.listeners import listeners
 
 
 class WebCases(ManagedDaemonCases):

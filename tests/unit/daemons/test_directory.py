@@ -10,7 +10,7 @@ import pytest
 
 from domogik.daemons.directory import WorkingDirectory
 from domogik.daemons.errors import NotOurs
-from domogik.supervisor.adoption import Record
+from domogik.supervisor.processes.adoption import Record
 
 
 @pytest.fixture

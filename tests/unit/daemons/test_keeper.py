@@ -16,9 +16,9 @@ from domogik.daemons import keeper
 from domogik.daemons.directory import WorkingDirectory
 from domogik.daemons.errors import ManagedDaemonError, NotReady
 from domogik.daemons.keeper import FileOutput, Keeper
-from domogik.supervisor.identity import ProcessIdentity
 from domogik.supervisor.interfaces import Exit, Policy
-from domogik.supervisor.outcomes import StartFailed
+from domogik.supervisor.lifecycle.outcomes import StartFailed
+from domogik.supervisor.processes.identity import ProcessIdentity
 from domogik.testing.processes import FakeProcesses
 
 

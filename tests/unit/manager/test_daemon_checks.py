@@ -9,7 +9,7 @@ from domogik.daemons.errors import NotReady
 from domogik.errors import OperationFailed
 from domogik.manager import daemon_checks
 from domogik.manager.daemon_checks import LITTLE_ROOM, PATIENCE
-from domogik.supervisor.sockets import CannotSeeSockets, Listener
+from domogik.supervisor.ports.listeners import CannotSeeSockets, Listener
 from domogik.testing.servers import FREE_PORT, refused
 
 CACHE = "[daemon:cache]\nkind = redis\npassword = s3cret\n"

@@ -7,7 +7,7 @@ from domogik.components.model import State
 from domogik.manager.pings import PluginPings
 from domogik.manager.plugins import Plugins
 from domogik.manager.speakers import Speakers
-from domogik.supervisor.sockets import CannotSeeSockets
+from domogik.supervisor.ports.listeners import CannotSeeSockets
 from domogik.testing.office import HERE, HOST, FakeManager
 from domogik.xpl.message import STAT
 

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domogik.supervisor.adoption import (
+from domogik.supervisor.processes.adoption import (
     BrokenRecord,
     Record,
     Records,
     component_id,
     file_name,
 )
-from domogik.supervisor.identity import ProcessIdentity
+from domogik.supervisor.processes.identity import ProcessIdentity
 
 RUNNING = Record("plugin:clock", "abc", 1.5, ProcessIdentity(42, 4711, "boot"))
 

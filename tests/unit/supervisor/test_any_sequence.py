@@ -13,7 +13,6 @@ from twisted.internet.task import Clock
 
 from domogik.components.model import State
 from domogik.errors import DomogikError
-from domogik.supervisor.adoption import Records
 from domogik.supervisor.interfaces import (
     Exit,
     Policy,
@@ -22,10 +21,11 @@ from domogik.supervisor.interfaces import (
     Restart,
     Specification,
 )
-from domogik.supervisor.pacing import Pacing
+from domogik.supervisor.lifecycle.attempt import Tools
+from domogik.supervisor.lifecycle.pacing import Pacing
+from domogik.supervisor.lifecycle.runner import Runner
+from domogik.supervisor.processes.adoption import Records
 from domogik.supervisor.readiness import Notice
-from domogik.supervisor.run import Tools
-from domogik.supervisor.runner import Runner
 from domogik.testing.processes import FakeOutput, FakeProcesses
 
 PROGRAM = Program(("program",), {}, Path("/"))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domogik.supervisor.backoff import GiveUp, Restarts, Wait
 from domogik.supervisor.interfaces import Policy
+from domogik.supervisor.lifecycle.backoff import GiveUp, Restarts, Wait
 
 POLICY = Policy(backoff_first=1, backoff_max=10, start_limit=5, start_limit_window=600)
 

@@ -8,14 +8,14 @@ import os
 import attrs
 import pytest
 
-from domogik.supervisor.identity import (
+from domogik.supervisor.interfaces import Exit
+from domogik.supervisor.processes.identity import (
     InvalidIdentity,
     NoSuchProcess,
     ProcessIdentity,
     current_boot,
     parse_stat,
 )
-from domogik.supervisor.interfaces import Exit
 
 LINE = (
     b"4242 (%s) %s 17 4242 4241 0 -1 4194304 120 0 0 0 5 6 0 0 20 0 %d 0 98765 "

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from domogik.components.model import State
-from domogik.supervisor.diagram import document
 from domogik.supervisor.interfaces import Exit, Restart
-from domogik.supervisor.lifecycle import (
+from domogik.supervisor.lifecycle.diagram import document
+from domogik.supervisor.lifecycle.runner import Runner
+from domogik.supervisor.lifecycle.table import (
     IGNORED,
     TABLE,
     Action,
@@ -19,7 +20,6 @@ from domogik.supervisor.lifecycle import (
     Phase,
     step,
 )
-from domogik.supervisor.runner import Runner
 
 UP = (Phase.RUNNING, Phase.ALIVE, Phase.NOT_RESPONDING)
 

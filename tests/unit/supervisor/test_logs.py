@@ -18,9 +18,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from domogik.supervisor.lines import LineSplitter
-from domogik.supervisor.logs import CannotCapture, OutputLog
-from domogik.supervisor.rotation import LINE_LIMIT, RotatingFile
+from domogik.supervisor.logs.lines import LineSplitter
+from domogik.supervisor.logs.output import CannotCapture, OutputLog
+from domogik.supervisor.logs.rotation import LINE_LIMIT, RotatingFile
 
 
 class Threads:

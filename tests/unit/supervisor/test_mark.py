@@ -6,8 +6,8 @@ import resource
 import subprocess
 from pathlib import Path
 
-from domogik.supervisor.groups import run_ids_of
-from domogik.supervisor.mark import can_mark, label_of, passed_on, read_label
+from domogik.supervisor.processes.cgroups import run_ids_of
+from domogik.supervisor.processes.mark import can_mark, label_of, passed_on, read_label
 
 
 def test_a_child_carries_the_mark_with_an_empty_environment() -> None:

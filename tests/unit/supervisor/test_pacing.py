@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from domogik.supervisor.pacing import Pacing
+from domogik.supervisor.lifecycle.pacing import Pacing
 
 
 class TestPacing(SynchronousTestCase):

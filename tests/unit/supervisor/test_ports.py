@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domogik.supervisor.ports import (
+from domogik.supervisor.ports.reservation import (
     PortTable,
     PortTaken,
     in_random_order,

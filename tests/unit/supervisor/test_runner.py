@@ -11,8 +11,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from domogik.components.model import State
 from domogik.errors import NotPossible, OperationFailed
-from domogik.supervisor.adoption import Record, Records
-from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity
 from domogik.supervisor.interfaces import (
     Exit,
     Policy,
@@ -21,12 +19,14 @@ from domogik.supervisor.interfaces import (
     Restart,
     Specification,
 )
-from domogik.supervisor.logs import CannotCapture
-from domogik.supervisor.outcomes import AlreadyRunning, NotRunning, StartFailed
-from domogik.supervisor.pacing import Pacing
+from domogik.supervisor.lifecycle.attempt import Tools
+from domogik.supervisor.lifecycle.outcomes import AlreadyRunning, NotRunning, StartFailed
+from domogik.supervisor.lifecycle.pacing import Pacing
+from domogik.supervisor.lifecycle.runner import Runner
+from domogik.supervisor.logs.output import CannotCapture
+from domogik.supervisor.processes.adoption import Record, Records
+from domogik.supervisor.processes.identity import NoSuchProcess, ProcessIdentity
 from domogik.supervisor.readiness import Notice
-from domogik.supervisor.run import Tools
-from domogik.supervisor.runner import Runner
 from domogik.testing.processes import FakeOutput, FakeProcesses
 
 NOON = 1_800_000_000.0

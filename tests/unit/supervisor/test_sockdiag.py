@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domogik.supervisor import sockdiag
-from domogik.supervisor.sockdiag import (
+from domogik.supervisor.ports import sock_diag as sockdiag
+from domogik.supervisor.ports.sock_diag import (
     CLOSE,
     ESTABLISHED,
     KINDS,

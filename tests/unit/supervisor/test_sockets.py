@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domogik.supervisor.identity import ProcessIdentity, current_boot
-from domogik.supervisor.sockets import (
+from domogik.supervisor.ports.listeners import (
     InvalidAddress,
     Kind,
     Listener,
@@ -18,6 +17,7 @@ from domogik.supervisor.sockets import (
     owners,
     words,
 )
+from domogik.supervisor.processes.identity import ProcessIdentity, current_boot
 
 LINE = "%d (%s) S 1 7 7 0 -1 4194304 120 0 0 0 5 6 0 0 20 0 1 0 %d 5000 600 1 1 1 0 0\n"
 

@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from domogik.errors import DomogikError
 from domogik.supervisor.interfaces import Program, Specification
-from domogik.supervisor.pacing import Pacing
-from domogik.supervisor.starting import Starting
+from domogik.supervisor.lifecycle.pacing import Pacing
+from domogik.supervisor.lifecycle.preparation import Starting
 
 PROGRAM = Program(("clock",), {}, Path("/"))
 PREPARED = attrs.evolve(PROGRAM, argv=("prepared",))

@@ -9,9 +9,9 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from domogik.supervisor.identity import ProcessIdentity, current_boot
-from domogik.supervisor.table import ProcessTable
-from domogik.supervisor.tree import StillRunning, stop_tree
+from domogik.supervisor.processes.identity import ProcessIdentity, current_boot
+from domogik.supervisor.processes.membership import ProcessTable
+from domogik.supervisor.processes.tree import StillRunning, stop_tree
 
 
 @attrs.define

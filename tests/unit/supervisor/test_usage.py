@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from domogik.supervisor.identity import ProcessIdentity
-from domogik.supervisor.usage import UsageMeter
+from domogik.supervisor.processes.identity import ProcessIdentity
+from domogik.supervisor.processes.usage import UsageMeter
 
 
 def test_a_look_at_one_component_leaves_the_figures_of_the_others_as_they_are() -> None:

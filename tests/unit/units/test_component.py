@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from domogik.components.health import Result
-from domogik.supervisor.sockets import Listener
+from domogik.supervisor.ports.listeners import Listener
 from domogik.testing.units import FakeSystemd, fake_units
 from domogik.units import App, Daemon, LeaderComponent, RelatedDaemon, SharedDaemon, app_is_running
 from domogik.units.backend import NoSystemd, Order

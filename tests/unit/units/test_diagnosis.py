@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from domogik.components.health import Result
-from domogik.supervisor.sockets import CannotSeeSockets, Listener
+from domogik.supervisor.ports.listeners import CannotSeeSockets, Listener
 from domogik.units.diagnosis import InvalidPort, diagnose_port_listening
 from domogik.units.ports import Holder, OpenPort, PortTable, control_group
 from domogik.units.status import UnitStatus

@@ -7,9 +7,9 @@ import pytest
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from domogik.supervisor.command import Completed
 from domogik.supervisor.interfaces import Exit
-from domogik.supervisor.process import CannotStart
+from domogik.supervisor.processes.command import Completed
+from domogik.supervisor.processes.spawn import CannotStart
 from domogik.units.backend import (
     BackendFailed,
     NoSystemd,

@@ -8,11 +8,11 @@ from pathlib import Path
 import attrs
 
 from domogik.errors import OperationFailed, UnknownComponent
-from domogik.supervisor.adoption import Record, Records, mark_of_writer
-from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity
 from domogik.supervisor.interfaces import Policy
-from domogik.supervisor.processes import Processes, Started, session_of
-from domogik.supervisor.tree import StillRunning
+from domogik.supervisor.processes.adoption import Record, Records, mark_of_writer
+from domogik.supervisor.processes.host import Processes, Started, session_of
+from domogik.supervisor.processes.identity import NoSuchProcess, ProcessIdentity
+from domogik.supervisor.processes.tree import StillRunning
 
 
 @attrs.frozen

@@ -29,10 +29,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from domogik.errors import DomogikError
-from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity
 from domogik.supervisor.interfaces import Exit, Program
-from domogik.supervisor.mark import mark, passed_on
-from domogik.supervisor.pidfd import IProcessReactor, ProcessHandle
+from domogik.supervisor.processes.identity import NoSuchProcess, ProcessIdentity
+from domogik.supervisor.processes.mark import mark, passed_on
+from domogik.supervisor.processes.pidfd import IProcessReactor, ProcessHandle
 
 
 class CannotStart(DomogikError):

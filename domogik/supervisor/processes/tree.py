@@ -13,9 +13,9 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from domogik.errors import DomogikError
-from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity, read_stat
-from domogik.supervisor.pidfd import IProcessReactor, ProcessHandle
-from domogik.supervisor.table import ProcessTable
+from domogik.supervisor.processes.identity import NoSuchProcess, ProcessIdentity, read_stat
+from domogik.supervisor.processes.membership import ProcessTable
+from domogik.supervisor.processes.pidfd import IProcessReactor, ProcessHandle
 
 
 class StillRunning(DomogikError):

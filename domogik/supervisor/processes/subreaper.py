@@ -11,8 +11,8 @@ import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.process import reapProcessHandlers
 
-from domogik.supervisor import process
-from domogik.supervisor.identity import NoSuchProcess, read_stat
+from domogik.supervisor.processes import spawn as process
+from domogik.supervisor.processes.identity import NoSuchProcess, read_stat
 
 _PR_SET_CHILD_SUBREAPER = 36
 #: seconds between two looks for orphans that have ended

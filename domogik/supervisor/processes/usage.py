@@ -11,7 +11,7 @@ import attrs
 import psutil
 
 from domogik.components.model import Usage
-from domogik.supervisor.identity import ProcessIdentity
+from domogik.supervisor.processes.identity import ProcessIdentity
 
 _FRESH_FOR = 1.0  # seconds
 _KEPT_FOR = 300.0  # seconds for which the last look at a process is remembered

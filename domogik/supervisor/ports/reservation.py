@@ -26,7 +26,7 @@ import attrs
 
 from domogik.config.files import unlock
 from domogik.errors import DomogikError
-from domogik.supervisor.sockets import (
+from domogik.supervisor.ports.listeners import (
     CannotSeeSockets,
     InvalidAddress,
     described,

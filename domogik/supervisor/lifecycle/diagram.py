@@ -1,19 +1,19 @@
 """The life-cycle table as a page of documentation.
 
-`python -m domogik.supervisor.diagram > docs/reference/lifecycle.md`
+`python -m domogik.supervisor.lifecycle.diagram > docs/reference/lifecycle.md`
 """
 
 from __future__ import annotations
 
 import sys
 
-from domogik.supervisor.lifecycle import TABLE, Event, Phase
+from domogik.supervisor.lifecycle.table import TABLE, Event, Phase
 
 _HEAD = """\
 # The life of a component
 
-Drawn from the table in `domogik/supervisor/lifecycle.py` by `python -m domogik.supervisor.diagram`;
-a test compares them.
+Drawn from the table in `domogik/supervisor/lifecycle/table.py` by
+`python -m domogik.supervisor.lifecycle.diagram`; a test compares them.
 
 `SPAWNING` is shown to people as `starting`: it waits for its turn and has no process yet. `FAILING`
 is shown as `stopping`: it has failed, and whatever is left of it is being ended before it is tried

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from domogik.supervisor.runner import Runner
+from domogik.supervisor.lifecycle.runner import Runner
 
 
 def users_of(runner: Runner, runners: Iterable[Runner]) -> list[Runner]:

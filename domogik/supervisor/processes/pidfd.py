@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorFDSet, IReactorTime, IReadDescri
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity, Stat, read_stat
+from domogik.supervisor.processes.identity import NoSuchProcess, ProcessIdentity, Stat, read_stat
 
 
 class IProcessReactor(IReactorFDSet, IReactorTime):

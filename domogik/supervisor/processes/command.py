@@ -15,10 +15,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from domogik.supervisor.interfaces import Exit, Program, User
-from domogik.supervisor.pidfd import IProcessReactor
-from domogik.supervisor.process import exit_of, spawn
-from domogik.supervisor.table import ProcessTable
-from domogik.supervisor.tree import stop_tree
+from domogik.supervisor.processes.membership import ProcessTable
+from domogik.supervisor.processes.pidfd import IProcessReactor
+from domogik.supervisor.processes.spawn import exit_of, spawn
+from domogik.supervisor.processes.tree import stop_tree
 
 _READ = 65536  # bytes at a time, and what a pipe holds
 

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from domogik.errors import DomogikError
 from domogik.supervisor.interfaces import Program, Specification
-from domogik.supervisor.pacing import Pacing
+from domogik.supervisor.lifecycle.pacing import Pacing
 
 
 @attrs.define(eq=False)

@@ -17,9 +17,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from domogik.supervisor.groups import run_ids_of
-from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity, Stat, read_stat
-from domogik.supervisor.mark import label_of, read_label
+from domogik.supervisor.processes.cgroups import run_ids_of
+from domogik.supervisor.processes.identity import NoSuchProcess, ProcessIdentity, Stat, read_stat
+from domogik.supervisor.processes.mark import label_of, read_label
 
 _SETTLE = 0.005  # seconds in which several who ask for a fresh pass get the same one
 _SHARE = 0.1  # seconds for which a pass serves who does not need a fresh one

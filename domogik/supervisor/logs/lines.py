@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import attrs
 
-from domogik.supervisor.rotation import LINE_LIMIT, older_pieces
+from domogik.supervisor.logs.rotation import LINE_LIMIT, older_pieces
 
 _TAIL_LIMIT = 8 * 2**20  # bytes that one look back may hold
 _BLOCK = 65536

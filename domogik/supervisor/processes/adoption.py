@@ -27,7 +27,7 @@ import attrs
 from twisted.logger import Logger
 
 from domogik.errors import DomogikError
-from domogik.supervisor.identity import InvalidIdentity, ProcessIdentity
+from domogik.supervisor.processes.identity import InvalidIdentity, ProcessIdentity
 
 _ENDING = ".json"
 _LARGEST = 64 * 1024

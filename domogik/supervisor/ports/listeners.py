@@ -16,8 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import attrs
 
 from domogik.errors import DomogikError
-from domogik.supervisor.identity import ProcessIdentity, parse_stat
-from domogik.supervisor.sockdiag import (
+from domogik.supervisor.ports.sock_diag import (
     ANY_STATE,
     CLOSE,
     KINDS,
@@ -29,6 +28,7 @@ from domogik.supervisor.sockdiag import (
     Row,
     rows,
 )
+from domogik.supervisor.processes.identity import ProcessIdentity, parse_stat
 
 __all__ = [
     "CannotSeeSockets",

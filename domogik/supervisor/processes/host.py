@@ -10,13 +10,13 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProcessProtocol
 
-from domogik.supervisor.confinement import Confinement
-from domogik.supervisor.identity import ProcessIdentity
 from domogik.supervisor.interfaces import Program
-from domogik.supervisor.pidfd import IProcessReactor
-from domogik.supervisor.process import ProcessTransport, adopt, signal_number, spawn
-from domogik.supervisor.table import ProcessTable
-from domogik.supervisor.tree import signal_ahead, stop_tree
+from domogik.supervisor.processes.confinement import Confinement
+from domogik.supervisor.processes.identity import ProcessIdentity
+from domogik.supervisor.processes.membership import ProcessTable
+from domogik.supervisor.processes.pidfd import IProcessReactor
+from domogik.supervisor.processes.spawn import ProcessTransport, adopt, signal_number, spawn
+from domogik.supervisor.processes.tree import signal_ahead, stop_tree
 
 _ORPHANS = 0.3  # seconds for those whose leader would have ended them, and ended himself
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
-from domogik.supervisor.groups import HIERARCHIES, Groups
-from domogik.supervisor.mark import can_mark
-from domogik.supervisor.orphans import Orphans
+from domogik.supervisor.processes.cgroups import HIERARCHIES, Groups
+from domogik.supervisor.processes.mark import can_mark
+from domogik.supervisor.processes.subreaper import Orphans
 
 
 @attrs.define(eq=False)

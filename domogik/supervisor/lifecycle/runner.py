@@ -21,9 +21,6 @@ from zope.interface import implementer
 
 from domogik.components.model import State
 from domogik.errors import NotPossible, OperationFailed
-from domogik.supervisor.adoption import Record
-from domogik.supervisor.backoff import GiveUp, Restarts
-from domogik.supervisor.identity import ProcessIdentity
 from domogik.supervisor.interfaces import (
     IRunner,
     Program,
@@ -32,17 +29,26 @@ from domogik.supervisor.interfaces import (
     Specification,
     Status,
 )
-from domogik.supervisor.lifecycle import Ended, Event, Phase, step
-from domogik.supervisor.logs import CannotCapture
-from domogik.supervisor.outcomes import AlreadyRunning, NotRunning, StartFailed, ending, span
-from domogik.supervisor.process import CannotStart
-from domogik.supervisor.processes import Started
+from domogik.supervisor.lifecycle.attempt import Output, Run, Tools
+from domogik.supervisor.lifecycle.backoff import GiveUp, Restarts
+from domogik.supervisor.lifecycle.outcomes import (
+    AlreadyRunning,
+    NotRunning,
+    StartFailed,
+    ending,
+    span,
+)
+from domogik.supervisor.lifecycle.preparation import Starting
+from domogik.supervisor.lifecycle.table import Ended, Event, Phase, step
+from domogik.supervisor.lifecycle.timer import OneTimer
+from domogik.supervisor.lifecycle.waiting import Waiting
+from domogik.supervisor.logs.output import CannotCapture
+from domogik.supervisor.processes.adoption import Record
+from domogik.supervisor.processes.host import Started
+from domogik.supervisor.processes.identity import ProcessIdentity
+from domogik.supervisor.processes.spawn import CannotStart
+from domogik.supervisor.processes.tree import StillRunning
 from domogik.supervisor.readiness import SURVIVAL, Notice, not_ready
-from domogik.supervisor.run import Output, Run, Tools
-from domogik.supervisor.starting import Starting
-from domogik.supervisor.timer import OneTimer
-from domogik.supervisor.tree import StillRunning
-from domogik.supervisor.waiting import Waiting
 
 #: how long after its leave a process that is gone counts as one that left by itself, in seconds
 LEAVE = 5.0

@@ -17,8 +17,6 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from domogik.supervisor.adoption import Record, Records
-from domogik.supervisor.identity import NoSuchProcess, ProcessIdentity
 from domogik.supervisor.interfaces import (
     Exit,
     Policy,
@@ -27,10 +25,12 @@ from domogik.supervisor.interfaces import (
     Specification,
     Status,
 )
-from domogik.supervisor.logs import CannotCapture
-from domogik.supervisor.pacing import Pacing
-from domogik.supervisor.process import CannotStart, exit_of
-from domogik.supervisor.processes import Processes, Started, Watched
+from domogik.supervisor.lifecycle.pacing import Pacing
+from domogik.supervisor.logs.output import CannotCapture
+from domogik.supervisor.processes.adoption import Record, Records
+from domogik.supervisor.processes.host import Processes, Started, Watched
+from domogik.supervisor.processes.identity import NoSuchProcess, ProcessIdentity
+from domogik.supervisor.processes.spawn import CannotStart, exit_of
 
 #: seconds after its first sign in which the end of the first process may still be on its way
 _SOON = 1.0

@@ -1,0 +1,1 @@
+"""The output of components: kept in rotated files, and read from them."""
