@@ -56,6 +56,7 @@ setup(
             "mypy-zope>=1.0",
             "pytest-cov>=5",
             "ruff>=0.6",
+            "towncrier>=24.7",
             "tox>=4.15",
             "types-psutil",
             # clients of the servers that managed daemons run
