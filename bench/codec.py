@@ -17,8 +17,8 @@ import sys
 import time
 from collections.abc import Callable
 
-from domogik.xpl.codec import _write, decode, encode
-from domogik.xpl.message import CMND, STAT, TRIG, Message
+from domogik.xpl.codec.codec import _write, decode, encode
+from domogik.xpl.codec.message import CMND, STAT, TRIG, Message
 
 REPEATS = 7
 TARGET = 150_000

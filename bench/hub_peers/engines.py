@@ -41,8 +41,8 @@ def domogik(port: int, buffer: int, targets: list[Target]) -> None:
     """Our hub; it always asks for the same receive buffer."""
     from twisted.internet import reactor
 
-    from domogik.xpl.hub import Hub
-    from domogik.xpl.port import NetworkSettings
+    from domogik.xpl.hub.forwarding import Hub
+    from domogik.xpl.node.port import NetworkSettings
 
     reported = 0
 

@@ -18,7 +18,7 @@ from domogik.components.model import ConfigurationKey, ConfigValue
 from domogik.errors import DomogikError
 from domogik.manager.interfaces import IHouse
 from domogik.manager.values import check_key, declaration
-from domogik.xpl.configuration import MASK
+from domogik.xpl.node.configuration import MASK
 
 #: keys that no descriptor declares; rather one too many than one too few
 _SECRET = re.compile(r"passw|passphrase|secret|pwd|token|credential|api-?key|\b(?:pw|pin|pass)\b")

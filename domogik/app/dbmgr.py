@@ -17,8 +17,8 @@ from domogik.manager.trust import Trust
 from domogik.manager.values import Values
 from domogik.storage.database import BrokenDatabase
 from domogik.storage.values import ConfigStore
-from domogik.xpl.port import Identity
-from domogik.xpl.presence import Presence
+from domogik.xpl.node.port import Identity
+from domogik.xpl.node.presence import Presence
 
 
 @attrs.define(eq=False)

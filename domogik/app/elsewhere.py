@@ -11,8 +11,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from domogik.app.rivals import ASK_FOR_RIVAL, Rivals
-from domogik.xpl.bus import Bus, Origin, Subscription
-from domogik.xpl.message import STAT, Message
+from domogik.xpl.codec.message import STAT, Message
+from domogik.xpl.node.bus import Bus, Origin, Subscription
 
 #: seconds between two looks whether the other process is still there
 LOOK_EVERY = 60.0

@@ -18,7 +18,7 @@ from domogik.errors import DomogikError
 from domogik.manager.settings import ManagerSettings
 from domogik.manager.trust import Trust
 from domogik.storage.values import sqlite_url
-from domogik.xpl.port import NetworkSettings
+from domogik.xpl.node.port import NetworkSettings
 
 
 class CannotStart(DomogikError):

@@ -34,7 +34,7 @@ from domogik.manager.plugin_checks import PluginExaminer
 from domogik.manager.startup_notice import StartupNotice
 from domogik.manager.unit_checks import UnitExaminer
 from domogik.packages.store import Store
-from domogik.xpl.presence import Presence
+from domogik.xpl.node.presence import Presence
 
 
 def make_health(reactor: Any, foundation: Foundation, events: EventStream, jobs: Jobs) -> Health:

@@ -36,7 +36,7 @@ from domogik.packages.installed import Inventory
 from domogik.packages.reference import PackageRef
 from domogik.packages.store import Store
 from domogik.supervisor.processes.command import run
-from domogik.xpl.port import Identity
+from domogik.xpl.node.port import Identity
 
 
 @attrs.frozen

@@ -20,8 +20,8 @@ from domogik.errors import DomogikError, NotPossible
 from domogik.manager.interfaces import IHouse
 from domogik.manager.package_interface import IPackages
 from domogik.supervisor.ports.listeners import CannotSeeSockets, listeners
-from domogik.xpl.port import Identity
-from domogik.xpl.presence import Presence
+from domogik.xpl.node.port import Identity
+from domogik.xpl.node.presence import Presence
 
 
 def site_and_access(

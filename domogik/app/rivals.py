@@ -24,10 +24,10 @@ from domogik.supervisor.ports.listeners import (
     owners,
     udp_receivers,
 )
-from domogik.xpl.bus import Origin
-from domogik.xpl.message import CMND, STAT, Message
-from domogik.xpl.port import Identity, NoReply
-from domogik.xpl.presence import REQUEST
+from domogik.xpl.codec.message import CMND, STAT, Message
+from domogik.xpl.node.bus import Origin
+from domogik.xpl.node.port import Identity, NoReply
+from domogik.xpl.node.presence import REQUEST
 
 #: seconds in which another program of our name has to answer where the hub is not our own
 ASK_FOR_RIVAL = 2.0

@@ -19,14 +19,14 @@ from domogik.components.model import State
 from domogik.config.files import write_atomically
 from domogik.errors import DomogikError
 from domogik.supervisor.ports.listeners import CannotSeeSockets, owners, udp_receivers, words
-from domogik.xpl import hubsocket
-from domogik.xpl.bus import Bus
-from domogik.xpl.datagrams import Address
-from domogik.xpl.hub import Hub
-from domogik.xpl.hubsocket import PortTaken
-from domogik.xpl.hubtable import Holder
-from domogik.xpl.port import NetworkSettings, Port
-from domogik.xpl.presence import Presence
+from domogik.xpl.hub import sockets as hubsocket
+from domogik.xpl.hub.clients import Holder
+from domogik.xpl.hub.forwarding import Hub
+from domogik.xpl.hub.sockets import PortTaken
+from domogik.xpl.node.bus import Bus
+from domogik.xpl.node.datagrams import Address
+from domogik.xpl.node.port import NetworkSettings, Port
+from domogik.xpl.node.presence import Presence
 
 #: seconds between two looks whether another program's hub still has its port
 LOOK_EVERY = 30.0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from domogik.app.foundation import Foundation
 from domogik.manager.workplace import Workplace
-from domogik.xpl.port import NetworkSettings
+from domogik.xpl.node.port import NetworkSettings
 
 #: of our environment plugins get everything but this
 _OURS_ALONE = frozenset(

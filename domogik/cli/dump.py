@@ -25,7 +25,7 @@ from domogik.cli.program import (
 )
 from domogik.cli.station import Heard, Station
 from domogik.cli.terminal import Palette, wants_colours
-from domogik.xpl.message import TYPES
+from domogik.xpl.codec.message import TYPES
 
 NAME = "dmg_dump"
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from domogik.cli.station import Heard
 from domogik.cli.terminal import BLUE, BOLD, DIM, GREEN, MAGENTA, RED, Palette, printable
-from domogik.xpl.message import CMND, STAT, TRIG, Message
+from domogik.xpl.codec.message import CMND, STAT, TRIG, Message
 
 _COLOURS = {CMND: MAGENTA, STAT: BLUE, TRIG: GREEN}
 #: such a value is told from its neighbours without quotes

@@ -29,9 +29,9 @@ from domogik.cli.program import (
 )
 from domogik.cli.station import Heard, Station
 from domogik.cli.terminal import Palette, wants_colours
-from domogik.xpl.codec import encode
-from domogik.xpl.fragments import split
-from domogik.xpl.message import CMND, TYPES, InvalidMessage, Message, Pair
+from domogik.xpl.codec.codec import encode
+from domogik.xpl.codec.fragments import split
+from domogik.xpl.codec.message import CMND, TYPES, InvalidMessage, Message, Pair
 
 NAME = "dmg_send"
 

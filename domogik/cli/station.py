@@ -13,9 +13,9 @@ import attrs
 
 from domogik.cli.network import Network, NoHubKnown
 from domogik.cli.timers import Call, Timers
-from domogik.xpl import fragments
-from domogik.xpl.codec import decode_with_warnings, encode
-from domogik.xpl.message import CMND, STAT, InvalidMessage, Message, Pair
+from domogik.xpl.codec import fragments
+from domogik.xpl.codec.codec import decode_with_warnings, encode
+from domogik.xpl.codec.message import CMND, STAT, InvalidMessage, Message, Pair
 
 #: seconds in which the hub gives a heartbeat back, or it is not there (and the next one is due:
 #: W-spec has 3 to 10 s between those of a program that looks for its hub)

@@ -12,10 +12,10 @@ from domogik.errors import DomogikError, OperationFailed
 from domogik.manager.askers import Askers
 from domogik.manager.trust import Trust
 from domogik.manager.values import UNSET, Values
-from domogik.xpl.bus import Bus, Origin, Subscription
-from domogik.xpl.configuration import MASK
-from domogik.xpl.message import CMND, STAT, Message
-from domogik.xpl.port import Identity
+from domogik.xpl.codec.message import CMND, STAT, Message
+from domogik.xpl.node.bus import Bus, Origin, Subscription
+from domogik.xpl.node.configuration import MASK
+from domogik.xpl.node.port import Identity
 
 #: in the answer the key is the name of a pair
 _KEY = re.compile(r"[a-z0-9-]{1,16}")

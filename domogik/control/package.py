@@ -30,9 +30,9 @@ from domogik.manager.rests import Rests
 from domogik.manager.trust import Trust
 from domogik.packages.fetch import FetchFailed
 from domogik.packages.index import UnknownRelease
-from domogik.xpl.bus import Bus, Origin, Subscription
-from domogik.xpl.message import CMND, TRIG, Message
-from domogik.xpl.port import Identity
+from domogik.xpl.codec.message import CMND, TRIG, Message
+from domogik.xpl.node.bus import Bus, Origin, Subscription
+from domogik.xpl.node.port import Identity
 
 LIST = "installed-packages-list"
 

@@ -20,7 +20,7 @@ from domogik.packages.dependencies import DependencyState, first_error
 from domogik.packages.package import Dependency, UdevRule
 from domogik.packages.reference import PackageRef
 from domogik.packages.store import RINOR, XPL
-from domogik.xpl.message import Message
+from domogik.xpl.codec.message import Message
 
 #: entries of one answer: a list of so many fits into 99 fragments, and `dep99-candidate` is a name
 MOST_LISTED = 400

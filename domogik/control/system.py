@@ -22,9 +22,9 @@ from domogik.control.wording import (
 from domogik.errors import DomogikError, UnknownComponent
 from domogik.manager.office import Office
 from domogik.manager.trust import Trust
-from domogik.xpl.bus import Bus, Origin, Subscription
-from domogik.xpl.message import CMND, TRIG, Message
-from domogik.xpl.port import Identity
+from domogik.xpl.codec.message import CMND, TRIG, Message
+from domogik.xpl.node.bus import Bus, Origin, Subscription
+from domogik.xpl.node.port import Identity
 
 #: changes of status within this many seconds share one list
 LIST_DELAY = 0.2

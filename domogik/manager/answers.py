@@ -19,7 +19,7 @@ from domogik.components.model import (
     Kind,
     State,
 )
-from domogik.xpl.message import Message
+from domogik.xpl.codec.message import Message
 
 #: more entries than `pluginNNN-status` can count, which is a name of 16 characters
 MAX_LISTED = 1000

@@ -16,10 +16,10 @@ from domogik.supervisor.ports.listeners import (
     owners,
     udp_receivers,
 )
-from domogik.xpl.bus import Origin
-from domogik.xpl.message import Message
-from domogik.xpl.port import Identity, NoReply
-from domogik.xpl.presence import REQUEST
+from domogik.xpl.codec.message import Message
+from domogik.xpl.node.bus import Origin
+from domogik.xpl.node.port import Identity, NoReply
+from domogik.xpl.node.presence import REQUEST
 
 #: seconds that a plugin has to say where it listens, if its question came by way of a hub
 PATIENCE = 2.0

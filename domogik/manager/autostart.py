@@ -14,8 +14,8 @@ from domogik.config.remembered import Remembered
 from domogik.errors import DomogikError
 from domogik.manager.plugins import Plugins
 from domogik.manager.startup_notice import StartupNotice
-from domogik.xpl.configuration import ConfigurationClient
-from domogik.xpl.port import Identity
+from domogik.xpl.node.configuration import ConfigurationClient
+from domogik.xpl.node.port import Identity
 
 #: stored values that keep an enabled plugin from starting, in any case of letters
 _KEPT_BACK = frozenset({"false", "no", "0"})

@@ -12,8 +12,8 @@ from domogik.components.model import Component, ComponentId, Detail, Kind, State
 from domogik.errors import UnknownComponent
 from domogik.manager.components import ComponentList
 from domogik.packages.installed import Installed
-from domogik.xpl.bus import Bus, Origin, Subscription
-from domogik.xpl.message import STAT, Message
+from domogik.xpl.codec.message import STAT, Message
+from domogik.xpl.node.bus import Bus, Origin, Subscription
 
 #: minutes between two heartbeats of a member that does not say; the protocol's default
 DEFAULT_INTERVAL = 5

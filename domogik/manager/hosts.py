@@ -17,10 +17,10 @@ from domogik.components.model import Component, Detail, HostInfo, Kind, State
 from domogik.errors import NoAnswer, OperationFailed, UnknownComponent
 from domogik.manager.answers import listed_components, read_checks, read_detail
 from domogik.manager.asking import Asking
-from domogik.xpl.bus import Bus, Origin, Subscription
-from domogik.xpl.message import CMND, STAT, TRIG, Message
-from domogik.xpl.port import Identity
-from domogik.xpl.presence import REQUEST
+from domogik.xpl.codec.message import CMND, STAT, TRIG, Message
+from domogik.xpl.node.bus import Bus, Origin, Subscription
+from domogik.xpl.node.port import Identity
+from domogik.xpl.node.presence import REQUEST
 
 #: more hosts than this are no house; who was silent longest makes room for a new one
 MAX_HOSTS = 256

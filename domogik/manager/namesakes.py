@@ -9,9 +9,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from domogik.manager.speakers import announced
-from domogik.xpl.bus import Bus, Origin, Subscription
-from domogik.xpl.message import STAT, Message
-from domogik.xpl.presence import Presence
+from domogik.xpl.codec.message import STAT, Message
+from domogik.xpl.node.bus import Bus, Origin, Subscription
+from domogik.xpl.node.presence import Presence
 
 #: seconds between two looks whether they are still there
 LOOK_AGAIN = 60.0

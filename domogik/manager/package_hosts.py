@@ -15,9 +15,9 @@ from domogik.manager.package_interface import InstalledPackage
 from domogik.packages.dependencies import DependencyState
 from domogik.packages.package import Dependency, UdevRule
 from domogik.packages.reference import PackageRef
-from domogik.xpl.bus import Bus, Origin, Subscription
-from domogik.xpl.message import CMND, TRIG, InvalidMessage, Message
-from domogik.xpl.port import Identity
+from domogik.xpl.codec.message import CMND, TRIG, InvalidMessage, Message
+from domogik.xpl.node.bus import Bus, Origin, Subscription
+from domogik.xpl.node.port import Identity
 
 SCHEMA = "domogik.package"
 LIST = "installed-packages-list"

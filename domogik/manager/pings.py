@@ -15,10 +15,10 @@ from domogik.errors import OperationFailed
 from domogik.manager.plugins import Plugins
 from domogik.manager.speakers import Address, Speakers, announced
 from domogik.supervisor.ports.listeners import CannotSeeSockets, listeners, owners
-from domogik.xpl.bus import Bus, Origin, Subscription
-from domogik.xpl.message import CMND, STAT, Message
-from domogik.xpl.port import Identity, NoReply
-from domogik.xpl.presence import REQUEST
+from domogik.xpl.codec.message import CMND, STAT, Message
+from domogik.xpl.node.bus import Bus, Origin, Subscription
+from domogik.xpl.node.port import Identity, NoReply
+from domogik.xpl.node.presence import REQUEST
 
 #: `status` in a heartbeat of Domogik: 0 looks for the hub, 1 configures itself, 2 is ready
 READY = "2"

@@ -9,10 +9,10 @@ import attrs
 
 from domogik.errors import NotAllowed
 from domogik.packages.reference import PackageRef
-from domogik.xpl.bus import Bus, Origin, Subscription
-from domogik.xpl.message import STAT, Message
-from domogik.xpl.port import Identity, NoReply
-from domogik.xpl.presence import REQUEST
+from domogik.xpl.codec.message import STAT, Message
+from domogik.xpl.node.bus import Bus, Origin, Subscription
+from domogik.xpl.node.port import Identity, NoReply
+from domogik.xpl.node.presence import REQUEST
 
 #: where REST listens unless `[rest] rest_server_port` or an order says otherwise
 REST_PORT = 40405

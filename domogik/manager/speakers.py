@@ -14,8 +14,8 @@ from domogik.supervisor.ports.listeners import (
     owners,
     udp_receivers,
 )
-from domogik.xpl.bus import Origin
-from domogik.xpl.message import Message
+from domogik.xpl.codec.message import Message
+from domogik.xpl.node.bus import Origin
 
 Address = tuple[str, int]
 #: sockets of one plugin that are remembered; some programs make one for each heartbeat

@@ -25,9 +25,9 @@ The same for code that waits and blocks, in a thread of its own::
 from domogik.plugin.author import Plugin, listen
 from domogik.plugin.program import run, run_beside
 from domogik.plugin.threads import Stopping
-from domogik.xpl.codec import decode, encode
-from domogik.xpl.configuration import Value
-from domogik.xpl.message import CMND, STAT, TRIG, InvalidMessage, Message
+from domogik.xpl.codec.codec import decode, encode
+from domogik.xpl.codec.message import CMND, STAT, TRIG, InvalidMessage, Message
+from domogik.xpl.node.configuration import Value
 
 __all__ = [
     "CMND",

@@ -11,10 +11,10 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from domogik.xpl.bus import Subscription
-from domogik.xpl.codec import encode
-from domogik.xpl.configuration import ConfigurationClient
-from domogik.xpl.message import Message
+from domogik.xpl.codec.codec import encode
+from domogik.xpl.codec.message import Message
+from domogik.xpl.node.bus import Subscription
+from domogik.xpl.node.configuration import ConfigurationClient
 
 if TYPE_CHECKING:
     from domogik.plugin.life import Life

@@ -18,12 +18,12 @@ from domogik.config.surroundings import Surroundings
 from domogik.errors import DomogikError
 from domogik.plugin.author import Plugin
 from domogik.plugin.threads import IReactor, Stopping, Threads, limited, name_of
-from domogik.xpl.bus import Bus, Origin, Subscription
-from domogik.xpl.configuration import ConfigurationClient
-from domogik.xpl.identity import Identity
-from domogik.xpl.message import CMND, Message
-from domogik.xpl.port import Port
-from domogik.xpl.presence import Body
+from domogik.xpl.codec.message import CMND, Message
+from domogik.xpl.node.bus import Bus, Origin, Subscription
+from domogik.xpl.node.configuration import ConfigurationClient
+from domogik.xpl.node.identity import Identity
+from domogik.xpl.node.port import Port
+from domogik.xpl.node.presence import Body
 
 #: seconds that `stopping()` and `work()` have to end, both at once
 FAREWELL_S = 4.0

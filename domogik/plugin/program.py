@@ -20,8 +20,8 @@ from domogik.errors import DomogikError
 from domogik.plugin.author import Plugin
 from domogik.plugin.life import LAST_MOMENT_S, Life
 from domogik.plugin.log import begin_log
-from domogik.xpl.bus import Bus
-from domogik.xpl.port import NetworkSettings, Port
+from domogik.xpl.node.bus import Bus
+from domogik.xpl.node.port import NetworkSettings, Port
 
 P = TypeVar("P", bound=Plugin)
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

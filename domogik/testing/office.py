@@ -56,11 +56,11 @@ from domogik.supervisor.ports.listeners import Listener, Owner
 from domogik.supervisor.service import Supervisor
 from domogik.testing.processes import FakeProcess, FakeProcesses
 from domogik.testing.units import FakeSystemd, fake_units
-from domogik.xpl.bus import Bus, Origin
-from domogik.xpl.codec import decode
-from domogik.xpl.datagrams import Address, Receiver
-from domogik.xpl.message import CMND, STAT, TRIG, Message
-from domogik.xpl.port import Identity, NetworkSettings, Port
+from domogik.xpl.codec.codec import decode
+from domogik.xpl.codec.message import CMND, STAT, TRIG, Message
+from domogik.xpl.node.bus import Bus, Origin
+from domogik.xpl.node.datagrams import Address, Receiver
+from domogik.xpl.node.port import Identity, NetworkSettings, Port
 
 HOST = "vm"
 #: where other programs of this host, and of another one, send from

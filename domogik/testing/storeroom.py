@@ -33,8 +33,8 @@ from domogik.packages.reference import PackageRef
 from domogik.packages.requirements import Requirement
 from domogik.packages.store import Store
 from domogik.testing.office import DESCRIPTOR, HERE, HOST, FakeManager, at_once
-from domogik.xpl.datagrams import Address
-from domogik.xpl.message import CMND, TRIG
+from domogik.xpl.codec.message import CMND, TRIG
+from domogik.xpl.node.datagrams import Address
 
 _FILE = "src/domogik_packages/xpl/bin/{id}.py"
 

@@ -30,11 +30,11 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
 import domogik
-from domogik.xpl.bus import Bus, Origin
-from domogik.xpl.hub import Hub
-from domogik.xpl.identity import Identity
-from domogik.xpl.message import CMND, STAT, Message
-from domogik.xpl.port import NetworkSettings, Port
+from domogik.xpl.codec.message import CMND, STAT, Message
+from domogik.xpl.hub.forwarding import Hub
+from domogik.xpl.node.bus import Bus, Origin
+from domogik.xpl.node.identity import Identity
+from domogik.xpl.node.port import NetworkSettings, Port
 
 HOST = "testhost"
 #: seconds that a wait may last where nothing is said; generous, for nothing should need it

@@ -14,7 +14,7 @@ import pytest
 from commands import begin, end, end_all, on_a_terminal, run
 from world import HOST, World, XplClient, free_port, sent_again_and_again, wait_until
 
-from domogik.xpl.message import CMND, STAT, TRIG, Message
+from domogik.xpl.codec.message import CMND, STAT, TRIG, Message
 
 DUMP = f"domogik-dump.{HOST}"
 

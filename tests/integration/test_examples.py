@@ -19,7 +19,7 @@ from world import is_gone
 
 from domogik.packages.descriptor import read
 from domogik.testing.street import HOST, PluginProcess, Street
-from domogik.xpl.message import CMND, STAT, TRIG, Message
+from domogik.xpl.codec.message import CMND, STAT, TRIG, Message
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"

@@ -11,7 +11,7 @@ import pytest
 from commands import on_a_terminal, run
 from world import HOST, PLUGIN, World, XplClient, wait_until
 
-from domogik.xpl.message import CMND, Message
+from domogik.xpl.codec.message import CMND, Message
 
 TOKEN_MODE = 0o600
 

@@ -11,7 +11,7 @@ from commands import run
 from storerooms import Repository, package_world
 from world import HOST, World, XplClient, wait_until
 
-from domogik.xpl.message import CMND, TRIG, Message
+from domogik.xpl.codec.message import CMND, TRIG, Message
 
 pytestmark = pytest.mark.integration
 SECRET = b"nobody may read this"

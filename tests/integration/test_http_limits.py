@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from world import HOST, World, XplClient, wait_until
 
-from domogik.xpl.message import CMND, Message
+from domogik.xpl.codec.message import CMND, Message
 
 pytestmark = pytest.mark.integration
 

@@ -18,13 +18,13 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from domogik.xpl import hubsocket
-from domogik.xpl.bus import Bus
-from domogik.xpl.codec import decode
-from domogik.xpl.datagrams import PORTION
-from domogik.xpl.hub import CannotListen, Hub, PortTaken
-from domogik.xpl.hubsocket import LocalAddresses
-from domogik.xpl.port import NetworkSettings, Port
+from domogik.xpl.codec.codec import decode
+from domogik.xpl.hub import sockets as hubsocket
+from domogik.xpl.hub.forwarding import CannotListen, Hub, PortTaken
+from domogik.xpl.hub.sockets import LocalAddresses
+from domogik.xpl.node.bus import Bus
+from domogik.xpl.node.datagrams import PORTION
+from domogik.xpl.node.port import NetworkSettings, Port
 
 HERE = "127.0.0.1"
 MESSAGE = (
@@ -158,8 +158,8 @@ class HubTests(TestCase):
         program = (
             "import sys, time, pathlib\n"
             "from twisted.internet import reactor\n"
-            "from domogik.xpl.hub import Hub\n"
-            "from domogik.xpl.port import NetworkSettings\n"
+            "from domogik.xpl.hub.forwarding import Hub\n"
+            "from domogik.xpl.node.port import NetworkSettings\n"
             "home = pathlib.Path(sys.argv[1])\n"
             "hub = Hub(reactor, NetworkSettings(xpl_port=0), home / 'hub.json',\n"
             "          home / 'invalid.log', wall_clock=time.time)\n"

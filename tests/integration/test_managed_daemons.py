@@ -22,7 +22,7 @@ from world import HOST, PATIENCE, PLUGIN, World, XplClient, is_gone, wait_until
 
 from domogik.supervisor.processes.adoption import Record, Records
 from domogik.supervisor.processes.identity import ProcessIdentity
-from domogik.xpl.message import CMND, Message
+from domogik.xpl.codec.message import CMND, Message
 
 pytestmark = pytest.mark.integration
 

@@ -17,7 +17,7 @@ import pytest
 from systemd_namespace import RealSystemd, give_up, need_systemd
 from world import HOST, PATIENCE, World, XplClient, wait_until
 
-from domogik.xpl.message import CMND, Message
+from domogik.xpl.codec.message import CMND, Message
 
 pytestmark = pytest.mark.integration
 

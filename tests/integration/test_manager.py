@@ -17,7 +17,7 @@ import pytest
 from commands import run
 from world import HOST, PATIENCE, World, XplClient, is_gone, wait_until
 
-from domogik.xpl.message import CMND, STAT, Message
+from domogik.xpl.codec.message import CMND, STAT, Message
 
 
 @pytest.fixture

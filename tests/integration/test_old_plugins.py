@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from domogik.testing.street import HOST, PluginProcess, Street
-from domogik.xpl.message import CMND, Message
+from domogik.xpl.codec.message import CMND, Message
 
 HEAD = """\
     import threading

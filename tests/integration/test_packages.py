@@ -20,7 +20,7 @@ from storerooms import BROKEN, Repository, package_world, served, tree
 from wheels import make_wheel
 from world import HOST, PLUGIN, World, XplClient, wait_until
 
-from domogik.xpl.message import CMND, TRIG, Message
+from domogik.xpl.codec.message import CMND, TRIG, Message
 
 
 @pytest.fixture

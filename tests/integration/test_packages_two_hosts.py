@@ -15,7 +15,7 @@ from namespaces import DistantWorld, join, namespaces
 from storerooms import BROKEN, Repository
 from world import World, XplClient, wait_until
 
-from domogik.xpl.message import CMND, Message
+from domogik.xpl.codec.message import CMND, Message
 
 MAIN, CELLAR = "10.79.0.1", "10.79.0.2"
 CONFIGURATION = """[domogik]

@@ -14,7 +14,7 @@ from commands import run as dmg
 from hostile import left_of
 from world import HOST, World, XplClient, free_port, wait_until
 
-from domogik.xpl.message import CMND, Message
+from domogik.xpl.codec.message import CMND, Message
 
 #: asks dbmgr for a value, as a plugin of another language would, and says what it was told
 ASKS = r"""

@@ -15,12 +15,12 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from domogik.xpl.bus import Bus
-from domogik.xpl.codec import decode
-from domogik.xpl.datagrams import DatagramSocket
-from domogik.xpl.hub import Hub
-from domogik.xpl.message import CMND, TRIG
-from domogik.xpl.port import CannotBind, NetworkSettings, NoReply, Port
+from domogik.xpl.codec.codec import decode
+from domogik.xpl.codec.message import CMND, TRIG
+from domogik.xpl.hub.forwarding import Hub
+from domogik.xpl.node.bus import Bus
+from domogik.xpl.node.datagrams import DatagramSocket
+from domogik.xpl.node.port import CannotBind, NetworkSettings, NoReply, Port
 
 LOOPBACK = "127.0.0.1"
 LONG = tuple((f"line{number}", "x" * 100) for number in range(32))

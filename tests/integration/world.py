@@ -22,8 +22,8 @@ from typing import Any
 import psutil
 
 from domogik.supervisor.ports.reservation import PortTable, default_directory
-from domogik.xpl.codec import decode, encode
-from domogik.xpl.message import CMND, STAT, Message
+from domogik.xpl.codec.codec import decode, encode
+from domogik.xpl.codec.message import CMND, STAT, Message
 
 #: how long anything may take before a test is given up; nothing waits this long when it works
 PATIENCE = 60.0

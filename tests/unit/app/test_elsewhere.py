@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 
 from domogik.app.elsewhere import LOOK_EVERY, Elsewhere
 from domogik.testing.office import FakeNetwork
-from domogik.xpl.message import STAT
+from domogik.xpl.codec.message import STAT
 
 THERE = object()
 

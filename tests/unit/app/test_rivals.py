@@ -15,7 +15,7 @@ from domogik.app import rivals as rivals_module
 from domogik.app.rivals import Rivals, can_be
 from domogik.manager.namesakes import LOOK_AGAIN
 from domogik.testing.office import FakeNetwork
-from domogik.xpl.message import STAT, Message
+from domogik.xpl.codec.message import STAT, Message
 
 HUB = ("127.0.0.1", 3865)
 RIVAL = ("127.0.0.1", 50200)

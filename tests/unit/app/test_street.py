@@ -14,8 +14,8 @@ from domogik.app import foundation, street
 from domogik.app.foundation import CannotStart, Foundation
 from domogik.app.street import LOOK_EVERY, Street
 from domogik.components.model import State
-from domogik.xpl.hubsocket import PortTaken
-from domogik.xpl.port import NetworkSettings
+from domogik.xpl.hub.sockets import PortTaken
+from domogik.xpl.node.port import NetworkSettings
 
 
 @attrs.define(eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from domogik.cli.dump import Filter
 from domogik.cli.station import Heard
-from domogik.xpl.message import STAT, TRIG, Message
+from domogik.xpl.codec.message import STAT, TRIG, Message
 
 BEAT = Heard(Message(STAT, "domogik-clock.attic", "*", "hbeat.app"))
 LAMP = Heard(Message(TRIG, "acme-lamp.hall", "*", "sensor.basic"))

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from domogik.cli.messages import as_json, in_a_line, in_full
 from domogik.cli.station import Heard
 from domogik.cli.terminal import Palette
-from domogik.xpl.codec import decode
-from domogik.xpl.message import STAT, TRIG, Message
+from domogik.xpl.codec.codec import decode
+from domogik.xpl.codec.message import STAT, TRIG, Message
 
 MOMENT = datetime(2026, 1, 1, 12, 0, 1, 250000, tzinfo=UTC)
 PLAIN = Palette(False)

@@ -6,8 +6,8 @@ import pytest
 
 from domogik.cli.send import is_answer, parts_of, read_body
 from domogik.cli.station import Heard
-from domogik.xpl.codec import encode
-from domogik.xpl.message import CMND, STAT, TRIG, InvalidMessage, Message
+from domogik.xpl.codec.codec import encode
+from domogik.xpl.codec.message import CMND, STAT, TRIG, InvalidMessage, Message
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from domogik.manager.values import Values
 from domogik.storage.database import BrokenDatabase
 from domogik.testing.office import ELSEWHERE, HERE, FakeNetwork, at_once
 from domogik.testing.store import MemoryStore
-from domogik.xpl.configuration import MASK
-from domogik.xpl.datagrams import Address
-from domogik.xpl.message import CMND, STAT
+from domogik.xpl.codec.message import CMND, STAT
+from domogik.xpl.node.configuration import MASK
+from domogik.xpl.node.datagrams import Address
 
 STRANGE = "a\x01b\tc\x7f"
 

@@ -11,8 +11,8 @@ from domogik.control.wording import LARGEST_LIST, checks_body
 from domogik.errors import NoAnswer, OperationFailed, UnknownComponent
 from domogik.manager.answers import read_checks
 from domogik.testing.office import ELSEWHERE
-from domogik.xpl.codec import decode, encode
-from domogik.xpl.message import CMND, STAT, TRIG, Message
+from domogik.xpl.codec.codec import decode, encode
+from domogik.xpl.codec.message import CMND, STAT, TRIG, Message
 
 
 def ask(manager, **body):

@@ -10,7 +10,7 @@ from domogik.packages.store import StoreFailed
 from domogik.packages.tarball import BrokenArchive
 from domogik.testing.office import ELSEWHERE, HOST
 from domogik.testing.storeroom import FakePackageManager
-from domogik.xpl.message import STAT
+from domogik.xpl.codec.message import STAT
 
 LAMP = {"type": "plugin", "id": "lamp"}
 ORDER = {"source": "cache", **LAMP, "release": "1.0"}

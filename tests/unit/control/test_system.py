@@ -6,7 +6,7 @@ from domogik.components.model import Component, ComponentId, Kind, State
 from domogik.control.wording import LARGEST_VALUE, sayable
 from domogik.supervisor.interfaces import Exit
 from domogik.testing.office import ELSEWHERE, HERE, HOST, FakeManager
-from domogik.xpl.message import CMND
+from domogik.xpl.codec.message import CMND
 
 
 class _Changed:

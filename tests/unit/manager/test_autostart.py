@@ -11,7 +11,7 @@ from domogik.manager.startup_notice import StartupNotice
 from domogik.manager.stopped import StoppedByHand
 from domogik.supervisor.interfaces import Exit
 from domogik.testing.office import NOON, FakeManager
-from domogik.xpl.message import CMND, STAT
+from domogik.xpl.codec.message import CMND, STAT
 
 NAMES = ("ant", "bee", "cat")
 

@@ -7,7 +7,7 @@ from domogik.components.model import Component, ComponentId, ConfigurationKey, K
 from domogik.errors import NoAnswer, NotPossible, OperationFailed
 from domogik.manager.hosts import MAX_COMPONENTS, MAX_HOSTS
 from domogik.testing.office import ELSEWHERE, HOST, NOON
-from domogik.xpl.message import STAT, TRIG
+from domogik.xpl.codec.message import STAT, TRIG
 
 
 def outcome(coroutine):

@@ -17,7 +17,7 @@ from domogik.manager.interfaces import IHouse
 from domogik.manager.values import Values
 from domogik.testing.office import ELSEWHERE
 from domogik.testing.store import MemoryStore
-from domogik.xpl.message import STAT, TRIG
+from domogik.xpl.codec.message import STAT, TRIG
 
 
 def outcome(coroutine):

@@ -28,7 +28,7 @@ from domogik.packages.repository import build_repository
 from domogik.packages.store import StoreFailed
 from domogik.testing.office import HOST, at_once
 from domogik.testing.storeroom import FakePackageManager
-from domogik.xpl.message import STAT, TRIG
+from domogik.xpl.codec.message import STAT, TRIG
 
 KITCHEN = ("192.0.2.7", 50001)
 BASE = "http://192.0.2.1:40405"

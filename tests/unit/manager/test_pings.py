@@ -9,7 +9,7 @@ from domogik.manager.plugins import Plugins
 from domogik.manager.speakers import Speakers
 from domogik.supervisor.ports.listeners import CannotSeeSockets
 from domogik.testing.office import HERE, HOST, FakeManager
-from domogik.xpl.message import STAT
+from domogik.xpl.codec.message import STAT
 
 
 @pytest.fixture

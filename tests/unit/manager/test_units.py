@@ -13,7 +13,7 @@ from domogik.errors import AmbiguousComponent, NotPossible, OperationFailed, Unk
 from domogik.manager.enabled_apps import EnabledApps
 from domogik.testing.office import ELSEWHERE, FakeManager
 from domogik.units.backend import NoSystemd, Order
-from domogik.xpl.message import TRIG
+from domogik.xpl.codec.message import TRIG
 
 HEAD = "[plugins]\nclock = enabled\n"
 WEB = "[unit:web]\nunit = nginx\n"

@@ -13,9 +13,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from domogik.config.remembered import Remembered
-from domogik.xpl.configuration import MASK, ConfigurationClient, Value
-from domogik.xpl.identity import NoReply
-from domogik.xpl.message import STAT, Message
+from domogik.xpl.codec.message import STAT, Message
+from domogik.xpl.node.configuration import MASK, ConfigurationClient, Value
+from domogik.xpl.node.identity import NoReply
 
 HEAD = (("technology", "hello"), ("hostname", "vm"))
 

@@ -15,9 +15,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from domogik.config.surroundings import Surroundings
 from domogik.plugin import CMND, STAT, TRIG, InvalidMessage, Message, Plugin, listen
 from domogik.plugin.life import LAST_MOMENT_S, Life
-from domogik.xpl.bus import Bus
-from domogik.xpl.codec import decode, encode
-from domogik.xpl.port import NetworkSettings, Port
+from domogik.xpl.codec.codec import decode, encode
+from domogik.xpl.node.bus import Bus
+from domogik.xpl.node.port import NetworkSettings, Port
 
 SOURCE = "domogik-hello.vm"
 

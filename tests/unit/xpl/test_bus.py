@@ -6,8 +6,8 @@ import pytest
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import globalLogPublisher
 
-from domogik.xpl.bus import Bus, Origin
-from domogik.xpl.message import CMND, STAT, TRIG, Message
+from domogik.xpl.codec.message import CMND, STAT, TRIG, Message
+from domogik.xpl.node.bus import Bus, Origin
 
 NETWORK = Origin(("127.0.0.1", 50000))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from domogik.xpl.codec import decode, decode_with_warnings, encode
-from domogik.xpl.message import CMND, STAT, TRIG, InvalidMessage, Message
+from domogik.xpl.codec.codec import decode, decode_with_warnings, encode
+from domogik.xpl.codec.message import CMND, STAT, TRIG, InvalidMessage, Message
 
 HEARTBEAT = Message(
     STAT,

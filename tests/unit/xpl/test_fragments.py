@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from domogik.xpl import fragments
-from domogik.xpl.codec import decode, encode
-from domogik.xpl.fragments import Reassembler, SentFragments, request_body, split
-from domogik.xpl.message import CMND, TRIG, InvalidMessage, Message
+from domogik.xpl.codec import fragments
+from domogik.xpl.codec.codec import decode, encode
+from domogik.xpl.codec.fragments import Reassembler, SentFragments, request_body, split
+from domogik.xpl.codec.message import CMND, TRIG, InvalidMessage, Message
 
 SOURCE = "domogik-manager.vm"
 

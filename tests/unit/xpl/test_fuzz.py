@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from domogik.xpl.codec import _read_canonical, _read_leniently, decode, encode
-from domogik.xpl.fragments import Reassembler, SentFragments
-from domogik.xpl.message import CMND, STAT, TRIG, InvalidMessage, Message
+from domogik.xpl.codec.codec import _read_canonical, _read_leniently, decode, encode
+from domogik.xpl.codec.fragments import Reassembler, SentFragments
+from domogik.xpl.codec.message import CMND, STAT, TRIG, InvalidMessage, Message
 
 DATAGRAMS = int(os.environ.get("DOMOGIK_FUZZ", "50000"))
 

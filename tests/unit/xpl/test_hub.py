@@ -14,12 +14,12 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
-from domogik.xpl import hub as hub_module
-from domogik.xpl.codec import decode
-from domogik.xpl.hub import Hub, PortTaken
-from domogik.xpl.hubtable import MAX_AT_ADDRESS, MAX_CLIENTS, PROVEN_AFTER, Holder
-from domogik.xpl.message import InvalidMessage
-from domogik.xpl.port import NetworkSettings
+from domogik.xpl.codec.codec import decode
+from domogik.xpl.codec.message import InvalidMessage
+from domogik.xpl.hub import forwarding as hub_module
+from domogik.xpl.hub.clients import MAX_AT_ADDRESS, MAX_CLIENTS, PROVEN_AFTER, Holder
+from domogik.xpl.hub.forwarding import Hub, PortTaken
+from domogik.xpl.node.port import NetworkSettings
 
 Address = tuple[str, int]
 HERE = "127.0.0.1"

@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
-from domogik.xpl.hubinvalid import FILE_BYTES, InvalidLog
+from domogik.xpl.hub.invalid import FILE_BYTES, InvalidLog
 
 SENDER = ("10.9.8.7", 3865)
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from domogik.errors import DomogikError
-from domogik.xpl.message import CMND, STAT, TRIG, Address, InvalidMessage, Message
+from domogik.xpl.codec.message import CMND, STAT, TRIG, Address, InvalidMessage, Message
 
 PAIRS = (("command", "list"), ("host", "vm"), ("command", "again"), ("empty", ""))
 
@@ -161,7 +161,5 @@ class TestAddress:
 
 
 def test_a_terminal_command_can_use_messages_without_waiting_for_twisted() -> None:
-    code = (
-        "import sys, domogik.xpl.codec; sys.exit(any(m in sys.modules for m in ('twisted','attr')))"
-    )
+    code = "import sys, domogik.xpl.codec.codec; sys.exit(any(m in sys.modules for m in ('twisted','attr')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

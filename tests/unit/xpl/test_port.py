@@ -14,10 +14,10 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
-from domogik.xpl.bus import Bus, Origin
-from domogik.xpl.codec import decode, encode
-from domogik.xpl.message import CMND, STAT, TRIG, InvalidMessage, Message
-from domogik.xpl.port import CannotBind, NetworkSettings, NoReply, Port
+from domogik.xpl.codec.codec import decode, encode
+from domogik.xpl.codec.message import CMND, STAT, TRIG, InvalidMessage, Message
+from domogik.xpl.node.bus import Bus, Origin
+from domogik.xpl.node.port import CannotBind, NetworkSettings, NoReply, Port
 
 HUB = ("127.0.0.1", 3865)
 OTHER = ("127.0.0.1", 50123)

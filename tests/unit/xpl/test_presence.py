@@ -8,9 +8,9 @@ import attrs
 import pytest
 from twisted.internet.task import Clock
 
-from domogik.xpl.bus import Bus, Origin
-from domogik.xpl.message import CMND, STAT, InvalidMessage, Message
-from domogik.xpl.presence import Presence
+from domogik.xpl.codec.message import CMND, STAT, InvalidMessage, Message
+from domogik.xpl.node.bus import Bus, Origin
+from domogik.xpl.node.presence import Presence
 
 ME = "domogik-clock.vm"
 HUB = Origin(("127.0.0.1", 3865))

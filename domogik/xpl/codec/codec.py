@@ -25,7 +25,7 @@ import re
 from collections.abc import Sequence
 from typing import NoReturn
 
-from domogik.xpl.message import (
+from domogik.xpl.codec.message import (
     ADDRESS_PATTERN,
     CMND,
     TYPES,

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from domogik.xpl.message import Message
+from domogik.xpl.codec.message import Message
 
 #: what a subscriber gives: called with the message and where it came from; it may be `async def`
 Handler = Callable[[Message, "Origin"], object]

@@ -11,10 +11,10 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from domogik.errors import DomogikError
-from domogik.xpl.bus import Bus, Origin, Subscription
-from domogik.xpl.datagrams import Address
-from domogik.xpl.message import CMND, InvalidMessage, Message
-from domogik.xpl.presence import Body, Presence
+from domogik.xpl.codec.message import CMND, InvalidMessage, Message
+from domogik.xpl.node.bus import Bus, Origin, Subscription
+from domogik.xpl.node.datagrams import Address
+from domogik.xpl.node.presence import Body, Presence
 
 #: why nobody can answer any more
 CLOSED = "the network was closed before an answer came"

@@ -31,13 +31,11 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from domogik.xpl import hubsocket, hubstate
-from domogik.xpl.codec import decode, encode
-from domogik.xpl.datagrams import Address
-from domogik.xpl.hubinvalid import InvalidLog
-from domogik.xpl.hubplaces import LocalSockets, Newcomer, Places
-from domogik.xpl.hubsocket import CannotListen, LocalAddresses, PortTaken, Sockets
-from domogik.xpl.hubtable import (
+from domogik.xpl.codec.codec import decode, encode
+from domogik.xpl.codec.message import CMND, InvalidMessage, Message
+from domogik.xpl.hub import sockets as hubsocket
+from domogik.xpl.hub import state as hubstate
+from domogik.xpl.hub.clients import (
     Client,
     ClientTable,
     Receiver,
@@ -47,9 +45,12 @@ from domogik.xpl.hubtable import (
     read_interval,
     read_port,
 )
-from domogik.xpl.message import CMND, InvalidMessage, Message
-from domogik.xpl.port import NetworkSettings
-from domogik.xpl.presence import REQUEST
+from domogik.xpl.hub.invalid import InvalidLog
+from domogik.xpl.hub.places import LocalSockets, Newcomer, Places
+from domogik.xpl.hub.sockets import CannotListen, LocalAddresses, PortTaken, Sockets
+from domogik.xpl.node.datagrams import Address
+from domogik.xpl.node.port import NetworkSettings
+from domogik.xpl.node.presence import REQUEST
 
 __all__ = ["CannotListen", "Client", "Hub", "PortTaken", "Source"]
 
@@ -71,7 +72,7 @@ CHECK_EVERY = 60.0
 
 
 class AttachedPort(Protocol):
-    """A client in this process: `domogik.xpl.port.Port`."""
+    """A client in this process: `domogik.xpl.node.port.Port`."""
 
     @property
     def address(self) -> Address: ...

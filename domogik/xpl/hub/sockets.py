@@ -14,8 +14,8 @@ import psutil
 from twisted.internet.interfaces import IReactorFDSet, IReactorTime
 
 from domogik.errors import DomogikError
-from domogik.xpl.datagrams import Address, DatagramSocket
-from domogik.xpl.port import NetworkSettings
+from domogik.xpl.node.datagrams import Address, DatagramSocket
+from domogik.xpl.node.port import NetworkSettings
 
 #: asked of the kernel, which cuts it to net.core.rmem_max: room for a burst while others work
 RECEIVE_BUFFER_BYTES = 4 << 20

@@ -10,8 +10,8 @@ import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from domogik.xpl.bus import Bus, Handler, Origin, Subscription
-from domogik.xpl.message import CMND, STAT, InvalidMessage, Message
+from domogik.xpl.codec.message import CMND, STAT, InvalidMessage, Message
+from domogik.xpl.node.bus import Bus, Handler, Origin, Subscription
 
 P = ParamSpec("P")
 Body = tuple[tuple[str, str], ...]

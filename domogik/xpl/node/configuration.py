@@ -10,8 +10,8 @@ import attrs
 from twisted.logger import Logger
 
 from domogik.config.remembered import Remembered
-from domogik.xpl.identity import Identity, NoReply
-from domogik.xpl.message import STAT, Message
+from domogik.xpl.codec.message import STAT, Message
+from domogik.xpl.node.identity import Identity, NoReply
 
 SCHEMA = "domogik.config"
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from domogik.xpl.codec import encode, read_schema
-from domogik.xpl.message import CMND, Address, InvalidMessage, Message, Pair
+from domogik.xpl.codec.codec import encode, read_schema
+from domogik.xpl.codec.message import CMND, Address, InvalidMessage, Message, Pair
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime

@@ -13,19 +13,19 @@ from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReactorTim
 from twisted.logger import Logger
 
 from domogik.errors import DomogikError
-from domogik.xpl.bus import Bus, Origin
-from domogik.xpl.codec import decode, encode
-from domogik.xpl.datagrams import Address, DatagramSocket, Receiver, local_address
-from domogik.xpl.fragments import (
+from domogik.xpl.codec.codec import decode, encode
+from domogik.xpl.codec.fragments import (
     LARGEST_PART_BYTES,
     REQUEST_SCHEMA,
     Reassembler,
     SentFragments,
     request_body,
 )
-from domogik.xpl.fragments import SCHEMA as FRAGMENT_SCHEMA
-from domogik.xpl.identity import Identity, NoReply
-from domogik.xpl.message import CMND, STAT, InvalidMessage, Message
+from domogik.xpl.codec.fragments import SCHEMA as FRAGMENT_SCHEMA
+from domogik.xpl.codec.message import CMND, STAT, InvalidMessage, Message
+from domogik.xpl.node.bus import Bus, Origin
+from domogik.xpl.node.datagrams import Address, DatagramSocket, Receiver, local_address
+from domogik.xpl.node.identity import Identity, NoReply
 
 __all__ = ["CannotBind", "Counters", "Identity", "NetworkSettings", "NoReply", "Port"]
 

@@ -11,8 +11,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from domogik.xpl.datagrams import Address
-from domogik.xpl.hubtable import ClientTable, Holder
+from domogik.xpl.hub.clients import ClientTable, Holder
+from domogik.xpl.node.datagrams import Address
 
 log = Logger()
 

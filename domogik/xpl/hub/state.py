@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from domogik.config.files import read_bounded, write_atomically
 from domogik.errors import DomogikError
-from domogik.xpl.hubtable import MAX_CLIENTS, MAX_SOURCES, Client, Source
+from domogik.xpl.hub.clients import MAX_CLIENTS, MAX_SOURCES, Client, Source
 
 #: a full table is smaller; anything larger is not ours
 _LARGEST_BYTES = 4 << 20

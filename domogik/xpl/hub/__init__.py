@@ -1,0 +1,1 @@
+"""The hub: every message to every program of this computer."""
