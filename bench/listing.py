@@ -176,7 +176,7 @@ def bare_site(packages):
     from twisted.web.resource import Resource
     from twisted.web.server import Site
 
-    from domogik.api.package_items import offer_item
+    from domogik.api.rinor.package_items import offer_item
 
     class Bare(Resource):
         isLeaf = True

@@ -111,7 +111,7 @@ def bare_site():
     from twisted.web.resource import Resource
     from twisted.web.server import Site
 
-    from domogik.api.plugin import plugin_list
+    from domogik.api.rinor.plugin import plugin_list
 
     envelope = {
         "status": "OK",

@@ -7,21 +7,22 @@ from pathlib import Path
 from twisted.internet.interfaces import IReactorTime
 
 from domogik.api.access import Access
-from domogik.api.diagnose import DiagnosePaths
-from domogik.api.domoweb import DomowebPaths
-from domogik.api.events import EventPaths
-from domogik.api.host import HostPaths
-from domogik.api.kinds import daemon_paths, unit_paths
-from domogik.api.listening import BadCertificate, PortTaken, listen
-from domogik.api.package import PackagePaths
-from domogik.api.plugin import PluginPaths
-from domogik.api.plugin_config import PluginConfigPaths
-from domogik.api.rinor import Rinor
-from domogik.api.root import Root
-from domogik.api.status import StatusDocument
-from domogik.api.storeroom import Storeroom
-from domogik.api.streams import Streams
-from domogik.api.uploads import Uploads
+from domogik.api.http.listening import BadCertificate, PortTaken, listen
+from domogik.api.http.root import Root
+from domogik.api.http.streams import Streams
+from domogik.api.http.uploads import Uploads
+from domogik.api.http.wire import Site
+from domogik.api.package_access import Storeroom
+from domogik.api.rinor.diagnose import DiagnosePaths
+from domogik.api.rinor.domoweb import DomowebPaths
+from domogik.api.rinor.events import EventPaths
+from domogik.api.rinor.host import HostPaths
+from domogik.api.rinor.kinds import daemon_paths, unit_paths
+from domogik.api.rinor.package import PackagePaths
+from domogik.api.rinor.paths import Rinor
+from domogik.api.rinor.plugin import PluginPaths
+from domogik.api.rinor.plugin_config import PluginConfigPaths
+from domogik.api.rinor.status import StatusDocument
 from domogik.api.v1.components import ComponentRoutes
 from domogik.api.v1.configuration import ConfigurationRoutes
 from domogik.api.v1.daemons import DaemonRoutes
@@ -34,7 +35,6 @@ from domogik.api.v1.metrics import Counters, MetricsRoutes, Requests, no_counter
 from domogik.api.v1.packages import PackageRoutes
 from domogik.api.v1.repositories import RepositoryRoutes
 from domogik.api.v1.units import UnitRoutes
-from domogik.api.wire import Site
 from domogik.manager.interfaces import IHouse
 from domogik.manager.package_interface import IPackages
 

@@ -11,7 +11,7 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from domogik.api.listening import BACKLOG
+from domogik.api.http.listening import BACKLOG
 from domogik.api.settings import RestSettings
 from domogik.app.foundation import Foundation
 from domogik.app.rest import site_and_access

@@ -8,11 +8,11 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 
 from domogik.api.access import Need
-from domogik.api.exchange import Reply
-from domogik.api.storeroom import Storeroom
+from domogik.api.http.exchange import Reply
+from domogik.api.package_access import Storeroom
 from domogik.api.v1.jobs import WAIT, Patience, carried_out
 from domogik.api.v1.routes import BASE, JSON, Asked, Parameter, Route, json_reply
-from domogik.api.v1.shapes import TEXT, component_json, host_json, named
+from domogik.api.v1.shapes.components import TEXT, component_json, host_json, named
 from domogik.components.model import Component, Kind
 from domogik.errors import OperationFailed, UnknownComponent, did_you_mean
 from domogik.manager.interfaces import IHouse

@@ -6,10 +6,10 @@ import attrs
 
 from domogik.api import passwords
 from domogik.api.access import Need
-from domogik.api.exchange import BadRequest, Reply
+from domogik.api.http.exchange import BadRequest, Reply
 from domogik.api.v1.components import HOST, NAMING, ONE, find
 from domogik.api.v1.routes import JSON, Asked, Route, json_reply
-from domogik.api.v1.shapes import key_json, named
+from domogik.api.v1.shapes.components import key_json, named
 from domogik.components.model import Component, Kind
 from domogik.errors import NotPossible
 from domogik.manager.interfaces import IHouse

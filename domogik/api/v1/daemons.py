@@ -8,12 +8,12 @@ from typing import Any
 import attrs
 
 from domogik.api.access import Need
-from domogik.api.exchange import Reply
-from domogik.api.storeroom import Storeroom
+from domogik.api.http.exchange import Reply
+from domogik.api.package_access import Storeroom
 from domogik.api.v1.components import HOST, NAMING, ONE, find
 from domogik.api.v1.jobs import WAIT, carried_out
 from domogik.api.v1.routes import JSON, Asked, Parameter, Route, json_reply, matching
-from domogik.api.v1.shapes import backup_json, component_json, named
+from domogik.api.v1.shapes.components import backup_json, component_json, named
 from domogik.manager.backups import FILE_NAME
 from domogik.manager.interfaces import IHouse
 

@@ -8,7 +8,7 @@ import attrs
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from domogik.api.exchange import Call, Reply, Stream
+from domogik.api.http.exchange import Call, Reply, Stream
 from domogik.api.v1 import openapi
 from domogik.api.v1.problems import Problem, WrongMethod, problem_of
 from domogik.api.v1.routes import BASE, JSON, Asked, Route, RouteTable, json_reply

@@ -7,10 +7,10 @@ import json
 import attrs
 from twisted.web.http import Request
 
-from domogik.api.exchange import Stream
-from domogik.api.streams import OpenStream, Streams
+from domogik.api.http.exchange import Stream
+from domogik.api.http.streams import OpenStream, Streams
 from domogik.api.v1.routes import BASE, Asked, Parameter, Route
-from domogik.api.v1.shapes import INTEGER, TEXT, event_json
+from domogik.api.v1.shapes.components import INTEGER, TEXT, event_json
 from domogik.components.events import Event, EventStream
 
 EVENTS = "text/event-stream"

@@ -11,12 +11,12 @@ from twisted.internet.interfaces import IReactorTime
 
 from domogik.api.access import Need
 from domogik.api.checks import encoded
-from domogik.api.exchange import BadRequest, Reply
+from domogik.api.http.exchange import BadRequest, Reply
 from domogik.api.v1.components import HOST, NAMING, ONE, find
-from domogik.api.v1.health_shapes import issue_json, repair_json
 from domogik.api.v1.jobs import WAIT, carried_out
 from domogik.api.v1.routes import BASE, JSON, Asked, Route, json_reply
-from domogik.api.v1.shapes import iso_time, named
+from domogik.api.v1.shapes.components import iso_time, named
+from domogik.api.v1.shapes.health import issue_json, repair_json
 from domogik.components.health import DiagnosticCheck
 from domogik.components.model import Component
 from domogik.errors import NotPossible

@@ -9,12 +9,12 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from domogik.api.exchange import Reply
-from domogik.api.storeroom import Storeroom
-from domogik.api.v1.package_shapes import job_json
+from domogik.api.http.exchange import Reply
+from domogik.api.package_access import Storeroom
 from domogik.api.v1.problems import NoSuchPath
 from domogik.api.v1.routes import BASE, FLAG, JSON, Asked, Parameter, Route, json_reply
-from domogik.api.v1.shapes import named
+from domogik.api.v1.shapes.components import named
+from domogik.api.v1.shapes.packages import job_json
 from domogik.manager.jobs import Job
 
 WAIT = Parameter(

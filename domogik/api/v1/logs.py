@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 import attrs
 from twisted.web.http import Request
 
-from domogik.api.exchange import Reply, Stream
-from domogik.api.streams import OpenStream, Streams
+from domogik.api.http.exchange import Reply, Stream
+from domogik.api.http.streams import OpenStream, Streams
 from domogik.api.v1.components import HOST, NAMING, ONE, find
 from domogik.api.v1.routes import FLAG, JSON, Asked, Parameter, Route, json_reply
-from domogik.api.v1.shapes import INTEGER, TEXT, named
+from domogik.api.v1.shapes.components import INTEGER, TEXT, named
 from domogik.components.model import Component
 from domogik.manager.interfaces import IHouse
 

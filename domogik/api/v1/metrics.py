@@ -11,9 +11,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from domogik.api.exchange import Reply
+from domogik.api.http.exchange import Reply
 from domogik.api.v1.routes import Asked, Route
-from domogik.api.v1.shapes import TEXT
+from domogik.api.v1.shapes.components import TEXT
 from domogik.components.health import Result
 from domogik.components.model import State
 from domogik.manager.interfaces import IHouse

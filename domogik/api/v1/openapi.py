@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 
 from domogik.api.access import Need
-from domogik.api.v1.health_shapes import HEALTH_SCHEMAS
-from domogik.api.v1.package_shapes import PACKAGE_SCHEMAS, TYPE
 from domogik.api.v1.problems import CONTENT_TYPE
 from domogik.api.v1.routes import JSON, Route, Schema, matching
-from domogik.api.v1.shapes import INTEGER, SCHEMAS, named
+from domogik.api.v1.shapes.components import INTEGER, SCHEMAS, named
+from domogik.api.v1.shapes.health import HEALTH_SCHEMAS
+from domogik.api.v1.shapes.packages import PACKAGE_SCHEMAS, TYPE
 from domogik.packages.reference import ID, TYPES
 
 #: what a name of a path can be; others are one line of text

@@ -9,21 +9,21 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 
 from domogik.api.access import Need
-from domogik.api.exchange import Reply
-from domogik.api.package_items import Encoded
-from domogik.api.storeroom import Storeroom
-from domogik.api.uploads import upload_of
+from domogik.api.http.exchange import Reply
+from domogik.api.http.uploads import upload_of
+from domogik.api.package_access import Storeroom
+from domogik.api.rinor.package_items import Encoded
 from domogik.api.v1.components import HOST, OF_HOST, check_host
 from domogik.api.v1.jobs import WAIT, Patience, carried_out
-from domogik.api.v1.package_shapes import (
+from domogik.api.v1.routes import BASE, FLAG, JSON, Asked, Parameter, Route, json_reply, matching
+from domogik.api.v1.shapes.components import named
+from domogik.api.v1.shapes.packages import (
     TYPE,
     absent_json,
     dependency_json,
     offer_json,
     package_json,
 )
-from domogik.api.v1.routes import BASE, FLAG, JSON, Asked, Parameter, Route, json_reply, matching
-from domogik.api.v1.shapes import named
 from domogik.errors import UnknownComponent, did_you_mean
 from domogik.manager.package_interface import IPackages
 from domogik.packages.reference import RELEASE, PackageRef, fullname, parse_fullname

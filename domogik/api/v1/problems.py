@@ -8,9 +8,9 @@ from http import HTTPStatus
 import attrs
 
 from domogik.api.access import TokenNeeded
-from domogik.api.exchange import BadRequest, Reply
-from domogik.api.streams import TooManyStreams
-from domogik.api.uploads import TooManyUploads, WrongBody
+from domogik.api.http.exchange import BadRequest, Reply
+from domogik.api.http.streams import TooManyStreams
+from domogik.api.http.uploads import TooManyUploads, WrongBody
 from domogik.components.model import InvalidId
 from domogik.errors import (
     AmbiguousComponent,

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import attrs
 
 from domogik.api.access import Need
-from domogik.api.exchange import Reply
-from domogik.api.storeroom import Storeroom
+from domogik.api.http.exchange import Reply
+from domogik.api.package_access import Storeroom
 from domogik.api.v1.jobs import WAIT, carried_out
-from domogik.api.v1.package_shapes import repository_json
 from domogik.api.v1.routes import BASE, JSON, Asked, Route, json_reply
-from domogik.api.v1.shapes import named
+from domogik.api.v1.shapes.components import named
+from domogik.api.v1.shapes.packages import repository_json
 from domogik.manager.package_interface import RepositoryInfo
 
 _LIST = {JSON: named("RepositoryList")}

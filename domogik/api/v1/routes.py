@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from domogik.api.access import Need
-from domogik.api.exchange import BadRequest, Call, Reply, Stream
+from domogik.api.http.exchange import BadRequest, Call, Reply, Stream
 from domogik.api.v1.problems import NoSuchPath, WrongMethod
 
 Schema = Mapping[str, object]

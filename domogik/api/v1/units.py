@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import attrs
 
-from domogik.api.exchange import Reply
+from domogik.api.http.exchange import Reply
 from domogik.api.v1.routes import BASE, JSON, Asked, Parameter, Route, json_reply
-from domogik.api.v1.shapes import TEXT, named
+from domogik.api.v1.shapes.components import TEXT, named
 from domogik.manager.interfaces import IHouse
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from domogik.api.events import MAX_TICKETS
+from domogik.api.rinor.events import MAX_TICKETS
 from domogik.components.model import State
 from domogik.testing.house import plugin
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from domogik.api.package_items import AT_A_TIME
+from domogik.api.rinor.package_items import AT_A_TIME
 from domogik.errors import NoAnswer, NotPossible, OperationFailed
 from domogik.manager.package_interface import InstalledPackage, RepositoryInfo
 from domogik.packages.dependencies import DependencyState

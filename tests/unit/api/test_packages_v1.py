@@ -8,7 +8,7 @@ import os
 import pytest
 from twisted.internet.defer import Deferred
 
-from domogik.api.uploads import MAX_UPLOAD, MAX_UPLOADS, UPLOAD_TIMEOUT
+from domogik.api.http.uploads import MAX_UPLOAD, MAX_UPLOADS, UPLOAD_TIMEOUT
 from domogik.errors import NoAnswer, NotPossible, OperationFailed
 from domogik.manager.package_interface import InstalledPackage, RepositoryInfo
 from domogik.packages.package import Dependency
@@ -229,7 +229,7 @@ def test_too_large_an_upload_is_refused_before_it_is_sent(storeroom, tmp_path):
 
 
 def test_an_upload_that_grows_too_large_is_refused(storeroom, tmp_path, monkeypatch):
-    monkeypatch.setattr("domogik.api.wire.MAX_UPLOAD", 1000)
+    monkeypatch.setattr("domogik.api.http.wire.MAX_UPLOAD", 1000)
     connection = storeroom.connect()
     connection.send(UPLOAD + TOKEN + b"Transfer-Encoding: chunked\r\n\r\n")
     for _ in range(3):
@@ -302,7 +302,7 @@ def test_a_disk_that_fills_during_an_upload_is_said_and_nothing_is_left(
 
 
 def test_a_client_that_does_not_read_a_file_is_dropped(storeroom, packages, tmp_path):
-    from domogik.api.files import STALL_TIMEOUT
+    from domogik.api.http.files import STALL_TIMEOUT
 
     path = tmp_path / "archive"
     path.write_bytes(b"x" * 1_000_000)

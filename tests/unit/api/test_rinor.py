@@ -7,7 +7,7 @@ import json
 import pytest
 from twisted.internet.defer import Deferred
 
-from domogik.api.envelope import Answer
+from domogik.api.rinor.envelope import Answer
 from domogik.components.model import ComponentId, HostInfo, Kind, State
 from domogik.testing.house import FakeHouse, plugin
 

@@ -7,7 +7,7 @@ import json
 import pytest
 from twisted.internet.defer import Deferred
 
-from domogik.api.streams import BACKLOG, KEEP_ALIVE, MAX_STREAMS
+from domogik.api.http.streams import BACKLOG, KEEP_ALIVE, MAX_STREAMS
 from domogik.components.events import EventStream
 from domogik.components.model import State
 from domogik.errors import NotPossible

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domogik.api.places import MAX_CONNECTIONS, MAX_PER_ADDRESS, MAX_STRANGERS
-from domogik.api.wire import (
+from domogik.api.http.connections import MAX_CONNECTIONS, MAX_PER_ADDRESS, MAX_STRANGERS
+from domogik.api.http.wire import (
     BODY_PERIOD,
     BODY_PORTION,
     HEAD_TIMEOUT,

@@ -13,19 +13,19 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 
 from domogik.api.access import Need
-from domogik.api.envelope import Answer, RinorError
-from domogik.api.exchange import Reply, Stream
-from domogik.api.files import GZIP, PNG, file_answer, not_found
-from domogik.api.package_items import (
+from domogik.api.http.exchange import Reply, Stream
+from domogik.api.http.files import GZIP, PNG, file_answer, not_found
+from domogik.api.http.uploads import upload_of
+from domogik.api.package_access import Storeroom
+from domogik.api.rinor.envelope import Answer, RinorError
+from domogik.api.rinor.package_items import (
     Encoded,
     dependency_items,
     installed_item,
     offer_item,
     rule_item,
 )
-from domogik.api.rinor import Asked, Operation, identifier
-from domogik.api.storeroom import Storeroom
-from domogik.api.uploads import upload_of
+from domogik.api.rinor.paths import Asked, Operation, identifier
 from domogik.errors import DomogikError, NoAnswer, NotPossible, OperationFailed, UnknownComponent
 from domogik.packages.index import UnknownRelease
 from domogik.packages.reference import TYPES, InvalidReference, PackageRef, fullname

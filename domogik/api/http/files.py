@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.web.http import Request
 from zope.interface import implementer
 
-from domogik.api.exchange import Call, Reply
+from domogik.api.http.exchange import Call, Reply
 
 Headers = tuple[tuple[str, str], ...]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import attrs
 
-from domogik.api.envelope import Answer
-from domogik.api.events import MAX_TICKETS, EventPaths
-from domogik.api.rinor import Asked
+from domogik.api.rinor.envelope import Answer
+from domogik.api.rinor.events import MAX_TICKETS, EventPaths
+from domogik.api.rinor.paths import Asked
 from domogik.manager.interfaces import IHouse
 
 #: the API that Domoweb 0.3 asks for; any other number is refused by it

@@ -5,10 +5,10 @@ from __future__ import annotations
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
-from domogik.api import envelope
 from domogik.api.checks import encoded
-from domogik.api.envelope import RinorError
-from domogik.api.rinor import Asked, Operation, identifier
+from domogik.api.rinor import envelope
+from domogik.api.rinor.envelope import RinorError
+from domogik.api.rinor.paths import Asked, Operation, identifier
 from domogik.components.health import DiagnosticCheck
 from domogik.errors import NoAnswer
 from domogik.manager.interfaces import IHouse

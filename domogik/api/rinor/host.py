@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import attrs
 
-from domogik.api.envelope import Answer
-from domogik.api.rinor import Asked, Operation
+from domogik.api.rinor.envelope import Answer
+from domogik.api.rinor.paths import Asked, Operation
 from domogik.manager.interfaces import IHouse
 
 

@@ -12,11 +12,11 @@ import attrs
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from domogik.api import envelope
 from domogik.api.access import ForeignSite, Need, TokenNeeded
-from domogik.api.envelope import Answer, RinorError
-from domogik.api.exchange import Call, Reply, Stream
-from domogik.api.files import not_found
+from domogik.api.http.exchange import Call, Reply, Stream
+from domogik.api.http.files import not_found
+from domogik.api.rinor import envelope
+from domogik.api.rinor.envelope import Answer, RinorError
 from domogik.errors import DomogikError
 
 _READ_METHODS = ("GET", "HEAD", "OPTIONS")

@@ -24,9 +24,9 @@ from twisted.web.server import Request as TwistedRequest
 from twisted.web.server import Site as TwistedSite
 
 from domogik.api.access import Access
-from domogik.api.places import Places, limited_as
-from domogik.api.root import Root
-from domogik.api.uploads import MAX_UPLOAD, UPLOAD_TIMEOUT, Upload, Uploads
+from domogik.api.http.connections import Places, limited_as
+from domogik.api.http.root import Root
+from domogik.api.http.uploads import MAX_UPLOAD, UPLOAD_TIMEOUT, Upload, Uploads
 from domogik.api.v1.metrics import Requests
 from domogik.api.v1.problems import CONTENT_TYPE, Problem, problem_of
 from domogik.errors import DomogikError

@@ -8,8 +8,8 @@ import attrs
 
 from domogik.api import passwords
 from domogik.api.access import Need
-from domogik.api.envelope import Answer, RinorError
-from domogik.api.rinor import Asked, Operation, identifier
+from domogik.api.rinor.envelope import Answer, RinorError
+from domogik.api.rinor.paths import Asked, Operation, identifier
 from domogik.components.model import ConfigValue
 from domogik.manager.interfaces import IHouse
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from domogik.api.v1.routes import Schema
-from domogik.api.v1.shapes import BOOLEAN, TEXT, TIME, iso_time, listed, named, record
+from domogik.api.v1.shapes.components import BOOLEAN, TEXT, TIME, iso_time, listed, named, record
 from domogik.components.health import Result
 from domogik.manager.health import Issue
 

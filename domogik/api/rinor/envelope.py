@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from domogik.api.exchange import Reply
+from domogik.api.http.exchange import Reply
 from domogik.errors import DomogikError
 
 #: the only code of an error that Domogik ever had

@@ -14,8 +14,8 @@ import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from domogik.api.envelope import Answer, RinorError
-from domogik.api.rinor import Asked, Operation
+from domogik.api.rinor.envelope import Answer, RinorError
+from domogik.api.rinor.paths import Asked, Operation
 from domogik.components.events import Event, EventStream
 
 #: seconds a question waits for an event

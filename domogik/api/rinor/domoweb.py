@@ -6,8 +6,8 @@ and no devices.
 
 from __future__ import annotations
 
-from domogik.api.envelope import Answer, RinorError
-from domogik.api.rinor import Asked, Operation
+from domogik.api.rinor.envelope import Answer, RinorError
+from domogik.api.rinor.paths import Asked, Operation
 
 _PERSON = {"id": 1, "first_name": "Administrator", "last_name": "", "birthdate": None}
 _USER = {

@@ -16,7 +16,7 @@ import attrs
 from twisted.web.http import Request
 
 from domogik.api.access import Access, Need
-from domogik.api.exchange import BadRequest, Call, split_path
+from domogik.api.http.exchange import BadRequest, Call, split_path
 from domogik.config.files import make_temporary
 from domogik.errors import DomogikError
 

@@ -14,8 +14,8 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from domogik.api.access import Access
-from domogik.api.exchange import BadRequest, Call, Reply, Stream, send
-from domogik.api.files import File
+from domogik.api.http.exchange import BadRequest, Call, Reply, Stream, send
+from domogik.api.http.files import File
 
 _V1 = (b"/api", b"/metrics")
 #: what `OPTIONS *` is told

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from domogik.api.v1.routes import Schema
-from domogik.api.v1.shapes import (
+from domogik.api.v1.shapes.components import (
     BOOLEAN,
     INTEGER,
     NUMBER,

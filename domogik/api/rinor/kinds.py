@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 import attrs
 
 from domogik.api.access import Need
-from domogik.api.envelope import Answer, RinorError
-from domogik.api.plugin import status
-from domogik.api.rinor import Asked, Operation, identifier
+from domogik.api.rinor.envelope import Answer, RinorError
+from domogik.api.rinor.paths import Asked, Operation, identifier
+from domogik.api.rinor.plugin import status
 from domogik.components.model import Component, Detail, Kind
 from domogik.errors import NoAnswer, UnknownComponent
 from domogik.manager.interfaces import IHouse

@@ -1,0 +1,1 @@
+"""HTTP: from the socket to one request and its one reply."""

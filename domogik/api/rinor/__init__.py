@@ -1,0 +1,1 @@
+"""The paths that Domogik's own clients know, in their words."""
