@@ -94,7 +94,7 @@ def _manager_for_packages(home: str | None, config: str | None) -> Iterator[None
 
 def pkgmgr() -> int:
     """`dmg_pkgmgr`"""
-    from domogik.cli.pkgmgr import main
+    from domogik.cli.pkgmgr.commands import main
 
     return main(_manager_for_packages)
 

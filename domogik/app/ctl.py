@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from domogik.cli.ctl import main
+from domogik.cli.ctl.commands import main
 from domogik.config.home import Home
 from domogik.config.load import BrokenConfiguration
 

@@ -13,12 +13,12 @@ from world import PATIENCE, World
 
 _FUNCTIONS = {
     "dmg_ctl": ("domogik.app.ctl", "ctl"),
-    "dmg_pkgmgr": ("domogik.cli.pkgmgr", "main"),
+    "dmg_pkgmgr": ("domogik.cli.pkgmgr.commands", "main"),
     "dmg_daemon": ("domogik.app.commands", "daemon"),
-    "dmg_send": ("domogik.cli.send", "main"),
-    "dmg_dump": ("domogik.cli.dump", "main"),
-    "dmgenplug": ("domogik.cli.plugins", "enable"),
-    "dmgdisplug": ("domogik.cli.plugins", "disable"),
+    "dmg_send": ("domogik.cli.xpl.send", "main"),
+    "dmg_dump": ("domogik.cli.xpl.dump", "main"),
+    "dmgenplug": ("domogik.cli.plugin_switches", "enable"),
+    "dmgdisplug": ("domogik.cli.plugin_switches", "disable"),
 }
 
 _begun: list[subprocess.Popen[str]] = []

@@ -116,7 +116,7 @@ class House(World):
         return path.read_text().splitlines() if path.exists() else []
 
     def ctl(self, *arguments: str) -> str:
-        command = [sys.executable, "-m", "domogik.cli.ctl", "--home", str(self.home)]
+        command = [sys.executable, "-m", "domogik.cli.ctl.commands", "--home", str(self.home)]
         done = subprocess.run(
             [*command, *arguments], capture_output=True, text=True, timeout=PATIENCE, check=False
         )

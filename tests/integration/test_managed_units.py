@@ -104,7 +104,14 @@ class Inside(World):
 
     def ctl(self, *arguments: str, fine: bool = True) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "domogik.cli.ctl", "--home", str(self.home), *arguments],
+            [
+                sys.executable,
+                "-m",
+                "domogik.cli.ctl.commands",
+                "--home",
+                str(self.home),
+                *arguments,
+            ],
             capture_output=True,
             text=True,
             timeout=PATIENCE,

@@ -120,7 +120,7 @@ def test_without_a_manager_it_is_said_what_to_start(tmp_path: Path) -> None:
 
 def test_it_starts_without_twisted(tmp_path: Path) -> None:
     program = (
-        "import sys; from domogik.cli.pkgmgr import _options; _options(); "
+        "import sys; from domogik.cli.pkgmgr.commands import _options; _options(); "
         "sys.exit('twisted' in sys.modules or 'lxml' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], timeout=PATIENCE, check=False)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from domogik.cli import ctl, pkgmgr
+from domogik.cli.ctl import commands as ctl
+from domogik.cli.pkgmgr import commands as pkgmgr
 
 _COMMAND = re.compile(r"\b(dmg_ctl|dmg_pkgmgr)((?: [^\s;,()]+)+)")
 _PARSERS = {"dmg_ctl": ctl._options, "dmg_pkgmgr": pkgmgr._options}

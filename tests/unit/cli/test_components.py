@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from domogik.cli.components import sentence, table_of
+from domogik.cli.ctl.components import sentence, table_of
 from domogik.cli.terminal import Palette
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from domogik.cli.ctl import _options
+from domogik.cli.ctl.commands import _options
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from domogik.cli.dump import Filter
-from domogik.cli.station import Heard
+from domogik.cli.xpl.dump import Filter
+from domogik.cli.xpl.station import Heard
 from domogik.xpl.codec.message import STAT, TRIG, Message
 
 BEAT = Heard(Message(STAT, "domogik-clock.attic", "*", "hbeat.app"))

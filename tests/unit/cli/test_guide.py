@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from domogik.cli import ctl, dump, send
+from domogik.cli.ctl import commands as ctl
+from domogik.cli.xpl import dump, send
 
 GUIDE = Path(__file__).parents[3] / "docs" / "guide" / "command-line.md"
 

@@ -10,8 +10,8 @@ from typing import Any
 import attrs
 import pytest
 
-from domogik.cli import health
 from domogik.cli.client import Refused
+from domogik.cli.ctl import health
 from domogik.cli.program import CommandFailed
 from domogik.cli.session import Terminal
 from domogik.cli.terminal import Palette

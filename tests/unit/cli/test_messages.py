@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
-from domogik.cli.messages import as_json, in_a_line, in_full
-from domogik.cli.station import Heard
 from domogik.cli.terminal import Palette
+from domogik.cli.xpl.messages import as_json, in_a_line, in_full
+from domogik.cli.xpl.station import Heard
 from domogik.xpl.codec.codec import decode
 from domogik.xpl.codec.message import STAT, TRIG, Message
 

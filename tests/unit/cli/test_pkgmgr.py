@@ -12,10 +12,10 @@ from pathlib import Path
 import attrs
 import pytest
 
-from domogik.cli import pkgmgr
 from domogik.cli.client import Refused
-from domogik.cli.orders import Orders
-from domogik.cli.pkgmgr import _options
+from domogik.cli.pkgmgr import commands as pkgmgr
+from domogik.cli.pkgmgr.commands import _options
+from domogik.cli.pkgmgr.orders import Orders
 from domogik.cli.program import CommandFailed, run
 from domogik.cli.progress import Counted, Progress, line
 from domogik.cli.session import Terminal

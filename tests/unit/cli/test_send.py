@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from domogik.cli.send import is_answer, parts_of, read_body
-from domogik.cli.station import Heard
+from domogik.cli.xpl.send import is_answer, parts_of, read_body
+from domogik.cli.xpl.station import Heard
 from domogik.xpl.codec.codec import encode
 from domogik.xpl.codec.message import CMND, STAT, TRIG, InvalidMessage, Message
 

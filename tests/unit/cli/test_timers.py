@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domogik.cli.timers import Timers
+from domogik.cli.xpl.timers import Timers
 
 
 class Watch:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from domogik.cli import health
-from domogik.cli.kinds import Commands, detail, list_of, order
+from domogik.cli.ctl import health
+from domogik.cli.ctl.kinds import Commands, detail, list_of, order
 from domogik.cli.program import CommandFailed
 from domogik.cli.session import Terminal
 

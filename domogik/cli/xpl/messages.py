@@ -6,8 +6,8 @@ import json
 import re
 from datetime import datetime
 
-from domogik.cli.station import Heard
 from domogik.cli.terminal import BLUE, BOLD, DIM, GREEN, MAGENTA, RED, Palette, printable
+from domogik.cli.xpl.station import Heard
 from domogik.xpl.codec.message import CMND, STAT, TRIG, Message
 
 _COLOURS = {CMND: MAGENTA, STAT: BLUE, TRIG: GREEN}

@@ -10,10 +10,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from domogik.cli import package_files
 from domogik.cli.client import Refused
-from domogik.cli.orders import Document, Name, Orders
-from domogik.cli.packages import (
+from domogik.cli.pkgmgr import author as package_files
+from domogik.cli.pkgmgr.orders import Document, Name, Orders
+from domogik.cli.pkgmgr.tables import (
     given_up_sentence,
     held_sentence,
     installed_table,

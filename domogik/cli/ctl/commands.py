@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from domogik.cli import components, configuration, daemons, health, units
 from domogik.cli.client import (
     CHANGE_TIMEOUT_S,
     EVENTS,
@@ -24,9 +23,10 @@ from domogik.cli.client import (
     Refused,
     component_path,
 )
-from domogik.cli.configuration import Findings
-from domogik.cli.kinds import id_of
-from domogik.cli.packages import missing_there
+from domogik.cli.ctl import components, configuration, daemons, health, units
+from domogik.cli.ctl.configuration import Findings
+from domogik.cli.ctl.kinds import id_of
+from domogik.cli.pkgmgr.tables import missing_there
 from domogik.cli.program import (
     FAILED,
     CommandFailed,

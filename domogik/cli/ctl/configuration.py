@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from domogik.cli.client import CHANGE_TIMEOUT_S, component_path
-from domogik.cli.components import Document
+from domogik.cli.ctl.components import Document
 from domogik.cli.program import FAILED, CommandFailed, configuration_files, home_of
 from domogik.cli.session import Terminal
 from domogik.cli.terminal import Cell, printable, table

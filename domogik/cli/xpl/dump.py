@@ -11,8 +11,6 @@ from fnmatch import fnmatchcase
 
 import attrs
 
-from domogik.cli.messages import as_json, in_a_line, in_full
-from domogik.cli.network import Network
 from domogik.cli.program import (
     add_home,
     complain,
@@ -23,8 +21,10 @@ from domogik.cli.program import (
     run,
     stop_on_term,
 )
-from domogik.cli.station import Heard, Station
 from domogik.cli.terminal import Palette, wants_colours
+from domogik.cli.xpl.messages import as_json, in_a_line, in_full
+from domogik.cli.xpl.network import Network
+from domogik.cli.xpl.station import Heard, Station
 from domogik.xpl.codec.message import TYPES
 
 NAME = "dmg_dump"

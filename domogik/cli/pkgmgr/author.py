@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from domogik.cli.packages import descriptor_text
+from domogik.cli.pkgmgr.tables import descriptor_text
 from domogik.cli.program import FAILED, CommandFailed, home_of
 from domogik.cli.terminal import printable
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import attrs
 
-from domogik.cli import components
 from domogik.cli.client import CHANGE_TIMEOUT_S, component_path
+from domogik.cli.ctl import components
 from domogik.cli.session import Terminal
 from domogik.cli.terminal import Cell, now, printable, table
 

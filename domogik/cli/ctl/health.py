@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from domogik.cli.client import CHANGE_TIMEOUT_S, Refused, component_path
-from domogik.cli.orders import Orders
+from domogik.cli.pkgmgr.orders import Orders
 from domogik.cli.program import FAILED, CommandFailed, complain
 from domogik.cli.progress import Progress, wants_progress
 from domogik.cli.session import Terminal

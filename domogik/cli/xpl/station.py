@@ -11,8 +11,8 @@ from typing import Any, cast
 
 import attrs
 
-from domogik.cli.network import Network, NoHubKnown
-from domogik.cli.timers import Call, Timers
+from domogik.cli.xpl.network import Network, NoHubKnown
+from domogik.cli.xpl.timers import Call, Timers
 from domogik.xpl.codec import fragments
 from domogik.xpl.codec.codec import decode_with_warnings, encode
 from domogik.xpl.codec.message import CMND, STAT, InvalidMessage, Message, Pair

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from domogik.cli.kinds import Commands, detail, get, list_of, order, post, say
+from domogik.cli.ctl.kinds import Commands, detail, get, list_of, order, post, say
 from domogik.cli.session import Terminal
 from domogik.cli.terminal import Cell, table
 

@@ -13,8 +13,6 @@ from collections.abc import Generator
 from datetime import datetime
 from random import Random
 
-from domogik.cli.messages import as_json, in_full
-from domogik.cli.network import Network
 from domogik.cli.program import (
     FAILED,
     CommandFailed,
@@ -27,8 +25,10 @@ from domogik.cli.program import (
     run,
     stop_on_term,
 )
-from domogik.cli.station import Heard, Station
 from domogik.cli.terminal import Palette, wants_colours
+from domogik.cli.xpl.messages import as_json, in_full
+from domogik.cli.xpl.network import Network
+from domogik.cli.xpl.station import Heard, Station
 from domogik.xpl.codec.codec import encode
 from domogik.xpl.codec.fragments import split
 from domogik.xpl.codec.message import CMND, TYPES, InvalidMessage, Message, Pair

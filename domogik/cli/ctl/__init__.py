@@ -1,0 +1,1 @@
+"""`dmg_ctl`: components, configuration and health, through `/api/v1`."""
