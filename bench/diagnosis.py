@@ -150,7 +150,7 @@ def serve(directory: Path) -> None:
 
 def _health(reactor, events, directory: Path):
     """The examiners of a manager, in threads; nobody runs, which is nobody's fault."""
-    from domogik.app.foundation import in_thread
+    from domogik.app.parts.foundation import in_thread
     from domogik.components.model import Kind
     from domogik.config.home import Home
     from domogik.manager.examiners import ExternalExaminer, RepositoryExaminer

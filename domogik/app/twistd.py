@@ -27,18 +27,18 @@ class DomogikServiceMaker:
 
     @property
     def options(self) -> type[Any]:
-        from domogik.app.daemons import KINDS
+        from domogik.app.commands.daemons import KINDS
 
         return KINDS[self.name].options
 
     def makeService(self, options: Mapping[str, Any]) -> IService:
         from twisted.internet import reactor
 
-        from domogik.app import logs
-        from domogik.app.daemons import KINDS, upgrade_command
-        from domogik.app.foundation import CannotStart, Foundation
-        from domogik.app.progress import Progress
-        from domogik.app.runner import Run
+        from domogik.app.commands import logs
+        from domogik.app.commands.daemons import KINDS, upgrade_command
+        from domogik.app.commands.progress import Progress
+        from domogik.app.commands.runner import Run
+        from domogik.app.parts.foundation import CannotStart, Foundation
         from domogik.clock import keep_steady
 
         keep_steady(reactor)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from domogik.app.options import ManagerOptions
+from domogik.app.commands.options import ManagerOptions
 from domogik.components.model import State
 
 ROOT = Path(__file__).resolve().parents[2]

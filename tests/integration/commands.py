@@ -12,9 +12,9 @@ from pathlib import Path
 from world import PATIENCE, World
 
 _FUNCTIONS = {
-    "dmg_ctl": ("domogik.app.ctl", "ctl"),
+    "dmg_ctl": ("domogik.app.commands.ctl", "ctl"),
     "dmg_pkgmgr": ("domogik.cli.pkgmgr.commands", "main"),
-    "dmg_daemon": ("domogik.app.commands", "daemon"),
+    "dmg_daemon": ("domogik.app.commands.start", "daemon"),
     "dmg_send": ("domogik.cli.xpl.send", "main"),
     "dmg_dump": ("domogik.cli.xpl.dump", "main"),
     "dmgenplug": ("domogik.cli.plugin_switches", "enable"),

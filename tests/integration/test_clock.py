@@ -130,11 +130,11 @@ def _script(directory: Path, text: str, name: str = "program.py") -> str:
 
 
 PROGRAMS = {
-    "dmg_manager": ("domogik.app.commands", "manager", ("-f",)),
-    "dmg_hub": ("domogik.app.commands", "hub", ("-f",)),
-    "dmg_dbmgr": ("domogik.app.commands", "dbmgr", ("-f",)),
-    "dmg_rest": ("domogik.app.commands", "rest", ("-f",)),
-    "dmg_daemon": ("domogik.app.commands", "daemon", ("run", "redis")),
+    "dmg_manager": ("domogik.app.commands.start", "manager", ("-f",)),
+    "dmg_hub": ("domogik.app.commands.start", "hub", ("-f",)),
+    "dmg_dbmgr": ("domogik.app.commands.start", "dbmgr", ("-f",)),
+    "dmg_rest": ("domogik.app.commands.start", "rest", ("-f",)),
+    "dmg_daemon": ("domogik.app.commands.start", "daemon", ("run", "redis")),
     **{
         f"twistd {name}{option}": (
             "twisted.scripts.twistd",
@@ -169,7 +169,7 @@ def test_somebody_elses_program_keeps_its_clock(world: World) -> None:
     text = """
 from twisted.internet import reactor
 import domogik.daemons.testing, domogik.plugin, twisted.plugins.domogik_dropin
-from domogik.app.daemons import KINDS
+from domogik.app.commands.daemons import KINDS
 from domogik.daemons.blocking import Turns
 Turns().close()
 reactor.run()

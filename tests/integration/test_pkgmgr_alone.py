@@ -14,7 +14,7 @@ import pytest
 from world import World, is_gone, wait_until
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-PROGRAM = "import sys; from domogik.app.commands import pkgmgr; sys.exit(pkgmgr())"
+PROGRAM = "import sys; from domogik.app.commands.start import pkgmgr; sys.exit(pkgmgr())"
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def dmg_ctl(world: World, *arguments: str) -> subprocess.CompletedProcess[str]:
-    program = "import sys; from domogik.app.ctl import ctl; sys.exit(ctl())"
+    program = "import sys; from domogik.app.commands.ctl import ctl; sys.exit(ctl())"
     return subprocess.run(
         [sys.executable, "-c", program, "--home", str(world.home), *arguments],
         capture_output=True,

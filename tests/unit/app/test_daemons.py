@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from domogik.app.daemons import KINDS, upgrade_command
-from domogik.app.options import ManagerOptions
+from domogik.app.commands.daemons import KINDS, upgrade_command
+from domogik.app.commands.options import ManagerOptions
 
 
 def test_an_upgrade_executes_the_same_manager_in_the_foreground() -> None:

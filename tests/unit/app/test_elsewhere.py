@@ -6,7 +6,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from domogik.app.elsewhere import LOOK_EVERY, Elsewhere
+from domogik.app.parts.elsewhere import LOOK_EVERY, Elsewhere
 from domogik.testing.office import FakeNetwork
 from domogik.xpl.codec.message import STAT
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from domogik.app import foundation
-from domogik.app.foundation import CannotStart, Foundation
+from domogik.app.parts import foundation
+from domogik.app.parts.foundation import CannotStart, Foundation
 from domogik.storage.values import path_of
 
 

@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.defer import Deferred, execute
 from twisted.logger import LogEvent, Logger, LogLevel
 
-from domogik.app.logs import OwnLog, _from_level, _text, set_level
+from domogik.app.commands.logs import OwnLog, _from_level, _text, set_level
 
 
 @pytest.mark.parametrize("namespace", ["log_legacy", "twisted.internet.base"])
@@ -25,7 +25,7 @@ def test_twisteds_own_chatter_is_for_developers(level: str, is_there: bool, name
     observer(chatter)
     assert (chatter in seen) is is_there
     assert _text(chatter).endswith(": Main loop terminated.\n")
-    ours = {**chatter, "log_namespace": "domogik.app.manager", "log_format": "it starts"}
+    ours = {**chatter, "log_namespace": "domogik.app.parts.manager", "log_format": "it starts"}
     observer(ours)
     assert seen[-1] is ours
 
@@ -52,7 +52,7 @@ def test_the_managers_own_log_is_read_again_and_followed(tmp_path: Path) -> None
     assert found == [["two", "three"]]
     heard: list[str] = []
     forget = own.follow(heard.append)
-    Logger("domogik.app.manager").info("it is so")
+    Logger("domogik.app.parts.manager").info("it is so")
     forget()
-    Logger("domogik.app.manager").info("and nobody hears it")
+    Logger("domogik.app.parts.manager").info("and nobody hears it")
     assert [line.partition(" info  ")[2] for line in heard] == ["app.manager: it is so"]

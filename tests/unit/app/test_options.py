@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from domogik import __version__
-from domogik.app.options import HubOptions, ManagerOptions
-from domogik.app.roles import ManagerRoles
+from domogik.app.commands.options import HubOptions, ManagerOptions
+from domogik.app.commands.roles import ManagerRoles
 
 
 def parsed(*words: str) -> ManagerOptions:

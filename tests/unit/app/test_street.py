@@ -10,9 +10,10 @@ import pytest
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
-from domogik.app import foundation, street
-from domogik.app.foundation import CannotStart, Foundation
-from domogik.app.street import LOOK_EVERY, Street
+from domogik.app.parts import foundation
+from domogik.app.parts import xpl_node as street
+from domogik.app.parts.foundation import CannotStart, Foundation
+from domogik.app.parts.xpl_node import LOOK_EVERY, Street
 from domogik.components.model import State
 from domogik.xpl.hub.sockets import PortTaken
 from domogik.xpl.node.port import NetworkSettings

@@ -2,7 +2,7 @@
 
 import pytest
 
-from domogik.app.configuration import findings, readers
+from domogik.app.parts.configuration import findings, readers
 from domogik.config.check import settle
 from domogik.config.home import Home
 from domogik.config.load import load

@@ -11,7 +11,7 @@ import attrs
 import pytest
 from twisted.internet.defer import Deferred, succeed
 
-from domogik.app.configuration import findings
+from domogik.app.parts.configuration import findings
 from domogik.components.events import EventStream
 from domogik.components.health import DiagnosticCheck, Result
 from domogik.components.model import Component, ComponentId, Kind, State

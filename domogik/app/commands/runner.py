@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 import attrs
 
-from domogik.app.foundation import CannotStart
-from domogik.app.progress import WORDS, Progress, pipe
+from domogik.app.commands.progress import WORDS, Progress, pipe
+from domogik.app.parts.foundation import CannotStart
 from domogik.clock import keep_steady
 
 #: seconds that a daemon started for one command has to stop; it leaves its children alone

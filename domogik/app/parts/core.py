@@ -17,13 +17,13 @@ from twisted.logger import Logger
 
 from domogik import __version__
 from domogik.api.settings import RestSettings
-from domogik.app.dbmgr import DbmgrRole
-from domogik.app.elsewhere import Elsewhere
-from domogik.app.foundation import CannotStart, Foundation
-from domogik.app.progress import Progress
-from domogik.app.rest import RestRole
-from domogik.app.rivals import ASK_FOR_RIVAL, Rivals, rival_line
-from domogik.app.street import Street
+from domogik.app.commands.progress import Progress
+from domogik.app.parts.dbmgr import DbmgrRole
+from domogik.app.parts.elsewhere import Elsewhere
+from domogik.app.parts.foundation import CannotStart, Foundation
+from domogik.app.parts.rest import RestRole
+from domogik.app.parts.rivals import ASK_FOR_RIVAL, Rivals, rival_line
+from domogik.app.parts.xpl_node import Street
 from domogik.components.model import Component, ComponentId, ConfigurationKey, Kind, State
 from domogik.config.load import BrokenConfiguration
 from domogik.errors import DomogikError, NotPossible

@@ -13,8 +13,8 @@ from twisted.python.failure import Failure
 
 from domogik.api.http.listening import BACKLOG
 from domogik.api.settings import RestSettings
-from domogik.app.foundation import Foundation
-from domogik.app.rest import site_and_access
+from domogik.app.parts.foundation import Foundation
+from domogik.app.parts.rest import site_and_access
 from domogik.config.local import short_name
 from domogik.manager.interfaces import IHouse
 from domogik.manager.package_interface import IPackages

@@ -14,8 +14,8 @@ from domogik import __version__
 from domogik.api.access import Access, names_of_this_host
 from domogik.api.settings import RestSettings
 from domogik.api.site import Site, listen, make_site
-from domogik.app.foundation import Foundation
-from domogik.app.street import Street, write_port
+from domogik.app.parts.foundation import Foundation
+from domogik.app.parts.xpl_node import Street, write_port
 from domogik.errors import DomogikError, NotPossible
 from domogik.manager.interfaces import IHouse
 from domogik.manager.package_interface import IPackages

@@ -13,8 +13,8 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from domogik.app.foundation import Foundation, in_thread
-from domogik.app.street import Street
+from domogik.app.parts.foundation import Foundation, in_thread
+from domogik.app.parts.xpl_node import Street
 from domogik.components.events import EventStream
 from domogik.config.files import clear_temporaries
 from domogik.control.package import PackageControl

@@ -10,13 +10,13 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
-from domogik.app.dbmgr import DbmgrRole
-from domogik.app.foundation import CannotStart, Foundation, in_thread
-from domogik.app.packages import PackageServices
-from domogik.app.progress import Progress
-from domogik.app.rest import RestRole
-from domogik.app.rivals import ASK_FOR_RIVAL, Rivals, rival_line
-from domogik.app.street import Street
+from domogik.app.commands.progress import Progress
+from domogik.app.parts.dbmgr import DbmgrRole
+from domogik.app.parts.foundation import CannotStart, Foundation, in_thread
+from domogik.app.parts.packages import PackageServices
+from domogik.app.parts.rest import RestRole
+from domogik.app.parts.rivals import ASK_FOR_RIVAL, Rivals, rival_line
+from domogik.app.parts.xpl_node import Street
 from domogik.components.events import EventStream
 from domogik.manager.event_numbers import EventNumbers
 from domogik.manager.hosts import Hosts

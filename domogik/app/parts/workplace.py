@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from domogik.app.foundation import Foundation
+from domogik.app.parts.foundation import Foundation
 from domogik.manager.workplace import Workplace
 from domogik.xpl.node.port import NetworkSettings
 

@@ -13,14 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from domogik.app.progress import Progress
+from domogik.app.commands.progress import Progress
 from domogik.config.home import Home
 
 
 def _main(name: str, arguments: list[str]) -> NoReturn:
     # imported here: the background needs a fork before any reactor is made
-    from domogik.app.options import DbmgrOptions, HubOptions, ManagerOptions, RestOptions
-    from domogik.app.runner import run_background
+    from domogik.app.commands.options import DbmgrOptions, HubOptions, ManagerOptions, RestOptions
+    from domogik.app.commands.runner import run_background
 
     kinds = {
         "manager": ManagerOptions,
@@ -46,10 +46,10 @@ def _stand_anywhere(options: Any) -> None:
 
 
 def _foreground(name: str, options: Any, progress: Progress) -> NoReturn:
-    from domogik.app import logs
-    from domogik.app.daemons import KINDS, upgrade_command
-    from domogik.app.foundation import CannotStart, Foundation
-    from domogik.app.runner import run_foreground
+    from domogik.app.commands import logs
+    from domogik.app.commands.daemons import KINDS, upgrade_command
+    from domogik.app.commands.runner import run_foreground
+    from domogik.app.parts.foundation import CannotStart, Foundation
 
     try:
         foundation = Foundation.lay(options, os.environ)
@@ -75,8 +75,8 @@ def _foreground(name: str, options: Any, progress: Progress) -> NoReturn:
 @contextlib.contextmanager
 def _manager_for_packages(home: str | None, config: str | None) -> Iterator[None]:
     """A manager on that home, under its lock, that starts and stops no plugin."""
-    from domogik.app.options import ManagerOptions
-    from domogik.app.runner import start_background
+    from domogik.app.commands.options import ManagerOptions
+    from domogik.app.commands.runner import start_background
 
     words = ["--rest", "--keep-children"]
     for name, value in (("--home", home), ("--config", config)):
@@ -101,7 +101,7 @@ def pkgmgr() -> int:
 
 def daemon() -> int:
     """`dmg_daemon`"""
-    from domogik.app.throwaway import run
+    from domogik.app.commands.run_daemons import run
 
     return run(sys.argv[1:])
 

@@ -14,7 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from domogik.app.street import Street
+from domogik.app.parts.xpl_node import Street
 from domogik.config.home import Home
 from domogik.manager.namesakes import Namesakes
 from domogik.manager.speakers import Address, announced

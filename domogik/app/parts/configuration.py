@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from domogik.api.settings import RestSettings
-from domogik.app.foundation import network_settings
+from domogik.app.parts.foundation import network_settings
 from domogik.config.check import Reader, settle
 from domogik.config.home import Home
 from domogik.config.keys import KNOWN

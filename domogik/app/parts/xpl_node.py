@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from domogik.app.foundation import CannotStart, Foundation, in_thread
+from domogik.app.parts.foundation import CannotStart, Foundation, in_thread
 from domogik.components.model import State
 from domogik.config.files import write_atomically
 from domogik.errors import DomogikError

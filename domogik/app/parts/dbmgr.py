@@ -8,8 +8,8 @@ from typing import Any
 
 import attrs
 
-from domogik.app.foundation import Foundation, in_thread
-from domogik.app.street import Street
+from domogik.app.parts.foundation import Foundation, in_thread
+from domogik.app.parts.xpl_node import Street
 from domogik.components.model import ConfigurationKey
 from domogik.control.config import ConfigControl
 from domogik.manager.askers import Askers

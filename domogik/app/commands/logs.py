@@ -23,7 +23,7 @@ from twisted.logger import (
 )
 from twisted.python.logfile import LogFile
 
-from domogik.app.foundation import CannotStart
+from domogik.app.parts.foundation import CannotStart
 from domogik.supervisor.logs.lines import last_lines, open_pieces
 
 #: a log file is rotated at this size, so many old ones are kept

@@ -9,12 +9,12 @@ from typing import Any
 
 import attrs
 
-from domogik.app.configuration import findings
-from domogik.app.core import CoreServices
-from domogik.app.foundation import Foundation, in_thread
-from domogik.app.packages import PackageServices, cache_directory
-from domogik.app.roles import ManagerRoles
-from domogik.app.street import Street
+from domogik.app.commands.roles import ManagerRoles
+from domogik.app.parts.configuration import findings
+from domogik.app.parts.core import CoreServices
+from domogik.app.parts.foundation import Foundation, in_thread
+from domogik.app.parts.packages import PackageServices, cache_directory
+from domogik.app.parts.xpl_node import Street
 from domogik.components.events import EventStream
 from domogik.components.model import Kind
 from domogik.manager.escape_checks import escape_check

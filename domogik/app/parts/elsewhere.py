@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from domogik.app.rivals import ASK_FOR_RIVAL, Rivals
+from domogik.app.parts.rivals import ASK_FOR_RIVAL, Rivals
 from domogik.xpl.codec.message import STAT, Message
 from domogik.xpl.node.bus import Bus, Origin, Subscription
 

@@ -14,20 +14,20 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.logger import Logger
 
 from domogik.api.settings import RestSettings
-from domogik.app import logs
-from domogik.app.configuration import readers
-from domogik.app.core import CoreServices
-from domogik.app.foundation import CannotStart, Foundation, in_thread
-from domogik.app.health import Examiners, make_health
-from domogik.app.local import LocalRole
-from domogik.app.packages import ManagerParts, PackageServices
-from domogik.app.progress import Progress
-from domogik.app.rest import forget_ended
-from domogik.app.rivals import Rivals
-from domogik.app.roles import ManagerRoles
-from domogik.app.street import Street
-from domogik.app.units import make_units
-from domogik.app.workplace import make_workplace
+from domogik.app.commands import logs
+from domogik.app.commands.progress import Progress
+from domogik.app.commands.roles import ManagerRoles
+from domogik.app.parts.configuration import readers
+from domogik.app.parts.core import CoreServices
+from domogik.app.parts.foundation import CannotStart, Foundation, in_thread
+from domogik.app.parts.health import Examiners, make_health
+from domogik.app.parts.local_socket import LocalRole
+from domogik.app.parts.packages import ManagerParts, PackageServices
+from domogik.app.parts.rest import forget_ended
+from domogik.app.parts.rivals import Rivals
+from domogik.app.parts.units import make_units
+from domogik.app.parts.workplace import make_workplace
+from domogik.app.parts.xpl_node import Street
 from domogik.components.events import EventStream
 from domogik.components.model import ConfigurationKey, State
 from domogik.config.load import Configuration

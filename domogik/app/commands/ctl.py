@@ -13,7 +13,9 @@ from domogik.config.load import BrokenConfiguration
 def _findings(
     files: Sequence[Path], home: Home
 ) -> tuple[Sequence[BrokenConfiguration], Sequence[str]]:
-    from domogik.app.configuration import findings  # with Twisted, which other commands do without
+    from domogik.app.parts.configuration import (
+        findings,  # with Twisted, which other commands do without
+    )
 
     return findings(files, home)
 
