@@ -16,7 +16,7 @@ import pytest
 from twisted.internet.process import reapProcessHandlers
 from twisted.internet.task import Clock
 
-from domogik.supervisor.processes import spawn as process
+from domogik.supervisor.processes import spawn
 from domogik.supervisor.processes.cgroups import Groups, run_ids_of
 from domogik.supervisor.processes.identity import NoSuchProcess, read_stat
 from domogik.supervisor.processes.subreaper import Orphans
@@ -249,7 +249,7 @@ def test_no_group_is_left_when_nobody_is(scene: Scene) -> None:
 def test_who_is_watched_by_twisted_or_by_us_is_collected_by_its_watcher_only() -> None:
     ours, twisted, nobodys = (os.spawnv(os.P_NOWAIT, "/bin/true", ["true"]) for _ in range(3))
     _until(lambda: not any(_lives(pid) for pid in (ours, twisted, nobodys)))
-    process.watched.add(ours)
+    spawn.watched.add(ours)
     reapProcessHandlers[twisted] = None  # type: ignore[assignment]
     try:
         orphans = Orphans(Clock())
@@ -260,5 +260,5 @@ def test_who_is_watched_by_twisted_or_by_us_is_collected_by_its_watcher_only() -
         assert os.waitpid(ours, os.WNOHANG) == (ours, 0)
         assert os.waitpid(twisted, os.WNOHANG) == (twisted, 0)
     finally:
-        process.watched.discard(ours)
+        spawn.watched.discard(ours)
         del reapProcessHandlers[twisted]

@@ -15,7 +15,7 @@ from random import Random
 
 import pytest
 
-from domogik.supervisor.ports import sock_diag as sockdiag
+from domogik.supervisor.ports import sock_diag
 from domogik.supervisor.ports.listeners import (
     Listener,
     described,
@@ -97,7 +97,7 @@ def port() -> Iterator[int]:
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The test is done twice: as usual, and where netlink is refused."""
     if request.param == "proc":
-        monkeypatch.setattr(sockdiag, "_NETLINK_SOCK_DIAG", 1 << 20)
+        monkeypatch.setattr(sock_diag, "_NETLINK_SOCK_DIAG", 1 << 20)
     name: str = request.param
     return name
 
@@ -144,7 +144,7 @@ def test_without_netlink_nobody_knows_and_ipv4_counts_as_served(
     port: int, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     need_ipv6()
-    monkeypatch.setattr(sockdiag, "_NETLINK_SOCK_DIAG", 1 << 20)
+    monkeypatch.setattr(sock_diag, "_NETLINK_SOCK_DIAG", 1 << 20)
     with listening(V6ONLY, port, kind):
         (found,) = listeners(port)
         assert found.v6only is None
@@ -193,7 +193,7 @@ def test_everybody_is_in_one_list_and_in_order(port: int) -> None:
         ours = {inode(tcp), inode(udp)}
         every = listeners()
         assert [one.kind for one in every if one.inode in ours] == ["tcp4", "udp4"]
-        kinds = [sockdiag.KINDS.index(one.kind) for one in every]
+        kinds = [sock_diag.KINDS.index(one.kind) for one in every]
         assert kinds == sorted(kinds)
         with_numbers = {one for one in every if one.port == port}
         assert with_numbers == set(listeners(port))

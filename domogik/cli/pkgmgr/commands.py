@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from domogik.cli.client import Refused
-from domogik.cli.pkgmgr import author as package_files
+from domogik.cli.pkgmgr import author
 from domogik.cli.pkgmgr.orders import Document, Name, Orders
 from domogik.cli.pkgmgr.tables import (
     given_up_sentence,
@@ -32,10 +32,10 @@ from domogik.config.home import HomeInUse
 NAME = "dmg_pkgmgr"
 
 _WITHOUT_A_MANAGER = (
-    package_files.check,
-    package_files.new,
-    package_files.create,
-    package_files.repository,
+    author.check,
+    author.new,
+    author.create,
+    author.repository,
 )
 
 Work = Callable[[argparse.Namespace], int]
@@ -82,8 +82,8 @@ def list_packages(options: argparse.Namespace) -> int:
 
 def show(options: argparse.Namespace) -> int:
     """`show ID-or-FILE`."""
-    if package_files.is_file(options.package):
-        return package_files.show(Path(options.package), options.json)
+    if author.is_file(options.package):
+        return author.show(Path(options.package), options.json)
     orders = _orders(options)
     shown = orders.find(options.package).shown
     if options.json:
@@ -96,7 +96,7 @@ def show(options: argparse.Namespace) -> int:
 def install(options: argparse.Namespace) -> int:
     """`install ID-or-FILE [RELEASE]`; a file is uploaded first."""
     orders = _orders(options)
-    if package_files.is_archive(options.package):
+    if author.is_archive(options.package):
         if options.release is not None:
             raise CommandFailed("a file holds one release: leave the other out")
         made = orders.upload(Path(options.package))
@@ -292,20 +292,20 @@ def _add_tools(command: Callable[..., argparse.ArgumentParser]) -> None:
     one = command(
         "check",
         "what is wrong with a descriptor, an archive, a package directory",
-        package_files.check,
+        author.check,
     )
     one.add_argument("files", nargs="+", type=_word, metavar="FILE")
-    one = command("new", "write a package to begin with: a plugin that works", package_files.new)
+    one = command("new", "write a package to begin with: a plugin that works", author.new)
     one.add_argument("name", type=_word, metavar="NAME", help="the id of the plugin")
     one.add_argument("-o", "--output", default=".", metavar="DIR", help="where to (default: here)")
-    one = command("create", "make an archive of a package directory", package_files.create)
+    one = command("create", "make an archive of a package directory", author.create)
     one.add_argument("directory", type=_word, metavar="DIR")
     one.add_argument(
         "id", type=_word, nargs="?", metavar="ID", help="which, where it holds several"
     )
     one.add_argument("-o", "--output", default=".", metavar="DIR", help="where to (default: here)")
     one = command(
-        "repository", "make a repository of the archives in a directory", package_files.repository
+        "repository", "make a repository of the archives in a directory", author.repository
     )
     one.add_argument("directory", type=_word, metavar="DIR")
     one.add_argument("-o", "--output", default="", metavar="DIR", help="where to (default: there)")
@@ -363,7 +363,7 @@ def _work(arguments: list[str], manager: Manager | None = None) -> int:
 def _asks_a_manager(options: argparse.Namespace) -> bool:
     if options.work in _WITHOUT_A_MANAGER:
         return False
-    return options.work is not show or not package_files.is_file(options.package)
+    return options.work is not show or not author.is_file(options.package)
 
 
 def main(manager: Manager | None = None) -> int:

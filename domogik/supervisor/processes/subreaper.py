@@ -11,7 +11,7 @@ import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.process import reapProcessHandlers
 
-from domogik.supervisor.processes import spawn as process
+from domogik.supervisor.processes import spawn
 from domogik.supervisor.processes.identity import NoSuchProcess, read_stat
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -67,7 +67,7 @@ class Orphans:
 
 
 def _is_ours_to_collect(pid: int) -> bool:
-    if pid in process.watched or pid in reapProcessHandlers:
+    if pid in spawn.watched or pid in reapProcessHandlers:
         return False
     try:
         stat = read_stat(pid)

@@ -55,4 +55,4 @@ def test_the_managers_own_log_is_read_again_and_followed(tmp_path: Path) -> None
     Logger("domogik.app.parts.manager").info("it is so")
     forget()
     Logger("domogik.app.parts.manager").info("and nobody hears it")
-    assert [line.partition(" info  ")[2] for line in heard] == ["app.manager: it is so"]
+    assert [line.partition(" info  ")[2] for line in heard] == ["app.parts.manager: it is so"]

@@ -10,8 +10,7 @@ import pytest
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
-from domogik.app.parts import foundation
-from domogik.app.parts import xpl_node as street
+from domogik.app.parts import foundation, xpl_node
 from domogik.app.parts.foundation import CannotStart, Foundation
 from domogik.app.parts.xpl_node import LOOK_EVERY, Street
 from domogik.components.model import State
@@ -99,9 +98,9 @@ class Place:
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     made = Place(tmp_path / "home")
     monkeypatch.setattr(foundation, "SYSTEM_FILE", tmp_path / "nothing.cfg")
-    monkeypatch.setattr(street, "_hub", made.make_hub)
-    monkeypatch.setattr(street, "Port", FakePort)
-    monkeypatch.setattr(street, "_is_free", lambda network: network.xpl_port not in made.taken)
+    monkeypatch.setattr(xpl_node, "_hub", made.make_hub)
+    monkeypatch.setattr(xpl_node, "Port", FakePort)
+    monkeypatch.setattr(xpl_node, "_is_free", lambda network: network.xpl_port not in made.taken)
     return made
 
 

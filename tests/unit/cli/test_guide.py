@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from domogik.cli.ctl import commands as ctl
+from domogik.cli.ctl import commands
 from domogik.cli.xpl import dump, send
 
 GUIDE = Path(__file__).parents[3] / "docs" / "guide" / "command-line.md"
@@ -23,7 +23,7 @@ def options(parser: argparse.ArgumentParser) -> Iterator[str]:
                 yield from options(command)
 
 
-@pytest.mark.parametrize("module", [ctl, send, dump])
+@pytest.mark.parametrize("module", [commands, send, dump])
 def test_every_command_and_option_is_in_the_guide(module: object) -> None:
     text = GUIDE.read_text(encoding="utf-8")
     for name in options(module._options()):  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ import attrs
 import pytest
 
 from domogik.cli.client import Refused
-from domogik.cli.pkgmgr import commands as pkgmgr
+from domogik.cli.pkgmgr import commands
 from domogik.cli.pkgmgr.commands import _options
 from domogik.cli.pkgmgr.orders import Orders
 from domogik.cli.program import CommandFailed, run
@@ -103,8 +103,8 @@ def command(client, monkeypatch, capsys):
             terminal.check_host()
             return Orders(terminal, Progress(False))
 
-        monkeypatch.setattr(pkgmgr, "_orders", orders)
-        status = pkgmgr._work(list(arguments))
+        monkeypatch.setattr(commands, "_orders", orders)
+        status = commands._work(list(arguments))
         return status, capsys.readouterr().out
 
     return run
@@ -152,7 +152,7 @@ def test_the_plugins_that_it_needs_are_installed_first_each_once(client, command
 
 def test_what_is_missing_is_said_a_line_each_and_the_install_stands(client, command, monkeypatch):
     complaints: list[str] = []
-    monkeypatch.setattr(pkgmgr, "complain", lambda name, text: complaints.append(text))
+    monkeypatch.setattr(commands, "complain", lambda name, text: complaints.append(text))
     lacks = ["demo needs x, which is not installed: get x", "demo needs y"]
     client.documents["/packages/plugin/demo/install"] = package(warnings=lacks)
     status, said = command("install", "demo")
@@ -285,7 +285,7 @@ def test_an_upload_says_how_to_install_it(client, command, tmp_path, printed):
 
 def test_a_package_is_not_named_twice_in_one_complaint(client, command, monkeypatch):
     complaints = []
-    monkeypatch.setattr(pkgmgr, "complain", lambda name, text: complaints.append(text))
+    monkeypatch.setattr(commands, "complain", lambda name, text: complaints.append(text))
     packages = [package("one", updates=["2.0"]), package("two", updates=["2.0"])]
     client.documents["/packages"] = {"host": "vm", "packages": packages}
     client.documents["/packages/plugin/one/update"] = Refused(409, "plugin-one 2.0 is no good")
@@ -411,7 +411,7 @@ def test_a_line_of_progress_fits_the_terminal_and_is_one():
 
 def test_check_show_create_and_repository_need_no_manager(tmp_path, capsys):
     example = Path(__file__).parents[3] / "examples" / "clock"
-    do = pkgmgr._work
+    do = commands._work
     output = tmp_path / "not" / "there"
     assert do(["create", str(example), "-o", str(output)]) == 0
     (archive,) = output.glob("*.tgz")

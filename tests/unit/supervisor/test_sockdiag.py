@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domogik.supervisor.ports import sock_diag as sockdiag
+from domogik.supervisor.ports import sock_diag
 from domogik.supervisor.ports.sock_diag import (
     CLOSE,
     ESTABLISHED,
@@ -201,22 +201,22 @@ def test_one_wrong_letter_is_rows_or_a_broken_table(position: int, byte: int) ->
 @pytest.fixture
 def without_netlink(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Netlink is refused, as in a sandbox; the directory that is read in its stead."""
-    monkeypatch.setattr(sockdiag, "_NETLINK_SOCK_DIAG", 1 << 20)
-    monkeypatch.setattr(sockdiag, "_PROC_NET", tmp_path)
+    monkeypatch.setattr(sock_diag, "_NETLINK_SOCK_DIAG", 1 << 20)
+    monkeypatch.setattr(sock_diag, "_PROC_NET", tmp_path)
     return tmp_path
 
 
 def test_where_netlink_is_refused_proc_is_read(without_netlink: Path) -> None:
     without_netlink.joinpath("tcp6").write_bytes(PROC_TCP6)
-    assert [row.port for row in sockdiag.rows(["tcp6"], 1 << LISTEN)] == [51651]
-    assert sockdiag.rows(["tcp6"], 1 << LISTEN, port=1) == []
+    assert [row.port for row in sock_diag.rows(["tcp6"], 1 << LISTEN)] == [51651]
+    assert sock_diag.rows(["tcp6"], 1 << LISTEN, port=1) == []
 
 
 def test_a_kernel_without_ipv6_has_no_such_sockets(without_netlink: Path) -> None:
     without_netlink.joinpath("udp").write_bytes(PROC_UDP)
-    assert len(sockdiag.rows(["udp4", "udp6"])) == 2
+    assert len(sock_diag.rows(["udp4", "udp6"])) == 2
 
 
 def test_where_nothing_can_be_read_that_is_an_error_and_not_nobody(without_netlink: Path) -> None:
     with pytest.raises(CannotSeeSockets, match="No such file"):
-        sockdiag.rows(["tcp4"])
+        sock_diag.rows(["tcp4"])

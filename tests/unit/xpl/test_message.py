@@ -161,5 +161,8 @@ class TestAddress:
 
 
 def test_a_terminal_command_can_use_messages_without_waiting_for_twisted() -> None:
-    code = "import sys, domogik.xpl.codec.codec; sys.exit(any(m in sys.modules for m in ('twisted','attr')))"
+    code = (
+        "import sys, domogik.xpl.codec.codec\n"
+        "sys.exit(any(m in sys.modules for m in ('twisted','attr')))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
