@@ -77,6 +77,7 @@ setup(
             "import-linter>=2.0",
             "mypy>=1.10",
             "mypy-zope>=1.0",
+            "pre-commit>=3.8",
             "pytest-cov>=5",
             "ruff>=0.6",
             "setuptools>=77",  # what builds, without asking the network again
