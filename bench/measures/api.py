@@ -38,7 +38,9 @@ def run(run: Run) -> None:
 
 def _begin(targets: list[tuple], label: str, adapter: Adapter) -> None:
     adapter.start(N, proc.sleeper(proc.fresh_marker()))
-    if not isinstance(adapter, ManagerAdapter):
+    if isinstance(adapter, ManagerAdapter):
+        adapter.wait_alive()
+    else:
         adapter.finder.wait_asleep(N, 60)
     query = adapter.status_queries()[0]
     targets.append((label, adapter.manager_pid(), query.url, query.body))

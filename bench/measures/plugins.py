@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 from bench.peers import proc
 from bench.peers.adapters.domogik import ManagerAdapter
@@ -26,16 +25,10 @@ def _one(run: Run, turn: int) -> None:
         add("domogik", "manager launched until REST answers", manager.age(), "s", turn)
         pid = manager.manager_pid()
         alone = proc.rss_kb(pid)
-        began = time.monotonic()
-        with ThreadPoolExecutor(PLUGINS) as pool:
-            list(pool.map(lambda n: manager.order(f"/components/{n}/start"), manager.names))
-        while len(children := manager.children()) < PLUGINS:
-            if time.monotonic() > began + 60:
-                raise TimeoutError(f"{len(children)} of {PLUGINS} plugins are alive")
-            time.sleep(0.05)
-        add("domogik", "plugins asked for until all are alive", time.monotonic() - began, "s", turn)
+        manager.wait_alive()
+        add("domogik", "manager launched until all plugins are alive", manager.age(), "s", turn)
         time.sleep(6)
-        plugins = set(children.values())
+        plugins = set(manager.children().values())
         before = _counts({pid}), _counts(plugins)
         time.sleep(WINDOW * (2 if run.full else 1))
         seconds = WINDOW * (2 if run.full else 1)

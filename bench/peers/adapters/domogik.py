@@ -17,6 +17,8 @@ from bench.peers.adapters.baseline import ScriptAdapter
 ROOT = Path(__file__).resolve().parents[3]
 CLOCK = ROOT / "examples" / "clock"
 PATIENCE = 60.0
+#: for all plugins together, on a machine that has other work
+LONG_PATIENCE = 300.0
 
 
 class DomogikAdapter(ScriptAdapter):
@@ -31,9 +33,10 @@ class DomogikAdapter(ScriptAdapter):
 
 
 class ManagerAdapter(Adapter):
-    """`dmg_manager -f -d -r -p` with N copies of the example plugin clock, enabled and not started.
+    """`dmg_manager -f -d -r -p` with N copies of the example plugin clock, which start with it.
 
-    `start` returns when REST answers; the command line of a child has no meaning here.
+    `start` returns when REST answers, `wait_alive` when all of them are alive. The command line of
+    a child has no meaning here.
     """
 
     name = "dmg_manager"
@@ -89,6 +92,14 @@ class ManagerAdapter(Adapter):
             if time.monotonic() > end:
                 raise TimeoutError(Path(self.path("manager.out")).read_text()[-2000:])
             time.sleep(0.01)
+
+    def wait_alive(self) -> None:
+        """Wait until the manager's list says that every plugin is alive."""
+        end = time.monotonic() + LONG_PATIENCE
+        while (count := len(self.children())) < len(self.names):
+            if time.monotonic() > end:
+                raise TimeoutError(f"{count} of {len(self.names)} plugins are alive")
+            time.sleep(0.05)
 
     def url(self, path: str) -> str:
         """An address of its REST; raises `OSError` before there is one."""
