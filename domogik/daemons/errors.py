@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import ClassVar
 
 from domogik.errors import DomogikError
 
@@ -14,6 +16,9 @@ class ManagedDaemonError(DomogikError):
     ended: negative for a signal, None where nothing ended; `output` the tail of the daemon's own
     log, or of what the command said.
     """
+
+    #: what finds in `output` why it failed, in its groups; the last line where it finds nothing
+    reason: ClassVar[re.Pattern[str] | None] = None
 
     def __init__(
         self,
@@ -31,7 +36,10 @@ class ManagedDaemonError(DomogikError):
 
     @property
     def line(self) -> str:
-        """What went wrong, with the last thing that the daemon said."""
+        """What went wrong, with the reason that the daemon gave."""
+        found = self.reason.search(self.output) if self.reason is not None else None
+        if found is not None:
+            return ": ".join((self.sentence, *filter(None, found.groups())))
         lines = [line.strip() for line in self.output.splitlines() if line.strip()]
         return f"{self.sentence}: {lines[-1]}" if lines else self.sentence
 

@@ -224,7 +224,11 @@ class Keeper:
         self._watch.stop()
 
     async def _prepare(self, program: Program) -> Program:
-        prepared = await self._daemon.prepare(program)
+        try:
+            prepared = await self._daemon.prepare(program)
+        except ManagedDaemonError as error:
+            self._hopeless = error
+            raise
         self.argv = prepared.argv
         return prepared
 

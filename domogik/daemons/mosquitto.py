@@ -50,6 +50,8 @@ _FROM_NEXT_START = ("certificate", "key", "persistence", "acl_file", "max_connec
 class MosquittoDaemonError(ManagedDaemonError):
     """Mosquitto was not configured, started, stopped, ..."""
 
+    reason = re.compile(r"Error: (.+)")
+
 
 @attrs.define(eq=False)
 class MosquittoDaemon(ManagedDaemon):

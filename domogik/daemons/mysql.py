@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -52,6 +53,8 @@ _TOO_MANY = 1040  # it serves, though not us
 
 class MySQLDaemonError(ManagedDaemonError):
     """MySQL or MariaDB was not configured, started, stopped, ..."""
+
+    reason = re.compile(r"\[ERROR\] (?:\S*mariadbd: |\[.*?\] )*(.+)")
 
 
 @attrs.define(eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -35,6 +36,8 @@ _LARGEST = 2**20
 
 class NginxDaemonError(ManagedDaemonError):
     """nginx was not configured, started, reloaded, ..."""
+
+    reason = re.compile(r"\[emerg\] \S+ (.+?)(?: in /.*)?$", re.MULTILINE)
 
 
 @attrs.define(eq=False)

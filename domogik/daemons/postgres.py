@@ -53,6 +53,12 @@ _SERVES = frozenset(("53300", "3D000"))
 class PostgresDaemonError(ManagedDaemonError):
     """PostgreSQL was not configured, started, stopped, ..."""
 
+    # a bad value, an unknown name, a line that cannot be read; or what ended it
+    reason = re.compile(
+        r"(?:LOG:  (?=.*parameter|syntax error)|FATAL:  (?!configuration))(.+?)(?: in file .*)?$",
+        re.MULTILINE,
+    )
+
 
 @attrs.define(eq=False)
 class PostgresDaemon(ManagedDaemon):

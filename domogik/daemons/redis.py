@@ -30,6 +30,8 @@ _LONGEST_DUMP = 3600.0
 class RedisDaemonError(ManagedDaemonError):
     """Redis was not configured, started, stopped, ..."""
 
+    reason = re.compile(r">>> '(.*)'\n(.+)")
+
 
 @attrs.define(eq=False)
 class RedisDaemon(ManagedDaemon):

@@ -334,7 +334,7 @@ class Server:
         try:
             check = self.checker(candidate)
             if check is not None:
-                await self.command(check, "its configuration is not valid")
+                await self.command(check, f"the configuration of {self.title} is not valid")
             candidate.rename(self.directory / CONFIGURATION)
         finally:
             candidate.unlink(missing_ok=True)

@@ -96,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         "--directory", metavar="D", help="work there; new or empty, and removed in the end"
     )
     command.add_argument(
+        "-o",
         "--option",
         action="append",
         default=[],

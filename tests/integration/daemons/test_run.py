@@ -167,6 +167,28 @@ def test_where_one_cannot_start_there_is_none() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "option", "words"),
+    [
+        ("redis", "maxmemory=lots", "maxmemory lots: argument must be a memory value"),
+        ("nginx", "http=gopher on;", 'unknown directive "gopher"'),
+        ("apache", "modules=gopher", "Apache has no module gopher"),
+        ("mysql", "settings=gopher=1", "unknown variable 'gopher=1'"),
+        ("postgres", "shared_buffers=lots", 'invalid value for parameter "shared_buffers": "lots"'),
+        ("postgres", "settings=gopher=1", 'unrecognized configuration parameter "gopher"'),
+        ("mosquitto", "acl_file=/nowhere", 'Unable to open acl_file "/nowhere"'),
+    ],
+)
+def test_a_wrong_option_is_one_line_in_the_words_of_the_server(
+    kind: str, option: str, words: str
+) -> None:
+    done = run(kind, "-o", option)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1
+    assert words in done.stderr
+    assert "domogik-" not in done.stderr  # the directory, which is gone
+
+
+@pytest.mark.parametrize(
     "arguments",
     [["redis", "--"], ["redis", "redis"], ["redis", "nginx", "--port", "2000"],
      ["redis", "--json", "--", "true"], ["redis", "nginx", "--option", "gopher=1"]],
