@@ -1,4 +1,5 @@
 # make run    a manager in the foreground, with everything on
+# make develop  an environment for work on the program: unit tests and tools, no servers
 # make test   everything that CI runs
 # make nightly  the same with larger numbers, for hours; CI does not run it
 # make bench  the benchmarks beside their peers
@@ -7,7 +8,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 HOME_DIRECTORY = $${DOMOGIK_HOME:-$(CURDIR)/.domogik}
 
-.PHONY: run test nightly bench clean
+.PHONY: run develop test nightly bench clean
 
 run: .venv/installed
 	@.venv/bin/python tools/first_home.py "$(HOME_DIRECTORY)" "$(CURDIR)/examples"
@@ -19,6 +20,9 @@ run: .venv/installed
 	@echo "Installing into .venv ..."
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --upgrade .
 	@touch $@
+
+develop:
+	@tools/test-environment --without-servers
 
 test:
 	@tools/test-environment
