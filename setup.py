@@ -57,6 +57,7 @@ setup(
         "lxml>=5",
         "packaging>=23",
         "psutil>=5.9",
+        "jeepney>=0.8",
         "prometheus-client>=0.20",
         "tuf>=6",
         "securesystemslib[crypto]>=1.2",

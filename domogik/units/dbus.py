@@ -1,45 +1,63 @@
-"""What is on the wire of D-Bus, as far as listening takes: bytes and nothing else.
+"""A connection to the system bus, on which systemd tells which of its units changed.
 
-Source: D-Bus Specification 0.42, "Message Protocol" and "Authentication Protocol". We call methods
-whose arguments are strings, and read of what comes the header and, of an error, its words.
+jeepney makes the calls and reads the values. Of a message that came only the header is read and, of
+an error, its text: jeepney would read a body as deep and as long as its signature asks for.
+
+Sources: D-Bus Specification 0.42; org.freedesktop.systemd1(5), "Signals" and "Object paths".
 """
 
 from __future__ import annotations
 
-import enum
+import os
+import re
 import struct
 
 import attrs
+from jeepney import DBusAddress, MessageType, new_method_call
+from jeepney.low_level import (
+    Endianness,
+    HeaderFields,
+    calc_msg_size,
+    endian_map,
+    padding,
+    simple_types,
+)
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
 
 from domogik.errors import DomogikError
+from domogik.units.backend import ChangeReceiver
 
 #: messages we listen for have some hundred bytes, a few kilobytes at most
 MAXIMUM_BYTES = 1024 * 1024
 _FIXED = 16
+_LONGEST_LINE = 1024
+_HANDSHAKE_S = 20.0
+#: the types that fields of a header have
+_FIELDS = {name: simple_types[name] for name in "osgu"}
+_UNITS = "/org/freedesktop/systemd1/unit/"
+_BUS = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
+_SYSTEMD = "org.freedesktop.systemd1"
+_MANAGER = (_SYSTEMD, "/org/freedesktop/systemd1", f"{_SYSTEMD}.Manager")
+_PROPERTIES = "org.freedesktop.DBus.Properties"
+_FROM_SYSTEMD = f"type='signal',sender='{_SYSTEMD}'"
+_OF_UNITS = f"path_namespace='{_UNITS.rstrip('/')}'"
+_RULES = (
+    f"{_FROM_SYSTEMD},{_OF_UNITS},interface='{_PROPERTIES}',member='PropertiesChanged'",
+    f"{_FROM_SYSTEMD},interface='{_MANAGER[2]}',member='UnitFilesChanged'",
+    f"{_FROM_SYSTEMD},interface='{_MANAGER[2]}',member='Reloading'",
+)
+_ESCAPED = re.compile(r"_([0-9a-f]{2})")
 
 
 class InvalidStream(DomogikError):
     """What came is no message of D-Bus, or one that is larger than we take."""
 
 
-class Kind(enum.IntEnum):
-    """The types of messages."""
-
-    METHOD_CALL = 1
-    METHOD_RETURN = 2
-    ERROR = 3
-    SIGNAL = 4
-
-
-class _Field(enum.IntEnum):
-    PATH = 1
-    INTERFACE = 2
-    MEMBER = 3
-    ERROR_NAME = 4
-    REPLY_SERIAL = 5
-    DESTINATION = 6
-    SENDER = 7
-    SIGNATURE = 8
+class BusRefused(DomogikError):
+    """The system bus is not there, or does not let us listen."""
 
 
 @attrs.frozen
@@ -57,126 +75,166 @@ class Message:
 def call(
     serial: int, destination: str, path: str, interface: str, member: str, *arguments: str
 ) -> bytes:
-    """A method call with strings for arguments."""
-    body = b""
-    for argument in arguments:
-        body = _pad(body, 4) + _string(argument)
-    fields = b""
-    for field, kind, value in (
-        (_Field.PATH, "o", path),
-        (_Field.INTERFACE, "s", interface),
-        (_Field.MEMBER, "s", member),
-        (_Field.DESTINATION, "s", destination),
-    ):
-        fields = _pad(fields, 8) + bytes((field,)) + _signature(kind)
-        fields = _pad(fields, 4) + _string(value)
-    if arguments:
-        fields = _pad(fields, 8) + bytes((_Field.SIGNATURE,)) + _signature("g")
-        fields += _signature("s" * len(arguments))
-    fixed = struct.pack("<cBBBIII", b"l", Kind.METHOD_CALL, 0, 1, len(body), serial, len(fields))
-    return _pad(fixed + fields, 8) + body
-
-
-def _string(text: str) -> bytes:
-    data = text.encode()
-    return struct.pack("<I", len(data)) + data + b"\0"
-
-
-def _signature(text: str) -> bytes:
-    return bytes((len(text),)) + text.encode("ascii") + b"\0"
-
-
-def _pad(data: bytes, boundary: int) -> bytes:
-    return data + b"\0" * (-len(data) % boundary)
+    """Return a method call with strings for arguments."""
+    address = DBusAddress(path, destination, interface)
+    signature = "s" * len(arguments) or None
+    return bytes(new_method_call(address, member, signature, arguments).serialise(serial))
 
 
 def take(buffer: bytearray) -> Message | None:
-    """The first message of what came, which is taken out of it; None until it is whole.
+    """Take the first message out of what came, and return it; None until it is whole.
 
     Raises `InvalidStream`; nothing that comes behind can be understood then.
     """
     if len(buffer) < _FIXED:
         return None
-    order = {b"l": "<", b"B": ">"}.get(bytes(buffer[:1]))
+    order = endian_map.get(bytes(buffer[:1]))
     if order is None or buffer[3] != 1:
         raise InvalidStream("this is not D-Bus of version 1")
-    body_length, _, fields_length = struct.unpack_from(f"{order}III", buffer, 4)
-    begin = _FIXED + fields_length + (-fields_length % 8)
-    if begin + body_length > MAXIMUM_BYTES:
-        raise InvalidStream(f"a message of {begin + body_length} bytes is more than we take")
-    if len(buffer) < begin + body_length:
+    size = calc_msg_size(buffer[:_FIXED])
+    if size > MAXIMUM_BYTES:
+        raise InvalidStream(f"a message of {size} bytes is more than we take")
+    if len(buffer) < size:
         return None
-    data = bytes(buffer[: begin + body_length])
-    del buffer[: begin + body_length]
+    data = bytes(buffer[:size])
+    del buffer[:size]
     try:
-        return _message(data, order, _FIXED + fields_length, begin)
-    except (struct.error, IndexError, UnicodeDecodeError) as error:
+        return _message(data, order)
+    except (struct.error, AssertionError, UnicodeDecodeError) as error:
         raise InvalidStream(f"a header cannot be read: {error}") from error
 
 
-def _message(data: bytes, order: str, end: int, body: int) -> Message:
-    fields = _Reader(data[:end], order, _FIXED)
-    found: dict[int, str | int] = {}
-    while fields.position < end:
-        fields.align(8)
-        code = fields.byte()
-        kind = fields.signature()
-        found[code] = fields.value(kind)
+def _message(data: bytes, order: Endianness) -> Message:
+    fields, body = _fields(data, order)
     words = ""
-    if data[1] == Kind.ERROR:
-        words = str(found.get(_Field.ERROR_NAME, ""))
-        if str(found.get(_Field.SIGNATURE, "")).startswith("s"):
-            words = f"{_Reader(data, order, body).string()} ({words})"
-    serial = found.get(_Field.REPLY_SERIAL, 0)
+    if data[1] == MessageType.error.value:
+        words = str(fields.get(HeaderFields.error_name, ""))
+        if str(fields.get(HeaderFields.signature, "")).startswith("s"):
+            text, _ = simple_types["s"].parse_data(data, body, order)
+            words = f"{text} ({words})"
+    serial = fields.get(HeaderFields.reply_serial, 0)
     return Message(
         data[1],
-        str(found.get(_Field.PATH, "")),
-        str(found.get(_Field.INTERFACE, "")),
-        str(found.get(_Field.MEMBER, "")),
+        str(fields.get(HeaderFields.path, "")),
+        str(fields.get(HeaderFields.interface, "")),
+        str(fields.get(HeaderFields.member, "")),
         serial if isinstance(serial, int) else 0,
         words,
     )
 
 
-@attrs.define(eq=False)
-class _Reader:
-    """Takes values from the front, each at its boundary."""
+def _fields(data: bytes, order: Endianness) -> tuple[dict[int, str | int], int]:
+    """Return the fields of a header by their codes, unknown ones too, and where the body begins."""
+    length, at = simple_types["u"].parse_data(data, 12, order)
+    end = at + length
+    found: dict[int, str | int] = {}
+    while at < end:
+        at += padding(at, 8)
+        code = data[at]
+        name, at = simple_types["g"].parse_data(data, at + 1, order)
+        if name not in _FIELDS:
+            raise InvalidStream(f"a header has a field of type '{name}'")
+        found[code], at = _FIELDS[name].parse_data(data, at, order)
+    if at > end:
+        raise InvalidStream("a header is longer than it says")
+    return found, end + padding(end, 8)
 
-    _data: bytes
-    _order: str
-    position: int
 
-    def align(self, boundary: int) -> None:
-        self.position += -self.position % boundary
+class Connection(Protocol):
+    """One connection to the bus.
 
-    def byte(self) -> int:
-        self.position += 1
-        return self._data[self.position - 1]
+    `ended` fires when systemd's signals do not arrive any more, and `trouble` says why; `closed`
+    fires last.
+    """
 
-    def signature(self) -> str:
-        return self._text(self.byte()).decode("ascii")
+    def __init__(self, tell: ChangeReceiver) -> None:
+        self._tell = tell
+        self._buffer = bytearray()
+        self._is_let_in = False
+        self._unanswered: set[int] = set()
+        self.trouble: DomogikError | None = None
+        self._ready: Deferred[None] = Deferred()
+        self.ended: Deferred[None] = Deferred()
+        self.closed: Deferred[None] = Deferred()
 
-    def string(self) -> str:
-        return self._text(self.number()).decode()
+    async def ready(self, clock: IReactorTime) -> None:
+        """Return when systemd's signals will arrive; raises `BusRefused` and `InvalidStream`."""
+        await self._ready.addTimeout(_HANDSHAKE_S, clock, lambda *_: _late())
 
-    def number(self) -> int:
-        self.align(4)
-        (number,) = struct.unpack_from(f"{self._order}I", self._data, self.position)
-        self.position += 4
-        return int(number)
+    def connectionMade(self) -> None:
+        uid = str(os.geteuid()).encode().hex()
+        self._write(f"\0AUTH EXTERNAL {uid}\r\n".encode())
 
-    def value(self, kind: str) -> str | int:
-        if kind in ("s", "o"):
-            return self.string()
-        if kind == "g":
-            return self.signature()
-        if kind == "u":
-            return self.number()
-        raise InvalidStream(f"a header has a field of type '{kind}'")
+    def dataReceived(self, data: bytes) -> None:
+        self._buffer += data
+        try:
+            if not self._is_let_in:
+                self._authenticate()
+            while self._is_let_in and (message := take(self._buffer)) is not None:
+                self._received(message)
+        except (BusRefused, InvalidStream) as error:
+            self._end(error)
+            self.abort()
 
-    def _text(self, length: int) -> bytes:
-        text = self._data[self.position : self.position + length]
-        self.position += length + 1
-        if self.position > len(self._data):
-            raise IndexError("a string is longer than its message")
-        return text
+    def _authenticate(self) -> None:
+        line, end, rest = self._buffer.partition(b"\r\n")
+        if not end:
+            if len(line) > _LONGEST_LINE:
+                raise BusRefused("what answers is not a bus")
+            return
+        if not line.startswith(b"OK "):
+            raise BusRefused(f"the system bus said {line[:80].decode('ascii', 'replace')}")
+        self._buffer[:] = rest
+        self._is_let_in = True
+        self._write(b"BEGIN\r\n")
+        self._call(1, *_BUS, "Hello")
+        for serial, rule in enumerate(_RULES, 2):
+            self._call(serial, *_BUS, "AddMatch", rule)
+        self._call(len(_RULES) + 2, *_MANAGER, "Subscribe")
+
+    def _call(self, serial: int, *words: str) -> None:
+        self._unanswered.add(serial)
+        self._write(call(serial, *words))
+
+    def _received(self, message: Message) -> None:
+        if message.kind == MessageType.signal.value:
+            if message.path.startswith(_UNITS):
+                self._tell(unit_of(message.path))
+            elif message.interface == _MANAGER[2]:
+                self._tell(None)
+        elif message.reply_serial in self._unanswered:
+            if message.kind == MessageType.error.value:
+                raise BusRefused(f"the system bus said {message.words[:200]}")
+            self._unanswered.discard(message.reply_serial)
+            if not self._unanswered and not self._ready.called:
+                self._ready.callback(None)
+
+    def abort(self) -> None:
+        """Close it, whatever is on its way."""
+        if self.transport is not None:
+            self.transport.abortConnection()  # type: ignore[attr-defined]  # every stream has it
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._end(BusRefused(f"the system bus is gone: {reason.getErrorMessage()}"))
+        self.closed.callback(None)
+
+    def _end(self, trouble: DomogikError) -> None:
+        if self.trouble is None:
+            self.trouble = trouble
+            self.ended.callback(None)
+            if not self._ready.called:
+                self._ready.errback(Failure(trouble))
+
+    def _write(self, data: bytes) -> None:
+        assert self.transport is not None
+        self.transport.write(data)
+
+
+def _late() -> None:
+    raise BusRefused(f"the system bus did not answer within {_HANDSHAKE_S:g} s")
+
+
+def unit_of(path: str) -> str:
+    """Return the id of the unit whose object has that path (sd_bus_path_decode(3))."""
+    label = path.removeprefix(_UNITS)
+    return _ESCAPED.sub(lambda escaped: chr(int(escaped[1], 16)), label)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import struct
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jeepney import MessageType
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionDone, ConnectionRefusedError
 from twisted.internet.interfaces import IStreamClientEndpoint
@@ -17,8 +20,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from domogik.units.bus import Changes, system_bus, unit_of
-from domogik.units.dbus import InvalidStream, Kind, Message, call, take
+from domogik.units.bus import Changes, system_bus
+from domogik.units.dbus import InvalidStream, Message, call, take, unit_of
 
 
 def message(kind, fields, body=b"", order="<"):
@@ -34,22 +37,24 @@ def message(kind, fields, body=b"", order="<"):
             data += b"\0" * (-len(data) % 4) + struct.pack(f"{order}I", len(value))
             data += value.encode() + b"\0"
     mark = b"l" if order == "<" else b"B"
-    head = struct.pack(f"{order}cBBBIII", mark, kind, 0, 1, len(body), 7, len(data)) + data
+    head = struct.pack(f"{order}cBBBIII", mark, kind.value, 0, 1, len(body), 7, len(data)) + data
     return head + b"\0" * (-len(head) % 8) + body
 
 
 def reply(serial):
-    return message(Kind.METHOD_RETURN, [(5, "u", serial), (7, "s", "org.freedesktop.DBus")])
+    fields = [(5, "u", serial), (7, "s", "org.freedesktop.DBus")]
+    return message(MessageType.method_return, fields)
 
 
 def refusal(serial, words):
     body = struct.pack("<I", len(words)) + words.encode() + b"\0"
-    return message(Kind.ERROR, [(4, "s", "org.x.Denied"), (5, "u", serial), (8, "g", "s")], body)
+    fields = [(4, "s", "org.x.Denied"), (5, "u", serial), (8, "g", "s")]
+    return message(MessageType.error, fields, body)
 
 
 def changed(path, interface="org.freedesktop.DBus.Properties", member="PropertiesChanged"):
     fields = [(1, "o", path), (2, "s", interface), (3, "s", member)]
-    return message(Kind.SIGNAL, fields, b"whatever it is" * 9)
+    return message(MessageType.signal, fields, b"whatever it is" * 9)
 
 
 def all_of(data):
@@ -71,8 +76,8 @@ class TestWire:
     @pytest.mark.parametrize("order", ["<", ">"])
     def test_messages_of_both_orders_of_bytes_are_read(self, order):
         fields = [(1, "o", "/unit/x"), (5, "u", 258), (8, "g", "sa{sv}as"), (99, "s", "new")]
-        (found,), _ = all_of(message(Kind.SIGNAL, fields, b"body", order))
-        assert found == Message(Kind.SIGNAL, path="/unit/x", reply_serial=258)
+        (found,), _ = all_of(message(MessageType.signal, fields, b"body", order))
+        assert found == Message(MessageType.signal.value, path="/unit/x", reply_serial=258)
 
     def test_an_error_has_its_words_and_its_name(self):
         (found,), _ = all_of(refusal(4, "no, not you"))
@@ -80,7 +85,7 @@ class TestWire:
 
     @given(st.lists(st.integers(0, 300), max_size=8))
     def test_messages_come_in_pieces(self, cuts):
-        data = call(1, "a.b", "/c", "d", "E") + changed("/x") + reply(9)
+        data = call(1, "a.b", "/c", "d.e", "F") + changed("/x") + reply(9)
         whole, _ = all_of(data)
         buffer, found, last = bytearray(), [], 0
         for cut in [*sorted(cuts), len(data)]:
@@ -103,6 +108,17 @@ class TestWire:
         with contextlib.suppress(InvalidStream):
             all_of(whole)
 
+    @pytest.mark.parametrize("kind", ["a()", "v", "as"])
+    def test_a_field_of_another_type_than_fields_have_is_refused_unread(self, kind):
+        with pytest.raises(InvalidStream, match="field of type"):
+            take(bytearray(message(MessageType.signal, [(99, kind, "x" * 90)])))
+
+    def test_a_field_that_runs_into_the_body_is_refused(self):
+        whole = bytearray(message(MessageType.signal, [(1, "o", "/u")], b"\0" * 40))
+        whole[20] = 30
+        with pytest.raises(InvalidStream, match="longer than it says"):
+            take(whole)
+
     def test_one_that_is_too_large_is_refused_before_it_has_come(self):
         with pytest.raises(InvalidStream, match="more than we take"):
             take(bytearray(struct.pack("<cBBBIII", b"l", 4, 0, 1, 2**26, 1, 0)))
@@ -124,6 +140,12 @@ def test_where_the_bus_is(environment, path):
 
 def test_a_path_names_its_unit():
     assert unit_of("/org/freedesktop/systemd1/unit/old_2dweb_40a_2eservice") == "old-web@a.service"
+
+
+def test_a_program_that_does_not_listen_loads_nothing_for_it():
+    program = "import sys, domogik.units, domogik.units.here; print('jeepney' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert said.stdout == b"False\n"
 
 
 class Transport(StringTransport):
