@@ -22,8 +22,8 @@ from twisted.internet import task
 from twisted.internet.defer import Deferred
 
 from domogik.supervisor.processes.command import run as run_command
-from domogik.units import systemctl
-from domogik.units.systemctl import Systemctl
+from domogik.units.systemd import systemctl
+from domogik.units.systemd.systemctl import Systemctl
 
 UNITS = 100
 #: of each turn, so many calls after the first

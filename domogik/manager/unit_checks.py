@@ -10,8 +10,8 @@ from domogik.components.health import DiagnosticCheck, Result
 from domogik.components.model import ComponentId
 from domogik.manager.questions import Question, unknown_action
 from domogik.manager.units import SystemUnits
-from domogik.units.component import Daemon
-from domogik.units.unit_check import Action
+from domogik.units.apps.component import Daemon
+from domogik.units.checks.unit import Action
 
 _AT_REST = Question("unit-at-rest", "Service {service_name} is disabled and does not run")
 

@@ -27,17 +27,17 @@ from domogik.errors import (
 from domogik.manager.components import ComponentList
 from domogik.manager.enabled_apps import EnabledApps
 from domogik.manager.jobs import Jobs
-from domogik.units import starting
-from domogik.units.app import App
-from domogik.units.backend import NoSystemd, Order
-from domogik.units.component import Daemon, RelatedDaemon, SharedDaemon
-from domogik.units.names import InvalidUnitName, unit_name
-from domogik.units.polkit import InvalidUser, polkit_rule
-from domogik.units.registry import Units
+from domogik.units.apps.app import App
+from domogik.units.apps.component import Daemon, RelatedDaemon, SharedDaemon
+from domogik.units.apps.registry import Units
+from domogik.units.checks.unit import Action
 from domogik.units.settings import UnitSettings, make_apps, read_units
-from domogik.units.status import UnitStatus
-from domogik.units.unit_check import Action
-from domogik.units.watch import UnitWatch
+from domogik.units.systemd import starting
+from domogik.units.systemd.backend import NoSystemd, Order
+from domogik.units.systemd.names import InvalidUnitName, unit_name
+from domogik.units.systemd.polkit import InvalidUser, polkit_rule
+from domogik.units.systemd.status import UnitStatus
+from domogik.units.systemd.watch import UnitWatch
 
 _SYSTEMD = "systemd"
 _NOT_YET = "nobody has looked at it yet"

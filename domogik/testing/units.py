@@ -14,7 +14,9 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from domogik.errors import DomogikError
-from domogik.units.backend import (
+from domogik.units.apps.registry import Units
+from domogik.units.checks.port_owners import OpenPort, PortTable
+from domogik.units.systemd.backend import (
     ChangeReceiver,
     IUnitBackend,
     NoSystemd,
@@ -22,9 +24,7 @@ from domogik.units.backend import (
     Order,
     OrderFailed,
 )
-from domogik.units.ports import OpenPort, PortTable
-from domogik.units.registry import Units
-from domogik.units.status import Enablement, UnitStatus
+from domogik.units.systemd.status import Enablement, UnitStatus
 
 _STARTS = (Order.START, Order.RESTART)
 

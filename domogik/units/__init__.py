@@ -1,10 +1,16 @@
 """Units of systemd: declared once, seen beside the plugins, switched with what needs them."""
 
-from domogik.units.app import App, Component, FollowerComponent, LeaderComponent, app_is_running
-from domogik.units.component import Daemon, RelatedDaemon, SharedDaemon
-from domogik.units.diagnosis import diagnose_port_listening
-from domogik.units.netcat import diagnose_netcat
-from domogik.units.registry import UndeclaredUnit, Units
+from domogik.units.apps.app import (
+    App,
+    Component,
+    FollowerComponent,
+    LeaderComponent,
+    app_is_running,
+)
+from domogik.units.apps.component import Daemon, RelatedDaemon, SharedDaemon
+from domogik.units.apps.registry import UndeclaredUnit, Units
+from domogik.units.checks.netcat import diagnose_netcat
+from domogik.units.checks.ports import diagnose_port_listening
 
 __all__ = [
     "App",

@@ -12,8 +12,11 @@ from operator import attrgetter
 from types import MappingProxyType
 
 from domogik.components.health import DiagnosticCheck
-from domogik.units import component, diagnosis, netcat, registry
-from domogik.units.app import DuplicateComponent, NotAttached, UnitLogs
+from domogik.units.apps import component, registry
+from domogik.units.apps.app import DuplicateComponent, NotAttached, UnitLogs
+from domogik.units.checks import netcat
+from domogik.units.checks import ports as diagnosis
+from domogik.units.checks.unit import Action
 from domogik.units.here import Here
 from domogik.units.turned import (
     App,
@@ -24,7 +27,6 @@ from domogik.units.turned import (
     this_host,
     wait,
 )
-from domogik.units.unit_check import Action
 
 __all__ = [
     "App",

@@ -13,11 +13,11 @@ from twisted.internet.threads import deferToThreadPool
 
 from domogik.supervisor.processes.command import run
 from domogik.supervisor.reactors import usual_reactor
-from domogik.units.app import App, Component
-from domogik.units.bus import Changes, system_bus
-from domogik.units.ports import PortTable
-from domogik.units.registry import Units
-from domogik.units.systemctl import Systemctl
+from domogik.units.apps.app import App, Component
+from domogik.units.apps.registry import Units
+from domogik.units.checks.port_owners import PortTable
+from domogik.units.systemd.bus import Changes, system_bus
+from domogik.units.systemd.systemctl import Systemctl
 
 
 @attrs.frozen(eq=False)

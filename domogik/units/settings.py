@@ -10,10 +10,10 @@ import attrs
 
 from domogik.components.model import ComponentId, Kind
 from domogik.config.load import Configuration, Setting
-from domogik.units.app import App
-from domogik.units.component import Daemon, RelatedDaemon, SharedDaemon
-from domogik.units.diagnosis import InvalidPort, PortKind
-from domogik.units.names import InvalidUnitName, unit_name
+from domogik.units.apps.app import App
+from domogik.units.apps.component import Daemon, RelatedDaemon, SharedDaemon
+from domogik.units.checks.ports import InvalidPort, PortKind
+from domogik.units.systemd.names import InvalidUnitName, unit_name
 
 T = TypeVar("T")
 _PREFIX = "unit:"

@@ -16,8 +16,8 @@ from twisted.internet.defer import maybeDeferred
 from domogik.answers import answer_of, deferred
 from domogik.components.health import DiagnosticCheck
 from domogik.supervisor.reactors import TurnedReactor
-from domogik.units import app as apps
-from domogik.units.app import NotAttached, UnitLogs
+from domogik.units.apps import app as apps
+from domogik.units.apps.app import NotAttached, UnitLogs
 from domogik.units.here import Here
 
 T = TypeVar("T")

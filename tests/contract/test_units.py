@@ -19,9 +19,9 @@ from zope.interface.verify import verifyObject
 from domogik.components.model import State
 from domogik.supervisor.processes.command import run
 from domogik.testing.units import FakeSystemd
-from domogik.units.backend import IUnitBackend, NoSystemd, NotPermitted, Order, OrderFailed
-from domogik.units.bus import Changes
-from domogik.units.systemctl import Systemctl, absent
+from domogik.units.systemd.backend import IUnitBackend, NoSystemd, NotPermitted, Order, OrderFailed
+from domogik.units.systemd.bus import Changes
+from domogik.units.systemd.systemctl import Systemctl, absent
 
 reactor: Any = _reactor
 

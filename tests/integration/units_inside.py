@@ -17,8 +17,8 @@ from twisted.internet.threads import deferToThreadPool
 
 from domogik.supervisor.processes.command import run
 from domogik.units import App, Daemon, Units
-from domogik.units.ports import PortTable
-from domogik.units.systemctl import Systemctl
+from domogik.units.checks.port_owners import PortTable
+from domogik.units.systemd.systemctl import Systemctl
 
 
 async def main(reactor: Any, unit: str, *ports: str) -> None:

@@ -12,7 +12,7 @@ from domogik.components.model import State
 from domogik.errors import AmbiguousComponent, NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.enabled_apps import EnabledApps
 from domogik.testing.office import ELSEWHERE, FakeManager
-from domogik.units.backend import NoSystemd, Order
+from domogik.units.systemd.backend import NoSystemd, Order
 from domogik.xpl.codec.message import TRIG
 
 HEAD = "[plugins]\nclock = enabled\n"

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from domogik.components.health import DiagnosticCheck
 from domogik.errors import DomogikError
 from domogik.testing.units import FakeSystemd, fake_units
-from domogik.units.app import (
+from domogik.units.apps.app import (
     App,
     Component,
     DuplicateComponent,
@@ -19,7 +19,7 @@ from domogik.units.app import (
     UnitLogs,
     app_is_running,
 )
-from domogik.units.component import Daemon
+from domogik.units.apps.component import Daemon
 
 
 def told(calls):

@@ -12,7 +12,7 @@ from domogik.answers import answer_of
 from domogik.supervisor.reactors import usual_reactor
 from domogik.testing.units import FakeSystemd, fake_units
 from domogik.units import App, Daemon, SharedDaemon, Units
-from domogik.units.backend import NoSystemd
+from domogik.units.systemd.backend import NoSystemd
 
 
 def under_asyncio(use) -> None:

@@ -14,10 +14,10 @@ from domogik.components.health import DiagnosticCheck
 from domogik.supervisor.reactors import TurnedReactor
 from domogik.testing.units import FakeSystemd
 from domogik.units import blocking, turned
-from domogik.units.backend import NoSystemd
 from domogik.units.blocking import App, Component, Daemon, RelatedDaemon, SharedDaemon, Units
+from domogik.units.checks.port_owners import PortTable
 from domogik.units.here import Here
-from domogik.units.ports import PortTable
+from domogik.units.systemd.backend import NoSystemd
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from domogik.units.bus import Changes, system_bus
-from domogik.units.dbus import InvalidStream, Message, call, take, unit_of
+from domogik.units.systemd.bus import Changes, system_bus
+from domogik.units.systemd.dbus import InvalidStream, Message, call, take, unit_of
 
 
 def message(kind, fields, body=b"", order="<"):

@@ -11,12 +11,12 @@ from domogik.components.health import Result
 from domogik.supervisor.ports.listeners import Listener
 from domogik.testing.units import FakeSystemd, fake_units
 from domogik.units import App, Daemon, LeaderComponent, RelatedDaemon, SharedDaemon, app_is_running
-from domogik.units.backend import NoSystemd, Order
-from domogik.units.diagnosis import InvalidPort
+from domogik.units.checks.port_owners import Holder, OpenPort
+from domogik.units.checks.ports import InvalidPort
 from domogik.units.here import Here
-from domogik.units.names import InvalidUnitName
-from domogik.units.ports import Holder, OpenPort
-from domogik.units.starting import UnitFailed
+from domogik.units.systemd.backend import NoSystemd, Order
+from domogik.units.systemd.names import InvalidUnitName
+from domogik.units.systemd.starting import UnitFailed
 
 ENABLE, DISABLE, START, STOP = Order.ENABLE, Order.DISABLE, Order.START, Order.STOP
 

@@ -11,9 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from domogik.components.health import Result
 from domogik.supervisor.ports.listeners import CannotSeeSockets, Listener
-from domogik.units.diagnosis import InvalidPort, diagnose_port_listening
-from domogik.units.ports import Holder, OpenPort, PortTable, control_group
-from domogik.units.status import UnitStatus
+from domogik.units.checks.port_owners import Holder, OpenPort, PortTable, control_group
+from domogik.units.checks.ports import InvalidPort, diagnose_port_listening
+from domogik.units.systemd.status import UnitStatus
 
 KINDS = ("tcp", "tcp4", "tcp6", "udp", "udp4", "udp6")
 

@@ -8,8 +8,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from domogik.components.health import Result
-from domogik.units.diagnosis import InvalidPort
-from domogik.units.netcat import diagnose_netcat
+from domogik.units.checks.netcat import diagnose_netcat
+from domogik.units.checks.ports import InvalidPort
 
 
 class Transport(StringTransport):

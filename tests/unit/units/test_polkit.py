@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from domogik.units.names import InvalidUnitName
-from domogik.units.polkit import InvalidUser, polkit_rule
+from domogik.units.systemd.names import InvalidUnitName
+from domogik.units.systemd.polkit import InvalidUser, polkit_rule
 
 
 def named(rule):

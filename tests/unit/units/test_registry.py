@@ -8,8 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from domogik.testing.units import FakeSystemd, fake_units
 from domogik.units import App, Daemon, RelatedDaemon, UndeclaredUnit
-from domogik.units.backend import NoSystemd, Order
-from domogik.units.names import InvalidUnitName
+from domogik.units.systemd.backend import NoSystemd, Order
+from domogik.units.systemd.names import InvalidUnitName
 
 
 class RegistryTests(SynchronousTestCase):

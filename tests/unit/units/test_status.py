@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from domogik.components.model import State
-from domogik.units.names import with_suffix
-from domogik.units.status import Enablement, UnitStatus
+from domogik.units.systemd.names import with_suffix
+from domogik.units.systemd.status import Enablement, UnitStatus
 
 ENABLED = Enablement("enabled")
 

@@ -10,14 +10,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from domogik.supervisor.interfaces import Exit
 from domogik.supervisor.processes.command import Completed
 from domogik.supervisor.processes.spawn import CannotStart
-from domogik.units.backend import (
+from domogik.units.systemd.backend import (
     BackendFailed,
     NoSystemd,
     NotPermitted,
     Order,
     OrderFailed,
 )
-from domogik.units.systemctl import Systemctl, absent
+from domogik.units.systemd.systemctl import Systemctl, absent
 
 SHOW = """Type=notify
 MainPID=104

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from domogik.units.app import App, Leader
+from domogik.units.apps.app import App, Leader
 
 
 async def needs(app: App, server: Collection[str]) -> bool:

@@ -11,8 +11,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from domogik.answers import deferred
 from domogik.supervisor.ports.listeners import Listener, listeners, owners
-from domogik.units.merging import Merged
-from domogik.units.status import UnitStatus
+from domogik.units.systemd.merging import Merged
+from domogik.units.systemd.status import UnitStatus
 
 _FILE_BYTES = 65536
 

@@ -17,12 +17,12 @@ from twisted.internet.interfaces import IReactorTime
 
 from domogik.answers import deferred
 from domogik.errors import NotAllowed
-from domogik.units.app import App, Component, DuplicateComponent
-from domogik.units.backend import IUnitBackend, Order
-from domogik.units.merging import Merged
-from domogik.units.names import unit_name, with_suffix
-from domogik.units.ports import PortTable
-from domogik.units.status import Enablement, UnitStatus
+from domogik.units.apps.app import App, Component, DuplicateComponent
+from domogik.units.checks.port_owners import PortTable
+from domogik.units.systemd.backend import IUnitBackend, Order
+from domogik.units.systemd.merging import Merged
+from domogik.units.systemd.names import unit_name, with_suffix
+from domogik.units.systemd.status import Enablement, UnitStatus
 
 _ANEW = (Order.RESTART, Order.TRY_RESTART, Order.TRY_RELOAD_OR_RESTART)
 

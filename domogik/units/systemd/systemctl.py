@@ -18,7 +18,7 @@ from zope.interface import implementer
 from domogik.answers import deferred
 from domogik.supervisor.processes.command import Completed
 from domogik.supervisor.processes.spawn import CannotStart
-from domogik.units.backend import (
+from domogik.units.systemd.backend import (
     BackendFailed,
     ChangeReceiver,
     IUnitBackend,
@@ -27,7 +27,7 @@ from domogik.units.backend import (
     Order,
     OrderFailed,
 )
-from domogik.units.status import Enablement, UnitStatus
+from domogik.units.systemd.status import Enablement, UnitStatus
 
 _BOOTED = Path("/run/systemd/system")  # sd_booted(3)
 _ANSWER_S = 20.0

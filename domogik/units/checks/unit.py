@@ -6,9 +6,9 @@ import enum
 
 from domogik.components.health import DiagnosticCheck, Result, Suggestion
 from domogik.errors import DomogikError
-from domogik.units.backend import NoSystemd
-from domogik.units.registry import Units
-from domogik.units.status import UnitStatus
+from domogik.units.apps.registry import Units
+from domogik.units.systemd.backend import NoSystemd
+from domogik.units.systemd.status import UnitStatus
 
 _DESCRIPTION = "Service {service_name} is running"
 #: of the journal of a unit that failed, so much is searched for known causes

@@ -12,15 +12,15 @@ from twisted.internet.defer import Deferred
 
 from domogik.answers import answered, deferred
 from domogik.components.health import DiagnosticCheck
-from domogik.units.app import Component, FollowerComponent, LeaderComponent, UnitLogs
-from domogik.units.backend import Order, OrderFailed
-from domogik.units.diagnosis import PortKind, diagnose_port_listening
-from domogik.units.ensuring import EnsureRunning
-from domogik.units.names import InvalidUnitName, unit_name
-from domogik.units.registry import Units
-from domogik.units.sharing import needs, uses
-from domogik.units.starting import came_up, failure, start
-from domogik.units.unit_check import Action, check_unit
+from domogik.units.apps.app import Component, FollowerComponent, LeaderComponent, UnitLogs
+from domogik.units.apps.ensuring import EnsureRunning
+from domogik.units.apps.registry import Units
+from domogik.units.apps.sharing import needs, uses
+from domogik.units.checks.ports import PortKind, diagnose_port_listening
+from domogik.units.checks.unit import Action, check_unit
+from domogik.units.systemd.backend import Order, OrderFailed
+from domogik.units.systemd.names import InvalidUnitName, unit_name
+from domogik.units.systemd.starting import came_up, failure, start
 
 if TYPE_CHECKING:
     from domogik.units.here import Here

@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from domogik.errors import DomogikError
-from domogik.units.backend import ChangeReceiver
+from domogik.units.systemd.backend import ChangeReceiver
 
 _DEFAULT = "unix:path=/run/dbus/system_bus_socket"
 _FIRST_WAIT_S = 1.0

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from domogik.answers import deferred
 from domogik.components.health import DiagnosticCheck, Result
-from domogik.units.diagnosis import PortKind
+from domogik.units.checks.ports import PortKind
 
 _PATIENCE_S = 10.0
 

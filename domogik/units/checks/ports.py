@@ -9,8 +9,8 @@ from domogik.answers import deferred
 from domogik.components.health import DiagnosticCheck, Result, Suggestion
 from domogik.errors import DomogikError
 from domogik.supervisor.ports.listeners import is_own_address
-from domogik.units.ports import Holder, PortTable
-from domogik.units.status import UnitStatus
+from domogik.units.checks.port_owners import Holder, PortTable
+from domogik.units.systemd.status import UnitStatus
 
 #: of several who have a socket, so many are named
 _NAMED = 3

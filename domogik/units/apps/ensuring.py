@@ -9,10 +9,10 @@ from twisted.internet.defer import CancelledError
 
 from domogik.answers import deferred
 from domogik.errors import DomogikError, OperationFailed
-from domogik.units.backend import Order
-from domogik.units.registry import Units, Use
-from domogik.units.starting import failure, start
-from domogik.units.status import UnitStatus
+from domogik.units.apps.registry import Units, Use
+from domogik.units.systemd.backend import Order
+from domogik.units.systemd.starting import failure, start
+from domogik.units.systemd.status import UnitStatus
 
 
 class EnsureRunning:

@@ -16,8 +16,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from domogik.errors import DomogikError
-from domogik.units.registry import Units
-from domogik.units.status import UnitStatus
+from domogik.units.apps.registry import Units
+from domogik.units.systemd.status import UnitStatus
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 
 from domogik.errors import DomogikError
-from domogik.units.names import unit_name, with_suffix
+from domogik.units.systemd.names import unit_name, with_suffix
 
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?", re.ASCII)
 _VERBS = (

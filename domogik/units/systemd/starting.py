@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from domogik.errors import DomogikError, OperationFailed
-from domogik.units.backend import Order, OrderFailed
-from domogik.units.registry import Units
-from domogik.units.status import UnitStatus
+from domogik.units.apps.registry import Units
+from domogik.units.systemd.backend import Order, OrderFailed
+from domogik.units.systemd.status import UnitStatus
 
 #: with a failure, so much of the journal is told
 _LAST_LINES = 10

@@ -19,7 +19,7 @@ from domogik.components.health import DiagnosticCheck
 from domogik.errors import DomogikError, NotPossible
 
 if TYPE_CHECKING:
-    from domogik.units.registry import Units
+    from domogik.units.apps.registry import Units
 
 T = TypeVar("T")
 C = TypeVar("C")

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
 from domogik.errors import DomogikError, NotPossible, OperationFailed
-from domogik.units.status import Enablement, UnitStatus
+from domogik.units.systemd.status import Enablement, UnitStatus
 
 
 class NoSystemd(NotPossible):

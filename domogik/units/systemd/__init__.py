@@ -1,0 +1,1 @@
+"""systemd itself: its commands, its bus, and what units are there."""
