@@ -21,8 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from domogik.config.home import Home
-from domogik.packages import durable
-from domogik.packages.store import Store
+from domogik.packages.store import durable
+from domogik.packages.store.changes import Store
 
 FILES = 300
 DESCRIPTOR = Path(__file__).parent.parent / (

@@ -105,7 +105,7 @@ class Meter:
 
 
 def offers(generation: int):
-    from domogik.packages.package import Dependency
+    from domogik.packages.descriptor.package import Dependency
     from domogik.testing.packages import offer
 
     changelog = "\n".join(f"0.{n}: something is better than it was" for n in range(5))
@@ -129,7 +129,7 @@ def serve(kind: str) -> None:
     from twisted.web.resource import Resource
     from twisted.web.server import Site
 
-    from domogik.packages.index import Index
+    from domogik.packages.repositories.index import Index
     from domogik.testing.house import FakeHouse
     from domogik.testing.packages import FakePackages
 

@@ -119,10 +119,10 @@ def serve(packages: int, latency: float) -> None:
 
 
 def archive_pages(names: list[str]) -> dict[str, bytes]:
-    from domogik.packages import catalogue
-    from domogik.packages.judge import judge
-    from domogik.packages.reference import PackageRef
-    from domogik.packages.xml_form import parse_xml
+    from domogik.packages.descriptor.judge import judge
+    from domogik.packages.descriptor.reference import PackageRef
+    from domogik.packages.descriptor.xml_form import parse_xml
+    from domogik.packages.repositories import catalogue
 
     packages = [judge(parse_xml(Path(f"{id}.xml"), descriptor(id).encode())) for id in names]
     items = [catalogue.item(package, "", "0" * 64, 4000) for package in packages]
@@ -158,9 +158,9 @@ def refresh(port: int, name: str, connections: int, directory: Path, packages: i
     from twisted.internet.defer import Deferred
     from twisted.internet.threads import deferToThreadPool
 
-    from domogik.packages.cache import Cache
-    from domogik.packages.fetch import Fetcher, FetchLimits
-    from domogik.packages.sources import Source
+    from domogik.packages.http.fetch import Fetcher, FetchLimits
+    from domogik.packages.repositories.cache import Cache
+    from domogik.packages.repositories.sources import Source
 
     async def main(reactor):
         def in_thread(work, *args):

@@ -7,8 +7,8 @@ from pathlib import Path
 from domogik.config.files import read_bounded, write_atomically
 from domogik.config.home import Home
 from domogik.errors import DomogikError
-from domogik.packages.build import create
-from domogik.packages.repository import build_repository
+from domogik.packages.publish.build import create
+from domogik.packages.publish.repository import build_repository
 
 home = Home.from_options(sys.argv[1], {})
 fresh = not home.configuration.exists()

@@ -8,7 +8,7 @@ from domogik.errors import NotPossible
 from domogik.manager.interfaces import IHouse
 from domogik.manager.jobs import Job
 from domogik.manager.package_interface import IPackages
-from domogik.packages.index import Offer
+from domogik.packages.repositories.index import Offer
 
 _LISTED = (
     "This is development mode: packages are listed, not managed (package_path in [domogik] "

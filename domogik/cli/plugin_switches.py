@@ -24,7 +24,7 @@ def _is_known(home: Home, configuration: Configuration, name: str) -> bool:
     """Whether its package is here. Reads every descriptor."""
     # only where it is needed: lxml takes longer to import than everything else
     from domogik.manager.settings import ManagerSettings
-    from domogik.packages.installed import find_packages
+    from domogik.packages.store.installed import find_packages
 
     settings = ManagerSettings.from_configuration(configuration, home)
     return name in find_packages(home, settings.package_mode, settings.src_prefixes).plugins

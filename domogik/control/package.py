@@ -28,8 +28,8 @@ from domogik.manager.archives import Place
 from domogik.manager.package_office import PackageOffice
 from domogik.manager.rests import Rests
 from domogik.manager.trust import Trust
-from domogik.packages.fetch import FetchFailed
-from domogik.packages.index import UnknownRelease
+from domogik.packages.http.fetch import FetchFailed
+from domogik.packages.repositories.index import UnknownRelease
 from domogik.xpl.codec.message import CMND, TRIG, Message
 from domogik.xpl.node.bus import Bus, Origin, Subscription
 from domogik.xpl.node.port import Identity

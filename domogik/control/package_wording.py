@@ -16,10 +16,10 @@ from domogik.errors import DomogikError
 from domogik.manager.archives import Place
 from domogik.manager.package_interface import InstalledPackage
 from domogik.manager.rests import REST_PORT
-from domogik.packages.dependencies import DependencyState, first_error
-from domogik.packages.package import Dependency, UdevRule
-from domogik.packages.reference import PackageRef
-from domogik.packages.store import RINOR, XPL
+from domogik.packages.descriptor.package import Dependency, UdevRule
+from domogik.packages.descriptor.reference import PackageRef
+from domogik.packages.needs.dependencies import DependencyState, first_error
+from domogik.packages.store.changes import RINOR, XPL
 from domogik.xpl.codec.message import Message
 
 #: entries of one answer: a list of so many fits into 99 fragments, and `dep99-candidate` is a name

@@ -11,9 +11,9 @@ from typing import Any
 import attrs
 from twisted.internet.defer import DeferredLock
 
-from domogik.packages.download import sha256_of
-from domogik.packages.fetch import Fetcher
-from domogik.packages.reference import PackageRef
+from domogik.packages.descriptor.reference import PackageRef
+from domogik.packages.http.download import sha256_of
+from domogik.packages.http.fetch import Fetcher
 
 #: no package is larger, and a repository that says so is not believed
 LARGEST_BYTES = 256 * 1024 * 1024

@@ -14,7 +14,7 @@ from domogik.components.events import EventStream
 from domogik.config.check import Reader, component_of, settle
 from domogik.config.keys import KNOWN
 from domogik.config.load import BrokenConfiguration, Configuration, load
-from domogik.packages.installed import Inventory
+from domogik.packages.store.installed import Inventory
 
 #: sections that are read once, with the keys in them whose change counts at once
 _AT_THE_START = {

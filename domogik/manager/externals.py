@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from domogik.components.model import Component, ComponentId, Detail, Kind, State
 from domogik.errors import UnknownComponent
 from domogik.manager.components import ComponentList
-from domogik.packages.installed import Installed
+from domogik.packages.store.installed import Installed
 from domogik.xpl.codec.message import STAT, Message
 from domogik.xpl.node.bus import Bus, Origin, Subscription
 

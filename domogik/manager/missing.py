@@ -7,10 +7,10 @@ import shlex
 import sys
 from collections.abc import Callable
 
-from domogik.packages.environment import ENVIRONMENT, interpreter
-from domogik.packages.installed import Installed
-from domogik.packages.requirements import OTHER, PLUGIN, BadRequirement, parse_requirement
-from domogik.packages.unmet import Unmet, unmet
+from domogik.packages.needs.environment import ENVIRONMENT, interpreter
+from domogik.packages.needs.requirements import OTHER, PLUGIN, BadRequirement, parse_requirement
+from domogik.packages.needs.unmet import Unmet, unmet
+from domogik.packages.store.installed import Installed
 
 ReleaseOf = Callable[[str], str | None]
 _DEBIAN = re.compile(r"[a-z0-9][a-z0-9.+-]+")

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import attrs
 
 from domogik.manager.package_interface import InstalledPackage
-from domogik.packages.dependencies import DependencyState
-from domogik.packages.package import Dependency, UdevRule
-from domogik.packages.reference import InvalidReference, PackageRef
+from domogik.packages.descriptor.package import Dependency, UdevRule
+from domogik.packages.descriptor.reference import InvalidReference, PackageRef
+from domogik.packages.needs.dependencies import DependencyState
 
 #: entries that are read of one answer
 MAX_ENTRIES = 1000

@@ -12,9 +12,9 @@ from domogik.manager.archives import Place
 from domogik.manager.asking import Asking
 from domogik.manager.package_answers import dependency_states, listed_packages, udev_rules
 from domogik.manager.package_interface import InstalledPackage
-from domogik.packages.dependencies import DependencyState
-from domogik.packages.package import Dependency, UdevRule
-from domogik.packages.reference import PackageRef
+from domogik.packages.descriptor.package import Dependency, UdevRule
+from domogik.packages.descriptor.reference import PackageRef
+from domogik.packages.needs.dependencies import DependencyState
 from domogik.xpl.codec.message import CMND, TRIG, InvalidMessage, Message
 from domogik.xpl.node.bus import Bus, Origin, Subscription
 from domogik.xpl.node.port import Identity

@@ -8,10 +8,10 @@ import attrs
 from zope.interface import Attribute, Interface
 
 from domogik.manager.jobs import Job
-from domogik.packages.dependencies import DependencyState
-from domogik.packages.index import Offer
-from domogik.packages.package import UdevRule
-from domogik.packages.reference import PackageRef
+from domogik.packages.descriptor.package import UdevRule
+from domogik.packages.descriptor.reference import PackageRef
+from domogik.packages.needs.dependencies import DependencyState
+from domogik.packages.repositories.index import Offer
 
 
 @attrs.frozen

@@ -21,19 +21,19 @@ from domogik.manager.package_interface import InstalledPackage
 from domogik.manager.package_update import Note, PackageUpdate, at_rest
 from domogik.manager.plugins import Plugins
 from domogik.manager.stored_packages import StoredPackages
-from domogik.packages.dependencies import DependencyChecker, DependencyState
-from domogik.packages.environment import (
+from domogik.packages.descriptor.package import WHEELS, Dependency, Package
+from domogik.packages.descriptor.reference import InvalidReference, PackageRef, fullname
+from domogik.packages.needs.dependencies import DependencyChecker, DependencyState
+from domogik.packages.needs.environment import (
     ENVIRONMENT,
     EnvironmentMaker,
     PythonEnvironment,
     interpreter,
 )
-from domogik.packages.install import Installer
-from domogik.packages.installed import Installed, Inventory
-from domogik.packages.package import WHEELS, Dependency, Package
-from domogik.packages.reference import InvalidReference, PackageRef, fullname
-from domogik.packages.requirements import PYTHON, parse_requirement
-from domogik.packages.store import RINOR, XPL, NotInstalled, Staged, Store
+from domogik.packages.needs.requirements import PYTHON, parse_requirement
+from domogik.packages.store.changes import RINOR, XPL, NotInstalled, Staged, Store
+from domogik.packages.store.install import Installer
+from domogik.packages.store.installed import Installed, Inventory
 
 NO_EXTERNALS = "This host doesn't handle external member packages. Please install it on main host"
 DEVELOPMENT = (

@@ -24,9 +24,9 @@ from domogik.components.model import State
 from domogik.config.files import read_bounded, write_atomically
 from domogik.errors import DomogikError, OperationFailed
 from domogik.manager.plugins import Plugins
-from domogik.packages.install import Installer, NothingToGoBackTo
-from domogik.packages.reference import InvalidReference, PackageRef
-from domogik.packages.store import RINOR, XPL, Change, Staged, StoreFailed
+from domogik.packages.descriptor.reference import InvalidReference, PackageRef
+from domogik.packages.store.changes import RINOR, XPL, Change, Staged, StoreFailed
+from domogik.packages.store.install import Installer, NothingToGoBackTo
 
 _NOTE_BYTES = 4096
 #: what the supervisor says before the cause, and what does not hold for a release that is given up

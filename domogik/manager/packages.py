@@ -23,14 +23,14 @@ from domogik.manager.package_hosts import PackageHosts
 from domogik.manager.package_interface import InstalledPackage, IPackages, RepositoryInfo
 from domogik.manager.package_office import PackageOffice
 from domogik.manager.repositories import Repositories
-from domogik.packages.dependencies import DependencyState
-from domogik.packages.download import sha256_of
-from domogik.packages.fetch import FetchFailed
-from domogik.packages.index import Offer, UnknownRelease
-from domogik.packages.package import UdevRule
-from domogik.packages.reference import InvalidReference, PackageRef, fullname
-from domogik.packages.requirements import PLUGIN, BadRequirement, parse_requirement
-from domogik.packages.store import RINOR, XPL, NotInstalled, Store
+from domogik.packages.descriptor.package import UdevRule
+from domogik.packages.descriptor.reference import InvalidReference, PackageRef, fullname
+from domogik.packages.http.download import sha256_of
+from domogik.packages.http.fetch import FetchFailed
+from domogik.packages.needs.dependencies import DependencyState
+from domogik.packages.needs.requirements import PLUGIN, BadRequirement, parse_requirement
+from domogik.packages.repositories.index import Offer, UnknownRelease
+from domogik.packages.store.changes import RINOR, XPL, NotInstalled, Store
 
 #: errors that mean something of their own to who asks
 _WITH_NAMES = (

@@ -30,10 +30,10 @@ from domogik.manager.questions import (
     times,
     unknown_action,
 )
-from domogik.packages.check import check
-from domogik.packages.environment import ENVIRONMENT, interpreter
-from domogik.packages.installed import Installed
-from domogik.packages.reference import refusal
+from domogik.packages.descriptor.reference import refusal
+from domogik.packages.needs.environment import ENVIRONMENT, interpreter
+from domogik.packages.publish.check import check
+from domogik.packages.store.installed import Installed
 
 #: so many restarts that nobody asked for are too many, in the last hour
 MANY_RESTARTS = 3

@@ -20,7 +20,7 @@ from domogik.manager.stopped import StoppedByHand
 from domogik.manager.units import is_unit
 from domogik.manager.wording import not_started
 from domogik.manager.workplace import Workplace
-from domogik.packages.installed import Installed, Inventory
+from domogik.packages.store.installed import Installed, Inventory
 from domogik.supervisor.interfaces import Program, Specification, Status
 from domogik.supervisor.service import AlreadyRunning, NotRunning, StartFailed, Supervisor
 from domogik.supervisor.settings import Supervision, check

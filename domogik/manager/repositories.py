@@ -15,14 +15,14 @@ from domogik.errors import OperationFailed
 from domogik.manager.archives import Archives, Place, Told
 from domogik.manager.jobs import Progress
 from domogik.manager.package_interface import RepositoryInfo
-from domogik.packages.cache import Cache, RefreshProgress
-from domogik.packages.index import Index, fits
-from domogik.packages.manifest import Record
-from domogik.packages.reference import PackageRef
-from domogik.packages.repository import CannotSign, RepositoryBusy
-from domogik.packages.requirements import Requirement
-from domogik.packages.sources import Source, Sources, read_sources
-from domogik.packages.uploads import take_in
+from domogik.packages.descriptor.reference import PackageRef
+from domogik.packages.needs.requirements import Requirement
+from domogik.packages.publish.repository import CannotSign, RepositoryBusy
+from domogik.packages.publish.uploads import take_in
+from domogik.packages.repositories.cache import Cache, RefreshProgress
+from domogik.packages.repositories.index import Index, fits
+from domogik.packages.repositories.manifest import Record
+from domogik.packages.repositories.sources import Source, Sources, read_sources
 
 
 @attrs.define(eq=False)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from domogik.errors import NotAllowed
-from domogik.packages.reference import PackageRef
+from domogik.packages.descriptor.reference import PackageRef
 from domogik.xpl.codec.message import STAT, Message
 from domogik.xpl.node.bus import Bus, Origin, Subscription
 from domogik.xpl.node.port import Identity, NoReply

@@ -9,8 +9,8 @@ import attrs
 
 from domogik.manager.missing import warnings
 from domogik.manager.package_interface import InstalledPackage
-from domogik.packages.installed import Inventory
-from domogik.packages.store import Store
+from domogik.packages.store.changes import Store
+from domogik.packages.store.installed import Inventory
 
 
 @attrs.define(eq=False)

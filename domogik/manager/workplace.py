@@ -7,8 +7,8 @@ from pathlib import Path
 
 import attrs
 
-from domogik.packages.environment import ENVIRONMENT, interpreter
-from domogik.packages.installed import Installed
+from domogik.packages.needs.environment import ENVIRONMENT, interpreter
+from domogik.packages.store.installed import Installed
 from domogik.supervisor.interfaces import Program
 from domogik.supervisor.settings import Supervision
 

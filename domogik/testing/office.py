@@ -49,7 +49,7 @@ from domogik.manager.trust import Trust
 from domogik.manager.unit_checks import UnitExaminer
 from domogik.manager.units import SystemUnits
 from domogik.manager.workplace import Workplace
-from domogik.packages.installed import Inventory, developed_packages
+from domogik.packages.store.installed import Inventory, developed_packages
 from domogik.supervisor.interfaces import Specification, Status
 from domogik.supervisor.logs.output import OutputLog
 from domogik.supervisor.ports.listeners import Listener, Owner

@@ -23,15 +23,15 @@ from domogik.control.package import PackageControl
 from domogik.manager.archives import Place, Told
 from domogik.manager.package_office import PackageOffice
 from domogik.manager.rests import Rests
-from domogik.packages.build import create
 from domogik.packages.commands import RunCommand
-from domogik.packages.dependencies import DependencyChecker
-from domogik.packages.environment import EnvironmentMaker, PythonEnvironment
-from domogik.packages.index import UnknownRelease
-from domogik.packages.installed import Inventory, find_packages
-from domogik.packages.reference import PackageRef
-from domogik.packages.requirements import Requirement
-from domogik.packages.store import Store
+from domogik.packages.descriptor.reference import PackageRef
+from domogik.packages.needs.dependencies import DependencyChecker
+from domogik.packages.needs.environment import EnvironmentMaker, PythonEnvironment
+from domogik.packages.needs.requirements import Requirement
+from domogik.packages.publish.build import create
+from domogik.packages.repositories.index import UnknownRelease
+from domogik.packages.store.changes import Store
+from domogik.packages.store.installed import Inventory, find_packages
 from domogik.testing.office import DESCRIPTOR, HERE, HOST, FakeManager, at_once
 from domogik.xpl.codec.message import CMND, TRIG
 from domogik.xpl.node.datagrams import Address

@@ -17,8 +17,8 @@ from pathlib import Path
 from packed import package
 
 from domogik.config.home import Home
-from domogik.packages.reference import PackageRef
-from domogik.packages.store import RINOR, XPL, Store
+from domogik.packages.descriptor.reference import PackageRef
+from domogik.packages.store.changes import RINOR, XPL, Store
 
 ONE, TWO = PackageRef("plugin", "demo", "1.0"), PackageRef("plugin", "demo", "2.0")
 

@@ -34,7 +34,7 @@ class Published:
         """An archive that is offered from the next `sign` or `build` on."""
         from world import DESCRIPTOR, PLUGIN
 
-        from domogik.packages.build import create
+        from domogik.packages.publish.build import create
 
         source = self._sources / f"{name}-{release}"
         src = source / "src"
@@ -52,14 +52,14 @@ class Published:
 
     def sign(self, days: float = 0, keys: Path | None = None) -> None:
         """Publish what there is, signed as if so many days from now."""
-        from domogik.packages.signing import Signer
+        from domogik.packages.signing.publisher import Signer
 
         at = time.time() + days * DAY
         self.build(Signer(keys or self.keys, lambda: at))
 
     def build(self, signer: object = None) -> None:
         """Publish what there is."""
-        from domogik.packages.repository import build_repository
+        from domogik.packages.publish.repository import build_repository
 
         built = build_repository(self.archives, self.path, generated="today", signer=signer)
         assert built.problems == ()

@@ -27,13 +27,13 @@ from twisted.internet.threads import deferToThread
 
 from domogik.config.home import Home
 from domogik.manager.package_update import Note, _read, _write
-from domogik.packages.cache import Cache, CacheFailed
-from domogik.packages.fetch import Fetcher, FetchLimits
-from domogik.packages.reference import PackageRef
-from domogik.packages.repository import build_repository
-from domogik.packages.sources import Source
-from domogik.packages.store import RINOR, XPL, StoreFailed
-from domogik.packages.uploads import take_in
+from domogik.packages.descriptor.reference import PackageRef
+from domogik.packages.http.fetch import Fetcher, FetchLimits
+from domogik.packages.publish.repository import build_repository
+from domogik.packages.publish.uploads import take_in
+from domogik.packages.repositories.cache import Cache, CacheFailed
+from domogik.packages.repositories.sources import Source
+from domogik.packages.store.changes import RINOR, XPL, StoreFailed
 
 FULL = "No space left on device"
 ARCHIVES, SITE, UPLOADS, NEW = (Path(name) for name in ("archives", "site", "uploads", "new.tgz"))
@@ -147,7 +147,7 @@ class Refresh(Change):
             raise StoreFailed(one.error)
 
     def state(self) -> object:
-        from domogik.packages.manifest import read_index
+        from domogik.packages.repositories.manifest import read_index
 
         index = read_index(Path("cache"))
         icons = [offer.icon.read_bytes() for offer in index.offers]

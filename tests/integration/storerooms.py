@@ -10,8 +10,8 @@ from pathlib import Path
 from webprocess import WebProcess
 from world import DESCRIPTOR, PLUGIN, World
 
-from domogik.packages.build import create
-from domogik.packages.repository import build_repository
+from domogik.packages.publish.build import create
+from domogik.packages.publish.repository import build_repository
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 BROKEN = "raise SystemExit('this release is broken')\n"

@@ -12,15 +12,15 @@ from twisted.trial.unittest import TestCase
 from wheels import make_wheel
 
 import domogik
-from domogik.packages.dependencies import DependencyChecker
-from domogik.packages.environment import (
+from domogik.packages.descriptor.package import Dependency
+from domogik.packages.needs.dependencies import DependencyChecker
+from domogik.packages.needs.environment import (
     EnvironmentFailed,
     EnvironmentMaker,
     PythonEnvironment,
     interpreter,
 )
-from domogik.packages.package import Dependency
-from domogik.packages.requirements import parse_requirement
+from domogik.packages.needs.requirements import parse_requirement
 from domogik.supervisor.processes.command import run
 
 pytestmark = pytest.mark.integration

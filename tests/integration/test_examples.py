@@ -17,7 +17,7 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 from world import is_gone
 
-from domogik.packages.descriptor import read
+from domogik.packages.descriptor.files import read
 from domogik.testing.street import HOST, PluginProcess, Street
 from domogik.xpl.codec.message import CMND, STAT, TRIG, Message
 

@@ -24,7 +24,7 @@ from twisted.web.server import NOT_DONE_YET, Site
 from twisted.web.static import Data
 from webserver import BreakingOff, Raw, Server, redirect, status, stopped
 
-from domogik.packages.fetch import Fetcher, FetchFailed, FetchLimits, Unreachable
+from domogik.packages.http.fetch import Fetcher, FetchFailed, FetchLimits, Unreachable
 
 pytestmark = pytest.mark.integration
 KB = 1024
@@ -228,7 +228,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 from twisted.internet.threads import deferToThread
-from domogik.packages.fetch import Fetcher, FetchFailed
+from domogik.packages.http.fetch import Fetcher, FetchFailed
 
 async def ask(url):
     fetcher = Fetcher(reactor, deferToThread)

@@ -13,7 +13,7 @@ import pytest
 from killed import CHANGES, Place
 from namespaces import need_root
 
-from domogik.packages.installed import installed_packages
+from domogik.packages.store.installed import installed_packages
 
 HERE = Path(__file__).parent
 TIDYING = {"rinor link removed", "set aside", "settled"}
@@ -211,7 +211,7 @@ from pathlib import Path
 sys.path.insert(0, {here!r})
 from killed import ONE, Place
 from packed import tree
-from domogik.packages.store import RINOR, StoreFailed
+from domogik.packages.store.changes import RINOR, StoreFailed
 
 place = Place(Path("."))
 free = int(sys.argv[1])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from storerooms import package_world
 
-from domogik.packages.scaffold import scaffold
+from domogik.packages.publish.scaffold import scaffold
 
 pytestmark = pytest.mark.integration
 

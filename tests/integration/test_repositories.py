@@ -19,18 +19,24 @@ from twisted.web.server import Site
 from twisted.web.static import File
 from webserver import PNG, Server, descriptor, listed, redirect, status, stopped
 
-from domogik.packages import catalogue
-from domogik.packages.build import create
-from domogik.packages.cache import Cache, CacheFailed, RefreshProgress, Report, SourceReport
-from domogik.packages.fetch import Fetcher, FetchLimits
-from domogik.packages.index import Index
-from domogik.packages.judge import judge
-from domogik.packages.manifest import SNAPSHOTS
-from domogik.packages.recognition import MAXIMUM_PACKAGES
-from domogik.packages.reference import PackageRef
-from domogik.packages.repository import build_repository
-from domogik.packages.sources import Source, uploads_source
-from domogik.packages.xml_form import parse_xml
+from domogik.packages.descriptor.judge import judge
+from domogik.packages.descriptor.reference import PackageRef
+from domogik.packages.descriptor.xml_form import parse_xml
+from domogik.packages.http.fetch import Fetcher, FetchLimits
+from domogik.packages.publish.build import create
+from domogik.packages.publish.repository import build_repository
+from domogik.packages.repositories import catalogue
+from domogik.packages.repositories.cache import (
+    Cache,
+    CacheFailed,
+    RefreshProgress,
+    Report,
+    SourceReport,
+)
+from domogik.packages.repositories.index import Index
+from domogik.packages.repositories.manifest import SNAPSHOTS
+from domogik.packages.repositories.recognition import MAXIMUM_PACKAGES
+from domogik.packages.repositories.sources import Source, uploads_source
 
 pytestmark = pytest.mark.integration
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -436,7 +442,7 @@ class Several(Case):
         await self.refresh()
         code = (
             "import sys; from pathlib import Path;"
-            "from domogik.packages.manifest import read_index;"
+            "from domogik.packages.repositories.manifest import read_index;"
             "index = read_index(Path(sys.argv[1]));"
             "assert 'twisted' not in sys.modules;"
             "print(index.find('plugin', 'foo').url)"

@@ -21,14 +21,14 @@ from twisted.trial.unittest import TestCase
 from twisted.web.server import Site
 from twisted.web.static import File
 
-from domogik.packages.archive import inspect
-from domogik.packages.build import create
-from domogik.packages.cache import Cache
-from domogik.packages.descriptor import draft
-from domogik.packages.fetch import Fetcher
-from domogik.packages.judge import judge
-from domogik.packages.repository import build_repository
-from domogik.packages.sources import Source
+from domogik.packages.descriptor.files import draft
+from domogik.packages.descriptor.judge import judge
+from domogik.packages.http.fetch import Fetcher
+from domogik.packages.publish.build import create
+from domogik.packages.publish.repository import build_repository
+from domogik.packages.repositories.cache import Cache
+from domogik.packages.repositories.sources import Source
+from domogik.packages.store.archive import inspect
 
 pytestmark = pytest.mark.integration
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -196,7 +196,7 @@ def test_whoever_reads_while_it_is_built_anew_never_meets_half_of_it(
 
 def test_the_tools_of_authors_start_without_the_network_library() -> None:
     program = (
-        "import sys, domogik.packages.build, domogik.packages.check, domogik.packages.repository;"
+        "import sys, domogik.packages.publish.build, domogik.packages.publish.check, domogik.packages.publish.repository;"
         "print([name for name in sys.modules if name.partition('.')[0] == 'twisted'])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)

@@ -17,7 +17,7 @@ from twisted.trial.unittest import TestCase
 from domogik.api.access import Access, names_of_this_host
 from domogik.api.settings import RestSettings
 from domogik.api.site import listen, make_site
-from domogik.packages.reference import PackageRef
+from domogik.packages.descriptor.reference import PackageRef
 from domogik.testing.house import FakeHouse
 from domogik.testing.packages import FakePackages, offer
 

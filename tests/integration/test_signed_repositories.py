@@ -15,10 +15,10 @@ from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from domogik.packages.cache import Cache, SourceReport
-from domogik.packages.fetch import Fetcher, FetchFailed, FetchLimits
-from domogik.packages.index import Index
-from domogik.packages.sources import Source, uploads_source
+from domogik.packages.http.fetch import Fetcher, FetchFailed, FetchLimits
+from domogik.packages.repositories.cache import Cache, SourceReport
+from domogik.packages.repositories.index import Index
+from domogik.packages.repositories.sources import Source, uploads_source
 
 pytestmark = pytest.mark.integration
 
@@ -131,8 +131,8 @@ class Good(Case):
 
     async def older(self) -> None:
         """What such a repository has not, and signs again what it has."""
-        from domogik.packages.signing import Signer
-        from domogik.packages.targets import Target
+        from domogik.packages.signing.publisher import Signer
+        from domogik.packages.signing.targets import Target
 
         signer = Signer(self.published.keys, time.time)
         (self.published.path / "repository.json").unlink()
@@ -481,8 +481,8 @@ class Attacks(Case):
         await self.good()
 
     async def test_a_package_whose_archive_is_not_signed_is_left_out_and_told(self) -> None:
-        from domogik.packages.signing import Signer
-        from domogik.packages.targets import Target
+        from domogik.packages.signing.publisher import Signer
+        from domogik.packages.signing.targets import Target
 
         self.publish("foo", "bar")
         signer = Signer(self.published.keys, time.time)
@@ -541,7 +541,7 @@ def test_without_a_signed_repository_nothing_of_it_is_imported() -> None:
     script = (
         "import sys, domogik.app.parts.manager, domogik.app.commands.start\n"
         "import domogik.cli.pkgmgr.author\n"
-        "import domogik.packages.cache, domogik.packages.repository\n"
+        "import domogik.packages.repositories.cache, domogik.packages.publish.repository\n"
         "names = {name.partition('.')[0] for name in sys.modules}\n"
         "assert not names & {'tuf', 'securesystemslib', 'urllib3'}, names"
     )

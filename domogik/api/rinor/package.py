@@ -27,11 +27,11 @@ from domogik.api.rinor.package_items import (
 )
 from domogik.api.rinor.paths import Asked, Operation, identifier
 from domogik.errors import DomogikError, NoAnswer, NotPossible, OperationFailed, UnknownComponent
-from domogik.packages.index import UnknownRelease
-from domogik.packages.reference import TYPES, InvalidReference, PackageRef, fullname
-from domogik.packages.store import StoreFailed
-from domogik.packages.tarball import BrokenArchive
-from domogik.packages.uploads import OtherPackage
+from domogik.packages.descriptor.reference import TYPES, InvalidReference, PackageRef, fullname
+from domogik.packages.publish.uploads import OtherPackage
+from domogik.packages.repositories.index import UnknownRelease
+from domogik.packages.store.changes import StoreFailed
+from domogik.packages.store.tarball import BrokenArchive
 
 _HOST_TYPE = "<host>/<type>"
 _RELEASE = "<type>/<id>/<release>"

@@ -18,9 +18,9 @@ from twisted.python.failure import Failure
 from domogik.components.events import Event, EventStream
 from domogik.errors import NotPossible
 from domogik.manager.package_interface import InstalledPackage
-from domogik.packages.dependencies import DependencyState
-from domogik.packages.index import Offer
-from domogik.packages.package import UdevRule
+from domogik.packages.descriptor.package import UdevRule
+from domogik.packages.needs.dependencies import DependencyState
+from domogik.packages.repositories.index import Offer
 
 Item = dict[str, object]
 

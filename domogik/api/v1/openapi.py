@@ -11,7 +11,7 @@ from domogik.api.v1.routes import JSON, Route, Schema, matching
 from domogik.api.v1.shapes.components import INTEGER, SCHEMAS, named
 from domogik.api.v1.shapes.health import HEALTH_SCHEMAS
 from domogik.api.v1.shapes.packages import PACKAGE_SCHEMAS, TYPE
-from domogik.packages.reference import ID, TYPES
+from domogik.packages.descriptor.reference import ID, TYPES
 
 #: what a name of a path can be; others are one line of text
 _NAMES: Mapping[str, Schema] = {

@@ -26,7 +26,7 @@ from domogik.api.v1.shapes.packages import (
 )
 from domogik.errors import UnknownComponent, did_you_mean
 from domogik.manager.package_interface import IPackages
-from domogik.packages.reference import RELEASE, PackageRef, fullname, parse_fullname
+from domogik.packages.descriptor.reference import RELEASE, PackageRef, fullname, parse_fullname
 
 PACKAGES = f"{BASE}/packages"
 ONE = f"{PACKAGES}/{{type}}/{{id}}"

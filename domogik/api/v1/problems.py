@@ -22,10 +22,10 @@ from domogik.errors import (
     OperationFailed,
     UnknownComponent,
 )
-from domogik.packages.descriptor import BrokenDescriptor
-from domogik.packages.index import UnknownRelease
-from domogik.packages.reference import InvalidReference
-from domogik.packages.tarball import BrokenArchive
+from domogik.packages.descriptor.files import BrokenDescriptor
+from domogik.packages.descriptor.reference import InvalidReference
+from domogik.packages.repositories.index import UnknownRelease
+from domogik.packages.store.tarball import BrokenArchive
 
 #: RFC 9457
 CONTENT_TYPE = "application/problem+json"
@@ -122,6 +122,6 @@ def _is_of_a_repository(error: Exception) -> bool:
     """Whether it could not be fetched. What fetches imports TLS; what never fetched need not."""
     if not isinstance(error, DomogikError):
         return False
-    from domogik.packages.transport import FetchFailed
+    from domogik.packages.http.client import FetchFailed
 
     return isinstance(error, FetchFailed)

@@ -33,7 +33,7 @@ from domogik.manager.office import Office
 from domogik.manager.plugin_checks import PluginExaminer
 from domogik.manager.startup_notice import StartupNotice
 from domogik.manager.unit_checks import UnitExaminer
-from domogik.packages.store import Store
+from domogik.packages.store.changes import Store
 from domogik.xpl.node.presence import Presence
 
 

@@ -54,7 +54,7 @@ from domogik.manager.speakers import Speakers
 from domogik.manager.startup_notice import StartupNotice
 from domogik.manager.stopped import StoppedByHand
 from domogik.manager.trust import Trust
-from domogik.packages.installed import Inventory, find_packages
+from domogik.packages.store.installed import Inventory, find_packages
 from domogik.supervisor.interfaces import Status
 from domogik.supervisor.processes.confinement import Confinement
 from domogik.supervisor.service import Supervisor

@@ -28,13 +28,13 @@ from domogik.manager.plugins import Plugins
 from domogik.manager.repositories import Repositories
 from domogik.manager.rests import Rests
 from domogik.manager.trust import Trust
-from domogik.packages.cache import Cache
-from domogik.packages.dependencies import DependencyChecker
-from domogik.packages.environment import EnvironmentMaker, PythonEnvironment
-from domogik.packages.fetch import Fetcher
-from domogik.packages.installed import Inventory
-from domogik.packages.reference import PackageRef
-from domogik.packages.store import Store
+from domogik.packages.descriptor.reference import PackageRef
+from domogik.packages.http.fetch import Fetcher
+from domogik.packages.needs.dependencies import DependencyChecker
+from domogik.packages.needs.environment import EnvironmentMaker, PythonEnvironment
+from domogik.packages.repositories.cache import Cache
+from domogik.packages.store.changes import Store
+from domogik.packages.store.installed import Inventory
 from domogik.supervisor.processes.command import run
 from domogik.xpl.node.port import Identity
 

@@ -23,7 +23,7 @@ from domogik.manager.hosts import Hosts
 from domogik.manager.house import House
 from domogik.manager.jobs import Jobs
 from domogik.manager.trust import Trust
-from domogik.packages.installed import find_packages
+from domogik.packages.store.installed import find_packages
 
 
 class SingleDaemon(Service):

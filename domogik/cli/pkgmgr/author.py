@@ -16,7 +16,7 @@ from domogik.cli.program import FAILED, CommandFailed, home_of
 from domogik.cli.terminal import printable
 
 if TYPE_CHECKING:
-    from domogik.packages.repository import Built, Signature, Signs
+    from domogik.packages.publish.repository import Built, Signature, Signs
 
 # domogik.packages is imported where it is used: lxml takes longer to import than the rest to run
 _ARCHIVES = (".tgz", ".tar.gz")
@@ -35,7 +35,7 @@ def is_file(text: str) -> bool:
 
 def check(options: argparse.Namespace) -> int:
     """`check FILE...`; 1 where one is refused."""
-    from domogik.packages.check import check as look
+    from domogik.packages.publish.check import check as look
 
     found = [look(Path(name)) for name in options.files]
     if options.json:
@@ -62,10 +62,10 @@ def check(options: argparse.Namespace) -> int:
 
 def show(path: Path, as_json: bool) -> int:
     """`show FILE`: a descriptor, an archive, or the directory of a package."""
-    from domogik.packages.build import find_descriptor
-    from domogik.packages.contents import read_contents
-    from domogik.packages.descriptor import read
-    from domogik.packages.writing import json_document
+    from domogik.packages.descriptor.files import read
+    from domogik.packages.descriptor.writing import json_document
+    from domogik.packages.publish.build import find_descriptor
+    from domogik.packages.publish.contents import read_contents
 
     if path.is_dir():
         package = read(find_descriptor(path))
@@ -83,7 +83,7 @@ def show(path: Path, as_json: bool) -> int:
 
 def new(options: argparse.Namespace) -> int:
     """`new NAME`: a package to begin with."""
-    from domogik.packages.scaffold import scaffold
+    from domogik.packages.publish.scaffold import scaffold
 
     made = scaffold(options.name, Path(options.output))
     if options.json:
@@ -95,7 +95,7 @@ def new(options: argparse.Namespace) -> int:
 
 def create(options: argparse.Namespace) -> int:
     """`create DIR [ID]`: an archive of a package directory, or of one package in it."""
-    from domogik.packages.build import create as build
+    from domogik.packages.publish.build import create as build
 
     made = build(Path(options.directory), Path(options.output), id=options.id or "")
     if options.json:
@@ -107,14 +107,14 @@ def create(options: argparse.Namespace) -> int:
 
 def repository(options: argparse.Namespace) -> int:
     """`repository DIR`: a repository of the archives in it; 1 where one had to be left out."""
-    from domogik.packages.repository import build_repository
+    from domogik.packages.publish.repository import build_repository
 
     directory = Path(options.directory)
     target = Path(options.output) if options.output else directory
     now = datetime.now(UTC)
     signer: Signs | None = None
     if options.sign:
-        from domogik.packages.signing import Signer
+        from domogik.packages.signing.publisher import Signer
 
         signer = Signer(_keys(options, target), now.timestamp)
     elif options.keys:

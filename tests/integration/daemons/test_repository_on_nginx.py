@@ -12,12 +12,12 @@ from twisted.trial.unittest import TestCase
 
 from domogik.config.home import Home
 from domogik.daemons.nginx import NginxDaemon
-from domogik.packages.cache import Cache
-from domogik.packages.fetch import Fetcher, FetchLimits
-from domogik.packages.install import Installer
-from domogik.packages.reference import PackageRef
-from domogik.packages.sources import Source
-from domogik.packages.store import Store
+from domogik.packages.descriptor.reference import PackageRef
+from domogik.packages.http.fetch import Fetcher, FetchLimits
+from domogik.packages.repositories.cache import Cache
+from domogik.packages.repositories.sources import Source
+from domogik.packages.store.changes import Store
+from domogik.packages.store.install import Installer
 
 pytestmark = pytest.mark.integration
 

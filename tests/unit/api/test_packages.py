@@ -9,10 +9,10 @@ import pytest
 from domogik.api.rinor.package_items import AT_A_TIME
 from domogik.errors import NoAnswer, NotPossible, OperationFailed
 from domogik.manager.package_interface import InstalledPackage, RepositoryInfo
-from domogik.packages.dependencies import DependencyState
-from domogik.packages.package import Dependency, UdevRule
-from domogik.packages.reference import PackageRef
-from domogik.packages.store import StoreFailed
+from domogik.packages.descriptor.package import Dependency, UdevRule
+from domogik.packages.descriptor.reference import PackageRef
+from domogik.packages.needs.dependencies import DependencyState
+from domogik.packages.store.changes import StoreFailed
 from domogik.testing.house import FakeHouse
 from domogik.testing.packages import FakePackages, offer
 

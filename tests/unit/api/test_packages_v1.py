@@ -11,9 +11,9 @@ from twisted.internet.defer import Deferred
 from domogik.api.http.uploads import MAX_UPLOAD, MAX_UPLOADS, UPLOAD_TIMEOUT
 from domogik.errors import NoAnswer, NotPossible, OperationFailed
 from domogik.manager.package_interface import InstalledPackage, RepositoryInfo
-from domogik.packages.package import Dependency
-from domogik.packages.reference import PackageRef
-from domogik.packages.transport import FetchFailed
+from domogik.packages.descriptor.package import Dependency
+from domogik.packages.descriptor.reference import PackageRef
+from domogik.packages.http.client import FetchFailed
 from domogik.testing.packages import FakePackages, offer
 
 BASE = "/api/v1/packages"

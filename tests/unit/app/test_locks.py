@@ -11,7 +11,7 @@ import pytest
 from domogik.config import edit
 from domogik.config.home import Home
 from domogik.daemons.directory import WorkingDirectory
-from domogik.packages import repository
+from domogik.packages.publish import repository
 
 
 @contextlib.contextmanager

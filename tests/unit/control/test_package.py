@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from twisted.internet.defer import Deferred
 
-from domogik.packages.fetch import FetchFailed, Unreachable
-from domogik.packages.store import StoreFailed
-from domogik.packages.tarball import BrokenArchive
+from domogik.packages.http.fetch import FetchFailed, Unreachable
+from domogik.packages.store.changes import StoreFailed
+from domogik.packages.store.tarball import BrokenArchive
 from domogik.testing.office import ELSEWHERE, HOST
 from domogik.testing.storeroom import FakePackageManager
 from domogik.xpl.codec.message import STAT

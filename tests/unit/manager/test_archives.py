@@ -10,8 +10,8 @@ from twisted.internet.task import Clock
 
 from domogik.manager import archives
 from domogik.manager.archives import Archives, Place
-from domogik.packages.fetch import Fetcher, FetchFailed
-from domogik.packages.reference import PackageRef
+from domogik.packages.descriptor.reference import PackageRef
+from domogik.packages.http.fetch import Fetcher, FetchFailed
 from domogik.testing.office import at_once
 
 REF = PackageRef("plugin", "lamp", "1.0")

@@ -8,7 +8,7 @@ from domogik.components.events import EventStream
 from domogik.config.load import BrokenConfiguration, load
 from domogik.manager.configuration import ConfigurationKeeper
 from domogik.manager.settings import enabled_plugins
-from domogik.packages.installed import Inventory
+from domogik.packages.store.installed import Inventory
 from domogik.units.settings import read_units
 
 

@@ -24,7 +24,7 @@ from domogik.manager.host_checks import HostExaminer
 from domogik.manager.package_interface import RepositoryInfo
 from domogik.manager.plugin_checks import PluginExaminer
 from domogik.manager.startup_notice import StartupNotice
-from domogik.packages.environment import ENVIRONMENT
+from domogik.packages.needs.environment import ENVIRONMENT
 from domogik.storage.database import BrokenDatabase
 from domogik.supervisor.interfaces import Exit
 from domogik.testing.office import NOON, FakeManager, at_once

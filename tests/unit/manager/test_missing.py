@@ -3,8 +3,8 @@
 import sys
 
 from domogik.manager.missing import warnings
-from domogik.packages.installed import Installed
-from domogik.packages.package import Dependency
+from domogik.packages.descriptor.package import Dependency
+from domogik.packages.store.installed import Installed
 from domogik.testing.packages import package
 
 

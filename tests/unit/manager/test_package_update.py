@@ -8,10 +8,10 @@ from twisted.internet.defer import Deferred
 
 from domogik.components.model import State
 from domogik.errors import NotPossible, OperationFailed
-from domogik.packages.install import NothingToGoBackTo
-from domogik.packages.package import Package
-from domogik.packages.reference import PackageRef
-from domogik.packages.store import StoreFailed
+from domogik.packages.descriptor.package import Package
+from domogik.packages.descriptor.reference import PackageRef
+from domogik.packages.store.changes import StoreFailed
+from domogik.packages.store.install import NothingToGoBackTo
 from domogik.supervisor.interfaces import Exit
 from domogik.testing.storeroom import FakePackageManager
 

@@ -18,14 +18,14 @@ from domogik.manager.package_hosts import (
 from domogik.manager.package_interface import IPackages
 from domogik.manager.packages import Packages
 from domogik.manager.repositories import Repositories
-from domogik.packages.archive import BrokenArchive
-from domogik.packages.cache import Cache
-from domogik.packages.fetch import Fetcher
-from domogik.packages.index import UnknownRelease
-from domogik.packages.package import Dependency
-from domogik.packages.reference import InvalidReference, PackageRef
-from domogik.packages.repository import build_repository
-from domogik.packages.store import StoreFailed
+from domogik.packages.descriptor.package import Dependency
+from domogik.packages.descriptor.reference import InvalidReference, PackageRef
+from domogik.packages.http.fetch import Fetcher
+from domogik.packages.publish.repository import build_repository
+from domogik.packages.repositories.cache import Cache
+from domogik.packages.repositories.index import UnknownRelease
+from domogik.packages.store.archive import BrokenArchive
+from domogik.packages.store.changes import StoreFailed
 from domogik.testing.office import HOST, at_once
 from domogik.testing.storeroom import FakePackageManager
 from domogik.xpl.codec.message import STAT, TRIG

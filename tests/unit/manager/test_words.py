@@ -4,8 +4,8 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from domogik.errors import DomogikError, UnknownComponent, did_you_mean
-from domogik.packages.index import Index, UnknownRelease
-from domogik.packages.install import PackageRunning
+from domogik.packages.repositories.index import Index, UnknownRelease
+from domogik.packages.store.install import PackageRunning
 from domogik.supervisor.interfaces import Exit
 from domogik.testing.packages import offer
 

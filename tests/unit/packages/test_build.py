@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from domogik.packages.archive import inspect
-from domogik.packages.build import CannotBuild, create
-from domogik.packages.check import check
-from domogik.packages.descriptor import BrokenDescriptor, read
+from domogik.packages.descriptor.files import BrokenDescriptor, read
+from domogik.packages.publish.build import CannotBuild, create
+from domogik.packages.publish.check import check
+from domogik.packages.store.archive import inspect
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 NAMES = ("clock", "diskfree", "ping", "script")

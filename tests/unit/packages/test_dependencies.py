@@ -11,10 +11,10 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from domogik.errors import DomogikError
-from domogik.packages.dependencies import DependencyChecker, DependencyState, first_error
-from domogik.packages.environment import PythonEnvironment
-from domogik.packages.package import Dependency
-from domogik.packages.requirements import Requirement
+from domogik.packages.descriptor.package import Dependency
+from domogik.packages.needs.dependencies import DependencyChecker, DependencyState, first_error
+from domogik.packages.needs.environment import PythonEnvironment
+from domogik.packages.needs.requirements import Requirement
 
 
 @attrs.frozen

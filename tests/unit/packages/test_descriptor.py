@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domogik.components.model import ConfigurationKey
-from domogik.packages.descriptor import (
+from domogik.packages.descriptor.files import (
     BrokenDescriptor,
     Dependency,
     DeviceType,
@@ -19,10 +19,10 @@ from domogik.packages.descriptor import (
     read,
     read_directory,
 )
-from domogik.packages.json_form import parse_json
-from domogik.packages.judge import judge
-from domogik.packages.package import Repository
-from domogik.packages.xml_form import parse_xml
+from domogik.packages.descriptor.json_form import parse_json
+from domogik.packages.descriptor.judge import judge
+from domogik.packages.descriptor.package import Repository
+from domogik.packages.descriptor.xml_form import parse_xml
 
 DESCRIPTORS = Path(__file__).parent / "descriptors"
 

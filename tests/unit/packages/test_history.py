@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from domogik.packages.history import History, read_history, write_history
+from domogik.packages.store.history import History, read_history, write_history
 
 STORED = {"1", "2", "3", "4"}
 

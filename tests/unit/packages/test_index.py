@@ -5,9 +5,9 @@ from pathlib import Path
 import attrs
 import pytest
 
-from domogik.packages.index import Index, Offer, UnknownRelease, fits
-from domogik.packages.package import Package
-from domogik.packages.sources import Source
+from domogik.packages.descriptor.package import Package
+from domogik.packages.repositories.index import Index, Offer, UnknownRelease, fits
+from domogik.packages.repositories.sources import Source
 
 STABLE, TESTING, NIGHTLY = (
     Source(1000, "http://stable"),

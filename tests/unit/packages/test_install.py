@@ -13,17 +13,17 @@ from twisted.trial.unittest import TestCase
 
 from domogik.config.home import Home
 from domogik.errors import DomogikError, OperationFailed
-from domogik.packages.archive import BrokenArchive
-from domogik.packages.descriptor import read
-from domogik.packages.install import (
+from domogik.packages.descriptor.files import read
+from domogik.packages.descriptor.reference import PackageRef
+from domogik.packages.store.archive import BrokenArchive
+from domogik.packages.store.changes import RINOR, NotInstalled, Staged, Store, StoreFailed
+from domogik.packages.store.install import (
     Installer,
     NeedsNewerDomogik,
     NothingToGoBackTo,
     PackageRunning,
     check_version,
 )
-from domogik.packages.reference import PackageRef
-from domogik.packages.store import RINOR, NotInstalled, Staged, Store, StoreFailed
 
 ONE, TWO = PackageRef("plugin", "demo", "1.0"), PackageRef("plugin", "demo", "2.0")
 

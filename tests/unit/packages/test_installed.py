@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from domogik.config.home import Home
-from domogik.packages.installed import (
+from domogik.packages.descriptor.reference import OUR_NAMES
+from domogik.packages.store.changes import Store
+from domogik.packages.store.installed import (
     developed_packages,
     find_packages,
     installed_packages,
     watched_directories,
 )
-from domogik.packages.reference import OUR_NAMES
-from domogik.packages.store import Store
 from domogik.testing.office import DESCRIPTOR, KEYS
 
 NEW, OLD = "domogik_packages/xpl/bin", "domogik/xpl/bin"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from domogik.packages.linking import add_hashed_names, remove_old_names
-from domogik.packages.targets import Target
+from domogik.packages.publish.linking import add_hashed_names, remove_old_names
+from domogik.packages.signing.targets import Target
 
 
 def sign(target: Path, content: bytes) -> Path:

@@ -8,10 +8,10 @@ from pathlib import Path
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from domogik.packages.fetch import FetchLimits, Reply
-from domogik.packages.list_repository import ListRepository
-from domogik.packages.recognition import Entrance, Form, Found
-from domogik.packages.snapshot import Listing
+from domogik.packages.http.fetch import FetchLimits, Reply
+from domogik.packages.repositories.list_form import ListRepository
+from domogik.packages.repositories.recognition import Entrance, Form, Found
+from domogik.packages.repositories.snapshot import Listing
 
 PNG = b"\x89PNG\r\n\x1a\n"
 BASE = "http://repository.example/stable"

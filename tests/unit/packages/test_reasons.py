@@ -4,7 +4,7 @@ import errno
 
 from twisted.internet.error import DNSLookupError, getConnectError
 
-from domogik.packages.reasons import unconnected
+from domogik.packages.http.reasons import unconnected
 
 
 def test_no_number_of_the_system_is_shown() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domogik.packages.reference import InvalidReference, PackageRef, parse_fullname
+from domogik.packages.descriptor.reference import InvalidReference, PackageRef, parse_fullname
 
 
 def test_a_reference_names_the_package_and_its_archive() -> None:

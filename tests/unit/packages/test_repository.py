@@ -12,11 +12,11 @@ from pathlib import Path
 import attrs
 import pytest
 
-from domogik.packages.build import create
-from domogik.packages.descriptor import draft, read
-from domogik.packages.judge import judge
-from domogik.packages.repository import Built, RepositoryBusy, build_repository
-from domogik.packages.writing import to_json
+from domogik.packages.descriptor.files import draft, read
+from domogik.packages.descriptor.judge import judge
+from domogik.packages.descriptor.writing import to_json
+from domogik.packages.publish.build import create
+from domogik.packages.publish.repository import Built, RepositoryBusy, build_repository
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 DESCRIPTOR = "src/share/domogik/plugins/{}.xml"

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from domogik.errors import NotPossible
-from domogik.packages.build import create
-from domogik.packages.check import check
-from domogik.packages.scaffold import scaffold
+from domogik.packages.publish.build import create
+from domogik.packages.publish.check import check
+from domogik.packages.publish.scaffold import scaffold
 
 
 @pytest.mark.parametrize("id", ["hello", "a_b", "z9", "_x_", "none"])

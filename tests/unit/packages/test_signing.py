@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from tuf.api.metadata import Metadata
 
-from domogik.packages.repository import CannotSign, Signature
-from domogik.packages.signing import Signer
-from domogik.packages.targets import Target
-from domogik.packages.verification import NotTrusted, Wanted, verify
+from domogik.packages.publish.repository import CannotSign, Signature
+from domogik.packages.signing.publisher import Signer
+from domogik.packages.signing.targets import Target
+from domogik.packages.signing.verification import NotTrusted, Wanted, verify
 
 DAY = 86400
 START = 1_900_000_000.0

@@ -9,9 +9,16 @@ from packed import package, tree
 
 from domogik.config.home import Home
 from domogik.errors import NotPossible
-from domogik.packages.archive import BrokenArchive
-from domogik.packages.reference import PackageRef
-from domogik.packages.store import RINOR, XPL, NotInstalled, PlacedByHand, Store, StoreFailed
+from domogik.packages.descriptor.reference import PackageRef
+from domogik.packages.store.archive import BrokenArchive
+from domogik.packages.store.changes import (
+    RINOR,
+    XPL,
+    NotInstalled,
+    PlacedByHand,
+    Store,
+    StoreFailed,
+)
 
 
 def ref(release: str, id: str = "demo") -> PackageRef:

@@ -7,8 +7,8 @@ from pathlib import Path
 import attrs
 import pytest
 
-from domogik.packages.package import Dependency
-from domogik.packages.unmet import Unmet, unmet
+from domogik.packages.descriptor.package import Dependency
+from domogik.packages.needs.unmet import Unmet, unmet
 
 
 def python(text: str) -> Dependency:

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from domogik.errors import OperationFailed
-from domogik.packages import repository
-from domogik.packages.build import create
-from domogik.packages.reference import PackageRef
-from domogik.packages.repository import Built, RepositoryBusy, build_repository
-from domogik.packages.tarball import BrokenArchive
-from domogik.packages.uploads import OtherPackage, take_in
+from domogik.packages.descriptor.reference import PackageRef
+from domogik.packages.publish import repository
+from domogik.packages.publish.build import create
+from domogik.packages.publish.repository import Built, RepositoryBusy, build_repository
+from domogik.packages.publish.uploads import OtherPackage, take_in
+from domogik.packages.store.tarball import BrokenArchive
 
 DISKFREE = Path(__file__).parents[3] / "examples" / "diskfree"
 
@@ -74,7 +74,7 @@ def test_what_the_repository_does_not_take_is_as_before(
         return Built((), ("it is not for us",), False, 1)
 
     for build, error in ((busy, RepositoryBusy), (refuses, OperationFailed)):
-        monkeypatch.setattr("domogik.packages.uploads.build_repository", build)
+        monkeypatch.setattr("domogik.packages.publish.uploads.build_repository", build)
         with pytest.raises(error):
             take_in(archive, uploads, "2026-01-01")
         assert archives(uploads) == ([archive.name] if was_there else [])

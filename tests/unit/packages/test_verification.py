@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domogik.packages.signing import Signer
-from domogik.packages.targets import Target, Verified
-from domogik.packages.verification import NotTrusted, Wanted, is_root, verify
+from domogik.packages.signing.publisher import Signer
+from domogik.packages.signing.targets import Target, Verified
+from domogik.packages.signing.verification import NotTrusted, Wanted, is_root, verify
 
 FILES = {"data": Target("ab" * 32, 12)}
 NAMES = ("2.root.json", "timestamp.json", "1.snapshot.json", "1.targets.json")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domogik.components.model import ConfigurationKey
-from domogik.packages.descriptor import (
+from domogik.packages.descriptor.files import (
     Dependency,
     DeviceType,
     FeatureModel,
@@ -17,9 +17,9 @@ from domogik.packages.descriptor import (
     draft,
     read,
 )
-from domogik.packages.judge import judge
-from domogik.packages.package import Repository
-from domogik.packages.writing import CannotWrite, to_json, to_xml, write
+from domogik.packages.descriptor.judge import judge
+from domogik.packages.descriptor.package import Repository
+from domogik.packages.descriptor.writing import CannotWrite, to_json, to_xml, write
 
 ROOT = Path(__file__).parents[3]
 DESCRIPTORS = sorted((Path(__file__).parent / "descriptors").iterdir())

@@ -16,9 +16,9 @@ from domogik.api.v1.shapes.components import (
 )
 from domogik.manager.jobs import Job, JobState
 from domogik.manager.package_interface import InstalledPackage, RepositoryInfo
-from domogik.packages.dependencies import DependencyState
-from domogik.packages.index import Offer, fits
-from domogik.packages.reference import TYPES
+from domogik.packages.descriptor.reference import TYPES
+from domogik.packages.needs.dependencies import DependencyState
+from domogik.packages.repositories.index import Offer, fits
 
 TYPE: Schema = {"type": "string", "enum": list(TYPES)}
 _MAYBE_TEXT: Schema = {"type": ["string", "null"]}

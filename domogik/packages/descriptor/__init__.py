@@ -1,0 +1,1 @@
+"""Descriptors of packages: read, judged, written."""

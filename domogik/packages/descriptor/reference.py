@@ -1,0 +1,101 @@
+"""Which package in which release: three words from outside that become names of files."""
+
+from __future__ import annotations
+
+import re
+
+import attrs
+from packaging.version import InvalidVersion, Version
+
+from domogik.errors import DomogikError
+from domogik.packages.descriptor.package import Package
+
+TYPES = ("plugin", "external")
+
+#: the same as descriptors are held to (`judge.py`)
+ID = re.compile(r"[a-z0-9_]{1,8}")
+#: names of programs of ours, most of which speak on xPL as `domogik-<name>`; some are commands only
+OUR_NAMES = frozenset(
+    {"manager", "rest", "dbmgr", "hub", "send", "dump", "ctl", "daemon", "plugin", "pkgmgr"}
+)
+RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+!_-]{0,39}")
+#: what no release written as PEP 440 has it comes after
+_LOWEST = Version("0.dev0")
+
+
+class InvalidReference(DomogikError):
+    """No package can be called so."""
+
+
+def _check_type(_instance: object, _attribute: object, value: str) -> None:
+    if value not in TYPES:
+        raise InvalidReference(f"'{value}' is no type of package: {' or '.join(TYPES)}")
+
+
+def _check_id(_instance: object, _attribute: object, value: str) -> None:
+    if not ID.fullmatch(value):
+        raise InvalidReference(f"'{value}' is no package's id: 1 to 8 of a-z, 0-9 and '_'")
+
+
+def _check_release(_instance: object, _attribute: object, value: str) -> None:
+    if not RELEASE.fullmatch(value):
+        raise InvalidReference(
+            f"'{value}' is no release: at most 40 of A-Z, a-z, 0-9 and '.+!_-', a letter or digit "
+            "first"
+        )
+
+
+@attrs.frozen
+class PackageRef:
+    """A release of a package; none of the three can be a path. Raises `InvalidReference`."""
+
+    type: str = attrs.field(validator=_check_type)
+    id: str = attrs.field(validator=_check_id)
+    release: str = attrs.field(validator=_check_release)
+
+    @classmethod
+    def of(cls, package: Package) -> PackageRef:
+        """What a descriptor describes; raises `InvalidReference` for a release of over 40."""
+        return cls(package.type, package.id, package.release)
+
+    @property
+    def fullname(self) -> str:
+        """`<type>-<id>`"""
+        return f"{self.type}-{self.id}"
+
+    @property
+    def file_stem(self) -> str:
+        """`<type>-<id>-<release>`, as archives are called"""
+        return f"{self.type}-{self.id}-{self.release}"
+
+    @property
+    def version(self) -> Version:
+        """To compare with others of the package; what PEP 440 cannot read is the lowest."""
+        try:
+            return Version(self.release)
+        except InvalidVersion:
+            return _LOWEST
+
+    def __str__(self) -> str:
+        return f"{self.fullname} {self.release}"
+
+
+def refusal(id: str) -> str:
+    """Why no package may have that id; empty where it may."""
+    if id in OUR_NAMES:
+        return f"'{id}' is the name of a program of Domogik's own: choose another id"
+    return ""
+
+
+def fullname(type: str, id: str) -> str:
+    """`<type>-<id>` of what may come from outside; raises `InvalidReference`."""
+    _check_type(None, None, type)
+    _check_id(None, None, id)
+    return f"{type}-{id}"
+
+
+def parse_fullname(text: str) -> tuple[str, str]:
+    """Type and id out of `plugin-diskfree`; raises `InvalidReference`."""
+    type, _, id = text.partition("-")
+    fullname(type, id)
+    return type, id

@@ -1,0 +1,1 @@
+"""HTTP as a client: small answers, large archives, broken connections."""

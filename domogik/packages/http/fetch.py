@@ -1,0 +1,243 @@
+"""Fetching: small answers as a whole, archives into a file; from the web or a directory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+import attrs
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.web.iweb import IPolicyForHTTPS
+
+from domogik import __version__
+from domogik.config.files import read_bounded
+from domogik.packages.http.client import FetchFailed, FetchLimits, Transport, Unreachable
+from domogik.packages.http.download import Download, Expected, Progress
+from domogik.packages.http.reasons import NO_TLS
+from domogik.packages.repositories.sources import file_path
+
+__all__ = [
+    "Conditions",
+    "Expected",
+    "FetchFailed",
+    "FetchLimits",
+    "Fetcher",
+    "Fetching",
+    "Progress",
+    "Reply",
+    "Unreachable",
+]
+
+_T = TypeVar("_T")
+_AGENT = f"domogik/{__version__}"
+#: what a directory answers with, as web servers have it
+_INDEX = "index.html"
+_OK, _NOT_MODIFIED, _NOT_FOUND = 200, 304, 404
+
+
+@attrs.frozen
+class Conditions:
+    """What was got last time: the answer is 304 as long as it is still that."""
+
+    etag: str | None = None
+    last_modified: str | None = None
+
+    def headers(self) -> dict[str, str]:
+        """The request headers for it."""
+        headers = {}
+        if self.etag is not None:
+            headers["If-None-Match"] = self.etag
+        if self.last_modified is not None:
+            headers["If-Modified-Since"] = self.last_modified
+        return headers
+
+
+@attrs.frozen
+class Reply:
+    """An answer; `url` is where it came from at last."""
+
+    status: int
+    body: bytes
+    etag: str | None
+    last_modified: str | None
+    url: str
+
+    @property
+    def is_unchanged(self) -> bool:
+        """It is still what the conditions said."""
+        return self.status == _NOT_MODIFIED
+
+    @property
+    def conditions(self) -> Conditions:
+        """For the next time."""
+        return Conditions(self.etag, self.last_modified)
+
+    def content(self) -> bytes:
+        """The body of a success; raises `FetchFailed` for any other status.
+
+        `Unreachable` for those that may pass: the server has trouble, or too much to do.
+        """
+        if self.status == _OK:
+            return self.body
+        kind = Unreachable if self.status >= 500 or self.status in (408, 429) else FetchFailed
+        raise kind(self.url, f"the answer is status {self.status}")
+
+
+class Fetching(Protocol):
+    """What filling a snapshot needs: a `Fetcher`, or one that takes only what was signed."""
+
+    @property
+    def limits(self) -> FetchLimits: ...
+
+    async def get(self, url: str, *, limit_bytes: int) -> Reply: ...
+
+    async def download(
+        self,
+        url: str,
+        target: Path,
+        *,
+        limit_bytes: int,
+        timeout_s: float = 3600,
+        progress: Progress | None = None,
+        resume: bool = True,
+    ) -> Path: ...
+
+
+@attrs.define(eq=False)
+class Fetcher:
+    """Fetches from http, https and file URLs; at most so many at once from each host.
+
+    `in_thread(f, *args)` calls what blocks. `close` when it is not needed any more.
+    """
+
+    _reactor: Any
+    _in_thread: Callable[..., Awaitable[Any]]
+    limits: FetchLimits = attrs.field(factory=FetchLimits)
+    tls_policy: IPolicyForHTTPS | None = None
+    _transport: Transport = attrs.field(init=False)
+    _unverified: Transport | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._transport = Transport(self._reactor, self.limits, self.tls_policy)
+
+    def close(self) -> Deferred[None]:
+        """End the idle connections; fires when they are closed."""
+        transports = filter(None, (self._transport, self._unverified))
+        closed = gatherResults([transport.close() for transport in transports])
+        return closed.addCallback(lambda _: None)
+
+    async def within(self, seconds: float, url: str, work: Coroutine[Any, Any, _T]) -> _T:
+        """What `work` gives, which is cancelled when it takes longer: raises `Unreachable` then."""
+        return await self._transport.within(seconds, url, work)
+
+    async def get(
+        self,
+        url: str,
+        *,
+        limit_bytes: int,
+        timeout_s: float = 30,
+        conditions: Conditions | None = None,
+    ) -> Reply:
+        """The whole answer, whatever its status, within `timeout_s` seconds from its turn on.
+
+        Of a file URL: status 200, 304 or 404; the index of a directory counts for it. Raises
+        `FetchFailed`, also for more than `limit_bytes`; `Unreachable` for what may pass.
+        """
+        conditions = conditions or Conditions()
+        if _is_file(url):
+            reply: Reply = await self._in_thread(_read_file, url, limit_bytes, conditions)
+            return reply
+        slots = self._transport.slots(url)
+        await slots.acquire()
+        try:
+            return await self._transport.within(
+                timeout_s, url, self._get(url, limit_bytes, conditions)
+            )
+        finally:
+            slots.release()
+
+    async def _get(self, url: str, limit_bytes: int, conditions: Conditions) -> Reply:
+        headers = {"User-Agent": _AGENT, **conditions.headers()}
+        answer = await self._transport.request(url, headers)
+        body = await self._transport.read(answer, limit_bytes)
+        etag, last_modified = answer.header("etag"), answer.header("last-modified")
+        return Reply(answer.status, body, etag, last_modified, answer.url)
+
+    async def download(
+        self,
+        url: str,
+        target: Path,
+        *,
+        limit_bytes: int,
+        sha256: str | None = None,
+        size: int | None = None,
+        timeout_s: float = 3600,
+        progress: Progress | None = None,
+        resume: bool = True,
+        from_anybody: bool = False,
+    ) -> Path:
+        """Fetch `url` into `target`, which appears complete and checked, or not at all.
+
+        What arrived before a connection broke off is kept beside it (a hidden `.part`), and with
+        `resume` the next try, in this call or in a later one, goes on from there if the server
+        can. `progress(received, total)`: bytes; total is None while unknown. Raises `FetchFailed`,
+        for what is larger than `limit_bytes` and for another size or digest than expected too, and
+        `OSError` for what cannot be written.
+
+        `from_anybody`: the digest comes from somebody who is trusted and is proof enough, so that
+        an https server may have any certificate. Without a digest that changes nothing.
+        """
+        transport = self._for_anybody(url) if from_anybody and sha256 else self._transport
+        download = Download(
+            transport,
+            self._in_thread,
+            url,
+            target,
+            Expected(limit_bytes, size, sha256),
+            {"User-Agent": _AGENT},
+            progress,
+        )
+        if _is_file(url):
+            await self._in_thread(download.copy, file_path(url))
+            return target
+        slots = self._transport.slots(url)
+        await slots.acquire()
+        try:
+            await transport.within(timeout_s, url, download.run(resume))
+        finally:
+            slots.release()
+        return target
+
+    def _for_anybody(self, url: str) -> Transport:
+        """Connections of its own: one that nobody checked serves nothing else."""
+        if self._unverified is None:
+            # here, for it is rarely needed and OpenSSL is large, or not there at all
+            try:
+                from domogik.packages.http.unverified_tls import AnyCertificate
+            except ImportError as error:
+                raise FetchFailed(url, NO_TLS) from error
+
+            self._unverified = Transport(self._reactor, self.limits, AnyCertificate())
+        return self._unverified
+
+
+def _is_file(url: str) -> bool:
+    return urlsplit(url).scheme == "file"
+
+
+def _read_file(url: str, limit_bytes: int, conditions: Conditions) -> Reply:
+    """A file as a web server would answer it."""
+    path = file_path(url)
+    try:
+        content = read_bounded(path / _INDEX if path.is_dir() else path, limit_bytes)
+    except (FileNotFoundError, NotADirectoryError):
+        return Reply(_NOT_FOUND, b"", None, None, url)
+    except OSError as error:
+        raise FetchFailed(url, f"cannot be read: {error.strerror}") from error
+    etag = f'"{hashlib.sha256(content).hexdigest()}"'
+    if etag == conditions.etag:
+        return Reply(_NOT_MODIFIED, b"", etag, None, url)
+    return Reply(_OK, content, etag, None, url)

@@ -1,0 +1,1 @@
+"""What a package needs: found here, or where it could come from."""

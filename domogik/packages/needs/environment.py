@@ -1,0 +1,300 @@
+"""Python environments: what is installed in one, what could be, and a new one for a plugin.
+
+A plugin's own environment lies in its release's directory, so that it comes and goes with the
+release. It is made without a pip of its own (ours works on it, which saves seconds and 15 MB a
+plugin), and a `.pth` file puts what the manager runs with behind what the plugin brought: it
+always finds `domogik.plugin`, and its own versions of everything else win. (An environment made
+from a virtual environment with `--system-site-packages` would not see the manager's packages.) It
+may be moved with its release; only commands that pip put into its `bin` know where it was made.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import site
+import sys
+import sysconfig
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+from packaging.version import InvalidVersion, Version
+from twisted.logger import Logger
+
+import domogik
+from domogik.config.files import read_bounded, write_atomically
+from domogik.errors import DomogikError
+from domogik.packages.commands import OUTPUT_BYTES, Outcome, RunCommand, last_line
+from domogik.packages.needs.requirements import Requirement
+
+InThread = Callable[..., Awaitable[Any]]
+
+#: where a release has its environment
+ENVIRONMENT = "environment"
+#: written last: without it an environment is the rest of one that was never finished
+_MARKER = "domogik.json"
+_MARKER_BYTES = 65536
+_LOOK_SECONDS = 20.0
+_INDEX_SECONDS = 25.0
+_MAKE_SECONDS = 120.0
+#: a wheel may have to be compiled on a small computer
+_INSTALL_SECONDS = 1800.0
+_PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input", "--no-color")
+#: what pip says, some lines before it says that there is no such release
+_UNREACHED = (b"connection broken by", b"Could not fetch URL", b"Max retries exceeded")
+_PATIENCE = ("--retries", "1", "--timeout", "10")
+
+_INSTALLED = """
+import importlib.metadata, json, sys
+found = {}
+for name in sys.argv[1:]:
+    try:
+        found[name] = importlib.metadata.version(name)
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        pass
+print(json.dumps(found))
+"""
+
+
+class EnvironmentFailed(DomogikError):
+    """A Python environment could not be asked or made; `str()` says why."""
+
+
+class IndexUnreachable(EnvironmentFailed):
+    """The index did not answer, so which releases there are is not known."""
+
+
+@attrs.define(eq=False)
+class PythonEnvironment:
+    """An interpreter and what is installed for it: the manager's own, or a plugin's."""
+
+    python: Path
+    _run: RunCommand
+
+    @classmethod
+    def own(cls, run: RunCommand) -> PythonEnvironment:
+        """What the manager itself runs with, and plugins without an environment too."""
+        return cls(Path(sys.executable), run)
+
+    async def installed(self, names: Iterable[str]) -> dict[str, str]:
+        """The releases of those projects that are installed; raises `EnvironmentFailed`."""
+        argv = [str(self.python), "-P", "-c", _INSTALLED, *names]
+        outcome = await _command(self._run, argv, _LOOK_SECONDS)
+        if not outcome.succeeded:
+            raise EnvironmentFailed(f"{self.python} cannot be asked: {last_line(outcome)}")
+        try:
+            found = json.loads(last_line(outcome))
+            return {str(name): str(release) for name, release in found.items() if release}
+        except (ValueError, AttributeError) as error:
+            raise EnvironmentFailed(f"{self.python} answered nonsense") from error
+
+    async def candidate(
+        self, requirement: Requirement, *, wheels: Path | None = None, offline: bool = False
+    ) -> tuple[str, str]:
+        """The newest release that pip would find and that fits, or nothing and the reason.
+
+        Asks the index that this host's pip is configured with, and `wheels`; only the latter when
+        `offline`. Raises `IndexUnreachable`.
+        """
+        before = ("--pre",) if requirement.specifier.prereleases else ()
+        argv = [
+            *self._pip("index", "versions", *before, *_PATIENCE),
+            *_where(wheels, offline),
+            requirement.name,
+        ]
+        outcome = await _command(self._run, argv, _INDEX_SECONDS)
+        if not outcome.succeeded:
+            if outcome.timed_out or any(word in outcome.output for word in _UNREACHED):
+                raise IndexUnreachable("The index of Python packages cannot be reached")
+            return "", last_line(outcome)
+        versions = list(requirement.specifier.filter(_available(outcome), prereleases=None))
+        if not versions:
+            return "", "no release that is offered fits"
+        return str(max(versions)), ""
+
+    async def install(
+        self, requirements: Sequence[Requirement], *, wheels: Path | None, offline: bool
+    ) -> None:
+        """Install what is missing, the package's own wheels first; raises `EnvironmentFailed`."""
+        wanted = [requirement.for_pip for requirement in requirements if requirement.applies]
+        if not wanted:
+            return
+        # The wheels alone at first: pip would prefer a newer release of the index to them.
+        tries = ([True] if wheels is not None or offline else []) + ([] if offline else [False])
+        outcome = None
+        for only_wheels in tries:
+            argv = [*self._pip("install", *_PATIENCE), *_where(wheels, only_wheels), *wanted]
+            outcome = await _command(self._run, argv, _INSTALL_SECONDS)
+            if outcome.succeeded:
+                return
+        assert outcome is not None
+        raise EnvironmentFailed(f"{', '.join(wanted)} cannot be installed: {last_line(outcome)}")
+
+    def command_line(self, requirement: Requirement, candidate: str) -> str:
+        """What a person types to install it here."""
+        options = ("--break-system-packages",) if self._is_the_systems else ()
+        wanted = f"{requirement.name}=={candidate}"
+        if not self._is_ours:
+            argv = [sys.executable, "-m", "pip", "--python", str(self.python), "install", wanted]
+        else:
+            argv = [str(self.python), "-m", "pip", "install", *options, wanted]
+        return shlex.join(argv)
+
+    def _pip(self, *arguments: str) -> list[str]:
+        target = () if self._is_ours else ("--python", str(self.python))
+        return [sys.executable, *_PIP, *target, *arguments]
+
+    @property
+    def _is_ours(self) -> bool:
+        return self.python == Path(sys.executable)
+
+    @property
+    def _is_the_systems(self) -> bool:
+        """PEP 668: pip refuses to install there unless it is told that it may."""
+        marker = Path(sysconfig.get_path("stdlib")) / "EXTERNALLY-MANAGED"
+        return self._is_ours and sys.prefix == sys.base_prefix and marker.exists()
+
+
+@attrs.define(eq=False)
+class EnvironmentMaker:
+    """Makes and removes environments of plugins."""
+
+    _run: RunCommand
+    _in_thread: InThread
+    _log: Logger = attrs.field(init=False, factory=Logger)
+
+    async def make(
+        self,
+        directory: Path,
+        requirements: Sequence[Requirement],
+        *,
+        wheels: Path | None = None,
+        offline: bool = False,
+    ) -> PythonEnvironment:
+        """A new environment at `directory` with the requirements installed: all of it, or nothing.
+
+        What is there already is removed first. Raises `EnvironmentFailed`, after removing what was
+        begun; a cancelled one is removed too.
+        """
+        try:
+            await self._in_thread(_clear, directory)
+            return await self._make(directory, requirements, wheels, offline)
+        except OSError as error:
+            await self.remove(directory)
+            raise EnvironmentFailed(
+                f"{directory} cannot be written: {error.strerror or error}"
+            ) from error
+        except Exception:
+            await self.remove(directory)
+            raise
+
+    async def remove(self, directory: Path) -> None:
+        """Take an environment away, finished or not."""
+        try:
+            await self._in_thread(_clear, directory)
+        except OSError as error:
+            # without its marker nobody takes it for an environment
+            self._log.warn(
+                "{directory} cannot be removed: {reason}",
+                directory=directory,
+                reason=error.strerror or error,
+            )
+
+    async def _make(
+        self,
+        directory: Path,
+        requirements: Sequence[Requirement],
+        wheels: Path | None,
+        offline: bool,
+    ) -> PythonEnvironment:
+        argv = [sys.executable, "-I", "-m", "venv", "--without-pip", str(directory)]
+        outcome = await _command(self._run, argv, _MAKE_SECONDS)
+        if not outcome.succeeded:
+            raise EnvironmentFailed(f"{directory} cannot be made: {last_line(outcome)}")
+        await self._in_thread(_see_ours, directory)
+        environment = PythonEnvironment(_python(directory), self._run)
+        await environment.install(requirements, wheels=wheels, offline=offline)
+        argv = [str(environment.python), "-P", "-c", "import domogik.plugin"]
+        outcome = await _command(self._run, argv, _LOOK_SECONDS)
+        if not outcome.succeeded:
+            raise EnvironmentFailed(
+                f"the manager's domogik.plugin does not run with what is installed in {directory}: "
+                f"{last_line(outcome)}"
+            )
+        wanted = [requirement.for_pip for requirement in requirements]
+        await self._in_thread(_finish, directory, wanted)
+        return environment
+
+
+def interpreter(directory: Path) -> Path | None:
+    """The interpreter of a finished environment, None where there is none. Reads a small file."""
+    try:
+        json.loads(read_bounded(directory / _MARKER, _MARKER_BYTES))
+    except (OSError, ValueError):
+        return None
+    return _python(directory)
+
+
+def _python(directory: Path) -> Path:
+    return directory / "bin" / "python"
+
+
+def _clear(directory: Path) -> None:
+    # the marker first: a removal that is interrupted leaves what nobody takes for an environment
+    if directory.is_dir() and not directory.is_symlink():
+        (directory / _MARKER).unlink(missing_ok=True)
+        shutil.rmtree(directory)
+    else:
+        directory.unlink(missing_ok=True)
+
+
+def _see_ours(directory: Path) -> None:
+    """Put the manager's packages behind the environment's own."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    own = directory / "lib" / version / "site-packages"
+    lines = "".join(f"{path}\n" for path in _our_paths())
+    write_atomically(own / "domogik.pth", lines.encode(), durable=False)
+
+
+def _our_paths() -> list[str]:
+    paths = [str(Path(domogik.__file__).resolve().parent.parent), *site.getsitepackages()]
+    if site.ENABLE_USER_SITE:
+        paths.append(site.getusersitepackages())
+    return [path for path in dict.fromkeys(paths) if Path(path).is_dir()]
+
+
+def _finish(directory: Path, wanted: Sequence[str]) -> None:
+    content = json.dumps({"requirements": list(wanted)}).encode()
+    write_atomically(directory / _MARKER, content)
+
+
+def _where(wheels: Path | None, only_wheels: bool) -> list[str]:
+    links = ["--find-links", str(wheels)] if wheels is not None else []
+    return [*(["--no-index"] if only_wheels else []), *links]
+
+
+def _available(outcome: Outcome) -> list[Version]:
+    """The list of `pip index versions`."""
+    for line in outcome.output.decode(errors="replace").splitlines():
+        head, _, rest = line.partition(":")
+        if head.strip() == "Available versions":
+            return [version for text in rest.split(",") if (version := _version(text))]
+    return []
+
+
+def _version(text: str) -> Version | None:
+    try:
+        return Version(text.strip())
+    except InvalidVersion:
+        return None
+
+
+async def _command(run: RunCommand, argv: Sequence[str], seconds: float) -> Outcome:
+    """Run it; raises `EnvironmentFailed` for what cannot be started."""
+    try:
+        return await run(argv, timeout=seconds, limit_bytes=OUTPUT_BYTES)
+    except DomogikError as error:
+        raise EnvironmentFailed(f"{argv[0]} cannot be run: {error}") from error

@@ -1,0 +1,1 @@
+"""Packages made, checked and published by their authors."""

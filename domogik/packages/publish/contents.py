@@ -1,0 +1,60 @@
+"""A package in its archive as a repository shows it: descriptor and icon, nothing on the disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+
+from domogik.packages.descriptor.files import MAXIMUM_BYTES
+from domogik.packages.publish import scripts
+from domogik.packages.store.archive import Unpacked, inspect
+from domogik.packages.store.tarball import Limits, members
+
+_ICONS = ("icon.png", "src/share/domogik/design/{type}/{id}/icon.png")
+_ICON_BYTES = 512 * 1024
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@attrs.frozen
+class Contents:
+    """What an archive holds; `descriptor` is the text that describes it, `icon` a PNG or empty."""
+
+    unpacked: Unpacked
+    descriptor: bytes
+    icon: bytes
+
+
+def read_contents(archive: Path, limits: Limits | None = None) -> Contents:
+    """Look into an archive, which is judged as at an installation.
+
+    Blocks: call it in a thread. Raises `BrokenArchive`, and `OSError`.
+    """
+    limits = limits or Limits()
+    unpacked = inspect(archive, limits)
+    ref = unpacked.ref
+    wanted = {unpacked.descriptor: MAXIMUM_BYTES}
+    icons = [name.format(type=ref.type, id=ref.id) for name in _ICONS]
+    wanted |= dict.fromkeys(icons, _ICON_BYTES)
+    found = _read(archive, limits, wanted)
+    pictures = (found.get(name, b"") for name in icons)
+    icon = next((picture for picture in pictures if picture.startswith(_PNG)), b"")
+    return Contents(unpacked, found.get(unpacked.descriptor, b""), icon)
+
+
+def read_scripts(archive: Path, limits: Limits | None = None) -> dict[str, bytes]:
+    """Return the Python files in an archive by name; blocks, raises `BrokenArchive`, `OSError`."""
+    names = inspect(archive, limits or Limits()).files
+    wanted = {name: scripts.MAXIMUM_BYTES for name in names if name.endswith(scripts.SUFFIX)}
+    return _read(archive, limits or Limits(), wanted)
+
+
+def _read(archive: Path, limits: Limits, wanted: dict[str, int]) -> dict[str, bytes]:
+    """The content of the files of those names, unless they are larger than is said there."""
+    found = {}
+    with archive.open("rb") as file:
+        for member in members(file, limits):
+            name = member.name.removeprefix("./")
+            if name in wanted and not member.is_directory and member.size <= wanted[name]:
+                found[name] = b"".join(member.content())
+    return found

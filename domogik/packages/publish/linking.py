@@ -1,0 +1,73 @@
+"""Hard links in a repository: archives, and the second name `<sha256>.<name>` of a signed file.
+
+A client of TUF that has been told nothing else asks for a target by that second name, because the
+metadata say `consistent_snapshot`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from domogik.packages.signing.targets import Target
+
+_HASHED = re.compile(r"[0-9a-f]{64}\.(.+)")
+_CANNOT_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
+
+
+def link_or_copy(file: Path, name: Path) -> None:
+    """Give `file` another name, or make a copy where the file system has no hard links."""
+    try:
+        os.link(file, name, follow_symlinks=True)
+    except OSError as error:
+        if error.errno not in _CANNOT_LINK:
+            raise
+        shutil.copyfile(file, name)
+        shutil.copystat(file, name)
+
+
+def add_hashed_names(target: Path, files: Mapping[str, Target], building: str) -> None:
+    """Give every signed file below `target` its second name, in one step each.
+
+    `building` begins the name of the directory, in `target`, where a link is made first.
+    """
+    with tempfile.TemporaryDirectory(prefix=building, dir=target) as directory:
+        for path, signed in files.items():
+            plain = target / path
+            hashed = plain.with_name(f"{signed.sha256}.{plain.name}")
+            if not (hashed.exists() and hashed.samefile(plain)):
+                made = Path(directory) / "file"
+                link_or_copy(plain, made)
+                made.replace(hashed)
+
+
+def remove_old_names(target: Path, files: Mapping[str, Target]) -> None:
+    """Of each file keep the second name that was signed now, and the newest before it.
+
+    A client that is reading the state before still finds it.
+    """
+    found: dict[Path, list[Path]] = {}
+    for directory in {(target / path).parent for path in files}:
+        for hashed in directory.iterdir():
+            if match := _HASHED.fullmatch(hashed.name):
+                found.setdefault(directory / match[1], []).append(hashed)
+    for path, signed in files.items():
+        current = f"{signed.sha256}.{Path(path).name}"
+        others = [one for one in found.get(target / path, ()) if one.name != current]
+        others.sort(key=lambda one: one.stat().st_mtime, reverse=True)
+        for old in others[1:]:
+            old.unlink()
+
+
+def remove_with_hashed_names(path: Path) -> None:
+    """Remove a file under all its names."""
+    for one in path.parent.iterdir():
+        match = _HASHED.fullmatch(one.name)
+        if match and match[1] == path.name:
+            one.unlink()
+    path.unlink(missing_ok=True)

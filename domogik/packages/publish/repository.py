@@ -1,0 +1,419 @@
+"""A repository of plain files, from archives of packages, for clients of both generations.
+
+Any web server can serve it, and a file system too. Every file is replaced in one step and in an
+order in which nothing is offered before it is there; what has not changed is not touched, so that
+it keeps its `Last-Modified`. The layout is in docs/reference/packages-format.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import attrs
+
+from domogik.config.files import Ownership, read_bounded, unlock, write_atomically
+from domogik.errors import DomogikError
+from domogik.packages.descriptor.reference import InvalidReference, PackageRef
+from domogik.packages.descriptor.writing import CannotWrite, to_json, to_xml
+from domogik.packages.publish.contents import Contents, read_contents
+from domogik.packages.publish.linking import (
+    add_hashed_names,
+    link_or_copy,
+    remove_old_names,
+    remove_with_hashed_names,
+)
+from domogik.packages.repositories import catalogue
+from domogik.packages.repositories.catalogue import Item, place
+from domogik.packages.signing.targets import METADATA, Target
+from domogik.packages.store import durable
+from domogik.packages.store.archive import BrokenArchive
+
+#: the parts of the tree that hold one file a release
+DOWNLOAD, XML, JSON_INFO, ICON = "download", "xml", "info", "icon"
+#: where the list of the XML era is, and the status for our own clients
+LIST, STATUS, DATA = "index.html", "repository.json", "data"
+#: the address for clients of the JSON era: `<url>/json`
+JSON_ERA = "json"
+_LINKS = {LIST: STATUS, DATA: DATA, DOWNLOAD: DOWNLOAD, JSON_INFO: JSON_INFO, ICON: ICON}
+#: what this module knows from last time; nobody else needs it
+_MEMORY = ".repository-memory"
+_LOCK = ".repository-lock"
+#: where an archive is on its way; what is called so was left by a builder that was killed
+_BUILDING = ".building-"
+_MEMORY_VERSION = 1
+_MEMORY_BYTES = 256 * 1024 * 1024
+_STATUS_BYTES = 65536
+#: a repository is there to be read by others
+_PUBLIC = 0o644
+
+
+class RepositoryBusy(DomogikError):
+    """Somebody else is building the same repository right now."""
+
+
+class CannotSign(DomogikError):
+    """A repository cannot be signed, or not be left unsigned; says what to do."""
+
+
+@attrs.frozen
+class Signature:
+    """A repository was signed: with `keys`, which were `made` for it just now.
+
+    `root` is the file that clients have to know; `expires` is when it has to be signed again
+    (seconds since 1970).
+    """
+
+    keys: Path
+    made: bool
+    root: Path
+    expires: float
+
+
+class Signs(Protocol):
+    """Who signs; `signing.Signer` says what the methods do."""
+
+    def check(self, target: Path) -> None: ...
+
+    def sign(self, target: Path, files: Mapping[str, Target]) -> Callable[[], Signature]: ...
+
+
+@attrs.frozen
+class Built:
+    """What a repository now offers, in order of type, id and release.
+
+    `problems` are sentences about archives that were left out; `changed` says whether anything is
+    different from before, `count` is the number of the last change. `signature` is None for a
+    repository that is not signed.
+    """
+
+    packages: tuple[PackageRef, ...]
+    problems: tuple[str, ...]
+    changed: bool
+    count: int
+    signature: Signature | None = None
+
+
+def build_repository(
+    archives: Path,
+    target: Path,
+    *,
+    generated: str,
+    url: str = "",
+    name: str = "",
+    signer: Signs | None = None,
+) -> Built:
+    """Make `target` a repository of the `*.tgz` in `archives`, which may be the same directory.
+
+    `generated` is the date that a changed repository carries. `url` is where it will be served:
+    clients of the JSON era need whole addresses for downloads, all others do without. Archives are
+    linked, not copied, where the file system can: replace an archive, do not write into it.
+    Blocks: call it in a thread. Raises `RepositoryBusy`, `OSError` and `CannotSign`, also for one
+    that is signed where there is no `signer`: who trusts it would take nothing from it any more.
+    What was offered before is then still complete.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    with _locked(target):
+        if signer is not None:
+            signer.check(target)
+        elif (target / METADATA / "timestamp.json").exists():
+            raise CannotSign(f"{target} is signed, and has to stay so: add --sign")
+        for rest in target.glob(f"{_BUILDING}*"):
+            shutil.rmtree(rest)
+        base = f"{url.rstrip('/')}/" if url else ""
+        builder = _Builder(target, base, name or target.resolve().name, _remembered(target), signer)
+        # not glob(), which finds nothing in a directory that cannot be read
+        for archive in sorted(archives.iterdir()):
+            if archive.suffix == ".tgz" and not archive.name.startswith("."):
+                builder.take(archive)
+        return builder.publish(generated)
+
+
+@attrs.frozen
+class _Known:
+    """An archive as it was when it was looked into; `icon` is the digest of its icon, or empty."""
+
+    size: int
+    mtime_ns: int
+    icon: str
+    item: Item
+
+    @property
+    def ref(self) -> PackageRef:
+        """The release in it."""
+        return PackageRef(self.item["type"], self.item["id"], self.item["version"])
+
+
+@attrs.frozen
+class _Memory:
+    """What was published last time: archives by name, the digest and number of it all."""
+
+    archives: Mapping[str, _Known] = attrs.field(factory=dict)
+    digest: str = ""
+    count: int = 0
+
+
+@attrs.define(eq=False)
+class _Builder:
+    _target: Path
+    _url: str
+    _name: str
+    _before: _Memory
+    _signer: Signs | None
+    _known: dict[str, _Known] = attrs.field(factory=dict)
+    _names: dict[PackageRef, str] = attrs.field(factory=dict)
+    _problems: list[str] = attrs.field(factory=list)
+    #: what was published from archives just now, of what our own clients read
+    _files: dict[str, Target] = attrs.field(factory=dict)
+
+    def take(self, archive: Path) -> None:
+        """Publish the files of one archive, unless they are published already."""
+        try:
+            if not archive.is_file():
+                raise BrokenArchive("is not a file")
+            known = self._unchanged(archive) or self._publish_archive(archive)
+        except (BrokenArchive, CannotWrite) as error:
+            self._problems.append(f"{archive.name}: {error}")
+            return
+        except PermissionError as error:
+            self._problems.append(f"{archive.name}: cannot be read: {error.strerror}")
+            return
+        first = self._names.setdefault(known.ref, archive.name)
+        if first != archive.name:
+            self._problems.append(f"{archive.name}: {known.ref} is in {first} already")
+            return
+        self._known[archive.name] = known
+
+    def publish(self, generated: str) -> Built:
+        """Offer what was taken: lists last, and then away with what is offered no more."""
+        ordered = sorted(self._known.values(), key=_order)
+        refs = tuple(known.ref for known in ordered)
+        items = [known.item for known in ordered]
+        icons = [one.icon for one in ordered]
+        digest = _digest(json.dumps([self._name, items, icons, bool(self._signer)]).encode())
+        changed = digest != self._before.digest or not self._is_complete()
+        count = self._before.count + changed
+        lists: dict[str, bytes] = {}
+        if changed or self._signer is not None:
+            status = catalogue.status(
+                self._name,
+                self._url,
+                generated if changed else self._generated(generated),
+                count,
+                signed=self._signer is not None,
+            )
+            lists = {
+                DATA: catalogue.data_archive(status, items, self._icons(ordered)),
+                STATUS: catalogue.as_text(status),
+                LIST: catalogue.package_list(refs),
+            }
+        if changed:
+            # until all lists say the same, whoever builds next has to write them
+            self._remember("", count, {**self._before.archives, **self._known})
+        # all but the last file before what it is about, so that only a moment is between the two
+        publish = self._signed(lists)
+        for name, content in lists.items():
+            self._write(name, content)
+        if changed:
+            self._link_json_era()
+        if self._signer is not None:
+            add_hashed_names(self._target, self._files, _BUILDING)
+        signature = publish()
+        if self._signer is not None:
+            remove_old_names(self._target, self._files)
+        if changed or self._known != self._before.archives:
+            # what the memory calls published has to be there after a power cut as well
+            durable.sync_file_system(self._target)
+            self._remember(digest, count, self._known)
+            self._remove_others()
+        return Built(refs, tuple(self._problems), changed, count, signature)
+
+    def _generated(self, now: str) -> str:
+        """The date of the last change."""
+        try:
+            return str(json.loads(read_bounded(self._target / STATUS, _STATUS_BYTES))["generated"])
+        except (OSError, ValueError, TypeError, LookupError):
+            return now
+
+    def _signed(self, lists: Mapping[str, bytes]) -> Callable[[], Signature | None]:
+        """Sign all that clients read; what is returned makes it count."""
+        if self._signer is None:
+            return lambda: None
+        self._files.update((name, Target.of(content)) for name, content in lists.items())
+        return self._signer.sign(self._target, self._files)
+
+    def _unchanged(self, archive: Path) -> _Known | None:
+        if self._signer is not None:
+            # only what comes from an archive now is signed: who serves it may have changed the rest
+            return None
+        known = self._before.archives.get(archive.name)
+        if known is None or known.item["source"] != self._url.rstrip("/"):
+            return None
+        status = archive.stat()
+        if (known.size, known.mtime_ns) != (status.st_size, status.st_mtime_ns):
+            return None
+        parts = (DOWNLOAD, XML, JSON_INFO, *([ICON] if known.icon else []))
+        there = all((self._target / part / place(known.ref)).is_file() for part in parts)
+        return known if there else None
+
+    def _publish_archive(self, archive: Path) -> _Known:
+        """The archive last: whoever sees it offered finds all the rest."""
+        with _linked(archive, self._target) as linked:
+            status = linked.stat()
+            contents = read_contents(linked)
+            package, ref = contents.unpacked.package, contents.unpacked.ref
+            known = self._as_known(contents, linked, status)
+            if ref in self._names:
+                return known
+            where = place(ref)
+            parts = {XML: to_xml(package), JSON_INFO: to_json(package)}
+            if contents.icon:
+                parts[ICON] = contents.icon
+            for part, content in parts.items():
+                self._write(f"{part}/{where}", content)
+                if part != JSON_INFO:
+                    self._files[f"{part}/{where}"] = Target.of(content)
+            self._files[f"{DOWNLOAD}/{where}"] = Target(known.item["sha256"], known.item["size"])
+            if not contents.icon:
+                (self._target / ICON / where).unlink(missing_ok=True)
+            download = self._target / DOWNLOAD / where
+            download.parent.mkdir(parents=True, exist_ok=True)
+            linked.replace(download)
+            return known
+
+    def _as_known(self, contents: Contents, archive: Path, status: os.stat_result) -> _Known:
+        with archive.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        entry = catalogue.item(contents.unpacked.package, self._url, sha256, status.st_size)
+        icon = _digest(contents.icon) if contents.icon else ""
+        return _Known(status.st_size, status.st_mtime_ns, icon, entry)
+
+    def _icons(self, ordered: list[_Known]) -> dict[str, bytes]:
+        return {
+            catalogue.image(known.ref): (self._target / ICON / place(known.ref)).read_bytes()
+            for known in ordered
+            if known.icon
+        }
+
+    def _is_complete(self) -> bool:
+        return all((self._target / name).is_file() for name in (LIST, STATUS, DATA))
+
+    def _write(self, name: str, content: bytes) -> None:
+        path = self._target / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        before = _changed(path)
+        if before and path.stat().st_size == len(content) and path.read_bytes() == content:
+            return
+        public = Ownership(_PUBLIC, os.geteuid(), os.getegid())
+        write_atomically(path, content, public, durable=False)
+        if before and path.stat().st_mtime < before + 1:
+            # `Last-Modified` counts seconds: a client that asked in this one would never know
+            os.utime(path, times=(math.ceil(before) + 1,) * 2)
+
+    def _link_json_era(self) -> None:
+        directory = self._target / JSON_ERA
+        directory.mkdir(exist_ok=True)
+        for name, target in _LINKS.items():
+            if not (directory / name).is_symlink():
+                (directory / name).symlink_to(Path("..", target))
+
+    def _remember(self, digest: str, count: int, archives: Mapping[str, _Known]) -> None:
+        document = {
+            "version": _MEMORY_VERSION,
+            "digest": digest,
+            "count": count,
+            "archives": {name: attrs.asdict(known) for name, known in archives.items()},
+        }
+        content = json.dumps(document).encode()
+        write_atomically(self._target / _MEMORY, content, durable=False)
+
+    def _remove_others(self) -> None:
+        """Only what this module published: the directory may hold a person's own files too."""
+        offered = {known.ref for known in self._known.values()}
+        for known in self._before.archives.values():
+            if known.ref in offered:
+                continue
+            for part in (DOWNLOAD, XML, JSON_INFO, ICON):
+                _remove(self._target / part, self._target / part / place(known.ref))
+
+
+def _order(known: _Known) -> tuple[object, ...]:
+    ref = known.ref
+    return ref.type, ref.id, ref.version, ref.release
+
+
+def _changed(path: Path) -> float:
+    """When the file was changed last (seconds since 1970), 0 where there is none."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _remove(part: Path, path: Path) -> None:
+    if path.parent.is_dir():
+        remove_with_hashed_names(path)
+    for parent in path.parents:
+        if parent == part:
+            return
+        try:
+            parent.rmdir()
+        except OSError:
+            return
+
+
+def _remembered(target: Path) -> _Memory:
+    """What was published last time; nothing where that cannot be told, and then all is new."""
+    count = _last_count(target)
+    try:
+        document: dict[str, Any] = json.loads(read_bounded(target / _MEMORY, _MEMORY_BYTES))
+        if document["version"] != _MEMORY_VERSION:
+            return _Memory(count=count)
+        archives = {name: _Known(**known) for name, known in document["archives"].items()}
+        if not all(place(known.ref) for known in archives.values()):
+            return _Memory(count=count)
+        return _Memory(archives, str(document["digest"]), max(int(document["count"]), count))
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, InvalidReference):
+        return _Memory(count=count)
+
+
+def _last_count(target: Path) -> int:
+    """The number clients have seen: it never goes back, whatever happens to our memory."""
+    try:
+        return int(json.loads(read_bounded(target / STATUS, _STATUS_BYTES))["count"])
+    except (OSError, ValueError, TypeError, LookupError):
+        return 0
+
+
+@contextlib.contextmanager
+def _linked(archive: Path, target: Path) -> Iterator[Path]:
+    """Another name for the archive in `target`, or a copy; removed if it is not moved away."""
+    with tempfile.TemporaryDirectory(prefix=_BUILDING, dir=target) as directory:
+        path = Path(directory) / "archive"
+        link_or_copy(archive, path)
+        yield path
+
+
+@contextlib.contextmanager
+def _locked(target: Path) -> Iterator[None]:
+    descriptor = os.open(target / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise RepositoryBusy(f"{target} is being built by another program") from error
+    finally:
+        unlock(descriptor)

@@ -1,0 +1,84 @@
+"""The local repository: how an archive that somebody brings becomes one of its packages."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from domogik.errors import DomogikError, OperationFailed
+from domogik.packages.descriptor.reference import PackageRef
+from domogik.packages.publish.repository import build_repository
+from domogik.packages.store.archive import inspect
+
+
+class OtherPackage(OperationFailed):
+    """An archive is of another package than its name says."""
+
+    def __init__(self, found: PackageRef) -> None:
+        super().__init__(f"The package in it is {found}")
+
+
+def take_in(
+    path: Path, uploads: Path, generated: str, named: PackageRef | None = None
+) -> PackageRef:
+    """Offer a copy of the archive in the repository `uploads`; blocks.
+
+    `generated` is the date that the repository carries then, `named` the package that it has to
+    be. What cannot be offered is not kept, and what was there under its name stays. Raises
+    `BrokenArchive`, `RepositoryBusy`, `OperationFailed` and `OSError`.
+    """
+    found = inspect(path)
+    found.check_script()
+    ref = found.ref
+    if named is not None and ref != named:
+        raise OtherPackage(ref)
+    try:
+        with _put(path, uploads / f"{ref.file_stem}.tgz"):
+            built = build_repository(uploads, uploads, generated=generated)
+            if ref not in built.packages:
+                raise OperationFailed(f"{ref} cannot be offered: {'; '.join(built.problems)}")
+    except (OSError, DomogikError):
+        # some of its files may be published already; what cannot be undone now is by the next one
+        with suppress(OSError, DomogikError):
+            build_repository(uploads, uploads, generated=generated)
+        raise
+    return ref
+
+
+@contextmanager
+def _put(source: Path, target: Path) -> Iterator[None]:
+    """A copy of `source` as `target`; what was there is back when the block fails."""
+    with tempfile.TemporaryDirectory(prefix=".upload-", dir=target.parent) as directory:
+        new, old = Path(directory) / "new", Path(directory) / "old"
+        new.touch(mode=0o600)
+        with new.open("wb") as copy, source.open("rb") as content:
+            shutil.copyfileobj(content, copy)
+            copy.flush()
+            os.fsync(copy.fileno())
+        _keep(target, old)
+        new.replace(target)
+        try:
+            yield
+        except BaseException:
+            if old.exists():
+                old.replace(target)
+                # to the repository it is a new one: what it published may be of the other
+                os.utime(target)
+            else:
+                target.unlink(missing_ok=True)
+            raise
+
+
+def _keep(target: Path, old: Path) -> None:
+    """Another name for what is there, which needs no room; nothing where nothing is."""
+    try:
+        os.link(target, old)
+    except FileNotFoundError:
+        return
+    except OSError:
+        # a file system without hard links
+        shutil.copyfile(target, old)

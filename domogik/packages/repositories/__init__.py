@@ -1,0 +1,1 @@
+"""What the repositories offer, fetched and kept."""

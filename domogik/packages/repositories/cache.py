@@ -1,0 +1,327 @@
+"""The cache of what the repositories offer: refreshed beside the old one, then swapped."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import attrs
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.logger import Logger
+
+from domogik.errors import DomogikError
+from domogik.packages.http.fetch import Conditions, Fetcher
+from domogik.packages.repositories.archive_form import ArchiveRepository
+from domogik.packages.repositories.index import Index
+from domogik.packages.repositories.list_form import ListRepository
+from domogik.packages.repositories.manifest import (
+    SNAPSHOTS,
+    Record,
+    read_index,
+    read_manifest,
+    remove_others,
+    write_manifest,
+)
+from domogik.packages.repositories.recognition import Entrance, Form, Found, look, look_at_signed
+from domogik.packages.repositories.snapshot import (
+    BrokenSnapshot,
+    Listing,
+    read_listing,
+    signed_listing,
+    write_listing,
+)
+from domogik.packages.repositories.sources import Source
+from domogik.packages.signing.remembered_trust import Signatures
+from domogik.packages.signing.signed_repository import NotAsSigned, SignedFetcher
+from domogik.packages.signing.targets import Verified
+
+_TIMEOUT_S = 1800
+
+
+class CacheFailed(DomogikError):
+    """The cache's own directory cannot be used; `str()` is a sentence that names it."""
+
+
+@attrs.frozen
+class RefreshProgress:
+    """How far a repository is: `done` of `total` packages, or bytes where it is one archive."""
+
+    url: str
+    done: int
+    total: int
+
+
+@attrs.frozen
+class SourceReport:
+    """What a refresh brought of one repository.
+
+    `error` is empty, or a sentence that says why the old state stays; `unchanged` says that there
+    was nothing new. `offered` counts the packages (0 where it failed), `problems` say what had to
+    be left out. `as_of` is the date of what is offered now.
+    """
+
+    source: Source
+    error: str = ""
+    unchanged: bool = False
+    offered: int = 0
+    problems: tuple[str, ...] = ()
+    as_of: float | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether what is offered now is what the repository offers."""
+        return not self.error
+
+
+@attrs.frozen
+class Report:
+    """What a refresh brought, by repository in order of priority."""
+
+    sources: tuple[SourceReport, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether all of them could be had."""
+        return all(report.ok for report in self.sources)
+
+
+OnProgress: TypeAlias = Callable[[RefreshProgress], None]
+
+
+@attrs.define(eq=False)
+class Cache:
+    """The cache in `directory`, which belongs to one refreshing process and many readers.
+
+    `in_thread(f, *args)` calls what blocks; `now()` is the time in seconds since 1970. `trust` is a
+    directory that knows whose signatures count: unlike the cache it cannot be had again. At most
+    two snapshots of each repository are kept.
+    """
+
+    _directory: Path
+    _fetcher: Fetcher
+    _in_thread: Callable[..., Awaitable[Any]]
+    _now: Callable[[], float]
+    _trust: Path
+    _signatures: Signatures = attrs.field(init=False)
+    _one_at_a_time: DeferredLock = attrs.field(factory=DeferredLock, init=False)
+    _log = Logger()
+
+    def __attrs_post_init__(self) -> None:
+        self._signatures = Signatures(self._trust, self._fetcher, self._in_thread)
+
+    async def load(self) -> Index:
+        """What was offered at the last refresh; empty before the first one."""
+        index: Index = await self._in_thread(read_index, self._directory)
+        return index
+
+    async def records(self) -> tuple[Record, ...]:
+        """What is known of each repository: since when, and what went wrong since."""
+        records: tuple[Record, ...] = await self._in_thread(read_manifest, self._directory)
+        return records
+
+    async def refresh(
+        self,
+        sources: Iterable[Source],
+        progress: OnProgress | None = None,
+        *,
+        only: Callable[[Source], bool] = lambda source: True,
+    ) -> Report:
+        """Ask all repositories at once what they offer, or those of them that are `only` meant.
+
+        One that fails keeps what was known of it and stops no other; one that is not among
+        `sources` any more is forgotten. What is new counts for everybody at once, at the end. A
+        second refresh waits for the first. Raises `CacheFailed`, and then nothing has changed.
+        """
+        await self._one_at_a_time.acquire()
+        try:
+            return await self._refresh(tuple(sources), only, progress or _silent)
+        except OSError as error:
+            raise CacheFailed(f"{self._directory}: {error.strerror or error}") from error
+        finally:
+            self._one_at_a_time.release()
+
+    async def _refresh(
+        self,
+        sources: tuple[Source, ...],
+        is_meant: Callable[[Source], bool],
+        progress: OnProgress,
+    ) -> Report:
+        before: tuple[Record, ...] = await self._in_thread(self._prepare)
+        known = {record.source.url: record for record in before}
+        work = [
+            Deferred.fromCoroutine(self._source(source, known.get(source.url), progress))
+            for source in sources
+            if is_meant(source)
+        ]
+        try:
+            done = [await one for one in work]
+        finally:
+            for one in work:
+                one.cancel()
+        known |= {record.source.url: record for record, _ in done}
+        records = tuple(
+            attrs.evolve(known.get(source.url, Record(source)), source=source) for source in sources
+        )
+        await self._in_thread(write_manifest, self._directory, records)
+        # the ones before stay for those who are reading them
+        await self._in_thread(remove_others, self._directory, (*before, *records))
+        return Report(tuple(report for _, report in done))
+
+    def _prepare(self) -> tuple[Record, ...]:
+        """Away with what a refresh that was cut off left; blocks."""
+        (self._directory / SNAPSHOTS).mkdir(mode=0o700, parents=True, exist_ok=True)
+        records = read_manifest(self._directory)
+        remove_others(self._directory, records)
+        return records
+
+    async def _source(
+        self, source: Source, known: Record | None, progress: OnProgress
+    ) -> tuple[Record, SourceReport]:
+        """Everything about one repository; whatever goes wrong with it is in its report."""
+        record = attrs.evolve(known, source=source) if known is not None else Record(source)
+        try:
+            return await self._fetcher.within(
+                _TIMEOUT_S, source.url, self._update(record, progress)
+            )
+        except DomogikError as error:
+            sentence = str(error)
+        except OSError as error:
+            sentence = f"{source.url}: cannot be kept: {error.strerror or error}"
+        self._log.warn("refresh failed: {sentence}", sentence=sentence)
+        record = attrs.evolve(record, error=sentence)
+        return record, SourceReport(source, sentence, as_of=record.as_of)
+
+    async def _update(self, record: Record, progress: OnProgress) -> tuple[Record, SourceReport]:
+        try:
+            return await self._fetched(record, progress)
+        except NotAsSigned:
+            # it may have been published anew between its signatures and the rest
+            return await self._fetched(record, progress)
+
+    async def _fetched(self, record: Record, progress: OnProgress) -> tuple[Record, SourceReport]:
+        source = record.source
+        old: tuple[Path, Listing] | None = await self._in_thread(self._usable, record)
+        found, verified = await self._look(record, _entrance(record) if old else None)
+        expires = None if verified is None else verified.expires
+        if found is None:
+            assert old is not None
+            record = attrs.evolve(record, as_of=self._now(), error="", expires=expires)
+            return record, _report(record, old[1], unchanged=True)
+
+        def told(done: int, total: int) -> None:
+            progress(RefreshProgress(source.url, done, total))
+
+        directory: Path = await self._in_thread(self._new_snapshot, source)
+        listing = await self._filled(found, verified, directory, old[0] if old else None, told)
+        await self._in_thread(write_listing, directory, listing)
+        entrance = found.entrance
+        if not listing.lasting:
+            entrance = attrs.evolve(entrance, digest="", conditions=Conditions())
+        record = Record(
+            source,
+            directory.name,
+            self._now(),
+            "",
+            _saved(entrance),
+            verified is not None,
+            expires,
+        )
+        return record, _report(record, listing)
+
+    async def _look(
+        self, record: Record, known: Entrance | None
+    ) -> tuple[Found | None, Verified | None]:
+        """What is there now, None where it is what was `known`; and what of it is signed."""
+        source = record.source
+        # what was known of a signed one means nothing of one that is not, and the other way round
+        unsigned = None if record.signed else known
+        verified = await self._signatures.verified(source)
+        if verified is None:
+            found = await look(self._fetcher, source, unsigned)
+            if found is None:
+                return None, None
+            verified = await self._signatures.offered(source)
+            if verified is None:
+                return found, None
+        fetcher = SignedFetcher(self._fetcher, source.url, verified.files)
+        signed = known if record.signed else None
+        return await look_at_signed(fetcher, source, verified, signed), verified
+
+    async def _filled(
+        self,
+        found: Found,
+        verified: Verified | None,
+        directory: Path,
+        old: Path | None,
+        told: Callable[[int, int], None],
+    ) -> Listing:
+        form = found.entrance.form
+        if form is Form.EMPTY:
+            return Listing(found.base)
+        given = self._in_thread, found, directory, told
+        if verified is None:
+            if form is Form.LIST:
+                return await ListRepository(self._fetcher, *given).fill(old)
+            return await ArchiveRepository(self._fetcher, *given).fill()
+        fetcher = SignedFetcher(self._fetcher, found.base, verified.files)
+        if form is Form.LIST:
+            listing = await ListRepository(fetcher, *given).fill(old, fetcher.is_right)
+        else:
+            listing = await ArchiveRepository(fetcher, *given).fill()
+        signed: Listing = await self._in_thread(signed_listing, listing, verified.files)
+        return signed
+
+    def _usable(self, record: Record) -> tuple[Path, Listing] | None:
+        """The snapshot of a record, if it is there and whole."""
+        if record.snapshot is None:
+            return None
+        path = self._directory / SNAPSHOTS / record.snapshot
+        try:
+            return path, read_listing(path)
+        except (OSError, BrokenSnapshot):
+            return None
+
+    def _new_snapshot(self, source: Source) -> Path:
+        prefix = f"{hashlib.sha256(source.url.encode()).hexdigest()[:12]}-"
+        return Path(tempfile.mkdtemp(prefix=prefix, dir=self._directory / SNAPSHOTS))
+
+
+def _report(record: Record, listing: Listing, *, unchanged: bool = False) -> SourceReport:
+    return SourceReport(
+        source=record.source,
+        unchanged=unchanged,
+        offered=len(listing.entries),
+        problems=listing.problems,
+        as_of=record.as_of,
+    )
+
+
+def _saved(entrance: Entrance) -> dict[str, str | None]:
+    return {
+        "form": entrance.form.value,
+        "url": entrance.url,
+        "digest": entrance.digest,
+        "etag": entrance.conditions.etag,
+        "last_modified": entrance.conditions.last_modified,
+    }
+
+
+def _entrance(record: Record) -> Entrance | None:
+    """What `_saved` saved; None for what it has not written."""
+    match record.entrance:
+        case {
+            "form": str(form),
+            "url": str(url),
+            "digest": str(digest),
+            "etag": (str() | None) as etag,
+            "last_modified": (str() | None) as last_modified,
+        } if form in {known.value for known in Form}:
+            return Entrance(Form(form), url, digest, Conditions(etag, last_modified))
+    return None
+
+
+def _silent(progress: RefreshProgress) -> None:
+    """Nobody wants to know."""

@@ -1,0 +1,195 @@
+"""Which kind of repository is behind an address, and has it changed?
+
+Two generations are in the field. The older one answers its address with a text, `Domogik
+Repository` and a line `type/id/release` for each package; the newer one with a status in JSON, and
+has everything else in one archive. A static repository made by `dmg_pkgmgr repository` is both,
+with the status in `repository.json`.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+
+import attrs
+
+from domogik.errors import DomogikError
+from domogik.packages.descriptor.reference import InvalidReference, PackageRef
+from domogik.packages.http.fetch import Conditions, Fetcher, FetchFailed, Reply
+from domogik.packages.repositories.catalogue import FIRST_LINE
+from domogik.packages.repositories.sources import Source, file_path
+from domogik.packages.signing.signed_repository import SignedFetcher
+from domogik.packages.signing.targets import Verified
+
+STATUS_FILE = "repository.json"
+#: the list, as a plain web server has it
+_LIST_FILE = "index.html"
+_LIST_BYTES = 4 * 1024 * 1024
+_UNDERSTOOD = (1, "1")
+MAXIMUM_PACKAGES = 20_000
+#: a list that does everything wrong is told so much
+MAXIMUM_PROBLEMS = 100
+
+
+class NotARepository(DomogikError):
+    """What answers there is no repository; the text is the one that Domogik's clients know."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(f"This is not a Domogik repository : '{url}'")
+
+
+class Form(enum.Enum):
+    """The generation of a repository."""
+
+    LIST = "list"
+    ARCHIVE = "archive"
+    EMPTY = "empty"
+
+
+@attrs.frozen
+class Entrance:
+    """Where a repository was recognised, what it said there (`digest`), and what to ask next."""
+
+    form: Form
+    url: str
+    digest: str
+    conditions: Conditions = attrs.field(factory=Conditions)
+
+
+@attrs.frozen
+class Found:
+    """A repository as it answers now: `base` is what its other addresses begin with."""
+
+    entrance: Entrance
+    base: str
+    body: bytes = b""
+
+
+async def look(fetcher: Fetcher, source: Source, known: Entrance | None) -> Found | None:
+    """What is there now; None when it is still what `known` was.
+
+    One request when nothing changed, at most four otherwise. Raises `FetchFailed` and
+    `NotARepository`.
+    """
+    listed: Found | None = None
+    if known is not None and known.form is not Form.EMPTY:
+        reply = await _ask(fetcher, known.url, known.conditions)
+        if reply.is_unchanged:
+            return None
+        found = _recognised(reply, known.url)
+        if found is not None and found.entrance.digest == known.digest:
+            return None
+        if found is not None and found.entrance.form is Form.ARCHIVE:
+            return found
+        # it has changed: by now it may offer everything in one archive too
+        listed = found
+    return await _look_around(fetcher, source, listed)
+
+
+async def look_at_signed(
+    fetcher: SignedFetcher, source: Source, verified: Verified, known: Entrance | None
+) -> Found | None:
+    """The same where everything is signed: None where those are the files that were before.
+
+    Raises `FetchFailed` and `NotARepository`.
+    """
+    if known is not None and known.digest == verified.digest:
+        return None
+    for name in (STATUS_FILE, _LIST_FILE):
+        reply = await fetcher.get(f"{source.url}/{name}", limit_bytes=_LIST_BYTES)
+        found = _recognised(reply, reply.url)
+        if found is not None:
+            entrance = Entrance(found.entrance.form, reply.url, verified.digest)
+            return Found(entrance, source.url, found.body)
+    raise NotARepository(source.url)
+
+
+async def _look_around(fetcher: Fetcher, source: Source, listed: Found | None) -> Found:
+    reply = await _ask(fetcher, f"{source.url}/{STATUS_FILE}")
+    found = _recognised(reply, f"{source.url}/{STATUS_FILE}")
+    if found is not None and found.entrance.form is Form.ARCHIVE:
+        return found
+    if listed is not None:
+        return listed
+    answered = False
+    for url in (f"{source.url}/", source.url):
+        reply = await _ask(fetcher, url)
+        found = _recognised(reply, url)
+        if found is not None:
+            return found
+        answered = answered or reply.status == 200
+    if source.url.startswith("file:"):
+        return _nothing_yet(source)
+    if not answered:
+        reply.content()
+    raise NotARepository(source.url)
+
+
+def _nothing_yet(source: Source) -> Found:
+    """A directory that nobody has put anything into yet is a repository without packages."""
+    path = file_path(source.url)
+    if source.is_uploads or (path.is_dir() and not any(path.iterdir())):
+        return Found(Entrance(Form.EMPTY, source.url, ""), source.url)
+    if not path.exists():
+        raise FetchFailed(source.url, "is not there")
+    raise NotARepository(source.url)
+
+
+async def _ask(fetcher: Fetcher, url: str, conditions: Conditions | None = None) -> Reply:
+    return await fetcher.get(url, limit_bytes=_LIST_BYTES, conditions=conditions)
+
+
+def _recognised(reply: Reply, asked: str) -> Found | None:
+    if reply.status != 200:
+        return None
+    if _is_status(reply.body):
+        form = Form.ARCHIVE
+    elif _first_line(reply.body) == FIRST_LINE:
+        form = Form.LIST
+    else:
+        return None
+    digest = hashlib.sha256(reply.body).hexdigest()
+    base = reply.url.removesuffix(f"/{STATUS_FILE}").rstrip("/")
+    return Found(Entrance(form, asked, digest, reply.conditions), base, reply.body)
+
+
+def _first_line(body: bytes) -> str:
+    return body[:200].decode("utf-8-sig", "replace").split("\n")[0].strip()
+
+
+def _is_status(body: bytes) -> bool:
+    """Clients of the newer kind ask for no more than `count` (and we understand only form 1)."""
+    if not body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+        return False
+    try:
+        status = json.loads(body.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return False
+    return "count" in status and status.get("json_version", 1) in _UNDERSTOOD
+
+
+def read_list(url: str, body: bytes) -> tuple[list[PackageRef], list[str]]:
+    """The packages of an older repository's list, and what could not be understood.
+
+    A line that is wrong hides no other; none is read after `MAXIMUM_PACKAGES`.
+    """
+    refs: dict[PackageRef, None] = {}
+    problems: list[str] = []
+    # not splitlines(): line numbers are those of an editor
+    lines = body.decode("utf-8-sig", "replace").split("\n")
+    for number, line in enumerate(lines[1:], 2):
+        words = line.strip().split("/")
+        if words == [""]:
+            continue
+        if len(refs) == MAXIMUM_PACKAGES:
+            problems.append(f"{url}: only the first {MAXIMUM_PACKAGES} packages are read")
+            break
+        try:
+            type, id, release = words
+            refs[PackageRef(type, id, release)] = None
+        except InvalidReference as error:
+            problems.append(f"{url}: line {number}: {error}")
+        except ValueError:
+            problems.append(f"{url}: line {number}: is not <type>/<id>/<release>")
+    return list(refs), problems

@@ -1,0 +1,267 @@
+"""What one repository offered at one time: a directory that is written once and then only read."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+import attrs
+
+from domogik.config.files import read_bounded
+from domogik.packages.descriptor.files import BrokenDescriptor, read
+from domogik.packages.descriptor.package import Dependency, Package
+from domogik.packages.descriptor.reference import InvalidReference, PackageRef
+from domogik.packages.repositories.catalogue import place
+from domogik.packages.repositories.index import Offer
+from domogik.packages.repositories.sources import Source
+from domogik.packages.signing.targets import Target
+
+LISTING_FILE = "listing.json"
+_MAXIMUM_BYTES = 64 * 1024 * 1024
+_PNG = b"\x89PNG\r\n\x1a\n"
+_HEX = frozenset("0123456789abcdef")
+_MAXIMUM_TEXT = 20_000
+
+
+class BrokenSnapshot(ValueError):
+    """The directory is not what we left there."""
+
+
+@attrs.frozen
+class Entry:
+    """A release in a snapshot.
+
+    `item` is what a list in JSON says of it, None where the descriptor itself is here, as
+    `<stem>.xml`. `icon` says that there is an `<stem>.png`. `archive` is what was signed of the
+    package's archive, at the address `path`; None where nothing is signed.
+    """
+
+    ref: PackageRef
+    icon: bool = False
+    item: dict[str, object] | None = None
+    path: str = ""
+    archive: Target | None = None
+
+
+@attrs.frozen
+class Listing:
+    """What a snapshot holds; `problems` are sentences about what had to be left out.
+
+    One that is not `lasting` has to be made again, even if the repository says that nothing
+    changed: something could not be had, and may be had the next time.
+    """
+
+    base: str
+    entries: tuple[Entry, ...] = ()
+    problems: tuple[str, ...] = ()
+    lasting: bool = True
+
+
+def write_listing(directory: Path, listing: Listing) -> None:
+    """The last file of a snapshot; blocks, raises `OSError`."""
+    record = {
+        "base": listing.base,
+        "entries": [
+            [one.ref.type, one.ref.id, one.ref.release, one.icon, one.item, *_signed(one)]
+            for one in listing.entries
+        ],
+        "problems": list(listing.problems),
+    }
+    (directory / LISTING_FILE).write_text(json.dumps(record), encoding="utf-8")
+
+
+def read_listing(directory: Path) -> Listing:
+    """What `write_listing` wrote; blocks, raises `OSError` and `BrokenSnapshot`."""
+    try:
+        record = json.loads(read_bounded(directory / LISTING_FILE, _MAXIMUM_BYTES))
+        entries = tuple(
+            Entry(PackageRef(type, id, release), bool(icon), item, *_archive(*signed))
+            for type, id, release, icon, item, *signed in record["entries"]
+        )
+        return Listing(str(record["base"]), entries, tuple(map(str, record["problems"])))
+    except (ValueError, KeyError, TypeError, InvalidReference) as error:
+        raise BrokenSnapshot(f"{directory} is broken: {error}") from error
+
+
+def _signed(entry: Entry) -> list[object]:
+    """Nothing for what is not signed."""
+    one = entry.archive
+    return [] if one is None else [entry.path, one.sha256, one.size]
+
+
+def _archive(path: str = "", sha256: str = "", size: int = 0) -> tuple[str, Target | None]:
+    return path, Target(sha256, size) if path else None
+
+
+def signed_listing(listing: Listing, files: Mapping[str, Target]) -> Listing:
+    """The releases whose archives are among the signed `files`; what else is listed is told."""
+    entries: list[Entry] = []
+    problems = list(listing.problems)
+    for entry in listing.entries:
+        paths = (url.removeprefix(f"{listing.base}/") for url in _addresses(listing.base, entry))
+        path = next((path for path in paths if path in files), None)
+        if path is None:
+            problems.append(f"{listing.base}: {entry.ref} is listed, and its archive is not signed")
+        else:
+            entries.append(attrs.evolve(entry, path=path, archive=files[path]))
+    return attrs.evolve(listing, entries=tuple(entries), problems=tuple(problems))
+
+
+def read_offers(directory: Path, source: Source) -> Iterator[Offer]:
+    """The offers of a snapshot; blocks, raises `OSError` and `BrokenSnapshot`.
+
+    A descriptor that cannot be read any more is left out.
+    """
+    listing = read_listing(directory)
+    for entry in listing.entries:
+        ref, archive = entry.ref, entry.archive
+        url = f"{listing.base}/{entry.path}" if archive else _addresses(listing.base, entry)[0]
+        sha256, size = (archive.sha256, archive.size) if archive else _told(entry)
+        icon = directory / f"{ref.file_stem}.png" if entry.icon else None
+        if entry.item is not None:
+            package = _listed(ref, entry.item, directory / LISTING_FILE)
+        else:
+            try:
+                package = read(directory / f"{ref.file_stem}.xml")
+            except BrokenDescriptor:
+                continue
+        yield Offer(package, source, url, sha256, size, icon, archive is not None)
+
+
+def _addresses(base: str, entry: Entry) -> list[str]:
+    """Where the archive may be, the likeliest first."""
+    ref = entry.ref
+    usual = f"{base}/download/{ref.type}/{ref.id}/{ref.release}"
+    told = _archive_url(base, entry.item) if entry.item is not None else None
+    return [usual] if told is None else [told, usual]
+
+
+def _told(entry: Entry) -> tuple[str | None, int | None]:
+    """Digest and size as the list says."""
+    return (None, None) if entry.item is None else (_sha256(entry.item), _size(entry.item))
+
+
+def _listed(ref: PackageRef, item: dict[str, object], path: Path) -> Package:
+    """A package as a repository's list in JSON describes it: no keys, no files."""
+    return Package(
+        type=ref.type,
+        id=ref.id,
+        release=ref.release,
+        technology=_text(item, "category"),
+        description=_text(item, "description"),
+        documentation=_text(item, "documentation"),
+        author=_text(item, "author"),
+        author_email=_text(item, "author_email"),
+        changelog=_text(item, "changelog"),
+        min_version=_text(item, "domogik_min_version") or "0.1.0",
+        generated=_text(item, "generated"),
+        dependencies=tuple(_dependencies(item.get("dependencies"))),
+        path=path,
+    )
+
+
+def _text(item: dict[str, object], name: str) -> str:
+    value = item.get(name)
+    if isinstance(value, str):
+        # half a character, as JSON can have it, could not be written anywhere
+        return value.encode("utf-8", "replace").decode().strip()[:_MAXIMUM_TEXT]
+    return str(value) if isinstance(value, int | float) else ""
+
+
+def _dependencies(value: object) -> Iterator[Dependency]:
+    """A list, or null, which one of the repositories' programs sends."""
+    for record in value if isinstance(value, list) else ():
+        if isinstance(record, dict):
+            dependency = Dependency(_text(record, "type"), _text(record, "id"))
+            if dependency.id:
+                yield dependency
+
+
+def _archive_url(base: str, item: dict[str, object]) -> str | None:
+    """Where the list says the archive is, if that is on the repository's own host."""
+    address = item.get("archive_url")
+    if not isinstance(address, str) or not address.isascii() or not address.isprintable():
+        return None
+    try:
+        own, url = urlsplit(base), urljoin(f"{base}/", address)
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    if (parts.scheme, parts.netloc) != (own.scheme, own.netloc):
+        return None
+    # of a directory only what is in it
+    if own.scheme == "file" and (".." in parts.path or not url.startswith(f"{base}/")):
+        return None
+    return url
+
+
+def _sha256(item: dict[str, object]) -> str | None:
+    value = _text(item, "sha256").lower()
+    return value if len(value) == 64 and set(value) <= _HEX else None
+
+
+def _size(item: dict[str, object]) -> int | None:
+    value = item.get("size")
+    return value if type(value) is int and value > 0 else None
+
+
+def carry_over(
+    old: Path,
+    directory: Path,
+    refs: Iterable[PackageRef],
+    is_right: Callable[[str, Path], bool] = lambda path, file: True,
+) -> dict[PackageRef, Entry]:
+    """Take over what an older snapshot has of `refs`, by hard links; blocks, raises `OSError`.
+
+    A release does not change: what was got once is not asked for again. `is_right(path, file)`
+    says whether that is what belongs at `path` below the repository's address.
+    """
+    wanted = set(refs)
+    taken = {}
+    try:
+        entries = read_listing(old).entries
+    except (OSError, BrokenSnapshot):
+        return {}
+    for entry in entries:
+        if entry.ref in wanted and entry.item is None:
+            names = {f"{entry.ref.file_stem}.xml": f"xml/{place(entry.ref)}"}
+            if entry.icon:
+                names[f"{entry.ref.file_stem}.png"] = f"icon/{place(entry.ref)}"
+            if _all_linked(old, directory, names, is_right):
+                taken[entry.ref] = attrs.evolve(entry, path="", archive=None)
+    return taken
+
+
+def _all_linked(
+    old: Path,
+    directory: Path,
+    names: Mapping[str, str],
+    is_right: Callable[[str, Path], bool],
+) -> bool:
+    try:
+        if not all(is_right(path, old / name) for name, path in names.items()):
+            return False
+        for name in names:
+            _link(old / name, directory / name)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        # a file system without hard links
+        shutil.copyfile(source, target)
+
+
+def is_png(content: bytes) -> bool:
+    """Whether that is a picture, and not a page that says there is none."""
+    return content.startswith(_PNG)

@@ -1,0 +1,1 @@
+"""Signed repositories: made by their owner, verified by a client."""

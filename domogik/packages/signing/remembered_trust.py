@@ -1,0 +1,169 @@
+"""Is a repository signed, and by whom? What was trusted once is remembered, and not in the cache.
+
+Each repository has a directory in `trust/`: the root file that trust began with (`anchor.json`),
+and what was verified last, so that no older state is taken for a new one. The layout of the rest is
+that of `tuf`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import attrs
+from twisted.logger import Logger
+
+from domogik.config.files import read_bounded, write_atomically
+from domogik.errors import DomogikError
+from domogik.packages.http.fetch import Fetcher, FetchFailed, Unreachable
+from domogik.packages.repositories.sources import Source, read_root_file
+from domogik.packages.signing.targets import METADATA, Verified
+from domogik.packages.store import durable
+
+_ANCHOR = "anchor.json"
+_FIRST_ROOT = "1.root.json"
+_ROOT_BYTES = 512_000
+#: what a server says that does not give a file
+_MISSING = (403, 404, 410)
+_NEW = ".new-"
+
+
+class BrokenSignatures(DomogikError):
+    """What a signed repository offers cannot be trusted; `str()` names it and says what to do."""
+
+
+@attrs.define(eq=False)
+class Signatures:
+    """Knows in `directory` which repositories are signed. `in_thread(f, *args)` calls what blocks.
+
+    One at a time may ask about a repository.
+    """
+
+    _directory: Path
+    _fetcher: Fetcher
+    _in_thread: Callable[..., Awaitable[Any]]
+    _log: Logger = Logger()
+
+    async def verified(self, source: Source) -> Verified | None:
+        """What it has signed as of now; None where nobody ever said that it is signed.
+
+        Raises `BrokenSignatures`, `FetchFailed`, `NoRootFile` and `OSError`: nothing may be taken
+        from it then.
+        """
+        if source.is_uploads:
+            return None
+        directory = self._place(source)
+        pinned: bytes | None = await self._in_thread(_anchor, directory)
+        if source.root_file is None:
+            if pinned is None:
+                return None
+            advice = f"if it was meant to change, remove {directory} and refresh again"
+            return await self._verify(source, directory, pinned, advice)
+        anchor: bytes = await self._in_thread(read_root_file, source)
+        advice = f"the root file in use is {source.root_file} ({source.place})"
+        found = await self._verify(source, directory, anchor, advice)
+        if anchor != pinned:
+            # so that nothing is lost when the line does not say it any more
+            await self._in_thread(write_atomically, directory / _ANCHOR, anchor)
+        return found
+
+    async def offered(self, source: Source) -> Verified | None:
+        """What it has signed, where it offers signatures now: from now on it has to.
+
+        None where it does not. Raises as `verified` does; nothing is remembered then.
+        """
+        if source.is_uploads:
+            return None
+        url = f"{source.url}/{METADATA}/{_FIRST_ROOT}"
+        try:
+            reply = await self._fetcher.get(url, limit_bytes=_ROOT_BYTES)
+        except Unreachable:
+            raise
+        except FetchFailed:
+            # what sends everybody who asks for nothing elsewhere offers no signatures
+            return None
+        if reply.status != 200 or not await self._in_thread(_is_root, reply.body):
+            return None
+        directory = self._place(source)
+        new = directory.with_name(f"{_NEW}{directory.name}")
+        await self._in_thread(_remove, new)
+        advice = "nothing was taken from it yet; refresh again, or ask who publishes it"
+        found = await self._verify(source, new, reply.body, advice)
+        await self._in_thread(_keep, new, directory, reply.body)
+        self._log.info("{url} is signed, and has to be from now on", url=source.url)
+        return found
+
+    async def _verify(
+        self, source: Source, directory: Path, anchor: bytes, advice: str
+    ) -> Verified:
+        known: dict[str, bytes | None] = {}
+        await self._in_thread(_make, directory)
+        while True:
+            outcome = await self._in_thread(_verify, directory, anchor, known, source.url, advice)
+            if isinstance(outcome, Verified):
+                return outcome
+            url = f"{source.url}/{METADATA}/{outcome.name}"
+            reply = await self._fetcher.get(url, limit_bytes=outcome.limit_bytes)
+            known[outcome.name] = None if reply.status in _MISSING else reply.content()
+
+    def _place(self, source: Source) -> Path:
+        """By address: the same server under another name is another repository."""
+        digest = hashlib.sha256(source.url.encode()).hexdigest()[:12]
+        host = urlsplit(source.url).hostname or "directory"
+        return self._directory / f"{host}-{digest}"
+
+
+def _verify(
+    directory: Path, anchor: bytes, known: dict[str, bytes | None], url: str, advice: str
+) -> Any:
+    """`verify`, with errors that name the repository. In a thread: so the import is too."""
+    from domogik.packages.signing.verification import ROUNDS, NotTrusted, verify
+
+    try:
+        if len(known) > ROUNDS:
+            raise NotTrusted("its metadata do not end")
+        outcome = verify(directory, anchor, dict(known))
+    except NotTrusted as error:
+        advice = f"; {advice}" if error.may_be_meant else ""
+        raise BrokenSignatures(f"{url}: {error}{advice}") from error
+    if isinstance(outcome, Verified):
+        durable.sync_file_system(directory)
+    return outcome
+
+
+def _is_root(content: bytes) -> bool:
+    if not content.lstrip().startswith(b"{"):
+        return False
+    from domogik.packages.signing.verification import is_root
+
+    return is_root(content)
+
+
+def _anchor(directory: Path) -> bytes | None:
+    """The root file that trust began with; None where it never did."""
+    try:
+        return read_bounded(directory / _ANCHOR, _ROOT_BYTES)
+    except FileNotFoundError:
+        return None
+
+
+def _make(directory: Path) -> None:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _remove(directory: Path) -> None:
+    if directory.exists():
+        shutil.rmtree(directory)
+
+
+def _keep(new: Path, directory: Path, anchor: bytes) -> None:
+    """Trust begins: one rename."""
+    write_atomically(new / _ANCHOR, anchor)
+    # without an anchor it is what a root file left that never led anywhere
+    _remove(directory)
+    new.rename(directory)
+    durable.sync_directory(directory.parent)

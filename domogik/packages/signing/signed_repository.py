@@ -1,0 +1,100 @@
+"""How is nothing taken from a repository but what it has signed?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+
+from domogik.config.files import read_bounded
+from domogik.packages.http.download import Progress
+from domogik.packages.http.fetch import Fetcher, FetchFailed, FetchLimits, Reply, Unreachable
+from domogik.packages.signing.targets import Target
+
+
+class NotAsSigned(Unreachable):
+    """Something is not what was signed; it may be on its way, so another try may succeed."""
+
+    def __init__(self, url: str, how: str) -> None:
+        super().__init__(
+            url,
+            f"is not what the repository has signed ({how}): it is being published right now,"
+            " then refresh again; or somebody has changed it",
+        )
+
+
+@attrs.define(eq=False)
+class SignedFetcher:
+    """A `Fetcher` for one repository, to which what is not signed is not there.
+
+    So everything that reads a repository reads a signed one, and cannot forget to look.
+    """
+
+    _fetcher: Fetcher
+    _url: str
+    _files: Mapping[str, Target]
+
+    @property
+    def limits(self) -> FetchLimits:
+        """Those of the fetcher."""
+        return self._fetcher.limits
+
+    def is_right(self, path: str, file: Path) -> bool:
+        """Whether the file is what was signed at `path`; blocks, raises `OSError`."""
+        target = self._files.get(path)
+        if target is None or file.stat().st_size != target.size:
+            return False
+        return Target.of(read_bounded(file, target.size)) == target
+
+    def _target(self, url: str) -> Target | None:
+        base = f"{self._url}/"
+        return self._files.get(url.removeprefix(base)) if url.startswith(base) else None
+
+    async def get(self, url: str, *, limit_bytes: int) -> Reply:
+        """The content of `url` as it was signed, or status 404 without asking.
+
+        Raises `FetchFailed`, `NotAsSigned` also for a status that is no success.
+        """
+        target = self._target(url)
+        if target is None:
+            return Reply(404, b"", None, None, url)
+        reply = await self._fetcher.get(url, limit_bytes=limit_bytes)
+        if reply.status >= 500:
+            reply.content()
+        if reply.status != 200:
+            raise NotAsSigned(url, f"the answer is status {reply.status}")
+        if Target.of(reply.body) != target:
+            raise NotAsSigned(url, "it has another digest")
+        # wherever it came from, it is what was signed as this
+        return Reply(200, reply.body, None, None, url)
+
+    async def download(
+        self,
+        url: str,
+        target: Path,
+        *,
+        limit_bytes: int,
+        timeout_s: float = 3600,
+        progress: Progress | None = None,
+        resume: bool = True,
+    ) -> Path:
+        """As `Fetcher.download`, with the digest and size that were signed."""
+        signed = self._target(url)
+        if signed is None:
+            raise NotAsSigned(url, "it was not signed at all")
+        try:
+            return await self._fetcher.download(
+                url,
+                target,
+                limit_bytes=limit_bytes,
+                sha256=signed.sha256,
+                size=signed.size,
+                timeout_s=timeout_s,
+                progress=progress,
+                resume=resume,
+            )
+        except Unreachable:
+            raise
+        except FetchFailed as error:
+            raise NotAsSigned(url, str(error).removeprefix(f"{url}: ")) from error

@@ -1,0 +1,441 @@
+"""The store of packages: every change of it, each of which happens or does not.
+
+What makes a package installed is one link, and what replaces or removes that link is one rename or
+one unlink (`layout.py` says what lies where). Around it, in this order:
+
+1. `stage` unpacks into a directory of its own in the store and waits for the disk (one syncfs).
+   Nothing of it counts: a start removes what it finds of that kind.
+2. The intent is written to the journal, and is on the disk.
+3. The staged directory is renamed to be a release; the directory is synced. Now whatever link
+   leads to it leads to something whole, also after a power cut.
+4. A new link is made under a temporary name and renamed over the old one; the directory is synced.
+5. What is left over is cleared away and the journal's entry removed (`_settle`).
+
+An error, a kill and a power cut end in the same place: `_settle` looks where the link leads, and
+finishes the change or clears away what it brought. `recover` does so for all that was begun.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import attrs
+
+from domogik.errors import DomogikError, NotPossible, UnknownComponent
+from domogik.packages.descriptor.reference import PackageRef
+from domogik.packages.store import durable
+from domogik.packages.store.archive import BrokenArchive, Limits, Unpacked, unpack
+from domogik.packages.store.history import write_history
+from domogik.packages.store.journal import Intent, Journal
+from domogik.packages.store.layout import HISTORY, SUFFIXES, Layout
+
+XPL, RINOR = "xpl", "rinor"
+_STAGING, _TRASH = ".staging-", ".trash-"
+#: so many releases of a package that were given up are remembered
+_GIVEN_UP = 20
+
+
+class StoreFailed(DomogikError):
+    """The file system did not let us: full, read-only, broken. `str()` says what and where."""
+
+
+class NotInstalled(UnknownComponent):
+    """A package that is not here."""
+
+
+class PlacedByHand(NotPossible):
+    """A descriptor that a person put there stands where the package's own would be."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} was put there by hand: uninstall or remove it first")
+        self.path = path
+
+
+@attrs.frozen
+class Staged:
+    """A release that is unpacked and on the disk, and is not part of the store yet."""
+
+    directory: Path
+    content: Unpacked
+
+    @property
+    def ref(self) -> PackageRef:
+        """What it is."""
+        return self.content.ref
+
+
+@attrs.frozen
+class Change:
+    """A part that was switched: to `ref`, from `before` (None: there was nothing).
+
+    `is_new`: the release was not in the store before.
+    """
+
+    part: str
+    ref: PackageRef
+    before: PackageRef | None
+    is_new: bool
+
+
+def _nothing(name: str) -> None:
+    pass
+
+
+@attrs.define(eq=False)
+class Store(Layout):
+    """The packages of one home, which no other process changes meanwhile (`Home.lock`).
+
+    Everything blocks: call it in a thread; two changes at once wait for each other. Raises
+    `StoreFailed` for what the file system refuses. `step` is told the name of each point where a
+    change might be interrupted.
+    """
+
+    _step: Callable[[str], None] = _nothing
+    _journal: Journal = attrs.field(init=False)
+    _lock: threading.RLock = attrs.field(init=False, factory=threading.RLock)
+
+    @_journal.default
+    def _its_journal(self) -> Journal:
+        return Journal(self.home.store)
+
+    # what is asked for
+
+    def stage(
+        self, archive: Path, ref: PackageRef | None = None, limits: Limits | None = None
+    ) -> Staged:
+        """Unpack an archive beside the releases; `ref` is what it has to be.
+
+        Raises `BrokenArchive`, and leaves nothing behind then.
+        """
+        with _translated():
+            directory = Path(tempfile.mkdtemp(prefix=_STAGING, dir=self.home.store))
+            try:
+                self._step("staging made")
+                content = unpack(archive, directory, limits, lambda name: self._step("file"))
+                if ref is not None and content.ref != ref:
+                    raise BrokenArchive(f"the archive holds {content.ref}, not {ref}")
+                self._step("staged")
+            except BaseException:
+                durable.remove_tree(directory)
+                raise
+        return Staged(directory, content)
+
+    def seal(self, staged: Staged) -> None:
+        """Wait until what was added to the staged directory is on the disk."""
+        with _translated():
+            durable.sync_file_system(staged.directory)
+
+    def discard(self, staged: Staged) -> None:
+        """Give up what was staged; what became a release stays one."""
+        with _translated():
+            durable.remove_tree(staged.directory)
+
+    def install(self, staged: Staged, part: str = XPL) -> Change:
+        """Make the staged release the present one, for one part. `staged` is used up.
+
+        A release that is stored already gets the new content. Raises `PlacedByHand`.
+        """
+        ref = staged.ref
+        with self._lock, self._discarded(staged):
+            is_new = not self.directory(ref).exists()
+            change = self._about_to(ref, part, is_new)
+            with self._changing(_intent(ref, part, ref.release, ref if is_new else None)):
+                self._adopt(staged)
+                self._lead_to(ref, part, change.before)
+        return change
+
+    def switch(self, ref: PackageRef, part: str = XPL, *, back: bool = False) -> Change:
+        """Make a stored release the present one, for one part.
+
+        `back`: on the way it came, so nothing is added to that. Raises `NotInstalled` for a
+        release that is not stored, and `PlacedByHand`.
+        """
+        with self._lock:
+            if not self.directory(ref).is_dir():
+                raise NotInstalled(f"{ref} is not stored here")
+            change = self._about_to(ref, part, is_new=False)
+            with self._changing(_intent(ref, part, ref.release, None)):
+                self._lead_to(ref, part, None if back else change.before)
+        return change
+
+    def undo(self, change: Change) -> None:
+        """Back to what was there before a change; a release that it brought goes."""
+        ref, before = change.ref, change.before
+        if before == ref:
+            return
+        doubtful = ref if change.is_new else None
+        after = before.release if before is not None else None
+        intent = _intent(ref, change.part, after, doubtful)
+        with self._lock, self._changing(intent, makes_room=True):
+            if before is not None:
+                self._lead_to(before, change.part, None)
+            else:
+                self._lead_nowhere(ref.type, ref.id, change.part)
+
+    def uninstall(
+        self, type: str, id: str, *, with_data: bool = False, keep_served: bool = False
+    ) -> None:
+        """Remove all that a package brought, with every release; its data only if asked.
+
+        With `keep_served`, what is served of it for other hosts stays.
+
+        A descriptor put there by hand is removed and nothing else. Raises `NotInstalled`.
+        """
+        with self._lock:
+            by_hand = self.placed_by_hand(type, id)
+            if by_hand is not None and by_hand == self.descriptor_link(type, id):
+                with _translated():
+                    durable.remove_link(by_hand)
+                    if with_data:
+                        self._remove_data(type, id)
+                return
+            traces = (self.package(type, id), self.rinor_link(type, id))
+            if self.present(type, id) is None and not any(map(os.path.lexists, traces)):
+                raise NotInstalled(f"{type} '{id}' is not installed")
+            keep = keep_served and self.served(type, id) is not None
+            intent = Intent(type, id, XPL, None, whole=not keep, with_data=with_data and not keep)
+            with self._changing(intent, makes_room=True):
+                self._lead_nowhere(type, id, XPL)
+            if keep:
+                self.prune(type, id, 0)
+                if with_data:
+                    self._remove_data(type, id)
+
+    def remove_release(self, ref: PackageRef) -> None:
+        """Remove a stored release that is not in use; raises `NotPossible` for one that is."""
+        with self._lock, _translated():
+            if self.is_linked(ref):
+                raise NotPossible(f"{ref} is installed: it cannot be removed alone")
+            self._remove(self.directory(ref))
+
+    def prune(self, type: str, id: str, keep: int = 3) -> tuple[PackageRef, ...]:
+        """Remove stored releases until `keep` are left; the answer is those that went.
+
+        Those in use stay in any case, then those a rollback leads to, then the highest.
+        """
+        with self._lock:
+            way = self.history(type, id).way
+            order = {ref: rank for rank, ref in enumerate(self.releases(type, id))}
+            ranks = {release: rank for rank, release in enumerate(way, 1)}
+            by_worth = sorted(
+                order,
+                key=lambda ref: (self.is_linked(ref), ranks.get(ref.release, 0), order[ref]),
+                reverse=True,
+            )
+            going = tuple(ref for ref in by_worth[keep:] if not self.is_linked(ref))
+            for ref in going:
+                self.remove_release(ref)
+        return going
+
+    def hold(self, type: str, id: str, held: bool = True) -> None:
+        """Let updates leave a package as it is, or not any more. Raises `NotInstalled`."""
+        with self._lock, _translated():
+            if self.present(type, id) is None:
+                raise NotInstalled(f"{type} '{id}' is not installed from a repository")
+            history = attrs.evolve(self.history(type, id), held=held)
+            write_history(self.history_file(type, id), history)
+
+    def give_up(self, ref: PackageRef) -> None:
+        """Remember that a release failed as an update."""
+        history = self.history(ref.type, ref.id)
+        others = (one for one in history.given_up if one != ref.release)
+        self._set_given_up(ref, (*others, ref.release)[-_GIVEN_UP:])
+
+    def succeeded(self, ref: PackageRef) -> None:
+        """Forget what failed before this release, which did not."""
+        self._set_given_up(ref, ())
+
+    def _set_given_up(self, ref: PackageRef, releases: tuple[str, ...]) -> None:
+        with self._lock, _translated():
+            history = self.history(ref.type, ref.id)
+            if releases != history.given_up:
+                changed = attrs.evolve(history, given_up=releases)
+                write_history(self.history_file(ref.type, ref.id), changed)
+
+    def recover(self) -> tuple[str, ...]:
+        """Finish or undo what was interrupted, at the start and before anything else is asked.
+
+        The answer is a sentence for each thing that was found and for what could not be cleared.
+        """
+        with self._lock:
+            intents, sentences = self._journal.pending()
+            for intent in intents:
+                with _told(sentences, intent.fullname):
+                    done = self._settle(intent)
+                    change = f"the change to {intent.after}" if intent.after else "the removal"
+                    outcome = "finished" if done else "undone"
+                    sentences.append(f"{intent.fullname}: {change} was interrupted; {outcome}")
+            for leftover in self._leftovers():
+                with _told(sentences, str(leftover)):
+                    if leftover.is_dir():
+                        durable.remove_tree(leftover)
+                    else:
+                        leftover.unlink(missing_ok=True)
+        return tuple(sentences)
+
+    # the steps
+
+    def _about_to(self, ref: PackageRef, part: str, is_new: bool) -> Change:
+        if part == RINOR:
+            return Change(part, ref, self.served(ref.type, ref.id), is_new)
+        by_hand = self.placed_by_hand(ref.type, ref.id)
+        if by_hand is not None:
+            raise PlacedByHand(by_hand)
+        return Change(part, ref, self.present(ref.type, ref.id), is_new)
+
+    def _adopt(self, staged: Staged) -> None:
+        """Make it a release. Its content is on the disk already, and then its name is too."""
+        place = self.directory(staged.ref)
+        place.parent.mkdir(mode=0o700, exist_ok=True)
+        if place.exists():
+            durable.swap(staged.directory, place)
+        else:
+            staged.directory.rename(place)
+        self._step("release in place")
+        durable.sync_directory(place.parent)
+        durable.sync_directory(place.parent.parent)
+        self._step("release lasting")
+
+    def _lead_to(self, ref: PackageRef, part: str, leaving: PackageRef | None) -> None:
+        if part == RINOR:
+            link = self.rinor_link(ref.type, ref.id)
+            self._point(link, f"../store/{ref.fullname}/{ref.release}")
+            return
+        if leaving is not None and leaving != ref:
+            history = self.history(ref.type, ref.id).leaving(leaving.release, ref.release)
+            write_history(self.history_file(ref.type, ref.id), history)
+            self._step("way written")
+        self._point_descriptor(ref)
+
+    def _point_descriptor(self, ref: PackageRef) -> None:
+        """The switch. Where the descriptor changes its form, XML counts as long as it is there:
+        from XML to JSON the switch is the removal of the one, from JSON to XML the rename."""
+        descriptor = self.descriptor(ref)
+        link = self.descriptors(ref.type) / f"{ref.id}{descriptor.suffix}"
+        self._point(link, f"../{descriptor.relative_to(self.home.store.parent)}")
+        for suffix in SUFFIXES:
+            other = link.with_suffix(suffix)
+            if other != link and other.is_symlink():
+                self._step("two forms")
+                durable.remove_link(other)
+
+    def _point(self, link: Path, target: str) -> None:
+        if not link.is_symlink() or os.readlink(link) != target:  # noqa: PTH115
+            durable.point(link, target, self._step)
+
+    def _lead_nowhere(self, type: str, id: str, part: str) -> None:
+        if part == RINOR:
+            durable.remove_link(self.rinor_link(type, id))
+            return
+        for suffix in reversed(SUFFIXES):
+            link = self.descriptors(type) / f"{id}{suffix}"
+            if link.is_symlink():
+                durable.remove_link(link)
+        self._step("link removed")
+
+    @contextlib.contextmanager
+    def _changing(self, intent: Intent, *, makes_room: bool = False) -> Iterator[None]:
+        with _translated():
+            try:
+                self._journal.begin(intent)
+            except OSError as error:
+                # a full disk keeps nobody from making room; what a kill leaves then, is unlisted
+                if not makes_room or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+            try:
+                self._step("journal written")
+                yield
+            finally:
+                self._settle(intent)
+
+    def _settle(self, intent: Intent) -> bool:
+        """Finish the change if its link was switched, else clear away what it brought.
+
+        May be done again, whatever of it was done before.
+        """
+        type, id = intent.type, intent.id
+        now = (self.served if intent.part == RINOR else self.present)(type, id)
+        done = (now.release if now is not None else None) == intent.after
+        if now is not None and intent.part == XPL:
+            # nothing describes a release that a person damaged: then the link stays as it is
+            with contextlib.suppress(BrokenArchive):
+                self._point_descriptor(now)
+            self._straighten_way(now)
+        if done and intent.whole:
+            durable.remove_link(self.rinor_link(type, id))
+            self._step("rinor link removed")
+            if intent.with_data:
+                self._remove_data(type, id)
+        if intent.doubtful is not None:
+            ref = PackageRef(type, id, intent.doubtful)
+            if not self.is_linked(ref):
+                self._remove(self.directory(ref))
+        if self.present(type, id) is None and self.served(type, id) is None:
+            self._remove(self.package(type, id))
+        self._step("settled")
+        self._journal.end(intent)
+        return done
+
+    def _straighten_way(self, present: PackageRef) -> None:
+        """Cut off what an unfinished change or a way back left on the way; it means the same."""
+        history = self.history(present.type, present.id)
+        straight = history.at(present.release)
+        if straight != history:
+            with contextlib.suppress(OSError):
+                write_history(self.history_file(present.type, present.id), straight)
+
+    def _remove(self, path: Path) -> None:
+        """Out of the way in one step, then piece by piece."""
+        if os.path.lexists(path):
+            aside = durable.set_aside(path, self.home.store, _TRASH)
+            self._step("set aside")
+            durable.remove_tree(aside)
+
+    def _remove_data(self, type: str, id: str) -> None:
+        if type == "plugin":
+            durable.remove_tree(self.home.plugin_data(id))
+
+    def _leftovers(self) -> Iterator[Path]:
+        """All that was in the making, and nothing that a person may have put there."""
+        home = self.home
+        for directory in (home.plugins, home.externals, home.rinor):
+            yield from directory.glob(f"{durable.LINK_PREFIX}*")
+        for prefix in (_STAGING, _TRASH, self._journal.temporary):
+            yield from home.store.glob(f"{prefix}*")
+        yield from home.store.glob(f"*/.{HISTORY}.*")
+
+    @contextlib.contextmanager
+    def _discarded(self, staged: Staged) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                durable.remove_tree(staged.directory)
+
+
+def _intent(ref: PackageRef, part: str, after: str | None, doubtful: PackageRef | None) -> Intent:
+    return Intent(ref.type, ref.id, part, after, doubtful.release if doubtful else None)
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        raise StoreFailed(f"{place}{error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def _told(sentences: list[str], what: str) -> Iterator[None]:
+    """What cannot be done now is done at the next start; the others are not kept waiting."""
+    try:
+        yield
+    except (OSError, DomogikError) as error:
+        sentences.append(f"{what}: {error}")

@@ -1,0 +1,245 @@
+"""Installing, going back and uninstalling: the chain, step by step.
+
+find (the caller's), fetch, stage, check, see that it does not run, switch, tidy. Before the switch
+an error leaves everything as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import attrs
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.logger import Logger
+
+from domogik import __version__
+from domogik.errors import DomogikError, NotPossible, OperationFailed
+from domogik.packages.descriptor.package import Package
+from domogik.packages.descriptor.reference import PackageRef, fullname
+from domogik.packages.repositories.index import fits
+from domogik.packages.store.archive import BrokenArchive, Limits
+from domogik.packages.store.changes import (
+    RINOR,
+    XPL,
+    Change,
+    NotInstalled,
+    Staged,
+    Store,
+    StoreFailed,
+)
+
+_log = Logger()
+
+
+class InThread(Protocol):
+    """Call a function in a thread, as `deferToThread` does."""
+
+    def __call__(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        """Fires with what the function gives."""
+
+
+class PackageRunning(NotPossible):
+    """A plugin that runs is not to be touched; the text is the one clients compare.
+
+    It is the same for an uninstallation.
+    """
+
+    def __init__(self, id: str) -> None:
+        super().__init__(
+            f"Plugin '{id}' is running. Stop it before installing plugin.",
+            plain=f"{id} is running; first: dmg_ctl stop {id}",
+        )
+
+
+class NeedsNewerDomogik(NotPossible):
+    """The package asks for a later release of Domogik than this one."""
+
+
+class NothingToGoBackTo(NotPossible):
+    """No earlier release of the package is stored."""
+
+
+async def _no_preparation(staged: Staged) -> None:
+    pass
+
+
+def check_version(package: Package, version: str = __version__) -> None:
+    """Raises `NeedsNewerDomogik` where the package asks for more than is running."""
+    if not fits(package, version):
+        raise NeedsNewerDomogik(
+            f"This package needs a Domogik version >= {package.min_version}. Actual is {version}. "
+            "Installation ABORTED!"
+        )
+
+
+@attrs.define(eq=False)
+class Installer:
+    """Changes of what is installed on this host.
+
+    `fetch_archive` gives the archive of a release as a file. `is_running(type, id)` is asked in
+    the reactor. `prepare` is called with what was staged and may add to its directory, such as a
+    virtual environment; its error gives the installation up. `progress(ref, step)` is told
+    `fetching`, `unpacking`, `preparing`, `switching` and `done`. Changes of one package wait for
+    each other. A switch that has begun is carried out, also when who waits for it gives up.
+    """
+
+    store: Store
+    _fetch_archive: Callable[[PackageRef], Awaitable[Path]]
+    _in_thread: InThread
+    _is_running: Callable[[str, str], bool]
+    _progress: Callable[[PackageRef, str], None] = lambda ref, step: None
+    _prepare: Callable[[Staged], Awaitable[None]] = _no_preparation
+    _limits: Limits = Limits()
+    _version: str = __version__
+    _keep: int = 3
+    _locks: dict[str, DeferredLock] = attrs.field(init=False, factory=dict)
+
+    async def install(self, ref: PackageRef, part: str = XPL) -> Change:
+        """Install one part of a release; the answer can be handed to `undo`.
+
+        `rinor` of a release that is installed here copies nothing. Raises `PackageRunning` (part
+        `xpl`), `BrokenArchive`, `NeedsNewerDomogik`, `PlacedByHand`, `StoreFailed`, and what
+        `fetch_archive` and `prepare` raise.
+        """
+        async with self._lock(ref.type, ref.id):
+            if part == RINOR and await self._in_thread(self.store.present, ref.type, ref.id) == ref:
+                change: Change = await self._in_thread(self.store.switch, ref, RINOR)
+            else:
+                self._refuse_running(ref.type, ref.id, part)
+                change = await self._switch_to(await self._stage(ref), part)
+            await self._tidy(change)
+        return change
+
+    async def install_both(self, ref: PackageRef) -> None:
+        """Both parts, for a host that is main host and target: all of it, or nothing of it.
+
+        Raises as `install` does, and `OperationFailed` where the second part failed.
+        """
+        change = await self.install(ref, XPL)
+        try:
+            await self.install(ref, RINOR)
+        except DomogikError as error:
+            text = f"Error on 'rinor' part : {error}"
+            try:
+                await self.undo(change)
+            except DomogikError as second:
+                text = f"{text}. The 'xpl' part stays installed, for it cannot be undone: {second}"
+            raise OperationFailed(text, str(error)) from error
+
+    async def stage(self, ref: PackageRef) -> Staged:
+        """The long part of an installation, with the old release still at work.
+
+        To be followed by `switch_to` or `discard`. Raises as `install` does.
+        """
+        async with self._lock(ref.type, ref.id):
+            return await self._stage(ref)
+
+    async def switch_to(self, staged: Staged, part: str = XPL) -> Change:
+        """The short part. The release left stays stored: `undo` leads back, `tidy` ends it."""
+        async with self._lock(staged.ref.type, staged.ref.id):
+            return await self._switch_to(staged, part)
+
+    async def discard(self, staged: Staged) -> None:
+        """Give up what was staged."""
+        await self._in_thread(self.store.discard, staged)
+
+    async def undo(self, change: Change) -> None:
+        """Put back what was there before a change."""
+        ref = change.ref
+        async with self._lock(ref.type, ref.id):
+            self._refuse_running(ref.type, ref.id, change.part)
+            await self._in_thread(self.store.undo, change)
+
+    async def tidy(self, change: Change) -> None:
+        """Remove old releases, after a change that is there to stay."""
+        async with self._lock(change.ref.type, change.ref.id):
+            await self._tidy(change)
+
+    async def rollback(self, type: str, id: str) -> Change:
+        """Back to the release that was installed before, what is served here included.
+
+        Raises `NotInstalled`, `NothingToGoBackTo`, `PackageRunning`, `StoreFailed`.
+        """
+        async with self._lock(type, id):
+            self._refuse_running(type, id, XPL)
+            change: Change = await self._in_thread(self._back, type, id)
+        self._progress(change.ref, "done")
+        return change
+
+    async def uninstall(
+        self, type: str, id: str, *, with_data: bool = False, keep_served: bool = False
+    ) -> None:
+        """Remove all that the package brought. Raises `NotInstalled`, `PackageRunning`."""
+        async with self._lock(type, id):
+            self._refuse_running(type, id, XPL)
+            await self._in_thread(self._uninstall, type, id, with_data, keep_served)
+
+    async def _stage(self, ref: PackageRef) -> Staged:
+        self._progress(ref, "fetching")
+        archive = await self._fetch_archive(ref)
+        self._progress(ref, "unpacking")
+        staged: Staged = await self._in_thread(self._unpack, archive, ref)
+        if self._prepare is not _no_preparation:
+            self._progress(ref, "preparing")
+            try:
+                await self._prepare(staged)
+                await self._in_thread(self.store.seal, staged)
+            except BaseException:
+                await self.discard(staged)
+                raise
+        return staged
+
+    def _unpack(self, archive: Path, ref: PackageRef) -> Staged:
+        staged = self.store.stage(archive, ref, self._limits)
+        try:
+            check_version(staged.content.package, self._version)
+            staged.content.check_script()
+        except (NeedsNewerDomogik, BrokenArchive):
+            self.store.discard(staged)
+            raise
+        return staged
+
+    async def _switch_to(self, staged: Staged, part: str) -> Change:
+        ref = staged.ref
+        try:
+            # it may have been started while the archive was fetched
+            self._refuse_running(ref.type, ref.id, part)
+        except PackageRunning:
+            await self.discard(staged)
+            raise
+        self._progress(ref, "switching")
+        change: Change = await self._in_thread(self.store.install, staged, part)
+        return change
+
+    async def _tidy(self, change: Change) -> None:
+        ref = change.ref
+        try:
+            await self._in_thread(self.store.prune, ref.type, ref.id, self._keep)
+        except StoreFailed as error:
+            # what was asked is done; the next change tries again
+            _log.warn("old releases of {package} stay: {error}", package=ref.fullname, error=error)
+        self._progress(ref, "done")
+
+    def _back(self, type: str, id: str) -> Change:
+        present, previous = self.store.present(type, id), self.store.previous(type, id)
+        if present is None:
+            raise NotInstalled(f"{type} '{id}' is not installed")
+        if previous is None:
+            raise NothingToGoBackTo(f"no release of {type} '{id}' before {present.release} is here")
+        served = self.store.served(type, id)
+        change = self.store.switch(previous, XPL, back=True)
+        if served == present:
+            self.store.switch(previous, RINOR)
+        return change
+
+    def _uninstall(self, type: str, id: str, with_data: bool, keep_served: bool) -> None:
+        self.store.uninstall(type, id, with_data=with_data, keep_served=keep_served)
+
+    def _refuse_running(self, type: str, id: str, part: str) -> None:
+        if part == XPL and type == "plugin" and self._is_running(type, id):
+            raise PackageRunning(id)
+
+    def _lock(self, type: str, id: str) -> DeferredLock:
+        return self._locks.setdefault(fullname(type, id), DeferredLock())

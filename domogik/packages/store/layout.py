@@ -1,0 +1,163 @@
+"""What is stored, and which release of it the links lead to. Looks, and changes nothing.
+
+packages/plugins/<id>.xml      -> ../store/plugin-<id>/<release>/...   (or .json)
+packages/externals/<id>.xml    -> ../store/external-<id>/<release>/...
+packages/rinor/<type>-<id>     -> ../store/<type>-<id>/<release>
+packages/store/<type>-<id>/<release>/     what was in the archive
+packages/store/<type>-<id>/.history.json  `history.py`
+packages/store/.<anything>                work, gone when it is done
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import attrs
+
+from domogik.config.home import Home
+from domogik.packages.descriptor.files import BrokenDescriptor, read
+from domogik.packages.descriptor.reference import (
+    InvalidReference,
+    PackageRef,
+    fullname,
+    parse_fullname,
+)
+from domogik.packages.store.archive import descriptor_among
+from domogik.packages.store.history import History, read_history
+
+#: the first one that is there counts, as for everybody who lists packages
+SUFFIXES = (".xml", ".json")
+#: what is remembered of a package, beside its releases
+HISTORY = ".history.json"
+
+
+@attrs.define(eq=False)
+class Layout:
+    """The packages of one home, as they are.
+
+    Everything reads the disk: call it in a thread. Types and ids may come from outside: what can be
+    none raises `InvalidReference`.
+    """
+
+    home: Home
+
+    def installed(self) -> dict[str, PackageRef]:
+        """Full name -> release, of all that is installed, by hand or from the store.
+
+        A descriptor that is broken or a link that leads nowhere installs nothing.
+        """
+        found: dict[str, PackageRef] = {}
+        for type in ("plugin", "external"):
+            directory = self.descriptors(type)
+            for suffix in SUFFIXES:
+                for path in sorted(directory.glob(f"*{suffix}")):
+                    ref = self._described(type, path)
+                    if ref is not None:
+                        found.setdefault(ref.fullname, ref)
+        return found
+
+    def present(self, type: str, id: str) -> PackageRef | None:
+        """The release that is installed from the store."""
+        found = self.descriptor_link(type, id)
+        return self._release(found, type, id) if found is not None else None
+
+    def served(self, type: str, id: str) -> PackageRef | None:
+        """The release whose icon and the like the main host serves."""
+        return self._release(self.rinor_link(type, id), type, id)
+
+    def placed_by_hand(self, type: str, id: str) -> Path | None:
+        """A descriptor of that name that does not lead into the store."""
+        for suffix in SUFFIXES:
+            path = self.descriptors(type) / f"{id}{suffix}"
+            if os.path.lexists(path) and self._release(path, type, id) is None:
+                return path
+        return None
+
+    def releases(self, type: str, id: str) -> tuple[PackageRef, ...]:
+        """What is stored of a package, lowest version first."""
+        refs = []
+        for path in sorted(self.package(type, id).glob("[!.]*/")):
+            with contextlib.suppress(InvalidReference):
+                refs.append(PackageRef(type, id, path.name))
+        return tuple(sorted(refs, key=lambda ref: ref.version))
+
+    def previous(self, type: str, id: str) -> PackageRef | None:
+        """The release that a rollback leads to."""
+        present = self.present(type, id)
+        if present is None:
+            return None
+        stored = {ref.release for ref in self.releases(type, id)}
+        release = self.history(type, id).previous(present.release, stored)
+        return PackageRef(type, id, release) if release is not None else None
+
+    def held(self, type: str, id: str) -> bool:
+        """Whether updates leave it as it is."""
+        return self.history(type, id).held
+
+    def given_up(self, type: str, id: str) -> tuple[str, ...]:
+        """The releases that were given up as updates."""
+        return self.history(type, id).given_up
+
+    def history(self, type: str, id: str) -> History:
+        """What is remembered of it."""
+        return read_history(self.history_file(type, id))
+
+    def history_file(self, type: str, id: str) -> Path:
+        """Where that is written."""
+        return self.package(type, id) / HISTORY
+
+    def descriptor(self, ref: PackageRef) -> Path:
+        """The file that describes a stored release; raises `BrokenArchive` where none does."""
+        directory = self.directory(ref)
+        own = f"src/share/domogik/{ref.type}s/{ref.id}"
+        names = ("info.xml", "info.json", f"{own}.xml", f"{own}.json")
+        return directory / descriptor_among([n for n in names if (directory / n).is_file()])
+
+    def directory(self, ref: PackageRef) -> Path:
+        """Where a release lies, stored or not."""
+        return self.package(ref.type, ref.id) / ref.release
+
+    def package(self, type: str, id: str) -> Path:
+        """Where the releases of a package lie."""
+        return self.home.store / fullname(type, id)
+
+    def descriptors(self, type: str) -> Path:
+        """Where the descriptors of installed packages of a type are."""
+        return self.home.plugins if type == "plugin" else self.home.externals
+
+    def descriptor_link(self, type: str, id: str) -> Path | None:
+        """The descriptor that counts, whatever it is."""
+        fullname(type, id)
+        paths = (self.descriptors(type) / f"{id}{suffix}" for suffix in SUFFIXES)
+        return next((path for path in paths if os.path.lexists(path)), None)
+
+    def rinor_link(self, type: str, id: str) -> Path:
+        """The link to what is served, there or not."""
+        return self.home.rinor / fullname(type, id)
+
+    def is_linked(self, ref: PackageRef) -> bool:
+        """Whether anything leads to this release."""
+        return ref in (self.present(ref.type, ref.id), self.served(ref.type, ref.id))
+
+    def _release(self, link: Path, type: str, id: str) -> PackageRef | None:
+        """Where a link leads, None for what is no link into the store of this package."""
+        try:
+            target = os.path.normpath(link.parent / os.readlink(link))  # noqa: PTH115
+            parts = Path(target).relative_to(os.path.normpath(self.home.store)).parts
+            if len(parts) > 1 and parts[0] == fullname(type, id):
+                return PackageRef(type, id, parts[1])
+        except (OSError, ValueError, InvalidReference):
+            pass
+        return None
+
+    def _described(self, type: str, path: Path) -> PackageRef | None:
+        try:
+            parse_fullname(f"{type}-{path.stem}")
+            ref = self._release(path, type, path.stem)
+            if ref is None:
+                ref = PackageRef.of(read(path))
+        except (InvalidReference, BrokenDescriptor):
+            return None
+        return ref if path.is_file() and (ref.type, ref.id) == (type, path.stem) else None
