@@ -153,12 +153,12 @@ def _health(reactor, events, directory: Path):
     from domogik.app.parts.foundation import in_thread
     from domogik.components.model import Kind
     from domogik.config.home import Home
-    from domogik.manager.examiners import ExternalExaminer, RepositoryExaminer
-    from domogik.manager.health import Health
-    from domogik.manager.host_checks import HostExaminer
+    from domogik.manager.health.centre import Health
+    from domogik.manager.health.checkers import ExternalExaminer, RepositoryExaminer
+    from domogik.manager.health.host_checks import HostExaminer
+    from domogik.manager.health.plugin_checks import PluginExaminer
     from domogik.manager.jobs import Jobs
-    from domogik.manager.package_interface import RepositoryInfo
-    from domogik.manager.plugin_checks import PluginExaminer
+    from domogik.manager.packages.interfaces import RepositoryInfo
 
     thread = in_thread(reactor)
     manager = _manager(directory / "manager")

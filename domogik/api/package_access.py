@@ -7,7 +7,7 @@ import attrs
 from domogik.errors import NotPossible
 from domogik.manager.interfaces import IHouse
 from domogik.manager.jobs import Job
-from domogik.manager.package_interface import IPackages
+from domogik.manager.packages.interfaces import IPackages
 from domogik.packages.repositories.index import Offer
 
 _LISTED = (

@@ -17,7 +17,7 @@ from domogik.api.access import Caller
 from domogik.components.model import ConfigurationKey, ConfigValue
 from domogik.errors import DomogikError
 from domogik.manager.interfaces import IHouse
-from domogik.manager.values import check_key, declaration
+from domogik.manager.plugins.values import check_key, declaration
 from domogik.xpl.node.configuration import MASK
 
 #: keys that no descriptor declares; rather one too many than one too few

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from domogik.config.load import Configuration, Setting
-from domogik.manager.rests import REST_PORT
+from domogik.manager.packages.rest_servers import REST_PORT
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -36,7 +36,7 @@ from domogik.api.v1.packages import PackageRoutes
 from domogik.api.v1.repositories import RepositoryRoutes
 from domogik.api.v1.units import UnitRoutes
 from domogik.manager.interfaces import IHouse
-from domogik.manager.package_interface import IPackages
+from domogik.manager.packages.interfaces import IPackages
 
 __all__ = ["BadCertificate", "PortTaken", "Site", "listen", "make_site"]
 

@@ -9,9 +9,9 @@ from twisted.logger import Logger
 
 from domogik.control.wording import Body, sayable
 from domogik.errors import DomogikError, OperationFailed
-from domogik.manager.askers import Askers
+from domogik.manager.plugins.password_recipients import Askers
+from domogik.manager.plugins.values import UNSET, Values
 from domogik.manager.trust import Trust
-from domogik.manager.values import UNSET, Values
 from domogik.xpl.codec.message import CMND, STAT, Message
 from domogik.xpl.node.bus import Bus, Origin, Subscription
 from domogik.xpl.node.configuration import MASK

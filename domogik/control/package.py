@@ -24,9 +24,9 @@ from domogik.control.package_wording import (
 from domogik.control.system import NO_COMMAND, ONE_HOST, REFUSED_PAUSE
 from domogik.control.wording import Body, sayable
 from domogik.errors import DomogikError, NotAllowed, OperationFailed
-from domogik.manager.archives import Place
-from domogik.manager.package_office import PackageOffice
-from domogik.manager.rests import Rests
+from domogik.manager.packages.archives import Place
+from domogik.manager.packages.local import PackageOffice
+from domogik.manager.packages.rest_servers import Rests
 from domogik.manager.trust import Trust
 from domogik.packages.http.fetch import FetchFailed
 from domogik.packages.repositories.index import UnknownRelease

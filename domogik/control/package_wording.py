@@ -13,9 +13,9 @@ import attrs
 
 from domogik.control.wording import Body, sayable
 from domogik.errors import DomogikError
-from domogik.manager.archives import Place
-from domogik.manager.package_interface import InstalledPackage
-from domogik.manager.rests import REST_PORT
+from domogik.manager.packages.archives import Place
+from domogik.manager.packages.interfaces import InstalledPackage
+from domogik.manager.packages.rest_servers import REST_PORT
 from domogik.packages.descriptor.package import Dependency, UdevRule
 from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.needs.dependencies import DependencyState, first_error

@@ -20,7 +20,7 @@ from domogik.control.wording import (
     sayable,
 )
 from domogik.errors import DomogikError, UnknownComponent
-from domogik.manager.office import Office
+from domogik.manager.local_host import Office
 from domogik.manager.trust import Trust
 from domogik.xpl.codec.message import CMND, TRIG, Message
 from domogik.xpl.node.bus import Bus, Origin, Subscription

@@ -30,7 +30,7 @@ from domogik.errors import (
     OperationFailed,
     UnknownComponent,
 )
-from domogik.manager.health import Health
+from domogik.manager.health.centre import Health
 from domogik.manager.interfaces import IHouse
 from domogik.manager.jobs import Job, Jobs, Progress
 

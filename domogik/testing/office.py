@@ -28,27 +28,27 @@ from domogik.components.model import Component, ComponentId, Kind
 from domogik.config.load import load
 from domogik.control.system import SystemControl
 from domogik.daemons.tools import DaemonTools
-from domogik.manager.backups import Backups
 from domogik.manager.components import ComponentList
 from domogik.manager.configuration import ConfigurationKeeper
-from domogik.manager.core_parts import CoreParts
-from domogik.manager.daemons import Daemons
-from domogik.manager.enabled_apps import EnabledApps
-from domogik.manager.examiners import DaemonExaminer, ExternalExaminer
-from domogik.manager.externals import Externals
-from domogik.manager.health import Health
-from domogik.manager.hosts import Hosts
-from domogik.manager.house import House
+from domogik.manager.fleet.all_hosts import House
+from domogik.manager.fleet.hosts import Hosts
+from domogik.manager.health.centre import Health
+from domogik.manager.health.checkers import DaemonExaminer, ExternalExaminer
+from domogik.manager.health.plugin_checks import PluginExaminer
+from domogik.manager.health.unit_checks import UnitExaminer
 from domogik.manager.jobs import Jobs
-from domogik.manager.office import Office
-from domogik.manager.pings import PluginPings
-from domogik.manager.plugin_checks import PluginExaminer
-from domogik.manager.plugins import Plugins
-from domogik.manager.speakers import Speakers
+from domogik.manager.kinds.backups import Backups
+from domogik.manager.kinds.core import CoreParts
+from domogik.manager.kinds.daemons import Daemons
+from domogik.manager.kinds.enabled_apps import EnabledApps
+from domogik.manager.kinds.externals import Externals
+from domogik.manager.kinds.plugins import Plugins
+from domogik.manager.kinds.units import SystemUnits
+from domogik.manager.local_host import Office
+from domogik.manager.plugins.heartbeat_senders import Speakers
+from domogik.manager.plugins.pings import PluginPings
+from domogik.manager.plugins.workplace import Workplace
 from domogik.manager.trust import Trust
-from domogik.manager.unit_checks import UnitExaminer
-from domogik.manager.units import SystemUnits
-from domogik.manager.workplace import Workplace
 from domogik.packages.store.installed import Inventory, developed_packages
 from domogik.supervisor.interfaces import Specification, Status
 from domogik.supervisor.logs.output import OutputLog

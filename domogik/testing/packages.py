@@ -13,7 +13,7 @@ from zope.interface import implementer
 from domogik.components.events import EventStream
 from domogik.errors import NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.jobs import Job, Jobs, Progress
-from domogik.manager.package_interface import InstalledPackage, IPackages, RepositoryInfo
+from domogik.manager.packages.interfaces import InstalledPackage, IPackages, RepositoryInfo
 from domogik.packages.descriptor.package import Package, UdevRule
 from domogik.packages.descriptor.reference import PackageRef, fullname
 from domogik.packages.needs.dependencies import DependencyState

@@ -20,9 +20,9 @@ from twisted.internet.defer import Deferred
 
 from domogik.config.home import Home
 from domogik.control.package import PackageControl
-from domogik.manager.archives import Place, Told
-from domogik.manager.package_office import PackageOffice
-from domogik.manager.rests import Rests
+from domogik.manager.packages.archives import Place, Told
+from domogik.manager.packages.local import PackageOffice
+from domogik.manager.packages.rest_servers import Rests
 from domogik.packages.commands import RunCommand
 from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.needs.dependencies import DependencyChecker

@@ -10,9 +10,9 @@ from zope.interface.verify import verifyObject
 
 from domogik.components.model import Component, ComponentId, ConfigValue, Kind, State
 from domogik.errors import AmbiguousComponent, NotPossible, OperationFailed, UnknownComponent
-from domogik.manager.house import House
+from domogik.manager.fleet.all_hosts import House
 from domogik.manager.interfaces import IHouse
-from domogik.manager.values import Values
+from domogik.manager.plugins.values import Values
 from domogik.testing.house import FakeHouse, plugin
 from domogik.testing.office import FakeManager
 from domogik.testing.store import MemoryStore

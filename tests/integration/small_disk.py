@@ -26,7 +26,7 @@ from twisted.internet.task import react
 from twisted.internet.threads import deferToThread
 
 from domogik.config.home import Home
-from domogik.manager.package_update import Note, _read, _write
+from domogik.manager.packages.update import Note, _read, _write
 from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.http.fetch import Fetcher, FetchLimits
 from domogik.packages.publish.repository import build_repository

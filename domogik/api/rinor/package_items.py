@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from domogik.components.events import Event, EventStream
 from domogik.errors import NotPossible
-from domogik.manager.package_interface import InstalledPackage
+from domogik.manager.packages.interfaces import InstalledPackage
 from domogik.packages.descriptor.package import UdevRule
 from domogik.packages.needs.dependencies import DependencyState
 from domogik.packages.repositories.index import Offer

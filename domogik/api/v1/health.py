@@ -20,7 +20,7 @@ from domogik.api.v1.shapes.health import issue_json, repair_json
 from domogik.components.health import DiagnosticCheck
 from domogik.components.model import Component
 from domogik.errors import NotPossible
-from domogik.manager.health import Health, Issue
+from domogik.manager.health.centre import Health, Issue
 from domogik.manager.interfaces import IHouse
 
 _NO_STORE = (("Cache-Control", "no-store"),)

@@ -25,7 +25,7 @@ from domogik.api.v1.shapes.packages import (
     package_json,
 )
 from domogik.errors import UnknownComponent, did_you_mean
-from domogik.manager.package_interface import IPackages
+from domogik.manager.packages.interfaces import IPackages
 from domogik.packages.descriptor.reference import RELEASE, PackageRef, fullname, parse_fullname
 
 PACKAGES = f"{BASE}/packages"

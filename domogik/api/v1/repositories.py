@@ -13,7 +13,7 @@ from domogik.api.v1.jobs import WAIT, carried_out
 from domogik.api.v1.routes import BASE, JSON, Asked, Route, json_reply
 from domogik.api.v1.shapes.components import named
 from domogik.api.v1.shapes.packages import repository_json
-from domogik.manager.package_interface import RepositoryInfo
+from domogik.manager.packages.interfaces import RepositoryInfo
 
 _LIST = {JSON: named("RepositoryList")}
 

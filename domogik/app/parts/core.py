@@ -28,12 +28,12 @@ from domogik.components.model import Component, ComponentId, ConfigurationKey, K
 from domogik.config.load import BrokenConfiguration
 from domogik.errors import DomogikError, NotPossible
 from domogik.manager.components import ComponentList
-from domogik.manager.core_parts import Part
+from domogik.manager.health.namesakes import Namesakes
 from domogik.manager.interfaces import IHouse
-from domogik.manager.namesakes import Namesakes
-from domogik.manager.package_interface import IPackages
+from domogik.manager.kinds.core import Part
+from domogik.manager.packages.interfaces import IPackages
+from domogik.manager.plugins.values import Values
 from domogik.manager.trust import Trust
-from domogik.manager.values import Values
 from domogik.storage.database import BrokenDatabase, LostDatabase
 from domogik.supervisor.interfaces import Policy
 from domogik.supervisor.lifecycle.backoff import Restarts, Wait

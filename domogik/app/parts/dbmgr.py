@@ -12,9 +12,9 @@ from domogik.app.parts.foundation import Foundation, in_thread
 from domogik.app.parts.xpl_node import Street
 from domogik.components.model import ConfigurationKey
 from domogik.control.config import ConfigControl
-from domogik.manager.askers import Askers
+from domogik.manager.plugins.password_recipients import Askers
+from domogik.manager.plugins.values import Values
 from domogik.manager.trust import Trust
-from domogik.manager.values import Values
 from domogik.storage.database import BrokenDatabase
 from domogik.storage.values import ConfigStore
 from domogik.xpl.node.port import Identity

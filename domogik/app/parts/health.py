@@ -17,22 +17,22 @@ from domogik.app.parts.packages import PackageServices, cache_directory
 from domogik.app.parts.xpl_node import Street
 from domogik.components.events import EventStream
 from domogik.components.model import Kind
-from domogik.manager.escape_checks import escape_check
-from domogik.manager.examiners import (
+from domogik.manager.fleet.hosts import Hosts
+from domogik.manager.health.centre import Health
+from domogik.manager.health.checkers import (
     CoreExaminer,
     DaemonExaminer,
     ExternalExaminer,
     RepositoryExaminer,
 )
-from domogik.manager.health import Health
-from domogik.manager.host_checks import HostExaminer
-from domogik.manager.hosts import Hosts
+from domogik.manager.health.escape_checks import escape_check
+from domogik.manager.health.host_checks import HostExaminer
+from domogik.manager.health.network_checks import NetworkChecks
+from domogik.manager.health.plugin_checks import PluginExaminer
+from domogik.manager.health.unit_checks import UnitExaminer
 from domogik.manager.jobs import Jobs
-from domogik.manager.network_checks import NetworkChecks
-from domogik.manager.office import Office
-from domogik.manager.plugin_checks import PluginExaminer
-from domogik.manager.startup_notice import StartupNotice
-from domogik.manager.unit_checks import UnitExaminer
+from domogik.manager.local_host import Office
+from domogik.manager.plugins.startup_notice import StartupNotice
 from domogik.packages.store.changes import Store
 from domogik.xpl.node.presence import Presence
 

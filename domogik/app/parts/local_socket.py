@@ -17,7 +17,7 @@ from domogik.app.parts.foundation import Foundation
 from domogik.app.parts.rest import site_and_access
 from domogik.config.local import short_name
 from domogik.manager.interfaces import IHouse
-from domogik.manager.package_interface import IPackages
+from domogik.manager.packages.interfaces import IPackages
 
 
 class _Port(unix.Port):

@@ -35,24 +35,24 @@ from domogik.config.watch import DirectoryWatcher
 from domogik.control.system import SystemControl
 from domogik.daemons.tools import DaemonTools
 from domogik.errors import DomogikError
-from domogik.manager.autostart import Autostart
-from domogik.manager.backups import Backups
 from domogik.manager.components import ComponentList
 from domogik.manager.configuration import ConfigurationKeeper
-from domogik.manager.core_parts import CoreParts
-from domogik.manager.daemons import Daemons
 from domogik.manager.event_numbers import EventNumbers
-from domogik.manager.externals import Externals
-from domogik.manager.hosts import Hosts
-from domogik.manager.house import House
+from domogik.manager.fleet.all_hosts import House
+from domogik.manager.fleet.hosts import Hosts
 from domogik.manager.jobs import Jobs
-from domogik.manager.office import Office
-from domogik.manager.pings import PluginPings, udp_addresses
-from domogik.manager.plugins import Plugins
+from domogik.manager.kinds.backups import Backups
+from domogik.manager.kinds.core import CoreParts
+from domogik.manager.kinds.daemons import Daemons
+from domogik.manager.kinds.externals import Externals
+from domogik.manager.kinds.plugins import Plugins
+from domogik.manager.local_host import Office
+from domogik.manager.plugins.autostart import Autostart
+from domogik.manager.plugins.heartbeat_senders import Speakers
+from domogik.manager.plugins.pings import PluginPings, udp_addresses
+from domogik.manager.plugins.startup_notice import StartupNotice
+from domogik.manager.plugins.stopped import StoppedByHand
 from domogik.manager.settings import ManagerSettings
-from domogik.manager.speakers import Speakers
-from domogik.manager.startup_notice import StartupNotice
-from domogik.manager.stopped import StoppedByHand
 from domogik.manager.trust import Trust
 from domogik.packages.store.installed import Inventory, find_packages
 from domogik.supervisor.interfaces import Status

@@ -18,15 +18,15 @@ from domogik.app.parts.xpl_node import Street
 from domogik.components.events import EventStream
 from domogik.config.files import clear_temporaries
 from domogik.control.package import PackageControl
-from domogik.manager.archives import Archives, Place, Told
-from domogik.manager.hosts import Hosts
+from domogik.manager.fleet.hosts import Hosts
 from domogik.manager.jobs import Jobs
-from domogik.manager.package_hosts import PackageHosts
-from domogik.manager.package_office import PackageOffice
-from domogik.manager.packages import Packages
-from domogik.manager.plugins import Plugins
-from domogik.manager.repositories import Repositories
-from domogik.manager.rests import Rests
+from domogik.manager.kinds.plugins import Plugins
+from domogik.manager.packages.all_hosts import Packages
+from domogik.manager.packages.archives import Archives, Place, Told
+from domogik.manager.packages.local import PackageOffice
+from domogik.manager.packages.remote import PackageHosts
+from domogik.manager.packages.repositories import Repositories
+from domogik.manager.packages.rest_servers import Rests
 from domogik.manager.trust import Trust
 from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.http.fetch import Fetcher

@@ -18,7 +18,7 @@ from domogik.app.parts.foundation import Foundation
 from domogik.app.parts.xpl_node import Street, write_port
 from domogik.errors import DomogikError, NotPossible
 from domogik.manager.interfaces import IHouse
-from domogik.manager.package_interface import IPackages
+from domogik.manager.packages.interfaces import IPackages
 from domogik.supervisor.ports.listeners import CannotSeeSockets, listeners
 from domogik.xpl.node.port import Identity
 from domogik.xpl.node.presence import Presence

@@ -16,8 +16,8 @@ from twisted.logger import Logger
 
 from domogik.app.parts.xpl_node import Street
 from domogik.config.home import Home
-from domogik.manager.namesakes import Namesakes
-from domogik.manager.speakers import Address, announced
+from domogik.manager.health.namesakes import Namesakes
+from domogik.manager.plugins.heartbeat_senders import Address, announced
 from domogik.supervisor.ports.listeners import (
     CannotSeeSockets,
     InvalidAddress,

@@ -19,8 +19,8 @@ from domogik.app.parts.rivals import ASK_FOR_RIVAL, Rivals, rival_line
 from domogik.app.parts.xpl_node import Street
 from domogik.components.events import EventStream
 from domogik.manager.event_numbers import EventNumbers
-from domogik.manager.hosts import Hosts
-from domogik.manager.house import House
+from domogik.manager.fleet.all_hosts import House
+from domogik.manager.fleet.hosts import Hosts
 from domogik.manager.jobs import Jobs
 from domogik.manager.trust import Trust
 from domogik.packages.store.installed import find_packages

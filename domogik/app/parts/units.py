@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from domogik.manager.components import ComponentList
-from domogik.manager.enabled_apps import EnabledApps
 from domogik.manager.jobs import Jobs
-from domogik.manager.units import SystemUnits
+from domogik.manager.kinds.enabled_apps import EnabledApps
+from domogik.manager.kinds.units import SystemUnits
 from domogik.units.here import Here
 
 

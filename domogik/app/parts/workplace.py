@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from domogik.app.parts.foundation import Foundation
-from domogik.manager.workplace import Workplace
+from domogik.manager.plugins.workplace import Workplace
 from domogik.xpl.node.port import NetworkSettings
 
 #: of our environment plugins get everything but this

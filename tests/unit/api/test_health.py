@@ -10,7 +10,7 @@ import pytest
 from domogik.components.health import DiagnosticCheck, Result, Suggestion
 from domogik.components.model import HostInfo, Kind
 from domogik.errors import NoAnswer, OperationFailed
-from domogik.manager.health import Health
+from domogik.manager.health.centre import Health
 from domogik.manager.jobs import Jobs
 from domogik.testing.house import plugin
 from domogik.testing.office import NOON, at_once

@@ -8,7 +8,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from domogik.components.model import State
-from domogik.manager.package_interface import RepositoryInfo
+from domogik.manager.packages.interfaces import RepositoryInfo
 from domogik.packages.needs.dependencies import DependencyState
 from domogik.testing.house import plugin
 from domogik.testing.packages import offer

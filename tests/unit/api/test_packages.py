@@ -8,7 +8,7 @@ import pytest
 
 from domogik.api.rinor.package_items import AT_A_TIME
 from domogik.errors import NoAnswer, NotPossible, OperationFailed
-from domogik.manager.package_interface import InstalledPackage, RepositoryInfo
+from domogik.manager.packages.interfaces import InstalledPackage, RepositoryInfo
 from domogik.packages.descriptor.package import Dependency, UdevRule
 from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.needs.dependencies import DependencyState

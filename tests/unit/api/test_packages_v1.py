@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from domogik.api.http.uploads import MAX_UPLOAD, MAX_UPLOADS, UPLOAD_TIMEOUT
 from domogik.errors import NoAnswer, NotPossible, OperationFailed
-from domogik.manager.package_interface import InstalledPackage, RepositoryInfo
+from domogik.manager.packages.interfaces import InstalledPackage, RepositoryInfo
 from domogik.packages.descriptor.package import Dependency
 from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.http.client import FetchFailed

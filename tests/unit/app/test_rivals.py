@@ -13,7 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from domogik.app.parts import rivals as rivals_module
 from domogik.app.parts.rivals import Rivals, can_be
-from domogik.manager.namesakes import LOOK_AGAIN
+from domogik.manager.health.namesakes import LOOK_AGAIN
 from domogik.testing.office import FakeNetwork
 from domogik.xpl.codec.message import STAT, Message
 

@@ -5,9 +5,9 @@ import pytest
 
 from domogik.components.model import ConfigurationKey
 from domogik.control.config import ConfigControl
-from domogik.manager.askers import PATIENCE, Askers, is_port_of
+from domogik.manager.plugins.password_recipients import PATIENCE, Askers, is_port_of
+from domogik.manager.plugins.values import Values
 from domogik.manager.trust import Trust
-from domogik.manager.values import Values
 from domogik.storage.database import BrokenDatabase
 from domogik.testing.office import ELSEWHERE, HERE, FakeNetwork, at_once
 from domogik.testing.store import MemoryStore

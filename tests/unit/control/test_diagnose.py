@@ -9,7 +9,7 @@ from domogik.components.health import DiagnosticCheck, Result, Suggestion
 from domogik.components.model import Component, ComponentId, Kind
 from domogik.control.wording import LARGEST_LIST, checks_body
 from domogik.errors import NoAnswer, OperationFailed, UnknownComponent
-from domogik.manager.answers import read_checks
+from domogik.manager.fleet.answers import read_checks
 from domogik.testing.office import ELSEWHERE
 from domogik.xpl.codec.codec import decode, encode
 from domogik.xpl.codec.message import CMND, STAT, TRIG, Message

@@ -8,8 +8,8 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from domogik.manager import archives
-from domogik.manager.archives import Archives, Place
+from domogik.manager.packages import archives
+from domogik.manager.packages.archives import Archives, Place
 from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.http.fetch import Fetcher, FetchFailed
 from domogik.testing.office import at_once

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from domogik.manager.askers import is_port_of
+from domogik.manager.plugins.password_recipients import is_port_of
 
 SLEEP = "import time; time.sleep(60)"
 

@@ -6,9 +6,9 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from domogik.components.model import State
-from domogik.manager.autostart import Autostart
-from domogik.manager.startup_notice import StartupNotice
-from domogik.manager.stopped import StoppedByHand
+from domogik.manager.plugins.autostart import Autostart
+from domogik.manager.plugins.startup_notice import StartupNotice
+from domogik.manager.plugins.stopped import StoppedByHand
 from domogik.supervisor.interfaces import Exit
 from domogik.testing.office import NOON, FakeManager
 from domogik.xpl.codec.message import CMND, STAT

@@ -7,8 +7,8 @@ from twisted.internet.defer import Deferred
 from domogik.components.health import Result
 from domogik.daemons.errors import NotReady
 from domogik.errors import OperationFailed
-from domogik.manager import daemon_checks
-from domogik.manager.daemon_checks import LITTLE_ROOM, PATIENCE
+from domogik.manager.health import daemon_checks
+from domogik.manager.health.daemon_checks import LITTLE_ROOM, PATIENCE
 from domogik.supervisor.ports.listeners import CannotSeeSockets, Listener
 from domogik.testing.servers import FREE_PORT, refused
 

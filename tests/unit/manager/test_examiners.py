@@ -18,12 +18,12 @@ from domogik.components.model import Component, ComponentId, Kind, State
 from domogik.config.home import Home
 from domogik.errors import NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.components import ComponentList
-from domogik.manager.examiners import CoreExaminer, RepositoryExaminer
-from domogik.manager.health import Examiner
-from domogik.manager.host_checks import HostExaminer
-from domogik.manager.package_interface import RepositoryInfo
-from domogik.manager.plugin_checks import PluginExaminer
-from domogik.manager.startup_notice import StartupNotice
+from domogik.manager.health.centre import Examiner
+from domogik.manager.health.checkers import CoreExaminer, RepositoryExaminer
+from domogik.manager.health.host_checks import HostExaminer
+from domogik.manager.health.plugin_checks import PluginExaminer
+from domogik.manager.packages.interfaces import RepositoryInfo
+from domogik.manager.plugins.startup_notice import StartupNotice
 from domogik.packages.needs.environment import ENVIRONMENT
 from domogik.storage.database import BrokenDatabase
 from domogik.supervisor.interfaces import Exit

@@ -18,7 +18,15 @@ from domogik.components.health import DiagnosticCheck, Result, Suggestion
 from domogik.components.model import Component, ComponentId, InvalidId, Kind, State
 from domogik.errors import NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.components import ComponentList
-from domogik.manager.health import AGAIN, DAY, FIRST_LOOK, PATIENCE, SETTLE, Health, UnknownIssue
+from domogik.manager.health.centre import (
+    AGAIN,
+    DAY,
+    FIRST_LOOK,
+    PATIENCE,
+    SETTLE,
+    Health,
+    UnknownIssue,
+)
 from domogik.manager.jobs import Jobs
 from domogik.testing.office import NOON, at_once
 

@@ -5,7 +5,7 @@ from twisted.internet.defer import Deferred
 
 from domogik.components.model import Component, ComponentId, ConfigurationKey, Kind, State
 from domogik.errors import NoAnswer, NotPossible, OperationFailed
-from domogik.manager.hosts import MAX_COMPONENTS, MAX_HOSTS
+from domogik.manager.fleet.hosts import MAX_COMPONENTS, MAX_HOSTS
 from domogik.testing.office import ELSEWHERE, HOST, NOON
 from domogik.xpl.codec.message import STAT, TRIG
 

@@ -12,9 +12,9 @@ from domogik.errors import (
     OperationFailed,
     UnknownComponent,
 )
-from domogik.manager.house import House
+from domogik.manager.fleet.all_hosts import House
 from domogik.manager.interfaces import IHouse
-from domogik.manager.values import Values
+from domogik.manager.plugins.values import Values
 from domogik.testing.office import ELSEWHERE
 from domogik.testing.store import MemoryStore
 from domogik.xpl.codec.message import STAT, TRIG

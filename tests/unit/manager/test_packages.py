@@ -8,16 +8,16 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from domogik.errors import NoAnswer, NotPossible, OperationFailed, UnknownComponent
-from domogik.manager.archives import Archives
-from domogik.manager.package_hosts import (
+from domogik.manager.packages.all_hosts import Packages
+from domogik.manager.packages.archives import Archives
+from domogik.manager.packages.interfaces import IPackages
+from domogik.manager.packages.remote import (
     MAX_HOSTS,
     ORDER_AGAIN,
     ORDER_TIMEOUT,
     PackageHosts,
 )
-from domogik.manager.package_interface import IPackages
-from domogik.manager.packages import Packages
-from domogik.manager.repositories import Repositories
+from domogik.manager.packages.repositories import Repositories
 from domogik.packages.descriptor.package import Dependency
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef
 from domogik.packages.http.fetch import Fetcher

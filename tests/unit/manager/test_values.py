@@ -5,7 +5,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from domogik.components.model import ConfigurationKey, ConfigValue
 from domogik.errors import OperationFailed
-from domogik.manager.values import Values, check
+from domogik.manager.plugins.values import Values, check
 from domogik.storage.database import BrokenDatabase
 from domogik.storage.values import InvalidConfigValue
 from domogik.testing.store import MemoryStore

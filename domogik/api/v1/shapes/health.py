@@ -5,7 +5,7 @@ from __future__ import annotations
 from domogik.api.v1.routes import Schema
 from domogik.api.v1.shapes.components import BOOLEAN, TEXT, TIME, iso_time, listed, named, record
 from domogik.components.health import Result
-from domogik.manager.health import Issue
+from domogik.manager.health.centre import Issue
 
 HEALTH_SCHEMAS: dict[str, Schema] = {
     "Suggestion": record(action=TEXT, sentence=TEXT, repairable=BOOLEAN),

@@ -15,7 +15,7 @@ from domogik.api.v1.shapes.components import (
     record,
 )
 from domogik.manager.jobs import Job, JobState
-from domogik.manager.package_interface import InstalledPackage, RepositoryInfo
+from domogik.manager.packages.interfaces import InstalledPackage, RepositoryInfo
 from domogik.packages.descriptor.reference import TYPES
 from domogik.packages.needs.dependencies import DependencyState
 from domogik.packages.repositories.index import Offer, fits

@@ -1,0 +1,1 @@
+"""The other hosts, and all hosts as one."""

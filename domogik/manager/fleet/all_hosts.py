@@ -1,0 +1,250 @@
+"""The whole house from one host: what is here is asked directly, the rest over xPL."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable
+
+import attrs
+from zope.interface import implementer
+
+from domogik.components.events import EventStream
+from domogik.components.health import DiagnosticCheck
+from domogik.components.model import (
+    Backup,
+    Component,
+    ComponentId,
+    ConfigValue,
+    Detail,
+    HostInfo,
+    Kind,
+)
+from domogik.errors import NoAnswer, NotPossible, UnknownComponent
+from domogik.manager.components import find
+from domogik.manager.fleet.hosts import Hosts
+from domogik.manager.health.centre import Health
+from domogik.manager.interfaces import IHouse
+from domogik.manager.jobs import Job, Jobs, Progress
+from domogik.manager.local_host import Office
+from domogik.manager.plugins.values import Values
+
+#: the id of a plugin is half of an xPL address; some older ones are longer than the protocol has it
+_PLUGIN = re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")
+#: a section's name or what systemd calls it
+_UNIT = re.compile(r"[A-Za-z0-9:_.\\][A-Za-z0-9:_.\\@-]{0,254}", re.ASCII)
+_CORE = re.compile("rest|dbmgr")
+_UNLISTED = {Kind.PLUGIN.value: _PLUGIN, Kind.UNIT.value: _UNIT, Kind.CORE.value: _CORE}
+
+#: kinds that another host's manager starts and stops when it is asked
+_COMMANDED = (Kind.PLUGIN, Kind.DAEMON, Kind.UNIT, Kind.CORE)
+
+
+@implementer(IHouse)
+@attrs.define(eq=False)
+class House:
+    """`IHouse` over this host's office (None where no manager runs in this process).
+
+    `values` answers with what plugins are configured with, None without a database.
+    """
+
+    host: str
+    events: EventStream
+    package_mode: bool
+    _hosts: Hosts
+    _jobs: Jobs
+    _office: Office | None = None
+    _values: Callable[[], Values | None] = lambda: None
+
+    @property
+    def patience_s(self) -> float:
+        return self._hosts.patience_s + 1
+
+    def hosts(self) -> tuple[HostInfo, ...]:
+        return self._hosts.known()
+
+    def jobs(self) -> tuple[Job, ...]:
+        return self._jobs.all()
+
+    def components(self, host: str | None = None) -> tuple[Component, ...]:
+        if self._office is None:
+            return self._hosts.components(host)
+        own = self._office.all() if host in (None, self.host) else ()
+        if host == self.host:
+            return own
+        return own + tuple(
+            component for component in self._hosts.components(host) if component.host != self.host
+        )
+
+    def find(self, name: str, host: str | None = None) -> Component:
+        kind, colon, bare = name.partition(":")
+        if colon and kind == Kind.HOST.value:
+            return self._host_itself(bare, host)
+        host = host or self.host
+        if colon and bare and kind == Kind.REPOSITORY.value and self._is_known(host):
+            return Component(ComponentId(Kind.REPOSITORY, bare), host)
+        try:
+            return find(self.components(host), name, host)
+        except UnknownComponent:
+            if self._office is not None and host == self.host:
+                if not self._office.units.knows(name):
+                    raise
+                return self._office.unit(name)
+        return self._unlisted(name, host)
+
+    def _host_itself(self, name: str, host: str | None) -> Component:
+        if host not in (None, name) or not self._is_known(name):
+            raise UnknownComponent(f"No manager of a host {name} was ever heard")
+        return Component(ComponentId(Kind.HOST, name), name)
+
+    def _is_known(self, host: str) -> bool:
+        return self._is_here(host) or self._hosts.is_known(host)
+
+    def _unlisted(self, name: str, host: str) -> Component:
+        """A plugin or unit of another host that is in no list: it is disabled, or was not heard of.
+
+        What it has that host knows best; but nobody who was never heard is waited for, and what
+        can be no plugin's name is not sent.
+        """
+        if not self._hosts.is_known(host):
+            raise UnknownComponent(f"No manager of a host {host} was ever heard")
+        kind, colon, bare = name.partition(":")
+        if not colon:
+            kind, bare = Kind.PLUGIN.value, name
+        pattern = _UNLISTED.get(kind)
+        if pattern is None or not pattern.fullmatch(bare):
+            listed = (str(one.id) for one in self.components(host))
+            raise UnknownComponent.named(name, host, listed)
+        return Component(ComponentId(Kind(kind), bare), host)
+
+    async def detail(self, component: Component) -> Detail:
+        office = self._office_of(component)
+        return office.detail(component) if office else await self._hosts.detail(component)
+
+    async def usage(self, component: Component) -> Component:
+        office = self._office_of(component)
+        return await office.usage(component) if office else component
+
+    async def warnings(self, component: Component) -> tuple[str, ...]:
+        office = self._office_of(component)
+        if office is None or component.id.kind is not Kind.PLUGIN:
+            return ()
+        return await office.plugins.warnings(component.name, managed=self.package_mode)
+
+    async def start(self, component: Component) -> None:
+        office = self._office_of(component)
+        await (office.start(component) if office else self._ask("start", component))
+
+    async def stop(self, component: Component) -> None:
+        office = self._office_of(component)
+        await (office.stop(component) if office else self._ask("stop", component))
+
+    async def restart(self, component: Component) -> None:
+        office = self._office_of(component)
+        await (office.restart(component) if office else self._ask("restart", component))
+
+    async def enable(self, component: Component) -> None:
+        office = self._office_of(component)
+        await (office.enable(component) if office else self._ask("enable", component))
+
+    async def disable(self, component: Component) -> None:
+        office = self._office_of(component)
+        await (office.disable(component) if office else self._ask("disable", component))
+
+    async def reload(self, component: Component) -> None:
+        await self._here(component).reload(component)
+
+    async def diagnose(self, component: Component) -> tuple[DiagnosticCheck, ...]:
+        office = self._office_of(component)
+        return await (office.diagnose(component) if office else self._hosts.diagnose(component))
+
+    async def diagnose_all(self, host: str | None = None) -> tuple[DiagnosticCheck, ...]:
+        where = self.find(f"{Kind.HOST.value}:{host or self.host}")
+        office = self._office_of(where)
+        return await (office.diagnose_all() if office else self._hosts.diagnose_all(where.host))
+
+    @property
+    def health(self) -> Health | None:
+        """Of this host."""
+        return self._office.health if self._office is not None else None
+
+    def unit_rule(self, user: str | None = None) -> str:
+        if self._office is None:
+            raise NotPossible("There is no manager in this process")
+        return self._office.units.rule(user)
+
+    def credentials(self, component: Component) -> str:
+        return self._here(component).credentials(component)
+
+    async def backup(self, component: Component, file: str | None = None) -> Backup:
+        return await self._here(component).backup(component, file)
+
+    async def restore(self, component: Component, file: str) -> None:
+        await self._here(component).restore(component, file)
+
+    async def backups(self, component: Component) -> tuple[Backup, ...]:
+        return await self._here(component).backups_of(component)
+
+    async def log_lines(self, component: Component, lines: int) -> list[str]:
+        return await self._here(component).log_lines(component, lines)
+
+    def follow_log(
+        self, component: Component, receive: Callable[[str], None]
+    ) -> Callable[[], None]:
+        return self._here(component).follow_log(component, receive)
+
+    async def config_list(
+        self, host: str | None = None, plugin: str | None = None, key: str | None = None
+    ) -> list[ConfigValue]:
+        return await self._stored().list(host, plugin, key)
+
+    async def config_set(self, host: str, plugin: str, key: str, value: str) -> ConfigValue:
+        return await self._stored().set(host, plugin, key, value)
+
+    async def config_delete(
+        self, host: str, plugin: str, key: str | None = None
+    ) -> list[ConfigValue]:
+        return await self._stored().delete(host, plugin, key)
+
+    def upgrade(self) -> None:
+        if self._office is None:
+            raise NotPossible("There is no manager in this process")
+        self._office.upgrade()
+
+    async def _ask(self, command: str, component: Component) -> None:
+        if component.id.kind not in _COMMANDED:
+            raise NotPossible(f"{component.id} on {component.host} can only be looked at from here")
+
+        async def work(progress: Progress) -> None:
+            await self._hosts.command(component.host, command, component.name, component.id.kind)
+            with contextlib.suppress(NoAnswer):
+                await self._hosts.look(component)
+
+        subject = f"{component.id}@{component.host}"
+        await self._jobs.run(command, subject, work, queue=f"{command} {subject}")
+
+    def _is_here(self, host: str) -> bool:
+        return self._office is not None and host == self.host
+
+    def _office_of(self, component: Component) -> Office | None:
+        return self._office if component.host == self.host else None
+
+    def _here(self, component: Component) -> Office:
+        office = self._office_of(component)
+        if office is None:
+            raise NotPossible("Not available from another host")
+        return office
+
+    def _stored(self) -> Values:
+        values = self._values()
+        if values is None:
+            raise NotPossible(self._no_database())
+        return values
+
+    def _no_database(self) -> str:
+        id = ComponentId(Kind.CORE, "dbmgr")
+        dbmgr = self._office.components.get(id) if self._office is not None else None
+        if dbmgr is None:
+            return "There is no database here: start the manager with -d"
+        reason = f": {dbmgr.reason}" if dbmgr.reason else ""
+        return f"There is no database here, dbmgr is {dbmgr.state.value}{reason}"

@@ -1,0 +1,1 @@
+"""Is everything well, and what is wrong now: checks, issues, repair."""

@@ -1,0 +1,430 @@
+"""Is everything well here? Who looks at what, when, and what is done about what was found.
+
+Each kind of component has an examiner, which knows what can be asked about one of them. Everything
+is examined once a day, and whenever somebody asks; what failed, or has an issue, when its state
+changes. An issue is a check that did not pass: it opens, and closes, with what the last look found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import attrs
+from twisted.internet.defer import Deferred, DeferredSemaphore, TimeoutError, gatherResults
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from domogik.components.events import Event, EventStream
+from domogik.components.health import DiagnosticCheck, Result
+from domogik.components.model import ComponentId, Kind, State
+from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownComponent
+from domogik.manager.health.issues import Issue, Issues, UnknownIssue
+from domogik.manager.jobs import Job, Jobs, Progress
+
+__all__ = ["Examiner", "Health", "Issue", "Look", "UnknownIssue"]
+
+DAY = 24 * 3600.0
+#: seconds after the start of a manager before the first daily look: everything starts at once then
+FIRST_LOOK = 300.0
+#: seconds between two looks at what has an issue: not every cause tells when it is gone
+AGAIN = 600.0
+#: seconds after a change of state until a component is looked at
+SETTLE = 2.0
+#: seconds for which at most it is watched whether a repair holds
+LONGEST_PROOF = 120.0
+#: seconds that all the checks of one component may take
+PATIENCE = 30.0
+_AT_ONCE = 8
+_BAD = frozenset({State.FAILED.value, State.NOT_RESPONDING.value, State.BACKOFF.value})
+
+
+class Examiner(Protocol):
+    """Knows one kind of component."""
+
+    def subjects(self) -> Collection[str]:
+        """The ids of those there are now."""
+        ...
+
+    async def examine(self, component_id: str) -> Sequence[DiagnosticCheck]:
+        """Look at one of them; what cannot be looked at is a check too, `skipped` or `error`.
+
+        Raises `UnknownComponent` where it is gone.
+        """
+        ...
+
+    async def repair(self, component_id: str, check: DiagnosticCheck, action: str) -> None:
+        """Carry out what a suggestion of that check says; raises `DomogikError`."""
+        ...
+
+
+@attrs.frozen
+class Look:
+    """What the last look at a component found; `taken` is Unix time in seconds."""
+
+    component: str
+    checks: tuple[DiagnosticCheck, ...]
+    taken: float
+
+
+@attrs.define(eq=False)
+class Health:
+    """The checks of every component of this host, and the issues that are open.
+
+    `state` is a file in which issues and the time of the last daily look outlive this program. A
+    diagnosis and a repair are jobs: `job.changed` tells their progress.
+    """
+
+    _log = Logger()
+
+    _clock: IReactorTime
+    _wall_clock: Callable[[], float]
+    _events: EventStream
+    _jobs: Jobs
+    host: str
+    _state: Path
+    _in_thread: Callable[..., Awaitable[Any]]
+    _issues: Issues = attrs.field(init=False)
+    _examiners: dict[Kind, Examiner] = attrs.field(init=False, factory=dict)
+    _looks: dict[str, Look] = attrs.field(init=False, factory=dict)
+    #: looks that were begun, and of each component the last one whose end was noted
+    _begun: int = attrs.field(init=False, default=0)
+    _noted: dict[str, int] = attrs.field(init=False, factory=dict)
+    _timers: dict[str, IDelayedCall] = attrs.field(init=False, factory=dict)
+    #: of components that were started: when; of those that failed after that: how long it took
+    _started: dict[str, float] = attrs.field(init=False, factory=dict)
+    _took: dict[str, float] = attrs.field(init=False, factory=dict)
+    #: those that were repaired, and what fires when that held long enough, or did not
+    _proofs: dict[str, Deferred[None]] = attrs.field(init=False, factory=dict)
+    #: of those that nobody in particular waits for
+    _gate: DeferredSemaphore = attrs.field(init=False, factory=lambda: DeferredSemaphore(_AT_ONCE))
+    _unsubscribe: Callable[[], None] | None = attrs.field(init=False, default=None)
+
+    def __attrs_post_init__(self) -> None:
+        self._issues = Issues(
+            self._wall_clock, self._events, self.host, self._state, self._in_thread
+        )
+
+    # Life
+
+    def know(self, kind: Kind, examiner: Examiner) -> None:
+        """Components of that kind are examined by `examiner`."""
+        self._examiners[kind] = examiner
+
+    def start(self) -> None:
+        """Read what was known, and look once a day from now on. Blocks for a moment."""
+        self._issues.load()
+        self._unsubscribe = self._events.subscribe(self._happened)
+        self._plan_daily_look()
+        self._later("again", AGAIN, self._look_again)
+
+    def stop(self) -> Deferred[None]:
+        """Look no more; fires when what is known is written down."""
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
+        for call in self._timers.values():
+            if call.active():
+                call.cancel()
+        self._timers.clear()
+        return self._issues.saved()
+
+    @property
+    def last_known_time(self) -> float:
+        """Unix time of the last look at everything, also of managers before us; 0 for never."""
+        return self._issues.looked
+
+    def _later(self, name: str, seconds: float, act: Callable[[], None]) -> None:
+        """Once, and not after the end; what waits already is not put off."""
+        waiting = self._timers.get(name)
+        if self._unsubscribe is None or (waiting is not None and waiting.active()):
+            return
+        self._timers[name] = self._clock.callLater(seconds, act)
+
+    def _plan_daily_look(self) -> None:
+        due = max(self._issues.looked + DAY - self._wall_clock(), FIRST_LOOK)
+        self._later("daily", min(due, DAY), self._look_daily)
+
+    def _look_daily(self) -> None:
+        looking = self._behind(self.diagnose(), "the daily look")
+        _ = looking.addCallback(lambda _: self._plan_daily_look())
+
+    def _look_again(self) -> None:
+        for component_id in sorted(self._issues.components()):
+            self._look_now(component_id)
+        self._later("again", AGAIN, self._look_again)
+
+    def _behind(self, work: Awaitable[Any], what: str) -> Deferred[None]:
+        async def done() -> None:
+            try:
+                await work
+            except UnknownComponent:
+                pass  # it went away while it was looked at
+            except DomogikError as error:
+                self._log.warn("{what}: {error}", what=what, error=str(error))
+            except Exception:  # noqa: BLE001 - a door: nobody waits for this
+                self._log.failure("{what}", what=what)
+
+        return Deferred.fromCoroutine(done())
+
+    # Looking
+
+    def subjects(self) -> list[str]:
+        """The ids of all components that can be looked at."""
+        return [id for examiner in self._examiners.values() for id in sorted(examiner.subjects())]
+
+    def looks(self) -> tuple[Look, ...]:
+        """The last look at each component since the start, in the order of `subjects`."""
+        return tuple(self._looks[id] for id in self.subjects() if id in self._looks)
+
+    def jobs(self) -> tuple[Job, ...]:
+        """Those under way and the last that ended, newest first; not only of health."""
+        return self._jobs.all()
+
+    def diagnose(self, component_id: str | None = None) -> Deferred[tuple[DiagnosticCheck, ...]]:
+        """Look at one component, or at all of this host; fires with the checks, in a steady order.
+
+        Whoever asks while it goes on gets the same. Fails with `UnknownComponent`.
+        """
+        if component_id is None:
+            return self._jobs.run("diagnose", f"host:{self.host}", self._look_at_all, "all")
+        return self._jobs.run("diagnose", component_id, lambda _: self._look_at(component_id))
+
+    async def _look_at_all(self, progress: Progress) -> tuple[DiagnosticCheck, ...]:
+        subjects = self.subjects()
+        done = 0
+
+        async def look(component_id: str) -> tuple[DiagnosticCheck, ...]:
+            nonlocal done
+            try:
+                checks = await self._look_in_turn(component_id, is_alone=False)
+            except UnknownComponent:
+                checks = ()  # it went away while the others were looked at
+            before, done = done, done + 1
+            if 100 * done // len(subjects) > 100 * before // len(subjects):
+                progress.stage(component_id, 100 * done / len(subjects))
+            return checks
+
+        looking = [Deferred.fromCoroutine(look(one)) for one in subjects]
+        found = await gatherResults(looking, consumeErrors=True)
+        self._issues.looked = self._wall_clock()
+        self._forget_those_gone()
+        return tuple(check for checks in found for check in checks)
+
+    async def _look_in_turn(
+        self, component_id: str, *, is_alone: bool = True
+    ) -> tuple[DiagnosticCheck, ...]:
+        async with self._gate:
+            return await self._look_at(component_id, is_alone=is_alone)
+
+    async def _look_at(
+        self, component_id: str, *, is_alone: bool = True
+    ) -> tuple[DiagnosticCheck, ...]:
+        examiner = self._examiner(component_id)
+        self._begun = number = self._begun + 1
+        await self._turn()
+        checks, is_whole = await self._examined(examiner, component_id)
+        if component_id not in examiner.subjects():
+            raise self._unknown(component_id)
+        # of two looks at a time the one that was begun later is right, whichever ends first
+        if number > self._noted.get(component_id, 0):
+            self._noted[component_id] = number
+            self._looks[component_id] = Look(component_id, checks, self._wall_clock())
+            self._issues.note(component_id, checks, is_whole=is_whole)
+            if is_alone:
+                _ = self._issues.save()
+        return checks
+
+    async def _examined(
+        self, examiner: Examiner, component_id: str
+    ) -> tuple[tuple[DiagnosticCheck, ...], bool]:
+        """The checks, and whether the look came to its end."""
+        looking = Deferred.fromCoroutine(_all_of(examiner.examine(component_id)))
+        try:
+            return await looking.addTimeout(PATIENCE, self._clock), True
+        except UnknownComponent:
+            raise
+        except TimeoutError:
+            reason = f"it took longer than {PATIENCE:g} s"
+        except DomogikError as error:
+            reason = str(error)
+        except OSError as error:
+            reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        except Exception as error:  # noqa: BLE001 - a door: the other components have their turn
+            self._log.failure("{id} could not be examined", id=component_id)
+            reason = f"{type(error).__name__}, the log says more"
+        return (_not_examined(component_id, reason),), False
+
+    def _turn(self) -> Deferred[None]:
+        """The reactor has other things to do as well."""
+        turn: Deferred[None] = Deferred()
+        self._clock.callLater(0, turn.callback, None)
+        return turn
+
+    def _examiner(self, component_id: str) -> Examiner:
+        examiner = self._examiners.get(ComponentId.parse(component_id).kind)
+        if examiner is None or component_id not in examiner.subjects():
+            raise self._unknown(component_id)
+        return examiner
+
+    def _unknown(self, component_id: str) -> UnknownComponent:
+        return UnknownComponent.named(component_id, self.host, self.subjects())
+
+    # What happens
+
+    def _happened(self, event: Event) -> None:
+        if event.type == "repositories.changed":
+            self._look_soon_at(Kind.REPOSITORY, only_with_issues=False)
+        elif event.data.get("host") != self.host:
+            return
+        elif event.type == "packages.changed":
+            self._look_soon_at(Kind.PLUGIN, only_with_issues=True)
+        elif event.type == "component.added":
+            self.look_soon(str(event.data["id"]))
+        elif event.type == "component.removed":
+            self._forget_those_gone()
+        elif event.type == "component.changed":
+            self._changed(str(event.data["id"]), str(event.data.get("state")))
+
+    def _changed(self, component_id: str, state: str) -> None:
+        is_bad = state in _BAD
+        if state == State.STARTING.value:
+            self._started[component_id] = self._clock.seconds()
+        elif is_bad and component_id in self._started:
+            self._took[component_id] = self._clock.seconds() - self._started.pop(component_id)
+        if is_bad:
+            self._end_proof(component_id)
+        concerned = [component_id]
+        if component_id.startswith(f"{Kind.CORE.value}:"):
+            concerned.append(f"host:{self.host}")
+        for one in concerned:
+            if is_bad or self._issues.of(one):
+                self.look_soon(one)
+
+    def _look_soon_at(self, kind: Kind, *, only_with_issues: bool) -> None:
+        self._forget_those_gone()
+        examiner = self._examiners.get(kind)
+        for component_id in sorted(examiner.subjects()) if examiner is not None else ():
+            if not only_with_issues or self._issues.of(component_id):
+                self.look_soon(component_id)
+
+    def look_soon(self, component_id: str) -> None:
+        """Something about it may have changed without its state."""
+        self._later(component_id, SETTLE, lambda: self._look_now(component_id))
+
+    def _look_now(self, component_id: str) -> None:
+        self._timers.pop(component_id, None)
+        if component_id in self.subjects() and component_id not in self._proofs:
+            _ = self._behind(self._look_in_turn(component_id), f"looking at {component_id}")
+
+    def _forget_those_gone(self) -> None:
+        there = set(self.subjects())
+        for known in (self._looks, self._noted):
+            for component_id in [id for id in known if id not in there]:
+                del known[component_id]
+        self._issues.forget_all_but(there)
+        _ = self._issues.save()
+
+    # Issues
+
+    def issues(self) -> tuple[Issue, ...]:
+        """Those that are open, the oldest first."""
+        return self._issues.all()
+
+    def issue(self, issue_id: str) -> Issue:
+        """Raises `UnknownIssue`."""
+        issue = self._issues.get(issue_id)
+        if issue is None:
+            raise UnknownIssue(f"there is no open issue {issue_id}")
+        return issue
+
+    def repair(self, issue_id: str, action: str | None = None) -> Deferred[Issue | None]:
+        """Carry out a suggestion, by default the first that can be, and look again.
+
+        Fires with the issue if it is still open, None if it is closed: when it has been well for as
+        long as it took to fail before, `LONGEST_PROOF` at most. It is looked at first: what has
+        passed meanwhile is left alone. Fails with `UnknownIssue`, `NotPossible`, and with
+        `OperationFailed` when the suggestion could not be carried out.
+        """
+        return Deferred.fromCoroutine(self._repair(issue_id, action))
+
+    async def _repair(self, issue_id: str, action: str | None) -> Issue | None:
+        issue = self.issue(issue_id)
+        chosen = _chosen(issue, action)
+        request = issue_id, chosen
+        await self._jobs.run(
+            "repair", issue.component, partial(self._repair_now, issue_id, action), request
+        )
+        return self._issues.get(issue_id)
+
+    async def _repair_now(self, issue_id: str, action: str | None, progress: Progress) -> None:
+        component_id = self.issue(issue_id).component
+        await self._look_at(component_id)
+        issue = self._issues.get(issue_id)
+        if issue is None:
+            return
+        chosen = _chosen(issue, action)
+        examiner = self._examiner(component_id)
+        failed: DomogikError | None = None
+        try:
+            await examiner.repair(component_id, issue.check, chosen)
+        except OperationFailed as error:
+            failed = OperationFailed(error.reason or str(error))
+        except DomogikError as error:
+            failed = error
+        if failed is None:
+            await self._prove(component_id, progress)
+        if component_id in examiner.subjects():
+            await self._look_at(component_id)
+        else:
+            self._forget_those_gone()
+        if failed is not None:
+            raise failed
+
+    async def _prove(self, component_id: str, progress: Progress) -> None:
+        """Wait as long as it took to fail; less where it fails again."""
+        seconds = min(self._took.get(component_id, 0.0), LONGEST_PROOF)
+        if not seconds or component_id not in self._started:
+            return
+        progress.stage(f"watching for {seconds:.0f} s whether that holds")
+        proof = self._proofs[component_id] = Deferred()
+        self._later(f"proof {component_id}", seconds, lambda: self._end_proof(component_id))
+        await proof
+
+    def _end_proof(self, component_id: str) -> None:
+        waiting = self._timers.pop(f"proof {component_id}", None)
+        if waiting is not None and waiting.active():
+            waiting.cancel()
+        proof = self._proofs.pop(component_id, None)
+        if proof is not None:
+            proof.callback(None)
+
+
+async def _all_of(work: Awaitable[Sequence[DiagnosticCheck]]) -> tuple[DiagnosticCheck, ...]:
+    return tuple(await work)
+
+
+def _not_examined(component_id: str, reason: str) -> DiagnosticCheck:
+    return DiagnosticCheck(
+        "examined",
+        "{component} could not be examined: {reason}",
+        Result.ERROR,
+        {"component": component_id, "reason": reason},
+        component_id,
+    )
+
+
+def _chosen(issue: Issue, action: str | None) -> str:
+    possible = [one.action for one in issue.check.suggestions if one.is_repairable]
+    if action is None and possible:
+        return possible[0]
+    if action in possible:
+        return action
+    by_hand = "; ".join(one.sentence for one in issue.check.suggestions)
+    if not possible and by_hand:
+        raise NotPossible(f"{issue.check.said}. Only you can do that. {by_hand}")
+    if not possible:
+        raise NotPossible(f"{issue.check.said}. Domogik knows nothing that would help")
+    raise NotPossible(f"choose one of {', '.join(possible)}")

@@ -1,0 +1,1 @@
+"""The kinds of component: plugins, managed daemons, units, core services, external members."""

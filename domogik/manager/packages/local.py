@@ -1,0 +1,438 @@
+"""The packages of this host: which there are, and what changes them, one job at a time for each."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from domogik.components.events import EventStream
+from domogik.config.edit import remove_value, set_value
+from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownComponent
+from domogik.manager.jobs import Jobs, Progress
+from domogik.manager.kinds.plugins import Plugins
+from domogik.manager.packages.archives import Place, Told
+from domogik.manager.packages.interfaces import InstalledPackage
+from domogik.manager.packages.stored import StoredPackages
+from domogik.manager.packages.update import Note, PackageUpdate, at_rest
+from domogik.packages.descriptor.package import WHEELS, Dependency, Package
+from domogik.packages.descriptor.reference import InvalidReference, PackageRef, fullname
+from domogik.packages.needs.dependencies import DependencyChecker, DependencyState
+from domogik.packages.needs.environment import (
+    ENVIRONMENT,
+    EnvironmentMaker,
+    PythonEnvironment,
+    interpreter,
+)
+from domogik.packages.needs.requirements import PYTHON, parse_requirement
+from domogik.packages.store.changes import RINOR, XPL, NotInstalled, Staged, Store
+from domogik.packages.store.install import Installer
+from domogik.packages.store.installed import Installed, Inventory
+
+NO_EXTERNALS = "This host doesn't handle external member packages. Please install it on main host"
+DEVELOPMENT = (
+    "Packages are listed and not managed in development mode: set package_path in [domogik] to "
+    "switch package mode on"
+)
+#: checks of dependencies that wait for their turn; each may start processes
+MAX_CHECKS = 20
+#: what fetches an archive, from a repository or from the place that an order named
+Fetch = Callable[[PackageRef, Place | None, Told], Awaitable[Path]]
+
+
+@attrs.frozen
+class _Order:
+    """What the installer's steps and its questions for an archive belong to."""
+
+    progress: Progress
+    place: Place | None = None
+    with_dependencies: bool = False
+
+
+@attrs.define(eq=False)
+class PackageOffice:
+    """Installed packages, jobs and dependencies of one host.
+
+    `managed` is False in development mode, `handles_externals` says whether this manager looks for
+    external members. `reload` reads the configuration and what is installed again. Publishes
+    `packages.changed` {host} when the list is another one, and after each installation.
+    """
+
+    host: str
+    managed: bool
+    _handles_externals: bool
+    _configuration_file: Path
+    _plugins: Plugins
+    _store: Store
+    _fetch: Fetch
+    _updates_directory: Path
+    jobs: Jobs
+    _own_environment: PythonEnvironment
+    _environments: EnvironmentMaker
+    _make_checker: Callable[[Callable[[str], str | None]], DependencyChecker]
+    _in_thread: Callable[..., Any]
+    _reload: Callable[[], Awaitable[None]]
+    _events: EventStream
+    _clock: IReactorTime
+    _log: Logger = Logger()
+    _installer: Installer = attrs.field(init=False)
+    _update: PackageUpdate = attrs.field(init=False)
+    _checker: DependencyChecker = attrs.field(init=False)
+    _checks: DeferredSemaphore = attrs.field(init=False, factory=lambda: DeferredSemaphore(1))
+    _inventory: Inventory = attrs.field(init=False, factory=lambda: Inventory({}, {}))
+    _list: tuple[InstalledPackage, ...] = attrs.field(init=False, default=())
+    _told: int = attrs.field(init=False, default=0)
+    _stored: StoredPackages = attrs.field(init=False)
+    #: by full name: there is one job at a time for each package
+    _orders: dict[str, _Order] = attrs.field(init=False, factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        self._installer = Installer(
+            self._store,
+            self._fetched,
+            self._in_thread,
+            self._is_running,
+            self._step,
+            self._prepare,
+        )
+        self._update = PackageUpdate(
+            self._installer,
+            self._plugins,
+            self._in_thread,
+            self._changed,
+            self._updates_directory,
+            self._clock,
+        )
+        self._checker = self._make_checker(self._release_of)
+        self._stored = StoredPackages(self._store, self._release_of)
+
+    # What there is
+
+    async def recover(self) -> None:
+        """Before anything is read: what was interrupted ends as old or as new."""
+        if self.managed:
+            for sentence in await self._in_thread(self._store.recover):
+                self._log.warn("{sentence}", sentence=sentence)
+
+    async def resume(self) -> None:
+        """Carry updates on that were interrupted, once everything runs."""
+        if self.managed:
+            notes = await self._update.interrupted()
+            await gatherResults([self._resume(note) for note in notes], consumeErrors=True)
+
+    def _resume(self, note: Note) -> Deferred[Any]:
+        async def work(progress: Progress) -> None:
+            with self._carrying_out(note.after, progress):
+                try:
+                    await self._update.finish(note)
+                finally:
+                    await self.look()
+
+        resumed = self.jobs.run("update", note.after.fullname, work, note.after)
+        return resumed.addErrback(
+            lambda failure: self._log.error("{error}", error=failure.getErrorMessage())
+        )
+
+    def update_list(self, inventory: Inventory) -> None:
+        """Take over what is installed and enabled now."""
+        self._inventory = inventory
+        found = tuple(self._listed(inventory))
+        if found != self._list:
+            self._list = found
+            self._tell()
+
+    def _listed(self, inventory: Inventory) -> Iterator[InstalledPackage]:
+        enabled = self._plugins.enabled_names()
+        everything = (*inventory.externals.values(), *inventory.plugins.values())
+        for package in sorted(
+            (installed.package for installed in everything), key=lambda one: one.full_name
+        ):
+            with contextlib.suppress(InvalidReference):
+                is_enabled = package.type != "plugin" or package.id in enabled
+                yield InstalledPackage(PackageRef.of(package), self.host, is_enabled)
+
+    def _tell(self) -> None:
+        self._told += 1
+        self._events.publish("packages.changed", host=self.host)
+
+    def installed(self) -> tuple[InstalledPackage, ...]:
+        """What is installed, by name; what could be updated is not known here."""
+        return tuple(self._stored.complete(entry) for entry in self._list)
+
+    async def look(self) -> None:
+        """Read what only the store knows."""
+        await self._in_thread(self._stored.look, self._list, self._inventory)
+
+    def package(self, type: str, id: str) -> Package:
+        """The descriptor of an installed package; `UnknownComponent`, `InvalidReference`."""
+        return self._found(type, id).package
+
+    def _found(self, type: str, id: str) -> Installed:
+        name = fullname(type, id)
+        place = self._inventory.plugins if type == "plugin" else self._inventory.externals
+        if id not in place:
+            raise NotInstalled(f"Package '{name}' is not installed on {self.host}")
+        return place[id]
+
+    def _release_of(self, plugin: str) -> str | None:
+        installed = self._inventory.plugins.get(plugin)
+        return installed.package.release if installed is not None else None
+
+    # What changes it
+
+    async def install(
+        self,
+        ref: PackageRef,
+        part: str,
+        place: Place | None = None,
+        with_dependencies: bool = False,
+    ) -> None:
+        """One part, the archive from `place` or from the repositories.
+
+        `with_dependencies`: a plugin gets an environment of its own, with what it needs of Python.
+        Raises `OperationFailed`, `NotPossible`, and what fetching raises.
+        """
+        self.check_managed()
+        if part == XPL:
+            self._check_handled(ref.type)
+
+        async def work(progress: Progress) -> None:
+            with self._carrying_out(ref, progress, place, with_dependencies):
+                await self._part(ref, part)
+
+        await self.jobs.run("install", ref.fullname, work, (ref, part, with_dependencies))
+
+    async def install_both(self, ref: PackageRef, with_dependencies: bool = False) -> None:
+        """Both parts on this host; raises as `install` does, and then nothing has changed."""
+        self.check_managed()
+        self._check_handled(ref.type)
+
+        async def work(progress: Progress) -> None:
+            with self._carrying_out(ref, progress, None, with_dependencies):
+                await self._both(ref)
+
+        await self.jobs.run("install", ref.fullname, work, (ref, "both", with_dependencies))
+
+    async def _part(self, ref: PackageRef, part: str) -> None:
+        if part == RINOR:
+            await self._installer.install(ref, RINOR)
+            await self.look()
+            return
+        with at_rest(self._plugins, ref.type, ref.id):
+            await self._give_up(ref.type, ref.id)
+            await self._installer.install(ref, XPL)
+            await self._changed()
+
+    async def _both(self, ref: PackageRef) -> None:
+        with at_rest(self._plugins, ref.type, ref.id):
+            await self._give_up(ref.type, ref.id)
+            try:
+                await self._installer.install_both(ref)
+            finally:
+                await self._changed()
+
+    async def update(self, ref: PackageRef) -> None:
+        """Another release of an installed package in one job; see `package_update.py`."""
+        self.check_managed()
+
+        async def work(progress: Progress) -> None:
+            with self._carrying_out(ref, progress):
+                self._found(ref.type, ref.id)
+                if await self._in_thread(self._store.held, ref.type, ref.id):
+                    held = f"{ref.fullname} is held: take the hold off it first"
+                    plain = f"{ref.id} is held; first: dmg_pkgmgr unhold {ref.id}"
+                    raise OperationFailed(held, plain=plain)
+                try:
+                    await self._update.run(ref, lambda: progress.stage("on probation"))
+                finally:
+                    await self.look()
+
+        self._update.end_probation(ref.fullname)
+        await self.jobs.run("update", ref.fullname, work, ref)
+
+    async def rollback(self, type: str, id: str) -> PackageRef:
+        """To the release before; a plugin that runs is stopped for it and started again."""
+        self.check_managed()
+        name = self._found(type, id).package.full_name
+        self._update.end_probation(name)
+
+        async def work(progress: Progress) -> PackageRef:
+            self._orders[name] = _Order(progress)
+            try:
+                return await self._update.back(type, id)
+            finally:
+                del self._orders[name]
+
+        ref: PackageRef = await self.jobs.run("rollback", name, work)
+        return ref
+
+    async def uninstall(
+        self, type: str, id: str, *, with_data: bool = False, keep_served: bool = False
+    ) -> None:
+        """Everything it brought and its mark in `[plugins]`; `UnknownComponent`, `NotPossible`.
+
+        With `keep_served`, what is served of it for other hosts stays.
+        """
+        self.check_managed()
+        name = fullname(type, id)
+        self._update.end_probation(name)
+
+        async def work(progress: Progress) -> None:
+            progress.stage("removing")
+            await self._uninstall(type, id, with_data, keep_served)
+
+        await self.jobs.run("uninstall", name, work, with_data)
+
+    async def _uninstall(self, type: str, id: str, with_data: bool, keep_served: bool) -> None:
+        try:
+            self._found(type, id)
+        except NotInstalled:
+            self._check_handled(type)
+            raise
+        with at_rest(self._plugins, type, id):
+            await self._give_up(type, id)
+            # first: a package that comes back later is not enabled, whatever happens now
+            unmarked = type == "plugin" and await self._edit(remove_value, "plugins", id)
+            try:
+                await self._installer.uninstall(
+                    type, id, with_data=with_data, keep_served=keep_served
+                )
+            except DomogikError:
+                if unmarked:
+                    await self._edit(set_value, "plugins", id, "enabled")
+                raise
+            finally:
+                await self._changed()
+
+    async def hold(self, type: str, id: str, *, held: bool) -> None:
+        """Whether updates leave it alone."""
+        self.check_managed()
+        self._found(type, id)
+        await self._in_thread(self._store.hold, type, id, held)
+        await self.look()
+
+    def check_managed(self) -> None:
+        """Raises `NotPossible` in development mode."""
+        if not self.managed:
+            raise NotPossible(DEVELOPMENT)
+
+    def _check_handled(self, type: str) -> None:
+        if type == "external" and not self._handles_externals:
+            raise NotPossible(NO_EXTERNALS)
+
+    @contextlib.contextmanager
+    def _carrying_out(
+        self,
+        ref: PackageRef,
+        progress: Progress,
+        place: Place | None = None,
+        with_dependencies: bool = False,
+    ) -> Iterator[None]:
+        """Publish `packages.changed` at the end, also where the list is the same as before."""
+        self._orders[ref.fullname] = _Order(progress, place, with_dependencies)
+        told = self._told
+        try:
+            yield
+        finally:
+            del self._orders[ref.fullname]
+        if told == self._told:
+            self._tell()  # the same release anew
+
+    async def _give_up(self, type: str, id: str) -> None:
+        """One that waits for its next try must not have it in the middle of a change."""
+        if type == "plugin" and self._plugins.is_tried_again(id):
+            await self._plugins.stop(id)
+
+    async def _edit(self, change: Callable[..., bool], *words: str) -> bool:
+        try:
+            changed: bool = await self._in_thread(change, self._configuration_file, *words)
+        except OSError as error:
+            raise OperationFailed(f"{error.filename}: {error.strerror}") from error
+        return changed
+
+    async def _changed(self) -> None:
+        """What is on the disk now is what everybody sees."""
+        await self._reload()
+        await self.look()
+
+    def _is_running(self, type: str, id: str) -> bool:
+        return type == "plugin" and self._plugins.is_up(id)
+
+    def _step(self, ref: PackageRef, step: str) -> None:
+        order = self._orders.get(ref.fullname)
+        if order is not None:
+            order.progress.stage(step)
+
+    async def _fetched(self, ref: PackageRef) -> Path:
+        order = self._orders[ref.fullname]
+
+        def told(received: int, total: int | None) -> None:
+            order.progress.stage("fetching", 100 * received / total if total else None)
+
+        return await self._fetch(ref, order.place, told)
+
+    # Dependencies
+
+    async def _prepare(self, staged: Staged) -> None:
+        """An environment of its own, if that was asked for or the present release has one."""
+        ref = staged.ref
+        if ref.type != "plugin":
+            return
+        wanted = self._orders[ref.fullname].with_dependencies
+        installed = self._inventory.plugins.get(ref.id)
+        if not wanted and installed is not None:
+            has_one, _ = await self._in_thread(_environment, installed.directory)
+            wanted = has_one is not None
+        needs = [one.id for one in staged.content.package.dependencies if one.type == PYTHON]
+        if wanted and needs:
+            wheels = staged.directory / WHEELS
+            await self._environments.make(
+                staged.directory / ENVIRONMENT,
+                [parse_requirement(text) for text in needs],
+                wheels=wheels if wheels.is_dir() else None,
+            )
+
+    async def check(
+        self, dependencies: Sequence[Dependency], package: tuple[str, str] | None = None
+    ) -> tuple[DependencyState, ...]:
+        """How they are met here, in the environment of that plugin if it is installed.
+
+        One check at a time; raises `OperationFailed` where too many wait.
+        """
+        if len(self._checks.waiting) >= MAX_CHECKS:
+            raise OperationFailed("Too many dependencies are being checked: ask again later")
+        directory = self._directory(package)
+        environment, wheels = await self._in_thread(_environment, directory)
+        await self._checks.acquire()
+        try:
+            return await self._checker.check(
+                dependencies,
+                attrs.evolve(self._own_environment, python=environment)
+                if environment
+                else self._own_environment,
+                wheels=wheels,
+            )
+        finally:
+            self._checks.release()
+
+    def _directory(self, package: tuple[str, str] | None) -> Path | None:
+        if package is None:
+            return None
+        try:
+            return self._found(*package).directory
+        except UnknownComponent:
+            return None
+
+
+def _environment(directory: Path | None) -> tuple[Path | None, Path | None]:
+    """A release's own interpreter and wheels, where it has them."""
+    if directory is None:
+        return None, None
+    wheels = directory / WHEELS
+    return interpreter(directory / ENVIRONMENT), wheels if wheels.is_dir() else None

@@ -1,0 +1,307 @@
+"""The update of one package: the new release proves itself, or the old one is back.
+
+Fetch and stage while the old release works; stop, switch, start; wait until it is alive, and watch
+it for the time of its probation. Where it does not become alive, or fails within that time, the
+descriptor leads back to the old release, which is started again, and the new one is remembered as
+given up. A note on the disk says that this is going on: the next manager that finds it finishes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Awaitable, Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from domogik.components.model import State
+from domogik.config.files import read_bounded, write_atomically
+from domogik.errors import DomogikError, OperationFailed
+from domogik.manager.kinds.plugins import Plugins
+from domogik.packages.descriptor.reference import InvalidReference, PackageRef
+from domogik.packages.store.changes import RINOR, XPL, Change, Staged, StoreFailed
+from domogik.packages.store.install import Installer, NothingToGoBackTo
+
+_NOTE_BYTES = 4096
+#: what the supervisor says before the cause, and what does not hold for a release that is given up
+_BEFORE_THE_CAUSE = re.compile(r"^(started again in [^:]+: )?(ended before it was ready: )?")
+
+
+@attrs.frozen
+class Note:
+    """An update that is going on: from `before` to `after`; `runs`: the plugin is to run then.
+
+    `on_probation`: it was alive with the new release, and is being watched.
+    """
+
+    before: PackageRef
+    after: PackageRef
+    runs: bool
+    on_probation: bool = False
+
+
+@attrs.define(eq=False)
+class PackageUpdate:
+    """Changes the release of an installed package; the plugin runs again at the end if it ran.
+
+    `changed` reads again what is installed. Notes lie in `directory`.
+    """
+
+    _installer: Installer
+    _plugins: Plugins
+    _in_thread: Callable[..., Awaitable[Any]]
+    _changed: Callable[[], Awaitable[None]]
+    _directory: Path
+    _clock: IReactorTime
+    _log: Logger = Logger()
+    #: full name -> fires when what is on probation has failed, with the reason, or is let off
+    _verdicts: dict[str, Deferred[str]] = attrs.field(init=False, factory=dict)
+
+    async def run(self, ref: PackageRef, on_probation: Callable[[], None] = lambda: None) -> None:
+        """To that release, both parts; `OperationFailed` says why the old one is back.
+
+        `on_probation` is called when it is alive and watched from then on.
+
+        Raises `PlacedByHand` for a package that did not come from a repository, and what staging
+        raises; then nothing was touched.
+        """
+        before = await self._present(ref.type, ref.id)
+        if before == ref:
+            return
+        staged = await self._installer.stage(ref)
+        if before is None:
+            change = await self._installer.switch_to(staged)
+            await self._changed()
+            return
+        note = Note(before, ref, self._is_to_run(ref))
+        try:
+            await self._in_thread(_write, self._directory, note)
+            await self._stop(ref, note.runs)
+        except (DomogikError, OSError) as error:
+            await self._installer.discard(staged)
+            await self._in_thread(_remove, self._directory, ref)
+            raise OperationFailed(f"{before} is not touched: {error}") from error
+        try:
+            change = await self._switch(staged, note)
+            await self._prove(change, note, on_probation)
+        finally:
+            await self._in_thread(_remove, self._directory, ref)
+        await self._installer.tidy(change)
+
+    def end_probation(self, name: str) -> None:
+        """A person wants something else of it: what is on probation counts as good."""
+        if name in self._verdicts and not self._verdicts[name].called:
+            self._verdicts[name].callback("")
+
+    async def back(self, type: str, id: str) -> PackageRef:
+        """To the release before; it is what worked, so it is not asked to prove itself."""
+        present = await self._present(type, id)
+        if (
+            present is None
+            or await self._in_thread(self._installer.store.previous, type, id) is None
+        ):
+            text = f"No release of {type} '{id}' from before is stored here"
+            only = "" if present is None else present.release
+            plain = f"Only {only} of {id} is kept here: there is none to go back to" if only else ""
+            raise NothingToGoBackTo(text, plain=plain)
+        runs = self._is_to_run(present)
+        await self._stop(present, runs)
+        try:
+            with at_rest(self._plugins, type, id):
+                change = await self._installer.rollback(type, id)
+                await self._changed()
+        finally:
+            await self._start_again(present, runs)
+        return change.ref
+
+    async def interrupted(self) -> tuple[Note, ...]:
+        """The updates that a manager before us did not finish."""
+        notes: tuple[Note, ...] = await self._in_thread(_read, self._directory)
+        return notes
+
+    async def finish(self, note: Note) -> None:
+        """The rest of an interrupted update; raises as `run` does."""
+        ref = note.after
+        try:
+            if await self._present(ref.type, ref.id) == ref:
+                if not self._is_alive(ref) and not note.on_probation:
+                    # one that outlived the manager has proved nothing yet
+                    await self._stop(ref, note.runs)
+                await self._prove(Change(XPL, ref, note.before, is_new=False), note)
+            else:
+                await self._start_again(note.before, note.runs)
+        finally:
+            await self._in_thread(_remove, self._directory, ref)
+
+    # The steps
+
+    async def _switch(self, staged: Staged, note: Note) -> Change:
+        try:
+            with at_rest(self._plugins, note.after.type, note.after.id):
+                change = await self._installer.switch_to(staged)
+                await self._changed()
+        except DomogikError:
+            await self._start_again(note.before, note.runs)
+            raise
+        return change
+
+    async def _prove(
+        self, change: Change, note: Note, on_probation: Callable[[], None] = lambda: None
+    ) -> None:
+        """Start it, serve it and watch it; whatever fails, it is as before."""
+        ref, runs = change.ref, note.runs
+        try:
+            # on probation the manager starts it, if it is wanted
+            if runs and not note.on_probation and not self._plugins.is_there(ref.id):
+                await self._plugins.start(ref.id)
+            await self._installer.install(ref, RINOR)
+            if runs:
+                on_probation()
+                await self._pass_probation(note)
+            await self._in_thread(self._installer.store.succeeded, ref)
+        except DomogikError as error:
+            said = await self._undo(change, runs, error)
+            raise OperationFailed(said, _reason(error), plain=said) from error
+
+    async def _pass_probation(self, note: Note) -> None:
+        """Watch it for its time; raises `OperationFailed` where it fails within that."""
+        ref, seconds = note.after, self._plugins.probation_s(note.after.id)
+        if not seconds:
+            return
+        await self._in_thread(_write, self._directory, attrs.evolve(note, on_probation=True))
+        verdict: Deferred[str] = Deferred()
+
+        def look(failures: Collection[State] = (State.BACKOFF, State.FAILED)) -> None:
+            status = self._plugins.status(ref.id)
+            if status.state in failures and not verdict.called:
+                verdict.callback(status.reason or f"it is {status.state.value}")
+
+        def end() -> None:
+            look((State.BACKOFF, State.FAILED, State.NOT_RESPONDING))
+            self.end_probation(ref.fullname)
+
+        self._verdicts[ref.fullname], self._plugins.followers[ref.id] = verdict, look
+        timer = self._clock.callLater(seconds, end)
+        look()
+        try:
+            reason = await verdict
+        finally:
+            del self._verdicts[ref.fullname], self._plugins.followers[ref.id]
+            if timer.active():
+                timer.cancel()
+        if reason:
+            raise _FailedOnProbation(f"failed within {seconds:g} s of its start", reason)
+
+    async def _undo(self, change: Change, runs: bool, cause: DomogikError) -> str:
+        """Back to the old release; what became of both, as a sentence."""
+        ref, before = change.ref, change.before
+        assert before is not None
+        what = str(cause) if isinstance(cause, _FailedOnProbation) else "did not start"
+        if isinstance(cause, StoreFailed):
+            what = "could not be installed"
+        reason = _BEFORE_THE_CAUSE.sub("", _reason(cause))
+        failed = f"{ref.id} {ref.release} {what}: {reason}"
+        try:
+            await self._stop(ref, runs)
+            with at_rest(self._plugins, ref.type, ref.id):
+                if await self._in_thread(self._installer.store.served, ref.type, ref.id) == ref:
+                    await self._in_thread(self._installer.store.switch, before, RINOR)
+                await self._installer.undo(change)
+                if not isinstance(cause, StoreFailed):
+                    await self._in_thread(self._installer.store.give_up, ref)
+                await self._changed()
+        except DomogikError as error:
+            return f"{failed}; it stays installed, for {before.release} cannot be put back: {error}"
+        back = f"{failed}; {before.release} {await self._start_again(before, runs)}"
+        return f"{back}. More: dmg_ctl logs {ref.id}" if ref.type == "plugin" else back
+
+    async def _start_again(self, ref: PackageRef, runs: bool) -> str:
+        """What became of it, for a sentence."""
+        if not runs:
+            return "is installed again"
+        try:
+            if not self._plugins.is_there(ref.id):
+                await self._plugins.start(ref.id)
+        except DomogikError as error:
+            self._log.error("{id} does not start: {reason}", id=ref.id, reason=_reason(error))
+            return f"is installed again, and does not start: {_reason(error)}"
+        return "is back"
+
+    def _is_to_run(self, ref: PackageRef) -> bool:
+        """Whether it is up, or would be tried again; what is disabled is not started."""
+        return (
+            ref.type == "plugin"
+            and ref.id in self._plugins.enabled_names()
+            and (self._plugins.is_up(ref.id) or self._plugins.is_tried_again(ref.id))
+        )
+
+    def _is_alive(self, ref: PackageRef) -> bool:
+        return ref.type == "plugin" and self._plugins.status(ref.id).state is State.ALIVE
+
+    async def _stop(self, ref: PackageRef, runs: bool) -> None:
+        if ref.type == "plugin" and (
+            self._plugins.is_up(ref.id) or self._plugins.is_tried_again(ref.id)
+        ):
+            await self._plugins.stop(ref.id, again=runs)
+
+    async def _present(self, type: str, id: str) -> PackageRef | None:
+        present: PackageRef | None = await self._in_thread(self._installer.store.present, type, id)
+        return present
+
+
+def at_rest(plugins: Plugins, type: str, id: str) -> contextlib.AbstractContextManager[None]:
+    """A context in which nothing starts that package, where it is a plugin."""
+    return plugins.at_rest(id) if type == "plugin" else contextlib.nullcontext()
+
+
+class _FailedOnProbation(OperationFailed):
+    """A release that was alive and failed soon after."""
+
+
+def _reason(error: DomogikError) -> str:
+    return (getattr(error, "reason", "") or str(error)).rstrip(".")
+
+
+# Notes; all of it blocks
+
+
+def _path(directory: Path, ref: PackageRef) -> Path:
+    return directory / f"{ref.fullname}.json"
+
+
+def _write(directory: Path, note: Note) -> None:
+    directory.mkdir(mode=0o700, exist_ok=True)
+    words = {
+        "type": note.after.type,
+        "id": note.after.id,
+        "before": note.before.release,
+        "after": note.after.release,
+        "runs": note.runs,
+        "on_probation": note.on_probation,
+    }
+    write_atomically(_path(directory, note.after), json.dumps(words).encode())
+
+
+def _remove(directory: Path, ref: PackageRef) -> None:
+    _path(directory, ref).unlink(missing_ok=True)
+
+
+def _read(directory: Path) -> tuple[Note, ...]:
+    """What cannot be understood is removed: a disk that lost it lost the update with it."""
+    notes = []
+    for path in sorted(directory.glob("*.json")):
+        try:
+            words = json.loads(read_bounded(path, _NOTE_BYTES))
+            type, id = words["type"], words["id"]
+            before = PackageRef(type, id, words["before"])
+            after, on_probation = PackageRef(type, id, words["after"]), words.get("on_probation")
+            notes.append(Note(before, after, words["runs"] is True, on_probation is True))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, InvalidReference):
+            path.unlink(missing_ok=True)
+    return tuple(notes)

@@ -1,0 +1,1 @@
+"""What only plugins need: values, heartbeats, what starts with the manager."""

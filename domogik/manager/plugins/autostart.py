@@ -1,0 +1,126 @@
+"""Which plugins start with the manager."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable
+from pathlib import Path
+
+import attrs
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.logger import Logger
+
+from domogik.components.model import STARTUP_KEY
+from domogik.config.remembered import Remembered
+from domogik.errors import DomogikError
+from domogik.manager.kinds.plugins import Plugins
+from domogik.manager.plugins.startup_notice import StartupNotice
+from domogik.xpl.node.configuration import ConfigurationClient
+from domogik.xpl.node.port import Identity
+
+#: stored values that keep an enabled plugin from starting, in any case of letters
+_KEPT_BACK = frozenset({"false", "no", "0"})
+#: the one value with which it started before every enabled plugin did
+_STARTED_BEFORE = "True"
+#: seconds that dbmgr has to answer while a person waits for `enable`
+_IMPATIENT_S = 1.0
+
+
+@attrs.define(eq=False)
+class Autostart:
+    """Every enabled plugin starts with the manager, unless its stored `startup-plugin` is false.
+
+    After a crash or an upgrade those that a person had stopped before stay so.
+
+    The value comes from dbmgr; while it does not answer, the last one it gave counts, kept in
+    `remembered/<plugin>.json`, and where it never gave one the plugin starts. `notice` tells once
+    what that changes.
+    """
+
+    _identity: Identity
+    _host: str
+    _plugins: Plugins
+    _remembered: Path
+    _now: Callable[[], float]
+    _timeout_s: float
+    _provider: str
+    _notice: StartupNotice
+    _log: Logger = Logger()
+
+    async def resume(self, interrupted: Iterable[str]) -> None:
+        """Start what ran when the manager or the computer crashed, without asking anybody."""
+        enabled = self._plugins.enabled_names()
+        await self._all(self._start(name) for name in interrupted if name in enabled)
+
+    async def run(self) -> None:
+        """Done when each plugin that starts with the manager is alive or has failed."""
+        names = self._plugins.enabled_names()
+        looks = [Deferred.fromCoroutine(self._look_at_start(name)) for name in names]
+        texts = dict(zip(names, await gatherResults(looks), strict=True))
+        starting = [
+            name
+            for name, text in texts.items()
+            if text is not None and not self._plugins.is_kept_back(name)
+        ]
+        self._notice.write(
+            starting=[name for name in starting if texts[name] != _STARTED_BEFORE],
+            kept_back=[name for name in names if self._plugins.is_kept_back(name)],
+        )
+        await self._all(self._start(name) for name in starting)
+
+    async def look(self, name: str) -> None:
+        """Ask again whether it is kept back: a person waits, or its value was changed."""
+        await self._look(name, min(_IMPATIENT_S, self._timeout_s))
+
+    def value_changed(self, host: str, plugin: str, key: str | None) -> None:
+        """Somebody has set or forgotten a value, or with `key` None all of them."""
+        is_ours = host == self._host and plugin in self._plugins.enabled_names()
+        if is_ours and key in (STARTUP_KEY, None):
+            _ = Deferred.fromCoroutine(self.look(plugin)).addErrback(
+                lambda failure: self._log.failure("asking dbmgr", failure)
+            )
+
+    async def _all(self, work: Iterable[Coroutine[Deferred[None], None, None]]) -> None:
+        await gatherResults([Deferred.fromCoroutine(one) for one in work])
+
+    async def _start(self, name: str) -> None:
+        try:
+            if self._plugins.is_there(name) or name in self._plugins.stopped:
+                return
+            self._log.info("{name} starts with the manager", name=name)
+            await self._plugins.start(name)
+        except DomogikError as error:
+            reason = getattr(error, "reason", "") or str(error)
+            self._log.error("{name} did not start: {reason}", name=name, reason=reason)
+        except Exception:  # noqa: BLE001 - one plugin must not keep the others from starting
+            self._log.failure("{name} did not start", name=name)
+
+    async def _look_at_start(self, name: str) -> str | None:
+        """As `_look`; None where that failed, and then the plugin is not started."""
+        try:
+            return await self._look(name)
+        except Exception:  # noqa: BLE001 - one plugin must not keep the others from starting
+            self._log.failure("whether {name} starts with the manager", name=name)
+            return None
+
+    async def _look(self, name: str, timeout_s: float | None = None) -> str:
+        """The value that counts, empty for none; the one list says whether it is kept back."""
+        client = ConfigurationClient(
+            self._identity,
+            name,
+            self._host,
+            Remembered(self._remembered / f"{name}.json"),
+            self._now,
+            self._timeout_s if timeout_s is None else timeout_s,
+            self._provider,
+        )
+        value = await client.value(STARTUP_KEY)
+        text = (value.text or "").strip()
+        if value.remembered:
+            self._log.warn(
+                "dbmgr does not answer: for {name}, {key} counts as {text}",
+                name=name,
+                key=STARTUP_KEY,
+                text=text or "not set",
+            )
+        self._plugins.keep_back(name, text if text.lower() in _KEPT_BACK else "")
+        return text

@@ -1,0 +1,241 @@
+"""What plugins say of themselves on xPL, and asking those who say nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from domogik.errors import OperationFailed
+from domogik.manager.kinds.plugins import Plugins
+from domogik.manager.plugins.heartbeat_senders import Address, Speakers, announced
+from domogik.supervisor.ports.listeners import CannotSeeSockets, listeners, owners
+from domogik.xpl.codec.message import CMND, STAT, Message
+from domogik.xpl.node.bus import Bus, Origin, Subscription
+from domogik.xpl.node.port import Identity, NoReply
+from domogik.xpl.node.presence import REQUEST
+
+#: `status` in a heartbeat of Domogik: 0 looks for the hub, 1 configures itself, 2 is ready
+READY = "2"
+LOOPBACK = "127.0.0.1"
+#: seconds until what was not believed is looked at once more: a process that was started just now
+#: may be missing in the process table that is shared
+LOOK_TWICE = 0.3
+
+
+@attrs.define(eq=False)
+class PluginPings:
+    """Heartbeats of this host's plugins -> alive or left; an unanswered ping -> silent.
+
+    For plugins that we started only what comes from their own processes counts (`speakers`), for
+    those that a person started by hand what comes from this host.
+
+    A ping is an `hbeat.request` straight to the port of the plugin's last heartbeat, so that it
+    needs neither hub nor network. `timeout_s` is the whole time a ping may take (`-t`), `pause_s`
+    the time between two of them (`-w`), None for no background pings. `find` is `udp_addresses`
+    in a thread: an adopted plugin that no hub remembers cannot hear a ping by way of the hub, nor
+    be heard before its next heartbeat, so it is asked at the UDP ports its processes have bound.
+    """
+
+    _clock: IReactorTime
+    _identity: Identity
+    _bus: Bus
+    _plugins: Plugins
+    _host: str
+    _speakers: Speakers
+    _find: Callable[[Mapping[str, frozenset[int]]], Awaitable[Mapping[str, list[Address]]]]
+    _timeout_s: float = 10.0
+    _pause_s: float | None = None
+    _log: Logger = Logger()
+    _addresses: dict[str, Address] = attrs.field(factory=dict)
+    _waiting: dict[str, Deferred[Message]] = attrs.field(factory=dict)
+    _leaving: dict[str, list[Deferred[None]]] = attrs.field(factory=dict)
+    _looking_twice: dict[str, IDelayedCall] = attrs.field(factory=dict)
+    _subscriptions: list[Subscription] = attrs.field(factory=list)
+    _loop: LoopingCall | None = None
+
+    def start(self) -> None:
+        """Listen, and ping at once: adopted plugins have to say that they are there."""
+        for schema, handler in (("hbeat.app", self._beat), ("hbeat.end", self._end)):
+            self._subscriptions.append(self._bus.subscribe(handler, type=STAT, schema=schema))
+        self.ping_all()
+        if self._pause_s is not None:
+            self._loop = LoopingCall(self.ping_all)
+            self._loop.clock = self._clock
+            _ = self._loop.start(self._pause_s, now=False)
+
+    def stop(self) -> None:
+        """Neither listen nor ask any more."""
+        if self._loop is not None and self._loop.running:
+            self._loop.stop()
+        while self._subscriptions:
+            self._subscriptions.pop().cancel()
+        for waiting in tuple(self._waiting.values()):
+            waiting.cancel()
+        for leaving in [one for several in self._leaving.values() for one in several]:
+            leaving.cancel()
+        for call in self._looking_twice.values():
+            call.cancel()
+
+    def ping_all(self) -> None:
+        """Ask every plugin that should be there; one that is being asked is not asked twice."""
+        for name in self._plugins.watched():
+            if name not in self._waiting:
+                self._ping(name)
+        unheard = {
+            name: self._plugins.pids(name)
+            for name in self._plugins.watched()
+            if self._plugins.is_unheard(name) and name not in self._addresses
+        }
+        if unheard:
+            _ = ensureDeferred(self._seek(unheard)).addErrback(
+                lambda failure: self._log.failure("looking for plugins", failure)
+            )
+
+    async def _seek(self, unheard: Mapping[str, frozenset[int]]) -> None:
+        try:
+            found = await self._find(unheard)
+        except CannotSeeSockets as error:
+            self._log.warn("adopted plugins are heard late: {error}", error=str(error))
+            return
+        if not self._subscriptions:
+            return  # we stopped meanwhile
+        for name, addresses in found.items():
+            for address in addresses:
+                self._identity.send(
+                    CMND, "hbeat.request", REQUEST, target=self._source(name), to=address
+                )
+
+    def _ping(self, name: str) -> None:
+        """Until it is heard, which ends the wait, or not: see `_heard`."""
+        waiting = self._identity.request(
+            "hbeat.request",
+            REQUEST,
+            answer=lambda message: False,
+            target=self._source(name),
+            to=self._addresses.get(name),
+            timeout=self._timeout_s,
+            repeat=max(1.0, self._timeout_s / 3),
+        )
+        self._waiting[name] = waiting
+        _ = waiting.addErrback(self._unanswered, name, waiting)
+
+    def _unanswered(self, failure: Failure, name: str, waiting: Deferred[Message]) -> None:
+        if self._waiting.get(name) is waiting:
+            del self._waiting[name]
+        if failure.check(NoReply):
+            if self._plugins.is_by_hand(name):
+                # nobody tells us that it ended: when it is heard again it was started again
+                self._addresses.pop(name, None)
+            self._plugins.silent(name)
+        elif not failure.check(CancelledError):
+            self._log.failure("pinging {name}", failure, name=name)
+
+    def _source(self, name: str) -> str:
+        return f"domogik-{name}.{self._host}"
+
+    def _name(self, message: Message) -> str | None:
+        """The plugin that speaks; None for another host's or another vendor's program."""
+        device, _, instance = message.source.removeprefix("domogik-").partition(".")
+        if instance != self._host or not self._plugins.is_ours(device):
+            return None
+        return device if message.source == self._source(device) else None
+
+    def _beat(self, message: Message, origin: Origin, *, again: bool = False) -> None:
+        name = self._name(message)
+        if name is None:
+            return
+        address = announced(message)
+        if address is not None and not self._speakers.is_own(address[0]):
+            address = None
+        if not self._plugins.is_up(name) and address and address == self._addresses.get(name):
+            return  # the last words of a process that has ended: nobody started one by hand
+        if self._is_child(name):
+            if not self._speakers.is_from(name, message, origin):
+                if not again:
+                    self._look_twice(name, message, origin)
+                return
+        elif not self._speakers.is_here(message, origin):
+            return
+        self._heard(name, message, address)
+
+    def _is_child(self, name: str) -> bool:
+        return self._plugins.is_up(name) and not self._plugins.is_by_hand(name)
+
+    def _look_twice(self, name: str, message: Message, origin: Origin) -> None:
+        def look() -> None:
+            del self._looking_twice[name]
+            self._beat(message, origin, again=True)
+
+        if name not in self._looking_twice and origin.ip and self._speakers.is_own(origin.ip):
+            self._looking_twice[name] = self._clock.callLater(LOOK_TWICE, look)
+
+    def _heard(self, name: str, message: Message, address: Address | None) -> None:
+        waiting = self._waiting.pop(name, None)
+        if waiting is not None:
+            waiting.cancel()
+        if message.get("status", READY) == READY:
+            self._plugins.alive(name)
+        if address is not None and self._plugins.is_up(name):
+            self._addresses[name] = address
+
+    def _end(self, message: Message, origin: Origin) -> None:
+        name = self._name(message)
+        if name is None:
+            return
+        if self._plugins.is_by_hand(name):
+            believed = self._speakers.is_here(message, origin)
+        else:
+            last = self._addresses.get(name)
+            believed = self._speakers.is_from(name, message, origin) or self._speakers.is_last_word(
+                message, origin, last
+            )
+        if not believed:
+            return
+        self._speakers.forget(name)
+        self._addresses.pop(name, None)
+        self._plugins.left(name)
+        for leaving in tuple(self._leaving.pop(name, ())):
+            leaving.callback(None)
+
+    async def dismiss(self, name: str) -> None:
+        """Ask a plugin that is no child of ours to stop, and wait until it says that it leaves."""
+        leaving: Deferred[None] = Deferred()
+        waiting = self._leaving.setdefault(name, [])
+        waiting.append(leaving)
+        self._identity.send(
+            CMND,
+            "domogik.system",
+            [("command", "stop"), ("host", self._host), ("plugin", name)],
+            to=self._addresses.get(name),
+        )
+        try:
+            await leaving.addTimeout(self._timeout_s, self._clock)
+        except (TimeoutError, CancelledError):
+            raise OperationFailed(
+                f"Component {name} is still running on {self._host}",
+                "it was started by hand and does not obey",
+            ) from None
+        finally:
+            if leaving in waiting:
+                waiting.remove(leaving)
+
+
+def udp_addresses(processes: Mapping[str, frozenset[int]]) -> dict[str, list[Address]]:
+    """Where on this host each of these sets of processes has a UDP socket of IPv4 bound.
+
+    Blocks for some milliseconds. Raises `CannotSeeSockets`.
+    """
+    bound = {one.inode: one for one in listeners() if one.kind == "udp4"}
+    found = {}
+    for name, pids in processes.items():
+        its = [bound[inode] for inode, held in owners(bound, among=pids).items() if held]
+        found[name] = [
+            (LOOPBACK if one.serves("udp4", LOOPBACK) else one.address, one.port) for one in its
+        ]
+    return found

@@ -1,0 +1,71 @@
+"""What a home of before must be told once: every enabled plugin starts with the manager now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import attrs
+from twisted.logger import Logger
+
+from domogik.components.health import DiagnosticCheck, Result, Suggestion
+from domogik.config.json_file import read_json, write_json
+from domogik.manager.health.questions import Question, only_by_hand
+
+_CHANGED = Question(
+    "core-startup", "Since this version every enabled plugin starts with the manager"
+)
+ACCEPT = Suggestion("accept", "Leave it so")
+
+
+@attrs.define(eq=False)
+class StartupNotice:
+    """Kept in a file, from the first start of this version until a person has accepted it.
+
+    A home that was made by this version has no enabled plugin at its first start, and thus nothing
+    to be told.
+    """
+
+    _path: Path
+    _is_kept_back: Callable[[str], bool]
+    #: told when it has something to say
+    _on_news: Callable[[], None] = lambda: None
+    _log: Logger = Logger()
+
+    def write(self, starting: Sequence[str], kept_back: Sequence[str]) -> None:
+        """At the first start: plugins that did not start before and do now, and those kept back."""
+        if not self._path.exists():
+            self._write(starting, kept_back)
+            self._on_news()
+
+    def accept(self) -> None:
+        """Say it no more."""
+        self._write([], [])
+
+    def checks(self, component_id: str) -> list[DiagnosticCheck]:
+        """One check while there is something to tell, none otherwise. Blocks for a moment."""
+        starting, before = read_json(self._path, self._log, _lists) or ([], [])
+        kept_back = [name for name in before if self._is_kept_back(name)]
+        if not (starting or kept_back):
+            return []
+        advice = [
+            *(
+                only_by_hand("disable", f"dmg_ctl stop {name}; dmg_ctl disable {name}")
+                for name in starting
+            ),
+            *(
+                only_by_hand("unset", f"dmg_ctl config {name} unset startup-plugin")
+                for name in kept_back
+            ),
+        ]
+        parts = (("start now", starting), ("kept back by a stored startup-plugin", kept_back))
+        reason = "; ".join(f"{what}: {', '.join(names)}" for what, names in parts if names)
+        return [_CHANGED.answer(component_id, Result.WARNING, *advice, ACCEPT, reason=reason)]
+
+    def _write(self, starting: Sequence[str], kept_back: Sequence[str]) -> None:
+        content = {"starting": list(starting), "kept_back": list(kept_back)}
+        write_json(self._path, self._log, content)
+
+
+def _lists(content: Mapping[str, Iterable[object]]) -> tuple[list[str], list[str]]:
+    return list(map(str, content["starting"])), list(map(str, content["kept_back"]))
