@@ -196,7 +196,8 @@ def test_whoever_reads_while_it_is_built_anew_never_meets_half_of_it(
 
 def test_the_tools_of_authors_start_without_the_network_library() -> None:
     program = (
-        "import sys, domogik.packages.publish.build, domogik.packages.publish.check, domogik.packages.publish.repository;"
+        "import sys, domogik.packages.publish.build, domogik.packages.publish.check;"
+        "import domogik.packages.publish.repository;"
         "print([name for name in sys.modules if name.partition('.')[0] == 'twisted'])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
