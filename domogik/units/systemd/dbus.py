@@ -28,7 +28,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from domogik.errors import DomogikError
-from domogik.units.backend import ChangeReceiver
+from domogik.units.systemd.backend import ChangeReceiver
 
 #: messages we listen for have some hundred bytes, a few kilobytes at most
 MAXIMUM_BYTES = 1024 * 1024
