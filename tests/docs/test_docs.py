@@ -40,3 +40,11 @@ def test_every_command_is_documented() -> None:
     documents = "".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
     for command in re.findall(r'"(dmg\w+) = ', setup):
         assert command in documents, command
+
+
+def test_every_path_that_contributors_are_told_is_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"(?:domogik|tests|docs|changes)/[\w./]*", text)
+    assert "tests/unit/xpl/test_codec.py" in named
+    for path in named:
+        assert (ROOT / path).exists(), path
