@@ -48,3 +48,11 @@ def test_every_path_that_contributors_are_told_is_there() -> None:
     assert "tests/unit/xpl/test_codec.py" in named
     for path in named:
         assert (ROOT / path).exists(), path
+
+
+def test_every_path_of_the_architecture_is_there() -> None:
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(\w[\w/]*(?:/|\.py))`", text)
+    assert len(named) > 50
+    for path in named:
+        assert (ROOT / "domogik" / path).exists(), path
