@@ -26,6 +26,7 @@ from domogik.control.wording import Body, sayable
 from domogik.errors import DomogikError, NotAllowed, OperationFailed
 from domogik.manager.packages.archives import Place
 from domogik.manager.packages.local import PackageOffice
+from domogik.manager.packages.offers import MainHostOffers
 from domogik.manager.packages.rest_servers import Rests
 from domogik.manager.trust import Trust
 from domogik.packages.http.fetch import FetchFailed
@@ -52,6 +53,7 @@ class PackageControl:
     _office: PackageOffice
     _trust: Trust
     _rests: Rests
+    _elsewhere: MainHostOffers
     _events: EventStream
     _log: Logger = Logger()
     _subscription: Subscription | None = None
@@ -180,6 +182,8 @@ class PackageControl:
         async def work() -> None:
             asked = asked_dependencies(message)
             states = await self._office.check(tuple(asked.values()))
+            if message.vendor_device != "domogik-manager":  # one that asks looks itself
+                states = await self._elsewhere.complete(states)
             answer.append(check_body(self._office.host, asked, states))
 
         error = await self._error_of("check-dependencies", work)

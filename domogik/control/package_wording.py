@@ -150,6 +150,7 @@ def check_body(host: str, numbers: Iterable[int], states: Sequence[DependencySta
             ("version", state.release),
             ("candidate", state.candidate),
             ("cmd-line", state.cmd_line),
+            ("offer", state.offer),
             ("error", state.error),
         )
         body += [(f"{start}-{name}", sayable(value)) for name, value in pairs if value]

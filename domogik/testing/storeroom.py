@@ -22,6 +22,8 @@ from domogik.config.home import Home
 from domogik.control.package import PackageControl
 from domogik.manager.packages.archives import Place, Told
 from domogik.manager.packages.local import PackageOffice
+from domogik.manager.packages.offers import MainHostOffers
+from domogik.manager.packages.remote import PackageHosts
 from domogik.manager.packages.rest_servers import Rests
 from domogik.packages.commands import RunCommand
 from domogik.packages.descriptor.reference import PackageRef
@@ -95,6 +97,7 @@ class FakePackageManager(FakeManager):
             self.network.clock,
         )
         self.rests = Rests(self.identity, self.network.bus)
+        others = PackageHosts(self.identity, self.network.bus, self.events, self.hosts.asking, HOST)
         self.package_control = PackageControl(
             self.network.clock,
             self.identity,
@@ -102,6 +105,7 @@ class FakePackageManager(FakeManager):
             self.storeroom,
             self.trust,
             self.rests,
+            MainHostOffers(HOST, self.rests, others),
             self.events,
         )
 

@@ -164,6 +164,30 @@ def test_an_order_with_exactly_the_keys_of_the_package_document_is_carried_out(
     wait_until(lambda: _installed(main, "cellar") == {"lamp": "1.0"}, "it is listed")
 
 
+def test_a_host_without_repositories_knows_what_the_main_host_offers(hosts: Hosts) -> None:
+    main, cellar = hosts
+    _start(main, cellar)
+    _rinor(main, "/package/install/main/plugin/lamp/1.0")
+    sock = main.namespace.udp(MAIN)
+    with XplClient(main, "acme-admin.main", sock, hub="10.79.0.255") as admin:
+        body = (
+            ("command", "check-dependencies"),
+            ("host", "cellar"),
+            ("dep0", "lamp (>=1)"),
+            ("dep0-type", "plugin"),
+        )
+        admin.send(Message(CMND, admin.source, "*", "domogik.package", body))
+        answer = admin.expect(
+            lambda message: (
+                message.type == "xpl-trig"
+                and message.source == "domogik-manager.cellar"
+                and message.get("command") == "check-dependencies"
+            )
+        )
+    said = [answer.get(key) for key in ("dep0-installed", "dep0-candidate", "error")]
+    assert said == ["no", "1.0", None], answer
+
+
 def test_what_another_host_does_not_have_is_told_with_the_command_for_it(
     hosts: Hosts, repository: Repository
 ) -> None:

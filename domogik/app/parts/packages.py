@@ -24,6 +24,7 @@ from domogik.manager.kinds.plugins import Plugins
 from domogik.manager.packages.all_hosts import Packages
 from domogik.manager.packages.archives import Archives, Place, Told
 from domogik.manager.packages.local import PackageOffice
+from domogik.manager.packages.offers import MainHostOffers
 from domogik.manager.packages.remote import PackageHosts
 from domogik.manager.packages.repositories import Repositories
 from domogik.manager.packages.rest_servers import Rests
@@ -92,10 +93,11 @@ class PackageServices:
         )
         own = host if self._manager is not None else None
         self._others = PackageHosts(self._identity, bus, self._events, self._hosts.asking, own)
-        store = Store(home)
+        store, elsewhere = Store(home), None
         if self._manager is not None:
             self._office = self._make_office(self._manager, store)
             rests = Rests(self._identity, bus)
+            elsewhere = MainHostOffers(host, rests, self._others)
             control = PackageControl(
                 self._reactor,
                 self._identity,
@@ -103,6 +105,7 @@ class PackageServices:
                 self._office,
                 self._manager.trust,
                 rests,
+                elsewhere,
                 self._events,
             )
             self._parts = (rests, control)
@@ -116,6 +119,7 @@ class PackageServices:
             thread,
             self._address,
             self._office,
+            elsewhere,
         )
 
     def _make_office(self, manager: ManagerParts, store: Store) -> PackageOffice:

@@ -21,6 +21,7 @@ from domogik.manager.jobs import Job, Jobs, Progress
 from domogik.manager.packages.archives import Place
 from domogik.manager.packages.interfaces import InstalledPackage, IPackages, RepositoryInfo
 from domogik.manager.packages.local import PackageOffice
+from domogik.manager.packages.offers import MainHostOffers, is_wanted, offered
 from domogik.manager.packages.remote import PackageHosts
 from domogik.manager.packages.repositories import Repositories
 from domogik.packages.descriptor.package import UdevRule
@@ -62,6 +63,7 @@ class Packages:
     _in_thread: Callable[..., Awaitable[Any]]
     _address: Callable[[str], str]
     _office: PackageOffice | None = None
+    _elsewhere: MainHostOffers | None = None
     _log: Logger = Logger()
 
     def __attrs_post_init__(self) -> None:
@@ -337,23 +339,20 @@ class Packages:
         if not found:
             return ()
         if here is not None:
-            return await here.check(found, (type, id))
+            states = await here.check(found, (type, id))
+            return states if self._elsewhere is None else await self._elsewhere.complete(states)
         states = await self._others.check(host, found)
         return tuple(self._offered_here(host, state) for state in states)
 
     def _offered_here(self, host: str, state: DependencyState) -> DependencyState:
         """A plugin that is missing there may be offered here, where that host would get it."""
-        if state.kind != PLUGIN or state.installed or state.candidate:
+        if not is_wanted(state):
             return state
         try:
             requirement = parse_requirement(state.dependency, PLUGIN)
         except BadRequirement:
             return state
-        release = self._repositories.newest_plugin(requirement)
-        if release is None:
-            return state
-        command = f"dmg_pkgmgr install {requirement.name} {release} --host {host}"
-        return attrs.evolve(state, candidate=release, error="", cmd_line=command)
+        return offered(state, self._repositories.newest_plugin(requirement) or "", host)
 
     async def udev_rules(self, host: str, type: str, id: str) -> tuple[UdevRule, ...]:
         self._check_host(host)

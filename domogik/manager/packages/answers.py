@@ -70,6 +70,7 @@ def dependency_states(
                 release=said["release"] or said["version"],
                 candidate=said["candidate"],
                 cmd_line=said["cmd-line"],
+                offer=said["offer"],
                 error=said["error"],
             )
         )
@@ -80,7 +81,7 @@ def dependency_states(
     return tuple(states)
 
 
-_GROUP = ("installed", "release", "version", "candidate", "cmd-line", "error")
+_GROUP = ("installed", "release", "version", "candidate", "cmd-line", "offer", "error")
 
 
 def udev_rules(pairs: dict[str, str]) -> tuple[UdevRule, ...]:

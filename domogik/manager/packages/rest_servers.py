@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import attrs
@@ -34,6 +36,9 @@ class Rests:
     _bus: Bus
     _subscription: Subscription | None = None
     _heard: OrderedDict[str, None] = attrs.field(factory=OrderedDict)
+    #: names of the hosts that have one, the one that was heard last at the end
+    _hosts: OrderedDict[str, None] = attrs.field(factory=OrderedDict)
+    _have_been_asked: bool = False
 
     def start(self) -> None:
         """Listen to heartbeats."""
@@ -52,8 +57,22 @@ class Rests:
             if address:
                 self._heard[address] = None
                 self._heard.move_to_end(address)
-        while len(self._heard) > _REMEMBERED:
-            self._heard.popitem(last=False)
+        self._hosts[message.instance] = None
+        self._hosts.move_to_end(message.instance)
+        for remembered in (self._heard, self._hosts):
+            while len(remembered) > _REMEMBERED:
+                remembered.popitem(last=False)
+
+    async def host_other_than(self, own: str) -> str | None:
+        """The host whose REST was heard last; None where that of `own` was heard, or none.
+
+        Where none was heard, all are asked to speak, once: what is started later says so.
+        """
+        if not self._hosts and not self._have_been_asked:
+            self._have_been_asked = True
+            with contextlib.suppress(NoReply):
+                await self._ask(_is_rest)
+        return None if own in self._hosts else next(reversed(self._hosts), None)
 
     async def check(self, url: str, ref: PackageRef) -> None:
         """Raises `NotAllowed` unless that is a REST server's address of this archive.
@@ -81,20 +100,24 @@ class Rests:
         if address in self._heard:
             return True
         try:
-            await self._identity.request(
-                "hbeat.request",
-                REQUEST,
-                answer=lambda message: self._is_there(message, address),
-                timeout=_PATIENCE_S,
-            )
+            await self._ask(lambda message: self._is_there(message, address))
         except NoReply:
             return address in self._heard
         return True
 
-    def _is_there(self, message: Message, address: str) -> bool:
-        return (
-            message.type == STAT
-            and message.schema == "hbeat.app"
-            and message.source.startswith("domogik-rest.")
-            and address in (message.get("remote-ip"), *self._heard)
+    async def _ask(self, is_answer: Callable[[Message], bool]) -> None:
+        """Have all of them speak until that is the answer; raises `NoReply`."""
+        await self._identity.request(
+            "hbeat.request", REQUEST, answer=is_answer, timeout=_PATIENCE_S
         )
+
+    def _is_there(self, message: Message, address: str) -> bool:
+        return _is_rest(message) and address in (message.get("remote-ip"), *self._heard)
+
+
+def _is_rest(message: Message) -> bool:
+    return (
+        message.type == STAT
+        and message.schema == "hbeat.app"
+        and message.source.startswith("domogik-rest.")
+    )

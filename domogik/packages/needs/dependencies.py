@@ -44,8 +44,9 @@ class DependencyState:
     """One dependency as `check-dependencies` answers it; texts are empty where nothing is known.
 
     `installed` says whether a release that fits is there, `release` which one is, fitting or not.
-    `candidate` is the release to install, `cmd_line` what installs it here. `error` is one of the
-    three texts of Domogik's messages, `reason` what lies behind it.
+    `candidate` is the release to install, `cmd_line` what installs it here. `offer`: of a plugin,
+    the newest release that fits in the repositories of the host that was asked, installed or not.
+    `error` is one of the three texts of Domogik's messages, `reason` what lies behind it.
     """
 
     kind: str
@@ -56,6 +57,7 @@ class DependencyState:
     cmd_line: str = ""
     error: str = ""
     reason: str = ""
+    offer: str = ""
 
 
 def first_error(states: Sequence[DependencyState]) -> str:
@@ -125,13 +127,16 @@ class DependencyChecker:
 
     def _plugin(self, requirement: Requirement) -> DependencyState:
         release = self._installed_plugin(requirement.name) or ""
+        offer = self._offered_plugin(requirement) or ""
         if release and requirement.fits(release):
-            return DependencyState(PLUGIN, requirement.text, installed=True, release=release)
-        candidate = self._offered_plugin(requirement) or ""
-        state = _missing(requirement, release, candidate)
-        if not candidate:
+            return DependencyState(
+                PLUGIN, requirement.text, installed=True, release=release, offer=offer
+            )
+        state = _missing(requirement, release, offer)
+        if not offer:
             return state
-        return attrs.evolve(state, cmd_line=f"dmg_pkgmgr install {requirement.name} {candidate}")
+        command = f"dmg_pkgmgr install {requirement.name} {offer}"
+        return attrs.evolve(state, cmd_line=command, offer=offer)
 
     async def _other(self, requirement: Requirement) -> DependencyState:
         """A command on the search path, or a package of Debian."""

@@ -10,12 +10,13 @@ from domogik.packages.store.changes import StoreFailed
 from domogik.packages.store.tarball import BrokenArchive
 from domogik.testing.office import ELSEWHERE, HOST
 from domogik.testing.storeroom import FakePackageManager
-from domogik.xpl.codec.message import STAT
+from domogik.xpl.codec.message import CMND, STAT, TRIG
 
 LAMP = {"type": "plugin", "id": "lamp"}
 ORDER = {"source": "cache", **LAMP, "release": "1.0"}
 URL = "http://192.0.2.9:40405/package/download/plugin/lamp/1.0"
 RUNNING = "Plugin 'lamp' is running. Stop it before installing plugin."
+MAIN = ("192.0.2.9", 50001)
 MEMBER = "<vendor-id>acme</vendor-id><device-id>relay</device-id>"
 NOT_INSTALLED = "Package 'plugin-lamp' is not installed on vm"
 
@@ -278,9 +279,10 @@ def test_a_download_of_many_minutes_is_answered_when_it_is_done(manager):
 # Where the archive is
 
 
-def rest_is_heard(manager, address="192.0.2.9"):
+def rest_is_heard(manager, address="192.0.2.9", host="main"):
     body = [("interval", "5"), ("port", "50001"), ("remote-ip", address)]
-    manager.network.hear(STAT, "domogik-rest.main", "hbeat.app", body, address=(address, 50001))
+    source = f"domogik-rest.{host}"
+    manager.network.hear(STAT, source, "hbeat.app", body, address=(address, 50001))
 
 
 def test_an_archive_comes_from_the_rest_that_was_heard(manager):
@@ -564,3 +566,96 @@ def test_a_fault_of_ours_is_answered_too(manager, monkeypatch):
     monkeypatch.setattr(manager.store.__class__, "stage", lambda *_: 1 / 0)
     manager.say("install", **ORDER, part="xpl")
     assert manager.last_said()["error"] == "install failed on vm: its log says why"
+
+
+# A plugin that only the main host can offer
+
+BELL = {"dep0": "bell (>=1)", "dep0-type": "plugin"}
+NO_BELL = "No candidate to dependency 'bell' installation found"
+
+
+def asked_of(manager, host):
+    return [
+        dict(message.body)
+        for message in manager.network.of("domogik.package")
+        if message.type == CMND and message.get("host") == host
+    ]
+
+
+def main_host_says(manager, **pairs):
+    body = {"command": "check-dependencies", "host": "main", **BELL, **pairs}
+    manager.network.hear(TRIG, "domogik-manager.main", "domogik.package", body.items(), "*", MAIN)
+    manager.network.turn()
+
+
+def test_a_secondary_offers_what_the_main_host_has(manager):
+    rest_is_heard(manager)
+    manager.say("check-dependencies", **BELL)
+    (asked,) = asked_of(manager, "main")
+    assert asked == {"command": "check-dependencies", "host": "main", **BELL}
+    assert manager.packages_said() == []
+    main_host_says(manager, **{"dep0-installed": "yes", "dep0-release": "1.0", "dep0-offer": "2.0"})
+    assert manager.last_said() == {
+        "command": "check-dependencies",
+        "host": HOST,
+        "dep0": "bell (>=1)",
+        "dep0-installed": "no",
+        "dep0-candidate": "2.0",
+        "dep0-cmd-line": f"dmg_pkgmgr install bell 2.0 --host {HOST}",
+        "dep0-offer": "2.0",
+    }
+
+
+@pytest.mark.parametrize("offer", [{}, {"dep0-offer": "../2"}, {"dep0-error": NO_BELL}])
+def test_what_the_main_host_does_not_offer_has_no_candidate(manager, offer):
+    rest_is_heard(manager)
+    manager.say("check-dependencies", **BELL)
+    main_host_says(manager, **{"dep0-installed": "no", **offer})
+    assert manager.last_said()["dep0-error"] == NO_BELL
+
+
+def test_a_main_host_that_was_not_heard_yet_is_asked_to_speak(manager):
+    manager.say("check-dependencies", **BELL)
+    assert manager.packages_said() == []
+    rest_is_heard(manager)
+    assert len(asked_of(manager, "main")) == 1
+
+
+def test_where_there_is_no_main_host_only_the_first_answer_waits_for_it(manager):
+    manager.say("check-dependencies", **BELL)
+    manager.network.turn(10)
+    assert manager.last_said()["error"] == NO_BELL
+    manager.say("check-dependencies", **BELL)
+    assert len(manager.packages_said()) == 2
+
+
+def test_a_main_host_that_is_silent_delays_the_answer_and_no_more(manager):
+    rest_is_heard(manager)
+    manager.say("check-dependencies", **BELL)
+    manager.network.turn(30)
+    assert manager.last_said()["error"] == NO_BELL
+
+
+def test_who_asks_for_a_host_is_not_asked_by_it(manager):
+    rest_is_heard(manager)
+    body = {"command": "check-dependencies", "host": HOST, **BELL}
+    manager.network.hear(CMND, "domogik-manager.main", "domogik.package", body.items(), "*", MAIN)
+    assert asked_of(manager, "main") == []
+    assert manager.last_said()["error"] == NO_BELL
+
+
+def test_the_host_that_has_rest_asks_nobody(manager):
+    rest_is_heard(manager, host=HOST)
+    rest_is_heard(manager)
+    manager.say("check-dependencies", **BELL)
+    assert asked_of(manager, "main") == []
+    assert manager.last_said()["error"] == NO_BELL
+
+
+def test_what_is_installed_is_offered_too(manager):
+    manager.install_package(manager.publish("bell", "1.0"))
+    manager.offered = "2.0"
+    manager.say("check-dependencies", **BELL)
+    said = manager.last_said()
+    assert (said["dep0-installed"], said["dep0-offer"]) == ("yes", "2.0")
+    assert "dep0-candidate" not in said
