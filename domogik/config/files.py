@@ -85,12 +85,12 @@ def clear_temporaries(directories: Iterable[Path]) -> list[Path]:
             names = [name for name in os.listdir(directory) if _TEMPORARY.fullmatch(name)]
         except OSError:
             continue
-        removed += [path for name in names if _remove_unheld(path := directory / name)]
+        removed += [path for name in names if remove_unheld(path := directory / name)]
     return removed
 
 
-def _remove_unheld(path: Path) -> bool:
-    """Whether it was a regular file of ours that nobody holds, and is gone now."""
+def remove_unheld(path: Path) -> bool:
+    """Remove a regular file of this user's that nobody has locked; whether it is gone now."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         descriptor = os.open(path, flags)

@@ -17,6 +17,7 @@ from domogik.app.parts.foundation import Foundation, in_thread
 from domogik.app.parts.xpl_node import Street
 from domogik.components.events import EventStream
 from domogik.config.files import clear_temporaries
+from domogik.config.former_temporaries import clear_former_temporaries
 from domogik.control.package import PackageControl
 from domogik.manager.fleet.hosts import Hosts
 from domogik.manager.jobs import Jobs
@@ -158,9 +159,10 @@ class PackageServices:
     async def recover(self) -> None:
         """Before anybody looks at what is installed: what was interrupted ends."""
         if self._office is not None:
-            places = temporary_places(self._foundation)
-            removed = await in_thread(self._reactor)(clear_temporaries, places)
-            for path in removed:
+            places, thread = tuple(temporary_places(self._foundation)), in_thread(self._reactor)
+            removed = await thread(clear_temporaries, places)
+            former = await thread(clear_former_temporaries, places, time.time())
+            for path in (*removed, *former):
                 self._log.info("{path} was left by a crash: removed", path=str(path))
             await self._office.recover()
         await self._repositories.look()
