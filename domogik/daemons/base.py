@@ -31,7 +31,7 @@ from domogik.daemons.directory import CONFIGURATION, PARAMETERS, WorkingDirector
 from domogik.daemons.errors import InvalidParameters, ManagedDaemonError
 from domogik.daemons.instance import Instance
 from domogik.daemons.interfaces import IManagedDaemon
-from domogik.daemons.keeper import Keeper, end_marked
+from domogik.daemons.keeper import Keeper
 from domogik.daemons.parameters import Option, Parameters
 from domogik.daemons.server import exit_status
 from domogik.errors import DomogikError
@@ -310,8 +310,7 @@ class ManagedDaemon(Instance):
         with self.translated(f"{self.title} was not destroyed"):
             await self.tools.in_thread(self.directory.check)
             with self.directory.lock():
-                await self._keeping().kill()
-                await end_marked(self.reactor, self.directory.id)  # its tools, and what they left
+                await self._keeping().kill_all(self.directory.id)  # its tools, and what they left
                 await self.end_orphans()
                 await self.tools.in_thread(self.directory.remove)
             if self._reservation is not None:

@@ -42,6 +42,7 @@ class Kept(Protocol):
     """What is kept running here."""
 
     kind: ClassVar[str]
+    end_signal: ClassVar[str]
 
     async def prepare(self, program: Program) -> Program:
         """What to execute, ready to be executed."""
@@ -122,6 +123,7 @@ class Keeper:
     output: FileOutput = attrs.field(init=False)
     #: what was executed last
     argv: tuple[str, ...] = attrs.field(init=False, default=())
+    _table: ProcessTable = attrs.field(init=False)
     _processes: HostProcesses = attrs.field(init=False)
     _runner: Runner = attrs.field(init=False)
     _watch: Watch = attrs.field(init=False)
@@ -129,7 +131,8 @@ class Keeper:
 
     def __attrs_post_init__(self) -> None:
         reactor, kind = self._tools.reactor, self._daemon.kind
-        self._processes = HostProcesses(reactor, ProcessTable(reactor))
+        self._table = ProcessTable(reactor, settle=0)  # nobody else asks it
+        self._processes = HostProcesses(reactor, self._table)
         self.output = FileOutput(self._directory / LOG / f"{kind}.log")
         specification = Specification(
             id=f"daemon:{kind}",
@@ -200,10 +203,16 @@ class Keeper:
             return False
         return True
 
-    async def kill(self) -> None:
+    async def kill(self) -> bool:
         """As `stop`, without ceremony."""
-        last = self._runner.specification.policy.last_signal or "KILL"
-        await self._stop_as(stop_signal=last, stop_timeout=_KILL_PATIENCE, last_signal="")
+        at_once = {"stop_signal": self._daemon.end_signal, "stop_timeout": _KILL_PATIENCE}
+        return await self._stop_as(**at_once, last_signal="")
+
+    async def kill_all(self, mark: str) -> None:
+        """As `kill`, and whoever else has `mark` for his `DOMOGIK_RUN_ID`."""
+        if not await self.kill():
+            await self._table.fresh()  # who was stopped was looked for, and all others with him
+        await _end_marked(self._processes, mark)
 
     async def stop_by(self, signal: str) -> bool:
         """As `stop`, by another signal than the usual one."""
@@ -245,7 +254,10 @@ class Keeper:
 
 async def end_marked(reactor: IDaemonReactor, mark: str) -> None:
     """Kill whoever has `mark` for his `DOMOGIK_RUN_ID`; raises `StillRunning`."""
-    processes = HostProcesses(reactor, ProcessTable(reactor))
+    await _end_marked(HostProcesses(reactor, ProcessTable(reactor)), mark)
+
+
+async def _end_marked(processes: HostProcesses, mark: str) -> None:
     member = next(iter(processes.marked(mark)), None)
     if member is not None:
         await processes.end(Started(member, mark), exited=False, signal="KILL", timeout=0)

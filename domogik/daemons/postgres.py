@@ -77,6 +77,8 @@ class PostgresDaemon(ManagedDaemon):
         leader_first=True,
         last_signal="QUIT",
     )
+    # killed, it would leave a segment of shared memory (18.4.1)
+    end_signal: ClassVar[str] = "QUIT"
     refuses_root: ClassVar[bool] = True
     defaults: ClassVar[Mapping[str, Option]] = {
         "binaries": None,

@@ -51,6 +51,9 @@ class Server:
     pid_file: ClassVar[str]
     #: how long its start and its stop may take, in seconds, and the signal that asks it to stop
     policy: ClassVar[Policy] = Policy(start_timeout=30, stop_timeout=30)
+    #: the signal that ends it at once, whatever becomes of its data; one that is killed may leave
+    #: something in the kernel
+    end_signal: ClassVar[str] = "KILL"
     #: whether the server does not run as root
     refuses_root: ClassVar[bool] = False
     #: the names that the kind needs in a directory that may hold somebody else's files; None where

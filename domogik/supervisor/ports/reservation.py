@@ -39,6 +39,7 @@ RANGE = range(20000, 30000)
 #: what Linux connects from unless told otherwise
 _USUAL_EPHEMERAL = range(32768, 61000)
 _SETTINGS = Path("/proc/sys/net/ipv4")
+_MEMORY = Path("/dev/shm")  # noqa: S108 - the directory in it is private, or is refused
 
 
 class CannotReserve(DomogikError):
@@ -63,8 +64,12 @@ class UnsafeDirectory(CannotReserve):
 
 
 def default_directory() -> Path:
-    """Where the table of this user is unless told otherwise; the same for all of his programs."""
-    return Path(tempfile.gettempdir()) / f"domogik-ports-{os.geteuid()}"
+    """Where the table of this user is unless told otherwise; the same for all of his programs.
+
+    In memory where the host has a place for that: the directory is made and removed at each start.
+    """
+    place = _MEMORY if os.access(_MEMORY, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
+    return place / f"domogik-ports-{os.geteuid()}"
 
 
 @attrs.define(eq=False)

@@ -26,6 +26,7 @@ _SHARE = 0.1  # seconds for which a pass serves who does not need a fresh one
 _SPACING = 4  # the rest after a pass, in its own lengths: at most a fifth of a core
 _CREDIT = 0.2  # seconds of rest that may be owed: who stops one program now and then never waits
 _LISTINGS = 20
+_MOST_THREADS = 32  # of a process whose children are asked for; those of more take too long
 _RUN_ID = b"DOMOGIK_RUN_ID="
 
 
@@ -46,6 +47,8 @@ class ProcessTable:
 
     _reactor: IReactorTime
     _proc: str = "/proc"
+    #: for how many seconds `fresh` waits for others who ask
+    _settle: float = _SETTLE
     #: the run ids and marks of each process, None while it shows none
     _labels: dict[tuple[int, int], tuple[str, ...] | None] = attrs.field(init=False, factory=dict)
     _pass: _Pass | None = attrs.field(init=False, default=None)
@@ -107,29 +110,26 @@ class ProcessTable:
         )
 
     def has_children(self, stat: Stat) -> bool:
-        """False if it surely has none now: one look at /proc/PID/task/TID/children (proc(5))."""
-        if stat.threads > 1:
+        """False if it surely has none now: one look at each /proc/PID/task/TID/children."""
+        if stat.threads > _MOST_THREADS:
             return True
+        tasks = f"{self._proc}/{stat.pid}/task"
         try:
-            path = f"{self._proc}/{stat.pid}/task/{stat.pid}/children"
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:  # a kernel without that file, or a process that has ended
+            threads = os.listdir(tasks) if stat.threads > 1 else [str(stat.pid)]
+            return any(map(_has_children, (f"{tasks}/{thread}/children" for thread in threads)))
+        except OSError:  # a kernel without that file, or one that has ended
             return True
-        try:
-            return bool(os.read(descriptor, 1))
-        except OSError:
-            return True
-        finally:
-            os.close(descriptor)
 
-    def fresh(self, *, settle: float = _SETTLE) -> Deferred[None]:
+    def fresh(self, *, settle: float | None = None) -> Deferred[None]:
         """Fires right after a pass that began after this call; several callers share one.
 
         Fails with `OSError` where the process table cannot be read.
-        `settle`: for how many seconds others who ask are waited for; with 0, for this turn only.
+        `settle`: for how many seconds others who ask are waited for, if not as usual for this
+        table; with 0, for this turn only.
         """
         if not self._waiting:
-            pause = max(settle, self._rest_until - _CREDIT - self._reactor.seconds())
+            usual = self._settle if settle is None else settle
+            pause = max(usual, self._rest_until - _CREDIT - self._reactor.seconds())
             self._reactor.callLater(pause, self._serve)
         waiter: Deferred[None] = Deferred()
         self._waiting.append(waiter)
@@ -237,6 +237,14 @@ class ProcessTable:
                 by_label[label].append(pid)
         self._labels = labels
         return _Pass(stats, children, sessions, groups, by_label)
+
+
+def _has_children(path: str) -> bool:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return bool(os.read(descriptor, 1))
+    finally:
+        os.close(descriptor)
 
 
 def _fire(waiters: Iterable[Deferred[None]], result: Failure | None = None) -> None:

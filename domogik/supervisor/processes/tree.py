@@ -136,7 +136,7 @@ class _TreeStop:
         self._signal_first(signal)
 
     async def _end_politely(self, signal: int, deadline: float) -> bool:
-        enough = self._leader_is_gone
+        enough = self._nobody_is_left if signal == signals.SIGKILL else self._leader_is_gone
         while await self._until(enough, deadline):
             await self._table.fresh()
             newcomers = self._hold_newcomers()

@@ -30,6 +30,7 @@ class Tools:
 
 class Daemon:
     kind: ClassVar[str] = "gopher"
+    end_signal: ClassVar[str] = "QUIT"
 
     def __init__(self):
         self.answer: Exception | None = None

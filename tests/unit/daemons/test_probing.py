@@ -32,7 +32,8 @@ class WatchTests(SynchronousTestCase):
         self.watch.follow(State.STARTING)
         self.assertEqual(self.asked, [])
         self.clock.advance(0)
-        for number, pause in enumerate((0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.05, 0.05)):
+        for number in range(40):
+            pause = min(0.001 * 1.15**number, 0.05)
             self.assertEqual(len(self.asked), number + 1)
             self.asked[-1].errback(NotReady("not yet"))
             self.clock.advance(pause * 0.9)
