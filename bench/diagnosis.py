@@ -128,12 +128,12 @@ def serve(directory: Path) -> None:
     from domogik.api.access import Access, names_of_this_host
     from domogik.api.settings import RestSettings
     from domogik.api.site import make_site
-    from domogik.testing.house import FakeHouse
+    from domogik.testing.all_hosts import FakeAllHosts
 
-    house = FakeHouse()
-    house.health = _health(reactor, house.events, directory)
+    all_hosts = FakeAllHosts()
+    all_hosts.health = _health(reactor, all_hosts.events, directory)
     access = Access.from_settings(RestSettings(), "token", names_of_this_host())
-    site = make_site(house, access, reactor=reactor, version="bench")
+    site = make_site(all_hosts, access, reactor=reactor, version="bench")
     ticks = Ticks(reactor)
 
     class Blocks(Resource):
@@ -154,9 +154,9 @@ def _health(reactor, events, directory: Path):
     from domogik.components.model import Kind
     from domogik.config.home import Home
     from domogik.manager.health.centre import Health
-    from domogik.manager.health.checkers import ExternalExaminer, RepositoryExaminer
-    from domogik.manager.health.host_checks import HostExaminer
-    from domogik.manager.health.plugin_checks import PluginExaminer
+    from domogik.manager.health.checkers import ExternalChecker, RepositoryChecker
+    from domogik.manager.health.host_checks import HostChecker
+    from domogik.manager.health.plugin_checks import PluginChecker
     from domogik.manager.jobs import Jobs
     from domogik.manager.packages.interfaces import RepositoryInfo
 
@@ -164,7 +164,7 @@ def _health(reactor, events, directory: Path):
     manager = _manager(directory / "manager")
     home = Home(directory / "home")
     home.create()
-    host, components = manager.office.host, manager.components
+    host, components = manager.local_host.host, manager.components
     health = Health(
         reactor, time.time, events, Jobs(events, time.time), host, home.run / "health.json", thread
     )
@@ -176,24 +176,24 @@ def _health(reactor, events, directory: Path):
     async def refresh() -> None:
         """Nobody asks for it here."""
 
-    examiners = {
-        Kind.PLUGIN: PluginExaminer(
+    checkers = {
+        Kind.PLUGIN: PluginChecker(
             manager.plugins, components, home.plugin_data, time.time, thread
         ),
-        Kind.EXTERNAL: ExternalExaminer(manager.externals, components),
-        Kind.HOST: HostExaminer(
+        Kind.EXTERNAL: ExternalChecker(manager.externals, components),
+        Kind.HOST: HostChecker(
             host, home, (), home.cache, lambda: "", lambda: 0.0, lambda: (), time.time, thread
         ),
-        Kind.REPOSITORY: RepositoryExaminer(lambda: repositories, refresh, time.time),
+        Kind.REPOSITORY: RepositoryChecker(lambda: repositories, refresh, time.time),
     }
-    for kind, examiner in examiners.items():
-        health.know(kind, examiner)
+    for kind, checker in checkers.items():
+        health.register(kind, checker)
     assert len(health.subjects()) == COMPONENTS, len(health.subjects())
     return health
 
 
 def _manager(directory: Path):
-    from domogik.testing.office import FakeManager
+    from domogik.testing.local_host import FakeManager
 
     manager = FakeManager(directory)
     names = [f"p{number}" for number in range(PLUGINS)]

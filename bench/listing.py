@@ -130,11 +130,11 @@ def serve(kind: str) -> None:
     from twisted.web.server import Site
 
     from domogik.packages.repositories.index import Index
-    from domogik.testing.house import FakeHouse
+    from domogik.testing.all_hosts import FakeAllHosts
     from domogik.testing.packages import FakePackages
 
-    house = FakeHouse()
-    packages = FakePackages(events=house.events)
+    all_hosts = FakeAllHosts()
+    packages = FakePackages(events=all_hosts.events)
     meter = reactor._poller = Meter(reactor._poller)
     changes = 0
 
@@ -152,16 +152,16 @@ def serve(kind: str) -> None:
 
     def begin():
         meter.take()
-        house.events.publish("repositories.changed")
+        all_hosts.events.publish("repositories.changed")
 
-    site = bare_site(packages) if kind == "bare" else our_site(house, packages)
+    site = bare_site(packages) if kind == "bare" else our_site(all_hosts, packages)
     port = reactor.listenTCP(0, site, interface="127.0.0.1")
     control = reactor.listenTCP(0, Site(Control()), interface="127.0.0.1")
     print(port.getHost().port, control.getHost().port, flush=True)
     reactor.run()
 
 
-def our_site(house, packages):
+def our_site(all_hosts, packages):
     from twisted.internet import reactor
 
     from domogik.api.access import Access, names_of_this_host
@@ -169,7 +169,7 @@ def our_site(house, packages):
     from domogik.api.site import make_site
 
     access = Access.from_settings(RestSettings(), "token", names_of_this_host())
-    return make_site(house, access, reactor=reactor, version="bench", packages=packages)
+    return make_site(all_hosts, access, reactor=reactor, version="bench", packages=packages)
 
 
 def bare_site(packages):

@@ -87,11 +87,11 @@ def serve(kind: str) -> None:
     reactor.run()
 
 
-def house():
+def all_hosts():
     from domogik.components.model import State
-    from domogik.testing.house import FakeHouse, plugin
+    from domogik.testing.all_hosts import FakeAllHosts, plugin
 
-    return FakeHouse().put(
+    return FakeAllHosts().put(
         *(plugin(f"plugin{n:03}", technology="service", state=State.ALIVE) for n in range(PLUGINS))
     )
 
@@ -104,7 +104,7 @@ def our_site():
     from domogik.api.site import make_site
 
     access = Access.from_settings(RestSettings(), "token", names_of_this_host())
-    return make_site(house(), access, reactor=reactor, version="bench")
+    return make_site(all_hosts(), access, reactor=reactor, version="bench")
 
 
 def bare_site():
@@ -117,7 +117,7 @@ def bare_site():
         "status": "OK",
         "code": 0,
         "description": "None",
-        "plugin": plugin_list(house().components()),
+        "plugin": plugin_list(all_hosts().components()),
     }
 
     class Bare(Resource):

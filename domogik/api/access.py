@@ -115,7 +115,7 @@ class Access:
     def __attrs_post_init__(self) -> None:
         self._peer = lru_cache(maxsize=1024)(self._look_at)
 
-    def believe(self, settings: RestSettings) -> None:
+    def update_settings(self, settings: RestSettings) -> None:
         """From now on these are the trusted clients and the origins that get JSONP."""
         self._trusted = settings.trusted_clients
         self._origins = settings.jsonp_origins

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from domogik.errors import NotPossible
-from domogik.manager.interfaces import IHouse
+from domogik.manager.interfaces import IAllHosts
 from domogik.manager.jobs import Job
 from domogik.manager.packages.interfaces import IPackages
 from domogik.packages.repositories.index import Offer
@@ -18,16 +18,16 @@ _ALONE = "Packages are managed by a manager, and REST runs here without one: sta
 
 
 @attrs.frozen
-class Storeroom:
+class PackageAccess:
     """What both faces ask about packages."""
 
-    house: IHouse
+    all_hosts: IAllHosts
     given: IPackages | None = None
 
     @property
     def packages(self) -> IPackages:
         """Raises `NotPossible` where none are managed."""
-        if not self.house.package_mode:
+        if not self.all_hosts.package_mode:
             raise NotPossible(_LISTED)
         if self.given is None:
             raise NotPossible(_ALONE)
@@ -35,7 +35,7 @@ class Storeroom:
 
     def jobs(self) -> tuple[Job, ...]:
         """What is under way and what ended last: not only of packages, so in every mode."""
-        return self.house.jobs() if self.given is None else self.given.jobs()
+        return self.all_hosts.jobs() if self.given is None else self.given.jobs()
 
     def offers(self) -> tuple[Offer, ...]:
         """All that the repositories offer."""

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from domogik.api.access import Caller
 from domogik.components.model import ConfigurationKey, ConfigValue
 from domogik.errors import DomogikError
-from domogik.manager.interfaces import IHouse
+from domogik.manager.interfaces import IAllHosts
 from domogik.manager.plugins.values import check_key, declaration
 from domogik.xpl.node.configuration import MASK
 
@@ -38,18 +38,18 @@ def masked(value: ConfigValue, declared: Sequence[ConfigurationKey] | None) -> C
 
 
 async def declared_keys(
-    house: IHouse, host: str, plugin: str
+    all_hosts: IAllHosts, host: str, plugin: str
 ) -> tuple[ConfigurationKey, ...] | None:
     """What the plugin's descriptor declares; None where it cannot be had."""
     try:
-        detail = await house.detail(house.find(f"plugin:{plugin}", host))
+        detail = await all_hosts.detail(all_hosts.find(f"plugin:{plugin}", host))
     except DomogikError:
         return None
     return detail.configuration
 
 
 async def for_caller(
-    house: IHouse, values: Iterable[ConfigValue], caller: Caller
+    all_hosts: IAllHosts, values: Iterable[ConfigValue], caller: Caller
 ) -> list[ConfigValue]:
     """The values as this caller may see them."""
     if caller.sees_passwords:
@@ -57,20 +57,20 @@ async def for_caller(
     values = list(values)
     owners = sorted({(value.host, value.plugin) for value in values})
     # all at once: a silent host costs its time-out once, not once for each plugin
-    asking = [Deferred.fromCoroutine(declared_keys(house, *owner)) for owner in owners]
+    asking = [Deferred.fromCoroutine(declared_keys(all_hosts, *owner)) for owner in owners]
     known = dict(zip(owners, await gatherResults(asking), strict=True))
     return [masked(value, known[value.host, value.plugin]) for value in values]
 
 
-async def store(house: IHouse, host: str, plugin: str, key: str, value: str) -> ConfigValue:
+async def store(all_hosts: IAllHosts, host: str, plugin: str, key: str, value: str) -> ConfigValue:
     """Store a value, except the mask itself where it stands for a value that is there.
 
     `OperationFailed` for a key that the descriptor, where it can be had, does not declare.
     """
     if value == MASK:
-        for kept in await house.config_list(host, plugin, key):
+        for kept in await all_hosts.config_list(host, plugin, key):
             return kept
-    if value and host != house.host:  # dbmgr knows the descriptors of its own host
+    if value and host != all_hosts.host:  # dbmgr knows the descriptors of its own host
         # without a descriptor there the answer has no keys
-        check_key(await declared_keys(house, host, plugin) or None, plugin, key)
-    return await house.config_set(host, plugin, key, value)
+        check_key(await declared_keys(all_hosts, host, plugin) or None, plugin, key)
+    return await all_hosts.config_set(host, plugin, key, value)

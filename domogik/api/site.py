@@ -7,12 +7,12 @@ from pathlib import Path
 from twisted.internet.interfaces import IReactorTime
 
 from domogik.api.access import Access
-from domogik.api.http.listening import BadCertificate, PortTaken, listen
+from domogik.api.http.listening import BadCertificate, RestPortTaken, listen
 from domogik.api.http.root import Root
 from domogik.api.http.streams import Streams
 from domogik.api.http.uploads import Uploads
 from domogik.api.http.wire import Site
-from domogik.api.package_access import Storeroom
+from domogik.api.package_access import PackageAccess
 from domogik.api.rinor.diagnose import DiagnosePaths
 from domogik.api.rinor.domoweb import DomowebPaths
 from domogik.api.rinor.events import EventPaths
@@ -35,14 +35,14 @@ from domogik.api.v1.metrics import Counters, MetricsRoutes, Requests, no_counter
 from domogik.api.v1.packages import PackageRoutes
 from domogik.api.v1.repositories import RepositoryRoutes
 from domogik.api.v1.units import UnitRoutes
-from domogik.manager.interfaces import IHouse
+from domogik.manager.interfaces import IAllHosts
 from domogik.manager.packages.interfaces import IPackages
 
-__all__ = ["BadCertificate", "PortTaken", "Site", "listen", "make_site"]
+__all__ = ["BadCertificate", "RestPortTaken", "Site", "listen", "make_site"]
 
 
 def make_site(
-    house: IHouse,
+    all_hosts: IAllHosts,
     access: Access,
     *,
     reactor: IReactorTime,
@@ -59,41 +59,41 @@ def make_site(
 
     When the site's last port is closed, open streams end and waiting questions are answered.
     """
-    storeroom = Storeroom(house, packages)
+    package_access = PackageAccess(all_hosts, packages)
     streams = Streams(reactor)
     requests = Requests()
-    events = EventPaths(reactor, house.events)
+    events = EventPaths(reactor, all_hosts.events)
     package_paths, package_routes = (
-        PackagePaths(reactor, storeroom),
-        PackageRoutes(reactor, storeroom),
+        PackagePaths(reactor, package_access),
+        PackageRoutes(reactor, package_access),
     )
     groups = (
-        PluginPaths(reactor, house),
-        PluginConfigPaths(house),
-        daemon_paths(house),
-        unit_paths(house),
-        DiagnosePaths(reactor, house),
-        HostPaths(house),
+        PluginPaths(reactor, all_hosts),
+        PluginConfigPaths(all_hosts),
+        daemon_paths(all_hosts),
+        unit_paths(all_hosts),
+        DiagnosePaths(reactor, all_hosts),
+        HostPaths(all_hosts),
         DomowebPaths(),
         package_paths,
         events,
     )
     rinor = Rinor(
-        StatusDocument(house, events, version, use_ssl).show,
+        StatusDocument(all_hosts, events, version, use_ssl).show,
         tuple(operation for group in groups for operation in group.operations()),
     )
     parts = (
-        ComponentRoutes(reactor, house, storeroom),
-        DaemonRoutes(house, storeroom),
-        UnitRoutes(house),
-        HealthRoutes(reactor, house),
-        ConfigurationRoutes(house),
-        LogRoutes(house, streams),
+        ComponentRoutes(reactor, all_hosts, package_access),
+        DaemonRoutes(all_hosts, package_access),
+        UnitRoutes(all_hosts),
+        HealthRoutes(reactor, all_hosts),
+        ConfigurationRoutes(all_hosts),
+        LogRoutes(all_hosts, streams),
         package_routes,
-        RepositoryRoutes(storeroom),
-        JobRoutes(storeroom),
-        FeedRoutes(house.events, streams),
-        MetricsRoutes(house, requests, counters),
+        RepositoryRoutes(package_access),
+        JobRoutes(package_access),
+        FeedRoutes(all_hosts.events, streams),
+        MetricsRoutes(all_hosts, requests, counters),
     )
     v1 = V1(tuple(route for part in parts for route in part.routes()), version)
 

@@ -36,17 +36,17 @@ class DomogikServiceMaker:
 
         from domogik.app.commands import logs
         from domogik.app.commands.daemons import KINDS, upgrade_command
-        from domogik.app.commands.progress import Progress
-        from domogik.app.commands.runner import Run
+        from domogik.app.commands.progress import StartProgress
+        from domogik.app.commands.runner import DaemonRun
         from domogik.app.parts.foundation import CannotStart, Foundation
         from domogik.clock import keep_steady
 
         keep_steady(reactor)
-        progress = Progress.from_environment(os.environ)
+        progress = StartProgress.from_environment(os.environ)
         try:
-            foundation = Foundation.lay(options, os.environ)
+            foundation = Foundation.load(options, os.environ)
             logs.join(foundation.log_directory, self.name, foundation.settings.log_level)
-            run = Run(reactor, progress, upgrade_command(self.name, options))
+            run = DaemonRun(reactor, progress, upgrade_command(self.name, options))
             return KINDS[self.name].make(options, run, foundation)
         except CannotStart as error:
             progress.failed(str(error))

@@ -44,15 +44,15 @@ PLAIN = "text/plain"
 GZIP = "application/gzip"
 
 
-class Unreachable(CommandFailed):
+class ManagerUnreachable(CommandFailed):
     """Nothing answers, or what answers is not Domogik."""
 
 
-class BrokenOff(Unreachable):
+class BrokenOff(ManagerUnreachable):
     """The server let go in the middle of an answer."""
 
 
-class Refused(CommandFailed):
+class RequestRefused(CommandFailed):
     """The answer is a problem (RFC 9457); the text is its `detail`, `status` that of HTTP."""
 
     def __init__(self, status: int, detail: str) -> None:
@@ -61,7 +61,7 @@ class Refused(CommandFailed):
 
 
 @attrs.frozen
-class Address:
+class ApiAddress:
     """Where REST answers. `advice` is what to do where nothing does."""
 
     scheme: str
@@ -82,7 +82,7 @@ class Address:
         return f"{self.scheme}://{host}:{self.port}{self.prefix}"
 
     @classmethod
-    def parse(cls, url: str) -> Address:
+    def parse(cls, url: str) -> ApiAddress:
         """The one that `url` names; raises `CommandFailed`."""
         try:
             parts = urlsplit(url)
@@ -103,7 +103,7 @@ class Address:
         )
 
     @classmethod
-    def of_home(cls, home: Home, files: tuple[Path, ...]) -> Address:
+    def of_home(cls, home: Home, files: tuple[Path, ...]) -> ApiAddress:
         """Where the manager of this home said it answers; raises `CommandFailed`."""
         command = f"dmg_manager --home {shlex.quote(str(home.path))}"
         advice = f"start one: {command} (on the main host with -d -r -p -E)"
@@ -119,16 +119,16 @@ class Address:
             port = int(path.read_text(encoding="ascii"))
         except FileNotFoundError:
             if starts:
-                raise Unreachable(starts) from None
+                raise ManagerUnreachable(starts) from None
             for other in Home.of_managers():
                 advice += f"; one runs with another home: --home {shlex.quote(str(other.path))}"
-            raise Unreachable(
+            raise ManagerUnreachable(
                 f"no manager runs in {home.path}; {advice}, or say where it is with --url"
             ) from None
         except ValueError:
-            raise Unreachable(f"{path} holds no port; {advice}") from None
+            raise ManagerUnreachable(f"{path} holds no port; {advice}") from None
         except OSError as error:
-            raise Unreachable(f"{path} cannot be read: {error.strerror}") from None
+            raise ManagerUnreachable(f"{path} cannot be read: {error.strerror}") from None
         scheme, host, certificate = _listening(configuration)
         return cls(scheme, host, port, certificate=certificate, advice=advice)
 
@@ -209,22 +209,22 @@ class _LocalConnection(http.client.HTTPConnection):
 
 
 @attrs.define(eq=False)
-class Client:
+class ApiClient:
     """Asks one server. A request each is a connection: a command makes few of them."""
 
-    address: Address
+    address: ApiAddress
     _token: str | None = attrs.field(repr=False)
     #: said where the server wants a token and we have none
     _no_token: str = ""
 
     def get(self, path: str, **query: str | None) -> Any:
-        """The document; raises `Unreachable`, `Refused`."""
+        """The document; raises `ManagerUnreachable`, `RequestRefused`."""
         return self.begin("GET", path, READ_TIMEOUT_S, **query).document()
 
-    def begin(self, method: str, path: str, timeout_s: float, **query: str | None) -> Answer:
+    def begin(self, method: str, path: str, timeout_s: float, **query: str | None) -> ApiAnswer:
         """Ask now, hear the answer later: several can be under way. `timeout_s` is for each read.
 
-        Raises `Unreachable`.
+        Raises `ManagerUnreachable`.
         """
         return self._ask(method, path, timeout_s, JSON, query)
 
@@ -251,7 +251,7 @@ class Client:
     def stream(
         self, path: str, accept: str, timeout_s: float | None, **query: str | None
     ) -> Iterator[str]:
-        """The lines of an answer as they come; raises `Unreachable`, `Refused`.
+        """The lines of an answer as they come; raises `ManagerUnreachable`, `RequestRefused`.
 
         Ends when the server ends it.
         """
@@ -265,7 +265,7 @@ class Client:
         accept: str,
         query: Mapping[str, str | None],
         body: Body | None = None,
-    ) -> Answer:
+    ) -> ApiAnswer:
         given = {name: value for name, value in query.items() if value is not None}
         target = f"{self.address.prefix}{BASE}{path}"
         if given:
@@ -289,7 +289,7 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise self._unreachable(error) from None
-        return Answer(connection, self, timeout_s)
+        return ApiAnswer(connection, self, timeout_s)
 
     def _connection(self) -> http.client.HTTPConnection:
         address = self.address
@@ -309,16 +309,18 @@ class Client:
         try:
             context = ssl.create_default_context(cafile=None if pem is None else str(pem))
         except OSError as error:
-            raise Unreachable(f"{pem} cannot be read: {error.strerror or error}") from None
+            raise ManagerUnreachable(f"{pem} cannot be read: {error.strerror or error}") from None
         if pem is not None:
             context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
             context.check_hostname = False
         return context
 
-    def _unreachable(self, error: Exception) -> Unreachable:
+    def _unreachable(self, error: Exception) -> ManagerUnreachable:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         why = why or type(error).__name__
-        return Unreachable(f"nothing answers at {self.address.url} ({why}); {self.address.advice}")
+        return ManagerUnreachable(
+            f"nothing answers at {self.address.url} ({why}); {self.address.advice}"
+        )
 
     def refusal(self, status: int, reason: str, content_type: str, body: bytes) -> CommandFailed:
         """What an answer that is no success means."""
@@ -328,24 +330,24 @@ class Client:
             document = None
         detail = document.get("detail") if isinstance(document, dict) else None
         if not isinstance(detail, str):
-            return Unreachable(
+            return ManagerUnreachable(
                 f"what answers at {self.address.url} is not Domogik's REST ({status} {reason})"
             )
         if status == http.client.UNAUTHORIZED and self._token is None and self._no_token:
             detail = f"{detail}: {self._no_token}"
-        return Refused(status, detail)
+        return RequestRefused(status, detail)
 
 
 @attrs.define(eq=False)
-class Answer:
+class ApiAnswer:
     """One that is under way; read it once, by `document` or by `lines`."""
 
     _connection: http.client.HTTPConnection
-    _client: Client
+    _client: ApiClient
     _timeout_s: float | None
 
     def document(self) -> Any:
-        """What it says; raises `Unreachable`, `Refused`."""
+        """What it says; raises `ManagerUnreachable`, `RequestRefused`."""
         try:
             response = self._success()
             body = self._body(response)
@@ -354,12 +356,12 @@ class Answer:
         try:
             return json.loads(body)
         except (ValueError, RecursionError):
-            raise Unreachable(
+            raise ManagerUnreachable(
                 f"what answers at {self._client.address.url} is not Domogik's REST (no JSON)"
             ) from None
 
     def lines(self) -> Iterator[str]:
-        """Line by line, until the server ends it; raises `Unreachable`, `Refused`."""
+        """Line by line, until the server ends it; raises `ManagerUnreachable`, `RequestRefused`."""
         try:
             response = self._success()
             rest = b""
@@ -376,7 +378,7 @@ class Answer:
         try:
             response = self._connection.getresponse()
         except TimeoutError:
-            raise Unreachable(
+            raise ManagerUnreachable(
                 f"no answer from {self._client.address.url} within {self._timeout_s:g} s; what was "
                 "asked for may still go on"
             ) from None
@@ -394,7 +396,7 @@ class Answer:
         except (OSError, http.client.HTTPException) as error:
             raise self._broke_off(error) from None
         if len(body) > LARGEST_ANSWER_BYTES:
-            raise Unreachable(f"the answer of {self._client.address.url} has no end")
+            raise ManagerUnreachable(f"the answer of {self._client.address.url} has no end")
         return body
 
     def _some(self, response: http.client.HTTPResponse) -> bytes:
@@ -402,7 +404,7 @@ class Answer:
         try:
             return response.read1(_PORTION_BYTES)
         except TimeoutError:
-            raise Unreachable(f"{self._client.address.url} has gone silent") from None
+            raise ManagerUnreachable(f"{self._client.address.url} has gone silent") from None
         except (OSError, http.client.HTTPException) as error:
             raise self._broke_off(error) from None
 

@@ -34,7 +34,7 @@ def line(what: str, percent: float | None, columns: int) -> str:
 
 
 @attrs.define(eq=False)
-class Progress:
+class ProgressLine:
     """The line; where it is not wanted nothing is written. Ends without a trace."""
 
     wanted: bool
@@ -66,7 +66,7 @@ class Counted:
     _file: BinaryIO
     _size: int
     _what: str
-    _progress: Progress
+    _progress: ProgressLine
     _read: int = 0
 
     def read(self, size: int = -1, /) -> bytes:

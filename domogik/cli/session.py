@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from domogik.cli.client import Address, Client, find_token
+from domogik.cli.client import ApiAddress, ApiClient, find_token
 from domogik.cli.program import CommandFailed, add_home, configuration_files, home_of
 from domogik.cli.terminal import Palette, wants_colours
 
@@ -20,7 +20,7 @@ from domogik.cli.terminal import Palette, wants_colours
 class Terminal:
     """What a command needs: whom to ask, what was asked for, where to write."""
 
-    client: Client
+    client: ApiClient
     options: argparse.Namespace
     palette: Palette
     is_terminal: bool
@@ -71,15 +71,15 @@ def add_common(options: argparse.ArgumentParser, default: Any) -> None:
     )
 
 
-def _client(options: argparse.Namespace) -> Client:
+def _client(options: argparse.Namespace) -> ApiClient:
     home = home_of(options, os.environ)
     url = options.url or os.environ.get("DOMOGIK_URL")
     if url:
-        address = Address.parse(url)
+        address = ApiAddress.parse(url)
     else:
-        address = Address.of_home(home, configuration_files(home, options, os.environ))
+        address = ApiAddress.of_home(home, configuration_files(home, options, os.environ))
     token = find_token(options.token_file, os.environ, home)
-    return Client(address, token, f"{home.token} cannot be read, so give one with --token-file")
+    return ApiClient(address, token, f"{home.token} cannot be read, so give one with --token-file")
 
 
 def open_terminal(options: argparse.Namespace) -> Terminal:

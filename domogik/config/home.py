@@ -42,7 +42,7 @@ class NoToken(DomogikError):
 
 
 @attrs.frozen
-class OpenDoor:
+class ExposedPath:
     """A file or directory that other users may read or change, and the sentence that says so."""
 
     path: Path
@@ -208,17 +208,17 @@ class Home:
         create_exclusively(self.configuration, _template("domogik.cfg"))
         create_exclusively(self.sources, _template("sources.list"))
         create_exclusively(self.token, f"{secrets.token_urlsafe(32)}\n".encode())
-        return self._open_doors()
+        return self._exposed_path_sentences()
 
-    def _open_doors(self) -> tuple[str, ...]:
-        return tuple(door.sentence for door in self.open_doors())
+    def _exposed_path_sentences(self) -> tuple[str, ...]:
+        return tuple(door.sentence for door in self.exposed_paths())
 
-    def open_doors(self) -> tuple[OpenDoor, ...]:
+    def exposed_paths(self) -> tuple[ExposedPath, ...]:
         """What lets other users in. Reads modes of files; raises `OSError`."""
         found = []
         if self.token.exists() and self.token.stat().st_mode & _OPEN_TO_OTHERS:
             found.append(
-                OpenDoor(
+                ExposedPath(
                     self.token,
                     _OPEN_TO_OTHERS,
                     f"{self.token} can be read by other users: chmod 600 it, or remove it to get "
@@ -226,7 +226,7 @@ class Home:
                 )
             )
         found += [
-            OpenDoor(
+            ExposedPath(
                 path,
                 _WRITABLE_BY_OTHERS,
                 f"{path} can be changed by other users, who can thus run programs as this one: "

@@ -7,9 +7,9 @@ import re
 import attrs
 from twisted.logger import Logger
 
-from domogik.control.wording import Body, sayable
+from domogik.control.wording import Body, escape_value
 from domogik.errors import DomogikError, OperationFailed
-from domogik.manager.plugins.password_recipients import Askers
+from domogik.manager.plugins.password_recipients import PasswordRecipients
 from domogik.manager.plugins.values import UNSET, Values
 from domogik.manager.trust import Trust
 from domogik.xpl.codec.message import CMND, STAT, Message
@@ -27,14 +27,14 @@ class ConfigControl:
     """Reads and writes the values of any host's plugins. There is always an answer.
 
     A password is masked in the answer to everyone; before that it goes to the plugin itself, where
-    `askers` finds it.
+    `recipients` finds it.
     """
 
     _identity: Identity
     _bus: Bus
     _values: Values
     _trust: Trust
-    _askers: Askers
+    _recipients: PasswordRecipients
     _log: Logger = Logger()
     _subscription: Subscription | None = None
 
@@ -52,15 +52,15 @@ class ConfigControl:
             # Values of elements were never stored by anything; an answer would promise them.
             return
         plugin, host, key = (message.get(name) or "" for name in _NEEDED)
-        head = [("technology", sayable(plugin)), ("hostname", sayable(host))]
+        head = [("technology", escape_value(plugin)), ("hostname", escape_value(host))]
         try:
             body = await self._answer(message, origin, host, plugin, key)
         except DomogikError as error:
             self._log.debug("{plugin} {key}: {error}", plugin=plugin, key=key, error=str(error))
-            body = [("key", sayable(key)), ("error", sayable(str(error)))]
+            body = [("key", escape_value(key)), ("error", escape_value(str(error)))]
         except Exception:  # noqa: BLE001 - a door: there is always an answer
             self._log.failure("{plugin} {key}", plugin=plugin, key=key)
-            body = [("key", sayable(key)), ("error", "dbmgr failed: its log says why")]
+            body = [("key", escape_value(key)), ("error", "dbmgr failed: its log says why")]
         self._identity.send(STAT, "domogik.config", head + body)
 
     async def _answer(
@@ -82,12 +82,12 @@ class ConfigControl:
             raise OperationFailed(f"Not allowed from {origin.ip}")
         if not (is_secret and value == MASK):
             await self._values.set(host, plugin, key, value)
-        return [("key", key), ("value", MASK if is_secret else sayable(value))]
+        return [("key", key), ("value", MASK if is_secret else escape_value(value))]
 
     async def _tell_plugin(self, message: Message, origin: Origin, key: str, value: str) -> None:
-        place = await self._askers.place_of(message, origin)
+        place = await self._recipients.place_of(message, origin)
         if place is not None:
-            head = [(name, sayable(message.get(name) or "")) for name in _NEEDED[:2]]
+            head = [(name, escape_value(message.get(name) or "")) for name in _NEEDED[:2]]
             self._identity.send(STAT, "domogik.config", [*head, (key, value)], to=place)
         else:
             self._log.warn("{source} is not told {key}", source=message.source, key=key)
@@ -95,6 +95,6 @@ class ConfigControl:
 
 def _whole(key: str, value: str) -> str:
     """A value that was stored by other means may be more than xPL can carry: it is not cut."""
-    if sayable(value) != value:
+    if escape_value(value) != value:
         raise OperationFailed(f"the value of {key} cannot be sent over xPL")
     return value

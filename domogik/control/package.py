@@ -22,10 +22,10 @@ from domogik.control.package_wording import (
     word,
 )
 from domogik.control.system import NO_COMMAND, ONE_HOST, REFUSED_PAUSE
-from domogik.control.wording import Body, sayable
+from domogik.control.wording import Body, escape_value
 from domogik.errors import DomogikError, NotAllowed, OperationFailed
 from domogik.manager.packages.archives import Place
-from domogik.manager.packages.local import PackageOffice
+from domogik.manager.packages.local import LocalPackages
 from domogik.manager.packages.offers import MainHostOffers
 from domogik.manager.packages.rest_servers import Rests
 from domogik.manager.trust import Trust
@@ -50,7 +50,7 @@ class PackageControl:
     _clock: IReactorTime
     _identity: Identity
     _bus: Bus
-    _office: PackageOffice
+    _local_host: LocalPackages
     _trust: Trust
     _rests: Rests
     _elsewhere: MainHostOffers
@@ -73,11 +73,11 @@ class PackageControl:
             self._subscription.cancel()
 
     def _changed(self, event: Event) -> None:
-        if event.type == "packages.changed" and event.data.get("host") == self._office.host:
+        if event.type == "packages.changed" and event.data.get("host") == self._local_host.host:
             self._send_list()
 
     def _send_list(self) -> None:
-        self._send(list_body(self._office.host, self._office.installed()))
+        self._send(list_body(self._local_host.host, self._local_host.installed()))
 
     def _send(self, body: Body) -> None:
         self._identity.send(TRIG, "domogik.package", body)
@@ -87,7 +87,7 @@ class PackageControl:
     async def _command(self, message: Message, origin: Origin) -> None:
         if not self._identity.is_for_me(message):
             return
-        own = self._office.host
+        own = self._local_host.host
         host = message.get("host")
         command = message.get("command") or ""
         if command == LIST:
@@ -104,19 +104,19 @@ class PackageControl:
         text = NO_COMMAND
         if command:
             text = f"Unknown command '{command}'" if is_mine else ONE_HOST
-        asked = [("command", sayable(command))] if command else []
-        self._send([*asked, ("host", own), ("error", sayable(text))])
+        asked = [("command", escape_value(command))] if command else []
+        self._send([*asked, ("host", own), ("error", escape_value(text))])
 
     async def _dependencies(self, message: Message, origin: Origin) -> None:
         async def work() -> Body:
-            package = self._office.package(word(message, "type"), word(message, "id"))
+            package = self._local_host.package(word(message, "type"), word(message, "id"))
             return dependency_list(package.dependencies)
 
         await self._about_package("get-dependencies", message, work)
 
     async def _udev_rules(self, message: Message, origin: Origin) -> None:
         async def work() -> Body:
-            package = self._office.package(word(message, "type"), word(message, "id"))
+            package = self._local_host.package(word(message, "type"), word(message, "id"))
             return rules_list(package.udev_rules)
 
         await self._about_package("get-udev-rules", message, work)
@@ -127,7 +127,7 @@ class PackageControl:
             type, id = word(message, "type"), word(message, "id")
             _check_host(message)
             with_data = message.get("data") == "yes"
-            await self._office.uninstall(type, id, with_data=with_data)
+            await self._local_host.uninstall(type, id, with_data=with_data)
             return []
 
         await self._about_package("uninstall", message, work)
@@ -141,7 +141,7 @@ class PackageControl:
             body.extend(await work())
 
         error = await self._error_of(command, all_of_it)
-        self._send([*package_head(command, self._office.host, message, error), *body])
+        self._send([*package_head(command, self._local_host.host, message, error), *body])
 
     async def _install(self, message: Message, origin: Origin) -> None:
         async def work() -> None:
@@ -156,10 +156,10 @@ class PackageControl:
             await self._carry_out(command, command.place)
 
         error = await self._error_of("install", work)
-        self._send(install_body(self._office.host, message, error))
+        self._send(install_body(self._local_host.host, message, error))
 
     async def _carry_out(self, command: InstallCommand, place: Place | None) -> None:
-        await self._office.install(command.ref, command.part, place, command.with_dependencies)
+        await self._local_host.install(command.ref, command.part, place, command.with_dependencies)
 
     async def _install_from_sender(self, command: InstallCommand, ip: str) -> None:
         """Whose order names no address is asked for the archive; then our own repositories are."""
@@ -181,14 +181,14 @@ class PackageControl:
 
         async def work() -> None:
             asked = asked_dependencies(message)
-            states = await self._office.check(tuple(asked.values()))
+            states = await self._local_host.check(tuple(asked.values()))
             if message.vendor_device != "domogik-manager":  # one that asks looks itself
                 states = await self._elsewhere.complete(states)
-            answer.append(check_body(self._office.host, asked, states))
+            answer.append(check_body(self._local_host.host, asked, states))
 
         error = await self._error_of("check-dependencies", work)
-        head = [("command", "check-dependencies"), ("host", self._office.host)]
-        self._send(answer[0] if answer else [*head, ("error", sayable(error))])
+        head = [("command", "check-dependencies"), ("host", self._local_host.host)]
+        self._send(answer[0] if answer else [*head, ("error", escape_value(error))])
 
     async def _error_of(self, command: str, work: Callable[[], Awaitable[None]]) -> str:
         """Empty, or what the answer says."""
@@ -198,7 +198,7 @@ class PackageControl:
             return str(error)
         except Exception:  # noqa: BLE001 - a door: there is always an answer
             self._log.failure("{command}", command=command)
-            return f"{command} failed on {self._office.host}: its log says why"
+            return f"{command} failed on {self._local_host.host}: its log says why"
         return ""
 
     def _check_trust(self, command: str, origin: Origin) -> None:

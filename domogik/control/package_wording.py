@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-from domogik.control.wording import Body, sayable
+from domogik.control.wording import Body, escape_value
 from domogik.errors import DomogikError
 from domogik.manager.packages.archives import Place
 from domogik.manager.packages.interfaces import InstalledPackage
@@ -89,14 +89,14 @@ def install_body(host: str, message: Message, error: str) -> Body:
         ("version", release),
         ("part", message.get("part")),
     )
-    return body + [(name, sayable(value)) for name, value in pairs if value]
+    return body + [(name, escape_value(value)) for name, value in pairs if value]
 
 
 def package_head(command: str, host: str, message: Message, error: str = "") -> Body:
     """The answer to a command that names a package, or its beginning."""
     body = [("command", command), ("host", host)]
     pairs = (("type", message.get("type")), ("id", message.get("id") or message.get("name")))
-    body += [(name, sayable(value)) for name, value in pairs if value]
+    body += [(name, escape_value(value)) for name, value in pairs if value]
     if command == "uninstall":
         return body[:2] + _error(error) + body[2:]
     return body + _error(error)
@@ -123,7 +123,10 @@ def dependency_list(dependencies: Iterable[Dependency]) -> Body:
     """The groups of `get-dependencies`."""
     body: Body = []
     for number, one in enumerate(tuple(dependencies)[:MOST_DEPENDENCIES]):
-        body += [(f"dep{number}-id", sayable(one.id)), (f"dep{number}-type", sayable(one.type))]
+        body += [
+            (f"dep{number}-id", escape_value(one.id)),
+            (f"dep{number}-type", escape_value(one.type)),
+        ]
     return body
 
 
@@ -144,7 +147,10 @@ def check_body(host: str, numbers: Iterable[int], states: Sequence[DependencySta
     body += _error(first_error(states))
     for number, state in zip(numbers, states, strict=True):
         start = f"dep{number}"
-        body += [(start, sayable(state.dependency)), (f"{start}-installed", _yes(state.installed))]
+        body += [
+            (start, escape_value(state.dependency)),
+            (f"{start}-installed", _yes(state.installed)),
+        ]
         pairs = (
             ("release", state.release),
             ("version", state.release),
@@ -153,7 +159,7 @@ def check_body(host: str, numbers: Iterable[int], states: Sequence[DependencySta
             ("offer", state.offer),
             ("error", state.error),
         )
-        body += [(f"{start}-{name}", sayable(value)) for name, value in pairs if value]
+        body += [(f"{start}-{name}", escape_value(value)) for name, value in pairs if value]
     return body
 
 
@@ -167,12 +173,12 @@ def rules_list(rules: Iterable[UdevRule]) -> Body:
             ("filename", rule.filename),
             ("rule", rule.rule),
         )
-        body += [(f"rule{number}-{name}", sayable(value)) for name, value in pairs]
+        body += [(f"rule{number}-{name}", escape_value(value)) for name, value in pairs]
     return body
 
 
 def _error(text: str) -> Body:
-    return [("error", sayable(text))] if text else []
+    return [("error", escape_value(text))] if text else []
 
 
 def _yes(value: bool) -> str:

@@ -15,12 +15,12 @@ from domogik.control.wording import (
     Body,
     checks_body,
     detail_body,
+    escape_value,
     list_body,
     name_and_host,
-    sayable,
 )
 from domogik.errors import DomogikError, UnknownComponent
-from domogik.manager.local_host import Office
+from domogik.manager.local_host import LocalHost
 from domogik.manager.trust import Trust
 from domogik.xpl.codec.message import CMND, TRIG, Message
 from domogik.xpl.node.bus import Bus, Origin, Subscription
@@ -56,7 +56,7 @@ class SystemControl:
     _clock: IReactorTime
     _identity: Identity
     _bus: Bus
-    _office: Office
+    _local_host: LocalHost
     _trust: Trust
     _events: EventStream
     _log: Logger = Logger()
@@ -88,7 +88,7 @@ class SystemControl:
 
     def _changed(self, event: Event) -> None:
         data = event.data
-        if event.type not in _LISTED or data.get("host") != self._office.host:
+        if event.type not in _LISTED or data.get("host") != self._local_host.host:
             return
         if event.type == "component.changed" and (
             (data.get("state") in _ON) is not (data.get("previous") in _ON)
@@ -114,14 +114,14 @@ class SystemControl:
         self._send(self._said)
 
     def _list(self) -> Body:
-        return list_body(self._office.host, self._office.components.all())
+        return list_body(self._local_host.host, self._local_host.components.all())
 
     # Commands
 
     def _command(self, message: Message, origin: Origin) -> Deferred[None] | None:
         if not self._identity.is_for_me(message):
             return None
-        own = self._office.host
+        own = self._local_host.host
         host = message.get("host") or "*"
         command = message.get("command") or ""
         kind, name = _meant(message)
@@ -176,14 +176,14 @@ class SystemControl:
 
     async def _stop_all(self) -> None:
         """What an init script sends; each plugin obeys it by itself, too, and has its answer."""
-        plugins = self._office.plugins
+        plugins = self._local_host.plugins
         names = [
             entry.name
-            for entry in self._office.components.all()
+            for entry in self._local_host.components.all()
             if entry.id.kind is Kind.PLUGIN and plugins.is_up(entry.name)
         ]
         if not names:
-            error = f"Component * is not running on {self._office.host}"
+            error = f"Component * is not running on {self._local_host.host}"
             self._answer("stop", _PLUGIN, "*", error)
         await gatherResults(
             [Deferred.fromCoroutine(self._obey("stop", _PLUGIN, name)) for name in names]
@@ -200,7 +200,7 @@ class SystemControl:
             error = str(failure)
         except Exception:  # noqa: BLE001 - a door: there is always an answer
             self._log.failure("{command} {name}", command=command, name=name)
-            error = f"{command} failed on {self._office.host}: its log says why"
+            error = f"{command} failed on {self._local_host.host}: its log says why"
         self._send_waiting_list()
         self._answer(command, kind, name, error, unknown=unknown)
 
@@ -210,29 +210,31 @@ class SystemControl:
         Raises `UnknownComponent` with the text that Domogik's clients know.
         """
         if kind == _DAEMON:
-            return self._office.daemon(name.removeprefix(f"{_DAEMON}:"))
+            return self._local_host.daemon(name.removeprefix(f"{_DAEMON}:"))
         if kind == _UNIT:
-            return self._office.unit(f"{_UNIT}:{name.removeprefix(f'{_UNIT}:')}")
-        core = self._office.components.get(ComponentId(Kind.CORE, name)) if name in _CORE else None
+            return self._local_host.unit(f"{_UNIT}:{name.removeprefix(f'{_UNIT}:')}")
+        core = (
+            self._local_host.components.get(ComponentId(Kind.CORE, name)) if name in _CORE else None
+        )
         if kind in (_PLUGIN, Kind.CORE.value) and core is not None:
             return core
         if kind == _PLUGIN:
-            component = self._office.plugin(name)
+            component = self._local_host.plugin(name)
             if (
                 component.enabled
                 or command in ("enable", "disable")
-                or self._office.plugins.is_up(name)
+                or self._local_host.plugins.is_up(name)
             ):
                 return component
-        raise UnknownComponent.named(name, self._office.host)
+        raise UnknownComponent.named(name, self._local_host.host)
 
     async def _do(self, command: str, component: Component) -> None:
         action = {
-            "start": self._office.start,
-            "stop": self._office.stop,
-            "restart": self._office.restart,
-            "enable": self._office.enable,
-            "disable": self._office.disable,
+            "start": self._local_host.start,
+            "stop": self._local_host.stop,
+            "restart": self._local_host.restart,
+            "enable": self._local_host.enable,
+            "disable": self._local_host.disable,
         }[command]
         await action(component)
 
@@ -240,8 +242,8 @@ class SystemControl:
         self, command: str, kind: str, name: str, error: str, *, unknown: bool = False
     ) -> None:
         """In the order of the released manager, which differed from command to command."""
-        head = [("command", sayable(command))] if command else []
-        head.append(("host", self._office.host))
+        head = [("command", escape_value(command))] if command else []
+        head.append(("host", self._local_host.host))
         if (
             command in ("start", "restart", "detail")
             or unknown
@@ -250,7 +252,7 @@ class SystemControl:
             head.reverse()
         body = [*head, *_named(kind, name)]
         if error:
-            body.append(("error", sayable(error)))
+            body.append(("error", escape_value(error)))
         self._send(body)
 
     def _send(self, body: Body) -> None:
@@ -265,20 +267,20 @@ class SystemControl:
         error = ""
         try:
             if kind == _UNIT and not is_all:
-                given = str(self._office.unit(given).id)
-            checks = await self._office.health.diagnose(None if is_all else given)
+                given = str(self._local_host.unit(given).id)
+            checks = await self._local_host.health.diagnose(None if is_all else given)
         except DomogikError as failure:
             error = str(failure)
         except Exception:  # noqa: BLE001 - a door: there is always an answer
             self._log.failure("diagnose {name}", name=name)
-            error = f"diagnose failed on {self._office.host}: its log says why"
+            error = f"diagnose failed on {self._local_host.host}: its log says why"
         if error:
             self._answer("diagnose", kind, name, error)
         else:
             self._send(
                 [
                     ("command", "diagnose"),
-                    ("host", self._office.host),
+                    ("host", self._local_host.host),
                     *_named(kind, name),
                     *checks_body(checks),
                 ]
@@ -290,17 +292,17 @@ class SystemControl:
         try:
             component = self._external(name, host) if kind == _PLUGIN else None
             if component is None:
-                if host != self._office.host:
+                if host != self._local_host.host:
                     return
                 component = self._target("detail", kind, name)
         except DomogikError as failure:
             self._answer("detail", kind, name, str(failure), unknown=True)
             return
-        self._send(detail_body(self._office.detail(component), name))
+        self._send(detail_body(self._local_host.detail(component), name))
 
     def _external(self, name: str, host: str) -> Component | None:
         """By its model, or by the name it was heard with before its model was known."""
-        for component in self._office.components.all():
+        for component in self._local_host.components.all():
             if component.id.kind is Kind.EXTERNAL and (
                 name_and_host(component) == (name, host) or component.name == f"{name}.{host}"
             ):
@@ -315,5 +317,5 @@ def _meant(message: Message) -> tuple[str, str]:
 
 def _named(kind: str, name: str) -> Body:
     """What an answer is about; of plugins as Domogik has always said it."""
-    typed = [] if kind == _PLUGIN else [("type", sayable(kind))]
-    return [*typed, ("plugin", sayable(name))]
+    typed = [] if kind == _PLUGIN else [("type", escape_value(kind))]
+    return [*typed, ("plugin", escape_value(name))]

@@ -29,7 +29,7 @@ _URGENT = (Result.FAILED, Result.ERROR, Result.WARNING)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def sayable(text: str, otherwise: str = "None") -> str:
+def escape_value(text: str, otherwise: str = "None") -> str:
     """The text as a value; a line break becomes the two characters that Domogik's clients undo.
 
     Empty values make 0.2 and 0.3 refuse a whole message: `otherwise` stands for them.
@@ -70,7 +70,7 @@ def list_body(host: str, components: Iterable[Component]) -> Body:
             ("host", where),
         )
         body += [
-            (f"plugin{place}-{word}", sayable(value, "unknown").strip() or "unknown")
+            (f"plugin{place}-{word}", escape_value(value, "unknown").strip() or "unknown")
             for word, value in words
         ]
     head = [("command", "list"), ("host", host)]
@@ -112,13 +112,13 @@ def detail_body(detail: Detail, asked: str) -> Body:
         ("command", "detail"),
         *_within(LARGEST_LIST, list(_configuration(detail))),
         ("type", component.id.kind.value),
-        ("plugin", sayable(asked)),
+        ("plugin", escape_value(asked)),
         *described,
-        ("technology", sayable(component.technology, "unknown")),
+        ("technology", escape_value(component.technology, "unknown")),
         ("status", status(component)),
-        ("version", sayable(component.version, "n/a")),
-        ("release", sayable(component.version, "n/a")),
-        ("documentation", sayable(component.documentation, "#")),
+        ("version", escape_value(component.version, "n/a")),
+        ("release", escape_value(component.version, "n/a")),
+        ("documentation", escape_value(component.documentation, "#")),
         ("host", host),
         *_now(component),
     ]
@@ -135,23 +135,23 @@ def _now(component: Component) -> Iterable[tuple[str, str]]:
         yield "since", str(int(component.since))
     yield "restarts", str(component.restarts)
     if component.reason:
-        yield "reason", sayable(component.reason)
+        yield "reason", escape_value(component.reason)
 
 
 def _configuration(detail: Detail) -> Iterable[tuple[str, str]]:
     for place, (key, value) in enumerate(detail.values):
         yield f"cfg{place}-id", str(place)
-        yield f"cfg{place}-key", sayable(key)
-        yield f"cfg{place}-value", sayable(value)
+        yield f"cfg{place}-key", escape_value(key)
+        yield f"cfg{place}-value", escape_value(value)
     for entry in detail.configuration:
         start = f"cfg{entry.id}"
-        yield f"{start}-key", sayable(entry.key)
-        yield f"{start}-type", sayable(entry.type)
-        yield f"{start}-desc", sayable(entry.description, " ")
-        yield f"{start}-default", sayable(entry.default or "")
+        yield f"{start}-key", escape_value(entry.key)
+        yield f"{start}-type", escape_value(entry.type)
+        yield f"{start}-desc", escape_value(entry.description, " ")
+        yield f"{start}-default", escape_value(entry.default or "")
         yield f"{start}-int", "yes" if entry.interface else "no"
         if entry.options:
-            yield f"{start}-options", sayable(",".join(entry.options))
+            yield f"{start}-options", escape_value(",".join(entry.options))
         if entry.optional:
             yield f"{start}-opt", "yes"
 
@@ -160,7 +160,7 @@ def _description(text: str) -> Iterable[tuple[str, str]]:
     flat = text.replace("\r\n", "\n").replace("\n", "\\n")
     place = 0
     while True:
-        piece = sayable(flat[:DESCRIPTION_PIECE], " ")
+        piece = escape_value(flat[:DESCRIPTION_PIECE], " ")
         yield f"description{place}", piece
         # what is cut off because its letters take several bytes each begins the next piece
         flat = flat[max(1, len(piece)) :]
@@ -174,11 +174,11 @@ def checks_body(checks: Sequence[DiagnosticCheck]) -> Body:
     body: Body = []
     for place, check in enumerate(sorted(checks, key=_urgency)[:MOST_LISTED]):
         body += [
-            (f"check{place}-id", sayable(check.check_id)),
-            (f"check{place}-comp", sayable(check.component_id or "")),
+            (f"check{place}-id", escape_value(check.check_id)),
+            (f"check{place}-comp", escape_value(check.component_id or "")),
             (f"check{place}-result", check.result.value),
-            (f"check{place}-desc", sayable(check.said)),
-            (f"check{place}-do", sayable(_advice(check), " ")),
+            (f"check{place}-desc", escape_value(check.said)),
+            (f"check{place}-do", escape_value(_advice(check), " ")),
         ]
     return [("checks", str(len(checks))), *_within(LARGEST_LIST, body, 5)]
 

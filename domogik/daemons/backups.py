@@ -6,7 +6,7 @@ tool wrote, the payload. What is damaged or of another kind is refused before an
 A kind that has data overrides, in its `Server`,
 
 - `dump(payload)`: it serves; have its own tool write everything into the new file `payload`, and
-  say what is in there (`Contents`);
+  say what is in there (`BackupContents`);
 - `load(payload)`: it does not run, and `data_names` are gone; make data of the payload, or make new
   ones (`initialise`) where the server itself has to take the payload in;
 - `load_served(payload)`: it serves; what is left of taking the payload in;
@@ -46,7 +46,7 @@ _DISCARDED = ".discarded"
 
 
 @attrs.frozen
-class Contents:
+class BackupContents:
     """What a payload holds: the server's release, and facts that `compare` looks at."""
 
     version: str
@@ -61,7 +61,7 @@ class Manifest:
     made: str
     size: int
     sha256: str
-    contents: Contents
+    contents: BackupContents
 
     def to_json(self) -> bytes:
         """As the second line of the file."""
@@ -76,7 +76,7 @@ class Manifest:
         try:
             content = json.loads(line)
             inside = content.pop("contents")
-            manifest = cls(contents=Contents(**inside), **content)
+            manifest = cls(contents=BackupContents(**inside), **content)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise BrokenBackup("it is damaged: its second line cannot be read") from None
         texts = (manifest.kind, manifest.made, manifest.sha256, manifest.contents.version)
@@ -89,7 +89,7 @@ class Manifest:
         return manifest
 
 
-def write(target: Path, payload: Path, kind: str, made: str, contents: Contents) -> Manifest:
+def write(target: Path, payload: Path, kind: str, made: str, contents: BackupContents) -> Manifest:
     """Make the backup `target`, private (0600), whole or not at all, where there is no file yet.
 
     Blocks as long as two passes over `payload` take. Raises `BrokenBackup`, `OSError`.
@@ -193,7 +193,7 @@ def _remove(path: Path) -> None:
 # With a daemon
 
 
-class Kept(Protocol):
+class BackedUpDaemon(Protocol):
     """What a daemon has to be able to do for all this; see the beginning of this module."""
 
     kind: ClassVar[str]
@@ -215,17 +215,17 @@ class Kept(Protocol):
         """As `stop`, or without ceremony, by who holds the lock of its directory."""
         ...
 
-    async def dump(self, payload: Path) -> Contents: ...
+    async def dump(self, payload: Path) -> BackupContents: ...
 
     async def load(self, payload: Path) -> None: ...
 
     async def load_served(self, payload: Path) -> None: ...
 
-    async def compare(self, contents: Contents) -> None: ...
+    async def compare(self, contents: BackupContents) -> None: ...
 
 
 @contextlib.asynccontextmanager
-async def _payload(daemon: Kept) -> AsyncIterator[Path]:
+async def _payload(daemon: BackedUpDaemon) -> AsyncIterator[Path]:
     """Where it may be; nothing is there before, nor afterwards."""
     path = daemon.directory / _PAYLOAD
     path.unlink(missing_ok=True)
@@ -235,7 +235,7 @@ async def _payload(daemon: Kept) -> AsyncIterator[Path]:
         path.unlink(missing_ok=True)
 
 
-async def back_up(daemon: Kept, target: Path) -> Manifest:
+async def back_up(daemon: BackedUpDaemon, target: Path) -> Manifest:
     """It is started for it if it does not run, and stopped again.
 
     Raises `BrokenBackup` where `target` is there already, `OSError`, and what the daemon raises.
@@ -254,7 +254,7 @@ async def back_up(daemon: Kept, target: Path) -> Manifest:
         return await daemon.tools.in_thread(write, target, payload, daemon.kind, made, contents)
 
 
-async def restore(daemon: Kept, source: Path) -> Manifest:
+async def restore(daemon: BackedUpDaemon, source: Path) -> Manifest:
     """It runs afterwards if it ran before.
 
     Raises `BrokenBackup`, `OSError`, and what the daemon raises; nothing has changed then.

@@ -38,7 +38,7 @@ from domogik.errors import DomogikError
 from domogik.supervisor.interfaces import Program
 from domogik.supervisor.ports.listeners import described, holders
 from domogik.supervisor.ports.reservation import PortTaken
-from domogik.supervisor.processes.adoption import Record
+from domogik.supervisor.processes.adoption import ProcessRecord
 from domogik.supervisor.processes.identity import NoSuchProcess, ProcessIdentity
 
 T = TypeVar("T")
@@ -347,10 +347,10 @@ class ManagedDaemon(Instance):
             await keeper.stop()
         self.remove_leftovers()
 
-    def let_go(self) -> None:
+    def release_processes(self) -> None:
         """Watch no longer; what runs goes on, and another object can take it over."""
         if self._keeper is not None:
-            self._keeper.let_go()
+            self._keeper.release_processes()
             self._keeper = None
 
     def note(self, pid: int | None, run_id: str, started: float) -> None:
@@ -363,7 +363,7 @@ class ManagedDaemon(Instance):
             records.remove(id)
             return
         with contextlib.suppress(NoSuchProcess):
-            records.begin(Record(id, run_id, started, ProcessIdentity.of(pid)))
+            records.begin(ProcessRecord(id, run_id, started, ProcessIdentity.of(pid)))
 
     def _do(self, operation: Callable[[], Coroutine[Any, Any, T]]) -> Deferred[T]:
         return answer_of(self._in_turn(operation))

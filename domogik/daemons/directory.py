@@ -21,7 +21,7 @@ import attrs
 from domogik.config.files import Ownership, read_bounded, unlock, write_atomically
 from domogik.daemons.errors import NotOurs
 from domogik.supervisor.interfaces import User
-from domogik.supervisor.processes.adoption import Record, Records
+from domogik.supervisor.processes.adoption import ProcessRecord, Records
 
 CONFIGURATION = "service.conf"
 PARAMETERS = "service.json"
@@ -172,7 +172,7 @@ class WorkingDirectory:
         return Records(self.subdirectory("run"))
 
     @property
-    def record(self) -> Record | None:
+    def record(self) -> ProcessRecord | None:
         """What the last start left on record; None without one that can be read.
 
         Where its user is another than ours he can write there: a record of anybody else's process

@@ -24,7 +24,7 @@ _PAUSE = 0.005
 
 
 @attrs.frozen
-class Inhabitants:
+class ProcessesInDirectory:
     """The processes of `program` that stand in `directory`; whom this user may look at."""
 
     directory: Path

@@ -38,7 +38,7 @@ _TAIL = 4096
 _KILL_PATIENCE = 5.0  # seconds for a server that hears a last signal
 
 
-class Kept(Protocol):
+class RunnableDaemon(Protocol):
     """What is kept running here."""
 
     kind: ClassVar[str]
@@ -117,7 +117,7 @@ class Keeper:
     _log = Logger()
 
     _tools: DaemonTools
-    _daemon: Kept
+    _daemon: RunnableDaemon
     _directory: WorkingDirectory
     _policy: Policy
     output: FileOutput = attrs.field(init=False)
@@ -227,9 +227,9 @@ class Keeper:
         finally:
             self._runner.specification = ordinary
 
-    def let_go(self) -> None:
+    def release_processes(self) -> None:
         """Watch no longer; what runs goes on."""
-        self._runner.let_go()
+        self._runner.release_processes()
         self._watch.stop()
 
     async def _prepare(self, program: Program) -> Program:

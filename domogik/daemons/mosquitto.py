@@ -19,7 +19,7 @@ import attrs
 from twisted.internet.task import deferLater
 
 from domogik.daemons import mqtt
-from domogik.daemons.backups import Contents
+from domogik.daemons.backups import BackupContents
 from domogik.daemons.base import ManagedDaemon
 from domogik.daemons.directory import CONFIGURATION
 from domogik.daemons.errors import (
@@ -211,7 +211,7 @@ class MosquittoDaemon(ManagedDaemon):
     def _store(self) -> Path:
         return self.directory / _DATA / _STORE
 
-    async def dump(self, payload: Path) -> Contents:
+    async def dump(self, payload: Path) -> BackupContents:
         """USR1 has it save all it keeps; the file is replaced in one step."""
         if not self.option("persistence"):
             raise self.error(f"{self.title} keeps nothing: persistence is off")
@@ -219,7 +219,7 @@ class MosquittoDaemon(ManagedDaemon):
         with self.translated("its data cannot be read"):
             await self.tools.in_thread(shutil.copyfile, self._store, payload)
         facts = await self.tools.in_thread(counts, payload)
-        return Contents(await self._version(), facts)
+        return BackupContents(await self._version(), facts)
 
     async def _saved(self) -> None:
         """Have it save all it keeps; fails where that did not work, as on a full disk.
@@ -261,7 +261,7 @@ class MosquittoDaemon(ManagedDaemon):
         await self.tools.in_thread(shutil.copyfile, payload, self._store)
         self.directory.give(self._store)
 
-    async def compare(self, contents: Contents) -> None:
+    async def compare(self, contents: BackupContents) -> None:
         """It saves what it has read, and that holds as much."""
         await self._saved()
         found = await self.tools.in_thread(counts, self._store)

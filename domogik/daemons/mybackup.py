@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from domogik.daemons.backups import Contents
+from domogik.daemons.backups import BackupContents
 from domogik.daemons.directory import WorkingDirectory
 from domogik.daemons.errors import ManagedDaemonError
 from domogik.daemons.myfiles import ServerVersion
@@ -64,7 +64,7 @@ class Served(Protocol):
     ) -> Completed: ...
 
 
-async def dump(daemon: Served, payload: Path) -> Contents:
+async def dump(daemon: Served, payload: Path) -> BackupContents:
     """Everything into the new file `payload`; raises the kind's error."""
     names = await _databases(daemon)
     facts = await _dump_people(daemon, names, payload)
@@ -74,7 +74,7 @@ async def dump(daemon: Served, payload: Path) -> Contents:
         await daemon.tools.in_thread(_append, payload, own)
     finally:
         own.unlink(missing_ok=True)
-    return Contents(daemon.version.text, facts)
+    return BackupContents(daemon.version.text, facts)
 
 
 async def load_served(daemon: Served, payload: Path, after: Path) -> None:
@@ -90,7 +90,7 @@ async def load_served(daemon: Served, payload: Path, after: Path) -> None:
     )
 
 
-async def compare(daemon: Served, contents: Contents) -> None:
+async def compare(daemon: Served, contents: BackupContents) -> None:
     """Raises the kind's error unless the server holds `contents`."""
     again = daemon.directory / _PART
     try:

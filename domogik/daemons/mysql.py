@@ -22,7 +22,7 @@ import attrs
 
 from domogik.config.files import read_bounded
 from domogik.daemons import mybackup
-from domogik.daemons.backups import Contents
+from domogik.daemons.backups import BackupContents
 from domogik.daemons.base import ManagedDaemon
 from domogik.daemons.directory import CONFIGURATION
 from domogik.daemons.errors import ManagedDaemonError, NotReady
@@ -346,7 +346,7 @@ class MySQLDaemon(ManagedDaemon):
 
     # Its backups
 
-    async def dump(self, payload: Path) -> Contents:
+    async def dump(self, payload: Path) -> BackupContents:
         """See `mybackup`."""
         await self.find_programs()
         return await mybackup.dump(self, payload)
@@ -366,7 +366,7 @@ class MySQLDaemon(ManagedDaemon):
         finally:
             path.unlink(missing_ok=True)
 
-    async def compare(self, contents: Contents) -> None:
+    async def compare(self, contents: BackupContents) -> None:
         """See `mybackup`."""
         await mybackup.compare(self, contents)
 

@@ -16,7 +16,7 @@ from typing import ClassVar, Protocol
 
 import attrs
 
-from domogik.daemons.backups import Contents
+from domogik.daemons.backups import BackupContents
 from domogik.daemons.directory import WorkingDirectory
 from domogik.daemons.errors import ManagedDaemonError
 from domogik.daemons.pgprograms import Programs
@@ -61,7 +61,7 @@ class Served(Protocol):
 
 
 @attrs.define
-class Inventory:
+class ClusterContents:
     """What databases hold, in few words: the order of rows does not matter."""
 
     databases: int = 0
@@ -90,9 +90,9 @@ class Inventory:
     def _note(self, *words: str) -> None:
         self._digest.update(b"".join(word.encode() + b"\0" for word in words) + b"\n")
 
-    def contents(self, version: str) -> Contents:
+    def contents(self, version: str) -> BackupContents:
         """As a manifest keeps it."""
-        return Contents(
+        return BackupContents(
             version,
             {
                 "databases": self.databases,
@@ -103,9 +103,9 @@ class Inventory:
         )
 
 
-async def dump(daemon: Served, payload: Path) -> Contents:
+async def dump(daemon: Served, payload: Path) -> BackupContents:
     """Everything into the new file `payload`; raises the kind's error."""
-    inventory = Inventory()
+    inventory = ClusterContents()
     async with _session(daemon) as session:
         if found := await session.query(_TABLESPACES):
             raise daemon.error(f"the tablespace {found[0][0]} is outside of what can be backed up")
@@ -125,7 +125,11 @@ async def dump(daemon: Served, payload: Path) -> Contents:
 
 
 async def _dump_one(
-    daemon: Served, name: str, payload: Path, inventory: Inventory, environment: dict[str, str]
+    daemon: Served,
+    name: str,
+    payload: Path,
+    inventory: ClusterContents,
+    environment: dict[str, str],
 ) -> None:
     part = daemon.directory / _PART
     async with _session(daemon, name) as session:
@@ -158,9 +162,9 @@ async def load_served(daemon: Served, payload: Path) -> None:
         )
 
 
-async def compare(daemon: Served, contents: Contents) -> None:
+async def compare(daemon: Served, contents: BackupContents) -> None:
     """Raises the kind's error unless the server holds `contents`."""
-    inventory = Inventory()
+    inventory = ClusterContents()
     async with _session(daemon) as session:
         databases = [name for (name,) in await session.query(_DATABASES) if name is not None]
     for name in databases:

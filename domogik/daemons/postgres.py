@@ -21,11 +21,11 @@ from twisted.internet.defer import Deferred
 from domogik.config.files import read_bounded
 from domogik.daemons import backups, pgbackup
 from domogik.daemons.arguments import LOOPBACK, Callback, ErrorCallback
-from domogik.daemons.backups import Contents
+from domogik.daemons.backups import BackupContents
 from domogik.daemons.base import ManagedDaemon
 from domogik.daemons.directory import CONFIGURATION
 from domogik.daemons.errors import InvalidParameters, ManagedDaemonError, NotReady
-from domogik.daemons.inhabitants import Inhabitants
+from domogik.daemons.inhabitants import ProcessesInDirectory
 from domogik.daemons.parameters import Option, Parameters
 from domogik.daemons.pgprograms import Programs, candidates, fitting, parsed
 from domogik.daemons.pgwire import Login, Refused, Session
@@ -278,8 +278,8 @@ class PostgresDaemon(ManagedDaemon):
         await self._inhabitants.end_orphans(self.reactor)
 
     @property
-    def _inhabitants(self) -> Inhabitants:
-        return Inhabitants(self.directory / "data", "postgres")
+    def _inhabitants(self) -> ProcessesInDirectory:
+        return ProcessesInDirectory(self.directory / "data", "postgres")
 
     def remove_leftovers(self) -> None:
         """Its PID file keeps a second server from the data: it goes when nobody is there.
@@ -350,7 +350,7 @@ class PostgresDaemon(ManagedDaemon):
 
     # Its backups
 
-    async def dump(self, payload: Path) -> Contents:
+    async def dump(self, payload: Path) -> BackupContents:
         """See `pgbackup`."""
         await self.find_programs()
         self.directory.write(payload.name, "")
@@ -365,7 +365,7 @@ class PostgresDaemon(ManagedDaemon):
         """See `pgbackup`."""
         await pgbackup.load_served(self, payload)
 
-    async def compare(self, contents: Contents) -> None:
+    async def compare(self, contents: BackupContents) -> None:
         """See `pgbackup`."""
         await pgbackup.compare(self, contents)
 

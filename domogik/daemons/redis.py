@@ -12,7 +12,7 @@ from urllib.parse import quote
 import attrs
 from twisted.internet.task import deferLater
 
-from domogik.daemons.backups import Contents
+from domogik.daemons.backups import BackupContents
 from domogik.daemons.base import ManagedDaemon
 from domogik.daemons.directory import CONFIGURATION
 from domogik.daemons.errors import HungUp, ManagedDaemonError, NotReady
@@ -187,7 +187,7 @@ class RedisDaemon(ManagedDaemon):
 
     # Backups
 
-    async def dump(self, payload: Path) -> Contents:
+    async def dump(self, payload: Path) -> BackupContents:
         """`redis-cli --rdb`: as a replica gets it, all of one moment."""
         parameters = self.parameters
         await self.command(
@@ -202,7 +202,7 @@ class RedisDaemon(ManagedDaemon):
             ),
             time_limit=_LONGEST_DUMP,
         )
-        return Contents(await self._version(), await self._counted(payload))
+        return BackupContents(await self._version(), await self._counted(payload))
 
     async def _counted(self, rdb: Path) -> dict[str, int]:
         """How many keys there are in a file, whose own checksums are looked at, too."""
@@ -251,7 +251,7 @@ class RedisDaemon(ManagedDaemon):
                 raise self.error(f"{self.title} does not come to the end of its append-only file")
             await deferLater(self.reactor, _PAUSE, lambda: None)
 
-    async def compare(self, contents: Contents) -> None:
+    async def compare(self, contents: BackupContents) -> None:
         """As many keys; those that had a time may have passed it."""
         keyspace = await self._info("keyspace")
         found = sum(int(text.split(",")[0].removeprefix("keys=")) for text in keyspace.values())

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import attrs
 from twisted.logger import Logger
 
-from domogik.daemons.backups import Contents
+from domogik.daemons.backups import BackupContents
 from domogik.daemons.directory import CONFIGURATION, WorkingDirectory
 from domogik.daemons.errors import ManagedDaemonError
 from domogik.daemons.keeper import LOG, tail
@@ -164,7 +164,7 @@ class Server:
     async def reconfigured(self, known: Parameters) -> None:
         """An instance that has data is configured anew; `known` is what it was configured with."""
 
-    async def dump(self, payload: Path) -> Contents:
+    async def dump(self, payload: Path) -> BackupContents:
         """It serves: write all its data to `payload`; see `backups`, also for the next three."""
         raise self.error(f"{self.title} has no data that are backed up")
 
@@ -175,7 +175,7 @@ class Server:
     async def load_served(self, payload: Path) -> None:
         """It serves: what is left of `load`."""
 
-    async def compare(self, contents: Contents) -> None:
+    async def compare(self, contents: BackupContents) -> None:
         """It serves: raise the kind's error unless it holds `contents`."""
 
     async def before_stop(self) -> None:

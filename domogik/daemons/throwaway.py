@@ -108,7 +108,7 @@ async def _end(daemon: ManagedDaemon, directory: Path) -> None:
 
 async def _clear_away(daemon: ManagedDaemon, place: WorkingDirectory) -> None:
     """A directory that was never finished, or is damaged: by its marks."""
-    daemon.let_go()
+    daemon.release_processes()
     processes = HostProcesses(daemon.reactor, ProcessTable(daemon.reactor))
     found = look_for(place.record, processes)
     someone = found.leader or found.member

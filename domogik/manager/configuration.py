@@ -28,7 +28,7 @@ def _tell_nobody(remarks: Mapping[str, str], sentence: str) -> None: ...
 
 
 @attrs.define(eq=False)
-class ConfigurationKeeper:
+class ConfigurationInForce:
     """Reads both, in a thread, and hands them to `apply`.
 
     A file that cannot be understood, or was there and is gone, changes nothing, but what is

@@ -11,7 +11,7 @@ from domogik.components.model import Backup, Component, ConfigValue, Detail, Hos
 from domogik.manager.jobs import Job
 
 
-class IHouse(Interface):
+class IAllHosts(Interface):
     """Every component of every host, as seen from this host.
 
     Reading never waits. What changes something is awaited to its end: another host is asked over

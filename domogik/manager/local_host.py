@@ -34,7 +34,7 @@ class IOwnLog(Protocol):
 
 
 @attrs.define(eq=False)
-class Office:
+class LocalHost:
     """The components of this host. `upgrade` executes the manager anew, children kept."""
 
     host: str

@@ -67,9 +67,9 @@ class Trust:
     _own: frozenset[str] = attrs.field(init=False, default=frozenset())
 
     def __attrs_post_init__(self) -> None:
-        self.believe(self._named)
+        self.update_settings(self._named)
 
-    def believe(self, words: Iterable[str]) -> None:
+    def update_settings(self, words: Iterable[str]) -> None:
         """From now on these are the named ones; raises `InvalidNetwork` and changes nothing."""
         named = [named_network(word) for word in words]
         self._everyone = None in named

@@ -31,11 +31,11 @@ from domogik.supervisor.lifecycle.pacing import Pacing
 from domogik.supervisor.lifecycle.runner import Runner
 from domogik.supervisor.lifecycle.stop_order import in_order_of_stop, users_of
 from domogik.supervisor.logs.output import IOutputReactor, OutputLog
-from domogik.supervisor.processes.adoption import Record, Records, file_name
+from domogik.supervisor.processes.adoption import ProcessRecord, Records, file_name
 from domogik.supervisor.processes.confinement import Confinement
 from domogik.supervisor.processes.host import HostProcesses, Processes
 from domogik.supervisor.processes.identity import NoSuchProcess
-from domogik.supervisor.processes.leftovers import Found, Leftovers
+from domogik.supervisor.processes.leftovers import LeftoverRun, Leftovers
 from domogik.supervisor.processes.membership import ProcessTable
 from domogik.supervisor.processes.pidfd import IProcessReactor
 from domogik.supervisor.processes.usage import UsageMeter
@@ -131,7 +131,7 @@ class Supervisor(Service):
             await self._stop_everybody()
             for runner in self._runners.values():
                 if runner.specification.keep:
-                    runner.let_go()
+                    runner.release_processes()
         self._notify.close()
         await gatherResults([runner.output.close() for runner in self._runners.values()])
 
@@ -142,7 +142,7 @@ class Supervisor(Service):
         """
         self._is_closing = True
         for runner in self._runners.values():
-            runner.let_go()
+            runner.release_processes()
         self._notify.close()
 
     # What there is
@@ -201,7 +201,7 @@ class Supervisor(Service):
 
     # What is configured
 
-    def configure(self, specification: Specification, left: Record | None = None) -> None:
+    def configure(self, specification: Specification, left: ProcessRecord | None = None) -> None:
         """Know a component, or know it better: who runs is not touched until its next start.
 
         If the manager before us left it running, it is taken over now; `left` is a record kept
@@ -439,7 +439,7 @@ class Supervisor(Service):
         """Fires when no process of it is left; fails with `UnknownComponent`, `OperationFailed`."""
         return Deferred.fromCoroutine(self._left.stop(id))
 
-    def _take_over(self, runner: Runner, found: Found) -> None:
+    def _take_over(self, runner: Runner, found: LeftoverRun) -> None:
         record = found.record
         if record is None:
             return

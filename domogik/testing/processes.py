@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from domogik.supervisor.interfaces import Exit, Program
 from domogik.supervisor.processes.host import Started
 from domogik.supervisor.processes.identity import NoSuchProcess, ProcessIdentity
-from domogik.supervisor.processes.spawn import CannotStart, signal_number
+from domogik.supervisor.processes.spawn import CannotSpawn, signal_number
 from domogik.supervisor.processes.tree import StillRunning
 
 _BOOT = "00000000-0000-0000-0000-000000000000"
@@ -98,7 +98,7 @@ class FakeProcesses:
     def spawn(self, protocol: IProcessProtocol, program: Program, output: int) -> FakeProcess:
         os.fstat(output)  # a real one would write there
         if program.argv[0] in self.missing:
-            raise CannotStart(f"{program.argv[0]} is missing")
+            raise CannotSpawn(f"{program.argv[0]} is missing")
         process = self.fork(program.environment.get("DOMOGIK_RUN_ID", ""))
         process.program = program
         self.born(process)

@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from domogik.errors import DomogikError
 from domogik.units.apps.registry import Units
-from domogik.units.checks.port_owners import OpenPort, PortTable
+from domogik.units.checks.port_owners import OpenPort, PortOwners
 from domogik.units.systemd.backend import (
     ChangeReceiver,
     IUnitBackend,
@@ -296,4 +296,4 @@ def fake_units(
     def at_once(work: Callable[..., Any], *args: Any) -> Deferred[Any]:
         return maybeDeferred(work, *args)
 
-    return Units(clock, backend, PortTable(clock, at_once, look))
+    return Units(clock, backend, PortOwners(clock, at_once, look))

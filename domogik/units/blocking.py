@@ -16,7 +16,7 @@ from domogik.units.apps import component, registry
 from domogik.units.apps.app import DuplicateComponent, NotAttached, UnitLogs
 from domogik.units.checks import netcat
 from domogik.units.checks import ports as diagnosis
-from domogik.units.checks.unit import Action
+from domogik.units.checks.unit import UnitAction
 from domogik.units.here import Here
 from domogik.units.turned import (
     App,
@@ -176,7 +176,7 @@ class Daemon(LeaderComponent):
         """Do what the checks suggest and can be done; return False: no set-up needs to run."""
         return wait(self._made.repair, self.asked, failed_checks)
 
-    def act(self, action: Action) -> None:
+    def act(self, action: UnitAction) -> None:
         """Do one of the things a check suggests."""
         wait(self._made.act, self.asked, action)
 

@@ -15,7 +15,7 @@ from domogik.supervisor.processes.command import run
 from domogik.supervisor.reactors import usual_reactor
 from domogik.units.apps.app import App, Component
 from domogik.units.apps.registry import Units
-from domogik.units.checks.port_owners import PortTable
+from domogik.units.checks.port_owners import PortOwners
 from domogik.units.systemd.bus import Changes, system_bus
 from domogik.units.systemd.systemctl import Systemctl
 
@@ -30,7 +30,7 @@ class Here:
 
     clock: Any
     backend: Systemctl
-    ports: PortTable
+    ports: PortOwners
     changes: Changes | None = None
     _usual: ClassVar[Here | None] = None
 
@@ -49,7 +49,7 @@ class Here:
         bus = system_bus(os.environ)
         changes = Changes.at(reactor, bus) if bus is not None else None
         backend = Systemctl(partial(run, reactor), os.environ, changes)
-        return cls(reactor, backend, PortTable(reactor, in_thread), changes)
+        return cls(reactor, backend, PortOwners(reactor, in_thread), changes)
 
     @classmethod
     def usual(cls) -> Here:

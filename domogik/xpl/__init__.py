@@ -1,4 +1,4 @@
-"""The street: xPL, the network of home automation. Knows nothing of plugins or packages."""
+"""xPL, the protocol of home automation; knows nothing of plugins or packages."""
 
 from pkgutil import extend_path
 

@@ -18,7 +18,7 @@ from domogik.supervisor.processes import tree
 from domogik.supervisor.processes.host import HostProcesses, Processes, Started
 from domogik.supervisor.processes.identity import NoSuchProcess, ProcessIdentity
 from domogik.supervisor.processes.membership import ProcessTable
-from domogik.supervisor.processes.spawn import CannotStart, exit_of
+from domogik.supervisor.processes.spawn import CannotSpawn, exit_of
 from domogik.testing.processes import FakeProcess, FakeProcesses
 
 
@@ -69,7 +69,7 @@ class ProcessesContract:
         self.assertEqual(await watcher.exited, Exit(code=3))
 
     def test_a_program_that_is_missing_cannot_be_started(self):
-        with self.assertRaises(CannotStart):
+        with self.assertRaises(CannotSpawn):
             self.start(self.MISSING)
 
     async def test_a_started_process_is_a_member_of_its_start_until_it_is_ended(self):

@@ -30,7 +30,7 @@ from domogik.manager.packages.update import Note, _read, _write
 from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.http.fetch import Fetcher, FetchLimits
 from domogik.packages.publish.repository import build_repository
-from domogik.packages.publish.uploads import take_in
+from domogik.packages.publish.uploads import accept_upload
 from domogik.packages.repositories.cache import Cache, CacheFailed
 from domogik.packages.repositories.sources import Source
 from domogik.packages.store.changes import RINOR, XPL, StoreFailed
@@ -110,12 +110,12 @@ class Upload(Change):
 
     def made(self) -> None:
         UPLOADS.mkdir()
-        take_in(archive(NEW, "1.0"), UPLOADS, "2026-11-21")
+        accept_upload(archive(NEW, "1.0"), UPLOADS, "2026-11-21")
         NEW.unlink()
         archive(NEW, "1.0", BIG)
 
     def attempt(self) -> None:
-        take_in(NEW, UPLOADS, "2026-11-22")
+        accept_upload(NEW, UPLOADS, "2026-11-22")
 
     def state(self) -> object:
         kept = sorted(path.name for path in UPLOADS.glob("*.tgz"))

@@ -18,7 +18,7 @@ from twisted.trial.unittest import TestCase
 from world import is_gone
 
 from domogik.packages.descriptor.files import read
-from domogik.testing.street import HOST, PluginProcess, Street
+from domogik.testing.harness import HOST, PluginHarness, PluginProcess
 from domogik.xpl.codec.message import CMND, STAT, TRIG, Message
 
 ROOT = Path(__file__).parents[2]
@@ -43,17 +43,17 @@ class ExampleCase(TestCase):
     def setUp(self) -> None:
         self.directory = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.directory)
-        self.street = Street(reactor, self.directory)
-        self.street.start()
+        self.harness = PluginHarness(reactor, self.directory)
+        self.harness.start()
 
     def tearDown(self) -> Deferred[None]:
-        return Deferred.fromCoroutine(self.street.stop())
+        return Deferred.fromCoroutine(self.harness.stop())
 
     async def alive(self, **values: str) -> PluginProcess:
-        plugin = self.street.run(
+        plugin = self.harness.run(
             script(self.name), self.name, {key.replace("_", "-"): v for key, v in values.items()}
         )
-        await self.street.alive(plugin)
+        await self.harness.alive(plugin)
         return plugin
 
     async def stopped(self, plugin: PluginProcess) -> None:
@@ -62,10 +62,10 @@ class ExampleCase(TestCase):
         self.assertNotIn("Traceback", plugin.output)
 
     def heard(self, schema: str, **body: str) -> Deferred[Message]:
-        return self.street.heard(lambda message: is_like(message, schema, body))
+        return self.harness.heard(lambda message: is_like(message, schema, body))
 
     def next(self, schema: str, **body: str) -> Deferred[Message]:
-        return self.street.next(lambda message: is_like(message, schema, body))
+        return self.harness.next(lambda message: is_like(message, schema, body))
 
 
 def is_like(message: Message, schema: str, body: dict[str, str]) -> bool:
@@ -78,11 +78,11 @@ def is_like(message: Message, schema: str, body: dict[str, str]) -> bool:
 
 class EveryExample(ExampleCase):
     async def test_starts_and_stops_without_any_configuration(self) -> None:
-        self.street.values = None
+        self.harness.values = None
         for name in NAMES:
             environment = {"DOMOGIK_CONFIG": str(self.quick_configuration())}
-            plugin = self.street.run(script(name), name, environment=environment)
-            await self.street.alive(plugin)
+            plugin = self.harness.run(script(name), name, environment=environment)
+            await self.harness.alive(plugin)
             await self.stopped(plugin)
 
     def quick_configuration(self) -> Path:
@@ -94,12 +94,12 @@ class EveryExample(ExampleCase):
     async def test_runs_from_a_shell_with_nothing_but_its_script(self) -> None:
         for name in NAMES:
             environment = {
-                **dict.fromkeys(self.street.environment(script(name), name), ""),
+                **dict.fromkeys(self.harness.environment(script(name), name), ""),
                 "PYTHONPATH": f"{source(name)}:{ROOT}",
                 "HOME": str(self.directory),
-                "XPL_PORT": str(self.street.hub.port),
+                "XPL_PORT": str(self.harness.hub.port),
             }
-            plugin = self.street.run(script(name), name, environment=environment)
+            plugin = self.harness.run(script(name), name, environment=environment)
             await plugin.says("is ready")
             self.assertIn(f"domogik-{name}.", plugin.output)
             await self.stopped(plugin)
@@ -150,7 +150,7 @@ class DiskFree(ExampleCase):
         plugin = await self.alive(path_1="/")
         await self.heard("sensor.basic", device="/", type="total_space")
         again = self.next("sensor.basic", device="/", type="total_space")
-        self.street.say(CMND, "sensor.request", (("request", "current"), ("device", "/")))
+        self.harness.say(CMND, "sensor.request", (("request", "current"), ("device", "/")))
         await again
         await self.stopped(plugin)
 
@@ -170,7 +170,7 @@ class Clock(ExampleCase):
     async def test_tells_the_time_when_asked(self) -> None:
         plugin = await self.alive(interval="86400")
         answer = self.next("datetime.basic")
-        self.street.say(CMND, "datetime.request", (("command", "request"),))
+        self.harness.say(CMND, "datetime.request", (("command", "request"),))
         self.assertEqual((await answer).type, STAT)
         await self.stopped(plugin)
 
@@ -212,7 +212,7 @@ class Ping(ExampleCase):
         )
         for device in ("other", "nas"):
             order = (("type", "wakeonlan"), ("device", device), ("current", "high"))
-            self.street.say(CMND, "control.basic", order)
+            self.harness.say(CMND, "control.basic", order)
         await self.heard("sensor.basic", device="nas", type="wakeonlan", current="high")
         self.assertEqual(len(sleeper.recv(200)), 102)
         with self.assertRaises(BlockingIOError):
@@ -224,7 +224,7 @@ class Script(ExampleCase):
     name = "script"
 
     def order(self, program: str, *more: tuple[str, str]) -> None:
-        self.street.say(CMND, "exec.basic", (("program", program), ("pid", "7"), *more))
+        self.harness.say(CMND, "exec.basic", (("program", program), ("pid", "7"), *more))
 
     async def test_runs_a_command_of_its_list_and_answers_with_its_end(self) -> None:
         plugin = await self.alive(
@@ -264,5 +264,5 @@ class Script(ExampleCase):
     async def test_ends_well_when_the_network_says_stop(self) -> None:
         plugin = await self.alive()
         order = (("command", "stop"), ("host", HOST), ("plugin", "script"))
-        self.street.say(CMND, "domogik.system", order)
+        self.harness.say(CMND, "domogik.system", order)
         self.assertEqual(await plugin.ended, 0)

@@ -20,7 +20,7 @@ from twisted.trial.unittest import TestCase
 
 from domogik.xpl.codec.codec import decode
 from domogik.xpl.hub import sockets as hubsocket
-from domogik.xpl.hub.forwarding import CannotListen, Hub, PortTaken
+from domogik.xpl.hub.forwarding import CannotListen, Hub, HubPortTaken
 from domogik.xpl.hub.sockets import LocalAddresses
 from domogik.xpl.node.bus import Bus
 from domogik.xpl.node.datagrams import PORTION
@@ -264,7 +264,7 @@ class ListeningTests(TestCase):
     def test_a_second_hub_is_refused_in_one_line_that_names_the_first(self) -> None:
         for interface in (HERE, "0.0.0.0"):
             first = self.bind(interface)
-            error = self.assertRaises(PortTaken, self.bind, interface, first.port)
+            error = self.assertRaises(HubPortTaken, self.bind, interface, first.port)
             self.assertIn(f"UDP port {first.port}", str(error))
             self.assertIn(f"(pid {os.getpid()})", str(error))
             self.assertNotIn("\n", str(error))
@@ -273,7 +273,7 @@ class ListeningTests(TestCase):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
             other.bind(("127.255.255.255", 0))
             port = other.getsockname()[1]
-            self.assertRaises(PortTaken, self.bind, HERE, port)
+            self.assertRaises(HubPortTaken, self.bind, HERE, port)
             self.assertFalse(self.taken(HERE, port))
 
     def test_a_program_that_asks_for_reuse_cannot_share_the_port(self) -> None:
@@ -297,7 +297,7 @@ class ListeningTests(TestCase):
         self.assertGreater(sockets.dropped, 50)
 
     def test_taken_and_impossible_are_both_reasons_not_to_listen(self) -> None:
-        self.assertTrue(issubclass(PortTaken, CannotListen))
+        self.assertTrue(issubclass(HubPortTaken, CannotListen))
 
     def test_only_addresses_of_interfaces_are_this_computers(self) -> None:
         local = LocalAddresses()

@@ -20,7 +20,7 @@ import pytest
 import redis
 from world import HOST, PATIENCE, PLUGIN, World, XplClient, is_gone, wait_until
 
-from domogik.supervisor.processes.adoption import Record, Records
+from domogik.supervisor.processes.adoption import ProcessRecord, Records
 from domogik.supervisor.processes.identity import ProcessIdentity
 from domogik.xpl.codec.message import CMND, Message
 
@@ -62,7 +62,7 @@ def unreserved_port() -> int:
     raise AssertionError("no port is free")
 
 
-class House(World):
+class AllHosts(World):
     """A world whose daemons go with it."""
 
     @property
@@ -125,8 +125,8 @@ class House(World):
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    made = House(tmp_path)
+def all_hosts(tmp_path: Path) -> Iterator[AllHosts]:
+    made = AllHosts(tmp_path)
     yield made
     made.close()
 
@@ -134,25 +134,25 @@ def house(tmp_path: Path) -> Iterator[House]:
 # How it is reached
 
 
-def test_what_is_declared_runs_and_serves_whoever_has_its_credentials(house: House) -> None:
-    house.begin()
-    house.alive()
-    with house.client() as client:
+def test_what_is_declared_runs_and_serves_whoever_has_its_credentials(all_hosts: AllHosts) -> None:
+    all_hosts.begin()
+    all_hosts.alive()
+    with all_hosts.client() as client:
         assert client.ping()
-    assert house.servers()
-    assert house.stop() == 0
-    assert house.servers() == []
-    assert (house.daemons / "cache" / "service.json").exists()
+    assert all_hosts.servers()
+    assert all_hosts.stop() == 0
+    assert all_hosts.servers() == []
+    assert (all_hosts.daemons / "cache" / "service.json").exists()
 
 
-def test_its_password_is_in_no_answer_log_event_or_command_line(house: House) -> None:
+def test_its_password_is_in_no_answer_log_event_or_command_line(all_hosts: AllHosts) -> None:
     secret = "pass-word-42"
-    house.begin(f"{CACHE}password = {secret}\n", "-d")
-    house.alive()
-    house.add_plugin("demo", USER)
-    house.post("/api/v1/components/daemon:cache/restart")
+    all_hosts.begin(f"{CACHE}password = {secret}\n", "-d")
+    all_hosts.alive()
+    all_hosts.add_plugin("demo", USER)
+    all_hosts.post("/api/v1/components/daemon:cache/restart")
     shown = [
-        house.request(path, method)
+        all_hosts.request(path, method)
         for method, path in (
             ("GET", "/api/v1/components"),
             ("GET", "/api/v1/components/daemon:cache"),
@@ -167,54 +167,54 @@ def test_its_password_is_in_no_answer_log_event_or_command_line(house: House) ->
     ]
     assert all(status == 200 for status, _ in shown)
     assert secret not in json.dumps(shown)
-    assert secret not in house.ctl("daemon", "logs", "cache")
-    assert secret in house.url()
+    assert secret not in all_hosts.ctl("daemon", "logs", "cache")
+    assert secret in all_hosts.url()
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             assert secret not in " ".join(process.cmdline())
-    house.stop()
-    logs = [house.output(), *(path.read_text() for path in house.home.glob("log/*.log"))]
+    all_hosts.stop()
+    logs = [all_hosts.output(), *(path.read_text() for path in all_hosts.home.glob("log/*.log"))]
     assert secret not in "".join(logs)
 
 
-def test_credentials_are_for_the_token_only(house: House) -> None:
-    house.begin(CACHE, trusted_clients="")
-    house.alive()
-    status, _ = house.request("/api/v1/components/daemon:cache/credentials", token=False)
+def test_credentials_are_for_the_token_only(all_hosts: AllHosts) -> None:
+    all_hosts.begin(CACHE, trusted_clients="")
+    all_hosts.alive()
+    status, _ = all_hosts.request("/api/v1/components/daemon:cache/credentials", token=False)
     assert status == 401
 
 
-def test_a_terminal_steers_it(house: House) -> None:
-    house.begin()
-    first = house.alive()
-    assert "daemon:cache" in house.ctl("daemon", "list")
-    assert "redis" in house.ctl("daemon", "detail", "cache")
-    assert house.ctl("daemon", "credentials", "cache").strip() == house.url()
-    assert "Ready to accept connections" in house.ctl("daemon", "logs", "cache")
-    house.ctl("daemon", "reload", "cache")
-    assert house.alive() == first
-    house.ctl("restart", "cache")
-    assert house.alive() != first
-    house.ctl("daemon", "stop", "cache")
-    assert house.servers() == []
+def test_a_terminal_steers_it(all_hosts: AllHosts) -> None:
+    all_hosts.begin()
+    first = all_hosts.alive()
+    assert "daemon:cache" in all_hosts.ctl("daemon", "list")
+    assert "redis" in all_hosts.ctl("daemon", "detail", "cache")
+    assert all_hosts.ctl("daemon", "credentials", "cache").strip() == all_hosts.url()
+    assert "Ready to accept connections" in all_hosts.ctl("daemon", "logs", "cache")
+    all_hosts.ctl("daemon", "reload", "cache")
+    assert all_hosts.alive() == first
+    all_hosts.ctl("restart", "cache")
+    assert all_hosts.alive() != first
+    all_hosts.ctl("daemon", "stop", "cache")
+    assert all_hosts.servers() == []
 
 
-def test_backups_are_jobs_and_what_comes_back_is_what_went_in(house: House) -> None:
-    house.add_plugin("demo", USER)
-    house.begin(CACHE + NEEDS)
-    house.alive()
-    house.post("/api/v1/components/demo/start")
-    with house.client() as client:
+def test_backups_are_jobs_and_what_comes_back_is_what_went_in(all_hosts: AllHosts) -> None:
+    all_hosts.add_plugin("demo", USER)
+    all_hosts.begin(CACHE + NEEDS)
+    all_hosts.alive()
+    all_hosts.post("/api/v1/components/demo/start")
+    with all_hosts.client() as client:
         client.set("colour", "red")
-        assert "one.backup" in house.ctl("daemon", "backup", "cache", "one.backup")
+        assert "one.backup" in all_hosts.ctl("daemon", "backup", "cache", "one.backup")
         client.set("colour", "blue")
-    assert "already" in house.refused("/api/v1/components/daemon:cache/backup?file=one.backup")
-    house.ctl("daemon", "restore", "cache", "one.backup")
-    with house.client() as client:
+    assert "already" in all_hosts.refused("/api/v1/components/daemon:cache/backup?file=one.backup")
+    all_hosts.ctl("daemon", "restore", "cache", "one.backup")
+    with all_hosts.client() as client:
         assert client.get("colour") == "red"
-    house.alive("plugin:demo")
-    assert [line.split()[0] for line in house.notes()] == ["start", "stop", "start"]
-    jobs = house.request("/api/v1/jobs")[1]["jobs"]
+    all_hosts.alive("plugin:demo")
+    assert [line.split()[0] for line in all_hosts.notes()] == ["start", "stop", "start"]
+    jobs = all_hosts.request("/api/v1/jobs")[1]["jobs"]
     assert [(one["kind"], one["state"]) for one in jobs] == [
         ("restore", "done"),
         ("backup", "failed"),
@@ -223,217 +223,225 @@ def test_backups_are_jobs_and_what_comes_back_is_what_went_in(house: House) -> N
 
 
 @pytest.mark.parametrize("file", ["../one", "a/b", "%2e%2e%2fone", ".hidden", "x" * 200])
-def test_a_backup_stays_in_its_directory(house: House, file: str) -> None:
-    house.begin()
-    house.alive()
+def test_a_backup_stays_in_its_directory(all_hosts: AllHosts, file: str) -> None:
+    all_hosts.begin()
+    all_hosts.alive()
     for verb in ("backup", "restore"):
-        status, body = house.request(f"/api/v1/components/daemon:cache/{verb}?file={file}", "POST")
+        status, body = all_hosts.request(
+            f"/api/v1/components/daemon:cache/{verb}?file={file}", "POST"
+        )
         assert status == 400, body
 
 
-def test_every_check_passes_where_all_is_well_and_says_what_is_not(house: House) -> None:
-    house.begin()
-    house.alive()
+def test_every_check_passes_where_all_is_well_and_says_what_is_not(all_hosts: AllHosts) -> None:
+    all_hosts.begin()
+    all_hosts.alive()
 
     def results() -> dict[str, str]:
-        checks = house.post("/api/v1/components/daemon:cache/diagnose")["checks"]
+        checks = all_hosts.post("/api/v1/components/daemon:cache/diagnose")["checks"]
         return {one["check_id"]: one["result"] for one in checks}
 
     assert set(results().values()) == {"passed"}
-    (house.daemons / "cache" / "password").chmod(0o644)
-    (house.daemons / "cache" / "service.json").write_text("{")
+    (all_hosts.daemons / "cache" / "password").chmod(0o644)
+    (all_hosts.daemons / "cache" / "service.json").write_text("{")
     found = results()
     assert (found["daemon-permissions"], found["daemon-parameters"]) == ("failed", "failed")
     assert found["daemon-ready"] == "passed"
-    house.post("/api/v1/components/daemon:cache/stop")
+    all_hosts.post("/api/v1/components/daemon:cache/stop")
     assert results()["daemon-state"] == "warning"
 
 
 # Who needs it
 
 
-def test_who_needs_it_starts_once_it_is_ready_and_stops_before_it(house: House) -> None:
-    house.add_plugin("demo", USER)
-    house.begin(CACHE + NEEDS)
-    house.alive()
-    house.post("/api/v1/components/daemon:cache/stop")
-    house.post("/api/v1/components/demo/start")
-    assert house.component("daemon:cache")["state"] == "alive"
-    house.post("/api/v1/components/daemon:cache/stop")
-    assert house.component("demo")["state"] == "stopped"
-    assert house.notes() == ["start +OK +PONG", "stop +OK +PONG"]
+def test_who_needs_it_starts_once_it_is_ready_and_stops_before_it(all_hosts: AllHosts) -> None:
+    all_hosts.add_plugin("demo", USER)
+    all_hosts.begin(CACHE + NEEDS)
+    all_hosts.alive()
+    all_hosts.post("/api/v1/components/daemon:cache/stop")
+    all_hosts.post("/api/v1/components/demo/start")
+    assert all_hosts.component("daemon:cache")["state"] == "alive"
+    all_hosts.post("/api/v1/components/daemon:cache/stop")
+    assert all_hosts.component("demo")["state"] == "stopped"
+    assert all_hosts.notes() == ["start +OK +PONG", "stop +OK +PONG"]
 
 
-def test_a_restart_of_it_starts_who_needs_it_again(house: House) -> None:
-    house.add_plugin("demo", USER)
-    house.begin(CACHE + NEEDS)
-    house.alive()
-    house.post("/api/v1/components/demo/start")
-    house.post("/api/v1/components/daemon:cache/restart")
-    house.alive("plugin:demo")
-    assert house.notes() == ["start +OK +PONG", "stop +OK +PONG", "start +OK +PONG"]
+def test_a_restart_of_it_starts_who_needs_it_again(all_hosts: AllHosts) -> None:
+    all_hosts.add_plugin("demo", USER)
+    all_hosts.begin(CACHE + NEEDS)
+    all_hosts.alive()
+    all_hosts.post("/api/v1/components/demo/start")
+    all_hosts.post("/api/v1/components/daemon:cache/restart")
+    all_hosts.alive("plugin:demo")
+    assert all_hosts.notes() == ["start +OK +PONG", "stop +OK +PONG", "start +OK +PONG"]
 
 
-def test_who_needs_what_cannot_start_says_why_and_starts_when_it_can(house: House) -> None:
-    house.add_plugin("demo", USER)
+def test_who_needs_what_cannot_start_says_why_and_starts_when_it_can(all_hosts: AllHosts) -> None:
+    all_hosts.add_plugin("demo", USER)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        house.begin(f"{CACHE}port = {port}\n{NEEDS}")
-        said = house.refused("/api/v1/components/demo/start")
-        for reason in (said, house.component("demo")["reason"]):
+        all_hosts.begin(f"{CACHE}port = {port}\n{NEEDS}")
+        said = all_hosts.refused("/api/v1/components/demo/start")
+        for reason in (said, all_hosts.component("demo")["reason"]):
             assert f"{port}" in reason
             assert f"process {os.getpid()}" in reason
-    house.alive()
-    house.alive("plugin:demo")
+    all_hosts.alive()
+    all_hosts.alive("plugin:demo")
 
 
-def test_who_needs_each_other_are_named(house: House) -> None:
+def test_who_needs_each_other_are_named(all_hosts: AllHosts) -> None:
     circle = "[component:daemon:cache]\nneeds = plugin:demo\n"
-    house.add_plugin("demo", USER)
-    house.begin(CACHE + NEEDS + circle)
-    said = house.refused("/api/v1/components/demo/start")
+    all_hosts.add_plugin("demo", USER)
+    all_hosts.begin(CACHE + NEEDS + circle)
+    said = all_hosts.refused("/api/v1/components/demo/start")
     assert "plugin:demo needs daemon:cache needs plugin:demo" in said
 
 
-def test_who_fails_while_it_is_away_is_back_when_it_is(house: House) -> None:
-    house.add_plugin("demo", USER)
-    house.begin(CACHE + NEEDS)
-    pid = house.alive()
-    house.post("/api/v1/components/demo/start")
-    plugin = house.component("demo")["pid"]
+def test_who_fails_while_it_is_away_is_back_when_it_is(all_hosts: AllHosts) -> None:
+    all_hosts.add_plugin("demo", USER)
+    all_hosts.begin(CACHE + NEEDS)
+    pid = all_hosts.alive()
+    all_hosts.post("/api/v1/components/demo/start")
+    plugin = all_hosts.component("demo")["pid"]
     os.kill(pid, signal.SIGKILL)
     os.kill(plugin, signal.SIGKILL)
     back = wait_until(
         lambda: (
-            (found := house.component("demo"))["state"] == "alive"
+            (found := all_hosts.component("demo"))["state"] == "alive"
             and found["pid"] != plugin
             and found
         ),
         "the plugin is back",
     )
-    assert house.alive() != pid
+    assert all_hosts.alive() != pid
     assert back["restarts"] <= 2
-    assert house.notes()[-1] == "start +OK +PONG"
+    assert all_hosts.notes()[-1] == "start +OK +PONG"
 
 
-def test_one_that_a_person_stopped_is_not_started_by_who_fails(house: House) -> None:
-    house.add_plugin("demo", "import sys\nsys.exit(3)\n")
-    house.begin(CACHE + NEEDS)
-    house.alive()
-    house.request("/api/v1/components/demo/start", "POST")
-    house.post("/api/v1/components/daemon:cache/stop")
-    wait_until(lambda: "daemon:cache is stopped" in house.component("demo")["reason"], "it says so")
-    assert house.component("daemon:cache")["state"] == "stopped"
+def test_one_that_a_person_stopped_is_not_started_by_who_fails(all_hosts: AllHosts) -> None:
+    all_hosts.add_plugin("demo", "import sys\nsys.exit(3)\n")
+    all_hosts.begin(CACHE + NEEDS)
+    all_hosts.alive()
+    all_hosts.request("/api/v1/components/demo/start", "POST")
+    all_hosts.post("/api/v1/components/daemon:cache/stop")
+    wait_until(
+        lambda: "daemon:cache is stopped" in all_hosts.component("demo")["reason"], "it says so"
+    )
+    assert all_hosts.component("daemon:cache")["state"] == "stopped"
 
 
 # Who survives whom
 
 
-def test_a_killed_manager_is_followed_by_one_that_takes_it_over(house: House) -> None:
-    house.begin()
-    pid = house.alive()
-    with house.client() as client:
+def test_a_killed_manager_is_followed_by_one_that_takes_it_over(all_hosts: AllHosts) -> None:
+    all_hosts.begin()
+    pid = all_hosts.alive()
+    with all_hosts.client() as client:
         client.set("colour", "red")
-    house.kill()
-    house.start()
-    assert house.alive() == pid
-    with house.client() as client:
+    all_hosts.kill()
+    all_hosts.start()
+    assert all_hosts.alive() == pid
+    with all_hosts.client() as client:
         assert client.get("colour") == "red"
-    house.stop()
+    all_hosts.stop()
     assert is_gone(pid)
 
 
 def test_of_one_that_was_killed_with_its_manager_the_rest_ends_and_it_is_started(
-    house: House,
+    all_hosts: AllHosts,
 ) -> None:
-    house.begin(f"{CACHE}[component:daemon:cache]\nstop_timeout = 4\n")
-    pid = house.alive()
-    ((_, record),) = Records(house.daemons / "cache" / "run").load()
+    all_hosts.begin(f"{CACHE}[component:daemon:cache]\nstop_timeout = 4\n")
+    pid = all_hosts.alive()
+    ((_, record),) = Records(all_hosts.daemons / "cache" / "run").load()
     mark = {"DOMOGIK_RUN_ID": record.run_id}
-    house.kill()
+    all_hosts.kill()
     deaf = ["sh", "-c", "trap '' TERM; echo; exec sleep 1000"]
     with subprocess.Popen(deaf, env={**os.environ, **mark}, stdout=subprocess.PIPE) as rest:
         try:
             rest.stdout.readline()
             os.kill(pid, signal.SIGKILL)
             wait_until(lambda: is_gone(pid), "the server is gone")
-            house.start()
-            assert house.alive() != pid
+            all_hosts.start()
+            assert all_hosts.alive() != pid
             assert rest.wait(PATIENCE) == -signal.SIGKILL
         finally:
             rest.kill()
 
 
-def test_without_the_managers_records_it_is_found_by_its_own_directory(house: House) -> None:
-    house.begin()
-    pid = house.alive()
-    house.kill()
-    shutil.rmtree(house.home / "run")
-    house.start()
-    assert house.alive() == pid
+def test_without_the_managers_records_it_is_found_by_its_own_directory(all_hosts: AllHosts) -> None:
+    all_hosts.begin()
+    pid = all_hosts.alive()
+    all_hosts.kill()
+    shutil.rmtree(all_hosts.home / "run")
+    all_hosts.start()
+    assert all_hosts.alive() == pid
 
 
-def test_one_that_is_kept_survives_a_stop_and_is_taken_over(house: House) -> None:
-    house.begin(f"{CACHE}keep_running = yes\n[daemon:other]\nkind = redis\n")
-    pid, other = house.alive(), house.alive("daemon:other")
-    assert house.stop() == 0
+def test_one_that_is_kept_survives_a_stop_and_is_taken_over(all_hosts: AllHosts) -> None:
+    all_hosts.begin(f"{CACHE}keep_running = yes\n[daemon:other]\nkind = redis\n")
+    pid, other = all_hosts.alive(), all_hosts.alive("daemon:other")
+    assert all_hosts.stop() == 0
     assert not is_gone(pid)
     assert is_gone(other)
-    house.start()
-    assert house.alive() == pid
+    all_hosts.start()
+    assert all_hosts.alive() == pid
 
 
-def test_an_upgrade_leaves_it_alone(house: House) -> None:
-    house.begin()
-    pid = house.alive()
-    is_new = house.listens_anew()
-    house.post("/api/v1/upgrade")
+def test_an_upgrade_leaves_it_alone(all_hosts: AllHosts) -> None:
+    all_hosts.begin()
+    pid = all_hosts.alive()
+    is_new = all_hosts.listens_anew()
+    all_hosts.post("/api/v1/upgrade")
     wait_until(is_new, "the new program answers")
-    assert house.alive() == pid
+    assert all_hosts.alive() == pid
 
 
-def test_a_broken_directory_stops_no_other(house: House) -> None:
+def test_a_broken_directory_stops_no_other(all_hosts: AllHosts) -> None:
     two = f"{CACHE}[daemon:other]\nkind = redis\n"
-    house.begin(two)
-    house.alive()
-    house.alive("daemon:other")
-    house.stop()
-    (house.daemons / "cache" / "service.json").write_bytes(b"\x00{")
-    house.start()
-    house.alive("daemon:other")
-    reason = wait_until(lambda: house.component("daemon:cache")["reason"], "a reason")
+    all_hosts.begin(two)
+    all_hosts.alive()
+    all_hosts.alive("daemon:other")
+    all_hosts.stop()
+    (all_hosts.daemons / "cache" / "service.json").write_bytes(b"\x00{")
+    all_hosts.start()
+    all_hosts.alive("daemon:other")
+    reason = wait_until(lambda: all_hosts.component("daemon:cache")["reason"], "a reason")
     assert "service.json does not hold parameters" in reason
-    assert house.request("/daemon/list")[0] == 200
+    assert all_hosts.request("/daemon/list")[0] == 200
 
 
 # The configuration while it runs
 
 
-def test_a_new_section_is_started_and_a_removed_one_stopped(house: House) -> None:
-    house.begin("")
-    assert house.request("/daemon/list")[1]["daemon"] == []
-    house.write_configuration(CACHE)
-    wait_until(lambda: house.request("/api/v1/components/daemon:cache")[0] == 200, "it is known")
-    pid = house.alive()
-    with house.client() as client:
+def test_a_new_section_is_started_and_a_removed_one_stopped(all_hosts: AllHosts) -> None:
+    all_hosts.begin("")
+    assert all_hosts.request("/daemon/list")[1]["daemon"] == []
+    all_hosts.write_configuration(CACHE)
+    wait_until(
+        lambda: all_hosts.request("/api/v1/components/daemon:cache")[0] == 200, "it is known"
+    )
+    pid = all_hosts.alive()
+    with all_hosts.client() as client:
         client.set("colour", "red")
-    house.write_configuration("")
-    wait_until(lambda: house.request("/api/v1/components/daemon:cache")[0] == 404, "it is gone")
+    all_hosts.write_configuration("")
+    wait_until(lambda: all_hosts.request("/api/v1/components/daemon:cache")[0] == 404, "it is gone")
     assert is_gone(pid)
-    house.write_configuration(CACHE)
-    wait_until(lambda: house.request("/api/v1/components/daemon:cache")[0] == 200, "it is known")
-    house.alive()
-    with house.client() as client:
+    all_hosts.write_configuration(CACHE)
+    wait_until(
+        lambda: all_hosts.request("/api/v1/components/daemon:cache")[0] == 200, "it is known"
+    )
+    all_hosts.alive()
+    with all_hosts.client() as client:
         assert client.get("colour") == "red"
 
 
-def test_another_kind_does_not_touch_what_is_there(house: House) -> None:
-    house.begin()
-    pid = house.alive()
-    house.write_configuration("[daemon:cache]\nkind = nginx\n")
+def test_another_kind_does_not_touch_what_is_there(all_hosts: AllHosts) -> None:
+    all_hosts.begin()
+    pid = all_hosts.alive()
+    all_hosts.write_configuration("[daemon:cache]\nkind = nginx\n")
     reason = wait_until(
         lambda: (
-            (found := house.request("/api/v1/components/daemon:cache"))[0] == 200
+            (found := all_hosts.request("/api/v1/components/daemon:cache"))[0] == 200
             and found[1]["technology"] == "nginx"
             and found[1]["reason"]
         ),
@@ -441,23 +449,23 @@ def test_another_kind_does_not_touch_what_is_there(house: House) -> None:
     )
     assert "belongs to a redis, not to a nginx" in reason
     assert is_gone(pid)
-    house.write_configuration(CACHE)
-    wait_until(lambda: house.component("daemon:cache")["technology"] == "redis", "it is redis")
-    house.alive()
+    all_hosts.write_configuration(CACHE)
+    wait_until(lambda: all_hosts.component("daemon:cache")["technology"] == "redis", "it is redis")
+    all_hosts.alive()
 
 
-def test_what_changed_counts_from_its_next_start_and_is_said(house: House) -> None:
-    house.begin()
-    pid = house.alive()
+def test_what_changed_counts_from_its_next_start_and_is_said(all_hosts: AllHosts) -> None:
+    all_hosts.begin()
+    pid = all_hosts.alive()
     port = unreserved_port()
-    house.write_configuration(f"{CACHE}port = {port}\npassword = other\n")
-    wait_until(lambda: "has changed" in house.component("daemon:cache")["reason"], "it is said")
-    assert "restarted" in house.refused("/api/v1/components/daemon:cache/reload")
-    assert house.alive() == pid
-    house.post("/api/v1/components/daemon:cache/restart")
-    assert house.component("daemon:cache")["reason"] == ""
-    assert house.url() == f"redis://:other@127.0.0.1:{port}/0"
-    with house.client() as client:
+    all_hosts.write_configuration(f"{CACHE}port = {port}\npassword = other\n")
+    wait_until(lambda: "has changed" in all_hosts.component("daemon:cache")["reason"], "it is said")
+    assert "restarted" in all_hosts.refused("/api/v1/components/daemon:cache/reload")
+    assert all_hosts.alive() == pid
+    all_hosts.post("/api/v1/components/daemon:cache/restart")
+    assert all_hosts.component("daemon:cache")["reason"] == ""
+    assert all_hosts.url() == f"redis://:other@127.0.0.1:{port}/0"
+    with all_hosts.client() as client:
         assert client.ping()
 
 
@@ -472,77 +480,77 @@ def test_what_changed_counts_from_its_next_start_and_is_said(house: House) -> No
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_file_and_line(
-    house: House, text: str, line: int, words: str
+    all_hosts: AllHosts, text: str, line: int, words: str
 ) -> None:
-    house.write_configuration(text)
-    house.start()
-    reason = house.component("core:manager")["reason"]
+    all_hosts.write_configuration(text)
+    all_hosts.start()
+    reason = all_hosts.component("core:manager")["reason"]
     assert f"domogik.cfg:{line}" in reason
     assert words in reason
 
 
-def test_a_broken_section_changes_nothing_that_runs(house: House) -> None:
-    house.begin()
-    pid = house.alive()
-    house.write_configuration("[daemon:cache]\nkind = radish\n[daemon:new]\nkind = redis\n")
-    wait_until(lambda: "kind" in house.component("core:manager")["reason"], "it is refused")
-    assert house.alive() == pid
-    house.alive("daemon:new")
+def test_a_broken_section_changes_nothing_that_runs(all_hosts: AllHosts) -> None:
+    all_hosts.begin()
+    pid = all_hosts.alive()
+    all_hosts.write_configuration("[daemon:cache]\nkind = radish\n[daemon:new]\nkind = redis\n")
+    wait_until(lambda: "kind" in all_hosts.component("core:manager")["reason"], "it is refused")
+    assert all_hosts.alive() == pid
+    all_hosts.alive("daemon:new")
 
 
 # As whom, and how
 
 
 @pytest.fixture
-def public_house() -> Iterator[House]:
+def public_hosts() -> Iterator[AllHosts]:
     """One whose home others can reach: pytest keeps closing the directories of its own."""
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o711)
-        made = House(Path(directory))
+        made = AllHosts(Path(directory))
         yield made
         made.close()
 
 
-def test_it_runs_as_another_user_where_root_asks_for_it(public_house: House) -> None:
-    house = public_house
-    (house.home / "domogik.cfg").chmod(0o644)
-    house.begin(f"{CACHE}run_as = daemon\n")
+def test_it_runs_as_another_user_where_root_asks_for_it(public_hosts: AllHosts) -> None:
+    all_hosts = public_hosts
+    (all_hosts.home / "domogik.cfg").chmod(0o644)
+    all_hosts.begin(f"{CACHE}run_as = daemon\n")
     if os.geteuid() != 0:
-        reason = wait_until(lambda: house.component("daemon:cache")["reason"], "a reason")
+        reason = wait_until(lambda: all_hosts.component("daemon:cache")["reason"], "a reason")
         assert "only root may run it as daemon" in reason
         return
-    pid = house.alive()
+    pid = all_hosts.alive()
     assert psutil.Process(pid).username() == "daemon"
-    assert (house.home / "domogik.cfg").stat().st_mode & 0o007 == 0
-    assert "Ready to accept connections" in house.ctl("daemon", "logs", "cache")
-    with house.client() as client:
+    assert (all_hosts.home / "domogik.cfg").stat().st_mode & 0o007 == 0
+    assert "Ready to accept connections" in all_hosts.ctl("daemon", "logs", "cache")
+    with all_hosts.client() as client:
         assert client.ping()
 
 
-def test_a_record_that_its_user_wrote_harms_no_other_process(public_house: House) -> None:
+def test_a_record_that_its_user_wrote_harms_no_other_process(public_hosts: AllHosts) -> None:
     """The directory is his: he can put anybody on record there, and a manager of root is asked."""
-    house = public_house
-    house.begin(CACHE + ("run_as = nobody\n" if os.geteuid() == 0 else ""))
-    house.alive()
-    house.stop()
+    all_hosts = public_hosts
+    all_hosts.begin(CACHE + ("run_as = nobody\n" if os.geteuid() == 0 else ""))
+    all_hosts.alive()
+    all_hosts.stop()
     with subprocess.Popen(["sleep", "1000"], start_new_session=True) as stranger:
         identity = ProcessIdentity.of(stranger.pid)
-        records = Records(house.daemons / "cache" / "run")
-        records.begin(Record("daemon:redis", "0" * 32, 1.0, identity))
-        house.start()
+        records = Records(all_hosts.daemons / "cache" / "run")
+        records.begin(ProcessRecord("daemon:redis", "0" * 32, 1.0, identity))
+        all_hosts.start()
         if os.geteuid() == 0:
-            house.alive()
-            assert house.component("daemon:cache")["pid"] != stranger.pid
-            house.stop()
+            all_hosts.alive()
+            assert all_hosts.component("daemon:cache")["pid"] != stranger.pid
+            all_hosts.stop()
             assert stranger.poll() is None
         stranger.kill()
 
 
-def test_limits_are_those_of_its_section(house: House) -> None:
+def test_limits_are_those_of_its_section(all_hosts: AllHosts) -> None:
     limits = "[component:daemon:cache]\nnice = 5\nmemory_max = 2G\nopen_files_max = 512\n"
-    house.begin(CACHE + limits)
-    process = psutil.Process(house.alive())
-    assert process.nice() - psutil.Process(house.manager.pid).nice() == 5
+    all_hosts.begin(CACHE + limits)
+    process = psutil.Process(all_hosts.alive())
+    assert process.nice() - psutil.Process(all_hosts.manager.pid).nice() == 5
     assert process.rlimit(psutil.RLIMIT_AS) == (2 * 2**30, 2 * 2**30)
     assert process.rlimit(psutil.RLIMIT_NOFILE) == (512, 512)
 
@@ -550,10 +558,10 @@ def test_limits_are_those_of_its_section(house: House) -> None:
 # Over the network
 
 
-def test_it_is_steered_over_xpl(house: House) -> None:
-    house.begin()
-    house.alive()
-    with XplClient(house) as client:
+def test_it_is_steered_over_xpl(all_hosts: AllHosts) -> None:
+    all_hosts.begin()
+    all_hosts.alive()
+    with XplClient(all_hosts) as client:
 
         def order(command: str, name: str = "cache") -> dict[str, str]:
             body = (("command", command), ("type", "daemon"), ("host", HOST), ("plugin", name))
@@ -578,12 +586,12 @@ def test_it_is_steered_over_xpl(house: House) -> None:
         assert "doesn't exists" in order("start", "ghost")["error"]
 
 
-def test_the_old_paths_steer_it(house: House) -> None:
-    house.begin()
-    house.alive()
+def test_the_old_paths_steer_it(all_hosts: AllHosts) -> None:
+    all_hosts.begin()
+    all_hosts.alive()
 
     def asked(verb: str, name: str = "cache") -> dict[str, str]:
-        status, body = house.request(f"/daemon/{verb}/{HOST}/{name}/")
+        status, body = all_hosts.request(f"/daemon/{verb}/{HOST}/{name}/")
         assert status == 200
         return dict(body)
 
@@ -602,38 +610,38 @@ def test_the_old_paths_steer_it(house: House) -> None:
 DATABASE = "[database]\nurl = daemon:db\n[daemon:db]\nkind = postgres\n"
 
 
-def test_dbmgr_keeps_its_values_in_a_managed_postgresql(public_house: House) -> None:
-    house = public_house
-    house.add_plugin("demo")
+def test_dbmgr_keeps_its_values_in_a_managed_postgresql(public_hosts: AllHosts) -> None:
+    all_hosts = public_hosts
+    all_hosts.add_plugin("demo")
     as_whom = "run_as = nobody\n" if os.geteuid() == 0 else ""
-    house.begin(f"{DATABASE}{as_whom}[plugins]\ndemo = enabled\n", "-d")
-    pid = house.alive("daemon:db")
-    house.wait_state("core:dbmgr", "running")
+    all_hosts.begin(f"{DATABASE}{as_whom}[plugins]\ndemo = enabled\n", "-d")
+    pid = all_hosts.alive("daemon:db")
+    all_hosts.wait_state("core:dbmgr", "running")
 
     def interval() -> str:
-        values = house.request("/api/v1/components/demo/config")[1]["values"]
+        values = all_hosts.request("/api/v1/components/demo/config")[1]["values"]
         return str(values["interval"])
 
-    house.ask(f"/plugin/config/set/hostname/{HOST}/id/demo/key/interval/value/7")
+    all_hosts.ask(f"/plugin/config/set/hostname/{HOST}/id/demo/key/interval/value/7")
     assert interval() == "7"
-    house.post("/api/v1/components/daemon:db/stop")
-    assert house.component("core:dbmgr")["state"] == "stopped"
-    assert "daemon:db is stopped" in house.component("core:dbmgr")["reason"]
-    house.post("/api/v1/components/daemon:db/start")
-    house.wait_state("core:dbmgr", "running")
+    all_hosts.post("/api/v1/components/daemon:db/stop")
+    assert all_hosts.component("core:dbmgr")["state"] == "stopped"
+    assert "daemon:db is stopped" in all_hosts.component("core:dbmgr")["reason"]
+    all_hosts.post("/api/v1/components/daemon:db/start")
+    all_hosts.wait_state("core:dbmgr", "running")
     assert interval() == "7"
 
-    pid = house.alive("daemon:db")
+    pid = all_hosts.alive("daemon:db")
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: house.component("daemon:db")["restarts"] == 1, "it is started again")
-    house.alive("daemon:db")
+    wait_until(lambda: all_hosts.component("daemon:db")["restarts"] == 1, "it is started again")
+    all_hosts.alive("daemon:db")
     assert interval() == "7"
-    house.ask(f"/plugin/config/set/hostname/{HOST}/id/demo/key/interval/value/8")
+    all_hosts.ask(f"/plugin/config/set/hostname/{HOST}/id/demo/key/interval/value/8")
 
-    assert house.stop() == 0
-    assert house.servers() == []
-    house.start("-d")
-    house.wait_state("core:dbmgr", "running")
+    assert all_hosts.stop() == 0
+    assert all_hosts.servers() == []
+    all_hosts.start("-d")
+    all_hosts.wait_state("core:dbmgr", "running")
     assert interval() == "8"
 
 
@@ -641,19 +649,21 @@ def test_dbmgr_keeps_its_values_in_a_managed_postgresql(public_house: House) -> 
 
 
 @pytest.mark.parametrize("kind", ["postgres", "mysql", "nginx", "apache", "rabbitmq"])
-def test_every_kind_is_a_component_like_any_other(public_house: House, kind: str) -> None:
-    house = public_house
+def test_every_kind_is_a_component_like_any_other(public_hosts: AllHosts, kind: str) -> None:
+    all_hosts = public_hosts
     as_whom = "run_as = nobody\n" if os.geteuid() == 0 else ""
-    house.begin(f"[daemon:it]\nkind = {kind}\n{as_whom}")
-    pid = house.alive("daemon:it")
-    checks = house.post("/api/v1/components/daemon:it/diagnose")["checks"]
+    all_hosts.begin(f"[daemon:it]\nkind = {kind}\n{as_whom}")
+    pid = all_hosts.alive("daemon:it")
+    checks = all_hosts.post("/api/v1/components/daemon:it/diagnose")["checks"]
     assert [one for one in checks if one["result"] != "passed"] == []
-    parts = urlsplit(house.url("daemon:it"))
+    parts = urlsplit(all_hosts.url("daemon:it"))
     socket.create_connection((str(parts.hostname), int(parts.port or 0)), PATIENCE).close()
     os.kill(pid, signal.SIGKILL)
     wait_until(
-        lambda: (found := house.component("daemon:it"))["state"] == "alive" and found["pid"] != pid,
+        lambda: (
+            (found := all_hosts.component("daemon:it"))["state"] == "alive" and found["pid"] != pid
+        ),
         "alive again, though its children were left",
     )
-    house.post("/api/v1/components/daemon:it/stop")
-    assert house.servers() == []
+    all_hosts.post("/api/v1/components/daemon:it/stop")
+    assert all_hosts.servers() == []

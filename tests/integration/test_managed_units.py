@@ -142,7 +142,7 @@ def systemd(tmp_path_factory: pytest.TempPathFactory, rooms: Path) -> Iterator[R
 
 
 @pytest.fixture(scope="module")
-def house(rooms: Path, systemd: RealSystemd) -> Iterator[Inside]:
+def all_hosts(rooms: Path, systemd: RealSystemd) -> Iterator[Inside]:
     """Each test uses units of its own."""
     directory = rooms / "house"
     directory.mkdir()
@@ -164,78 +164,82 @@ def is_enabled(systemd: RealSystemd, unit: str) -> bool:
     return systemd.run("systemctl", "is-enabled", unit, fine=False).strip() == "enabled"
 
 
-def test_what_happens_to_a_unit_is_seen(house: Inside, systemd: RealSystemd) -> None:
-    seen = house.wait_state("unit:seen", "disabled")
+def test_what_happens_to_a_unit_is_seen(all_hosts: Inside, systemd: RealSystemd) -> None:
+    seen = all_hosts.wait_state("unit:seen", "disabled")
     assert (seen["enabled"], seen["technology"]) == (False, "systemd")
     systemd.run("systemctl", "enable", "--now", "watched")
-    running = house.wait_state("unit:seen", "running")
+    running = all_hosts.wait_state("unit:seen", "running")
     assert running["pid"]
     systemd.run("systemctl", "kill", "--signal=KILL", "watched")
-    failed = house.wait_state("unit:seen", "failed")
+    failed = all_hosts.wait_state("unit:seen", "failed")
     assert "Result=signal, signal=9" in failed["reason"]
     systemd.run("systemctl", "reset-failed", "watched")
-    stopped = house.wait_state("unit:seen", "stopped")
+    stopped = all_hosts.wait_state("unit:seen", "stopped")
     assert (stopped["enabled"], stopped["pid"]) == (True, None)
 
 
-def test_orders_are_obeyed_before_they_are_answered(house: Inside, systemd: RealSystemd) -> None:
+def test_orders_are_obeyed_before_they_are_answered(
+    all_hosts: Inside, systemd: RealSystemd
+) -> None:
     one = "/api/v1/components/unit:switched"
-    assert house.post(f"{one}/start")["state"] == "running"
-    assert house.post(f"{one}/restart")["state"] == "running"
-    assert house.post(f"{one}/stop")["state"] == "disabled"
-    enabled = house.post(f"{one}/enable")
+    assert all_hosts.post(f"{one}/start")["state"] == "running"
+    assert all_hosts.post(f"{one}/restart")["state"] == "running"
+    assert all_hosts.post(f"{one}/stop")["state"] == "disabled"
+    enabled = all_hosts.post(f"{one}/enable")
     assert (enabled["state"], enabled["enabled"]) == ("running", True)
     assert is_active(systemd, "ordered")
     assert is_enabled(systemd, "ordered")
-    status, answer = house.request(f"/unit/disable/{HOST}/ordered.service", "POST")
+    status, answer = all_hosts.request(f"/unit/disable/{HOST}/ordered.service", "POST")
     assert (status, answer["status"]) == (200, "OK")
     assert not is_active(systemd, "ordered")
     assert not is_enabled(systemd, "ordered")
 
 
-def test_a_start_that_fails_has_the_words_of_systemd_and_the_journal(house: Inside) -> None:
-    said = house.refused("/api/v1/components/unit:broken/start")
+def test_a_start_that_fails_has_the_words_of_systemd_and_the_journal(all_hosts: Inside) -> None:
+    said = all_hosts.refused("/api/v1/components/unit:broken/start")
     assert "Result=exit-code, status=3" in said
-    wait_until(lambda: "no such luck" in house.ctl("unit", "logs", "broken"), "it is logged")
-    said = house.ctl("unit", "logs", "--follow", "broken", fine=False)
+    wait_until(lambda: "no such luck" in all_hosts.ctl("unit", "logs", "broken"), "it is logged")
+    said = all_hosts.ctl("unit", "logs", "--follow", "broken", fine=False)
     assert "journalctl --follow --unit=failing.service" in said
 
 
-def test_units_that_are_not_declared_are_not_touched(house: Inside, systemd: RealSystemd) -> None:
+def test_units_that_are_not_declared_are_not_touched(
+    all_hosts: Inside, systemd: RealSystemd
+) -> None:
     declared_only = "nly units that a [unit:<name>] section declares may be touched"
     for name in ("unit:systemd-journald", "unit:test.target", "unit:web*", "unit:--all"):
         for verb in ("stop", "disable", "restart"):
-            assert declared_only in house.refused(f"/api/v1/components/{name}/{verb}")
-    _, answer = house.request(f"/unit/stop/{HOST}/systemd-journald.service", "POST")
+            assert declared_only in all_hosts.refused(f"/api/v1/components/{name}/{verb}")
+    _, answer = all_hosts.request(f"/unit/stop/{HOST}/systemd-journald.service", "POST")
     assert answer["status"] == "ERROR"
     assert declared_only in answer["description"]
-    assert declared_only in house.ctl("unit", "stop", "systemd-journald", fine=False)
+    assert declared_only in all_hosts.ctl("unit", "stop", "systemd-journald", fine=False)
     assert is_active(systemd, "systemd-journald")
 
 
-def test_a_related_unit_is_not_enabled_or_disabled(house: Inside, systemd: RealSystemd) -> None:
-    said = house.refused("/api/v1/components/unit:bystander/disable")
+def test_a_related_unit_is_not_enabled_or_disabled(all_hosts: Inside, systemd: RealSystemd) -> None:
+    said = all_hosts.refused("/api/v1/components/unit:bystander/disable")
     assert said == "unit:bystander cannot be disabled: its role is related"
     assert is_active(systemd, "dbus")
 
 
-def test_a_terminal_steers_it(house: Inside, systemd: RealSystemd) -> None:
-    assert "unit:terminal" in house.ctl("unit", "list")
-    house.ctl("unit", "enable", "terminal")
+def test_a_terminal_steers_it(all_hosts: Inside, systemd: RealSystemd) -> None:
+    assert "unit:terminal" in all_hosts.ctl("unit", "list")
+    all_hosts.ctl("unit", "enable", "terminal")
     assert is_active(systemd, "steered")
-    detail = house.ctl("unit", "detail", "steered")
+    detail = all_hosts.ctl("unit", "detail", "steered")
     assert "/etc/systemd/system/steered.service" in detail
-    checks = json.loads(house.ctl("unit", "diagnose", "terminal", "--json"))
+    checks = json.loads(all_hosts.ctl("unit", "diagnose", "terminal", "--json"))
     assert [(one["check_id"], one["component_id"], one["result"]) for one in checks] == [
         ("daemon-running-steered", "daemon-terminal", "passed")
     ]
-    house.ctl("stop", "daemon-terminal")
+    all_hosts.ctl("stop", "daemon-terminal")
     assert not is_active(systemd, "steered")
-    assert '"steered.service"' in house.ctl("unit", "rule", "--user", "domogik")
+    assert '"steered.service"' in all_hosts.ctl("unit", "rule", "--user", "domogik")
 
 
-def test_other_hosts_give_orders_over_xpl(house: Inside, systemd: RealSystemd) -> None:
-    with XplClient(house) as client:
+def test_other_hosts_give_orders_over_xpl(all_hosts: Inside, systemd: RealSystemd) -> None:
+    with XplClient(all_hosts) as client:
         body = (("command", "start"), ("host", HOST), ("type", "unit"), ("plugin", "network"))
         client.send(Message(CMND, client.source, "*", "domogik.system", body))
         answer = client.answer("start")
@@ -245,11 +249,11 @@ def test_other_hosts_give_orders_over_xpl(house: Inside, systemd: RealSystemd) -
 
 
 def test_a_plugin_is_switched_with_its_units_and_what_two_share_goes_with_the_last(
-    house: Inside, systemd: RealSystemd
+    all_hosts: Inside, systemd: RealSystemd
 ) -> None:
     def together(verb: str, *plugins: str) -> None:
         paths = [f"/api/v1/components/plugin:{name}/{verb}" for name in plugins]
-        calls = [threading.Thread(target=house.post, args=(path,)) for path in paths]
+        calls = [threading.Thread(target=all_hosts.post, args=(path,)) for path in paths]
         for call in calls:
             call.start()
         for call in calls:
@@ -258,7 +262,7 @@ def test_a_plugin_is_switched_with_its_units_and_what_two_share_goes_with_the_la
     together("enable", "left", "right")
     assert is_active(systemd, "camera")
     assert is_enabled(systemd, "database")
-    said = house.refused("/api/v1/components/unit:store-left/disable")
+    said = all_hosts.refused("/api/v1/components/unit:store-left/disable")
     assert said == "unit:store-left is left as it is: it is needed by right"
     together("disable", "right")
     assert is_active(systemd, "database")
@@ -270,34 +274,36 @@ def test_a_plugin_is_switched_with_its_units_and_what_two_share_goes_with_the_la
 
 
 def test_what_is_wrong_with_a_unit_is_an_issue_until_it_is_repaired(
-    house: Inside, systemd: RealSystemd
+    all_hosts: Inside, systemd: RealSystemd
 ) -> None:
     one = "/api/v1/components/unit:repaired"
-    house.refused(f"{one}/start")
-    (check,) = house.post(f"{one}/diagnose")["checks"]
+    all_hosts.refused(f"{one}/start")
+    (check,) = all_hosts.post(f"{one}/diagnose")["checks"]
     assert (check["result"], check["component_id"]) == ("failed", "daemon-repaired")
     assert check["parameters"]["active_state"] == "failed"
-    _, found = house.request("/api/v1/issues")
+    _, found = all_hosts.request("/api/v1/issues")
     (issue,) = [one for one in found["issues"] if one["component"] == "unit:repaired"]
     (systemd.root / "run/mended").touch()
-    assert "closed" in house.ctl("repair", issue["id"])
-    assert house.component("unit:repaired")["state"] == "running"
-    _, found = house.request("/api/v1/issues")
+    assert "closed" in all_hosts.ctl("repair", issue["id"])
+    assert all_hosts.component("unit:repaired")["state"] == "running"
+    _, found = all_hosts.request("/api/v1/issues")
     assert "unit:repaired" not in [one["component"] for one in found["issues"]]
-    _, answer = house.request(f"/unit/diagnose/{HOST}/repaired")
+    _, answer = all_hosts.request(f"/unit/diagnose/{HOST}/repaired")
     assert [one["result"] for one in answer["check"]] == ["passed"]
 
 
-def test_a_section_that_comes_or_goes_counts_at_once(house: Inside, systemd: RealSystemd) -> None:
-    house.write_configuration(_SECTIONS + "[unit:later]\nunit = guarded\n")
-    house.post("/api/v1/components/unit:site/start")
+def test_a_section_that_comes_or_goes_counts_at_once(
+    all_hosts: Inside, systemd: RealSystemd
+) -> None:
+    all_hosts.write_configuration(_SECTIONS + "[unit:later]\nunit = guarded\n")
+    all_hosts.post("/api/v1/components/unit:site/start")
     wait_until(
-        lambda: house.request("/api/v1/components/unit:later")[0] == 200, "unit:later is there"
+        lambda: all_hosts.request("/api/v1/components/unit:later")[0] == 200, "unit:later is there"
     )
-    assert house.post("/api/v1/components/unit:later/start")["state"] == "running"
-    house.write_configuration(_SECTIONS)
+    assert all_hosts.post("/api/v1/components/unit:later/start")["state"] == "running"
+    all_hosts.write_configuration(_SECTIONS)
     wait_until(
-        lambda: house.request("/api/v1/components/unit:later")[0] == 404, "unit:later is gone"
+        lambda: all_hosts.request("/api/v1/components/unit:later")[0] == 404, "unit:later is gone"
     )
     assert is_active(systemd, "guarded")
 
@@ -359,24 +365,24 @@ class _Bare(World):
 def test_where_no_systemd_runs_checks_are_skipped_and_plugins_are_enabled(tmp_path: Path) -> None:
     if _Bare.prefix:
         need_systemd()
-    house = _Bare(tmp_path)
-    house.add_plugin("demo")
-    house.write_configuration("[unit:web]\nunit = web\nlisten_ports = 80/tcp\napp = demo\n")
+    all_hosts = _Bare(tmp_path)
+    all_hosts.add_plugin("demo")
+    all_hosts.write_configuration("[unit:web]\nunit = web\nlisten_ports = 80/tcp\napp = demo\n")
     try:
-        house.start()
+        all_hosts.start()
         reason = "this host was not booted with systemd"
         found: dict[str, Any] = wait_until(
-            lambda: reason in (one := house.component("unit:web"))["reason"] and one,
+            lambda: reason in (one := all_hosts.component("unit:web"))["reason"] and one,
             "the reason is told",
         )
         assert (found["state"], found["enabled"]) == ("unknown", None)
-        checks = house.post("/api/v1/components/unit:web/diagnose")["checks"]
+        checks = all_hosts.post("/api/v1/components/unit:web/diagnose")["checks"]
         assert [one["result"] for one in checks] == ["skipped", "failed"]
         assert reason in checks[0]["parameters"]["reason"]
-        status, body = house.request("/api/v1/components/unit:web/start", "POST")
+        status, body = all_hosts.request("/api/v1/components/unit:web/start", "POST")
         assert status == 409
         assert reason in body["detail"]
-        assert house.post("/api/v1/components/plugin:demo/enable")["enabled"]
-        assert "Traceback" not in house.output()
+        assert all_hosts.post("/api/v1/components/plugin:demo/enable")["enabled"]
+        assert "Traceback" not in all_hosts.output()
     finally:
-        house.close()
+        all_hosts.close()

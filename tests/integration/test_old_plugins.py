@@ -11,7 +11,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from domogik.testing.street import HOST, PluginProcess, Street
+from domogik.testing.harness import HOST, PluginHarness, PluginProcess
 from domogik.xpl.codec.message import CMND, Message
 
 HEAD = """\
@@ -73,11 +73,11 @@ class OldPlugins(TestCase):
     def setUp(self) -> None:
         self.directory = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.directory)
-        self.street = Street(reactor, self.directory)
-        self.street.start()
+        self.harness = PluginHarness(reactor, self.directory)
+        self.harness.start()
 
     def tearDown(self) -> Deferred[None]:
-        return Deferred.fromCoroutine(self.street.stop())
+        return Deferred.fromCoroutine(self.harness.stop())
 
     def start(
         self, source: str, name: str = "meter", values: dict[str, str] | None = None
@@ -87,10 +87,10 @@ class OldPlugins(TestCase):
         for path, text in ((script, dedent(HEAD) + dedent(source)), (library, LIBRARY)):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        return self.street.run(script, name, values)
+        return self.harness.run(script, name, values)
 
     def from_plugin(self, schema: str, **values: str) -> Deferred[Message]:
-        return self.street.heard(
+        return self.harness.heard(
             lambda message: (
                 message.schema == schema
                 and message.source.startswith("domogik-meter.")
@@ -102,20 +102,20 @@ class OldPlugins(TestCase):
         plugin = self.start(METER, values={"factor": "2"})
         told = await self.from_plugin("sensor.basic", device="meter")
         self.assertEqual(told.get("current"), "42.0")
-        await self.street.alive(plugin)
-        self.street.say(
+        await self.harness.alive(plugin)
+        self.harness.say(
             CMND, "control.basic", (("type", "other"), ("device", "a"), ("current", "x"))
         )
-        self.street.say(
+        self.harness.say(
             CMND, "control.basic", (("type", "Pulse"), ("device", "b"), ("current", "high"))
         )
         await self.from_plugin("sensor.basic", device="b", current="HIGH", sender=HOST)
         self.assertNotIn(
-            "a", [m.get("device") for m in self.street.said_by(plugin, "sensor.basic")]
+            "a", [m.get("device") for m in self.harness.said_by(plugin, "sensor.basic")]
         )
         plugin.signal("TERM")
         self.assertEqual(await plugin.ended, 0)
-        self.assertEqual(len(self.street.said_by(plugin, "hbeat.end")), 1)
+        self.assertEqual(len(self.harness.said_by(plugin, "hbeat.end")), 1)
         self.assertIn("a new plugin uses domogik.plugin", plugin.output)
 
     async def test_obeys_the_message_to_stop_whatever_its_main_thread_waits_for(self) -> None:
@@ -130,8 +130,8 @@ class OldPlugins(TestCase):
 
             Meter()
         """)
-        await self.street.alive(plugin)
-        self.street.say(
+        await self.harness.alive(plugin)
+        self.harness.say(
             CMND, "domogik.system", (("command", "stop"), ("host", HOST), ("plugin", "meter"))
         )
         await self.from_plugin("sensor.basic", device="bye")
@@ -146,7 +146,7 @@ class OldPlugins(TestCase):
 
             Meter()
         """)
-        await self.street.alive(plugin)
+        await self.harness.alive(plugin)
         plugin.signal("TERM")
         self.assertEqual(await plugin.ended, 0)
 
@@ -167,7 +167,7 @@ class OldPlugins(TestCase):
             values={"device": "/dev/tty"},
         )
         await self.from_plugin("sensor.basic", device="/dev/ttyNone")
-        await self.street.alive(plugin)
+        await self.harness.alive(plugin)
 
     async def test_one_that_finds_no_settings_and_leaves_ends_well(self) -> None:
         plugin = self.start("""
@@ -236,8 +236,8 @@ class OldPlugins(TestCase):
 
             Meter()
         """)
-        await self.street.alive(plugin)
-        self.street.say(
+        await self.harness.alive(plugin)
+        self.harness.say(
             CMND, "domogik.system", (("command", "reload"), ("host", HOST), ("plugin", "meter"))
         )
         await self.from_plugin("sensor.basic", device="reloaded")

@@ -13,7 +13,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from domogik.testing.street import HOST, PluginProcess, Street
+from domogik.testing.harness import HOST, PluginHarness, PluginProcess
 from domogik.xpl.codec.message import CMND, Message
 
 HEAD = """\
@@ -22,7 +22,7 @@ HEAD = """\
 """
 
 
-class StreetCase(TestCase):
+class HarnessCase(TestCase):
     """A street, and plugins written on the spot."""
 
     timeout = 180
@@ -30,11 +30,11 @@ class StreetCase(TestCase):
     def setUp(self) -> None:
         self.directory = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.directory)
-        self.street = Street(reactor, self.directory)
-        self.street.start()
+        self.harness = PluginHarness(reactor, self.directory)
+        self.harness.start()
 
     def tearDown(self) -> Deferred[None]:
-        return Deferred.fromCoroutine(self.street.stop())
+        return Deferred.fromCoroutine(self.harness.stop())
 
     def write(self, source: str, name: str = "hello") -> Path:
         script = self.directory / f"{name}.py"
@@ -47,10 +47,10 @@ class StreetCase(TestCase):
         values: dict[str, str] | None = None,
         environment: dict[str, str] | None = None,
     ) -> PluginProcess:
-        return self.street.run(self.write(source), "hello", values, environment)
+        return self.harness.run(self.write(source), "hello", values, environment)
 
     def from_plugin(self, schema: str) -> Deferred[Message]:
-        return self.street.heard(
+        return self.harness.heard(
             lambda message: message.schema == schema and message.source == f"domogik-hello.{HOST}"
         )
 
@@ -68,42 +68,42 @@ GREETER = """
 """
 
 
-class SmallestPlugin(StreetCase):
+class SmallestPlugin(HarnessCase):
     async def test_says_that_it_is_there_then_ready_and_does_its_work(self) -> None:
         plugin = self.run_plugin(GREETER)
         message = await self.from_plugin("sensor.basic")
         self.assertEqual(message.body, (("device", "hello"), ("current", "1")))
-        await self.street.alive(plugin)
-        statuses = [m.get("status") for m in self.street.said_by(plugin, "hbeat.app")]
+        await self.harness.alive(plugin)
+        statuses = [m.get("status") for m in self.harness.said_by(plugin, "hbeat.app")]
         self.assertEqual(statuses, sorted(statuses))
         self.assertEqual((statuses[0], statuses[-1]), ("0", "2"))
 
     async def test_ends_well_on_a_signal_and_says_good_bye_once(self) -> None:
         for signal in ("TERM", "INT", "HUP"):
-            self.street.messages.clear()
+            self.harness.messages.clear()
             plugin = self.run_plugin(GREETER)
-            await self.street.alive(plugin)
-            end = self.street.next(lambda message: message.schema == "hbeat.end")
+            await self.harness.alive(plugin)
+            end = self.harness.next(lambda message: message.schema == "hbeat.end")
             plugin.signal(signal)
             self.assertEqual(await plugin.ended, 0)
             await end
-            self.assertEqual(len(self.street.said_by(plugin, "hbeat.end")), 1)
+            self.assertEqual(len(self.harness.said_by(plugin, "hbeat.end")), 1)
 
     async def test_obeys_the_order_to_stop_and_leaves_the_answer_to_the_manager(self) -> None:
         plugin = self.run_plugin(GREETER)
-        await self.street.alive(plugin)
-        self.street.say(CMND, "domogik.system", self.order(host="elsewhere"))
-        self.street.say(CMND, "domogik.system", self.order(plugin="other"))
-        self.street.say(CMND, "domogik.system", (*self.order(), ("type", "daemon")))
-        self.street.say(CMND, "domogik.system", self.order())
+        await self.harness.alive(plugin)
+        self.harness.say(CMND, "domogik.system", self.order(host="elsewhere"))
+        self.harness.say(CMND, "domogik.system", self.order(plugin="other"))
+        self.harness.say(CMND, "domogik.system", (*self.order(), ("type", "daemon")))
+        self.harness.say(CMND, "domogik.system", self.order())
         self.assertEqual(await plugin.ended, 0)
         self.assertEqual(plugin.output.count("says stop"), 1)
-        self.assertEqual(self.street.said_by(plugin, "domogik.system"), [])
+        self.assertEqual(self.harness.said_by(plugin, "domogik.system"), [])
 
     async def test_obeys_an_order_to_all_plugins_of_its_host(self) -> None:
         plugin = self.run_plugin(GREETER)
-        await self.street.alive(plugin)
-        self.street.say(CMND, "domogik.system", self.order(plugin="*"))
+        await self.harness.alive(plugin)
+        self.harness.say(CMND, "domogik.system", self.order(plugin="*"))
         self.assertEqual(await plugin.ended, 0)
 
     async def test_a_second_order_while_it_stops_changes_nothing(self) -> None:
@@ -120,7 +120,7 @@ class SmallestPlugin(StreetCase):
 
             run(Hello)
             """)
-        await self.street.alive(plugin)
+        await self.harness.alive(plugin)
         plugin.signal("TERM")
         await plugin.says("stopping once")
         plugin.signal("TERM")
@@ -128,7 +128,7 @@ class SmallestPlugin(StreetCase):
         self.assertEqual(await plugin.ended, 0)
         self.assertEqual(plugin.output.count("stopping once"), 1)
         await self.from_plugin("sensor.basic")
-        self.assertEqual(len(self.street.said_by(plugin, "sensor.basic")), 1)
+        self.assertEqual(len(self.harness.said_by(plugin, "sensor.basic")), 1)
 
     async def test_stops_while_it_still_looks_for_the_hub(self) -> None:
         plugin = self.run_plugin(GREETER, environment={"XPL_PORT": "1"})
@@ -141,7 +141,7 @@ class SmallestPlugin(StreetCase):
         return (("command", "stop"), ("host", host), ("plugin", plugin))
 
 
-class Trouble(StreetCase):
+class Trouble(HarnessCase):
     async def test_what_fails_at_the_start_is_told_and_ends_the_plugin(self) -> None:
         plugin = self.run_plugin("""
             class Hello(Plugin):
@@ -154,7 +154,7 @@ class Trouble(StreetCase):
         self.assertIn("critical started() failed", plugin.output)
         self.assertIn("    builtins.RuntimeError: no such port", plugin.output)
         await self.from_plugin("hbeat.end")
-        self.assertEqual(len(self.street.said_by(plugin, "hbeat.end")), 1)
+        self.assertEqual(len(self.harness.said_by(plugin, "hbeat.end")), 1)
 
     async def test_what_fails_later_is_told_and_the_plugin_goes_on(self) -> None:
         plugin = self.run_plugin("""
@@ -175,8 +175,8 @@ class Trouble(StreetCase):
 
             run(Hello)
             """)
-        await self.street.alive(plugin)
-        self.street.say(CMND, "control.basic", (("device", "x"),))
+        await self.harness.alive(plugin)
+        self.harness.say(CMND, "control.basic", (("device", "x"),))
         for what in ("timer", "coroutine", "handler"):
             await plugin.says(f"RuntimeError: {what}")
         plugin.signal("TERM")
@@ -196,7 +196,7 @@ class Trouble(StreetCase):
         self.assertEqual(await plugin.ended, 0)
         self.assertIn("work() is not done in time", plugin.output)
         await self.from_plugin("hbeat.end")
-        self.assertEqual(len(self.street.said_by(plugin, "hbeat.end")), 1)
+        self.assertEqual(len(self.harness.said_by(plugin, "hbeat.end")), 1)
 
     async def test_a_blocked_reactor_cannot_keep_it_from_ending(self) -> None:
         plugin = self.run_plugin("""
@@ -225,7 +225,7 @@ class Trouble(StreetCase):
         self.assertRegex(plugin.output, r"critical hello cannot start: cannot bind 192\.0\.2\.1")
 
 
-class Blocking(StreetCase):
+class Blocking(HarnessCase):
     async def test_works_in_a_thread_and_hears_of_the_end_in_its_sleep(self) -> None:
         plugin = self.run_plugin(
             """
@@ -300,12 +300,12 @@ class Blocking(StreetCase):
             run(Hello)
             """)
         await plugin.says("not done within 0.2 s")
-        await self.street.alive(plugin)
+        await self.harness.alive(plugin)
         plugin.signal("TERM")
         self.assertEqual(await plugin.ended, 0)
 
 
-class ConfigurationValues(StreetCase):
+class ConfigurationValues(HarnessCase):
     READER = """
         class Hello(Plugin):
             async def started(self):
@@ -323,10 +323,10 @@ class ConfigurationValues(StreetCase):
 
     async def test_are_remembered_and_marked_as_such_while_it_is_silent(self) -> None:
         plugin = self.run_plugin(self.READER, {"interval": "30"})
-        await self.street.alive(plugin)
+        await self.harness.alive(plugin)
         plugin.signal("TERM")
         await plugin.ended
-        self.street.values = None
+        self.harness.values = None
         (self.directory / "domogik.cfg").write_text("[domogik]\nquery_xpl_timeout = 1\n")
         plugin = self.run_plugin(self.READER)
         await plugin.says("number 30")
@@ -339,7 +339,7 @@ class ConfigurationValues(StreetCase):
         self.assertIn("warn interval=often cannot be understood: using 60", plugin.output)
 
 
-class Told(StreetCase):
+class Told(HarnessCase):
     async def test_whoever_started_it_hears_when_it_is_ready_and_when_it_stops(self) -> None:
         receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.addCleanup(receiver.close)
@@ -356,7 +356,7 @@ class Told(StreetCase):
             """,
             environment={"NOTIFY_SOCKET": path.replace("\0", "@")},
         )
-        await self.street.alive(plugin)
+        await self.harness.alive(plugin)
         plugin.signal("TERM")
         await plugin.ended
         told = []
@@ -381,7 +381,7 @@ class Told(StreetCase):
 
             run(Hello)
             """)
-        await self.street.alive(plugin)
+        await self.harness.alive(plugin)
         await plugin.says("second line")
         self.assertRegex(
             plugin.output,

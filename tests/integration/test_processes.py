@@ -25,7 +25,7 @@ from domogik.supervisor.logs.output import OutputLog
 from domogik.supervisor.processes.command import run
 from domogik.supervisor.processes.identity import NoSuchProcess, ProcessIdentity
 from domogik.supervisor.processes.membership import ProcessTable
-from domogik.supervisor.processes.spawn import CannotStart, ProcessTransport, adopt, exit_of, spawn
+from domogik.supervisor.processes.spawn import CannotSpawn, ProcessTransport, adopt, exit_of, spawn
 from domogik.supervisor.processes.tree import stop_tree
 
 pytestmark = pytest.mark.integration
@@ -197,10 +197,10 @@ class Starting(Case):
             ((str(odd),), f"{odd} is neither a program nor a script with #! in its first line"),
             (("/bin/true", "a\0b"), "/bin/true cannot be executed: embedded null byte"),
         ):
-            with pytest.raises(CannotStart) as caught:
+            with pytest.raises(CannotSpawn) as caught:
                 self.spawn(Program(argv, {"PATH": "/usr/bin:/bin"}, self.directory))
             assert str(caught.value) == sentence
-        with pytest.raises(CannotStart, match="its directory /nowhere is missing"):
+        with pytest.raises(CannotSpawn, match="its directory /nowhere is missing"):
             self.spawn(Program(("/bin/true",), {}, Path("/nowhere")))
         assert os.listdir("/proc/self/fd") == before
 
@@ -232,7 +232,7 @@ class Starting(Case):
             (("/nowhere/program",), "/nowhere/program is missing"),
             (("no-such-program-anywhere",), "not in the search path /bin"),
         ):
-            with pytest.raises(CannotStart, match=words):
+            with pytest.raises(CannotSpawn, match=words):
                 self.spawn(Program(argv, {"PATH": "/bin"}, self.directory, nice=1))
 
     async def test_a_protocol_that_fails_is_logged_and_told_the_rest(self) -> None:
@@ -599,5 +599,5 @@ class Commands(Case):
         os.kill(int(done.output), signal.SIGKILL)
 
     async def test_a_missing_command_is_said(self) -> None:
-        with pytest.raises(CannotStart, match="/nowhere is missing"):
+        with pytest.raises(CannotSpawn, match="/nowhere is missing"):
             await run(reactor, ["/nowhere"], timeout=1, limit_bytes=1)

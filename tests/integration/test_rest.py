@@ -20,9 +20,9 @@ from twisted.trial.unittest import TestCase
 
 from domogik.api.access import Access, names_of_this_host
 from domogik.api.settings import RestSettings
-from domogik.api.site import BadCertificate, PortTaken, listen, make_site
+from domogik.api.site import BadCertificate, RestPortTaken, listen, make_site
 from domogik.components.model import State
-from domogik.testing.house import FakeHouse, plugin
+from domogik.testing.all_hosts import FakeAllHosts, plugin
 
 pytestmark = pytest.mark.integration
 TOKEN = "the-token"
@@ -58,10 +58,10 @@ class Client(Protocol):
 
 class RestOnARealPort(TestCase):
     async def setUp(self) -> None:
-        self.house = FakeHouse().put(plugin("demo", state=State.ALIVE))
+        self.all_hosts = FakeAllHosts().put(plugin("demo", state=State.ALIVE))
         self.settings = RestSettings(port=0)
         access = Access.from_settings(self.settings, TOKEN, names_of_this_host())
-        self.site = make_site(self.house, access, reactor=reactor, version="1")
+        self.site = make_site(self.all_hosts, access, reactor=reactor, version="1")
         self.port = await listen(reactor, self.site, self.settings)
         self.number = self.port.getHost().port
         self.clients: list[Client] = []
@@ -114,7 +114,7 @@ class RestOnARealPort(TestCase):
         client = await self.connect()
         client.transport.write(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await client.until(b"retry:")
-        self.house.put(plugin("demo", state=State.FAILED))
+        self.all_hosts.put(plugin("demo", state=State.FAILED))
         await client.until(b'"state": "failed"')
         await self.port.stopListening()
         self.assertTrue((await client.closed).endswith(b"\r\n0\r\n\r\n"))
@@ -131,14 +131,14 @@ class RestOnARealPort(TestCase):
         client.transport.write(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await client.until(b"retry:")
         client.transport.pauseProducing()
-        subscribers = len(self.house.events._receivers)
+        subscribers = len(self.all_hosts.events._receivers)
         for _ in range(40):
-            if len(self.house.events._receivers) < subscribers:
+            if len(self.all_hosts.events._receivers) < subscribers:
                 break
             for _ in range(200):
-                self.house.events.publish("configuration.refused", error="x" * 2000)
+                self.all_hosts.events.publish("configuration.refused", error="x" * 2000)
             await self.ask("GET", "/host/")  # the others are served meanwhile
-        self.assertEqual(len(self.house.events._receivers), subscribers - 1)
+        self.assertEqual(len(self.all_hosts.events._receivers), subscribers - 1)
         client.transport.resumeProducing()
 
     async def test_what_cannot_be_read_is_answered_before_the_connection_closes(self) -> None:
@@ -169,14 +169,14 @@ class RestOnARealPort(TestCase):
 
     async def test_a_taken_port_is_said_in_one_line(self) -> None:
         taken = RestSettings(port=self.number)
-        with self.assertRaises(PortTaken) as caught:
+        with self.assertRaises(RestPortTaken) as caught:
             await listen(reactor, self.site, taken)
         self.assertIn(f"port {self.number} of 127.0.0.1 is taken", str(caught.exception))
         self.assertIn("rest_server_port", str(caught.exception))
         self.assertNotIn("\n", str(caught.exception))
 
     async def test_an_address_of_another_host_is_said_in_one_line(self) -> None:
-        with self.assertRaises(PortTaken) as caught:
+        with self.assertRaises(RestPortTaken) as caught:
             await listen(reactor, self.site, RestSettings(ip="192.0.2.1", port=0))
         self.assertIn("rest_server_ip", str(caught.exception))
 
@@ -200,7 +200,7 @@ class Certificates(TestCase):
 
     def listening(self, pem):
         site = make_site(
-            FakeHouse(),
+            FakeAllHosts(),
             Access.from_settings(RestSettings(), TOKEN, frozenset()),
             reactor=reactor,
             version="1",

@@ -18,7 +18,7 @@ from domogik.api.access import Access, names_of_this_host
 from domogik.api.settings import RestSettings
 from domogik.api.site import listen, make_site
 from domogik.packages.descriptor.reference import PackageRef
-from domogik.testing.house import FakeHouse
+from domogik.testing.all_hosts import FakeAllHosts
 from domogik.testing.packages import FakePackages, offer
 
 pytestmark = pytest.mark.integration
@@ -31,12 +31,12 @@ class ArchivesOnARealPort(TestCase):
     async def setUp(self) -> None:
         self.uploads = Path(self.mktemp())
         self.uploads.mkdir()
-        house = FakeHouse()
-        self.packages = FakePackages(events=house.events)
+        all_hosts = FakeAllHosts()
+        self.packages = FakePackages(events=all_hosts.events)
         settings = RestSettings(port=0)
         access = Access.from_settings(settings, "the-token", names_of_this_host())
         self.site = make_site(
-            house,
+            all_hosts,
             access,
             reactor=reactor,
             version="1",

@@ -192,7 +192,7 @@ class TestPostgresql(StoreContract, TestCase):
         pid = cls.daemon.get_pid()
         assert pid is not None
         cls.pid = pid
-        cls.daemon.let_go()
+        cls.daemon.release_processes()
 
     @classmethod
     def tearDownClass(cls) -> None:

@@ -22,7 +22,7 @@ from twisted.trial.unittest import TestCase
 from domogik.components.model import State
 from domogik.errors import UnknownComponent
 from domogik.supervisor.interfaces import Exit, Policy, Program, Readiness, Specification
-from domogik.supervisor.processes.adoption import Record, Records
+from domogik.supervisor.processes.adoption import ProcessRecord, Records
 from domogik.supervisor.processes.identity import ProcessIdentity
 from domogik.supervisor.processes.spawn import spawn
 from domogik.supervisor.service import NotRunning, StartFailed, Supervisor
@@ -429,7 +429,7 @@ class TestSuccession(SupervisorCase):
     def records(self):
         return Records(self.directory / "run" / "processes")
 
-    def record(self) -> Record:
+    def record(self) -> ProcessRecord:
         record = dict(self.records().load())["plugin:it"]
         assert record is not None
         return record
@@ -470,7 +470,7 @@ class TestSuccession(SupervisorCase):
     async def test_a_child_whose_manager_died_before_it_knew_the_pid_is_found(self):
         def forget_the_process():
             record = self.record()
-            self.records().begin(Record(record.id, record.run_id, record.started))
+            self.records().begin(ProcessRecord(record.id, record.run_id, record.started))
 
         before = await self.start_and_hand_over(meanwhile=forget_the_process)
         self.configure(self.python(PATIENT))
@@ -496,7 +496,7 @@ class TestSuccession(SupervisorCase):
     async def test_after_another_boot_everything_that_was_wanted_is_wanted_again(self):
         identity = ProcessIdentity(os.getpid(), 1, "another boot")
         await self.supervisor.stopService()
-        self.records().begin(Record("plugin:it", "mark", 1.0, identity))
+        self.records().begin(ProcessRecord("plugin:it", "mark", 1.0, identity))
         self.supervisor = self.make()
         self.assertEqual(self.supervisor.wanted_after_crash(), {"plugin:it"})
         self.assertEqual(self.supervisor.orphans(), ())

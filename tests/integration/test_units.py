@@ -25,7 +25,7 @@ from domogik.components.health import Result
 from domogik.components.model import State
 from domogik.supervisor.processes.command import run
 from domogik.units import App, Daemon, SharedDaemon, UndeclaredUnit, Units, diagnose_netcat
-from domogik.units.checks.port_owners import PortTable
+from domogik.units.checks.port_owners import PortOwners
 from domogik.units.systemd.backend import NoSystemd, Order
 from domogik.units.systemd.bus import Changes
 from domogik.units.systemd.starting import UnitFailed
@@ -110,7 +110,7 @@ class RealUnits(TestCase):
         async def unused(*args):
             raise AssertionError("ports are looked at inside")
 
-        return Units(reactor, backend, PortTable(reactor, unused))
+        return Units(reactor, backend, PortOwners(reactor, unused))
 
     def daemon(self, unit, kind=Daemon, app=None, units=None, **kwargs):
         component = kind(f"daemon-{unit}-{app or unit}", unit, **kwargs)

@@ -17,14 +17,14 @@ from twisted.internet.threads import deferToThreadPool
 
 from domogik.supervisor.processes.command import run
 from domogik.units import App, Daemon, Units
-from domogik.units.checks.port_owners import PortTable
+from domogik.units.checks.port_owners import PortOwners
 from domogik.units.systemd.systemctl import Systemctl
 
 
 async def main(reactor: Any, unit: str, *ports: str) -> None:
     systemd = Systemctl(partial(run, reactor), os.environ)
     in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
-    units = Units(reactor, systemd, PortTable(reactor, in_thread))
+    units = Units(reactor, systemd, PortOwners(reactor, in_thread))
     wanted = [(int(port), kind) for port, kind in (word.split("/") for word in ports)]
     app = units.add(App("app", [Daemon("daemon-x", unit, listen_ports=wanted)]))
     print(json.dumps([check.to_json() for check in await app.diagnose()]))

@@ -23,7 +23,7 @@ MAX_UNPROVEN = 450
 MAX_STRANGERS = 400
 
 
-class Client(Protocol):
+class IClientConnection(Protocol):
     """What is asked of a connection."""
 
     #: the host it comes from, as far as limits go
@@ -57,12 +57,12 @@ def limited_as(peer: str) -> str:
 
 
 @attrs.define(eq=False)
-class Places:
+class ConnectionLimits:
     """All connections, the oldest first."""
 
-    clients: dict[Client, None] = attrs.field(factory=dict)
+    clients: dict[IClientConnection, None] = attrs.field(factory=dict)
 
-    def enter(self, newcomer: Client) -> bool:
+    def enter(self, newcomer: IClientConnection) -> bool:
         """Whether it is let in; others may have to give way for that."""
         present = [client for client in self.clients if not client.refused]
         self.clients[newcomer] = None
@@ -72,7 +72,7 @@ class Places:
                 return True
         return len(present) < MAX_CONNECTIONS or _make_room(present)
 
-    def serves(self, client: Client) -> bool:
+    def serves(self, client: IClientConnection) -> bool:
         """Whether its request, the head of which is there, is answered now."""
         if client.is_proven or len(self.clients) <= MAX_PER_ADDRESS:
             return True
@@ -87,12 +87,12 @@ class Places:
         neighbours = [other for other in strangers if other.address == client.address]
         return len(strangers) < MAX_STRANGERS and len(neighbours) < MAX_PER_ADDRESS
 
-    def leave(self, client: Client) -> None:
+    def leave(self, client: IClientConnection) -> None:
         """It is gone."""
         self.clients.pop(client, None)
 
 
-def _make_room(among: Iterable[Client]) -> bool:
+def _make_room(among: Iterable[IClientConnection]) -> bool:
     """Whether one could be told to give way."""
     waiting = [client for client in among if client.is_waiting and not client.is_proven]
     if not waiting:

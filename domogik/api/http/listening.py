@@ -17,7 +17,7 @@ from domogik.errors import DomogikError
 BACKLOG = 128
 
 
-class PortTaken(DomogikError):
+class RestPortTaken(DomogikError):
     """The address cannot be listened on; one line says what to change."""
 
 
@@ -38,7 +38,7 @@ class Reactor(Protocol):
 
 
 def listen(reactor: Reactor, site: Any, settings: RestSettings) -> Deferred[IListeningPort]:
-    """Fires with the port that listens; fails with `PortTaken` or `BadCertificate`."""
+    """Fires with the port that listens; fails with `RestPortTaken` or `BadCertificate`."""
     return Deferred.fromCoroutine(_listen(reactor, site, settings))
 
 
@@ -49,7 +49,7 @@ async def _listen(reactor: Reactor, site: Any, settings: RestSettings) -> IListe
             return reactor.listenSSL(settings.port, site, context, BACKLOG, settings.ip)
         return reactor.listenTCP(settings.port, site, BACKLOG, settings.ip)
     except CannotListenError as error:
-        raise PortTaken(_why(error, settings)) from error
+        raise RestPortTaken(_why(error, settings)) from error
 
 
 def _why(error: CannotListenError, settings: RestSettings) -> str:

@@ -24,7 +24,7 @@ from twisted.web.server import Request as TwistedRequest
 from twisted.web.server import Site as TwistedSite
 
 from domogik.api.access import Access
-from domogik.api.http.connections import Places, limited_as
+from domogik.api.http.connections import ConnectionLimits, limited_as
 from domogik.api.http.root import Root
 from domogik.api.http.uploads import MAX_UPLOAD, UPLOAD_TIMEOUT, Upload, Uploads
 from domogik.api.v1.metrics import Requests
@@ -49,7 +49,7 @@ _TOO_MANY = "Too many connections are open"
 _STORED = re.compile(r"(?is)(/config/set/|/account/auth/[^/]*/).*")
 
 
-class Phase(enum.Enum):
+class RequestPhase(enum.Enum):
     """Where a connection is."""
 
     IDLE = "between two requests"
@@ -73,14 +73,14 @@ class Channel(HTTPChannel):
     is_proven = False
     length: int | None
     site: Site
-    _phase = Phase.IDLE
+    _phase = RequestPhase.IDLE
     _came = 0
     _turn: IDelayedCall | None = None
 
     @property
     def is_waiting(self) -> bool:
         """Its request is not whole."""
-        return self._phase is not Phase.ANSWER
+        return self._phase is not RequestPhase.ANSWER
 
     def connectionMade(self) -> None:
         super().connectionMade()
@@ -102,7 +102,7 @@ class Channel(HTTPChannel):
 
     def give_way(self) -> None:
         """Close, for another one's sake."""
-        if self._phase is Phase.IDLE:
+        if self._phase is RequestPhase.IDLE:
             self.refused = True
             assert self.transport is not None
             self.transport.loseConnection()
@@ -119,8 +119,8 @@ class Channel(HTTPChannel):
     def dataReceived(self, data: bytes) -> None:
         if self.refused:
             return
-        if self._phase is Phase.IDLE:
-            self._phase = Phase.HEAD
+        if self._phase is RequestPhase.IDLE:
+            self._phase = RequestPhase.HEAD
             self.setTimeout(HEAD_TIMEOUT)
         # not HTTPChannel's: there any byte gives the client more time
         LineReceiver.dataReceived(self, data)
@@ -139,7 +139,7 @@ class Channel(HTTPChannel):
             return
         has_body = self.length is None or self.length > 0
         if has_body:
-            self._phase, self._came = Phase.BODY, 0
+            self._phase, self._came = RequestPhase.BODY, 0
             self.setTimeout(BODY_PERIOD)
         is_upload = has_body and self.site.uploads.expects(self._command, self._path)
         if is_upload and not self._begin_upload(request):
@@ -164,12 +164,12 @@ class Channel(HTTPChannel):
 
     def allContentReceived(self) -> None:
         if not self.refused:
-            self._phase = Phase.ANSWER
+            self._phase = RequestPhase.ANSWER
             self.setTimeout(IDLE_TIMEOUT)  # what counts once it is answered
             super().allContentReceived()
 
     def requestDone(self, request: HTTPRequest) -> None:
-        self._phase = Phase.IDLE
+        self._phase = RequestPhase.IDLE
         self.paused = bool(self.persistent and (self._dataBuffer or self._buffer))
         super().requestDone(request)
         if self.paused:
@@ -240,10 +240,10 @@ class Channel(HTTPChannel):
         self.setTimeout(LINGER)
 
     def timeoutConnection(self) -> None:
-        if not self.refused and self._phase is Phase.HEAD:
+        if not self.refused and self._phase is RequestPhase.HEAD:
             self.refuse(408, f"The head of a request has to come within {HEAD_TIMEOUT:g} s")
             return
-        if not self.refused and self._phase is Phase.BODY:
+        if not self.refused and self._phase is RequestPhase.BODY:
             if self._came >= BODY_PORTION:
                 self._came = 0
                 self.setTimeout(BODY_PERIOD)
@@ -345,7 +345,7 @@ class Site(TwistedSite):
         self.counts = counts
         self.uploads = uploads
         self.access = access
-        self.places = Places()
+        self.places = ConnectionLimits()
         self._on_stop = on_stop
 
     @property

@@ -11,10 +11,10 @@ from domogik.api.rinor.envelope import RinorError
 from domogik.api.rinor.paths import Asked, Operation, identifier
 from domogik.components.health import DiagnosticCheck
 from domogik.errors import NoAnswer
-from domogik.manager.interfaces import IHouse
+from domogik.manager.interfaces import IAllHosts
 
 _TYPE = "check"
-_HEAD = envelope.Answer().encoded()[:-1]
+_HEAD = envelope.RinorAnswer().encoded()[:-1]
 
 
 @attrs.define(eq=False)
@@ -22,7 +22,7 @@ class DiagnosePaths:
     """Everything under `/diagnose`. A repository's id has slashes in it, so the rest is the id."""
 
     _clock: IReactorTime
-    _house: IHouse
+    _all_hosts: IAllHosts
 
     def operations(self) -> tuple[Operation, ...]:
         """The lines of the table."""
@@ -35,7 +35,7 @@ class DiagnosePaths:
         """Everything on that host."""
         host = identifier(asked["host"], "host")
         try:
-            checks = await self._house.diagnose_all(host)
+            checks = await self._all_hosts.diagnose_all(host)
         except NoAnswer as error:
             raise RinorError(f"No data or timeout on diagnose host {host}", _TYPE) from error
         return await self._shown(checks)
@@ -44,7 +44,7 @@ class DiagnosePaths:
         """One component, by its id or bare name."""
         host, name = identifier(asked["host"], "host"), "/".join(asked.rest)
         try:
-            checks = await self._house.diagnose(self._house.find(name, host))
+            checks = await self._all_hosts.diagnose(self._all_hosts.find(name, host))
         except NoAnswer as error:
             raise RinorError(f"No data or timeout on diagnose {name}", _TYPE) from error
         return await self._shown(checks)

@@ -6,7 +6,7 @@ and no devices.
 
 from __future__ import annotations
 
-from domogik.api.rinor.envelope import Answer, RinorError
+from domogik.api.rinor.envelope import RinorAnswer, RinorError
 from domogik.api.rinor.paths import Asked, Operation
 
 _PERSON = {"id": 1, "first_name": "Administrator", "last_name": "", "birthdate": None}
@@ -38,32 +38,32 @@ class DomowebPaths:
             Operation("base/<what>/list/<by>/<value>", self.nothing),
         )
 
-    async def authenticate(self, asked: Asked) -> Answer:
+    async def authenticate(self, asked: Asked) -> RinorAnswer:
         """Return the administrator to a client whose password is the token."""
         known = asked.call.access.is_token(asked["password"])
         if asked["login"] != _USER["login"] or not known:
             raise RinorError("Authentification refused")
-        return Answer("account", [_USER], "Authentification granted")
+        return RinorAnswer("account", [_USER], "Authentification granted")
 
-    async def users(self, asked: Asked) -> Answer:
+    async def users(self, asked: Asked) -> RinorAnswer:
         """All, or the one of that number."""
-        return Answer("account", _of(asked, _USER))
+        return RinorAnswer("account", _of(asked, _USER))
 
-    async def persons(self, asked: Asked) -> Answer:
+    async def persons(self, asked: Asked) -> RinorAnswer:
         """All, or the one of that number."""
-        return Answer("person", _of(asked, _PERSON))
+        return RinorAnswer("person", _of(asked, _PERSON))
 
-    async def helper(self, asked: Asked) -> Answer:
+    async def helper(self, asked: Asked) -> RinorAnswer:
         """Answer that there are no helpers."""
         if not asked.rest:
             raise RinorError("Bad command, no command given or missing first option")
-        return Answer("helper", [] if asked.rest == ("help",) else ["<No result>"])
+        return RinorAnswer("helper", [] if asked.rest == ("help",) else ["<No result>"])
 
-    async def nothing(self, asked: Asked) -> Answer:
+    async def nothing(self, asked: Asked) -> RinorAnswer:
         """Answer with an empty list: there are no devices."""
         if asked["what"] not in _BASE:
             raise RinorError(f"{asked['what'][:255]} not allowed for /base")
-        return Answer(asked["what"])
+        return RinorAnswer(asked["what"])
 
 
 def _of(asked: Asked, record: dict[str, object]) -> list[dict[str, object]]:

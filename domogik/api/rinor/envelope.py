@@ -38,7 +38,7 @@ class BadCallback(RinorError):
 
 
 @attrs.frozen
-class Answer:
+class RinorAnswer:
     """What a path found: `type` None leaves the bare envelope."""
 
     type: str | None = None

@@ -14,7 +14,7 @@ import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from domogik.api.rinor.envelope import Answer, RinorError
+from domogik.api.rinor.envelope import RinorAnswer, RinorError
 from domogik.api.rinor.paths import Asked, Operation
 from domogik.components.events import Event, EventStream
 
@@ -75,7 +75,7 @@ class EventPaths:
                 deferred.cancel()
         self.tickets.clear()
 
-    async def new(self, asked: Asked) -> Answer:
+    async def new(self, asked: Asked) -> RinorAnswer:
         """At once, with a ticket; the events come by `get`."""
         self._expire()
         if len(self.tickets) >= MAX_TICKETS:
@@ -85,9 +85,9 @@ class EventPaths:
             del self.tickets[min(idle, key=lambda ticket: ticket.used).number]
         ticket = Ticket(str(secrets.randbits(128)), self._clock.seconds())
         self.tickets[ticket.number] = ticket
-        return Answer("event", [{"ticket_id": ticket.number}])
+        return RinorAnswer("event", [{"ticket_id": ticket.number}])
 
-    async def get(self, asked: Asked) -> Answer:
+    async def get(self, asked: Asked) -> RinorAnswer:
         """The next event, or after `POLL_TIMEOUT` the ticket alone."""
         self._expire()
         ticket = self.tickets.get(asked["ticket"])
@@ -101,8 +101,8 @@ class EventPaths:
         else:
             ticket.newest = None
         if event is None:
-            return Answer("event", [{"ticket_id": ticket.number}])
-        return Answer(
+            return RinorAnswer("event", [{"ticket_id": ticket.number}])
+        return RinorAnswer(
             "event",
             [
                 {
@@ -113,7 +113,7 @@ class EventPaths:
             ],
         )
 
-    async def free(self, asked: Asked) -> Answer:
+    async def free(self, asked: Asked) -> RinorAnswer:
         """Forget the ticket; who waits with it is answered empty."""
         self._expire()
         ticket = self.tickets.pop(asked["ticket"], None)
@@ -121,7 +121,7 @@ class EventPaths:
             raise RinorError("Error when trying to free queue for event")
         for deferred in tuple(ticket.waiting):
             deferred.cancel()
-        return Answer()
+        return RinorAnswer()
 
     async def _next(self, ticket: Ticket, asked: Asked) -> Event | None:
         """None after the time is out, when the client left, or when the ticket was freed."""

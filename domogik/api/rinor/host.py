@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import attrs
 
-from domogik.api.rinor.envelope import Answer
+from domogik.api.rinor.envelope import RinorAnswer
 from domogik.api.rinor.paths import Asked, Operation
-from domogik.manager.interfaces import IHouse
+from domogik.manager.interfaces import IAllHosts
 
 
 @attrs.define(eq=False)
 class HostPaths:
     """All of them, or one with how it is."""
 
-    _house: IHouse
+    _all_hosts: IAllHosts
 
     def operations(self) -> tuple[Operation, ...]:
         """The lines of the table."""
         return (Operation("host", self.list), Operation("host/<host>", self.one))
 
-    async def list(self, asked: Asked) -> Answer:
+    async def list(self, asked: Asked) -> RinorAnswer:
         """Who they are and which of them REST runs on."""
-        return Answer(
-            "host", [{"id": host.id, "primary": host.primary} for host in self._house.hosts()]
+        return RinorAnswer(
+            "host", [{"id": host.id, "primary": host.primary} for host in self._all_hosts.hosts()]
         )
 
-    async def one(self, asked: Asked) -> Answer:
+    async def one(self, asked: Asked) -> RinorAnswer:
         """One host; for an unknown one an empty item, as clients expect."""
-        for host in self._house.hosts():
+        for host in self._all_hosts.hosts():
             if host.id == asked["host"]:
-                return Answer(
+                return RinorAnswer(
                     "host",
                     [
                         {
@@ -42,4 +42,4 @@ class HostPaths:
                         }
                     ],
                 )
-        return Answer("host", [{}])
+        return RinorAnswer("host", [{}])

@@ -7,19 +7,19 @@ from collections.abc import Awaitable, Callable, Mapping
 import attrs
 
 from domogik.api.access import Need
-from domogik.api.rinor.envelope import Answer, RinorError
+from domogik.api.rinor.envelope import RinorAnswer, RinorError
 from domogik.api.rinor.paths import Asked, Operation, identifier
 from domogik.api.rinor.plugin import status
 from domogik.components.model import Component, Detail, Kind
 from domogik.errors import NoAnswer, UnknownComponent
-from domogik.manager.interfaces import IHouse
+from domogik.manager.interfaces import IAllHosts
 
 
 @attrs.define(eq=False)
 class KindPaths:
     """Everything under `/<kind>`: look at components of it, and the `orders` that they obey."""
 
-    _house: IHouse
+    _all_hosts: IAllHosts
     _kind: Kind
     _orders: Mapping[str, Callable[[Component], Awaitable[None]]]
 
@@ -40,34 +40,34 @@ class KindPaths:
             Operation(f"{word}/diagnose/<host>/<name>", self.diagnose),
         )
 
-    async def list(self, asked: Asked) -> Answer:
+    async def list(self, asked: Asked) -> RinorAnswer:
         """One item for each host that has some."""
         groups: dict[str, list[dict[str, object]]] = {}
-        for component in self._house.components():
+        for component in self._all_hosts.components():
             if component.id.kind is self._kind:
                 groups.setdefault(component.host, []).append(_item(component))
         lists = [{"host": host, "list": items} for host, items in groups.items()]
-        return Answer(self._word, lists)
+        return RinorAnswer(self._word, lists)
 
-    async def detail(self, asked: Asked) -> Answer:
+    async def detail(self, asked: Asked) -> RinorAnswer:
         """One of them with what it was configured with, secrets excepted."""
         component = self._find(asked)
         try:
-            detail = await self._house.detail(component)
+            detail = await self._all_hosts.detail(component)
         except NoAnswer as error:
             text = f"No data or timeout on getting {self._word} detail for {asked['name']}"
             raise RinorError(text, self._word) from error
-        return Answer(self._word, [_detail_item(detail)])
+        return RinorAnswer(self._word, [_detail_item(detail)])
 
-    async def diagnose(self, asked: Asked) -> Answer:
+    async def diagnose(self, asked: Asked) -> RinorAnswer:
         """Every check of it."""
-        checks = await self._house.diagnose(self._find(asked))
-        return Answer("check", [check.to_json() for check in checks])
+        checks = await self._all_hosts.diagnose(self._find(asked))
+        return RinorAnswer("check", [check.to_json() for check in checks])
 
     def _find(self, asked: Asked) -> Component:
         host, name = identifier(asked["host"], "host"), identifier(asked["name"], "name")
         try:
-            return self._house.find(f"{self._word}:{name}", host)
+            return self._all_hosts.find(f"{self._word}:{name}", host)
         except UnknownComponent as error:
             why = str(error).partition(": ")[2] if self._kind is Kind.UNIT else ""
             text = f"Component {name} doesn't exists on {host}"
@@ -75,34 +75,34 @@ class KindPaths:
 
     def _order(
         self, verb: str, act: Callable[[Component], Awaitable[None]]
-    ) -> Callable[[Asked], Awaitable[Answer]]:
-        async def order(asked: Asked) -> Answer:
+    ) -> Callable[[Asked], Awaitable[RinorAnswer]]:
+        async def order(asked: Asked) -> RinorAnswer:
             component = self._find(asked)
             try:
                 await act(component)
             except NoAnswer as error:
                 text = f"No data or timeout on {verb} {self._word} {asked['name']}"
                 raise RinorError(text) from error
-            return Answer()
+            return RinorAnswer()
 
         return order
 
 
-def daemon_paths(house: IHouse) -> KindPaths:
+def daemon_paths(all_hosts: IAllHosts) -> KindPaths:
     """Of managed daemons, which are there as long as their sections."""
-    orders = {"start": house.start, "stop": house.stop, "restart": house.restart}
-    return KindPaths(house, Kind.DAEMON, orders)
+    orders = {"start": all_hosts.start, "stop": all_hosts.stop, "restart": all_hosts.restart}
+    return KindPaths(all_hosts, Kind.DAEMON, orders)
 
 
-def unit_paths(house: IHouse) -> KindPaths:
+def unit_paths(all_hosts: IAllHosts) -> KindPaths:
     """Of declared units of systemd, by their sections' names or systemd's."""
     orders = {
-        "enable": house.enable,
-        "disable": house.disable,
-        "start": house.start,
-        "stop": house.stop,
+        "enable": all_hosts.enable,
+        "disable": all_hosts.disable,
+        "start": all_hosts.start,
+        "stop": all_hosts.stop,
     }
-    return KindPaths(house, Kind.UNIT, orders)
+    return KindPaths(all_hosts, Kind.UNIT, orders)
 
 
 def _item(component: Component) -> dict[str, object]:

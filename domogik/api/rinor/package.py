@@ -16,8 +16,8 @@ from domogik.api.access import Need
 from domogik.api.http.exchange import Reply, Stream
 from domogik.api.http.files import GZIP, PNG, file_answer, not_found
 from domogik.api.http.uploads import upload_of
-from domogik.api.package_access import Storeroom
-from domogik.api.rinor.envelope import Answer, RinorError
+from domogik.api.package_access import PackageAccess
+from domogik.api.rinor.envelope import RinorAnswer, RinorError
 from domogik.api.rinor.package_items import (
     Encoded,
     dependency_items,
@@ -46,12 +46,12 @@ class PackagePaths:
     """Everything under `/package`, and `dependency` and `udev-rule` under `/plugin`."""
 
     _clock: IReactorTime
-    _storeroom: Storeroom
+    _package_access: PackageAccess
     _offers: Encoded = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        events = self._storeroom.house.events
-        self._offers = Encoded(self._clock, offer_item, self._storeroom.offers, events)
+        events = self._package_access.all_hosts.events
+        self._offers = Encoded(self._clock, offer_item, self._package_access.offers, events)
 
     def stop(self) -> None:
         """Nothing goes on by itself any more."""
@@ -77,26 +77,26 @@ class PackagePaths:
             Operation("plugin/udev-rule/<host>/<id>", self.udev_rules),
         )
 
-    async def mode(self, asked: Asked) -> Answer:
+    async def mode(self, asked: Asked) -> RinorAnswer:
         """`normal`: packages are managed; `development`: they are listed."""
-        normal = self._storeroom.house.package_mode
-        return Answer("mode", ["normal" if normal else "development"])
+        normal = self._package_access.all_hosts.package_mode
+        return RinorAnswer("mode", ["normal" if normal else "development"])
 
-    async def repositories(self, asked: Asked) -> Answer:
+    async def repositories(self, asked: Asked) -> RinorAnswer:
         """Highest priority first; it is text, as in the file."""
-        known = self._storeroom.packages.repositories()
+        known = self._package_access.packages.repositories()
         items = [
             {"url": one.url, "priority": str(one.priority), "signed": str(one.signed)}
             for one in known
         ]
-        return Answer("repository", items)
+        return RinorAnswer("repository", items)
 
-    async def refresh(self, asked: Asked) -> Answer:
+    async def refresh(self, asked: Asked) -> RinorAnswer:
         """An error names each repository that failed; what the others offer is there all the same.
 
         So is what a failing one offered before.
         """
-        packages = self._storeroom.packages
+        packages = self._package_access.packages
         try:
             known = await packages.refresh()
         except (OperationFailed, NoAnswer) as error:
@@ -105,49 +105,51 @@ class PackagePaths:
         why = "; ".join(filter(None, failed))
         if why:
             raise RinorError(f"Error while updating cache : {why}", "cache")
-        return Answer("cache")
+        return RinorAnswer("cache")
 
     async def available(self, asked: Asked) -> bytes:
         """Every release of what is not installed on that host."""
-        packages = self._storeroom.packages
+        packages = self._package_access.packages
         try:
             offers = packages.available(_host(asked), _type(asked))
         except UnknownComponent as error:
             raise RinorError(str(error), "package") from error
         return b"%s%s}" % (_HEAD, await self._offers.array(offers))
 
-    async def installed(self, asked: Asked) -> Answer:
+    async def installed(self, asked: Asked) -> RinorAnswer:
         """From memory; nothing for a host that was never heard."""
-        found = self._storeroom.packages.installed(_host(asked), _type(asked))
-        return Answer("package", [installed_item(package) for package in found])
+        found = self._package_access.packages.installed(_host(asked), _type(asked))
+        return RinorAnswer("package", [installed_item(package) for package in found])
 
-    async def dependencies(self, asked: Asked) -> Answer:
+    async def dependencies(self, asked: Asked) -> RinorAnswer:
         """What a release needs, and whether the host has it."""
         release = asked["release"]
         return await self._dependencies(
             asked, asked["type"], release, "No data or timeout on checking dependencies"
         )
 
-    async def plugin_dependencies(self, asked: Asked) -> Answer:
+    async def plugin_dependencies(self, asked: Asked) -> RinorAnswer:
         """What an installed plugin needs, and whether its host has it."""
         return await self._dependencies(
             asked, "plugin", None, "No data or timeout on getting dependencies"
         )
 
-    async def udev_rules(self, asked: Asked) -> Answer:
+    async def udev_rules(self, asked: Asked) -> RinorAnswer:
         """The rules that an installed plugin brings."""
         with _answering("No data or timeout on getting udev rules", "udev-rule"):
-            rules = await self._storeroom.packages.udev_rules(_host(asked), "plugin", asked["id"])
-        return Answer("udev-rule", [rule_item(rule) for rule in rules])
+            rules = await self._package_access.packages.udev_rules(
+                _host(asked), "plugin", asked["id"]
+            )
+        return RinorAnswer("udev-rule", [rule_item(rule) for rule in rules])
 
-    async def install(self, asked: Asked) -> Answer:
+    async def install(self, asked: Asked) -> RinorAnswer:
         """Answered once it is installed."""
         await self._install(asked, asked["type"], asked["id"], asked["release"])
-        return Answer("install")
+        return RinorAnswer("install")
 
-    async def install_upload(self, asked: Asked) -> Answer:
+    async def install_upload(self, asked: Asked) -> RinorAnswer:
         """The body is the archive; its name has to be the one of the package in it."""
-        packages = self._storeroom.packages
+        packages = self._package_access.packages
         host = _host(asked)
         named = _named(asked.call.query.get("filename", ""))
         try:
@@ -156,19 +158,19 @@ class PackagePaths:
         except OtherPackage as error:
             raise RinorError(f"Bad filename provided. {error}") from error
         await self._install(asked, named.type, named.id, named.release, host)
-        return Answer("install")
+        return RinorAnswer("install")
 
-    async def uninstall(self, asked: Asked) -> Answer:
+    async def uninstall(self, asked: Asked) -> RinorAnswer:
         """Answered once everything that the package brought is gone; its data stays."""
-        packages = self._storeroom.packages
+        packages = self._package_access.packages
         with _answering("No data or timeout on uninstalling package", "uninstall"):
             await packages.uninstall(_host(asked), asked["type"], asked["id"])
-        return Answer("uninstall")
+        return RinorAnswer("uninstall")
 
     async def download(self, asked: Asked) -> Reply | Stream:
         """The archive, for the other hosts of the house: they need no internet."""
         ref = PackageRef(asked["type"], asked["id"], asked["release"])
-        path = await self._storeroom.packages.archive(ref.type, ref.id, ref.release)
+        path = await self._package_access.packages.archive(ref.type, ref.id, ref.release)
         return file_answer(asked.call, path, GZIP, self._clock)
 
     async def icon(self, asked: Asked) -> Reply | Stream:
@@ -178,24 +180,24 @@ class PackagePaths:
             fullname(asked["type"], asked["id"])
         else:
             PackageRef(asked["type"], asked["id"], release)
-        path = self._storeroom.packages.icon(asked["type"], asked["id"], release)
+        path = self._package_access.packages.icon(asked["type"], asked["id"], release)
         return not_found() if path is None else file_answer(asked.call, path, PNG, self._clock)
 
     async def _dependencies(
         self, asked: Asked, type: str, release: str | None, silence: str
-    ) -> Answer:
-        packages = self._storeroom.packages
+    ) -> RinorAnswer:
+        packages = self._package_access.packages
         with _answering(silence, "dependency"):
             try:
                 states = await packages.dependencies(_host(asked), type, asked["id"], release)
             except (UnknownRelease, UnknownComponent, InvalidReference) as error:
                 raise RinorError("No package corresponding to request", "dependency") from error
-        return Answer("dependency", dependency_items(states))
+        return RinorAnswer("dependency", dependency_items(states))
 
     async def _install(
         self, asked: Asked, type: str, id: str, release: str, host: str | None = None
     ) -> None:
-        packages = self._storeroom.packages
+        packages = self._package_access.packages
         host = host or _host(asked)
         try:
             await packages.install(host, type, id, release)

@@ -16,7 +16,7 @@ from domogik.api.access import ForeignSite, Need, TokenNeeded
 from domogik.api.http.exchange import Call, Reply, Stream
 from domogik.api.http.files import not_found
 from domogik.api.rinor import envelope
-from domogik.api.rinor.envelope import Answer, RinorError
+from domogik.api.rinor.envelope import RinorAnswer, RinorError
 from domogik.errors import DomogikError
 
 _READ_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -36,7 +36,7 @@ class Asked:
 
 
 #: an operation answers, hands out an envelope that was encoded before, or a file
-Handler = Callable[[Asked], Awaitable[Answer | bytes | Reply | Stream]]
+Handler = Callable[[Asked], Awaitable[RinorAnswer | bytes | Reply | Stream]]
 
 
 @attrs.frozen
@@ -124,7 +124,7 @@ class Rinor:
             call.allow(operation.need)
             is_file = operation.is_file
             found = await operation.handler(asked)
-            if isinstance(found, Answer):
+            if isinstance(found, RinorAnswer):
                 found = found.encoded()
             return envelope.reply(found, callback) if isinstance(found, bytes) else found
         except Exception as error:  # noqa: BLE001 - the door: every request gets an answer

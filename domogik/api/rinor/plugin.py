@@ -8,11 +8,11 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 
 from domogik.api.access import Need
-from domogik.api.rinor.envelope import Answer, RinorError
+from domogik.api.rinor.envelope import RinorAnswer, RinorError
 from domogik.api.rinor.paths import Asked, Operation, identifier
 from domogik.components.model import Component, ConfigurationKey, Detail, InvalidId, Kind
 from domogik.errors import AmbiguousComponent, NoAnswer, OperationFailed, UnknownComponent
-from domogik.manager.interfaces import IHouse
+from domogik.manager.interfaces import IAllHosts
 
 #: seconds an encoded list may be handed out again while no event said that something changed
 LIST_AGE = 1.0
@@ -23,25 +23,25 @@ class PluginPaths:
     """Everything under `/plugin` but its configuration."""
 
     _clock: IReactorTime
-    _house: IHouse
+    _all_hosts: IAllHosts
     _list: bytes = b""
     _list_event: int = -1
     _list_until: float = 0.0
 
     def operations(self) -> tuple[Operation, ...]:
         """The lines of the table."""
-        house = self._house
+        all_hosts = self._all_hosts
         changing = {
-            "start": house.start,
-            "stop": house.stop,
-            "enable": house.enable,
-            "disable": house.disable,
+            "start": all_hosts.start,
+            "stop": all_hosts.stop,
+            "enable": all_hosts.enable,
+            "disable": all_hosts.disable,
         }
         return (
             Operation("plugin/list", self.list),
             Operation("plugin/detail/<host>/<id>", self.detail),
             *(
-                Operation(f"plugin/{verb}/<host>/<id>", _order(house, verb, act), Need.CHANGE)
+                Operation(f"plugin/{verb}/<host>/<id>", _order(all_hosts, verb, act), Need.CHANGE)
                 for verb, act in changing.items()
             ),
         )
@@ -53,24 +53,24 @@ class PluginPaths:
         what no event announces is at most `LIST_AGE` seconds old.
         """
         now = self._clock.seconds()
-        event = self._house.events.last_id
+        event = self._all_hosts.events.last_id
         if event != self._list_event or now >= self._list_until:
-            self._list = Answer("plugin", plugin_list(self._house.components())).encoded()
+            self._list = RinorAnswer("plugin", plugin_list(self._all_hosts.components())).encoded()
             self._list_event = event
             self._list_until = now + LIST_AGE
         return self._list
 
-    async def detail(self, asked: Asked) -> Answer:
+    async def detail(self, asked: Asked) -> RinorAnswer:
         """One plugin or member with what can be configured."""
-        component = find_member(self._house, asked["host"], asked["id"])
+        component = find_member(self._all_hosts, asked["host"], asked["id"])
         try:
-            detail = await self._house.detail(component)
+            detail = await self._all_hosts.detail(component)
         except NoAnswer as error:
             text = f"No data or timeout on getting plugin detail for {asked['id']}"
             raise RinorError(text, "plugin") from error
         except OperationFailed as error:
             raise RinorError(f"Error on detail request : {error}", "plugin") from error
-        return Answer("plugin", [_detail_item(detail)])
+        return RinorAnswer("plugin", [_detail_item(detail)])
 
 
 def plugin_list(components: Iterable[Component]) -> list[dict[str, object]]:
@@ -109,32 +109,32 @@ def status(component: Component) -> str:
     return "ON" if component.state.is_on else "OFF"
 
 
-def find_member(house: IHouse, host: str, name: str) -> Component:
+def find_member(all_hosts: IAllHosts, host: str, name: str) -> Component:
     """The plugin or external member of that name; raises `RinorError` with Domogik's words."""
     identifier(host, "host")
     identifier(name, "id")
     # members first: their host is no host of the house, and of that one anything may be asked
-    for component in house.components():
+    for component in all_hosts.components():
         if component.id.kind is Kind.EXTERNAL and (
             member(component) == (name, host) or component.name == f"{name}.{host}"
         ):
             return component
     try:
-        return house.find(f"plugin:{name}", host)
+        return all_hosts.find(f"plugin:{name}", host)
     except (UnknownComponent, AmbiguousComponent, InvalidId) as error:
         raise RinorError(f"Component {name} doesn't exists on {host}") from error
 
 
 def _order(
-    house: IHouse, verb: str, act: Callable[[Component], Awaitable[None]]
-) -> Callable[[Asked], Awaitable[Answer]]:
-    async def order(asked: Asked) -> Answer:
-        component = find_member(house, asked["host"], asked["id"])
+    all_hosts: IAllHosts, verb: str, act: Callable[[Component], Awaitable[None]]
+) -> Callable[[Asked], Awaitable[RinorAnswer]]:
+    async def order(asked: Asked) -> RinorAnswer:
+        component = find_member(all_hosts, asked["host"], asked["id"])
         try:
             await act(component)
         except NoAnswer as error:
             raise RinorError(f"No data or timeout on {verb} plugin {asked['id']}") from error
-        return Answer()
+        return RinorAnswer()
 
     return order
 

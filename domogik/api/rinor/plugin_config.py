@@ -8,10 +8,10 @@ import attrs
 
 from domogik.api import passwords
 from domogik.api.access import Need
-from domogik.api.rinor.envelope import Answer, RinorError
+from domogik.api.rinor.envelope import RinorAnswer, RinorError
 from domogik.api.rinor.paths import Asked, Operation, identifier
 from domogik.components.model import ConfigValue
-from domogik.manager.interfaces import IHouse
+from domogik.manager.interfaces import IAllHosts
 
 #: these words in a path mean something else than their letters
 _WORDS = {"None": ""}
@@ -21,7 +21,7 @@ _WORDS = {"None": ""}
 class PluginConfigPaths:
     """List, set and delete; passwords are masked for who shows no token."""
 
-    _house: IHouse
+    _all_hosts: IAllHosts
 
     def operations(self) -> tuple[Operation, ...]:
         """The lines of the table."""
@@ -36,12 +36,12 @@ class PluginConfigPaths:
             Operation(f"plugin/config/del/{key}", self.delete, Need.CHANGE),
         )
 
-    async def list(self, asked: Asked) -> Answer:
+    async def list(self, asked: Asked) -> RinorAnswer:
         """All values, those of a plugin, or one."""
         host, plugin, key = _names(asked)
-        return await self._answer(asked, await self._house.config_list(host, plugin, key))
+        return await self._answer(asked, await self._all_hosts.config_list(host, plugin, key))
 
-    async def set(self, asked: Asked) -> Answer:
+    async def set(self, asked: Asked) -> RinorAnswer:
         """`hostname`, `id` (or `name`), `key` and `value`, in any order."""
         given = pairs(asked.rest)
         if "name" in given:
@@ -52,19 +52,19 @@ class PluginConfigPaths:
         plugin = identifier(given["id"], "id")
         key = identifier(given["key"], "key")
         value = given["value"]
-        row = await passwords.store(self._house, host, plugin, key, _WORDS.get(value, value))
+        row = await passwords.store(self._all_hosts, host, plugin, key, _WORDS.get(value, value))
         return await self._answer(asked, [row])
 
-    async def delete(self, asked: Asked) -> Answer:
+    async def delete(self, asked: Asked) -> RinorAnswer:
         """What was deleted."""
         host, plugin, key = _names(asked)
         assert host is not None
         assert plugin is not None
-        return await self._answer(asked, await self._house.config_delete(host, plugin, key))
+        return await self._answer(asked, await self._all_hosts.config_delete(host, plugin, key))
 
-    async def _answer(self, asked: Asked, values: Sequence[ConfigValue]) -> Answer:
-        shown = await passwords.for_caller(self._house, values, asked.call.caller)
-        return Answer(
+    async def _answer(self, asked: Asked, values: Sequence[ConfigValue]) -> RinorAnswer:
+        shown = await passwords.for_caller(self._all_hosts, values, asked.call.caller)
+        return RinorAnswer(
             "config",
             [
                 {

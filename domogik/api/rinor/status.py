@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import attrs
 
-from domogik.api.rinor.envelope import Answer
+from domogik.api.rinor.envelope import RinorAnswer
 from domogik.api.rinor.events import MAX_TICKETS, EventPaths
 from domogik.api.rinor.paths import Asked
-from domogik.manager.interfaces import IHouse
+from domogik.manager.interfaces import IAllHosts
 
 #: the API that Domoweb 0.3 asks for; any other number is refused by it
 REST_API_VERSION = "0.6"
@@ -40,19 +40,19 @@ _QUEUES = {
 class StatusDocument:
     """Who we are; the queues of the original are told as empty, for there are none."""
 
-    _house: IHouse
+    _all_hosts: IAllHosts
     _events: EventPaths
     _version: str
     _use_ssl: bool
 
-    async def show(self, asked: Asked) -> Answer:
+    async def show(self, asked: Asked) -> RinorAnswer:
         """Both spellings of the versions: clients of 0.2 and of 0.3 read different ones."""
         info: dict[str, object] = {
             "REST_API_version": REST_API_VERSION,
             "Domogik_version": self._version,
             "Sources_version": self._version,
             "SSL": self._use_ssl,
-            "Host": self._house.host,
+            "Host": self._all_hosts.host,
             "REST_API_release": REST_API_VERSION,
             "Domogik_release": self._version,
             "Sources_release": self._version,
@@ -77,7 +77,7 @@ class StatusDocument:
             "event": self._event_words(),
             "configuration": configuration,
         }
-        return Answer("rest", [document])
+        return RinorAnswer("rest", [document])
 
     def _event_words(self) -> dict[str, object]:
         return {

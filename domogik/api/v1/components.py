@@ -9,13 +9,13 @@ from twisted.internet.interfaces import IReactorTime
 
 from domogik.api.access import Need
 from domogik.api.http.exchange import Reply
-from domogik.api.package_access import Storeroom
+from domogik.api.package_access import PackageAccess
 from domogik.api.v1.jobs import WAIT, Patience, carried_out
 from domogik.api.v1.routes import BASE, JSON, Asked, Parameter, Route, json_reply
 from domogik.api.v1.shapes.components import TEXT, component_json, host_json, named
 from domogik.components.model import Component, Kind
 from domogik.errors import OperationFailed, UnknownComponent, did_you_mean
-from domogik.manager.interfaces import IHouse
+from domogik.manager.interfaces import IAllHosts
 
 ONE = f"{BASE}/components/{{id}}"
 HOST = Parameter("host", "The host it is on, by default the one that answers.", TEXT)
@@ -38,14 +38,14 @@ _DONE = {
 _NEEDS = ("start", "restart", "enable")
 
 
-def find(house: IHouse, asked: Asked) -> Component:
-    """The component of the path; raises what `IHouse.find` raises."""
-    return house.find(asked["id"], asked.text("host"))
+def find(all_hosts: IAllHosts, asked: Asked) -> Component:
+    """The component of the path; raises what `IAllHosts.find` raises."""
+    return all_hosts.find(asked["id"], asked.text("host"))
 
 
-def check_host(house: IHouse, name: str | None) -> None:
+def check_host(all_hosts: IAllHosts, name: str | None) -> None:
     """Raises `UnknownComponent` for a host that was never heard."""
-    hosts = [house.host, *(host.id for host in house.hosts())]
+    hosts = [all_hosts.host, *(host.id for host in all_hosts.hosts())]
     if name is not None and name not in hosts:
         raise UnknownComponent(f"No host {name} was ever heard{did_you_mean(name, hosts)}")
 
@@ -55,8 +55,8 @@ class ComponentRoutes:
     """Reading, the five verbs, the hosts, and the upgrade of the manager."""
 
     _clock: IReactorTime
-    _house: IHouse
-    _storeroom: Storeroom
+    _all_hosts: IAllHosts
+    _package_access: PackageAccess
 
     def routes(self) -> tuple[Route, ...]:
         """The lines of the table."""
@@ -108,8 +108,14 @@ class ComponentRoutes:
         )
 
     def _verbs(self) -> Iterator[Route]:
-        house = self._house
-        acts = (house.start, house.stop, house.restart, house.enable, house.disable)
+        all_hosts = self._all_hosts
+        acts = (
+            all_hosts.start,
+            all_hosts.stop,
+            all_hosts.restart,
+            all_hosts.enable,
+            all_hosts.disable,
+        )
         for (verb, summary), act in zip(_DONE.items(), acts, strict=True):
             yield Route(
                 "POST",
@@ -128,12 +134,12 @@ class ComponentRoutes:
     async def list(self, asked: Asked) -> Reply:
         """In the steady order of the house."""
         kind, host = asked.text("kind"), asked.text("host")
-        components = self._house.components(host)
+        components = self._all_hosts.components(host)
         if not components:
-            check_host(self._house, host)
+            check_host(self._all_hosts, host)
         return json_reply(
             {
-                "host": self._house.host,
+                "host": self._all_hosts.host,
                 "components": [
                     component_json(component)
                     for component in components
@@ -144,26 +150,26 @@ class ComponentRoutes:
 
     async def get(self, asked: Asked) -> Reply:
         """With fresh figures where it runs here."""
-        return json_reply(component_json(await self._house.usage(find(self._house, asked))))
+        return json_reply(component_json(await self._all_hosts.usage(find(self._all_hosts, asked))))
 
     async def hosts(self, asked: Asked) -> Reply:
         """This one first."""
-        hosts = [host_json(host) for host in self._house.hosts()]
-        return json_reply({"host": self._house.host, "hosts": hosts})
+        hosts = [host_json(host) for host in self._all_hosts.hosts()]
+        return json_reply({"host": self._all_hosts.host, "hosts": hosts})
 
     async def upgrade(self, asked: Asked) -> Reply:
         """The answer leaves before the manager does."""
-        self._house.upgrade()
+        self._all_hosts.upgrade()
         return json_reply({"accepted": True}, 202)
 
     def _verb(
         self, act: Callable[[Component], Awaitable[None]], *, needs: bool
     ) -> Callable[[Asked], Awaitable[Reply]]:
         async def do(asked: Asked) -> Reply:
-            component = find(self._house, asked)
+            component = find(self._all_hosts, asked)
 
             async def work() -> tuple[str, ...]:
-                warnings = await self._house.warnings(component) if needs else ()
+                warnings = await self._all_hosts.warnings(component) if needs else ()
                 try:
                     await act(component)
                 except OperationFailed as error:
@@ -175,14 +181,14 @@ class ComponentRoutes:
 
             def done(warnings: tuple[str, ...]) -> Reply:
                 try:
-                    after = self._house.find(str(component.id), component.host)
+                    after = self._all_hosts.find(str(component.id), component.host)
                 except UnknownComponent:
                     after = component  # stopped and gone: it was only there while it ran
                 return json_reply({**component_json(after), "warnings": list(warnings)})
 
-            elsewhere = component.host != self._house.host
-            patience = Patience(self._clock, self._house.patience_s) if elsewhere else None
+            elsewhere = component.host != self._all_hosts.host
+            patience = Patience(self._clock, self._all_hosts.patience_s) if elsewhere else None
             subject = f"{component.id}@{component.host}"
-            return await carried_out(asked, self._storeroom, subject, work, done, patience)
+            return await carried_out(asked, self._package_access, subject, work, done, patience)
 
         return do

@@ -12,7 +12,7 @@ from domogik.api.v1.routes import JSON, Asked, Route, json_reply
 from domogik.api.v1.shapes.components import key_json, named
 from domogik.components.model import Component, Kind
 from domogik.errors import NotPossible
-from domogik.manager.interfaces import IHouse
+from domogik.manager.interfaces import IAllHosts
 
 _CONFIG = f"{ONE}/config"
 _KEY = f"{_CONFIG}/{{key}}"
@@ -23,7 +23,7 @@ _STORED = {JSON: named("StoredValue")}
 class ConfigurationRoutes:
     """Passwords are masked for who shows no token; the mask given back changes nothing."""
 
-    _house: IHouse
+    _all_hosts: IAllHosts
 
     def routes(self) -> tuple[Route, ...]:
         """The lines of the table."""
@@ -66,15 +66,15 @@ class ConfigurationRoutes:
 
     async def get(self, asked: Asked) -> Reply:
         """Keys in the order of the descriptor; of a daemon or unit, what its section came to."""
-        component = find(self._house, asked)
+        component = find(self._all_hosts, asked)
         if component.id.kind in (Kind.DAEMON, Kind.UNIT):
-            values = dict((await self._house.detail(component)).values)
+            values = dict((await self._all_hosts.detail(component)).values)
             return json_reply(
                 {"id": str(component.id), "host": component.host, "keys": [], "values": values}
             )
         component = self._plugin(asked)
-        detail = await self._house.detail(component)
-        stored = await self._house.config_list(component.host, component.name)
+        detail = await self._all_hosts.detail(component)
+        stored = await self._all_hosts.config_list(component.host, component.name)
         if not asked.call.caller.sees_passwords:
             stored = [passwords.masked(value, detail.configuration) for value in stored]
         keys = sorted(detail.configuration, key=lambda key: key.id)
@@ -97,19 +97,19 @@ class ConfigurationRoutes:
         if any(ord(character) < 32 for character in value):
             raise BadRequest("A value is one line without control characters")
         row = await passwords.store(
-            self._house, component.host, component.name, asked["key"], value
+            self._all_hosts, component.host, component.name, asked["key"], value
         )
-        shown = await passwords.for_caller(self._house, [row], asked.call.caller)
+        shown = await passwords.for_caller(self._all_hosts, [row], asked.call.caller)
         return json_reply({"key": shown[0].key, "value": shown[0].value})
 
     async def delete(self, asked: Asked) -> Reply:
         """What is stored afterwards: nothing."""
         component = self._plugin(asked)
-        await self._house.config_delete(component.host, component.name, asked["key"])
+        await self._all_hosts.config_delete(component.host, component.name, asked["key"])
         return json_reply({"key": asked["key"], "value": ""})
 
     def _plugin(self, asked: Asked) -> Component:
-        component = find(self._house, asked)
+        component = find(self._all_hosts, asked)
         if component.id.kind is not Kind.PLUGIN:
             raise NotPossible(f"{component.id} has no stored configuration")
         return component

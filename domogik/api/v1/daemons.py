@@ -9,12 +9,12 @@ import attrs
 
 from domogik.api.access import Need
 from domogik.api.http.exchange import Reply
-from domogik.api.package_access import Storeroom
+from domogik.api.package_access import PackageAccess
 from domogik.api.v1.components import HOST, NAMING, ONE, find
 from domogik.api.v1.jobs import WAIT, carried_out
 from domogik.api.v1.routes import JSON, Asked, Parameter, Route, json_reply, matching
 from domogik.api.v1.shapes.components import backup_json, component_json, named
-from domogik.manager.interfaces import IHouse
+from domogik.manager.interfaces import IAllHosts
 from domogik.manager.kinds.backups import FILE_NAME
 
 _FILE = Parameter(
@@ -32,8 +32,8 @@ _HERE = "Of what runs on this host only: elsewhere it is `Not available from ano
 class DaemonRoutes:
     """Reload, credentials, backups."""
 
-    _house: IHouse
-    _storeroom: Storeroom
+    _all_hosts: IAllHosts
+    _package_access: PackageAccess
 
     def routes(self) -> tuple[Route, ...]:
         """The lines of the table."""
@@ -114,42 +114,42 @@ class DaemonRoutes:
 
     async def reload(self, asked: Asked) -> Reply:
         """As its section says now."""
-        component = find(self._house, asked)
-        await self._house.reload(component)
+        component = find(self._all_hosts, asked)
+        await self._all_hosts.reload(component)
         return self._shown(asked)
 
     async def credentials(self, asked: Asked) -> Reply:
         """A URL, as its clients take it."""
-        component = find(self._house, asked)
-        url = self._house.credentials(component)
+        component = find(self._all_hosts, asked)
+        url = self._all_hosts.credentials(component)
         return json_reply({"id": str(component.id), "host": component.host, "url": url})
 
     async def backups(self, asked: Asked) -> Reply:
         """The newest first."""
-        found = await self._house.backups(find(self._house, asked))
+        found = await self._all_hosts.backups(find(self._all_hosts, asked))
         return json_reply({"backups": [backup_json(one) for one in found]})
 
     async def backup(self, asked: Asked) -> Reply:
         """A job."""
-        component, file = find(self._house, asked), asked.text("file")
+        component, file = find(self._all_hosts, asked), asked.text("file")
         return await carried_out(
             asked,
-            self._storeroom,
+            self._package_access,
             str(component.id),
-            lambda: self._house.backup(component, file),
+            lambda: self._all_hosts.backup(component, file),
             lambda backup: json_reply(backup_json(backup)),
         )
 
     async def restore(self, asked: Asked) -> Reply:
         """A job."""
-        component, file = find(self._house, asked), asked.call.query["file"]
+        component, file = find(self._all_hosts, asked), asked.call.query["file"]
         return await carried_out(
             asked,
-            self._storeroom,
+            self._package_access,
             str(component.id),
-            lambda: self._house.restore(component, file),
+            lambda: self._all_hosts.restore(component, file),
             lambda _: self._shown(asked),
         )
 
     def _shown(self, asked: Asked) -> Reply:
-        return json_reply(component_json(find(self._house, asked)))
+        return json_reply(component_json(find(self._all_hosts, asked)))

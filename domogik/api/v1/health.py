@@ -21,7 +21,7 @@ from domogik.components.health import DiagnosticCheck
 from domogik.components.model import Component
 from domogik.errors import NotPossible
 from domogik.manager.health.centre import Health, Issue
-from domogik.manager.interfaces import IHouse
+from domogik.manager.interfaces import IAllHosts
 
 _NO_STORE = (("Cache-Control", "no-store"),)
 
@@ -31,7 +31,7 @@ class HealthRoutes:
     """Looking at one or all, what was found last, and repair."""
 
     _clock: IReactorTime
-    _house: IHouse
+    _all_hosts: IAllHosts
 
     def routes(self) -> tuple[Route, ...]:
         """The lines of the table."""
@@ -117,11 +117,11 @@ class HealthRoutes:
 
     async def one(self, asked: Asked) -> Reply:
         """Every check of it."""
-        component = find(self._house, asked)
+        component = find(self._all_hosts, asked)
         found: list[DiagnosticCheck] = []
 
         async def look() -> None:
-            found.extend(await self._house.diagnose(component))
+            found.extend(await self._all_hosts.diagnose(component))
 
         reply = await self._carried_out(asked, component, look)
         if reply is not None:
@@ -131,12 +131,12 @@ class HealthRoutes:
 
     async def all(self, asked: Asked) -> Reply:
         """With `taken` of now."""
-        host = asked.text("host") or self._house.host
-        component = self._house.find(f"host:{host}")
+        host = asked.text("host") or self._all_hosts.host
+        component = self._all_hosts.find(f"host:{host}")
         found: list[DiagnosticCheck] = []
 
         async def look() -> None:
-            found.extend(await self._house.diagnose_all(host))
+            found.extend(await self._all_hosts.diagnose_all(host))
 
         reply = await self._carried_out(asked, component, look)
         if reply is not None:
@@ -147,7 +147,7 @@ class HealthRoutes:
         self, asked: Asked, component: Component, look: Callable[[], Coroutine[Any, Any, None]]
     ) -> Reply | None:
         """The job where one was asked for; None when it is done."""
-        if component.host != self._house.host or asked.flag("wait", default=True):
+        if component.host != self._all_hosts.host or asked.flag("wait", default=True):
             await look()
             return None
         over = Reply(200, b"", JSON)
@@ -155,7 +155,7 @@ class HealthRoutes:
         return None if reply is over else reply
 
     def _taken(self, host: str) -> float:
-        if host != self._house.host:
+        if host != self._all_hosts.host:
             return 0.0
         return max((look.taken for look in self._health.looks()), default=0.0)
 
@@ -163,8 +163,8 @@ class HealthRoutes:
         """From memory."""
         health = self._health
         checks = [check for look in health.looks() for check in look.checks]
-        taken = iso_time(self._taken(self._house.host))
-        return await self._shown({"host": self._house.host, "taken": taken}, checks)
+        taken = iso_time(self._taken(self._all_hosts.host))
+        return await self._shown({"host": self._all_hosts.host, "taken": taken}, checks)
 
     async def _shown(self, head: dict[str, object], checks: Sequence[DiagnosticCheck]) -> Reply:
         array = await encoded(self._clock, checks)
@@ -176,7 +176,7 @@ class HealthRoutes:
     async def issues(self, asked: Asked) -> Reply:
         """From memory."""
         issues = [issue_json(issue) for issue in self._health.issues()]
-        return json_reply({"host": self._house.host, "issues": issues})
+        return json_reply({"host": self._all_hosts.host, "issues": issues})
 
     async def repair(self, asked: Asked) -> Reply:
         """A job."""
@@ -199,7 +199,7 @@ class HealthRoutes:
 
     @property
     def _health(self) -> Health:
-        health: Health | None = self._house.health
+        health: Health | None = self._all_hosts.health
         if health is None:
             raise NotPossible("Health is a manager's, and REST runs here without one")
         return health

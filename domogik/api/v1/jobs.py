@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from domogik.api.http.exchange import Reply
-from domogik.api.package_access import Storeroom
+from domogik.api.package_access import PackageAccess
 from domogik.api.v1.problems import NoSuchPath
 from domogik.api.v1.routes import BASE, FLAG, JSON, Asked, Parameter, Route, json_reply
 from domogik.api.v1.shapes.components import named
@@ -28,7 +28,7 @@ WAIT = Parameter(
 class JobRoutes:
     """Under way, and the last that ended."""
 
-    _storeroom: Storeroom
+    _package_access: PackageAccess
 
     def routes(self) -> tuple[Route, ...]:
         """The lines of the table."""
@@ -54,12 +54,12 @@ class JobRoutes:
 
     async def list(self, asked: Asked) -> Reply:
         """Newest first."""
-        jobs = self._storeroom.jobs()
+        jobs = self._package_access.jobs()
         return json_reply({"jobs": [job_json(job) for job in jobs]})
 
     async def get(self, asked: Asked) -> Reply:
         """By its number."""
-        for job in self._storeroom.jobs():
+        for job in self._package_access.jobs():
             if str(job.id) == asked["job"]:
                 return json_reply(job_json(job))
         raise NoSuchPath(f"There is no job {asked['job']}, or it ended long ago")

@@ -14,7 +14,7 @@ from domogik.api.v1.components import HOST, NAMING, ONE, find
 from domogik.api.v1.routes import FLAG, JSON, Asked, Parameter, Route, json_reply
 from domogik.api.v1.shapes.components import INTEGER, TEXT, named
 from domogik.components.model import Component
-from domogik.manager.interfaces import IHouse
+from domogik.manager.interfaces import IAllHosts
 
 PLAIN = "text/plain"
 EVENTS = "text/event-stream"
@@ -36,7 +36,7 @@ _QUERY = (
 class LogRoutes:
     """Plain text unless `Accept` asks for JSON, or for events while following."""
 
-    _house: IHouse
+    _all_hosts: IAllHosts
     _streams: Streams
 
     def routes(self) -> tuple[Route, ...]:
@@ -60,14 +60,14 @@ class LogRoutes:
 
     async def get(self, asked: Asked) -> Reply | Stream:
         """Oldest first."""
-        component = find(self._house, asked)
+        component = find(self._all_hosts, asked)
         count = asked.integer("lines", DEFAULT_LINES)
         follow = asked.flag("follow")
         accept = asked.call.request.getHeader(b"accept") or b""
         if follow:
             self._streams.check()
             tail = Tail(self._streams, EVENTS if EVENTS.encode() in accept else PLAIN)
-            tail.forget = self._house.follow_log(component, tail.line)
+            tail.forget = self._all_hosts.follow_log(component, tail.line)
             try:
                 tail.begin_with(await self._lines(component, count))
             except BaseException:
@@ -85,7 +85,7 @@ class LogRoutes:
     async def _lines(self, component: Component, count: int) -> Sequence[str]:
         if count == 0:
             return ()
-        return await self._house.log_lines(component, count)
+        return await self._all_hosts.log_lines(component, count)
 
 
 def _nothing() -> None:

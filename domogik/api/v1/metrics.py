@@ -16,7 +16,7 @@ from domogik.api.v1.routes import Asked, Route
 from domogik.api.v1.shapes.components import TEXT
 from domogik.components.health import Result
 from domogik.components.model import State
-from domogik.manager.interfaces import IHouse
+from domogik.manager.interfaces import IAllHosts
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -47,10 +47,10 @@ class Requests:
 
 
 @attrs.define(eq=False)
-class _House(Collector):
+class _AllHosts(Collector):
     """What Prometheus' registry asks at each look."""
 
-    _house: IHouse
+    _all_hosts: IAllHosts
     _requests: Requests
     _counters: Counters
 
@@ -65,7 +65,7 @@ class _House(Collector):
         hosts = GaugeMetricFamily(
             "domogik_host_up", "Hosts whose manager is heard", labels=["host"]
         )
-        for host in self._house.hosts():
+        for host in self._all_hosts.hosts():
             hosts.add_metric([host.id], float(host.on))
         yield hosts
         yield from self._issues()
@@ -77,19 +77,19 @@ class _House(Collector):
             yield CounterMetricFamily(f"domogik_{safe}", f"{name} since the start", value=value)
 
     def _issues(self) -> Iterator[Metric]:
-        if self._house.health is None:
+        if self._all_hosts.health is None:
             return
         issues = GaugeMetricFamily(
             "domogik_issues", "Open issues by how their check came out", labels=["result"]
         )
-        count = Counter(issue.check.result for issue in self._house.health.issues())
+        count = Counter(issue.check.result for issue in self._all_hosts.health.issues())
         for result in Result:
             if result.is_issue:
                 issues.add_metric([result.value], count[result])
         yield issues
 
     def _components(self) -> Iterator[Metric]:
-        components = self._house.components()
+        components = self._all_hosts.components()
         states = GaugeMetricFamily("domogik_components", "Components by state", labels=["state"])
         count = Counter(component.state for component in components)
         for state in State:
@@ -120,7 +120,7 @@ class _House(Collector):
 class MetricsRoutes:
     """One path, outside `/api/v1`, where Prometheus looks for it."""
 
-    _house: IHouse
+    _all_hosts: IAllHosts
     _requests: Requests
     _counters: Counters = no_counters
     _registry: CollectorRegistry = attrs.field(init=False)
@@ -128,7 +128,7 @@ class MetricsRoutes:
     def __attrs_post_init__(self) -> None:
         # a registry of our own: the global one holds figures of the process that nobody asked for
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_House(self._house, self._requests, self._counters))
+        self._registry.register(_AllHosts(self._all_hosts, self._requests, self._counters))
 
     def routes(self) -> tuple[Route, ...]:
         """The lines of the table."""

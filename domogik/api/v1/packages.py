@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from domogik.api.access import Need
 from domogik.api.http.exchange import Reply
 from domogik.api.http.uploads import upload_of
-from domogik.api.package_access import Storeroom
+from domogik.api.package_access import PackageAccess
 from domogik.api.rinor.package_items import Encoded
 from domogik.api.v1.components import HOST, OF_HOST, check_host
 from domogik.api.v1.jobs import WAIT, Patience, carried_out
@@ -92,12 +92,12 @@ class PackageRoutes:
     """Reading, the six verbs, uploads."""
 
     _clock: IReactorTime
-    _storeroom: Storeroom
+    _package_access: PackageAccess
     _offers: Encoded = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        events = self._storeroom.house.events
-        self._offers = Encoded(self._clock, offer_json, self._storeroom.offers, events)
+        events = self._package_access.all_hosts.events
+        self._offers = Encoded(self._clock, offer_json, self._package_access.offers, events)
 
     def stop(self) -> None:
         """Nothing goes on by itself any more."""
@@ -182,18 +182,18 @@ class PackageRoutes:
 
     async def list(self, asked: Asked) -> Reply:
         """By host and name."""
-        packages = self._storeroom.packages
+        packages = self._package_access.packages
         host = asked.text("host")
         found = packages.installed(host, asked.text("type"))
         if not found:
-            check_host(self._storeroom.house, host)
+            check_host(self._package_access.all_hosts, host)
         return json_reply(
             {"host": packages.host, "packages": [package_json(package) for package in found]}
         )
 
     async def offers(self, asked: Asked) -> Reply:
         """Each offer is encoded once."""
-        packages = self._storeroom.packages
+        packages = self._package_access.packages
         offers = await self._offers.array(packages.offers(asked.text("type")))
         head = json_reply({"host": packages.host})
         return attrs.evolve(head, body=b'%s, "offers": %s}' % (head.body[:-1], offers))
@@ -201,7 +201,7 @@ class PackageRoutes:
     async def get(self, asked: Asked) -> Reply:
         """Raises `InvalidReference` and `UnknownComponent`."""
         type, id = parse_fullname(asked["fullname"])
-        packages = self._storeroom.packages
+        packages = self._package_access.packages
         installed = [package for package in packages.installed(None, type) if package.ref.id == id]
         offers = [offer for offer in packages.offers(type) if offer.package.id == id]
         if not installed and not offers:
@@ -221,7 +221,7 @@ class PackageRoutes:
 
     async def dependencies(self, asked: Asked) -> Reply:
         """In the order of the descriptor."""
-        packages, host = self._storeroom.packages, self._host(asked)
+        packages, host = self._package_access.packages, self._host(asked)
         fullname(asked["type"], asked["id"])
         states = await packages.dependencies(
             host, asked["type"], asked["id"], asked.text("release")
@@ -232,7 +232,7 @@ class PackageRoutes:
 
     async def upload(self, asked: Asked) -> Reply:
         """What was in it."""
-        packages = self._storeroom.packages
+        packages = self._package_access.packages
         with upload_of(asked.call).taken() as path:
             ref = await packages.upload(path)
         made = json_reply(
@@ -243,7 +243,7 @@ class PackageRoutes:
 
     def _verb(self, act: Act, takes_time: bool) -> Callable[[Asked], Awaitable[Reply]]:
         async def do(asked: Asked) -> Reply:
-            packages, host = self._storeroom.packages, self._host(asked)
+            packages, host = self._package_access.packages, self._host(asked)
             subject = fullname(asked["type"], asked["id"])
             if host != packages.host:
                 subject += f"@{host}"
@@ -253,8 +253,10 @@ class PackageRoutes:
 
             if not takes_time:
                 return done(await act(packages, host, asked))
-            house = self._storeroom.house
-            patience = Patience(self._clock, house.patience_s) if host != house.host else None
+            all_hosts = self._package_access.all_hosts
+            patience = (
+                Patience(self._clock, all_hosts.patience_s) if host != all_hosts.host else None
+            )
             return await carried_out(
                 asked, packages, subject, lambda: act(packages, host, asked), done, patience
             )
@@ -262,7 +264,7 @@ class PackageRoutes:
         return do
 
     def _host(self, asked: Asked) -> str:
-        return asked.text("host") or self._storeroom.packages.host
+        return asked.text("host") or self._package_access.packages.host
 
 
 def _after(packages: IPackages, host: str, asked: Asked, result: object) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import attrs
 
 from domogik.api.access import Need
 from domogik.api.http.exchange import Reply
-from domogik.api.package_access import Storeroom
+from domogik.api.package_access import PackageAccess
 from domogik.api.v1.jobs import WAIT, carried_out
 from domogik.api.v1.routes import BASE, JSON, Asked, Route, json_reply
 from domogik.api.v1.shapes.components import named
@@ -22,7 +22,7 @@ _LIST = {JSON: named("RepositoryList")}
 class RepositoryRoutes:
     """Those of `sources.list`, and the local one."""
 
-    _storeroom: Storeroom
+    _package_access: PackageAccess
 
     def routes(self) -> tuple[Route, ...]:
         """The lines of the table."""
@@ -60,11 +60,11 @@ class RepositoryRoutes:
 
     async def list(self, asked: Asked) -> Reply:
         """With how the last refresh of each went."""
-        return _reply(self._storeroom.packages.repositories())
+        return _reply(self._package_access.packages.repositories())
 
     async def refresh(self, asked: Asked) -> Reply:
         """All of them; one that fails is no failure of the request."""
-        packages = self._storeroom.packages
+        packages = self._package_access.packages
         return await carried_out(asked, packages, None, packages.refresh, _reply)
 
 

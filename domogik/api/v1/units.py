@@ -7,14 +7,14 @@ import attrs
 from domogik.api.http.exchange import Reply
 from domogik.api.v1.routes import BASE, JSON, Asked, Parameter, Route, json_reply
 from domogik.api.v1.shapes.components import TEXT, named
-from domogik.manager.interfaces import IHouse
+from domogik.manager.interfaces import IAllHosts
 
 
 @attrs.define(eq=False)
 class UnitRoutes:
     """The rule for polkit."""
 
-    _house: IHouse
+    _all_hosts: IAllHosts
 
     def routes(self) -> tuple[Route, ...]:
         """The lines of the table."""
@@ -33,4 +33,4 @@ class UnitRoutes:
 
     async def rule(self, asked: Asked) -> Reply:
         """Of this host's units."""
-        return json_reply({"rule": self._house.unit_rule(asked.text("user"))})
+        return json_reply({"rule": self._all_hosts.unit_rule(asked.text("user"))})

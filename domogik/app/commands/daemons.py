@@ -15,7 +15,7 @@ from twisted.application.service import IService
 from domogik import __version__
 from domogik.app.commands.options import DbmgrOptions, HubOptions, ManagerOptions, RestOptions
 from domogik.app.commands.roles import ManagerRoles
-from domogik.app.commands.runner import Run, catch_signals
+from domogik.app.commands.runner import DaemonRun, catch_signals
 from domogik.app.parts.foundation import Foundation
 from domogik.app.parts.manager import ManagerDaemon
 from domogik.app.parts.single import DbmgrDaemon, HubDaemon, RestDaemon, SingleDaemon
@@ -24,7 +24,7 @@ from domogik.config.home import Home
 Options = Mapping[str, Any]
 
 
-def _manager(options: Options, run: Run, foundation: Foundation) -> IService:
+def _manager(options: Options, run: DaemonRun, foundation: Foundation) -> IService:
     daemon = ManagerDaemon(
         run.reactor,
         foundation,
@@ -46,8 +46,8 @@ def _manager(options: Options, run: Run, foundation: Foundation) -> IService:
     return daemon
 
 
-def _single(daemon: type[SingleDaemon]) -> Callable[[Options, Run, Foundation], IService]:
-    def make(options: Options, run: Run, foundation: Foundation) -> IService:
+def _single(daemon: type[SingleDaemon]) -> Callable[[Options, DaemonRun, Foundation], IService]:
+    def make(options: Options, run: DaemonRun, foundation: Foundation) -> IService:
         catch_signals(run.reactor)
         return daemon(run.reactor, foundation, run.progress, run.fail)
 
@@ -61,7 +61,7 @@ class DaemonKind:
     name: str
     description: str
     options: type[Any]
-    make: Callable[[Options, Run, Foundation], IService]
+    make: Callable[[Options, DaemonRun, Foundation], IService]
 
 
 KINDS = {

@@ -41,7 +41,7 @@ def pipe(descriptor: int) -> Write:
 
 
 @attrs.define(eq=False)
-class Progress:
+class StartProgress:
     """Says each step once to everyone who listens; a listener that is gone is left out."""
 
     _listeners: list[Write] = attrs.field(factory=list)
@@ -51,7 +51,7 @@ class Progress:
     _log: Logger = Logger()
 
     @classmethod
-    def from_environment(cls, environment: MutableMapping[str, str]) -> Progress:
+    def from_environment(cls, environment: MutableMapping[str, str]) -> StartProgress:
         """With systemd where it listens; its variable is taken out, children are not to use it."""
         path = environment.pop("NOTIFY_SOCKET", "")
         return cls([notify_socket(path)] if path else [])

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import attrs
 
-from domogik.app.commands.progress import WORDS, Progress, pipe
+from domogik.app.commands.progress import WORDS, StartProgress, pipe
 from domogik.app.parts.foundation import CannotStart
 from domogik.clock import keep_steady
 
@@ -22,18 +22,18 @@ STOP_TIMEOUT = 30.0
 _PR_SET_PDEATHSIG = 1
 _ENDED_EARLY = "it ended before it was ready; its log says more"
 
-Make = Callable[["Run"], Any]
+Make = Callable[["DaemonRun"], Any]
 
 
 @attrs.define(eq=False)
-class Run:
+class DaemonRun:
     """One run of a daemon: what its service tells about the end.
 
     `upgrade_command` is what is executed in this program's place where an upgrade was asked for.
     """
 
     reactor: Any
-    progress: Progress
+    progress: StartProgress
     upgrade_command: list[str]
     status: int = 0
     _upgrading: bool = False
@@ -118,12 +118,12 @@ def _has_terminal() -> bool:
     return True
 
 
-def run_foreground(make: Make, progress: Progress, upgrade_command: list[str]) -> NoReturn:
+def run_foreground(make: Make, progress: StartProgress, upgrade_command: list[str]) -> NoReturn:
     """Run until it is told to stop; exits with its status."""
     from twisted.internet import reactor
 
     keep_steady(reactor)
-    run = Run(reactor, progress, upgrade_command)
+    run = DaemonRun(reactor, progress, upgrade_command)
     try:
         service = make(run)
     except CannotStart as error:
@@ -136,7 +136,7 @@ def run_foreground(make: Make, progress: Progress, upgrade_command: list[str]) -
     sys.exit(run.status)
 
 
-def run_background(foreground: Callable[[Progress], NoReturn], *, wait: bool) -> NoReturn:
+def run_background(foreground: Callable[[StartProgress], NoReturn], *, wait: bool) -> NoReturn:
     """Go to the background; return when it has started, or with `wait` when it is ready.
 
     What it says meanwhile is printed with `wait`; where it answers, where its log is and how to
@@ -168,7 +168,7 @@ def _print(line: str) -> None:
         forget_output()
 
 
-def start_background(foreground: Callable[[Progress], NoReturn]) -> Callable[[], None]:
+def start_background(foreground: Callable[[StartProgress], NoReturn]) -> Callable[[], None]:
     """A daemon for as long as this program wants it: returns when it is ready, with what stops it.
 
     Raises `CannotStart` with the line that the daemon said; nothing of it is left then, nor where
@@ -188,7 +188,7 @@ def start_background(foreground: Callable[[Progress], NoReturn]) -> Callable[[],
 
 
 def _fork(
-    foreground: Callable[[Progress], NoReturn], *, twice: bool
+    foreground: Callable[[StartProgress], NoReturn], *, twice: bool
 ) -> tuple[int, Iterator[tuple[str, str]]]:
     """The child, in a session of its own, and what it says of its progress, word and text.
 
@@ -205,7 +205,7 @@ def _fork(
         if twice and os.fork():
             os._exit(0)
         _detach()
-        foreground(Progress([pipe(writing)]))
+        foreground(StartProgress([pipe(writing)]))
     os.close(writing)
     return pid, _said(reading)
 

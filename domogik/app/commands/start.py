@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from domogik.app.commands.progress import Progress
+from domogik.app.commands.progress import StartProgress
 from domogik.config.home import Home
 
 
@@ -32,7 +32,7 @@ def _main(name: str, arguments: list[str]) -> NoReturn:
     options.parseOptions(arguments)
     _stand_anywhere(options)
     if options["foreground"]:
-        _foreground(name, options, Progress.from_environment(os.environ))
+        _foreground(name, options, StartProgress.from_environment(os.environ))
     run_background(
         lambda progress: _foreground(name, options, progress), wait=bool(options.get("wait"))
     )
@@ -45,14 +45,14 @@ def _stand_anywhere(options: Any) -> None:
         options["config"] = str(Path(options["config"]).absolute())
 
 
-def _foreground(name: str, options: Any, progress: Progress) -> NoReturn:
+def _foreground(name: str, options: Any, progress: StartProgress) -> NoReturn:
     from domogik.app.commands import logs
     from domogik.app.commands.daemons import KINDS, upgrade_command
     from domogik.app.commands.runner import run_foreground
     from domogik.app.parts.foundation import CannotStart, Foundation
 
     try:
-        foundation = Foundation.lay(options, os.environ)
+        foundation = Foundation.load(options, os.environ)
         logs.begin(
             foundation.log_directory,
             name,

@@ -17,19 +17,19 @@ from twisted.logger import Logger
 
 from domogik import __version__
 from domogik.api.settings import RestSettings
-from domogik.app.commands.progress import Progress
+from domogik.app.commands.progress import StartProgress
 from domogik.app.parts.dbmgr import DbmgrRole
 from domogik.app.parts.elsewhere import Elsewhere
 from domogik.app.parts.foundation import CannotStart, Foundation
 from domogik.app.parts.rest import RestRole
 from domogik.app.parts.rivals import ASK_FOR_RIVAL, Rivals, rival_line
-from domogik.app.parts.xpl_node import Street
+from domogik.app.parts.xpl_node import XplNode
 from domogik.components.model import Component, ComponentId, ConfigurationKey, Kind, State
 from domogik.config.load import BrokenConfiguration
 from domogik.errors import DomogikError, NotPossible
 from domogik.manager.components import ComponentList
-from domogik.manager.health.namesakes import Namesakes
-from domogik.manager.interfaces import IHouse
+from domogik.manager.health.name_conflicts import NameConflicts
+from domogik.manager.interfaces import IAllHosts
 from domogik.manager.kinds.core import Part
 from domogik.manager.packages.interfaces import IPackages
 from domogik.manager.plugins.values import Values
@@ -60,10 +60,10 @@ class CoreServices:
 
     _reactor: Any
     _foundation: Foundation
-    _street: Street
+    _xpl_node: XplNode
     _components: ComponentList
     _trust: Trust
-    _progress: Progress
+    _progress: StartProgress
     _rivals: Rivals
     _patience_s: float
     _declared: Callable[[str], Sequence[ConfigurationKey] | None]
@@ -104,7 +104,7 @@ class CoreServices:
         return self._dbmgr.values if self._dbmgr is not None else None
 
     @property
-    def namesakes(self) -> Namesakes:
+    def namesakes(self) -> NameConflicts:
         """Other programs that have names of ours."""
         return self._rivals.namesakes
 
@@ -132,7 +132,7 @@ class CoreServices:
 
         Where the hub is our own and nothing leaves this host, nobody can have been heard yet.
         """
-        if self._street.hub is not None and self._street.network.is_loopback:
+        if self._xpl_node.hub is not None and self._xpl_node.network.is_loopback:
             return
         answer = await self._rivals.find("manager", ASK_FOR_RIVAL)
         if answer is not None:
@@ -158,19 +158,24 @@ class CoreServices:
         self.put(role, State.ALIVE, "it runs in another process")
         source = f"domogik-{role}.{self._foundation.settings.hostname}"
         take_over = partial(self._ordered, start)
-        other = Elsewhere(self._reactor, self._street.bus, self._rivals, source, take_over)
+        other = Elsewhere(self._reactor, self._xpl_node.bus, self._rivals, source, take_over)
         if role in self._elsewhere:
             self._elsewhere[role].stop()
         self._elsewhere[role] = other
         other.start()
 
-    async def open_rest(self, house: IHouse, packages: IPackages) -> bool:
+    async def open_rest(self, all_hosts: IAllHosts, packages: IPackages) -> bool:
         """Listen at once, so that the port cannot be taken later; False where REST runs elsewhere.
 
         Raises `CannotStart`.
         """
         self._rest_role = RestRole(
-            self._reactor, self._foundation, self._street, house, self._street.counters, packages
+            self._reactor,
+            self._foundation,
+            self._xpl_node,
+            all_hosts,
+            self._xpl_node.counters,
+            packages,
         )
         return await self._open_rest(self._rest_role)
 
@@ -193,11 +198,11 @@ class CoreServices:
         if self.rest is not None:
             self.rest.serve()
 
-    def believe(self, settings: RestSettings) -> None:
+    def update_settings(self, settings: RestSettings) -> None:
         """Take over whom REST trusts at once, and soon where it listens."""
         self._rest_settings = settings
         if self.rest is not None:
-            self.rest.believe(settings)
+            self.rest.update_settings(settings)
             _ = Deferred.fromCoroutine(self._move_rest(settings)).addErrback(
                 lambda failure: self._log.failure("listening elsewhere", failure)
             )
@@ -310,7 +315,7 @@ class CoreServices:
         role = self._dbmgr = self._dbmgr or DbmgrRole(
             self._reactor,
             self._foundation,
-            self._street,
+            self._xpl_node,
             self._trust,
             self._declared,
             self.on_value,
@@ -421,4 +426,4 @@ class CoreServices:
             self._retry.cancel()
 
     def _patience(self) -> float:
-        return ASK_OWN_HUB if self._street.hub is not None else self._patience_s
+        return ASK_OWN_HUB if self._xpl_node.hub is not None else self._patience_s

@@ -9,10 +9,10 @@ from typing import Any
 import attrs
 
 from domogik.app.parts.foundation import Foundation, in_thread
-from domogik.app.parts.xpl_node import Street
+from domogik.app.parts.xpl_node import XplNode
 from domogik.components.model import ConfigurationKey
 from domogik.control.config import ConfigControl
-from domogik.manager.plugins.password_recipients import Askers
+from domogik.manager.plugins.password_recipients import PasswordRecipients
 from domogik.manager.plugins.values import Values
 from domogik.manager.trust import Trust
 from domogik.storage.database import BrokenDatabase
@@ -27,7 +27,7 @@ class DbmgrRole:
 
     _reactor: Any
     _foundation: Foundation
-    _street: Street
+    _xpl_node: XplNode
     _trust: Trust
     _declared: Callable[[str], Sequence[ConfigurationKey] | None] = lambda plugin: None
     _changed: Callable[[str, str, str | None], None] = lambda host, plugin, key: None
@@ -47,10 +47,10 @@ class DbmgrRole:
         assert self.values is not None
         host = self._foundation.settings.hostname
         if self._identity is None:
-            self._identity = self._street.port.identity("dbmgr", host)
-        askers = Askers(self._identity, self._trust, in_thread(self._reactor))
+            self._identity = self._xpl_node.port.identity("dbmgr", host)
+        recipients = PasswordRecipients(self._identity, self._trust, in_thread(self._reactor))
         self._control = ConfigControl(
-            self._identity, self._street.bus, self.values, self._trust, askers
+            self._identity, self._xpl_node.bus, self.values, self._trust, recipients
         )
         self._control.start()
         self._identity.presence.start()

@@ -37,7 +37,7 @@ class Foundation:
     notices: tuple[str, ...]
 
     @classmethod
-    def lay(cls, options: Mapping[str, Any], environment: Mapping[str, str]) -> Foundation:
+    def load(cls, options: Mapping[str, Any], environment: Mapping[str, str]) -> Foundation:
         """Make the home where it is missing and read the configuration; `CannotStart`."""
         home = Home.from_options(options.get("home"), environment)
         try:

@@ -14,24 +14,24 @@ from domogik.app.parts.configuration import findings
 from domogik.app.parts.core import CoreServices
 from domogik.app.parts.foundation import Foundation, in_thread
 from domogik.app.parts.packages import PackageServices, cache_directory
-from domogik.app.parts.xpl_node import Street
+from domogik.app.parts.xpl_node import XplNode
 from domogik.components.events import EventStream
 from domogik.components.model import Kind
 from domogik.manager.fleet.hosts import Hosts
 from domogik.manager.health.centre import Health
 from domogik.manager.health.checkers import (
-    CoreExaminer,
-    DaemonExaminer,
-    ExternalExaminer,
-    RepositoryExaminer,
+    CoreChecker,
+    DaemonChecker,
+    ExternalChecker,
+    RepositoryChecker,
 )
 from domogik.manager.health.escape_checks import escape_check
-from domogik.manager.health.host_checks import HostExaminer
+from domogik.manager.health.host_checks import HostChecker
 from domogik.manager.health.network_checks import NetworkChecks
-from domogik.manager.health.plugin_checks import PluginExaminer
-from domogik.manager.health.unit_checks import UnitExaminer
+from domogik.manager.health.plugin_checks import PluginChecker
+from domogik.manager.health.unit_checks import UnitChecker
 from domogik.manager.jobs import Jobs
-from domogik.manager.local_host import Office
+from domogik.manager.local_host import LocalHost
 from domogik.manager.plugins.startup_notice import StartupNotice
 from domogik.packages.store.changes import Store
 from domogik.xpl.node.presence import Presence
@@ -51,16 +51,16 @@ def make_health(reactor: Any, foundation: Foundation, events: EventStream, jobs:
 
 
 @attrs.frozen
-class Examiners:
+class Checkers:
     """Makes those of a host. `broken_packages()` are sentences about descriptors."""
 
     reactor: Any
     foundation: Foundation
-    street: Street
+    xpl_node: XplNode
     presence: Presence
-    office: Office
+    local_host: LocalHost
     core: CoreServices
-    storeroom: PackageServices
+    package_access: PackageServices
     hosts: Hosts
     roles: ManagerRoles
     notice: StartupNotice
@@ -68,12 +68,12 @@ class Examiners:
 
     def introduce(self) -> None:
         """From here on the health centre can examine every kind of component."""
-        thread, office = in_thread(self.reactor), self.office
-        health, components = office.health, office.components
+        thread, local_host = in_thread(self.reactor), self.local_host
+        health, components = local_host.health, local_host.components
         home = self.foundation.home
-        health.know(
+        health.register(
             Kind.CORE,
-            CoreExaminer(
+            CoreChecker(
                 components,
                 partial(findings, self.foundation.files, home),
                 lambda: self.core.rest_problem,
@@ -83,38 +83,38 @@ class Examiners:
                 thread,
             ),
         )
-        health.know(
+        health.register(
             Kind.PLUGIN,
-            PluginExaminer(
-                office.plugins, components, home.plugin_data, time.time, thread, self._previous
+            PluginChecker(
+                local_host.plugins, components, home.plugin_data, time.time, thread, self._previous
             ),
         )
-        health.know(Kind.DAEMON, DaemonExaminer(office.daemons))
-        health.know(Kind.UNIT, UnitExaminer(office.units))
-        health.know(Kind.EXTERNAL, ExternalExaminer(office.externals, components))
-        health.know(Kind.HOST, self._host())
+        health.register(Kind.DAEMON, DaemonChecker(local_host.daemons))
+        health.register(Kind.UNIT, UnitChecker(local_host.units))
+        health.register(Kind.EXTERNAL, ExternalChecker(local_host.externals, components))
+        health.register(Kind.HOST, self._host())
         if self.foundation.settings.package_mode:
-            packages = self.storeroom.packages
-            health.know(
+            packages = self.package_access.packages
+            health.register(
                 Kind.REPOSITORY,
-                RepositoryExaminer(packages.repositories, packages.refresh, time.time),
+                RepositoryChecker(packages.repositories, packages.refresh, time.time),
             )
 
-    def _host(self) -> HostExaminer:
+    def _host(self) -> HostChecker:
         foundation = self.foundation
         cache = cache_directory(foundation)
         host = foundation.settings.hostname
         network = NetworkChecks(
             host, self._fullness, lambda: self.core.namesakes.sentence, self._second_roles
         )
-        kept_by = self.office.supervisor.confinement.in_force
-        return HostExaminer(
+        kept_by = self.local_host.supervisor.confinement.in_force
+        return HostChecker(
             host,
             foundation.home,
             (foundation.log_directory, foundation.pid_file.parent, cache),
             cache / "archives",
             self._hub_problem,
-            lambda: self.office.health.last_known_time,
+            lambda: self.local_host.health.last_known_time,
             self.broken_packages,
             time.time,
             in_thread(self.reactor),
@@ -139,12 +139,12 @@ class Examiners:
         return found.release if found is not None else None
 
     def _fullness(self) -> str:
-        return self.street.hub.fullness if self.street.hub is not None else ""
+        return self.xpl_node.hub.fullness if self.xpl_node.hub is not None else ""
 
     def _hub_problem(self) -> str:
         if self.presence.hub_found:
             return ""
-        port = self.street.network.xpl_port
+        port = self.xpl_node.network.xpl_port
         echo = self.presence.last_echo
         if echo is None:
             return f"no hub answers on port {port}"

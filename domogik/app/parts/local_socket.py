@@ -16,7 +16,7 @@ from domogik.api.settings import RestSettings
 from domogik.app.parts.foundation import Foundation
 from domogik.app.parts.rest import site_and_access
 from domogik.config.local import short_name
-from domogik.manager.interfaces import IHouse
+from domogik.manager.interfaces import IAllHosts
 from domogik.manager.packages.interfaces import IPackages
 
 
@@ -33,7 +33,7 @@ class LocalRole:
 
     _reactor: Any
     _foundation: Foundation
-    _house: IHouse
+    _all_hosts: IAllHosts
     _counters: Callable[[], Mapping[str, float]]
     _packages: IPackages
     _listening: _Port | None = None
@@ -43,7 +43,12 @@ class LocalRole:
         """Listen; where that cannot be, it is said, and the manager goes on."""
         settings = RestSettings()
         site, _ = site_and_access(
-            self._reactor, self._foundation, settings, self._house, self._counters, self._packages
+            self._reactor,
+            self._foundation,
+            settings,
+            self._all_hosts,
+            self._counters,
+            self._packages,
         )
         path = self._foundation.home.socket
         try:

@@ -15,19 +15,19 @@ from twisted.logger import Logger
 
 from domogik.api.settings import RestSettings
 from domogik.app.commands import logs
-from domogik.app.commands.progress import Progress
+from domogik.app.commands.progress import StartProgress
 from domogik.app.commands.roles import ManagerRoles
 from domogik.app.parts.configuration import readers
 from domogik.app.parts.core import CoreServices
 from domogik.app.parts.foundation import CannotStart, Foundation, in_thread
-from domogik.app.parts.health import Examiners, make_health
+from domogik.app.parts.health import Checkers, make_health
 from domogik.app.parts.local_socket import LocalRole
 from domogik.app.parts.packages import ManagerParts, PackageServices
+from domogik.app.parts.plugin_launch import make_plugin_launch
 from domogik.app.parts.rest import forget_ended
 from domogik.app.parts.rivals import Rivals
 from domogik.app.parts.units import make_units
-from domogik.app.parts.workplace import make_workplace
-from domogik.app.parts.xpl_node import Street
+from domogik.app.parts.xpl_node import XplNode
 from domogik.components.events import EventStream
 from domogik.components.model import ConfigurationKey, State
 from domogik.config.load import Configuration
@@ -36,9 +36,9 @@ from domogik.control.system import SystemControl
 from domogik.daemons.tools import DaemonTools
 from domogik.errors import DomogikError
 from domogik.manager.components import ComponentList
-from domogik.manager.configuration import ConfigurationKeeper
+from domogik.manager.configuration import ConfigurationInForce
 from domogik.manager.event_numbers import EventNumbers
-from domogik.manager.fleet.all_hosts import House
+from domogik.manager.fleet.all_hosts import AllHosts
 from domogik.manager.fleet.hosts import Hosts
 from domogik.manager.jobs import Jobs
 from domogik.manager.kinds.backups import Backups
@@ -46,7 +46,7 @@ from domogik.manager.kinds.core import CoreParts
 from domogik.manager.kinds.daemons import Daemons
 from domogik.manager.kinds.externals import Externals
 from domogik.manager.kinds.plugins import Plugins
-from domogik.manager.local_host import Office
+from domogik.manager.local_host import LocalHost
 from domogik.manager.plugins.autostart import Autostart
 from domogik.manager.plugins.heartbeat_senders import Speakers
 from domogik.manager.plugins.pings import PluginPings, udp_addresses
@@ -74,7 +74,7 @@ class ManagerDaemon(Service):
         reactor: Any,
         foundation: Foundation,
         roles: ManagerRoles,
-        progress: Progress,
+        progress: StartProgress,
         on_failure: Callable[[str], None],
         on_upgrade: Callable[[], None],
     ) -> None:
@@ -88,7 +88,7 @@ class ManagerDaemon(Service):
         self._lock = foundation.take_home()
         try:
             RestSettings.from_configuration(foundation.configuration)
-            self.street = Street.open(reactor, foundation, foundation.settings.hub)
+            self.xpl_node = XplNode.open(reactor, foundation, foundation.settings.hub)
         except DomogikError as error:
             self._lock.release()
             raise CannotStart(str(error)) from error
@@ -104,7 +104,7 @@ class ManagerDaemon(Service):
 
     def _assemble(self) -> None:
         """Make everything; nothing speaks or starts a process yet."""
-        reactor, foundation, street = self._reactor, self._foundation, self.street
+        reactor, foundation, xpl_node = self._reactor, self._foundation, self.xpl_node
         settings = foundation.settings
         host = settings.hostname
         self._thread = in_thread(reactor)
@@ -112,7 +112,7 @@ class ManagerDaemon(Service):
         file = foundation.home.run / "events.json"
         self._numbers = EventNumbers(self.events, file, self._thread, time.time)
         self.components = ComponentList(self.events)
-        self.trust = Trust(street.network.bind_interface, settings.trusted)
+        self.trust = Trust(xpl_node.network.bind_interface, settings.trusted)
         self.supervisor = Supervisor(
             reactor,
             foundation.home.run,
@@ -131,7 +131,7 @@ class ManagerDaemon(Service):
             foundation.home.daemons,
         )
         self.plugins = Plugins(
-            workplace=make_workplace(foundation, street.network),
+            plugin_launch=make_plugin_launch(foundation, xpl_node.network),
             supervisor=self.supervisor,
             components=self.components,
             in_thread=self._thread,
@@ -140,7 +140,7 @@ class ManagerDaemon(Service):
             lend=self._lend,
             stopped=StoppedByHand(foundation.home.run / "stopped.json"),
         )
-        self.externals = Externals(reactor, time.time, street.bus, self.components, host)
+        self.externals = Externals(reactor, time.time, xpl_node.bus, self.components, host)
         self.jobs = Jobs(self.events, time.time)
         self.notice = StartupNotice(
             foundation.home.data / "startup-notice.json",
@@ -150,12 +150,12 @@ class ManagerDaemon(Service):
         self.health = make_health(reactor, foundation, self.events, self.jobs)
         self.units = make_units(reactor, host, self.components, self.jobs, foundation.home.run)
         self.rivals = Rivals(
-            reactor, street, host, self.trust.is_own, self._thread, self._look_at_host
+            reactor, xpl_node, host, self.trust.is_own, self._thread, self._look_at_host
         )
         self.core = CoreServices(
             reactor,
             foundation,
-            street,
+            xpl_node,
             self.components,
             self.trust,
             self._progress,
@@ -165,7 +165,7 @@ class ManagerDaemon(Service):
             self.daemons.url,
             self.supervisor.hold,
         )
-        self.office = Office(
+        self.local_host = LocalHost(
             host,
             self.components,
             self.plugins,
@@ -179,7 +179,7 @@ class ManagerDaemon(Service):
             CoreParts(host, self.components, self.core.parts()),
             logs.OwnLog(foundation.log_directory / "manager.log", self._thread),
         )
-        self.keeper = ConfigurationKeeper(
+        self.keeper = ConfigurationInForce(
             foundation.files,
             foundation.configuration,
             self._scan,
@@ -227,7 +227,7 @@ class ManagerDaemon(Service):
         self.keeper.changed(set())
 
     async def _start(self) -> None:
-        foundation, street = self._foundation, self.street
+        foundation, xpl_node = self._foundation, self.xpl_node
         host = foundation.settings.hostname
         for notice in foundation.notices:
             self._log.warn("{notice}", notice=notice)
@@ -235,10 +235,10 @@ class ManagerDaemon(Service):
         forget_ended(foundation.home.rest_port)
         await self._numbers.begin()
         await self.core.refuse_second_manager()
-        self.identity = street.port.identity("manager", host)
-        self._make_house(host)
+        self.identity = xpl_node.port.identity("manager", host)
+        self._make_all_hosts(host)
         if self._roles.rest:
-            await self.core.open_rest(self.house, self.storeroom.packages)
+            await self.core.open_rest(self.all_hosts, self.package_access.packages)
         self.core.put("manager", State.RUNNING)
         for role in self._roles.core:
             self.core.put(role, State.STARTING)
@@ -247,12 +247,12 @@ class ManagerDaemon(Service):
             self.watcher.watch(file.parent)
         stop_namesakes = self.rivals.namesakes.stop
         self._stops += [self.watcher.stop, self.daemons.close, self.units.close, stop_namesakes]
-        await self.storeroom.recover()
+        await self.package_access.recover()
         await self.keeper.begin()
         self.core.serve()
-        packages = self.storeroom.packages
+        packages = self.package_access.packages
         self._start_part(
-            LocalRole(self._reactor, foundation, self.house, street.counters, packages)
+            LocalRole(self._reactor, foundation, self.all_hosts, xpl_node.counters, packages)
         )
         self.units.watch()
         self._start_part(self.control)
@@ -262,7 +262,7 @@ class ManagerDaemon(Service):
         self._start_part(self.hosts)
         if self._roles.external:
             self._start_part(self.externals)
-        await self.storeroom.start()
+        await self.package_access.start()
         self._started = True
         autostart = self._autostart()
         if not self._roles.packages_only:
@@ -274,7 +274,7 @@ class ManagerDaemon(Service):
             self._in_background(
                 "resuming plugins", autostart.resume(_plugins(self.supervisor.wanted_after_crash()))
             )
-            self._in_background("finishing updates", self.storeroom.resume())
+            self._in_background("finishing updates", self.package_access.resume())
         rest = self._starting_rest = Deferred.fromCoroutine(self._start_rest())
         if self._roles.dbmgr:
             await self.core.start_dbmgr()
@@ -299,23 +299,23 @@ class ManagerDaemon(Service):
             lambda failure: self._log.failure("{what}", failure, what=what)
         )
 
-    def _make_house(self, host: str) -> None:
-        reactor, bus = self._reactor, self.street.bus
+    def _make_all_hosts(self, host: str) -> None:
+        reactor, bus = self._reactor, self.xpl_node.bus
         patience_s = self._foundation.settings.query_timeout_s
         self.hosts = Hosts(reactor, time.time, self.identity, bus, self.events, host, patience_s)
-        self.house = House(
+        self.all_hosts = AllHosts(
             host,
             self.events,
             self._foundation.settings.package_mode,
             self.hosts,
             self.jobs,
-            self.office,
+            self.local_host,
             self.core.values,
         )
-        self.storeroom = PackageServices(
+        self.package_access = PackageServices(
             reactor,
             self._foundation,
-            self.street,
+            self.xpl_node,
             self.identity,
             self.events,
             self.hosts,
@@ -324,22 +324,22 @@ class ManagerDaemon(Service):
             self.jobs,
             ManagerParts(self.plugins, self.trust, self.reload, self._roles.external),
         )
-        self._stops.append(self.storeroom.stop)
-        Examiners(
+        self._stops.append(self.package_access.stop)
+        Checkers(
             reactor,
             self._foundation,
-            self.street,
+            self.xpl_node,
             self.identity.presence,
-            self.office,
+            self.local_host,
             self.core,
-            self.storeroom,
+            self.package_access,
             self.hosts,
             self._roles,
             self.notice,
             lambda: self._inventory.problems,
         ).introduce()
         self.control = SystemControl(
-            reactor, self.identity, bus, self.office, self.trust, self.events
+            reactor, self.identity, bus, self.local_host, self.trust, self.events
         )
         self.pings = PluginPings(
             reactor,
@@ -347,7 +347,7 @@ class ManagerDaemon(Service):
             bus,
             self.plugins,
             host,
-            Speakers(self.trust.is_own, self.plugins.pids, lambda: self.street.hub is None),
+            Speakers(self.trust.is_own, self.plugins.pids, lambda: self.xpl_node.hub is None),
             partial(self._thread, udp_addresses),
             self._roles.ping_duration,
             self._roles.wait_between_pings if self._roles.ping else None,
@@ -356,13 +356,13 @@ class ManagerDaemon(Service):
     def _start_presence(self) -> None:
         presence = self.identity.presence
         self.rivals.namesakes.watch(presence)
-        self.rivals.namesakes.watch_roles(self.street.bus, self._roles.core)
+        self.rivals.namesakes.watch_roles(self.xpl_node.bus, self._roles.core)
         presence.start()
         presence.ready()
-        self.street.sockets.children = self.plugins.all_pids
-        self.street.on_full = self._look_at_host
-        self.street.on_hub = lambda state, reason: self.core.put("hub", state, reason)
-        self.street.watch(presence)
+        self.xpl_node.sockets.children = self.plugins.all_pids
+        self.xpl_node.on_full = self._look_at_host
+        self.xpl_node.on_hub = lambda state, reason: self.core.put("hub", state, reason)
+        self.xpl_node.watch(presence)
 
     def _look_at_host(self) -> None:
         self.health.look_soon(f"host:{self._foundation.settings.hostname}")
@@ -384,11 +384,11 @@ class ManagerDaemon(Service):
         self.daemons.update(configuration)
         self.units.update(configuration, self.plugins.wishes())
         self.externals.update(inventory.externals)
-        self.trust.believe(settings.trusted)
+        self.trust.update_settings(settings.trusted)
         if not self._roles.packages_only:
-            self.core.believe(RestSettings.from_configuration(configuration))
+            self.core.update_settings(RestSettings.from_configuration(configuration))
         self._inventory = inventory
-        self.storeroom.update(inventory)
+        self.package_access.update(inventory)
         sources = self._foundation.home.sources
         for directory in (*inventory.directories, *((sources,) if sources.is_dir() else ())):
             self.watcher.watch(directory)
@@ -453,7 +453,7 @@ class ManagerDaemon(Service):
         self.supervisor.keep_children = (
             self._upgrading or self._roles.keep_children or not self._started
         )
-        for step in (self._stop_plugins, self._stop_doors, self._leave):
+        for step in (self._stop_plugins, self._stop_services, self._leave):
             try:
                 await step()
             except Exception:  # noqa: BLE001 - the end of the program: everything gets its turn
@@ -463,13 +463,13 @@ class ManagerDaemon(Service):
         if self.supervisor.running:
             await self.supervisor.stopService()
 
-    async def _stop_doors(self) -> None:
+    async def _stop_services(self) -> None:
         for stop in reversed(self._stops):
             await maybeDeferred(stop)
         await self.core.close()
 
     async def _leave(self) -> None:
-        await self.street.close()
+        await self.xpl_node.close()
         if not self.supervisor.keep_children:
             self.plugins.stopped.clear()
         self._foundation.pid_file.unlink(missing_ok=True)

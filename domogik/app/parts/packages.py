@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from domogik.app.parts.foundation import Foundation, in_thread
-from domogik.app.parts.xpl_node import Street
+from domogik.app.parts.xpl_node import XplNode
 from domogik.components.events import EventStream
 from domogik.config.files import clear_temporaries
 from domogik.config.former_temporaries import clear_former_temporaries
@@ -24,7 +24,7 @@ from domogik.manager.jobs import Jobs
 from domogik.manager.kinds.plugins import Plugins
 from domogik.manager.packages.all_hosts import Packages
 from domogik.manager.packages.archives import Archives, Place, Told
-from domogik.manager.packages.local import PackageOffice
+from domogik.manager.packages.local import LocalPackages
 from domogik.manager.packages.offers import MainHostOffers
 from domogik.manager.packages.remote import PackageHosts
 from domogik.manager.packages.repositories import Repositories
@@ -61,7 +61,7 @@ class PackageServices:
 
     _reactor: Any
     _foundation: Foundation
-    _street: Street
+    _xpl_node: XplNode
     _identity: Identity
     _events: EventStream
     _hosts: Hosts
@@ -73,14 +73,14 @@ class PackageServices:
     _fetcher: Fetcher = attrs.field(init=False)
     _repositories: Repositories = attrs.field(init=False)
     _others: PackageHosts = attrs.field(init=False)
-    _office: PackageOffice | None = attrs.field(init=False, default=None)
+    _local_host: LocalPackages | None = attrs.field(init=False, default=None)
     _parts: tuple[Any, ...] = attrs.field(init=False, default=())
     _log: Logger = Logger()
 
     def __attrs_post_init__(self) -> None:
         foundation, thread = self._foundation, in_thread(self._reactor)
         home, host = foundation.home, foundation.settings.hostname
-        bus = self._street.bus
+        bus = self._xpl_node.bus
         cache = cache_directory(foundation)
         self._fetcher = Fetcher(self._reactor, thread)
         self._repositories = Repositories(
@@ -96,14 +96,14 @@ class PackageServices:
         self._others = PackageHosts(self._identity, bus, self._events, self._hosts.asking, own)
         store, elsewhere = Store(home), None
         if self._manager is not None:
-            self._office = self._make_office(self._manager, store)
+            self._local_host = self._make_local_host(self._manager, store)
             rests = Rests(self._identity, bus)
             elsewhere = MainHostOffers(host, rests, self._others)
             control = PackageControl(
                 self._reactor,
                 self._identity,
                 bus,
-                self._office,
+                self._local_host,
                 self._manager.trust,
                 rests,
                 elsewhere,
@@ -119,14 +119,14 @@ class PackageServices:
             store,
             thread,
             self._address,
-            self._office,
+            self._local_host,
             elsewhere,
         )
 
-    def _make_office(self, manager: ManagerParts, store: Store) -> PackageOffice:
+    def _make_local_host(self, manager: ManagerParts, store: Store) -> LocalPackages:
         foundation, thread = self._foundation, in_thread(self._reactor)
         command = partial(run, self._reactor)
-        return PackageOffice(
+        return LocalPackages(
             foundation.settings.hostname,
             foundation.settings.package_mode,
             manager.handles_externals,
@@ -158,19 +158,19 @@ class PackageServices:
 
     async def recover(self) -> None:
         """Before anybody looks at what is installed: what was interrupted ends."""
-        if self._office is not None:
+        if self._local_host is not None:
             places, thread = tuple(temporary_places(self._foundation)), in_thread(self._reactor)
             removed = await thread(clear_temporaries, places)
             former = await thread(clear_former_temporaries, places, time.time())
             for path in (*removed, *former):
                 self._log.info("{path} was left by a crash: removed", path=str(path))
-            await self._office.recover()
+            await self._local_host.recover()
         await self._repositories.look()
 
     def update(self, inventory: Inventory) -> None:
         """Take over what is installed and enabled now; repositories may have changed as well."""
-        if self._office is not None:
-            self._office.update_list(inventory)
+        if self._local_host is not None:
+            self._local_host.update_list(inventory)
         _ = Deferred.fromCoroutine(self._look()).addErrback(
             lambda failure: self._log.failure("reading the repositories", failure)
         )
@@ -184,8 +184,8 @@ class PackageServices:
 
     async def start(self) -> None:
         """Answer and say what is installed."""
-        if self._office is not None:
-            await self._office.look()
+        if self._local_host is not None:
+            await self._local_host.look()
         if self._has_rest:
             self._parts = (*self._parts, self._others)
         for part in self._parts:
@@ -193,8 +193,8 @@ class PackageServices:
 
     async def resume(self) -> None:
         """Finish updates that were interrupted."""
-        if self._office is not None:
-            await self._office.resume()
+        if self._local_host is not None:
+            await self._local_host.resume()
 
     def stop(self) -> Deferred[None]:
         """Hear and fetch nothing more; fires when no connection is open."""

@@ -15,9 +15,9 @@ from domogik.api.access import Access, names_of_this_host
 from domogik.api.settings import RestSettings
 from domogik.api.site import Site, listen, make_site
 from domogik.app.parts.foundation import Foundation
-from domogik.app.parts.xpl_node import Street, write_port
+from domogik.app.parts.xpl_node import XplNode, write_port
 from domogik.errors import DomogikError, NotPossible
-from domogik.manager.interfaces import IHouse
+from domogik.manager.interfaces import IAllHosts
 from domogik.manager.packages.interfaces import IPackages
 from domogik.supervisor.ports.listeners import CannotSeeSockets, listeners
 from domogik.xpl.node.port import Identity
@@ -28,7 +28,7 @@ def site_and_access(
     reactor: Any,
     foundation: Foundation,
     settings: RestSettings,
-    house: IHouse,
+    all_hosts: IAllHosts,
     counters: Callable[[], Mapping[str, float]],
     packages: IPackages | None,
 ) -> tuple[Site, Access]:
@@ -37,7 +37,7 @@ def site_and_access(
         settings, foundation.home.read_token(), names_of_this_host(foundation.settings.hostname)
     )
     site = make_site(
-        house,
+        all_hosts,
         access,
         reactor=reactor,
         version=__version__,
@@ -74,8 +74,8 @@ class RestRole:
 
     _reactor: Any
     _foundation: Foundation
-    _street: Street
-    _house: IHouse
+    _xpl_node: XplNode
+    _all_hosts: IAllHosts
     _counters: Callable[[], Mapping[str, float]]
     _packages: IPackages | None = None
     _listening: IListeningPort | None = None
@@ -90,7 +90,12 @@ class RestRole:
         """Listen; raises `DomogikError` with one line (`PortTaken`, a bad certificate, ...)."""
         settings = settings or RestSettings.from_configuration(self._foundation.configuration)
         site, self._access = site_and_access(
-            self._reactor, self._foundation, settings, self._house, self._counters, self._packages
+            self._reactor,
+            self._foundation,
+            settings,
+            self._all_hosts,
+            self._counters,
+            self._packages,
         )
         self._settings, self._site = settings, site
         self._listening = await listen(self._reactor, site, settings)
@@ -114,7 +119,7 @@ class RestRole:
     def address_for(self, host: str) -> str:
         """Where a host fetches packages; raises `NotPossible` with the key to change."""
         settings = self._settings
-        ip = self._street.port.address[0] if settings.ip == "0.0.0.0" else settings.ip  # noqa: S104 - compared
+        ip = self._xpl_node.port.address[0] if settings.ip == "0.0.0.0" else settings.ip  # noqa: S104 - compared
         is_other = host != self._foundation.settings.hostname
         if is_other and (ip == "localhost" or ip_address(ip).is_loopback):
             raise NotPossible(
@@ -133,10 +138,10 @@ class RestRole:
     def _port_file(self) -> Path:
         return self._foundation.home.rest_port
 
-    def believe(self, settings: RestSettings) -> None:
+    def update_settings(self, settings: RestSettings) -> None:
         """Take over whom REST trusts."""
         if self._access is not None:
-            self._access.believe(settings)
+            self._access.update_settings(settings)
 
     async def move(self, settings: RestSettings) -> None:
         """Listen where `settings` says; raises `DomogikError`, and then all is as before."""
@@ -179,7 +184,7 @@ class RestRole:
         self.announce()
         host = self._foundation.settings.hostname
         if self._identity is None:
-            self._identity = self._street.port.identity("rest", host)
+            self._identity = self._xpl_node.port.identity("rest", host)
         self._identity.presence.start()
         self._identity.presence.ready()
         return self._identity.presence

@@ -14,9 +14,9 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from domogik.app.parts.xpl_node import Street
+from domogik.app.parts.xpl_node import XplNode
 from domogik.config.home import Home
-from domogik.manager.health.namesakes import Namesakes
+from domogik.manager.health.name_conflicts import NameConflicts
 from domogik.manager.plugins.heartbeat_senders import Address, announced
 from domogik.supervisor.ports.listeners import (
     CannotSeeSockets,
@@ -50,18 +50,18 @@ class Rivals:
     """
 
     _clock: IReactorTime
-    _street: Street
+    _xpl_node: XplNode
     _host: str
     _is_own: Callable[[str], bool]
     _in_thread: Callable[..., Awaitable[bool]]
     #: the namesakes are not the same any more
     _changed: Callable[[], None]
-    namesakes: Namesakes = attrs.field(init=False)
+    namesakes: NameConflicts = attrs.field(init=False)
     _probe: Identity | None = None
     _log: Logger = Logger()
 
     def __attrs_post_init__(self) -> None:
-        self.namesakes = Namesakes(self._host, self._clock, self.ask, self._changed)
+        self.namesakes = NameConflicts(self._host, self._clock, self.ask, self._changed)
 
     def ask(self, source: str, to: Address | None = None) -> None:
         """Whoever has that name shall send a heartbeat."""
@@ -71,7 +71,7 @@ class Rivals:
         """The heartbeat of a process of this host that has the role; None without one."""
         source = f"domogik-{role}.{self._host}"
         probe = self._asker()
-        if self._street.hub is None:
+        if self._xpl_node.hub is None:
             # a hub that is not ours passes answers on to those whose heartbeat it has had
             probe.presence.start()
         found: list[Message] = []
@@ -107,7 +107,7 @@ class Rivals:
             else:  # the hub's, or forged: its port has to answer itself
                 self.ask(source, address)
 
-        subscription = self._street.bus.subscribe(
+        subscription = self._xpl_node.bus.subscribe(
             hear, type=STAT, schema="hbeat.app", source=source
         )
         asking = probe.request(
@@ -141,7 +141,7 @@ class Rivals:
         if self._probe is None:
             # a name that no other manager asks by: one of that name would take the question for its
             # own echo
-            self._probe = self._street.port.identity(f"ask{token_hex(2)}", self._host)
+            self._probe = self._xpl_node.port.identity(f"ask{token_hex(2)}", self._host)
         return self._probe
 
 

@@ -10,16 +10,16 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
-from domogik.app.commands.progress import Progress
+from domogik.app.commands.progress import StartProgress
 from domogik.app.parts.dbmgr import DbmgrRole
 from domogik.app.parts.foundation import CannotStart, Foundation, in_thread
 from domogik.app.parts.packages import PackageServices
 from domogik.app.parts.rest import RestRole
 from domogik.app.parts.rivals import ASK_FOR_RIVAL, Rivals, rival_line
-from domogik.app.parts.xpl_node import Street
+from domogik.app.parts.xpl_node import XplNode
 from domogik.components.events import EventStream
 from domogik.manager.event_numbers import EventNumbers
-from domogik.manager.fleet.all_hosts import House
+from domogik.manager.fleet.all_hosts import AllHosts
 from domogik.manager.fleet.hosts import Hosts
 from domogik.manager.jobs import Jobs
 from domogik.manager.trust import Trust
@@ -35,14 +35,14 @@ class SingleDaemon(Service):
         self,
         reactor: Any,
         foundation: Foundation,
-        progress: Progress,
+        progress: StartProgress,
         on_failure: Callable[[str], None],
     ) -> None:
         self.reactor = reactor
         self.foundation = foundation
         self._progress = progress
         self._on_failure = on_failure
-        self.street = Street.open(reactor, foundation, self.hub_mode)
+        self.xpl_node = XplNode.open(reactor, foundation, self.hub_mode)
         self._starting: Deferred[None] = succeed(None)
 
     #: dbmgr and rest use the hub that is there
@@ -72,7 +72,7 @@ class SingleDaemon(Service):
         try:
             await self.end()
         finally:
-            await self.street.close()
+            await self.xpl_node.close()
 
     async def begin(self) -> None:
         """Open what this daemon offers; raises `DomogikError` with one line."""
@@ -82,7 +82,7 @@ class SingleDaemon(Service):
         host, network = self.foundation.settings.hostname, self.foundation.network
         is_own = Trust(network.bind_interface).is_own
         rivals = Rivals(
-            self.reactor, self.street, host, is_own, in_thread(self.reactor), lambda: None
+            self.reactor, self.xpl_node, host, is_own, in_thread(self.reactor), lambda: None
         )
         answer = await rivals.find(role, ASK_FOR_RIVAL)
         rivals.leave()
@@ -114,7 +114,7 @@ class DbmgrDaemon(SingleDaemon):
             foundation.settings.src_prefixes,
         )
         trust = Trust(foundation.network.bind_interface, foundation.settings.trusted)
-        self._role = DbmgrRole(self.reactor, foundation, self.street, trust, inventory.declared)
+        self._role = DbmgrRole(self.reactor, foundation, self.xpl_node, trust, inventory.declared)
         url = self._url(foundation)
         await self.refuse_second("dbmgr")
         await self._role.open(url)
@@ -139,13 +139,13 @@ class RestDaemon(SingleDaemon):
 
     _role: RestRole | None = None
     _hosts: Hosts | None = None
-    _storeroom: PackageServices | None = None
+    _package_access: PackageServices | None = None
 
     async def begin(self) -> None:
-        foundation, street = self.foundation, self.street
+        foundation, xpl_node = self.foundation, self.xpl_node
         host = foundation.settings.hostname
         await self.refuse_second("rest")
-        identity = street.port.identity("rest", host)
+        identity = xpl_node.port.identity("rest", host)
         events = EventStream(time.time)
         # a manager without REST may run in the same home, with a file of its own
         file = foundation.home.run / "events-rest.json"
@@ -154,17 +154,17 @@ class RestDaemon(SingleDaemon):
             self.reactor,
             time.time,
             identity,
-            street.bus,
+            xpl_node.bus,
             events,
             host,
             foundation.settings.query_timeout_s,
         )
         jobs = Jobs(events, time.time)
-        house = House(host, events, foundation.settings.package_mode, self._hosts, jobs)
-        self._storeroom = PackageServices(
+        all_hosts = AllHosts(host, events, foundation.settings.package_mode, self._hosts, jobs)
+        self._package_access = PackageServices(
             self.reactor,
             foundation,
-            street,
+            xpl_node,
             identity,
             events,
             self._hosts,
@@ -173,23 +173,28 @@ class RestDaemon(SingleDaemon):
             jobs,
         )
         self._role = RestRole(
-            self.reactor, foundation, street, house, street.counters, self._storeroom.packages
+            self.reactor,
+            foundation,
+            xpl_node,
+            all_hosts,
+            xpl_node.counters,
+            self._package_access.packages,
         )
         await self._role.open()
         self._role.announce()
         identity.presence.start()
         identity.presence.ready()
         self._hosts.start()
-        await self._storeroom.recover()
-        await self._storeroom.start()
+        await self._package_access.recover()
+        await self._package_access.start()
 
     def _address(self, host: str) -> str:
         assert self._role is not None
         return self._role.address_for(host)
 
     async def end(self) -> None:
-        if self._storeroom is not None:
-            await self._storeroom.stop()
+        if self._package_access is not None:
+            await self._package_access.stop()
         if self._hosts is not None:
             self._hosts.stop()
         if self._role is not None:

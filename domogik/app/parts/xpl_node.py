@@ -20,9 +20,9 @@ from domogik.config.files import write_atomically
 from domogik.errors import DomogikError
 from domogik.supervisor.ports.listeners import CannotSeeSockets, owners, udp_receivers, words
 from domogik.xpl.hub import sockets as hubsocket
-from domogik.xpl.hub.clients import Holder
+from domogik.xpl.hub.clients import PortHolder
 from domogik.xpl.hub.forwarding import Hub
-from domogik.xpl.hub.sockets import PortTaken
+from domogik.xpl.hub.sockets import HubPortTaken
 from domogik.xpl.node.bus import Bus
 from domogik.xpl.node.datagrams import Address
 from domogik.xpl.node.port import NetworkSettings, Port
@@ -49,14 +49,14 @@ class KernelSockets:
         except CannotSeeSockets:
             return True
 
-    async def holders(self, addresses: Collection[Address]) -> Mapping[Address, Holder]:
+    async def holders(self, addresses: Collection[Address]) -> Mapping[Address, PortHolder]:
         """Whose they are. Raises `CannotSeeSockets`."""
         ours = frozenset((os.getpid(), *self.children()))
-        holders: dict[Address, Holder] = await self._in_thread(_holders, addresses, ours)
+        holders: dict[Address, PortHolder] = await self._in_thread(_holders, addresses, ours)
         return holders
 
 
-def _holders(addresses: Collection[Address], ours: frozenset[int]) -> dict[Address, Holder]:
+def _holders(addresses: Collection[Address], ours: frozenset[int]) -> dict[Address, PortHolder]:
     """Blocks for some 0.1 ms an address, and while all processes are looked at."""
     found = {address: udp_receivers(*address) for address in addresses}
     by_inode = owners(one.inode for sockets in found.values() for one in sockets)
@@ -66,12 +66,12 @@ def _holders(addresses: Collection[Address], ours: frozenset[int]) -> dict[Addre
             owner = next(iter(by_inode[one.inode]), None)
             number = owner.pid if owner is not None else -1 - one.uid
             text = words(owner, one).removeprefix("held by ")
-            holders[address] = Holder(number, text, number in ours)
+            holders[address] = PortHolder(number, text, number in ours)
     return holders
 
 
 @attrs.define(eq=False)
-class Street:
+class XplNode:
     """A bus and a port, and a hub in this process unless somebody else's is used."""
 
     _reactor: Any
@@ -92,7 +92,7 @@ class Street:
     _was_free: bool = False
 
     @classmethod
-    def open(cls, reactor: Any, foundation: Foundation, mode: str) -> Street:
+    def open(cls, reactor: Any, foundation: Foundation, mode: str) -> XplNode:
         """Bind, before the reactor runs; `mode` is `auto`, `embedded` or `external`.
 
         Raises `CannotStart`.
@@ -115,10 +115,10 @@ class Street:
         except (DomogikError, OSError) as error:
             raise CannotStart(str(error)) from error
         joins = hub is None and mode == "auto"
-        street = cls(reactor, foundation, bus, port, hub, sockets, joins)
+        xpl_node = cls(reactor, foundation, bus, port, hub, sockets, joins)
         if hub is not None:
-            street._adopt(hub)
-        return street
+            xpl_node._adopt(hub)
+        return xpl_node
 
     def _adopt(self, hub: Hub) -> None:
         hub.attach(self.port)
@@ -193,7 +193,7 @@ class Street:
 def _started_hub(
     reactor: Any, foundation: Foundation, mode: str, sockets: KernelSockets
 ) -> Hub | None:
-    """Ours, or None where `auto` finds the port taken; raises `PortTaken`, `CannotListen`.
+    """Ours, or None where `auto` finds the port taken; raises `HubPortTaken`, `CannotListen`.
 
     Where any free port will do, the last one is tried first: plugins that outlived a crash send
     there.
@@ -211,7 +211,7 @@ def _started_hub(
     hub = _hub(reactor, foundation, network, sockets)
     try:
         hub.start()
-    except PortTaken:
+    except HubPortTaken:
         if mode == "embedded":
             raise
         return None

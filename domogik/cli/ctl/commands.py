@@ -18,9 +18,9 @@ from domogik.cli.client import (
     EVENTS_TIMEOUT_S,
     PLAIN,
     READ_TIMEOUT_S,
-    Answer,
+    ApiAnswer,
     BrokenOff,
-    Refused,
+    RequestRefused,
     component_path,
 )
 from domogik.cli.ctl import components, configuration, daemons, health, units
@@ -59,7 +59,7 @@ _ENDED = ("done", "failed")
 _CLEAR_SCREEN = "\x1b[H\x1b[J"
 
 
-def ask_all(terminal: Terminal, begin: Callable[[str], Answer]) -> Iterator[tuple[str, Any]]:
+def ask_all(terminal: Terminal, begin: Callable[[str], ApiAnswer]) -> Iterator[tuple[str, Any]]:
     """Each component that was named, and its document; what is refused is complained about.
 
     Several are asked together, so that slow ones are slow together. Raises `Unreachable`.
@@ -70,7 +70,7 @@ def ask_all(terminal: Terminal, begin: Callable[[str], Answer]) -> Iterator[tupl
         for name, answer in [(name, begin(name)) for name in portion]:
             try:
                 yield name, answer.document()
-            except Refused as error:
+            except RequestRefused as error:
                 complain(NAME, f"{name}: {error}" if name not in str(error) else str(error))
                 yield name, None
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from domogik.cli.client import CHANGE_TIMEOUT_S, Refused, component_path
+from domogik.cli.client import CHANGE_TIMEOUT_S, RequestRefused, component_path
 from domogik.cli.pkgmgr.orders import Orders
 from domogik.cli.program import FAILED, CommandFailed, complain
-from domogik.cli.progress import Progress, wants_progress
+from domogik.cli.progress import ProgressLine, wants_progress
 from domogik.cli.session import Terminal
 from domogik.cli.terminal import (
     DIM,
@@ -68,7 +68,7 @@ def _checks(terminal: Terminal) -> tuple[list[Document], bool]:
                 "POST", component_path(name, "diagnose"), CHANGE_TIMEOUT_S, host=options.host
             )
             checks += answer.document()["checks"]
-        except Refused as error:
+        except RequestRefused as error:
             complain(NAME, f"{name}: {error}" if name not in str(error) else str(error))
             is_complete = False
     return checks, is_complete
@@ -77,7 +77,7 @@ def _checks(terminal: Terminal) -> tuple[list[Document], bool]:
 def _all(terminal: Terminal) -> list[Document]:
     """With a line on a terminal that says how far it is."""
     wanted = wants_progress(os.environ) and not terminal.options.json
-    orders = Orders(terminal, Progress(wanted))
+    orders = Orders(terminal, ProgressLine(wanted))
     done = orders.order("/diagnosis", host=terminal.options.host)
     if "checks" not in done:
         done = terminal.client.get("/diagnosis")

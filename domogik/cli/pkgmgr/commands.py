@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from domogik.cli.client import Refused
+from domogik.cli.client import RequestRefused
 from domogik.cli.pkgmgr import author
 from domogik.cli.pkgmgr.orders import Document, Name, Orders
 from domogik.cli.pkgmgr.tables import (
@@ -24,7 +24,7 @@ from domogik.cli.pkgmgr.tables import (
     sentence,
 )
 from domogik.cli.program import FAILED, CommandFailed, complain, home_of, parser, run
-from domogik.cli.progress import Progress, wants_progress
+from domogik.cli.progress import ProgressLine, wants_progress
 from domogik.cli.session import add_common, open_terminal
 from domogik.cli.terminal import now, printable, since
 from domogik.config.home import HomeInUse
@@ -46,7 +46,7 @@ def _orders(options: argparse.Namespace) -> Orders:
     """Raises `CommandFailed`, with what to start where no manager answers."""
     terminal = open_terminal(options)
     terminal.check_host()
-    return Orders(terminal, Progress(wants_progress(os.environ) and not options.json))
+    return Orders(terminal, ProgressLine(wants_progress(os.environ) and not options.json))
 
 
 def update_cache(options: argparse.Namespace) -> int:
@@ -176,7 +176,7 @@ def _update_all(orders: Orders) -> int:
         try:
             query = {"again": "yes"} if again else {}
             done.append(orders.do("update", package["type"], package["id"], **query))
-        except (Refused, CommandFailed) as error:
+        except (RequestRefused, CommandFailed) as error:
             named = package["id"] in str(error)
             complain(NAME, printable(str(error) if named else f"{package['fullname']}: {error}"))
             result = FAILED

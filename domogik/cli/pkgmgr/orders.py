@@ -13,9 +13,9 @@ from urllib.parse import quote
 
 import attrs
 
-from domogik.cli.client import CHANGE_TIMEOUT_S, EVENTS, EVENTS_TIMEOUT_S, BrokenOff, Refused
+from domogik.cli.client import CHANGE_TIMEOUT_S, EVENTS, EVENTS_TIMEOUT_S, BrokenOff, RequestRefused
 from domogik.cli.program import CommandFailed
-from domogik.cli.progress import Counted, Progress
+from domogik.cli.progress import Counted, ProgressLine
 from domogik.cli.session import Terminal
 
 Document = dict[str, Any]
@@ -49,7 +49,7 @@ class Orders:
     """What a command of `dmg_pkgmgr` tells the manager."""
 
     terminal: Terminal
-    progress: Progress
+    progress: ProgressLine
 
     @property
     def host(self) -> str | None:
@@ -66,7 +66,7 @@ class Orders:
         for type in TYPES:
             try:
                 found.append(Name(type, text, self._shown(type, text)))
-            except Refused as error:
+            except RequestRefused as error:
                 if error.status != http.client.NOT_FOUND:
                     raise
                 missing = missing or error
@@ -135,7 +135,7 @@ class Orders:
                 return self.terminal.client.upload(  # type: ignore[no-any-return]
                     "/packages/upload", counted, size, CHANGE_TIMEOUT_S
                 )
-            except Refused as error:
+            except RequestRefused as error:
                 raise CommandFailed(f"{path}: {error}") from None
             finally:
                 self.progress.clear()

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from domogik.cli.client import CHANGE_TIMEOUT_S, Client, Refused
+from domogik.cli.client import CHANGE_TIMEOUT_S, ApiClient, RequestRefused
 from domogik.cli.terminal import DIM, GREEN, RED, YELLOW, Cell, Palette, age, printable, table
 
 Document = Mapping[str, Any]
@@ -38,7 +38,7 @@ def offers_table(
     return table(titles, rows, palette)
 
 
-def missing_there(client: Client, host: str, name: str) -> list[str]:
+def missing_there(client: ApiClient, host: str, name: str) -> list[str]:
     """A sentence for each need of a plugin that another host does not meet; of ours REST tells."""
     id = name.removeprefix("plugin:")
     if ":" in id:
@@ -46,7 +46,7 @@ def missing_there(client: Client, host: str, name: str) -> list[str]:
     path = f"/packages/plugin/{quote(id, safe='', errors='surrogateescape')}/dependencies"
     try:
         needs = client.begin("GET", path, CHANGE_TIMEOUT_S, host=host).document()["dependencies"]
-    except Refused:  # what is asked of it says why
+    except RequestRefused:  # what is asked of it says why
         return []
     command = f"dmg_pkgmgr install {id} --with-dependencies --host {host}"
     return [

@@ -12,7 +12,7 @@ from typing import Any, cast
 import attrs
 
 from domogik.cli.xpl.network import Network, NoHubKnown
-from domogik.cli.xpl.timers import Call, Timers
+from domogik.cli.xpl.timers import DelayedCall, Timers
 from domogik.xpl.codec import fragments
 from domogik.xpl.codec.codec import decode_with_warnings, encode
 from domogik.xpl.codec.message import CMND, STAT, InvalidMessage, Message, Pair
@@ -71,7 +71,7 @@ class Station:
     _found: bool | None = attrs.field(init=False, default=None)
     _unanswered: int = attrs.field(init=False, default=0)
     #: what follows the last heartbeat: the next one, or that no echo came
-    _next: Call | None = attrs.field(init=False, default=None)
+    _next: DelayedCall | None = attrs.field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
         clock = cast(Any, self._timers)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 
-class Call:
+class DelayedCall:
     """Something to be done later."""
 
     __slots__ = ("_is_active", "_time", "_work")
@@ -42,12 +42,12 @@ class Timers:
 
     def __init__(self, seconds: Callable[[], float] = time.monotonic) -> None:
         self.seconds = seconds
-        self._calls: list[tuple[float, int, Call]] = []
+        self._calls: list[tuple[float, int, DelayedCall]] = []
         self._order = itertools.count()
 
-    def callLater(self, delay: float, work: Callable[[], object]) -> Call:
+    def callLater(self, delay: float, work: Callable[[], object]) -> DelayedCall:
         """Have `work` done in `delay` seconds."""
-        call = Call(self.seconds() + delay, work)
+        call = DelayedCall(self.seconds() + delay, work)
         heapq.heappush(self._calls, (call.getTime(), next(self._order), call))
         return call
 

@@ -24,9 +24,9 @@ from domogik.errors import NoAnswer, NotPossible, UnknownComponent
 from domogik.manager.components import find
 from domogik.manager.fleet.hosts import Hosts
 from domogik.manager.health.centre import Health
-from domogik.manager.interfaces import IHouse
+from domogik.manager.interfaces import IAllHosts
 from domogik.manager.jobs import Job, Jobs, Progress
-from domogik.manager.local_host import Office
+from domogik.manager.local_host import LocalHost
 from domogik.manager.plugins.values import Values
 
 #: the id of a plugin is half of an xPL address; some older ones are longer than the protocol has it
@@ -40,10 +40,10 @@ _UNLISTED = {Kind.PLUGIN.value: _PLUGIN, Kind.UNIT.value: _UNIT, Kind.CORE.value
 _COMMANDED = (Kind.PLUGIN, Kind.DAEMON, Kind.UNIT, Kind.CORE)
 
 
-@implementer(IHouse)
+@implementer(IAllHosts)
 @attrs.define(eq=False)
-class House:
-    """`IHouse` over this host's office (None where no manager runs in this process).
+class AllHosts:
+    """`IAllHosts` over this host's office (None where no manager runs in this process).
 
     `values` answers with what plugins are configured with, None without a database.
     """
@@ -53,7 +53,7 @@ class House:
     package_mode: bool
     _hosts: Hosts
     _jobs: Jobs
-    _office: Office | None = None
+    _local_host: LocalHost | None = None
     _values: Callable[[], Values | None] = lambda: None
 
     @property
@@ -67,9 +67,9 @@ class House:
         return self._jobs.all()
 
     def components(self, host: str | None = None) -> tuple[Component, ...]:
-        if self._office is None:
+        if self._local_host is None:
             return self._hosts.components(host)
-        own = self._office.all() if host in (None, self.host) else ()
+        own = self._local_host.all() if host in (None, self.host) else ()
         if host == self.host:
             return own
         return own + tuple(
@@ -86,10 +86,10 @@ class House:
         try:
             return find(self.components(host), name, host)
         except UnknownComponent:
-            if self._office is not None and host == self.host:
-                if not self._office.units.knows(name):
+            if self._local_host is not None and host == self.host:
+                if not self._local_host.units.knows(name):
                     raise
-                return self._office.unit(name)
+                return self._local_host.unit(name)
         return self._unlisted(name, host)
 
     def _host_itself(self, name: str, host: str | None) -> Component:
@@ -118,60 +118,64 @@ class House:
         return Component(ComponentId(Kind(kind), bare), host)
 
     async def detail(self, component: Component) -> Detail:
-        office = self._office_of(component)
-        return office.detail(component) if office else await self._hosts.detail(component)
+        local_host = self._local_host_of(component)
+        return local_host.detail(component) if local_host else await self._hosts.detail(component)
 
     async def usage(self, component: Component) -> Component:
-        office = self._office_of(component)
-        return await office.usage(component) if office else component
+        local_host = self._local_host_of(component)
+        return await local_host.usage(component) if local_host else component
 
     async def warnings(self, component: Component) -> tuple[str, ...]:
-        office = self._office_of(component)
-        if office is None or component.id.kind is not Kind.PLUGIN:
+        local_host = self._local_host_of(component)
+        if local_host is None or component.id.kind is not Kind.PLUGIN:
             return ()
-        return await office.plugins.warnings(component.name, managed=self.package_mode)
+        return await local_host.plugins.warnings(component.name, managed=self.package_mode)
 
     async def start(self, component: Component) -> None:
-        office = self._office_of(component)
-        await (office.start(component) if office else self._ask("start", component))
+        local_host = self._local_host_of(component)
+        await (local_host.start(component) if local_host else self._ask("start", component))
 
     async def stop(self, component: Component) -> None:
-        office = self._office_of(component)
-        await (office.stop(component) if office else self._ask("stop", component))
+        local_host = self._local_host_of(component)
+        await (local_host.stop(component) if local_host else self._ask("stop", component))
 
     async def restart(self, component: Component) -> None:
-        office = self._office_of(component)
-        await (office.restart(component) if office else self._ask("restart", component))
+        local_host = self._local_host_of(component)
+        await (local_host.restart(component) if local_host else self._ask("restart", component))
 
     async def enable(self, component: Component) -> None:
-        office = self._office_of(component)
-        await (office.enable(component) if office else self._ask("enable", component))
+        local_host = self._local_host_of(component)
+        await (local_host.enable(component) if local_host else self._ask("enable", component))
 
     async def disable(self, component: Component) -> None:
-        office = self._office_of(component)
-        await (office.disable(component) if office else self._ask("disable", component))
+        local_host = self._local_host_of(component)
+        await (local_host.disable(component) if local_host else self._ask("disable", component))
 
     async def reload(self, component: Component) -> None:
         await self._here(component).reload(component)
 
     async def diagnose(self, component: Component) -> tuple[DiagnosticCheck, ...]:
-        office = self._office_of(component)
-        return await (office.diagnose(component) if office else self._hosts.diagnose(component))
+        local_host = self._local_host_of(component)
+        return await (
+            local_host.diagnose(component) if local_host else self._hosts.diagnose(component)
+        )
 
     async def diagnose_all(self, host: str | None = None) -> tuple[DiagnosticCheck, ...]:
         where = self.find(f"{Kind.HOST.value}:{host or self.host}")
-        office = self._office_of(where)
-        return await (office.diagnose_all() if office else self._hosts.diagnose_all(where.host))
+        local_host = self._local_host_of(where)
+        return await (
+            local_host.diagnose_all() if local_host else self._hosts.diagnose_all(where.host)
+        )
 
     @property
     def health(self) -> Health | None:
         """Of this host."""
-        return self._office.health if self._office is not None else None
+        return self._local_host.health if self._local_host is not None else None
 
     def unit_rule(self, user: str | None = None) -> str:
-        if self._office is None:
+        if self._local_host is None:
             raise NotPossible("There is no manager in this process")
-        return self._office.units.rule(user)
+        return self._local_host.units.rule(user)
 
     def credentials(self, component: Component) -> str:
         return self._here(component).credentials(component)
@@ -207,9 +211,9 @@ class House:
         return await self._stored().delete(host, plugin, key)
 
     def upgrade(self) -> None:
-        if self._office is None:
+        if self._local_host is None:
             raise NotPossible("There is no manager in this process")
-        self._office.upgrade()
+        self._local_host.upgrade()
 
     async def _ask(self, command: str, component: Component) -> None:
         if component.id.kind not in _COMMANDED:
@@ -224,16 +228,16 @@ class House:
         await self._jobs.run(command, subject, work, queue=f"{command} {subject}")
 
     def _is_here(self, host: str) -> bool:
-        return self._office is not None and host == self.host
+        return self._local_host is not None and host == self.host
 
-    def _office_of(self, component: Component) -> Office | None:
-        return self._office if component.host == self.host else None
+    def _local_host_of(self, component: Component) -> LocalHost | None:
+        return self._local_host if component.host == self.host else None
 
-    def _here(self, component: Component) -> Office:
-        office = self._office_of(component)
-        if office is None:
+    def _here(self, component: Component) -> LocalHost:
+        local_host = self._local_host_of(component)
+        if local_host is None:
             raise NotPossible("Not available from another host")
-        return office
+        return local_host
 
     def _stored(self) -> Values:
         values = self._values()
@@ -243,7 +247,7 @@ class House:
 
     def _no_database(self) -> str:
         id = ComponentId(Kind.CORE, "dbmgr")
-        dbmgr = self._office.components.get(id) if self._office is not None else None
+        dbmgr = self._local_host.components.get(id) if self._local_host is not None else None
         if dbmgr is None:
             return "There is no database here: start the manager with -d"
         reason = f": {dbmgr.reason}" if dbmgr.reason else ""

@@ -24,7 +24,7 @@ from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownCo
 from domogik.manager.health.issues import Issue, Issues, UnknownIssue
 from domogik.manager.jobs import Job, Jobs, Progress
 
-__all__ = ["Examiner", "Health", "Issue", "Look", "UnknownIssue"]
+__all__ = ["Checker", "Health", "Issue", "Look", "UnknownIssue"]
 
 DAY = 24 * 3600.0
 #: seconds after the start of a manager before the first daily look: everything starts at once then
@@ -41,7 +41,7 @@ _AT_ONCE = 8
 _BAD = frozenset({State.FAILED.value, State.NOT_RESPONDING.value, State.BACKOFF.value})
 
 
-class Examiner(Protocol):
+class Checker(Protocol):
     """Knows one kind of component."""
 
     def subjects(self) -> Collection[str]:
@@ -87,7 +87,7 @@ class Health:
     _state: Path
     _in_thread: Callable[..., Awaitable[Any]]
     _issues: Issues = attrs.field(init=False)
-    _examiners: dict[Kind, Examiner] = attrs.field(init=False, factory=dict)
+    _checkers: dict[Kind, Checker] = attrs.field(init=False, factory=dict)
     _looks: dict[str, Look] = attrs.field(init=False, factory=dict)
     #: looks that were begun, and of each component the last one whose end was noted
     _begun: int = attrs.field(init=False, default=0)
@@ -109,9 +109,9 @@ class Health:
 
     # Life
 
-    def know(self, kind: Kind, examiner: Examiner) -> None:
-        """Components of that kind are examined by `examiner`."""
-        self._examiners[kind] = examiner
+    def register(self, kind: Kind, checker: Checker) -> None:
+        """Components of that kind are examined by `checker`."""
+        self._checkers[kind] = checker
 
     def start(self) -> None:
         """Read what was known, and look once a day from now on. Blocks for a moment."""
@@ -173,7 +173,7 @@ class Health:
 
     def subjects(self) -> list[str]:
         """The ids of all components that can be looked at."""
-        return [id for examiner in self._examiners.values() for id in sorted(examiner.subjects())]
+        return [id for checker in self._checkers.values() for id in sorted(checker.subjects())]
 
     def looks(self) -> tuple[Look, ...]:
         """The last look at each component since the start, in the order of `subjects`."""
@@ -222,11 +222,11 @@ class Health:
     async def _look_at(
         self, component_id: str, *, is_alone: bool = True
     ) -> tuple[DiagnosticCheck, ...]:
-        examiner = self._examiner(component_id)
+        checker = self._checker(component_id)
         self._begun = number = self._begun + 1
         await self._turn()
-        checks, is_whole = await self._examined(examiner, component_id)
-        if component_id not in examiner.subjects():
+        checks, is_whole = await self._examined(checker, component_id)
+        if component_id not in checker.subjects():
             raise self._unknown(component_id)
         # of two looks at a time the one that was begun later is right, whichever ends first
         if number > self._noted.get(component_id, 0):
@@ -238,10 +238,10 @@ class Health:
         return checks
 
     async def _examined(
-        self, examiner: Examiner, component_id: str
+        self, checker: Checker, component_id: str
     ) -> tuple[tuple[DiagnosticCheck, ...], bool]:
         """The checks, and whether the look came to its end."""
-        looking = Deferred.fromCoroutine(_all_of(examiner.examine(component_id)))
+        looking = Deferred.fromCoroutine(_all_of(checker.examine(component_id)))
         try:
             return await looking.addTimeout(PATIENCE, self._clock), True
         except UnknownComponent:
@@ -263,11 +263,11 @@ class Health:
         self._clock.callLater(0, turn.callback, None)
         return turn
 
-    def _examiner(self, component_id: str) -> Examiner:
-        examiner = self._examiners.get(ComponentId.parse(component_id).kind)
-        if examiner is None or component_id not in examiner.subjects():
+    def _checker(self, component_id: str) -> Checker:
+        checker = self._checkers.get(ComponentId.parse(component_id).kind)
+        if checker is None or component_id not in checker.subjects():
             raise self._unknown(component_id)
-        return examiner
+        return checker
 
     def _unknown(self, component_id: str) -> UnknownComponent:
         return UnknownComponent.named(component_id, self.host, self.subjects())
@@ -305,8 +305,8 @@ class Health:
 
     def _look_soon_at(self, kind: Kind, *, only_with_issues: bool) -> None:
         self._forget_those_gone()
-        examiner = self._examiners.get(kind)
-        for component_id in sorted(examiner.subjects()) if examiner is not None else ():
+        checker = self._checkers.get(kind)
+        for component_id in sorted(checker.subjects()) if checker is not None else ():
             if not only_with_issues or self._issues.of(component_id):
                 self.look_soon(component_id)
 
@@ -366,17 +366,17 @@ class Health:
         if issue is None:
             return
         chosen = _chosen(issue, action)
-        examiner = self._examiner(component_id)
+        checker = self._checker(component_id)
         failed: DomogikError | None = None
         try:
-            await examiner.repair(component_id, issue.check, chosen)
+            await checker.repair(component_id, issue.check, chosen)
         except OperationFailed as error:
             failed = OperationFailed(error.reason or str(error))
         except DomogikError as error:
             failed = error
         if failed is None:
             await self._prove(component_id, progress)
-        if component_id in examiner.subjects():
+        if component_id in checker.subjects():
             await self._look_at(component_id)
         else:
             self._forget_those_gone()

@@ -55,7 +55,7 @@ _RESTORE = only_by_hand(
 
 
 @attrs.define(eq=False)
-class CoreExaminer:
+class CoreChecker:
     """The parts of this process.
 
     `findings()` says what is refused of the configuration's files and what is odd, and blocks;
@@ -155,7 +155,7 @@ class CoreExaminer:
 
 
 @attrs.define(eq=False)
-class DaemonExaminer:
+class DaemonChecker:
     """Those of the configuration; `daemon_checks.py` says what is asked."""
 
     _daemons: Daemons
@@ -188,7 +188,7 @@ _LOOK = only_by_hand("look", "See whether it is switched on and connected")
 
 
 @attrs.define(eq=False)
-class ExternalExaminer:
+class ExternalChecker:
     """Those that were heard since the start."""
 
     _externals: Externals
@@ -246,7 +246,7 @@ _SIGN = only_by_hand(
 
 
 @attrs.define(eq=False)
-class RepositoryExaminer:
+class RepositoryChecker:
     """Those of `sources.list`, and the local one; `refresh()` asks all of them."""
 
     _repositories: Callable[[], Sequence[RepositoryInfo]]

@@ -28,7 +28,7 @@ from domogik.manager.health.questions import (
     only_by_hand,
     times,
 )
-from domogik.manager.kinds.one_daemon import Daemon
+from domogik.manager.kinds.one_daemon import DeclaredDaemon
 from domogik.supervisor.interfaces import Status
 from domogik.supervisor.ports.listeners import described, holders, owners
 
@@ -82,7 +82,7 @@ _DATA = Question(
 class DaemonChecks:
     """Looks at one daemon, whose processes have these numbers."""
 
-    _entry: Daemon
+    _entry: DeclaredDaemon
     _status: Status
     _pids: frozenset[int]
     #: how often it was started again by itself in the last hour

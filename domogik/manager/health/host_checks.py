@@ -78,7 +78,7 @@ _MEMORY_BYTES = 65536
 
 
 @attrs.define(eq=False)
-class HostExaminer:
+class HostChecker:
     """This one host.
 
     `hub_problem()` is a sentence, empty while our own heartbeat comes back; `last_known()` a Unix
@@ -219,14 +219,14 @@ class HostExaminer:
 
     def _doors(self) -> DiagnosticCheck:
         given = {"home": str(self._home.path)}
-        doors = self._home.open_doors()
+        doors = self._home.exposed_paths()
         if not doors:
             return _DOORS.answer(self._id, Result.PASSED, **given)
         reason = "; ".join(door.sentence for door in doors)
         return _DOORS.answer(self._id, Result.FAILED, _MAKE_PRIVATE, reason=reason, **given)
 
     def _make_private(self) -> None:
-        for door in self._home.open_doors():
+        for door in self._home.exposed_paths():
             door.close()
 
     def _empty_cache(self) -> None:

@@ -78,7 +78,7 @@ _ON_ITS_WAY = (State.STARTING, State.STOPPING)
 
 
 @attrs.define(eq=False)
-class PluginExaminer:
+class PluginChecker:
     """Every plugin in the one list.
 
     `data(name)` is where it keeps what is its own, `previous(name)` the release that was installed

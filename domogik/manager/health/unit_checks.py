@@ -11,13 +11,13 @@ from domogik.components.model import ComponentId
 from domogik.manager.health.questions import Question, unknown_action
 from domogik.manager.kinds.units import SystemUnits
 from domogik.units.apps.component import Daemon
-from domogik.units.checks.unit import Action
+from domogik.units.checks.unit import UnitAction
 
 _AT_REST = Question("unit-at-rest", "Service {service_name} is disabled and does not run")
 
 
 @attrs.define(eq=False)
-class UnitExaminer:
+class UnitChecker:
     """What is asked is said in `units.component`; of related units nothing is."""
 
     _units: SystemUnits
@@ -38,7 +38,7 @@ class UnitExaminer:
     async def repair(self, component_id: str, check: DiagnosticCheck, action: str) -> None:
         """Do what `units.unit_check` suggests."""
         try:
-            chosen = Action(action)
+            chosen = UnitAction(action)
         except ValueError:
             raise unknown_action(component_id, action) from None
         await self._units.repair(ComponentId.parse(component_id).name, chosen)

@@ -25,11 +25,11 @@ from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownCo
 from domogik.manager.components import ComponentList
 from domogik.manager.health.daemon_checks import DaemonChecks
 from domogik.manager.health.questions import LATELY
-from domogik.manager.kinds.one_daemon import Daemon
-from domogik.manager.kinds.permissions import open_passage
+from domogik.manager.kinds.one_daemon import DeclaredDaemon
+from domogik.manager.kinds.permissions import grant_access
 from domogik.manager.messages import not_started
 from domogik.supervisor.interfaces import Program, Specification, Status
-from domogik.supervisor.processes.adoption import Record
+from domogik.supervisor.processes.adoption import ProcessRecord
 from domogik.supervisor.service import AlreadyRunning, NotRunning, StartFailed, Supervisor
 from domogik.supervisor.settings import Supervision
 
@@ -55,7 +55,7 @@ class Daemons:
     _home: Path
     _directory: Path
     _wanted: dict[str, tuple[DaemonSettings, Supervision]] = attrs.field(init=False, factory=dict)
-    _entries: dict[str, Daemon] = attrs.field(init=False, factory=dict)
+    _entries: dict[str, DeclaredDaemon] = attrs.field(init=False, factory=dict)
     _is_begun: bool = attrs.field(init=False, default=False)
 
     # What there is
@@ -132,12 +132,14 @@ class Daemons:
             silent=partial(self._supervisor.silent, id),
             hopeless=partial(self._hopeless, name),
         )
-        self._entries[name] = Daemon(settings, daemon, watch, specification, self._directory / name)
+        self._entries[name] = DeclaredDaemon(
+            settings, daemon, watch, specification, self._directory / name
+        )
         self._supervisor.configure(specification, self._left(name, daemon))
         if self._is_begun:
             self._in_background(name, self._start_with_manager(name))
 
-    def _changed(self, entry: Daemon) -> None:
+    def _changed(self, entry: DeclaredDaemon) -> None:
         """Its section says something else than before."""
         name, state = entry.settings.name, self._supervisor.status(entry.id).state
         if state in _UP:
@@ -145,7 +147,7 @@ class Daemons:
         elif state in (State.BACKOFF, State.FAILED):
             self._in_background(name, self._start_with_manager(name))
 
-    def _left(self, name: str, daemon: ManagedDaemon) -> Record | None:
+    def _left(self, name: str, daemon: ManagedDaemon) -> ProcessRecord | None:
         """What runs in its directory by that directory's own record.
 
         A directory that cannot be understood is said when it is to be started; the others have
@@ -160,7 +162,7 @@ class Daemons:
             return None
         return daemon.directory.record
 
-    async def _leave(self, entry: Daemon) -> None:
+    async def _leave(self, entry: DeclaredDaemon) -> None:
         """Stop it, and who needs it; then it may come again, as its section says by then."""
         name = entry.settings.name
         while True:
@@ -257,7 +259,7 @@ class Daemons:
             raise NotPossible(f"it is being {entry.in_work}")
         try:
             if entry.settings.run_as is not None:
-                await self._tools.in_thread(open_passage, self._home, self._directory)
+                await self._tools.in_thread(grant_access, self._home, self._directory)
             await entry.configure()
             return await entry.daemon.prepare(program)
         except OSError as error:
@@ -305,7 +307,7 @@ class Daemons:
                 raise OperationFailed(f"daemon:{name}: {error.reason or error}") from error
         return entry.daemon.url
 
-    def _needed(self, name: str) -> Daemon:
+    def _needed(self, name: str) -> DeclaredDaemon:
         entry = self._entries.get(name)
         if entry is None or entry.is_leaving:
             raise OperationFailed(f"there is no section [daemon:{name}] in the configuration")
@@ -388,7 +390,7 @@ class Daemons:
             raise entry.failed(error) from error
         finally:
             entry.in_work = ""
-            entry.daemon.let_go()
+            entry.daemon.release_processes()
             await self._start_again(stopped)
 
     async def _start_again(self, ids: Iterable[str]) -> None:
@@ -400,13 +402,13 @@ class Daemons:
             except DomogikError as error:
                 self._log.error("{id} did not start again: {error}", id=id, error=str(error))
 
-    def _know(self, entry: Daemon) -> None:
+    def _know(self, entry: DeclaredDaemon) -> None:
         if entry.in_work:
             raise NotPossible(f"{entry.id} is being {entry.in_work}")
         if entry.daemon.port is None:
             raise NotPossible(f"{entry.id} was never started: it has no data yet")
 
-    def _entry(self, name: str) -> Daemon:
+    def _entry(self, name: str) -> DeclaredDaemon:
         entry = self._entries.get(name)
         if entry is None or entry.is_leaving:
             listed = self._components.get(_id(name))

@@ -20,7 +20,7 @@ _PASSWORD_BYTES = 24
 
 
 @attrs.define(eq=False)
-class Daemon:
+class DeclaredDaemon:
     """`in_work` says what is being done to its data; `is_leaving` that its section is gone.
 
     `directory` is where it lives, or will live.

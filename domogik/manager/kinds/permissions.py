@@ -12,7 +12,7 @@ from twisted.logger import Logger
 _log = Logger()
 
 
-def open_passage(home: Path, daemons: Path) -> None:
+def grant_access(home: Path, daemons: Path) -> None:
     """Let other users pass through `home` and `daemons`, where only root may give that.
 
     What lies in the home was out of their sight because nobody could enter it: so whatever else

@@ -17,8 +17,8 @@ from domogik.manager.components import ComponentList
 from domogik.manager.kinds.units import is_unit
 from domogik.manager.messages import not_started
 from domogik.manager.packages.missing import warnings
+from domogik.manager.plugins.plugin_launch import PluginLaunch
 from domogik.manager.plugins.stopped import StoppedByHand
-from domogik.manager.plugins.workplace import Workplace
 from domogik.manager.settings import enabled_plugins
 from domogik.packages.store.installed import Installed, Inventory
 from domogik.supervisor.interfaces import Program, Specification, Status
@@ -41,7 +41,7 @@ class Plugins:
     among its needs and gives the variables that tell where the daemons are, once they are ready.
     """
 
-    _workplace: Workplace
+    _plugin_launch: PluginLaunch
     _supervisor: Supervisor
     _components: ComponentList
     _in_thread: Callable[..., Awaitable[object]]
@@ -89,7 +89,7 @@ class Plugins:
         if installed.script is None:
             return
         try:
-            program = self._workplace.program(installed, supervision)
+            program = self._plugin_launch.program(installed, supervision)
         except OSError as error:
             problem = f"{error.filename}: {error.strerror}"
             self._installed[name] = attrs.evolve(installed, script=None, problem=problem)
@@ -160,7 +160,7 @@ class Plugins:
         self._components.put(
             Component(
                 id=component_id,
-                host=self._workplace.host,
+                host=self._plugin_launch.host,
                 state=state,
                 enabled=enabled,
                 reason=reason,
@@ -326,7 +326,7 @@ class Plugins:
     async def start(self, name: str) -> None:
         """Until it is alive; `UnknownComponent`, `NotPossible`, `OperationFailed`."""
         self._check_startable(name)
-        running = f"Component {name} is already running on {self._workplace.host}"
+        running = f"Component {name} is already running on {self._plugin_launch.host}"
         logs = f"dmg_ctl logs {name}"
         if name in self._by_hand:
             raise OperationFailed(running)
@@ -356,7 +356,7 @@ class Plugins:
         if name in self._by_hand:
             await self._dismiss(name)
             return
-        off = f"Component {name} is not running on {self._workplace.host}"
+        off = f"Component {name} is not running on {self._plugin_launch.host}"
         if str(_id(name)) not in self._supervisor.ids():
             raise OperationFailed(off)
         try:
@@ -389,7 +389,7 @@ class Plugins:
         await self._mark(name, "disabled")
 
     async def _mark(self, name: str, word: str) -> None:
-        file = self._workplace.configuration_file
+        file = self._plugin_launch.configuration_file
         try:
             await self._in_thread(set_value, file, "plugins", name, word)
         except OSError as error:
@@ -406,7 +406,7 @@ class Plugins:
         self._known(name)
         if name not in self._enabled:
             raise NotPossible(
-                f"Plugin '{name}' is disabled on {self._workplace.host}. "
+                f"Plugin '{name}' is disabled on {self._plugin_launch.host}. "
                 "Enable it before starting it",
                 plain=f"{name} is disabled; first: dmg_ctl enable {name}",
             )
@@ -416,7 +416,7 @@ class Plugins:
     def _known(self, name: str) -> Installed:
         installed = self._installed.get(name)
         if installed is None:
-            raise UnknownComponent.named(name, self._workplace.host, self._installed)
+            raise UnknownComponent.named(name, self._plugin_launch.host, self._installed)
         return installed
 
 

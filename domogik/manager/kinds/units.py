@@ -30,7 +30,7 @@ from domogik.manager.kinds.enabled_apps import EnabledApps
 from domogik.units.apps.app import App
 from domogik.units.apps.component import Daemon, RelatedDaemon, SharedDaemon
 from domogik.units.apps.registry import Units
-from domogik.units.checks.unit import Action
+from domogik.units.checks.unit import UnitAction
 from domogik.units.settings import UnitSettings, make_apps, read_units
 from domogik.units.systemd import starting
 from domogik.units.systemd.backend import NoSystemd, Order
@@ -414,7 +414,7 @@ class SystemUnits:
         """Whether it is well; those of no systemd are skipped."""
         return list(await self.component(name).diagnose())
 
-    async def repair(self, name: str, action: Action) -> None:
+    async def repair(self, name: str, action: UnitAction) -> None:
         """Carry out what a check suggests."""
         component = self._switched(name, "repaired")
         try:

@@ -20,7 +20,7 @@ from domogik.manager.fleet.hosts import Hosts
 from domogik.manager.jobs import Job, Jobs, Progress
 from domogik.manager.packages.archives import Place
 from domogik.manager.packages.interfaces import InstalledPackage, IPackages, RepositoryInfo
-from domogik.manager.packages.local import PackageOffice
+from domogik.manager.packages.local import LocalPackages
 from domogik.manager.packages.offers import MainHostOffers, is_wanted, offered
 from domogik.manager.packages.remote import PackageHosts
 from domogik.manager.packages.repositories import Repositories
@@ -62,7 +62,7 @@ class Packages:
     _store: Store
     _in_thread: Callable[..., Awaitable[Any]]
     _address: Callable[[str], str]
-    _office: PackageOffice | None = None
+    _local_host: LocalPackages | None = None
     _elsewhere: MainHostOffers | None = None
     _log: Logger = Logger()
 
@@ -104,8 +104,8 @@ class Packages:
     def _of(self, host: str | None) -> tuple[InstalledPackage, ...]:
         """By host and name."""
         own: tuple[InstalledPackage, ...] = ()
-        if self._office is not None and host in (None, self.host):
-            own = self._office.installed()
+        if self._local_host is not None and host in (None, self.host):
+            own = self._local_host.installed()
         found = (*own, *self._others.installed(host))
         return tuple(sorted(found, key=lambda entry: (entry.host, entry.ref.fullname)))
 
@@ -135,7 +135,7 @@ class Packages:
 
         async def work(progress: Progress) -> PackageRef:
             progress.stage("checking")
-            ref = await self._repositories.take_in(path, named)
+            ref = await self._repositories.accept_upload(path, named)
             await self._repositories.refresh(progress, only_uploads=True)
             offer = self._repositories.index.find(ref.type, ref.id, ref.release)
             if offer.sha256 not in (None, await self._in_thread(sha256_of, path)):
@@ -164,8 +164,8 @@ class Packages:
     ) -> PackageRef:
         self._check_host(host)
         ref = self._offered(type, id, release)
-        if self._office is not None and host == self.host:
-            await _told(self._office.install_both(ref, with_dependencies))
+        if self._local_host is not None and host == self.host:
+            await _told(self._local_host.install_both(ref, with_dependencies))
             return ref
 
         async def work(progress: Progress) -> None:
@@ -195,8 +195,8 @@ class Packages:
     async def _serve(self, host: str, ref: PackageRef, before: str | None) -> None:
         """The second part, on this host; where it fails the first is put back."""
         try:
-            if self._office is not None:
-                await _told(self._office.install(ref, RINOR))
+            if self._local_host is not None:
+                await _told(self._local_host.install(ref, RINOR))
             else:
                 place = await self._place(self.host, ref)
                 await self._others.install(self.host, ref, RINOR, place)
@@ -229,8 +229,8 @@ class Packages:
         if release == entry.ref.release:
             return entry.ref
         ref = self._offered(type, id, release)
-        if self._office is not None and host == self.host:
-            await _told(self._office.update(ref))
+        if self._local_host is not None and host == self.host:
+            await _told(self._local_host.update(ref))
             return ref
 
         async def work(progress: Progress) -> None:
@@ -295,9 +295,9 @@ class Packages:
     async def uninstall(self, host: str, type: str, id: str, *, with_data: bool = False) -> None:
         self._check_host(host)
         name = fullname(type, id)
-        if self._office is not None and host == self.host:
+        if self._local_host is not None and host == self.host:
             keep = self._is_elsewhere(type, id, self.host)
-            await _told(self._office.uninstall(type, id, with_data=with_data, keep_served=keep))
+            await _told(self._local_host.uninstall(type, id, with_data=with_data, keep_served=keep))
             return
 
         async def work(progress: Progress) -> None:
@@ -308,7 +308,7 @@ class Packages:
 
     async def _unserve(self, host: str, type: str, id: str) -> None:
         """What was served of it here goes with the last host that had it, which was `host`."""
-        if self._office is not None and not self._is_elsewhere(type, id, host):
+        if self._local_host is not None and not self._is_elsewhere(type, id, host):
             with contextlib.suppress(NotInstalled):
                 await self._in_thread(self._store.uninstall, type, id)
 
@@ -329,7 +329,7 @@ class Packages:
         self, host: str, type: str, id: str, release: str | None = None
     ) -> tuple[DependencyState, ...]:
         self._check_host(host)
-        here = self._office if host == self.host else None
+        here = self._local_host if host == self.host else None
         if release is not None:
             found = self._repositories.index.find(type, id, release).package.dependencies
         elif here is not None:
@@ -357,8 +357,8 @@ class Packages:
     async def udev_rules(self, host: str, type: str, id: str) -> tuple[UdevRule, ...]:
         self._check_host(host)
         fullname(type, id)
-        if self._office is not None and host == self.host:
-            return self._office.package(type, id).udev_rules
+        if self._local_host is not None and host == self.host:
+            return self._local_host.package(type, id).udev_rules
         return await self._others.udev_rules(host, type, id)
 
     # What all of them need
@@ -388,8 +388,8 @@ class Packages:
         return self._jobs.run(kind, f"{name}@{host}", work, request)
 
     def _check_managed(self) -> None:
-        if self._office is not None:
-            self._office.check_managed()
+        if self._local_host is not None:
+            self._local_host.check_managed()
 
     def _check_host(self, host: str) -> None:
         """Nobody who was never heard is waited for."""
@@ -400,12 +400,12 @@ class Packages:
         if host != self.host and not self._hosts.is_known(host):
             raise UnknownComponent(f"No manager of a host {host} was ever heard")
 
-    def _here(self, host: str, instead: str) -> PackageOffice:
+    def _here(self, host: str, instead: str) -> LocalPackages:
         """Where no message exists for it; `instead` says what a person can do."""
         self._check_host(host)
-        if self._office is None or host != self.host:
+        if self._local_host is None or host != self.host:
             raise NotPossible(f"Not available from another host: {instead}")
-        return self._office
+        return self._local_host
 
 
 def _is_untried(entry: InstalledPackage, offer: Offer) -> bool:

@@ -56,7 +56,7 @@ class _Order:
 
 
 @attrs.define(eq=False)
-class PackageOffice:
+class LocalPackages:
     """Installed packages, jobs and dependencies of one host.
 
     `managed` is False in development mode, `handles_externals` says whether this manager looks for

@@ -18,10 +18,10 @@ from domogik.manager.packages.interfaces import RepositoryInfo
 from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.needs.requirements import Requirement
 from domogik.packages.publish.repository import CannotSign, RepositoryBusy
-from domogik.packages.publish.uploads import take_in
+from domogik.packages.publish.uploads import accept_upload
 from domogik.packages.repositories.cache import Cache, RefreshProgress
 from domogik.packages.repositories.index import Index, fits
-from domogik.packages.repositories.manifest import Record
+from domogik.packages.repositories.manifest import ManifestEntry
 from domogik.packages.repositories.sources import Source, Sources, read_sources
 
 
@@ -43,13 +43,13 @@ class Repositories:
     _log: Logger = Logger()
     index: Index = Index()
     _sources: Sources = Sources(())
-    _records: tuple[Record, ...] = ()
+    _records: tuple[ManifestEntry, ...] = ()
     _said: frozenset[str] = frozenset()
     _looking: DeferredLock = attrs.field(init=False, factory=DeferredLock)
 
     def all(self) -> tuple[RepositoryInfo, ...]:
         """Highest priority first, as of the last look."""
-        nothing = Record(Source(0, ""))
+        nothing = ManifestEntry(Source(0, ""))
         known = {record.source.url: record for record in self._records}
         counts: dict[str, int] = {}
         for offer in self.index.offers:
@@ -147,14 +147,14 @@ class Repositories:
         """Whether an order names it: of a repository, a release does not change."""
         return all(offer.url != place.url for offer in self.index.offers)
 
-    async def take_in(self, path: Path, named: PackageRef | None = None) -> PackageRef:
+    async def accept_upload(self, path: Path, named: PackageRef | None = None) -> PackageRef:
         """Check an archive, which has to be `named`, and offer it once the cache is refreshed.
 
         Raises `BrokenArchive`, `OperationFailed`.
         """
         try:
             ref: PackageRef = await self._in_thread(
-                take_in, path, self._uploads, self._today(), named
+                accept_upload, path, self._uploads, self._today(), named
             )
         except OSError as error:
             raise OperationFailed(

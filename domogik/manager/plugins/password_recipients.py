@@ -26,7 +26,7 @@ PATIENCE = 2.0
 
 
 @attrs.define(eq=False)
-class Askers:
+class PasswordRecipients:
     """Finds the address to which the answer to a question about a password goes.
 
     On this host that is a port which a process of the plugin has, on another one any port, if the

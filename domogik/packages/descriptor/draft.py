@@ -23,7 +23,7 @@ _MAXIMUM_WARNINGS = 100
 
 
 @attrs.frozen
-class Found:
+class FoundText:
     """A text and where it was: `element` as a person finds it, `line` from 1, 0 when unknown."""
 
     text: str
@@ -32,7 +32,7 @@ class Found:
 
 
 @attrs.frozen
-class Problem:
+class DescriptorProblem:
     """What is not as it should be, and where: a file, an element as a person finds it, a line.
 
     `line` counts from 1, and is 0 where it is unknown; `element` may be empty.
@@ -52,7 +52,7 @@ class BrokenDescriptor(DomogikError):
     """A descriptor that cannot be read or understood; `str()` names file, line and element."""
 
     def __init__(self, path: Path, sentence: str, element: str = "", line: int = 0) -> None:
-        self.problem = Problem(path, sentence, element, line)
+        self.problem = DescriptorProblem(path, sentence, element, line)
         super().__init__(str(self.problem))
         self.path = path
         self.element = element
@@ -63,30 +63,30 @@ class BrokenDescriptor(DomogikError):
 class DraftKey:
     """A configuration key as written."""
 
-    at: Found
-    order: Found | None
-    key: Found | None
-    type: Found | None
-    description: Found | None
-    default: Found | None
-    options: list[Found]
-    interface: Found | None
-    optional: Found | None
+    at: FoundText
+    order: FoundText | None
+    key: FoundText | None
+    type: FoundText | None
+    description: FoundText | None
+    default: FoundText | None
+    options: list[FoundText]
+    interface: FoundText | None
+    optional: FoundText | None
 
 
 @attrs.define
 class DraftRecord:
     """A device type, feature model, udev rule or dependency: names and texts as written."""
 
-    at: Found
-    texts: dict[str, Found]
+    at: FoundText
+    texts: dict[str, FoundText]
 
     def text(self, name: str) -> str:
         """What is written there, empty where nothing is."""
         found = self.texts.get(name)
         return found.text if found is not None else ""
 
-    def place(self, name: str) -> Found:
+    def place(self, name: str) -> FoundText:
         """Where it is written, or else where it is missing."""
         return self.texts.get(name, self.at)
 
@@ -100,28 +100,28 @@ class Draft:
     """
 
     path: Path
-    texts: dict[str, Found] = attrs.field(factory=dict)
+    texts: dict[str, FoundText] = attrs.field(factory=dict)
     keys: list[DraftKey] = attrs.field(factory=list)
-    files: list[Found] = attrs.field(factory=list)
-    external_files: list[Found] = attrs.field(factory=list)
+    files: list[FoundText] = attrs.field(factory=list)
+    external_files: list[FoundText] = attrs.field(factory=list)
     dependencies: list[DraftRecord] = attrs.field(factory=list)
     udev_rules: list[DraftRecord] = attrs.field(factory=list)
     device_types: list[DraftRecord] = attrs.field(factory=list)
     feature_models: list[DraftRecord] = attrs.field(factory=list)
-    warnings: list[Problem] = attrs.field(factory=list)
+    warnings: list[DescriptorProblem] = attrs.field(factory=list)
 
     def text(self, name: str) -> str:
         """What is written there, empty where nothing is."""
         found = self.texts.get(name)
         return found.text if found is not None else ""
 
-    def warn(self, sentence: str, at: Found | None = None) -> None:
+    def warn(self, sentence: str, at: FoundText | None = None) -> None:
         """Note what is not as it should be, and where."""
         if len(self.warnings) < _MAXIMUM_WARNINGS:
             element, line = (at.element, at.line) if at is not None else ("", 0)
-            self.warnings.append(Problem(self.path, sentence, element, line))
+            self.warnings.append(DescriptorProblem(self.path, sentence, element, line))
 
-    def broken(self, sentence: str, at: Found | None = None) -> BrokenDescriptor:
+    def broken(self, sentence: str, at: FoundText | None = None) -> BrokenDescriptor:
         """The error to raise for what cannot be understood, and where."""
         element, line = (at.element, at.line) if at is not None else ("", 0)
         return BrokenDescriptor(self.path, sentence, element, line)

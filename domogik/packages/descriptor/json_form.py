@@ -18,7 +18,7 @@ from domogik.packages.descriptor.draft import (
     Draft,
     DraftKey,
     DraftRecord,
-    Found,
+    FoundText,
 )
 
 #: name in `identity` -> field of the package
@@ -60,8 +60,8 @@ class _Node:
     way: str
 
     @property
-    def at(self) -> Found:
-        return Found("", self.way)
+    def at(self) -> FoundText:
+        return FoundText("", self.way)
 
     def child(self, name: str) -> _Node:
         """The member of that name; None in it when there is none."""
@@ -79,7 +79,7 @@ class _Node:
         for number, value in enumerate(self.value):
             yield _Node(self.draft, value, f"{self.way}[{number}]")
 
-    def found(self) -> Found | None:
+    def found(self) -> FoundText | None:
         """The text, None where there is none; numbers and truth count as texts."""
         match self.value:
             case None:
@@ -94,9 +94,9 @@ class _Node:
             text.encode()
         except UnicodeEncodeError:
             raise self.draft.broken("holds half a character", self.at) from None
-        return Found(text, self.way)
+        return FoundText(text, self.way)
 
-    def texts(self) -> list[Found]:
+    def texts(self) -> list[FoundText]:
         """The texts of a list."""
         return [found for item in self.items() if (found := item.found()) is not None]
 
@@ -141,7 +141,7 @@ def parse_json(path: Path, content: bytes) -> Draft:
     return draft
 
 
-def _second(draft: Draft, root: _Node, version: Found) -> Draft:
+def _second(draft: Draft, root: _Node, version: FoundText) -> Draft:
     draft.warn(
         "a package of Domogik 0.4 or later: its plugin needs that version's message queue, which "
         "is not here, and has to be ported (docs/guide/old-plugins.md)",
@@ -158,9 +158,9 @@ def _second(draft: Draft, root: _Node, version: Found) -> Draft:
 
 def _key_of_second(node: _Node, number: int) -> DraftKey:
     key = _key(node)
-    key.order = Found(str(number), node.way)
-    key.optional = Found("no" if node.child("required").value else "yes", node.way)
-    key.interface = Found("no", node.way)
+    key.order = FoundText(str(number), node.way)
+    key.optional = FoundText("no" if node.child("required").value else "yes", node.way)
+    key.interface = FoundText("no", node.way)
     return key
 
 

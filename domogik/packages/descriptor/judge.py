@@ -8,7 +8,7 @@ import re
 from packaging.version import InvalidVersion, Version
 
 from domogik.components.model import STARTUP_KEY, ConfigurationKey
-from domogik.packages.descriptor.draft import REPOSITORY, Draft, DraftKey, DraftRecord, Found
+from domogik.packages.descriptor.draft import REPOSITORY, Draft, DraftKey, DraftRecord, FoundText
 from domogik.packages.descriptor.package import (
     Dependency,
     DeviceType,
@@ -85,7 +85,7 @@ def judge(draft: Draft) -> Package:
     )
 
 
-def _required(draft: Draft, field: str) -> Found:
+def _required(draft: Draft, field: str) -> FoundText:
     found = draft.texts.get(field)
     if found is None or not found.text:
         raise draft.broken(f"the {field} is missing", found)
@@ -176,7 +176,7 @@ def _order(draft: Draft, key: DraftKey) -> int:
     return 10**6
 
 
-def _key(draft: Draft, written: DraftKey, name: Found, number: int) -> ConfigurationKey:
+def _key(draft: Draft, written: DraftKey, name: FoundText, number: int) -> ConfigurationKey:
     if not _XPL_NAME.fullmatch(name.text):
         draft.warn(f"'{name.text}' cannot be asked for over xPL", name)
     kind = written.type.text if written.type is not None else ""
@@ -200,7 +200,7 @@ def _key(draft: Draft, written: DraftKey, name: Found, number: int) -> Configura
     )
 
 
-def _truth(draft: Draft, found: Found | None) -> bool:
+def _truth(draft: Draft, found: FoundText | None) -> bool:
     word = found.text.lower() if found is not None else ""
     if word not in _YES | _NO:
         draft.warn(f"'{word}' is neither yes nor no; taken for no", found)

@@ -18,7 +18,7 @@ from domogik.packages.descriptor.draft import (
     Draft,
     DraftKey,
     DraftRecord,
-    Found,
+    FoundText,
 )
 
 #: element -> field of the package
@@ -148,35 +148,35 @@ def _key(draft: Draft, element: etree._Element) -> DraftKey:
     )
 
 
-def _children(element: etree._Element) -> dict[str, Found]:
-    found: dict[str, Found] = {}
+def _children(element: etree._Element) -> dict[str, FoundText]:
+    found: dict[str, FoundText] = {}
     for child in element:
         found.setdefault(str(child.tag), _text(child))
     return found
 
 
-def _attributes(element: etree._Element) -> dict[str, Found]:
+def _attributes(element: etree._Element) -> dict[str, FoundText]:
     return {str(name): _attribute(element, str(name)) for name in element.attrib}
 
 
-def _rule(element: etree._Element) -> dict[str, Found]:
+def _rule(element: etree._Element) -> dict[str, FoundText]:
     return {**_attributes(element), "rule": _text(element)}
 
 
-def _text(element: etree._Element) -> Found:
+def _text(element: etree._Element) -> FoundText:
     # nearly every element holds a text and nothing else: there are fifty in a descriptor, and a
     # repository has a thousand of those
     text = "".join(str(part) for part in element.itertext()) if len(element) else element.text
-    return Found((text or "").strip(), f"<{element.tag}>", _line(element))
+    return FoundText((text or "").strip(), f"<{element.tag}>", _line(element))
 
 
-def _attribute(element: etree._Element, name: str) -> Found:
+def _attribute(element: etree._Element, name: str) -> FoundText:
     value = str(element.get(name) or "").strip()
-    return Found(value, f"<{element.tag} {name}>", _line(element))
+    return FoundText(value, f"<{element.tag} {name}>", _line(element))
 
 
-def _at(element: etree._Element) -> Found:
-    return Found("", f"<{element.tag}>", _line(element))
+def _at(element: etree._Element) -> FoundText:
+    return FoundText("", f"<{element.tag}>", _line(element))
 
 
 def _line(element: etree._Element) -> int:

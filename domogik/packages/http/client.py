@@ -93,7 +93,7 @@ class FetchLimits:
 
 
 @attrs.frozen
-class Answer:
+class Response:
     """The head of an answer, whose body `Transport.read` or `.spool` has still to take.
 
     `url` is where it came from at last; `length` what it says about itself, None when it does not.
@@ -149,7 +149,7 @@ class Transport:
         """Fires after that time."""
         return deferLater(self._reactor, seconds)
 
-    async def request(self, url: str, headers: Mapping[str, str]) -> Answer:
+    async def request(self, url: str, headers: Mapping[str, str]) -> Response:
         """The answer to a GET, redirects followed; raises `FetchFailed`."""
         asked = url
         for _ in range(self.limits.redirects + 1):
@@ -161,7 +161,7 @@ class Transport:
             url = _redirected(url, location)
         raise FetchFailed(asked, f"sends us on more than {self.limits.redirects} times")
 
-    async def _ask(self, url: str, headers: Mapping[str, str]) -> Answer:
+    async def _ask(self, url: str, headers: Mapping[str, str]) -> Response:
         try:
             response = await self._client.get(
                 url,
@@ -183,16 +183,16 @@ class Transport:
         except (ValueError, SchemeNotSupported) as error:
             raise FetchFailed(url, f"is no address that can be asked: {error}") from error
         length = response.length if isinstance(response.length, int) else None
-        return Answer(url, response.code, length, response)
+        return Response(url, response.code, length, response)
 
-    async def read(self, answer: Answer, limit_bytes: int) -> bytes:
+    async def read(self, answer: Response, limit_bytes: int) -> bytes:
         """The whole body; raises `FetchFailed`, also when it is longer than the limit."""
         body = _Body(answer, limit_bytes)
         answer.response.deliverBody(body)
         await body.done
         return b"".join(body.chunks)
 
-    def drop(self, answer: Answer) -> None:
+    def drop(self, answer: Response) -> None:
         """Nobody wants that body: end the connection."""
         body = _Body(answer, 0)
         _ = body.done.addErrback(_expected)
@@ -201,7 +201,7 @@ class Transport:
 
     async def spool(
         self,
-        answer: Answer,
+        answer: Response,
         limit_bytes: int,
         write: Callable[[bytes], Awaitable[object]],
     ) -> int:
@@ -280,7 +280,7 @@ def _as_it_is(response: IResponse) -> IResponse:
 class _Body(TwistedProtocol):
     """Collects a body; `done` fires when it is complete, or fails with `FetchFailed`."""
 
-    _answer: Answer
+    _answer: Response
     _limit: int
     chunks: list[bytes] = attrs.field(factory=list, init=False)
     received: int = attrs.field(default=0, init=False)

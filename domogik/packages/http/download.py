@@ -15,7 +15,7 @@ import attrs
 from twisted.internet.defer import CancelledError
 
 from domogik.config.files import read_bounded, write_atomically
-from domogik.packages.http.client import Answer, FetchFailed, Transport, Unreachable
+from domogik.packages.http.client import FetchFailed, Response, Transport, Unreachable
 
 #: received bytes, and all of them where that is known
 Progress: TypeAlias = Callable[[int, int | None], None]
@@ -48,7 +48,7 @@ class _Note:
     validator: str
 
     @classmethod
-    def of(cls, answer: Answer, url: str) -> _Note:
+    def of(cls, answer: Response, url: str) -> _Note:
         etag = answer.header("etag")
         # A weak ETag does not promise the same bytes.
         if etag is None or etag.startswith("W/"):
@@ -131,11 +131,11 @@ class Download:
         await self._spool(answer, begin, total)
         return begin > 0
 
-    def _fits(self, answer: Answer, begin: int) -> bool:
+    def _fits(self, answer: Response, begin: int) -> bool:
         found = _CONTENT_RANGE.fullmatch((answer.header("content-range") or "").strip())
         return found is not None and int(found[1]) == begin
 
-    async def _spool(self, answer: Answer, begin: int, total: int | None) -> None:
+    async def _spool(self, answer: Response, begin: int, total: int | None) -> None:
         limit = self._expected.limit_bytes
         if self._expected.size is not None:
             limit = min(limit, self._expected.size)

@@ -24,10 +24,10 @@ __all__ = [
     "Expected",
     "FetchFailed",
     "FetchLimits",
+    "FetchReply",
     "Fetcher",
     "Fetching",
     "Progress",
-    "Reply",
     "Unreachable",
 ]
 
@@ -56,7 +56,7 @@ class Conditions:
 
 
 @attrs.frozen
-class Reply:
+class FetchReply:
     """An answer; `url` is where it came from at last."""
 
     status: int
@@ -92,7 +92,7 @@ class Fetching(Protocol):
     @property
     def limits(self) -> FetchLimits: ...
 
-    async def get(self, url: str, *, limit_bytes: int) -> Reply: ...
+    async def get(self, url: str, *, limit_bytes: int) -> FetchReply: ...
 
     async def download(
         self,
@@ -140,7 +140,7 @@ class Fetcher:
         limit_bytes: int,
         timeout_s: float = 30,
         conditions: Conditions | None = None,
-    ) -> Reply:
+    ) -> FetchReply:
         """The whole answer, whatever its status, within `timeout_s` seconds from its turn on.
 
         Of a file URL: status 200, 304 or 404; the index of a directory counts for it. Raises
@@ -148,7 +148,7 @@ class Fetcher:
         """
         conditions = conditions or Conditions()
         if _is_file(url):
-            reply: Reply = await self._in_thread(_read_file, url, limit_bytes, conditions)
+            reply: FetchReply = await self._in_thread(_read_file, url, limit_bytes, conditions)
             return reply
         slots = self._transport.slots(url)
         await slots.acquire()
@@ -159,12 +159,12 @@ class Fetcher:
         finally:
             slots.release()
 
-    async def _get(self, url: str, limit_bytes: int, conditions: Conditions) -> Reply:
+    async def _get(self, url: str, limit_bytes: int, conditions: Conditions) -> FetchReply:
         headers = {"User-Agent": _AGENT, **conditions.headers()}
         answer = await self._transport.request(url, headers)
         body = await self._transport.read(answer, limit_bytes)
         etag, last_modified = answer.header("etag"), answer.header("last-modified")
-        return Reply(answer.status, body, etag, last_modified, answer.url)
+        return FetchReply(answer.status, body, etag, last_modified, answer.url)
 
     async def download(
         self,
@@ -228,16 +228,16 @@ def _is_file(url: str) -> bool:
     return urlsplit(url).scheme == "file"
 
 
-def _read_file(url: str, limit_bytes: int, conditions: Conditions) -> Reply:
+def _read_file(url: str, limit_bytes: int, conditions: Conditions) -> FetchReply:
     """A file as a web server would answer it."""
     path = file_path(url)
     try:
         content = read_bounded(path / _INDEX if path.is_dir() else path, limit_bytes)
     except (FileNotFoundError, NotADirectoryError):
-        return Reply(_NOT_FOUND, b"", None, None, url)
+        return FetchReply(_NOT_FOUND, b"", None, None, url)
     except OSError as error:
         raise FetchFailed(url, f"cannot be read: {error.strerror}") from error
     etag = f'"{hashlib.sha256(content).hexdigest()}"'
     if etag == conditions.etag:
-        return Reply(_NOT_MODIFIED, b"", etag, None, url)
-    return Reply(_OK, content, etag, None, url)
+        return FetchReply(_NOT_MODIFIED, b"", etag, None, url)
+    return FetchReply(_OK, content, etag, None, url)

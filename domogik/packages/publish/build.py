@@ -42,7 +42,7 @@ class CannotBuild(DomogikError):
 
 
 @attrs.frozen
-class Member:
+class FileToPack:
     """A file and its name in the archive."""
 
     name: str
@@ -121,7 +121,7 @@ def _descriptors(directory: Path) -> list[Path]:
     ]
 
 
-def members_of(directory: Path, package: Package) -> tuple[Member, ...]:
+def members_of(directory: Path, package: Package) -> tuple[FileToPack, ...]:
     """The files that go into the package's archive, by name; raises `CannotBuild`.
 
     Those that the descriptor lists, its own file, documentation, wheels and icon. What the
@@ -140,7 +140,7 @@ def members_of(directory: Path, package: Package) -> tuple[Member, ...]:
     icon = found.get(_ICON.format(**words))
     if icon is not None:
         found[ICON] = icon
-    return tuple(Member(name, found[name]) for name in sorted(found))
+    return tuple(FileToPack(name, found[name]) for name in sorted(found))
 
 
 def _everything(directory: Path, package: Package) -> tuple[str, ...]:
@@ -153,7 +153,7 @@ def _everything(directory: Path, package: Package) -> tuple[str, ...]:
     return ("src",) if (directory / "src").is_dir() else ()
 
 
-def _check_script(directory: Path, package: Package, members: tuple[Member, ...]) -> None:
+def _check_script(directory: Path, package: Package, members: tuple[FileToPack, ...]) -> None:
     """Raises `CannotBuild` for a plugin that could not be run."""
     names = {member.name for member in members}
     if not (script := missing_script(package.type, package.id, names.__contains__)):
@@ -196,7 +196,7 @@ def _info(package: Package, generated: str) -> bytes:
         raise CannotBuild(f"{package.path}: {error}") from error
 
 
-def _listed(directory: Path, name: str, descriptor: Path) -> Iterator[Member]:
+def _listed(directory: Path, name: str, descriptor: Path) -> Iterator[FileToPack]:
     path = PurePosixPath(name)
     if not name or path.is_absolute() or ".." in path.parts:
         raise CannotBuild(f"{descriptor}: '{name}' is not a path inside the package")
@@ -205,14 +205,14 @@ def _listed(directory: Path, name: str, descriptor: Path) -> Iterator[Member]:
     return _below(directory, path)
 
 
-def _below(directory: Path, name: PurePosixPath) -> Iterator[Member]:
+def _below(directory: Path, name: PurePosixPath) -> Iterator[FileToPack]:
     """The file, or all files of the directory; raises `CannotBuild` for what is neither."""
     path = directory / name
     if not path.resolve().is_relative_to(directory.resolve()):
         raise CannotBuild(f"{path} is a link that leaves the package")
     kind = path.lstat().st_mode
     if stat.S_ISREG(kind):
-        yield Member(name.as_posix(), path)
+        yield FileToPack(name.as_posix(), path)
         return
     if not stat.S_ISDIR(kind):
         raise CannotBuild(f"{path} is neither a file nor a directory, and archives hold only those")
@@ -223,7 +223,9 @@ def _below(directory: Path, name: PurePosixPath) -> Iterator[Member]:
             yield from _below(directory, name / entry.name)
 
 
-def _write(file: io.BufferedWriter, members: tuple[Member, ...], info: bytes, name: str) -> None:
+def _write(
+    file: io.BufferedWriter, members: tuple[FileToPack, ...], info: bytes, name: str
+) -> None:
     # no name and no time in the header of gzip
     with (
         gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed,

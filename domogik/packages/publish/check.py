@@ -9,13 +9,13 @@ from pathlib import Path, PurePosixPath
 import attrs
 
 from domogik.config.files import read_bounded
-from domogik.packages.descriptor.draft import Draft, Problem
+from domogik.packages.descriptor.draft import DescriptorProblem, Draft
 from domogik.packages.descriptor.files import BrokenDescriptor, content_of, draft
 from domogik.packages.descriptor.judge import judge
 from domogik.packages.descriptor.package import missing_script
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef, refusal
 from domogik.packages.publish.build import CannotBuild, find_descriptor
-from domogik.packages.publish.contents import Contents, read_contents, read_scripts
+from domogik.packages.publish.contents import ArchiveContents, read_contents, read_scripts
 from domogik.packages.publish.scripts import not_compiled, sources
 from domogik.packages.store.archive import BrokenArchive
 
@@ -38,8 +38,8 @@ class Checked:
 
     path: Path
     ref: PackageRef | None
-    errors: tuple[Problem, ...]
-    warnings: tuple[Problem, ...]
+    errors: tuple[DescriptorProblem, ...]
+    warnings: tuple[DescriptorProblem, ...]
 
 
 def check(path: Path) -> Checked:
@@ -51,7 +51,7 @@ def check(path: Path) -> Checked:
         if path.is_dir():
             return attrs.evolve(_check_descriptor(find_descriptor(path), path), path=path)
         if path.exists() and not path.is_file():
-            return _refused(path, Problem(path, "is neither a file nor a directory"))
+            return _refused(path, DescriptorProblem(path, "is neither a file nor a directory"))
         if _is_archive(path):
             return _check_archive(path)
         return _check_descriptor(path, _package_directory(path))
@@ -60,22 +60,22 @@ def check(path: Path) -> Checked:
     except BrokenArchive as error:
         return _refused(path, _in_archive(path, error))
     except (CannotBuild, InvalidReference) as error:
-        return _refused(path, Problem(path, str(error)))
+        return _refused(path, DescriptorProblem(path, str(error)))
     except OSError as error:
         gone = isinstance(error, FileNotFoundError)
         why = "there is no such file" if gone else f"cannot be read: {error.strerror or error}"
-        return _refused(path, Problem(path, why))
+        return _refused(path, DescriptorProblem(path, why))
 
 
-def _refused(path: Path, problem: Problem) -> Checked:
+def _refused(path: Path, problem: DescriptorProblem) -> Checked:
     return Checked(path, None, (problem,), ())
 
 
-def _in_archive(path: Path, error: BrokenArchive) -> Problem:
+def _in_archive(path: Path, error: BrokenArchive) -> DescriptorProblem:
     """The place in the descriptor in the archive, where that is to blame."""
     cause = error.__cause__
     if not isinstance(cause, BrokenDescriptor):
-        return Problem(path, str(error))
+        return DescriptorProblem(path, str(error))
     return attrs.evolve(cause.problem, path=path / cause.path.name)
 
 
@@ -115,7 +115,7 @@ def _check_descriptor(path: Path, directory: Path | None) -> Checked:
     return Checked(path, ref, (), tuple(said.warnings))
 
 
-def _no_script(root: Path, said: Draft, ref: PackageRef) -> Iterator[Problem]:
+def _no_script(root: Path, said: Draft, ref: PackageRef) -> Iterator[DescriptorProblem]:
     """A plugin without its script, or with one that would not come into its archive."""
     listed = {PurePosixPath(found.text) for found in said.files if found.text}
     files = (*said.files, *said.external_files)
@@ -128,9 +128,11 @@ def _no_script(root: Path, said: Draft, ref: PackageRef) -> Iterator[Problem]:
         return (root / name).is_file()
 
     if script := missing_script(ref.type, ref.id, is_there):
-        yield Problem(said.path, f"the script {script} is missing: there is nothing to run")
+        yield DescriptorProblem(
+            said.path, f"the script {script} is missing: there is nothing to run"
+        )
     elif script := missing_script(ref.type, ref.id, lambda n: is_there(n) and comes_along(n)):
-        yield Problem(said.path, f"does not list its script {script} among its files")
+        yield DescriptorProblem(said.path, f"does not list its script {script} among its files")
 
 
 def _own_sources(root: Path, said: Draft) -> Iterator[tuple[Path, bytes]]:
@@ -150,19 +152,19 @@ def _check_archive(path: Path) -> Checked:
     names = _all_names(contents)
     _check_files(said, lambda name: name.rstrip("/") in names)
     _check_icon(said, contents.icon)
-    own = [Problem(path, sentence) for sentence in contents.unpacked.warnings]
+    own = [DescriptorProblem(path, sentence) for sentence in contents.unpacked.warnings]
     if path.name != f"{ref.file_stem}.tgz":
-        own.append(Problem(path, f"should be called {ref.file_stem}.tgz"))
+        own.append(DescriptorProblem(path, f"should be called {ref.file_stem}.tgz"))
     files = read_scripts(path)
     broken = tuple(not_compiled((path / name, files[name]) for name in sorted(files)))
     try:
         contents.unpacked.check_script()
     except BrokenArchive as error:
-        broken = (Problem(path, str(error)), *broken)
+        broken = (DescriptorProblem(path, str(error)), *broken)
     return Checked(path, None if broken else ref, broken, (*own, *said.warnings))
 
 
-def _all_names(contents: Contents) -> set[str]:
+def _all_names(contents: ArchiveContents) -> set[str]:
     """Files and the directories they are in: descriptors may list either."""
     return {name for file in contents.unpacked.files for name in _with_parents(file)}
 

@@ -17,7 +17,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @attrs.frozen
-class Contents:
+class ArchiveContents:
     """What an archive holds; `descriptor` is the text that describes it, `icon` a PNG or empty."""
 
     unpacked: Unpacked
@@ -25,7 +25,7 @@ class Contents:
     icon: bytes
 
 
-def read_contents(archive: Path, limits: Limits | None = None) -> Contents:
+def read_contents(archive: Path, limits: Limits | None = None) -> ArchiveContents:
     """Look into an archive, which is judged as at an installation.
 
     Blocks: call it in a thread. Raises `BrokenArchive`, and `OSError`.
@@ -39,7 +39,7 @@ def read_contents(archive: Path, limits: Limits | None = None) -> Contents:
     found = _read(archive, limits, wanted)
     pictures = (found.get(name, b"") for name in icons)
     icon = next((picture for picture in pictures if picture.startswith(_PNG)), b"")
-    return Contents(unpacked, found.get(unpacked.descriptor, b""), icon)
+    return ArchiveContents(unpacked, found.get(unpacked.descriptor, b""), icon)
 
 
 def read_scripts(archive: Path, limits: Limits | None = None) -> dict[str, bytes]:

@@ -25,7 +25,7 @@ from domogik.config.files import Ownership, read_bounded, unlock, write_atomical
 from domogik.errors import DomogikError
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef
 from domogik.packages.descriptor.writing import CannotWrite, to_json, to_xml
-from domogik.packages.publish.contents import Contents, read_contents
+from domogik.packages.publish.contents import ArchiveContents, read_contents
 from domogik.packages.publish.linking import (
     add_hashed_names,
     link_or_copy,
@@ -290,7 +290,7 @@ class _Builder:
             linked.replace(download)
             return known
 
-    def _as_known(self, contents: Contents, archive: Path, status: os.stat_result) -> _Known:
+    def _as_known(self, contents: ArchiveContents, archive: Path, status: os.stat_result) -> _Known:
         with archive.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         entry = catalogue.item(contents.unpacked.package, self._url, sha256, status.st_size)

@@ -85,14 +85,14 @@ from pathlib import Path
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
-from domogik.testing.street import Street
+from domogik.testing import PluginHarness
 
 SCRIPT = Path(__file__).resolve().parents[1] / "{script}"
 
 
 class {name}Test(TestCase):
     def setUp(self):
-        self.network = Street(reactor, Path(self.mktemp()))
+        self.network = PluginHarness(reactor, Path(self.mktemp()))
         self.network.start()
         self.addCleanup(self.network.stop)
 

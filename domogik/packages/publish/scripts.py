@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from domogik.packages.descriptor.draft import Problem
+from domogik.packages.descriptor.draft import DescriptorProblem
 
 SUFFIX = ".py"
 #: a larger file is not looked into
@@ -24,7 +24,7 @@ def sources(directory: Path) -> Iterator[tuple[Path, bytes]]:
             yield path, path.read_bytes()
 
 
-def not_compiled(files: Iterable[tuple[Path, bytes]]) -> Iterator[Problem]:
+def not_compiled(files: Iterable[tuple[Path, bytes]]) -> Iterator[DescriptorProblem]:
     """Yield what does not compile, each with its line and reason."""
     for path, source in files:
         try:
@@ -32,6 +32,6 @@ def not_compiled(files: Iterable[tuple[Path, bytes]]) -> Iterator[Problem]:
                 warnings.simplefilter("ignore")
                 ast.parse(source)
         except SyntaxError as error:
-            yield Problem(path, f"does not compile: {error.msg}", line=error.lineno or 0)
+            yield DescriptorProblem(path, f"does not compile: {error.msg}", line=error.lineno or 0)
         except (ValueError, RecursionError, MemoryError) as error:
-            yield Problem(path, f"does not compile: {error}")
+            yield DescriptorProblem(path, f"does not compile: {error}")

@@ -22,7 +22,7 @@ class OtherPackage(OperationFailed):
         super().__init__(f"The package in it is {found}")
 
 
-def take_in(
+def accept_upload(
     path: Path, uploads: Path, generated: str, named: PackageRef | None = None
 ) -> PackageRef:
     """Offer a copy of the archive in the repository `uploads`; blocks.

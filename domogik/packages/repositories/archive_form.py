@@ -14,7 +14,11 @@ from domogik.errors import DomogikError
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef
 from domogik.packages.http.fetch import Fetching
 from domogik.packages.repositories.catalogue import IMAGES, INFO, image
-from domogik.packages.repositories.recognition import MAXIMUM_PACKAGES, MAXIMUM_PROBLEMS, Found
+from domogik.packages.repositories.recognition import (
+    MAXIMUM_PACKAGES,
+    MAXIMUM_PROBLEMS,
+    FoundRepository,
+)
 from domogik.packages.repositories.snapshot import Entry, Listing, is_png
 from domogik.packages.store.tarball import BrokenArchive, Limits, members
 
@@ -42,7 +46,7 @@ class ArchiveRepository:
 
     _fetcher: Fetching
     _in_thread: Callable[..., Awaitable[Any]]
-    _found: Found
+    _found: FoundRepository
     _directory: Path
     _told: Callable[[int, int], None]
 
@@ -65,7 +69,7 @@ class ArchiveRepository:
         return listing
 
 
-def _unpack(archive: Path, url: str, found: Found) -> Listing:
+def _unpack(archive: Path, url: str, found: FoundRepository) -> Listing:
     """List and icons of an archive, which is removed; blocks.
 
     Nothing is written but pictures called by packages of the list. Raises `BrokenRepository` and

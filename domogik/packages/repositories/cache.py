@@ -19,13 +19,19 @@ from domogik.packages.repositories.index import Index
 from domogik.packages.repositories.list_form import ListRepository
 from domogik.packages.repositories.manifest import (
     SNAPSHOTS,
-    Record,
+    ManifestEntry,
     read_index,
     read_manifest,
     remove_others,
     write_manifest,
 )
-from domogik.packages.repositories.recognition import Entrance, Form, Found, look, look_at_signed
+from domogik.packages.repositories.recognition import (
+    Entrance,
+    Form,
+    FoundRepository,
+    look,
+    look_at_signed,
+)
 from domogik.packages.repositories.snapshot import (
     BrokenSnapshot,
     Listing,
@@ -117,9 +123,9 @@ class Cache:
         index: Index = await self._in_thread(read_index, self._directory)
         return index
 
-    async def records(self) -> tuple[Record, ...]:
+    async def records(self) -> tuple[ManifestEntry, ...]:
         """What is known of each repository: since when, and what went wrong since."""
-        records: tuple[Record, ...] = await self._in_thread(read_manifest, self._directory)
+        records: tuple[ManifestEntry, ...] = await self._in_thread(read_manifest, self._directory)
         return records
 
     async def refresh(
@@ -149,7 +155,7 @@ class Cache:
         is_meant: Callable[[Source], bool],
         progress: OnProgress,
     ) -> Report:
-        before: tuple[Record, ...] = await self._in_thread(self._prepare)
+        before: tuple[ManifestEntry, ...] = await self._in_thread(self._prepare)
         known = {record.source.url: record for record in before}
         work = [
             Deferred.fromCoroutine(self._source(source, known.get(source.url), progress))
@@ -163,14 +169,15 @@ class Cache:
                 one.cancel()
         known |= {record.source.url: record for record, _ in done}
         records = tuple(
-            attrs.evolve(known.get(source.url, Record(source)), source=source) for source in sources
+            attrs.evolve(known.get(source.url, ManifestEntry(source)), source=source)
+            for source in sources
         )
         await self._in_thread(write_manifest, self._directory, records)
         # the ones before stay for those who are reading them
         await self._in_thread(remove_others, self._directory, (*before, *records))
         return Report(tuple(report for _, report in done))
 
-    def _prepare(self) -> tuple[Record, ...]:
+    def _prepare(self) -> tuple[ManifestEntry, ...]:
         """Away with what a refresh that was cut off left; blocks."""
         (self._directory / SNAPSHOTS).mkdir(mode=0o700, parents=True, exist_ok=True)
         records = read_manifest(self._directory)
@@ -178,10 +185,10 @@ class Cache:
         return records
 
     async def _source(
-        self, source: Source, known: Record | None, progress: OnProgress
-    ) -> tuple[Record, SourceReport]:
+        self, source: Source, known: ManifestEntry | None, progress: OnProgress
+    ) -> tuple[ManifestEntry, SourceReport]:
         """Everything about one repository; whatever goes wrong with it is in its report."""
-        record = attrs.evolve(known, source=source) if known is not None else Record(source)
+        record = attrs.evolve(known, source=source) if known is not None else ManifestEntry(source)
         try:
             return await self._fetcher.within(
                 _TIMEOUT_S, source.url, self._update(record, progress)
@@ -194,14 +201,18 @@ class Cache:
         record = attrs.evolve(record, error=sentence)
         return record, SourceReport(source, sentence, as_of=record.as_of)
 
-    async def _update(self, record: Record, progress: OnProgress) -> tuple[Record, SourceReport]:
+    async def _update(
+        self, record: ManifestEntry, progress: OnProgress
+    ) -> tuple[ManifestEntry, SourceReport]:
         try:
             return await self._fetched(record, progress)
         except NotAsSigned:
             # it may have been published anew between its signatures and the rest
             return await self._fetched(record, progress)
 
-    async def _fetched(self, record: Record, progress: OnProgress) -> tuple[Record, SourceReport]:
+    async def _fetched(
+        self, record: ManifestEntry, progress: OnProgress
+    ) -> tuple[ManifestEntry, SourceReport]:
         source = record.source
         old: tuple[Path, Listing] | None = await self._in_thread(self._usable, record)
         found, verified = await self._look(record, _entrance(record) if old else None)
@@ -220,7 +231,7 @@ class Cache:
         entrance = found.entrance
         if not listing.lasting:
             entrance = attrs.evolve(entrance, digest="", conditions=Conditions())
-        record = Record(
+        record = ManifestEntry(
             source,
             directory.name,
             self._now(),
@@ -232,8 +243,8 @@ class Cache:
         return record, _report(record, listing)
 
     async def _look(
-        self, record: Record, known: Entrance | None
-    ) -> tuple[Found | None, Verified | None]:
+        self, record: ManifestEntry, known: Entrance | None
+    ) -> tuple[FoundRepository | None, Verified | None]:
         """What is there now, None where it is what was `known`; and what of it is signed."""
         source = record.source
         # what was known of a signed one means nothing of one that is not, and the other way round
@@ -252,7 +263,7 @@ class Cache:
 
     async def _filled(
         self,
-        found: Found,
+        found: FoundRepository,
         verified: Verified | None,
         directory: Path,
         old: Path | None,
@@ -274,7 +285,7 @@ class Cache:
         signed: Listing = await self._in_thread(signed_listing, listing, verified.files)
         return signed
 
-    def _usable(self, record: Record) -> tuple[Path, Listing] | None:
+    def _usable(self, record: ManifestEntry) -> tuple[Path, Listing] | None:
         """The snapshot of a record, if it is there and whole."""
         if record.snapshot is None:
             return None
@@ -289,7 +300,7 @@ class Cache:
         return Path(tempfile.mkdtemp(prefix=prefix, dir=self._directory / SNAPSHOTS))
 
 
-def _report(record: Record, listing: Listing, *, unchanged: bool = False) -> SourceReport:
+def _report(record: ManifestEntry, listing: Listing, *, unchanged: bool = False) -> SourceReport:
     return SourceReport(
         source=record.source,
         unchanged=unchanged,
@@ -309,7 +320,7 @@ def _saved(entrance: Entrance) -> dict[str, str | None]:
     }
 
 
-def _entrance(record: Record) -> Entrance | None:
+def _entrance(record: ManifestEntry) -> Entrance | None:
     """What `_saved` saved; None for what it has not written."""
     match record.entrance:
         case {

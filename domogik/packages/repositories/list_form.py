@@ -13,7 +13,7 @@ from domogik.packages.descriptor.files import MAXIMUM_BYTES, BrokenDescriptor, d
 from domogik.packages.descriptor.judge import judge
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef
 from domogik.packages.http.fetch import FetchFailed, Fetching, Unreachable
-from domogik.packages.repositories.recognition import MAXIMUM_PROBLEMS, Found, read_list
+from domogik.packages.repositories.recognition import MAXIMUM_PROBLEMS, FoundRepository, read_list
 from domogik.packages.repositories.snapshot import Entry, Listing, carry_over, is_png
 
 _ICON_BYTES = 512 * 1024
@@ -39,7 +39,7 @@ class ListRepository:
 
     _fetcher: Fetching
     _in_thread: Callable[..., Awaitable[Any]]
-    _found: Found
+    _found: FoundRepository
     _directory: Path
     _told: Callable[[int, int], None]
     _entries: dict[PackageRef, Entry] = attrs.field(factory=dict, init=False)

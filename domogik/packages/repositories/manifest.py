@@ -26,7 +26,7 @@ _TRIES = 3
 
 
 @attrs.frozen
-class Record:
+class ManifestEntry:
     """What the cache knows of one repository.
 
     `snapshot` is a directory's name, None where nothing could ever be had. `as_of` is when that was
@@ -44,7 +44,7 @@ class Record:
     expires: float | None = None
 
 
-def read_manifest(directory: Path) -> tuple[Record, ...]:
+def read_manifest(directory: Path) -> tuple[ManifestEntry, ...]:
     """The records in the order of priority; none where there is no cache, or a broken one. Blocks.
 
     Raises `OSError` for one that cannot be read.
@@ -60,7 +60,7 @@ def read_manifest(directory: Path) -> tuple[Record, ...]:
         return ()
 
 
-def write_manifest(directory: Path, records: Iterable[Record]) -> None:
+def write_manifest(directory: Path, records: Iterable[ManifestEntry]) -> None:
     """Make these the cache, in one step. Blocks; raises `OSError`, and then nothing changed."""
     document = {"form": _FORM, "repositories": [_values(record) for record in records]}
     content = json.dumps(document, indent=1).encode()
@@ -82,7 +82,7 @@ def read_index(directory: Path) -> Index:
     return Index(offers, min(known, default=None))
 
 
-def _offers(directory: Path, records: Iterable[Record]) -> tuple[list[Offer], bool]:
+def _offers(directory: Path, records: Iterable[ManifestEntry]) -> tuple[list[Offer], bool]:
     """All offers, and whether a snapshot is gone."""
     offers: list[Offer] = []
     missing = False
@@ -97,7 +97,7 @@ def _offers(directory: Path, records: Iterable[Record]) -> tuple[list[Offer], bo
     return offers, missing
 
 
-def remove_others(directory: Path, records: Iterable[Record]) -> None:
+def remove_others(directory: Path, records: Iterable[ManifestEntry]) -> None:
     """Remove the snapshots that none of the records names; blocks.
 
     What cannot be removed now is tried again the next time.
@@ -112,7 +112,7 @@ def remove_others(directory: Path, records: Iterable[Record]) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _values(record: Record) -> dict[str, object]:
+def _values(record: ManifestEntry) -> dict[str, object]:
     source = record.source
     return {
         "priority": source.priority,
@@ -127,7 +127,7 @@ def _values(record: Record) -> dict[str, object]:
     }
 
 
-def _record(values: dict[str, object]) -> Record:
+def _record(values: dict[str, object]) -> ManifestEntry:
     """Raises `TypeError`, `KeyError` and `ValueError` for what we have not written."""
     match values:
         case {
@@ -141,7 +141,7 @@ def _record(values: dict[str, object]) -> Record:
         } if snapshot is None or Path(snapshot).name == snapshot:
             source = Source(priority, url, options)
             expires = values.get("expires")
-            return Record(
+            return ManifestEntry(
                 source,
                 snapshot,
                 as_of,

@@ -16,7 +16,7 @@ import attrs
 
 from domogik.errors import DomogikError
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef
-from domogik.packages.http.fetch import Conditions, Fetcher, FetchFailed, Reply
+from domogik.packages.http.fetch import Conditions, Fetcher, FetchFailed, FetchReply
 from domogik.packages.repositories.catalogue import FIRST_LINE
 from domogik.packages.repositories.sources import Source, file_path
 from domogik.packages.signing.signed_repository import SignedFetcher
@@ -58,7 +58,7 @@ class Entrance:
 
 
 @attrs.frozen
-class Found:
+class FoundRepository:
     """A repository as it answers now: `base` is what its other addresses begin with."""
 
     entrance: Entrance
@@ -66,13 +66,13 @@ class Found:
     body: bytes = b""
 
 
-async def look(fetcher: Fetcher, source: Source, known: Entrance | None) -> Found | None:
+async def look(fetcher: Fetcher, source: Source, known: Entrance | None) -> FoundRepository | None:
     """What is there now; None when it is still what `known` was.
 
     One request when nothing changed, at most four otherwise. Raises `FetchFailed` and
     `NotARepository`.
     """
-    listed: Found | None = None
+    listed: FoundRepository | None = None
     if known is not None and known.form is not Form.EMPTY:
         reply = await _ask(fetcher, known.url, known.conditions)
         if reply.is_unchanged:
@@ -89,7 +89,7 @@ async def look(fetcher: Fetcher, source: Source, known: Entrance | None) -> Foun
 
 async def look_at_signed(
     fetcher: SignedFetcher, source: Source, verified: Verified, known: Entrance | None
-) -> Found | None:
+) -> FoundRepository | None:
     """The same where everything is signed: None where those are the files that were before.
 
     Raises `FetchFailed` and `NotARepository`.
@@ -101,11 +101,13 @@ async def look_at_signed(
         found = _recognised(reply, reply.url)
         if found is not None:
             entrance = Entrance(found.entrance.form, reply.url, verified.digest)
-            return Found(entrance, source.url, found.body)
+            return FoundRepository(entrance, source.url, found.body)
     raise NotARepository(source.url)
 
 
-async def _look_around(fetcher: Fetcher, source: Source, listed: Found | None) -> Found:
+async def _look_around(
+    fetcher: Fetcher, source: Source, listed: FoundRepository | None
+) -> FoundRepository:
     reply = await _ask(fetcher, f"{source.url}/{STATUS_FILE}")
     found = _recognised(reply, f"{source.url}/{STATUS_FILE}")
     if found is not None and found.entrance.form is Form.ARCHIVE:
@@ -126,21 +128,21 @@ async def _look_around(fetcher: Fetcher, source: Source, listed: Found | None) -
     raise NotARepository(source.url)
 
 
-def _nothing_yet(source: Source) -> Found:
+def _nothing_yet(source: Source) -> FoundRepository:
     """A directory that nobody has put anything into yet is a repository without packages."""
     path = file_path(source.url)
     if source.is_uploads or (path.is_dir() and not any(path.iterdir())):
-        return Found(Entrance(Form.EMPTY, source.url, ""), source.url)
+        return FoundRepository(Entrance(Form.EMPTY, source.url, ""), source.url)
     if not path.exists():
         raise FetchFailed(source.url, "is not there")
     raise NotARepository(source.url)
 
 
-async def _ask(fetcher: Fetcher, url: str, conditions: Conditions | None = None) -> Reply:
+async def _ask(fetcher: Fetcher, url: str, conditions: Conditions | None = None) -> FetchReply:
     return await fetcher.get(url, limit_bytes=_LIST_BYTES, conditions=conditions)
 
 
-def _recognised(reply: Reply, asked: str) -> Found | None:
+def _recognised(reply: FetchReply, asked: str) -> FoundRepository | None:
     if reply.status != 200:
         return None
     if _is_status(reply.body):
@@ -151,7 +153,7 @@ def _recognised(reply: Reply, asked: str) -> Found | None:
         return None
     digest = hashlib.sha256(reply.body).hexdigest()
     base = reply.url.removesuffix(f"/{STATUS_FILE}").rstrip("/")
-    return Found(Entrance(form, asked, digest, reply.conditions), base, reply.body)
+    return FoundRepository(Entrance(form, asked, digest, reply.conditions), base, reply.body)
 
 
 def _first_line(body: bytes) -> str:

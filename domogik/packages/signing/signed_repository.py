@@ -9,7 +9,7 @@ import attrs
 
 from domogik.config.files import read_bounded
 from domogik.packages.http.download import Progress
-from domogik.packages.http.fetch import Fetcher, FetchFailed, FetchLimits, Reply, Unreachable
+from domogik.packages.http.fetch import Fetcher, FetchFailed, FetchLimits, FetchReply, Unreachable
 from domogik.packages.signing.targets import Target
 
 
@@ -51,14 +51,14 @@ class SignedFetcher:
         base = f"{self._url}/"
         return self._files.get(url.removeprefix(base)) if url.startswith(base) else None
 
-    async def get(self, url: str, *, limit_bytes: int) -> Reply:
+    async def get(self, url: str, *, limit_bytes: int) -> FetchReply:
         """The content of `url` as it was signed, or status 404 without asking.
 
         Raises `FetchFailed`, `NotAsSigned` also for a status that is no success.
         """
         target = self._target(url)
         if target is None:
-            return Reply(404, b"", None, None, url)
+            return FetchReply(404, b"", None, None, url)
         reply = await self._fetcher.get(url, limit_bytes=limit_bytes)
         if reply.status >= 500:
             reply.content()
@@ -67,7 +67,7 @@ class SignedFetcher:
         if Target.of(reply.body) != target:
             raise NotAsSigned(url, "it has another digest")
         # wherever it came from, it is what was signed as this
-        return Reply(200, reply.body, None, None, url)
+        return FetchReply(200, reply.body, None, None, url)
 
     async def download(
         self,

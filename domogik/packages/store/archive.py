@@ -20,7 +20,7 @@ from domogik.packages.descriptor.files import MAXIMUM_BYTES, BrokenDescriptor, P
 from domogik.packages.descriptor.package import missing_script
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef, refusal
 from domogik.packages.store import durable
-from domogik.packages.store.tarball import BrokenArchive, Limits, Member, members, told
+from domogik.packages.store.tarball import BrokenArchive, Limits, TarMember, members, told
 
 __all__ = ["BrokenArchive", "Limits", "Unpacked", "descriptor_among", "inspect", "unpack"]
 
@@ -155,7 +155,7 @@ class _Manifest:
             raise BrokenArchive(f"the archive holds more than {self.limits.members} files")
 
 
-def _accepted(archive: Path, manifest: _Manifest) -> Iterator[tuple[Member, str, list[str]]]:
+def _accepted(archive: Path, manifest: _Manifest) -> Iterator[tuple[TarMember, str, list[str]]]:
     """Each member that is taken, its path, and the directories to make before."""
     with archive.open("rb") as file:
         for member in members(file, manifest.limits):
@@ -186,7 +186,7 @@ def _safe_name(name: str) -> str:
     return path
 
 
-def _write(path: Path, member: Member) -> None:
+def _write(path: Path, member: TarMember) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o755 if member.is_executable else 0o644)
     try:

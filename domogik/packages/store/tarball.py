@@ -53,7 +53,7 @@ class Limits:
 
 
 @attrs.frozen
-class Member:
+class TarMember:
     """A regular file or directory as the archive has it; its name is nobody's path yet."""
 
     name: str
@@ -73,7 +73,7 @@ class Member:
             yield chunk
 
 
-def members(file: BinaryIO, limits: Limits) -> Iterator[Member]:
+def members(file: BinaryIO, limits: Limits) -> Iterator[TarMember]:
     """What the archive in `file` holds; a content that nobody reads is skipped.
 
     Comes to its end only where the archive ends as gzip and as tar. Raises `BrokenArchive`, and
@@ -99,7 +99,7 @@ def told(name: str) -> str:
     return ascii(name if len(name) <= 80 else f"{name[:80]}...")
 
 
-def _headers(stream: _Unpacking) -> Iterator[Member]:
+def _headers(stream: _Unpacking) -> Iterator[TarMember]:
     """The members, after what extended headers say of them; ends at the zeros or the end."""
     name, size = None, None
     while (block := stream.read_block()).strip(b"\0"):
@@ -124,13 +124,13 @@ def _checked(block: bytes) -> tuple[bytes, int]:
 
 def _member(
     block: bytes, kind: bytes, extended: str | None, size: int, stream: _Unpacking
-) -> Member:
+) -> TarMember:
     name = extended if extended is not None else _ustar_name(block)
     is_file = kind in _FILES and not name.endswith("/")
     if not is_file and kind != _DIRECTORY and kind not in _FILES:
         raise BrokenArchive(f"the archive's member {told(name)} is neither a file nor a directory")
     is_executable = bool(_number(block[100:108]) & 0o100)
-    return Member(name, not is_file, is_executable, size if is_file else 0, stream)
+    return TarMember(name, not is_file, is_executable, size if is_file else 0, stream)
 
 
 def _ustar_name(block: bytes) -> str:

@@ -27,10 +27,10 @@ from domogik.supervisor.interfaces import (
 )
 from domogik.supervisor.lifecycle.pacing import Pacing
 from domogik.supervisor.logs.output import CannotCapture
-from domogik.supervisor.processes.adoption import Record, Records
+from domogik.supervisor.processes.adoption import ProcessRecord, Records
 from domogik.supervisor.processes.host import Processes, Started, Watched
 from domogik.supervisor.processes.identity import NoSuchProcess, ProcessIdentity
-from domogik.supervisor.processes.spawn import CannotStart, exit_of
+from domogik.supervisor.processes.spawn import CannotSpawn, exit_of
 
 #: seconds after its first sign in which the end of the first process may still be on its way
 _SOON = 1.0
@@ -74,12 +74,12 @@ class Tools:
 
 
 @attrs.define(eq=False)
-class Run:
+class Attempt:
     """One start. `exit` is how its first process ended, or the one in its place; None before."""
 
     _log: ClassVar[Logger] = Logger()
 
-    record: Record
+    record: ProcessRecord
     exit: Exit | None = None
     _watched: Watched | None = None
     _end_told: Deferred[None] | None = None
@@ -96,22 +96,22 @@ class Run:
         specification: Specification,
         program: Program,
         output: Output,
-        exited: Callable[[Run], None],
+        exited: Callable[[Attempt], None],
         restarts: int = 0,
-    ) -> Run:
+    ) -> Attempt:
         """Execute `program`; `exited` is called when its first process has ended.
 
         It is on record before there is a process: a manager that is killed right after is followed
-        by one that finds the process by its mark. Raises `CannotStart`.
+        by one that finds the process by its mark. Raises `CannotSpawn`.
         """
-        run = cls(Record.new(specification.id, tools.now(), restarts))
+        run = cls(ProcessRecord.new(specification.id, tools.now(), restarts))
         tools.records.begin(run.record)
         marked = _marked(program, specification, run.record.run_id, tools.notify_address)
         try:
             output.open()
             writer = output.writer()
         except (CannotCapture, OSError) as error:
-            raise CannotStart(str(error)) from error
+            raise CannotSpawn(str(error)) from error
         try:
             run._watched = tools.processes.spawn(_Leader(run, exited), marked, writer)
         finally:
@@ -124,10 +124,10 @@ class Run:
     def adopt(
         cls,
         tools: Tools,
-        record: Record,
+        record: ProcessRecord,
         leader: ProcessIdentity,
-        exited: Callable[[Run], None],
-    ) -> Run:
+        exited: Callable[[Attempt], None],
+    ) -> Attempt:
         """Take over what another manager began; raises `NoSuchProcess`."""
         run = cls(record)
         run._watched = tools.processes.adopt(_Leader(run, exited), leader)
@@ -135,7 +135,7 @@ class Run:
         return run
 
     @classmethod
-    def remains(cls, record: Record, member: ProcessIdentity) -> Run:
+    def remains(cls, record: ProcessRecord, member: ProcessIdentity) -> Attempt:
         """What another manager began and whose first process is gone; `member` is somebody left."""
         return cls(attrs.evolve(record, process=member), exit=Exit())
 
@@ -154,7 +154,9 @@ class Run:
         assert self.record.process is not None
         return Started(self.record.process, self.record.run_id)
 
-    def follow(self, tools: Tools, exited: Callable[[Run], None], up_since: float | None) -> bool:
+    def follow(
+        self, tools: Tools, exited: Callable[[Attempt], None], up_since: float | None
+    ) -> bool:
         """Whether it has to be looked up who goes on in the place of the process that ended.
 
         `exited` is called when that is known: with `exit` None where there is one. `up_since` is
@@ -184,7 +186,7 @@ class Run:
             and (up_since is None or tools.clock.seconds() - up_since <= _SOON)
         )
 
-    async def _look(self, tools: Tools, exited: Callable[[Run], None], apart: bool) -> None:
+    async def _look(self, tools: Tools, exited: Callable[[Attempt], None], apart: bool) -> None:
         processes = tools.processes
         while found := await processes.successor(self.started, self._first_pid, apart=apart):
             if self._is_ending or self._is_let_go:
@@ -222,13 +224,13 @@ class Run:
             self._end_told.callback(None)
 
     def note(self, tools: Tools, *, wanted: bool, ending: bool) -> None:
-        """Put on record what is wanted of it, as `Record` has it."""
+        """Put on record what is wanted of it, as `ProcessRecord` has it."""
         record = attrs.evolve(self.record, wanted=wanted, ending=ending)
         if record != self.record:
             self.record = record
             tools.records.add(record)
 
-    def let_go(self) -> None:
+    def release_processes(self) -> None:
         """Watch no longer; the next manager finds the record."""
         self._is_let_go = True
         if self._watched is not None:
@@ -238,7 +240,7 @@ class Run:
 class _Leader(ProcessProtocol):
     """Hears how the first process of one run ended, and of that run only."""
 
-    def __init__(self, run: Run, exited: Callable[[Run], None]) -> None:
+    def __init__(self, run: Attempt, exited: Callable[[Attempt], None]) -> None:
         self._run = run
         self._exited = exited
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from domogik.supervisor.lifecycle.table import TABLE, Event, Phase
+from domogik.supervisor.lifecycle.table import TABLE, LifecycleEvent, Phase
 
 _HEAD = """\
 # The life of a component
@@ -30,7 +30,7 @@ def document() -> str:
 def _diagram() -> list[str]:
     lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {Phase.STOPPED.name}"]
     for phase, row in TABLE.items():
-        reasons: dict[Phase, list[Event]] = {}
+        reasons: dict[Phase, list[LifecycleEvent]] = {}
         for event, (after, _) in row.items():
             if after is not phase:
                 reasons.setdefault(after, []).append(event)

@@ -29,7 +29,7 @@ from domogik.supervisor.interfaces import (
     Specification,
     Status,
 )
-from domogik.supervisor.lifecycle.attempt import Output, Run, Tools
+from domogik.supervisor.lifecycle.attempt import Attempt, Output, Tools
 from domogik.supervisor.lifecycle.backoff import GiveUp, Restarts
 from domogik.supervisor.lifecycle.outcomes import (
     AlreadyRunning,
@@ -39,14 +39,14 @@ from domogik.supervisor.lifecycle.outcomes import (
     span,
 )
 from domogik.supervisor.lifecycle.preparation import Starting
-from domogik.supervisor.lifecycle.table import Ended, Event, Phase, step
+from domogik.supervisor.lifecycle.table import Ended, LifecycleEvent, Phase, step
 from domogik.supervisor.lifecycle.timer import OneTimer
 from domogik.supervisor.lifecycle.waiting import Waiting
 from domogik.supervisor.logs.output import CannotCapture
-from domogik.supervisor.processes.adoption import Record
+from domogik.supervisor.processes.adoption import ProcessRecord
 from domogik.supervisor.processes.host import Started
 from domogik.supervisor.processes.identity import ProcessIdentity
-from domogik.supervisor.processes.spawn import CannotStart
+from domogik.supervisor.processes.spawn import CannotSpawn
 from domogik.supervisor.processes.tree import StillRunning
 from domogik.supervisor.readiness import SURVIVAL, Notice, not_ready
 
@@ -70,11 +70,11 @@ class Runner:
     _published: Status = attrs.field(init=False)
     _restarts: Restarts = attrs.field(init=False)
     _phase: Phase = attrs.field(init=False, default=Phase.STOPPED)
-    _events: deque[tuple[Event, str | None]] = attrs.field(init=False, factory=deque)
+    _events: deque[tuple[LifecycleEvent, str | None]] = attrs.field(init=False, factory=deque)
     _is_busy: bool = attrs.field(init=False, default=False)
-    _run: Run | None = attrs.field(init=False, default=None)
+    _run: Attempt | None = attrs.field(init=False, default=None)
     _starting: Starting = attrs.field(init=False)
-    _timer: OneTimer[[Event, str | None]] = attrs.field(init=False)
+    _timer: OneTimer[[LifecycleEvent, str | None]] = attrs.field(init=False)
     _lock: DeferredLock = attrs.field(init=False, factory=DeferredLock)
     _ready: Waiting = attrs.field(init=False, factory=Waiting)
     _gone: Waiting = attrs.field(init=False, factory=Waiting)
@@ -154,7 +154,7 @@ class Runner:
         if self._phase.is_up:
             raise AlreadyRunning(f"{self.id} is already running")
         ready = self._ready.join()
-        self._post(Event.START, "")
+        self._post(LifecycleEvent.START, "")
         return ready
 
     async def _stop(self, again: bool) -> Status:
@@ -185,7 +185,7 @@ class Runner:
             if self._phase is Phase.STOPPED:
                 return self.status
         gone = self._gone.join()
-        self._post(Event.STOP, "")
+        self._post(LifecycleEvent.STOP, "")
         return await gone
 
     async def _restart(self) -> Status:
@@ -200,16 +200,16 @@ class Runner:
     def alive(self) -> None:
         """Its check passed."""
         self._left_at = None
-        self._post(Event.ALIVE, "")
+        self._post(LifecycleEvent.ALIVE, "")
 
     def silent(self, reason: str) -> None:
         """Its check failed; `reason` in words."""
         self._silence = reason
-        self._post(Event.SILENT, reason)
+        self._post(LifecycleEvent.SILENT, reason)
 
     def hopeless(self, reason: str) -> None:
         """While it starts: it will not be ready, however long one waits; `reason` in words."""
-        self._post(Event.HOPELESS, reason)
+        self._post(LifecycleEvent.HOPELESS, reason)
 
     def explain(self, reason: str) -> None:
         """Why nobody could even begin to start it."""
@@ -223,7 +223,7 @@ class Runner:
 
     def left(self) -> None:
         """It said that it is about to end."""
-        self._post(Event.LEFT)
+        self._post(LifecycleEvent.LEFT)
 
     def notified(self, notice: Notice) -> None:
         """One of its processes said this by sd_notify."""
@@ -234,9 +234,9 @@ class Runner:
         if notice.watchdog and self._phase.is_up:
             self._timer.extend(self.specification.policy.watchdog)
         if notice.stopping:
-            self._post(Event.LEFT)
+            self._post(LifecycleEvent.LEFT)
         if notice.ready and self.specification.readiness is Readiness.NOTIFY:
-            self._post(Event.READY, self._said)
+            self._post(LifecycleEvent.READY, self._said)
 
     def output_trouble(self, reason: str) -> None:
         """Its output is being lost because of `reason`; is kept again when that is empty."""
@@ -244,36 +244,36 @@ class Runner:
 
     # What a manager before this one left, or leaves
 
-    def adopt(self, record: Record, identity: ProcessIdentity) -> None:
+    def adopt(self, record: ProcessRecord, identity: ProcessIdentity) -> None:
         """Take over the process of `record`; raises `NoSuchProcess`.
 
         It is `starting` until its readiness is told; where nobody would tell, it runs.
         """
-        self._run = Run.adopt(self._tools, record, identity, self._exited)
+        self._run = Attempt.adopt(self._tools, record, identity, self._exited)
         try:
             self.output.open()
         except CannotCapture as error:
             self._log.error("{component} goes unheard: {error}", component=self.id, error=error)
-        self._events.append((Event.ADOPTED, "found running"))
+        self._events.append((LifecycleEvent.ADOPTED, "found running"))
         if self.specification.readiness is not Readiness.TOLD:
-            self._events.append((Event.READY, ""))
+            self._events.append((LifecycleEvent.READY, ""))
         self._taken_over_since, self._wanted = record.started, record.wanted
         self._set(pid=identity.pid, run_id=record.run_id, adopted=True, restarts=record.restarts)
         self._work()
 
-    def clear_away(self, record: Record, member: ProcessIdentity) -> None:
+    def clear_away(self, record: ProcessRecord, member: ProcessIdentity) -> None:
         """End what is left of the start of `record`, before anything new starts."""
-        self._run, self._wanted = Run.remains(record, member), record.wanted
-        self._post(Event.LEFTOVERS, _LEFTOVERS)
+        self._run, self._wanted = Attempt.remains(record, member), record.wanted
+        self._post(LifecycleEvent.LEFTOVERS, _LEFTOVERS)
 
-    def let_go(self) -> None:
+    def release_processes(self) -> None:
         """Watch no longer; its processes, and the record of them, are for the next manager."""
         self._timer.drop()
         if self._phase is Phase.SPAWNING:
             self._call_off()
             self._tools.records.begin(self._new_record())
         if self._run is not None:
-            self._run.let_go()
+            self._run.release_processes()
         self._close_output()
         error = NotPossible(f"the manager lets go of {self.id}")
         self._ready.tell(error)
@@ -282,7 +282,7 @@ class Runner:
 
     # The queue
 
-    def _post(self, event: Event, reason: str | None = None) -> None:
+    def _post(self, event: LifecycleEvent, reason: str | None = None) -> None:
         self._events.append((event, reason))
         if not self._is_busy:
             self._work()
@@ -296,7 +296,7 @@ class Runner:
             self._is_busy = False
         self._publish()
 
-    def _take(self, event: Event, reason: str | None) -> None:
+    def _take(self, event: LifecycleEvent, reason: str | None) -> None:
         phase, actions = step(self._phase, event)
         if phase is self._phase and not actions:
             return
@@ -349,29 +349,35 @@ class Runner:
 
     # The timer
 
-    def _timer_went(self, event: Event, reason: str | None) -> None:
-        if event is Event.START_TIMEOUT and self._silence:
+    def _timer_went(self, event: LifecycleEvent, reason: str | None) -> None:
+        if event is LifecycleEvent.START_TIMEOUT and self._silence:
             reason = f"{reason}: {self._silence}"
         self._post(event, reason)
 
     def _arm_start(self) -> None:
         readiness, policy = self.specification.readiness, self.specification.policy
         if readiness is Readiness.SURVIVAL:
-            self._timer.arm(SURVIVAL, Event.READY, "")
+            self._timer.arm(SURVIVAL, LifecycleEvent.READY, "")
             return
-        self._timer.arm(policy.start_timeout, Event.START_TIMEOUT, not_ready(self.specification))
+        self._timer.arm(
+            policy.start_timeout, LifecycleEvent.START_TIMEOUT, not_ready(self.specification)
+        )
 
     def _arm_watchdog(self) -> None:
         seconds = self.specification.policy.watchdog
         if seconds:
             reason = f"gave no sign to its watchdog for {seconds:g} s"
-            self._timer.arm(seconds, Event.WATCHDOG_MISSED, reason)
+            self._timer.arm(seconds, LifecycleEvent.WATCHDOG_MISSED, reason)
 
     def _arm_slow_retry(self) -> None:
-        self._timer.arm(self.specification.policy.slow_retry, Event.TRY_AGAIN, self._failure)
+        self._timer.arm(
+            self.specification.policy.slow_retry, LifecycleEvent.TRY_AGAIN, self._failure
+        )
 
     def _arm_end_again(self) -> None:
-        self._timer.arm(max(self.specification.policy.stop_timeout, 1.0), Event.END_AGAIN, None)
+        self._timer.arm(
+            max(self.specification.policy.stop_timeout, 1.0), LifecycleEvent.END_AGAIN, None
+        )
 
     # Starting
 
@@ -386,22 +392,22 @@ class Runner:
         self._left_at, self._said, self._silence = None, "", ""
         try:
             given = self._tools, self.specification, program, self.output, self._exited
-            run = Run.begin(*given, restarts=self.status.restarts)
-        except CannotStart as error:
+            run = Attempt.begin(*given, restarts=self.status.restarts)
+        except CannotSpawn as error:
             self._cannot_spawn(str(error))
             return
         self._run, self._wanted, self._again = run, True, False
         self._set(pid=run.started.leader.pid, run_id=run.id, adopted=False, exit=None)
-        self._post(Event.SPAWNED)
+        self._post(LifecycleEvent.SPAWNED)
 
     def _cannot_spawn(self, reason: str) -> None:
         self._failure = reason
         self._set(pid=None, adopted=False, exit=None)
-        self._post(Event.CANNOT_SPAWN, reason)
+        self._post(LifecycleEvent.CANNOT_SPAWN, reason)
 
     # Ending
 
-    def _exited(self, run: Run) -> None:
+    def _exited(self, run: Attempt) -> None:
         if run is not self._run:
             return
         if run.exit is None:  # another process has taken the place of the first
@@ -426,28 +432,28 @@ class Runner:
         else:
             self._tools.records.begin(attrs.evolve(self._new_record(), wanted=self._wanted))
 
-    def _new_record(self) -> Record:
-        return Record.new(self.id, self._tools.now(), self.status.restarts)
+    def _new_record(self) -> ProcessRecord:
+        return ProcessRecord.new(self.id, self._tools.now(), self.status.restarts)
 
     def _end_tree(self) -> None:
         assert self._run is not None
         self.note_stop(again=self._wanted)
         _ = Deferred.fromCoroutine(self._end(self._run)).addErrback(self._ending_failed)
 
-    async def _end(self, run: Run) -> None:
+    async def _end(self, run: Attempt) -> None:
         try:
             await run.end(self._tools.processes, self.specification.policy)
         except StillRunning as error:
             self._stuck = str(error)
-            self._post(Event.CANNOT_END, self._stuck)
+            self._post(LifecycleEvent.CANNOT_END, self._stuck)
             return
         self._run = None
         is_over = self.status.reason in (_LEFTOVERS, self._stuck)
-        self._post(Event.NOBODY_LEFT, "" if is_over else None)
+        self._post(LifecycleEvent.NOBODY_LEFT, "" if is_over else None)
 
     def _ending_failed(self, failure: Failure) -> None:
         self._log.failure("{component} could not be ended", failure, component=self.id)
-        self._post(Event.CANNOT_END, f"could not be ended: {failure.getErrorMessage()}")
+        self._post(LifecycleEvent.CANNOT_END, f"could not be ended: {failure.getErrorMessage()}")
 
     def _rest(self) -> None:
         if not self._wanted:
@@ -464,15 +470,15 @@ class Runner:
     def _plan_retry(self) -> None:
         policy, now = self.specification.policy, self._tools.clock.seconds()
         if policy.restart is Restart.NO:
-            self._post(Event.NO_RESTART, self._failure)
+            self._post(LifecycleEvent.NO_RESTART, self._failure)
             return
         plan = self._restarts.after_failure(policy, now, self._was_up_for)
         if isinstance(plan, GiveUp):
-            self._post(Event.TOO_OFTEN, f"{plan.reason}: {self._failure}")
+            self._post(LifecycleEvent.TOO_OFTEN, f"{plan.reason}: {self._failure}")
         elif plan.seconds <= 0:
-            self._post(Event.TRY_AGAIN, self._failure)
+            self._post(LifecycleEvent.TRY_AGAIN, self._failure)
         else:
-            self._timer.arm(plan.seconds, Event.TRY_AGAIN, self._failure)
+            self._timer.arm(plan.seconds, LifecycleEvent.TRY_AGAIN, self._failure)
             self._set(reason=f"started again in {span(plan.seconds)}: {self._failure}")
 
     def _count_restart(self) -> None:
@@ -483,7 +489,9 @@ class Runner:
         self._misses += 1
         most = self.specification.policy.restart_after_misses
         if most and self._misses >= most:
-            self._post(Event.MISSED_TOO_OFTEN, f"did not answer {self._misses} times in a row")
+            self._post(
+                LifecycleEvent.MISSED_TOO_OFTEN, f"did not answer {self._misses} times in a row"
+            )
 
     def _forget_misses(self) -> None:
         self._misses = 0

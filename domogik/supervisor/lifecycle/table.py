@@ -62,7 +62,7 @@ class Phase(enum.Enum):
 _SHOWN = {Phase.SPAWNING: State.STARTING, Phase.FAILING: State.STOPPING}
 
 
-class Event(enum.Enum):
+class LifecycleEvent(enum.Enum):
     """What can happen to a component; the value is how the diagram says it."""
 
     START = "start asked"
@@ -123,138 +123,190 @@ _AT_REST = (Action.REST, Action.TELL_GONE)
 _GIVEN_UP = (Action.NOTE_WISH, *_AT_REST)
 
 #: from RUNNING, ALIVE and NOT_RESPONDING alike
-_WHILE_UP: Mapping[Event, Step] = {
-    Event.STOP: (Phase.STOPPING, _END),
-    Event.EXITED_WANTED: (Phase.STOPPING, _END),
-    Event.EXITED_UNWANTED: (Phase.FAILING, (Action.END_TREE,)),
-    Event.WATCHDOG_MISSED: (Phase.FAILING, (Action.END_TREE,)),
-    Event.MISSED_TOO_OFTEN: (Phase.FAILING, (Action.END_TREE,)),
-    Event.SILENT: (Phase.NOT_RESPONDING, (Action.COUNT_MISS,)),
+_WHILE_UP: Mapping[LifecycleEvent, Step] = {
+    LifecycleEvent.STOP: (Phase.STOPPING, _END),
+    LifecycleEvent.EXITED_WANTED: (Phase.STOPPING, _END),
+    LifecycleEvent.EXITED_UNWANTED: (Phase.FAILING, (Action.END_TREE,)),
+    LifecycleEvent.WATCHDOG_MISSED: (Phase.FAILING, (Action.END_TREE,)),
+    LifecycleEvent.MISSED_TOO_OFTEN: (Phase.FAILING, (Action.END_TREE,)),
+    LifecycleEvent.SILENT: (Phase.NOT_RESPONDING, (Action.COUNT_MISS,)),
 }
 
-TABLE: Mapping[Phase, Mapping[Event, Step]] = {
+TABLE: Mapping[Phase, Mapping[LifecycleEvent, Step]] = {
     Phase.STOPPED: {
-        Event.START: (Phase.SPAWNING, _START),
-        Event.ADOPTED: (Phase.STARTING, (Action.ARM_START,)),
-        Event.LEFTOVERS: (Phase.STOPPING, (Action.END_TREE,)),
-        Event.LEFT: (Phase.STOPPED, (Action.NOTE_LEAVING,)),  # heard after the end itself
+        LifecycleEvent.START: (Phase.SPAWNING, _START),
+        LifecycleEvent.ADOPTED: (Phase.STARTING, (Action.ARM_START,)),
+        LifecycleEvent.LEFTOVERS: (Phase.STOPPING, (Action.END_TREE,)),
+        LifecycleEvent.LEFT: (Phase.STOPPED, (Action.NOTE_LEAVING,)),  # heard after the end itself
     },
     Phase.SPAWNING: {
-        Event.SPAWNED: (Phase.STARTING, (Action.ARM_START,)),
-        Event.CANNOT_SPAWN: (Phase.BACKOFF, (Action.TELL_NOT_READY, Action.PLAN_RETRY)),
-        Event.STOP: (Phase.STOPPED, (Action.CALL_OFF, Action.TELL_NOT_READY, *_GIVEN_UP)),
+        LifecycleEvent.SPAWNED: (Phase.STARTING, (Action.ARM_START,)),
+        LifecycleEvent.CANNOT_SPAWN: (Phase.BACKOFF, (Action.TELL_NOT_READY, Action.PLAN_RETRY)),
+        LifecycleEvent.STOP: (Phase.STOPPED, (Action.CALL_OFF, Action.TELL_NOT_READY, *_GIVEN_UP)),
     },
     Phase.STARTING: {
-        Event.READY: (Phase.RUNNING, _UP),
-        Event.ALIVE: (Phase.ALIVE, _UP),
-        Event.LEFT: (Phase.STARTING, (Action.NOTE_LEAVING,)),
-        Event.STOP: (Phase.STOPPING, (Action.NOTE_WISH, *_NOT_READY)),
-        Event.START_TIMEOUT: (Phase.FAILING, _NOT_READY),
-        Event.HOPELESS: (Phase.FAILING, _NOT_READY),
-        Event.EXITED_WANTED: (Phase.STOPPING, (Action.NOTE_WISH, *_NOT_READY)),
-        Event.EXITED_UNWANTED: (Phase.FAILING, _NOT_READY),
+        LifecycleEvent.READY: (Phase.RUNNING, _UP),
+        LifecycleEvent.ALIVE: (Phase.ALIVE, _UP),
+        LifecycleEvent.LEFT: (Phase.STARTING, (Action.NOTE_LEAVING,)),
+        LifecycleEvent.STOP: (Phase.STOPPING, (Action.NOTE_WISH, *_NOT_READY)),
+        LifecycleEvent.START_TIMEOUT: (Phase.FAILING, _NOT_READY),
+        LifecycleEvent.HOPELESS: (Phase.FAILING, _NOT_READY),
+        LifecycleEvent.EXITED_WANTED: (Phase.STOPPING, (Action.NOTE_WISH, *_NOT_READY)),
+        LifecycleEvent.EXITED_UNWANTED: (Phase.FAILING, _NOT_READY),
     },
     Phase.RUNNING: {
         **_WHILE_UP,
-        Event.ALIVE: (Phase.ALIVE, (Action.FORGET_MISSES,)),
-        Event.LEFT: (Phase.RUNNING, (Action.NOTE_LEAVING,)),
+        LifecycleEvent.ALIVE: (Phase.ALIVE, (Action.FORGET_MISSES,)),
+        LifecycleEvent.LEFT: (Phase.RUNNING, (Action.NOTE_LEAVING,)),
     },
     Phase.ALIVE: {
         **_WHILE_UP,
-        Event.LEFT: (Phase.ALIVE, (Action.NOTE_LEAVING,)),
+        LifecycleEvent.LEFT: (Phase.ALIVE, (Action.NOTE_LEAVING,)),
     },
     Phase.NOT_RESPONDING: {
         **_WHILE_UP,
-        Event.ALIVE: (Phase.ALIVE, (Action.FORGET_MISSES,)),
-        Event.LEFT: (Phase.NOT_RESPONDING, (Action.NOTE_LEAVING,)),
+        LifecycleEvent.ALIVE: (Phase.ALIVE, (Action.FORGET_MISSES,)),
+        LifecycleEvent.LEFT: (Phase.NOT_RESPONDING, (Action.NOTE_LEAVING,)),
     },
     Phase.STOPPING: {
-        Event.NOBODY_LEFT: (Phase.STOPPED, _AT_REST),
-        Event.CANNOT_END: (Phase.STOPPING, (Action.TELL_STUCK, Action.ARM_END_AGAIN)),
-        Event.END_AGAIN: (Phase.STOPPING, (Action.END_TREE,)),
-        Event.LEFT: (Phase.STOPPING, (Action.NOTE_LEAVING,)),
+        LifecycleEvent.NOBODY_LEFT: (Phase.STOPPED, _AT_REST),
+        LifecycleEvent.CANNOT_END: (Phase.STOPPING, (Action.TELL_STUCK, Action.ARM_END_AGAIN)),
+        LifecycleEvent.END_AGAIN: (Phase.STOPPING, (Action.END_TREE,)),
+        LifecycleEvent.LEFT: (Phase.STOPPING, (Action.NOTE_LEAVING,)),
     },
     Phase.FAILING: {
-        Event.STOP: (Phase.STOPPING, (Action.NOTE_WISH,)),
-        Event.NOBODY_LEFT: (Phase.BACKOFF, (Action.TELL_GONE, Action.PLAN_RETRY)),
-        Event.CANNOT_END: (Phase.FAILING, (Action.TELL_STUCK, Action.ARM_END_AGAIN)),
-        Event.END_AGAIN: (Phase.FAILING, (Action.END_TREE,)),
+        LifecycleEvent.STOP: (Phase.STOPPING, (Action.NOTE_WISH,)),
+        LifecycleEvent.NOBODY_LEFT: (Phase.BACKOFF, (Action.TELL_GONE, Action.PLAN_RETRY)),
+        LifecycleEvent.CANNOT_END: (Phase.FAILING, (Action.TELL_STUCK, Action.ARM_END_AGAIN)),
+        LifecycleEvent.END_AGAIN: (Phase.FAILING, (Action.END_TREE,)),
     },
     Phase.BACKOFF: {
-        Event.START: (Phase.SPAWNING, _START),
-        Event.STOP: (Phase.STOPPED, _GIVEN_UP),
-        Event.TRY_AGAIN: (Phase.SPAWNING, (Action.COUNT_RESTART, Action.SPAWN)),
-        Event.TOO_OFTEN: (Phase.FAILED, (Action.ARM_SLOW_RETRY,)),
-        Event.NO_RESTART: (Phase.FAILED, (Action.NOTE_WISH, Action.REST)),
+        LifecycleEvent.START: (Phase.SPAWNING, _START),
+        LifecycleEvent.STOP: (Phase.STOPPED, _GIVEN_UP),
+        LifecycleEvent.TRY_AGAIN: (Phase.SPAWNING, (Action.COUNT_RESTART, Action.SPAWN)),
+        LifecycleEvent.TOO_OFTEN: (Phase.FAILED, (Action.ARM_SLOW_RETRY,)),
+        LifecycleEvent.NO_RESTART: (Phase.FAILED, (Action.NOTE_WISH, Action.REST)),
     },
     Phase.FAILED: {
-        Event.START: (Phase.SPAWNING, _START),
-        Event.STOP: (Phase.STOPPED, _GIVEN_UP),
-        Event.TRY_AGAIN: (Phase.SPAWNING, (Action.COUNT_RESTART, Action.SPAWN)),
+        LifecycleEvent.START: (Phase.SPAWNING, _START),
+        LifecycleEvent.STOP: (Phase.STOPPED, _GIVEN_UP),
+        LifecycleEvent.TRY_AGAIN: (Phase.SPAWNING, (Action.COUNT_RESTART, Action.SPAWN)),
     },
 }
 
 #: news that come too late or change nothing, which every phase may hear
-_TIDINGS = frozenset({Event.READY, Event.ALIVE, Event.SILENT, Event.HOPELESS, Event.LEFT})
+_TIDINGS = frozenset(
+    {
+        LifecycleEvent.READY,
+        LifecycleEvent.ALIVE,
+        LifecycleEvent.SILENT,
+        LifecycleEvent.HOPELESS,
+        LifecycleEvent.LEFT,
+    }
+)
 #: of a process; where there is none, of the one before
 _OF_A_PROCESS = frozenset(
-    {Event.SPAWNED, Event.CANNOT_SPAWN, Event.EXITED_WANTED, Event.EXITED_UNWANTED}
+    {
+        LifecycleEvent.SPAWNED,
+        LifecycleEvent.CANNOT_SPAWN,
+        LifecycleEvent.EXITED_WANTED,
+        LifecycleEvent.EXITED_UNWANTED,
+    }
 )
 #: from a timer or an action of a phase that is over: they are dropped with it and never seen
 _OF_A_PHASE = frozenset(
     {
-        Event.START_TIMEOUT,
-        Event.WATCHDOG_MISSED,
-        Event.MISSED_TOO_OFTEN,
-        Event.TRY_AGAIN,
-        Event.TOO_OFTEN,
-        Event.NO_RESTART,
-        Event.NOBODY_LEFT,
-        Event.CANNOT_END,
-        Event.END_AGAIN,
+        LifecycleEvent.START_TIMEOUT,
+        LifecycleEvent.WATCHDOG_MISSED,
+        LifecycleEvent.MISSED_TOO_OFTEN,
+        LifecycleEvent.TRY_AGAIN,
+        LifecycleEvent.TOO_OFTEN,
+        LifecycleEvent.NO_RESTART,
+        LifecycleEvent.NOBODY_LEFT,
+        LifecycleEvent.CANNOT_END,
+        LifecycleEvent.END_AGAIN,
     }
 )
 #: only before the first start
-_OF_THE_PAST = frozenset({Event.ADOPTED, Event.LEFTOVERS})
+_OF_THE_PAST = frozenset({LifecycleEvent.ADOPTED, LifecycleEvent.LEFTOVERS})
 
-IGNORED: Mapping[Phase, frozenset[Event]] = {
-    Phase.STOPPED: (_TIDINGS - {Event.LEFT}) | _OF_A_PROCESS | _OF_A_PHASE | {Event.STOP},
+IGNORED: Mapping[Phase, frozenset[LifecycleEvent]] = {
+    Phase.STOPPED: (_TIDINGS - {LifecycleEvent.LEFT})
+    | _OF_A_PROCESS
+    | _OF_A_PHASE
+    | {LifecycleEvent.STOP},
     Phase.SPAWNING: _OF_THE_PAST
     | _TIDINGS
     | _OF_A_PHASE
-    | {Event.START, Event.EXITED_WANTED, Event.EXITED_UNWANTED},
+    | {LifecycleEvent.START, LifecycleEvent.EXITED_WANTED, LifecycleEvent.EXITED_UNWANTED},
     Phase.STARTING: _OF_THE_PAST
-    | (_OF_A_PHASE - {Event.START_TIMEOUT})
-    | {Event.START, Event.SILENT, Event.SPAWNED, Event.CANNOT_SPAWN},
+    | (_OF_A_PHASE - {LifecycleEvent.START_TIMEOUT})
+    | {
+        LifecycleEvent.START,
+        LifecycleEvent.SILENT,
+        LifecycleEvent.SPAWNED,
+        LifecycleEvent.CANNOT_SPAWN,
+    },
     Phase.RUNNING: _OF_THE_PAST
-    | (_OF_A_PHASE - {Event.WATCHDOG_MISSED, Event.MISSED_TOO_OFTEN})
-    | {Event.START, Event.READY, Event.HOPELESS, Event.SPAWNED, Event.CANNOT_SPAWN},
+    | (_OF_A_PHASE - {LifecycleEvent.WATCHDOG_MISSED, LifecycleEvent.MISSED_TOO_OFTEN})
+    | {
+        LifecycleEvent.START,
+        LifecycleEvent.READY,
+        LifecycleEvent.HOPELESS,
+        LifecycleEvent.SPAWNED,
+        LifecycleEvent.CANNOT_SPAWN,
+    },
     Phase.ALIVE: _OF_THE_PAST
-    | (_OF_A_PHASE - {Event.WATCHDOG_MISSED, Event.MISSED_TOO_OFTEN})
-    | {Event.START, Event.READY, Event.ALIVE, Event.HOPELESS, Event.SPAWNED, Event.CANNOT_SPAWN},
+    | (_OF_A_PHASE - {LifecycleEvent.WATCHDOG_MISSED, LifecycleEvent.MISSED_TOO_OFTEN})
+    | {
+        LifecycleEvent.START,
+        LifecycleEvent.READY,
+        LifecycleEvent.ALIVE,
+        LifecycleEvent.HOPELESS,
+        LifecycleEvent.SPAWNED,
+        LifecycleEvent.CANNOT_SPAWN,
+    },
     Phase.NOT_RESPONDING: _OF_THE_PAST
-    | (_OF_A_PHASE - {Event.WATCHDOG_MISSED, Event.MISSED_TOO_OFTEN})
-    | {Event.START, Event.READY, Event.HOPELESS, Event.SPAWNED, Event.CANNOT_SPAWN},
+    | (_OF_A_PHASE - {LifecycleEvent.WATCHDOG_MISSED, LifecycleEvent.MISSED_TOO_OFTEN})
+    | {
+        LifecycleEvent.START,
+        LifecycleEvent.READY,
+        LifecycleEvent.HOPELESS,
+        LifecycleEvent.SPAWNED,
+        LifecycleEvent.CANNOT_SPAWN,
+    },
     # a start asked now waits for the end and is asked again then
     Phase.STOPPING: _OF_THE_PAST
-    | (_TIDINGS - {Event.LEFT})
+    | (_TIDINGS - {LifecycleEvent.LEFT})
     | _OF_A_PROCESS
-    | (_OF_A_PHASE - {Event.NOBODY_LEFT, Event.CANNOT_END, Event.END_AGAIN})
-    | {Event.START, Event.STOP},
+    | (
+        _OF_A_PHASE
+        - {LifecycleEvent.NOBODY_LEFT, LifecycleEvent.CANNOT_END, LifecycleEvent.END_AGAIN}
+    )
+    | {LifecycleEvent.START, LifecycleEvent.STOP},
     Phase.FAILING: _OF_THE_PAST
     | _TIDINGS
     | _OF_A_PROCESS
-    | (_OF_A_PHASE - {Event.NOBODY_LEFT, Event.CANNOT_END, Event.END_AGAIN})
-    | {Event.START},
+    | (
+        _OF_A_PHASE
+        - {LifecycleEvent.NOBODY_LEFT, LifecycleEvent.CANNOT_END, LifecycleEvent.END_AGAIN}
+    )
+    | {LifecycleEvent.START},
     Phase.BACKOFF: _OF_THE_PAST
     | _TIDINGS
     | _OF_A_PROCESS
-    | (_OF_A_PHASE - {Event.TRY_AGAIN, Event.TOO_OFTEN, Event.NO_RESTART}),
-    Phase.FAILED: _OF_THE_PAST | _TIDINGS | _OF_A_PROCESS | (_OF_A_PHASE - {Event.TRY_AGAIN}),
+    | (
+        _OF_A_PHASE
+        - {LifecycleEvent.TRY_AGAIN, LifecycleEvent.TOO_OFTEN, LifecycleEvent.NO_RESTART}
+    ),
+    Phase.FAILED: _OF_THE_PAST
+    | _TIDINGS
+    | _OF_A_PROCESS
+    | (_OF_A_PHASE - {LifecycleEvent.TRY_AGAIN}),
 }
 
 
-def step(phase: Phase, event: Event) -> Step:
+def step(phase: Phase, event: LifecycleEvent) -> Step:
     """What comes after `event` in `phase`; the same phase and nothing to do where it is ignored."""
     return TABLE[phase].get(event, (phase, ()))
 
@@ -266,7 +318,7 @@ class Ended:
     exit: Exit
     said_it_leaves: bool
 
-    def event(self, restart: Restart) -> Event:
+    def event(self, restart: Restart) -> LifecycleEvent:
         """Whether that was a wanted end under the policy `restart`.
 
         Exit 0 is wanted, unless the policy is to start it again always and it did not take leave;
@@ -277,4 +329,4 @@ class Ended:
             wanted = self.said_it_leaves
         else:
             wanted = self.exit.code == 0 and (restart is not Restart.ALWAYS or self.said_it_leaves)
-        return Event.EXITED_WANTED if wanted else Event.EXITED_UNWANTED
+        return LifecycleEvent.EXITED_WANTED if wanted else LifecycleEvent.EXITED_UNWANTED

@@ -39,7 +39,7 @@ class BrokenRecord(DomogikError):
 
 
 @attrs.frozen
-class Record:
+class ProcessRecord:
     """A start. `started` is Unix time in seconds; `process` None before it ran.
 
     `wanted` is false once it is not to run any more; `ending` is true once its processes are, or
@@ -55,7 +55,7 @@ class Record:
     ending: bool = False
 
     @classmethod
-    def new(cls, id: str, started: float, restarts: int) -> Record:
+    def new(cls, id: str, started: float, restarts: int) -> ProcessRecord:
         """That of a start which is about to be, with a mark of its own."""
         return cls(id, uuid.uuid4().hex, started, restarts=restarts)
 
@@ -74,7 +74,7 @@ class Record:
         return json.dumps(content).encode()
 
     @classmethod
-    def from_json(cls, data: bytes) -> Record:
+    def from_json(cls, data: bytes) -> ProcessRecord:
         """Raises `BrokenRecord`, and nothing else."""
         try:
             content = json.loads(data)
@@ -117,7 +117,7 @@ class Records:
     _directory: Path
     _log: Logger = Logger()
 
-    def begin(self, record: Record) -> None:
+    def begin(self, record: ProcessRecord) -> None:
         """Keep it in place of what was there.
 
         A kill leaves the one or the other. A full disk must not keep a house from running: there
@@ -130,11 +130,11 @@ class Records:
         except OSError:
             self._write(record, os.O_CREAT | os.O_TRUNC)
 
-    def add(self, record: Record) -> None:
+    def add(self, record: ProcessRecord) -> None:
         """Keep what is known now of the start that `begin` was called with."""
         self._write(record, os.O_CREAT | os.O_APPEND)
 
-    def _write(self, record: Record, how: int) -> None:
+    def _write(self, record: ProcessRecord, how: int) -> None:
         try:
             _write(self._path(record.id), record, how)
         except OSError as error:
@@ -157,7 +157,7 @@ class Records:
                 error=error,
             )
 
-    def load(self) -> Iterator[tuple[str, Record | None]]:
+    def load(self) -> Iterator[tuple[str, ProcessRecord | None]]:
         """Every component that was wanted, with its record.
 
         What cannot be read is put aside as `.broken`; its name still says which one was wanted.
@@ -181,7 +181,7 @@ class Records:
         return f"{self._directory}/{file_name(component_id)}{_ENDING}"
 
 
-def _write(path: str, record: Record, how: int) -> None:
+def _write(path: str, record: ProcessRecord, how: int) -> None:
     line = record.to_json() + b"\n"
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | how, 0o600)
     try:
@@ -192,13 +192,13 @@ def _write(path: str, record: Record, how: int) -> None:
         raise OSError(f"only {written} bytes fitted")
 
 
-def _read(path: Path, wanted: str) -> Record:
+def _read(path: Path, wanted: str) -> ProcessRecord:
     with path.open("rb") as file:
         lines = file.read(_LARGEST).splitlines()
     trouble = BrokenRecord("it is empty")
     for line in reversed(lines):
         try:
-            record = Record.from_json(line)
+            record = ProcessRecord.from_json(line)
         except BrokenRecord as error:
             trouble = error
             continue

@@ -9,21 +9,21 @@ import attrs
 
 from domogik.errors import OperationFailed, UnknownComponent
 from domogik.supervisor.interfaces import Policy
-from domogik.supervisor.processes.adoption import Record, Records, mark_of_writer
+from domogik.supervisor.processes.adoption import ProcessRecord, Records, mark_of_writer
 from domogik.supervisor.processes.host import Processes, Started, session_of
 from domogik.supervisor.processes.identity import NoSuchProcess, ProcessIdentity
 from domogik.supervisor.processes.tree import StillRunning
 
 
 @attrs.frozen
-class Found:
+class LeftoverRun:
     """What is left of a start of the manager before us.
 
     `leader` is its first process, if that is still in the process table; `member` somebody who is
     there though the first one is gone.
     """
 
-    record: Record | None
+    record: ProcessRecord | None
     leader: ProcessIdentity | None = None
     member: ProcessIdentity | None = None
 
@@ -50,7 +50,7 @@ class Leftovers:
     _records: Records
     _processes: Processes
     wanted: frozenset[str] = frozenset()
-    _found: dict[str, Found] = attrs.field(factory=dict)
+    _found: dict[str, LeftoverRun] = attrs.field(factory=dict)
 
     def look(self, fifo: Callable[[str], Path], now: float) -> None:
         """Read the records and look for the processes; `fifo` is where a component writes."""
@@ -64,12 +64,12 @@ class Leftovers:
             if found.record is None or (found.record.wanted and not found.goes_on)
         )
 
-    def take(self, id: str, kept_elsewhere: Record | None) -> Found:
+    def take(self, id: str, kept_elsewhere: ProcessRecord | None) -> LeftoverRun:
         """Give what is left of a component to its runner.
 
         A record kept elsewhere counts where ours says nothing.
         """
-        found = self._found.pop(id, Found(None))
+        found = self._found.pop(id, LeftoverRun(None))
         if kept_elsewhere is not None and not found.lives:
             return look_for(kept_elsewhere, self._processes)
         return found
@@ -104,16 +104,16 @@ class Leftovers:
                 self._records.remove(id)
 
 
-def _restored(id: str, fifo: Path, now: float) -> Record | None:
+def _restored(id: str, fifo: Path, now: float) -> ProcessRecord | None:
     """In place of a record that cannot be read: who it spoke of may hold the output still."""
     run_id = mark_of_writer(fifo)
-    return None if run_id is None else Record(id, run_id, now)
+    return None if run_id is None else ProcessRecord(id, run_id, now)
 
 
-def look_for(record: Record | None, processes: Processes) -> Found:
+def look_for(record: ProcessRecord | None, processes: Processes) -> LeftoverRun:
     """Who of that start is there; blocks for a moment."""
     if record is None:
-        return Found(None)
+        return LeftoverRun(None)
     if record.process is not None:
         leader = record.process if _is_there(record.process) else None
         members = processes.members(Started(record.process, record.run_id))
@@ -121,7 +121,7 @@ def look_for(record: Record | None, processes: Processes) -> Found:
         members = processes.marked(record.run_id)
         leaders = [one for one in members if session_of(one) == one.pid]
         leader = min(leaders, key=lambda one: one.start_ticks, default=None)
-    return Found(record, leader, next(iter(members), None))
+    return LeftoverRun(record, leader, next(iter(members), None))
 
 
 def _is_there(process: ProcessIdentity) -> bool:

@@ -35,7 +35,7 @@ from domogik.supervisor.processes.mark import mark, passed_on
 from domogik.supervisor.processes.pidfd import IProcessReactor, ProcessHandle
 
 
-class CannotStart(DomogikError):
+class CannotSpawn(DomogikError):
     """The program could not be executed at all; the text says what to change."""
 
 
@@ -54,7 +54,7 @@ def spawn(
 
     `output` stays the caller's, who may close it at once. The reactor stands still for about
     0.6 ms (1.5 with limits). Ends are told by `processExited` and then `processEnded`, whoever
-    may still hold the output. Raises `CannotStart`.
+    may still hold the output. Raises `CannotSpawn`.
     """
     return watch(reactor, protocol, execute(program, output))
 
@@ -81,9 +81,9 @@ def execute(program: Program, output: int) -> int:
                 extra_groups=None if user is None else user.groups,
             )
     except OSError as error:
-        raise CannotStart(_sentence(program, error)) from error
+        raise CannotSpawn(_sentence(program, error)) from error
     except ValueError as error:  # a zero byte in an argument, a variable or the directory
-        raise CannotStart(f"{program.argv[0]} cannot be executed: {error}") from error
+        raise CannotSpawn(f"{program.argv[0]} cannot be executed: {error}") from error
     if run_id and not program.marks_at_birth:
         mark(process.pid, run_id)
     process.returncode = 0  # ours to collect: Popen's own housekeeping must not do it
@@ -91,7 +91,7 @@ def execute(program: Program, output: int) -> int:
 
 
 def watch(reactor: IProcessReactor, protocol: IProcessProtocol, pid: int) -> ProcessTransport:
-    """Drive `protocol` for our child `pid`; kills it and raises `CannotStart` if that fails."""
+    """Drive `protocol` for our child `pid`; kills it and raises `CannotSpawn` if that fails."""
     transport = ProcessTransport(reactor, protocol)
     try:
         transport.attach(ProcessIdentity.of(pid))
@@ -99,7 +99,7 @@ def watch(reactor: IProcessReactor, protocol: IProcessProtocol, pid: int) -> Pro
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-        raise CannotStart(f"a started process cannot be watched: {error}") from error
+        raise CannotSpawn(f"a started process cannot be watched: {error}") from error
     protocol.makeConnection(transport)
     return transport
 
@@ -256,7 +256,7 @@ def _with_limits(program: Program) -> list[str]:
         return argv
     path = program.environment.get("PATH", os.defpath)
     if "/" not in argv[0] and shutil.which(argv[0], path=path) is None:
-        raise CannotStart(f"{argv[0]} is not in the search path {path}")
+        raise CannotSpawn(f"{argv[0]} is not in the search path {path}")
     if "/" in argv[0]:
         _check_executable(program)
     limits = []
@@ -265,7 +265,7 @@ def _with_limits(program: Program) -> list[str]:
     if program.open_files_max is not None:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if program.open_files_max > hard and os.geteuid() != 0:
-            raise CannotStart(
+            raise CannotSpawn(
                 f"{program.open_files_max} open files were asked for, at most {hard} are allowed"
             )
         limits.append(f"--nofile={program.open_files_max}")
@@ -279,7 +279,7 @@ def _with_limits(program: Program) -> list[str]:
 def _launcher(name: str, package: str) -> str:
     found = shutil.which(name)
     if found is None:
-        raise CannotStart(f"limits need the command {name} (package {package})")
+        raise CannotSpawn(f"limits need the command {name} (package {package})")
     return found
 
 
@@ -287,9 +287,9 @@ def _check_executable(program: Program) -> None:
     """A launcher's own complaint would only stand in the output: look before."""
     path = program.directory / program.argv[0]
     if not path.is_file():
-        raise CannotStart(_sentence(program, FileNotFoundError(errno.ENOENT, "", str(path))))
+        raise CannotSpawn(_sentence(program, FileNotFoundError(errno.ENOENT, "", str(path))))
     if not os.access(path, os.X_OK):
-        raise CannotStart(_sentence(program, PermissionError(errno.EACCES, "", str(path))))
+        raise CannotSpawn(_sentence(program, PermissionError(errno.EACCES, "", str(path))))
 
 
 def _sentence(program: Program, error: OSError) -> str:

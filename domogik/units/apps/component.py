@@ -17,7 +17,7 @@ from domogik.units.apps.ensuring import EnsureRunning
 from domogik.units.apps.registry import Units
 from domogik.units.apps.sharing import needs, uses
 from domogik.units.checks.ports import PortKind, diagnose_port_listening
-from domogik.units.checks.unit import Action, check_unit
+from domogik.units.checks.unit import UnitAction, check_unit
 from domogik.units.systemd.backend import Order, OrderFailed
 from domogik.units.systemd.names import InvalidUnitName, unit_name
 from domogik.units.systemd.starting import came_up, failure, start
@@ -211,21 +211,21 @@ class Daemon(_UnitComponent, LeaderComponent):
         Fails with `UnitFailed`, `OrderFailed` and `NoSystemd`.
         """
         suggested = {one.action for check in failed_checks for one in check.suggestions}
-        for action in Action:
+        for action in UnitAction:
             if action.value in suggested:
                 await self.act(action)
         return False
 
     @deferred
-    async def act(self, action: Action) -> None:
+    async def act(self, action: UnitAction) -> None:
         """Do one of the things a check suggests; fails as `repair`."""
         async with self.units.alone_with(self.unit_names):
-            if action is Action.DAEMON_RELOAD:
+            if action is UnitAction.DAEMON_RELOAD:
                 await self.units.backend.daemon_reload()
                 return
-            if action is Action.UNMASK:
+            if action is UnitAction.UNMASK:
                 await self.units.carry_out(Order.UNMASK, self.unit)
-            if action is Action.RESTART:
+            if action is UnitAction.RESTART:
                 await self.units.carry_out(Order.RESET_FAILED, self.unit)
             await start(self.units, self.unit)
 

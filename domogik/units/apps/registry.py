@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IReactorTime
 from domogik.answers import deferred
 from domogik.errors import NotAllowed
 from domogik.units.apps.app import App, Component, DuplicateComponent
-from domogik.units.checks.port_owners import PortTable
+from domogik.units.checks.port_owners import PortOwners
 from domogik.units.systemd.backend import IUnitBackend, Order
 from domogik.units.systemd.merging import Merged
 from domogik.units.systemd.names import unit_name, with_suffix
@@ -55,7 +55,7 @@ class Units:
 
     _clock: IReactorTime
     backend: IUnitBackend
-    ports: PortTable
+    ports: PortOwners
     uses: dict[str, Use] = attrs.field(init=False, factory=dict)
     #: told of an app's id and whether it is enabled, before its components are switched
     note: Callable[[str, bool], None] = attrs.field(init=False, default=lambda _app, _enabled: None)

@@ -18,7 +18,7 @@ _FILE_BYTES = 65536
 
 
 @attrs.frozen
-class Holder:
+class PortOwner:
     """A process that has a socket open, and the control group it is in: empty where unknown."""
 
     pid: int
@@ -43,7 +43,7 @@ class OpenPort:
     """A socket that listens, and who has it; nobody where we may not see them."""
 
     listener: Listener
-    holders: tuple[Holder, ...] = ()
+    holders: tuple[PortOwner, ...] = ()
 
 
 Look = Callable[[frozenset[int]], Mapping[int, tuple[OpenPort, ...]]]
@@ -59,7 +59,7 @@ def look(ports: frozenset[int]) -> dict[int, tuple[OpenPort, ...]]:
     seen: dict[int, list[OpenPort]] = {port: [] for port in ports}
     for listener in found:
         holders = tuple(
-            Holder(owner.pid, owner.name, control_group(owner.pid))
+            PortOwner(owner.pid, owner.name, control_group(owner.pid))
             for owner in by_inode[listener.inode]
         )
         seen[listener.port].append(OpenPort(listener, holders))
@@ -83,7 +83,7 @@ def control_group(pid: int, proc: str = "/proc") -> str:
 
 
 @attrs.define(eq=False)
-class PortTable:
+class PortOwners:
     """Who listens where, asked in a thread: once for everybody who asks in the same turn."""
 
     _clock: IReactorTime

@@ -9,7 +9,7 @@ from domogik.answers import deferred
 from domogik.components.health import DiagnosticCheck, Result, Suggestion
 from domogik.errors import DomogikError
 from domogik.supervisor.ports.listeners import is_own_address
-from domogik.units.checks.port_owners import Holder, PortTable
+from domogik.units.checks.port_owners import PortOwner, PortOwners
 from domogik.units.systemd.status import UnitStatus
 
 #: of several who have a socket, so many are named
@@ -46,7 +46,7 @@ class PortKind(enum.Enum):
 
 @deferred
 async def diagnose_port_listening(
-    ports: PortTable,
+    ports: PortOwners,
     port: int,
     kind: str = "tcp",
     listen_address: str | None = None,
@@ -98,13 +98,13 @@ def _nobody_listens(unit: UnitStatus | None) -> Suggestion:
     return Suggestion("check-listener", sentence, is_repairable=False)
 
 
-def _belongs(holder: Holder, unit: UnitStatus) -> bool:
+def _belongs(holder: PortOwner, unit: UnitStatus) -> bool:
     if holder.pid == _INIT and (unit.name.endswith(".socket") or unit.triggered_by):
         return True  # systemd listens itself until somebody connects
     return holder.is_of(unit)
 
 
-def _names(holders: Iterable[Holder]) -> str:
+def _names(holders: Iterable[PortOwner]) -> str:
     names = list(dict.fromkeys(map(str, holders)))
     return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
 

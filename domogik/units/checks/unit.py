@@ -15,7 +15,7 @@ _DESCRIPTION = "Service {service_name} is running"
 _SEARCHED_LINES = 20
 
 
-class Action(enum.Enum):
+class UnitAction(enum.Enum):
     """What can be done about a unit without asking anybody, in the order that makes sense."""
 
     DAEMON_RELOAD = "unit-daemon-reload"
@@ -25,11 +25,11 @@ class Action(enum.Enum):
 
 
 _DAEMON_RELOAD = Suggestion(
-    Action.DAEMON_RELOAD.value, "Its file was changed: let systemd read unit files again"
+    UnitAction.DAEMON_RELOAD.value, "Its file was changed: let systemd read unit files again"
 )
-_UNMASK = Suggestion(Action.UNMASK.value, "Unmask the unit and start it")
-_RESTART = Suggestion(Action.RESTART.value, "Forget that the unit failed and start it again")
-_START = Suggestion(Action.START.value, "Start the unit")
+_UNMASK = Suggestion(UnitAction.UNMASK.value, "Unmask the unit and start it")
+_RESTART = Suggestion(UnitAction.RESTART.value, "Forget that the unit failed and start it again")
+_START = Suggestion(UnitAction.START.value, "Start the unit")
 _INSTALL = Suggestion(
     "install-unit", "Install the package that brings the unit, or correct its name", False
 )

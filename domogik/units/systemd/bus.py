@@ -100,9 +100,9 @@ class Changes(Service):
     async def _once(self) -> bool:
         """Listen on one connection to its end; whether it came to listening at all."""
         # here, as jeepney takes its time to load and most programs with units do not listen
-        from domogik.units.systemd.dbus import Connection
+        from domogik.units.systemd.dbus import BusConnection
 
-        connection = Connection(self._tell)
+        connection = BusConnection(self._tell)
         await connectProtocol(self._endpoint, connection)
         try:
             await connection.ready(self._clock)

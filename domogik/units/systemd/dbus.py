@@ -140,7 +140,7 @@ def _fields(data: bytes, order: Endianness) -> tuple[dict[int, str | int], int]:
     return found, end + padding(end, 8)
 
 
-class Connection(Protocol):
+class BusConnection(Protocol):
     """One connection to the bus.
 
     `ended` fires when systemd's signals do not arrive any more, and `trouble` says why; `closed`

@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from domogik.answers import deferred
 from domogik.supervisor.processes.command import Completed
-from domogik.supervisor.processes.spawn import CannotStart
+from domogik.supervisor.processes.spawn import CannotSpawn
 from domogik.units.systemd.backend import (
     BackendFailed,
     ChangeReceiver,
@@ -196,7 +196,7 @@ class Systemctl:
                 limit_bytes=limit_bytes,
                 environment={**self._environment, **_PLAINLY},
             )
-        except CannotStart as error:
+        except CannotSpawn as error:
             raise NoSystemd(str(error)) from error
         if not done.succeeded and _ABSENT.search(_text(done)):
             raise NoSystemd(said(done))

@@ -1,4 +1,4 @@
-"""What a message is: the value that everything on this street passes on.
+"""What a message is: the value that every part of this package passes on.
 
 Neither this module nor the codec imports attrs or Twisted: `dmg_send` shall be through before a
 person notices, and attrs alone takes 70 ms to import.

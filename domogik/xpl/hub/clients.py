@@ -37,7 +37,7 @@ class Refusal(StrEnum):
     TOO_MANY_SOURCES = "there are too many sources at its port"
 
 
-class Refused(DomogikError):
+class PlaceRefused(DomogikError):
     """This heartbeat registers nobody."""
 
     def __init__(self, refusal: Refusal) -> None:
@@ -46,7 +46,7 @@ class Refused(DomogikError):
 
 
 @attrs.frozen
-class Source:
+class HeardDevice:
     """A device heard at a client's port: `interval` in minutes, `last_heard` in Unix time."""
 
     name: str
@@ -55,7 +55,7 @@ class Source:
 
 
 @attrs.frozen
-class Client:
+class HubClient:
     """A program that gets a copy of every message.
 
     `forwarded` and `errors` count datagrams since this hub started; `attached`: it lives in the
@@ -64,7 +64,7 @@ class Client:
 
     address: str
     port: int
-    sources: tuple[Source, ...]
+    sources: tuple[HeardDevice, ...]
     forwarded: int = 0
     errors: int = 0
     attached: bool = False
@@ -81,7 +81,7 @@ class Client:
 
 
 @attrs.frozen
-class Holder:
+class PortHolder:
     """The process that has a client's port: its number, or another for each user whose processes
     may not be seen. `words` say which it is; `is_ours`: a child of the manager, or the manager."""
 
@@ -108,10 +108,10 @@ class Receiver:
 
 
 def read_port(text: str | None) -> int:
-    """The port of a heartbeat's body; raises `Refused`."""
+    """The port of a heartbeat's body; raises `PlaceRefused`."""
     text = (text or "").strip()
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65_535):
-        raise Refused(Refusal.BAD_PORT)
+        raise PlaceRefused(Refusal.BAD_PORT)
     return int(text)
 
 
@@ -150,23 +150,23 @@ class ClientTable:
     ) -> bool:
         """A heartbeat of `source`, `age` seconds ago: True where the table has changed by it.
 
-        Raises `Refused`. `interval` in minutes.
+        Raises `PlaceRefused`. `interval` in minutes.
         """
         if port == self.own_port:  # it would be a loop (xpl-perl's hub never comes out of it)
-            raise Refused(Refusal.OWN_PORT)
+            raise PlaceRefused(Refusal.OWN_PORT)
         if not self._is_local(address):
-            raise Refused(Refusal.NOT_HERE)
+            raise PlaceRefused(Refusal.NOT_HERE)
         receiver = self._receivers.get((address, port))
         known = receiver.sources.get(source) if receiver is not None else None
         if known is None and not self._is_held((address, port)):
-            raise Refused(Refusal.NO_SOCKET)
+            raise PlaceRefused(Refusal.NO_SOCKET)
         if receiver is None:
             if self.is_full(address):
-                raise Refused(Refusal.TOO_MANY_CLIENTS)
+                raise PlaceRefused(Refusal.TOO_MANY_CLIENTS)
             since = self._clock() - age
             receiver = self._receivers[address, port] = Receiver((address, port), since)
         if known is None and len(receiver.sources) >= MAX_SOURCES:
-            raise Refused(Refusal.TOO_MANY_SOURCES)
+            raise PlaceRefused(Refusal.TOO_MANY_SOURCES)
         receiver.sources[source] = (interval, self._clock() - age)
         return known is None or known[0] != interval
 
@@ -192,7 +192,7 @@ class ClientTable:
         )
 
     def make_room(
-        self, newcomer: tuple[str, int], holders: Mapping[tuple[str, int], Holder]
+        self, newcomer: tuple[str, int], holders: Mapping[tuple[str, int], PortHolder]
     ) -> Receiver | None:
         """Drop a client for a newcomer; None where those that are there have the better right.
 

@@ -36,23 +36,23 @@ from domogik.xpl.codec.message import CMND, InvalidMessage, Message
 from domogik.xpl.hub import sockets as hubsocket
 from domogik.xpl.hub import state as hubstate
 from domogik.xpl.hub.clients import (
-    Client,
     ClientTable,
+    HeardDevice,
+    HubClient,
+    PlaceRefused,
     Receiver,
     Refusal,
-    Refused,
-    Source,
     read_interval,
     read_port,
 )
 from domogik.xpl.hub.invalid import InvalidLog
-from domogik.xpl.hub.places import LocalSockets, Newcomer, Places
-from domogik.xpl.hub.sockets import CannotListen, LocalAddresses, PortTaken, Sockets
+from domogik.xpl.hub.places import HubPlaces, LocalSockets, Newcomer
+from domogik.xpl.hub.sockets import CannotListen, HubPortTaken, LocalAddresses, Sockets
 from domogik.xpl.node.datagrams import Address
 from domogik.xpl.node.port import NetworkSettings
 from domogik.xpl.node.presence import REQUEST
 
-__all__ = ["CannotListen", "Client", "Hub", "PortTaken", "Source"]
+__all__ = ["CannotListen", "HeardDevice", "Hub", "HubClient", "HubPortTaken"]
 
 log = Logger()
 
@@ -133,7 +133,7 @@ class Hub:
     _sockets: Sockets | None = attrs.field(init=False, default=None)
     _send: Callable[[bytes, Address], int] = attrs.field(init=False)
     _table: ClientTable = attrs.field(init=False)
-    _places: Places | None = attrs.field(init=False, default=None)
+    _places: HubPlaces | None = attrs.field(init=False, default=None)
     _invalid: InvalidLog = attrs.field(init=False)
     _attached: list[_Attached] = attrs.field(init=False, factory=list)
     #: the receivers that are sent to: all but the attached ones
@@ -154,7 +154,7 @@ class Hub:
     def start(self) -> None:
         """Bind, take over the last hub's clients and ask them for a heartbeat.
 
-        Raises `PortTaken`, or `CannotListen` for other reasons; then nothing was changed and it
+        Raises `HubPortTaken`, or `CannotListen` for other reasons; then nothing was changed and it
         may be called again.
         """
         if self._sockets is not None:
@@ -173,7 +173,7 @@ class Hub:
             self._table = ClientTable(self._monotonic, self._local_addresses, port)
             return
         self._table = ClientTable(self._monotonic, self._local_addresses, port, local.has)
-        self._places = Places(
+        self._places = HubPlaces(
             self._reactor, self._table, local, self._admit, self._changed, self._full
         )
 
@@ -208,7 +208,7 @@ class Hub:
         return self._sockets.port if self._sockets is not None else 0
 
     @property
-    def clients(self) -> tuple[Client, ...]:
+    def clients(self) -> tuple[HubClient, ...]:
         """The programs that get a copy of everything, in order of registration."""
         return tuple(map(self._seen, self._table))
 
@@ -299,7 +299,7 @@ class Hub:
         source = message.source
         try:
             if not (sender[0].startswith("127.") or self._local_addresses(sender[0])):
-                raise Refused(Refusal.STRANGER)
+                raise PlaceRefused(Refusal.STRANGER)
             address = (message.get("remote-ip") or "").strip()
             port = read_port(message.get("port"))
             if message.schema.endswith(".end"):
@@ -309,14 +309,14 @@ class Hub:
                 return
             interval = read_interval(message.get("interval"))
             self._register((address, port), Newcomer(source, interval, data))
-        except Refused as refused:
+        except PlaceRefused as refused:
             self._refuse(refused.refusal, sender, source)
 
     def _register(self, address: Address, client: Newcomer) -> None:
-        """Raises `Refused`."""
+        """Raises `PlaceRefused`."""
         try:
             is_new = self._table.register(*address, client.source, client.interval)
-        except Refused as refused:
+        except PlaceRefused as refused:
             if refused.refusal is Refusal.TOO_MANY_CLIENTS and self._places is not None:
                 self._places.wait(address, client)
             raise
@@ -333,7 +333,7 @@ class Hub:
         try:
             self._register(address, client)
             self._send(client.data, address)
-        except (Refused, OSError) as error:
+        except (PlaceRefused, OSError) as error:
             log.info("{source} finds no place: {error}", source=client.source, error=error)
 
     def _refuse(self, refusal: Refusal, sender: Address, source: str) -> None:
@@ -380,14 +380,14 @@ class Hub:
                 return attached
         return None
 
-    def _seen(self, receiver: Receiver) -> Client:
+    def _seen(self, receiver: Receiver) -> HubClient:
         attached = self._attachment(receiver)
         since = self._wall_clock() - self._monotonic()
         counted = attached or receiver
-        return Client(
+        return HubClient(
             *receiver.address,
             tuple(
-                Source(name, interval, since + heard)
+                HeardDevice(name, interval, since + heard)
                 for name, (interval, heard) in receiver.sources.items()
             ),
             counted.forwarded,
@@ -410,7 +410,7 @@ class Hub:
                 age = max(0.0, now - source.last_heard)  # the clock may have been set back
                 try:
                     self._table.register(client.address, client.port, source.name, interval, age)
-                except Refused as refused:
+                except PlaceRefused as refused:
                     log.info(
                         "{source} at {address}:{port} is not taken over: {refused}",
                         source=source.name,
@@ -433,7 +433,7 @@ class Hub:
             except OSError as error:
                 self._send_failed(target, error)
 
-    def _kept(self) -> list[Client]:
+    def _kept(self) -> list[HubClient]:
         """The clients that are in the file: all but those of this process."""
         return [client for client in self.clients if not client.attached]
 

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from domogik.xpl.hub.clients import ClientTable, Holder
+from domogik.xpl.hub.clients import ClientTable, PortHolder
 from domogik.xpl.node.datagrams import Address
 
 log = Logger()
@@ -31,7 +31,7 @@ class LocalSockets(Protocol):
         """Whether one gets what is sent to `address`; must not block for long."""
         ...
 
-    def holders(self, addresses: Collection[Address]) -> Awaitable[Mapping[Address, Holder]]:
+    def holders(self, addresses: Collection[Address]) -> Awaitable[Mapping[Address, PortHolder]]:
         """Whose they are; an address without a socket is left out."""
         ...
 
@@ -46,7 +46,7 @@ class Newcomer:
 
 
 @attrs.define(eq=False)
-class Places:
+class HubPlaces:
     """Looks whose the places are, and gives some of them to newcomers that have fewer.
 
     `admit(address, newcomer)` registers one; `changed()` is called after each look, `on_full()`
@@ -110,7 +110,7 @@ class Places:
     def _settle(
         self,
         waiting: Mapping[Address, Newcomer],
-        holders: Mapping[Address, Holder],
+        holders: Mapping[Address, PortHolder],
         looked_at: Collection[Address],
     ) -> None:
         newer = {one.address for one in self._table} - set(looked_at)
@@ -128,7 +128,7 @@ class Places:
             self._admit(address, newcomer)
         self._changed()
 
-    def _tell(self, holders: Mapping[Address, Holder]) -> None:
+    def _tell(self, holders: Mapping[Address, PortHolder]) -> None:
         """Remember that it is full, and which program has most places."""
         words = (holders[one.address].words for one in self._table if one.address in holders)
         for most, count in Counter(words).most_common(1):

@@ -60,12 +60,12 @@ class Sockets(Protocol):
     def close(self) -> None: ...
 
 
-class PortTaken(CannotListen):
+class HubPortTaken(CannotListen):
     """Another program, most likely another hub, has the hub's port."""
 
 
 def bind(settings: NetworkSettings) -> HubSockets:
-    """The bound sockets of a hub; raises `PortTaken` or `CannotListen`.
+    """The bound sockets of a hub; raises `HubPortTaken` or `CannotListen`.
 
     On loopback two, 127.0.0.1 and 127.255.255.255 (a socket on 0.0.0.0 would hear both, and the
     network as well); otherwise one, 0.0.0.0. SO_REUSEADDR is never set: with it a second hub would
@@ -77,7 +77,7 @@ def bind(settings: NetworkSettings) -> HubSockets:
         unicast = _bound(LOOPBACK, settings.xpl_port)
         try:
             broadcast = _bound(LOOPBACK_BROADCAST, unicast.getsockname()[1])
-        except PortTaken:
+        except HubPortTaken:
             unicast.close()
             if settings.xpl_port:
                 raise
@@ -98,7 +98,7 @@ def _bound(address: str, port: int) -> socket.socket:
     except OSError as error:
         sock.close()
         if error.errno == errno.EADDRINUSE:
-            raise PortTaken(
+            raise HubPortTaken(
                 f"UDP port {port} of {address} is taken by {_holder(port)}: stop it, or set "
                 "'hub = external' to use it, or choose another 'xpl_port'"
             ) from error

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from domogik.config.files import read_bounded, write_atomically
 from domogik.errors import DomogikError
-from domogik.xpl.hub.clients import MAX_CLIENTS, MAX_SOURCES, Client, Source
+from domogik.xpl.hub.clients import MAX_CLIENTS, MAX_SOURCES, HeardDevice, HubClient
 
 #: a full table is smaller; anything larger is not ours
 _LARGEST_BYTES = 4 << 20
@@ -35,7 +35,7 @@ class StateFile:
 
     _clock: IReactorTime
     _path: Path
-    _clients: Callable[[], list[Client]]
+    _clients: Callable[[], list[HubClient]]
     _failed: Callable[[OSError], None]
     #: heartbeats were heard that the file does not know of
     is_stale: bool = False
@@ -81,7 +81,7 @@ class StateFile:
             self._write_and_pause()
 
 
-def _names(clients: Iterable[Client]) -> frozenset[tuple[str, int, str]]:
+def _names(clients: Iterable[HubClient]) -> frozenset[tuple[str, int, str]]:
     return frozenset(
         (client.address, client.port, source.name)
         for client in clients
@@ -89,7 +89,7 @@ def _names(clients: Iterable[Client]) -> frozenset[tuple[str, int, str]]:
     )
 
 
-def save(path: Path, clients: Iterable[Client]) -> None:
+def save(path: Path, clients: Iterable[HubClient]) -> None:
     """Replace the file in one step; raises `OSError`.
 
     Not synced to the disk: it serves when the hub's process dies, and after a power cut there are
@@ -116,7 +116,7 @@ def save(path: Path, clients: Iterable[Client]) -> None:
     write_atomically(path, content, durable=False)
 
 
-def load(path: Path) -> list[Client]:
+def load(path: Path) -> list[HubClient]:
     """The clients of the file, each entry checked: hub.json is input like any other.
 
     No file: nobody. Raises `BrokenState`, or `OSError` where it cannot be read.
@@ -134,24 +134,24 @@ def load(path: Path) -> list[Client]:
     return [client for client in clients if client is not None]
 
 
-def _client(entry: object) -> Client | None:
+def _client(entry: object) -> HubClient | None:
     """The client that an entry describes; None where it is none."""
     match entry:
         case {"address": str(address), "port": int(port), "sources": list(sources)}:
             heard = tuple(filter(None, map(_source, sources[:MAX_SOURCES])))
             if heard and 1 <= port <= 65_535 and not isinstance(port, bool):
-                return Client(address, port, heard)
+                return HubClient(address, port, heard)
     return None
 
 
-def _source(entry: object) -> Source | None:
+def _source(entry: object) -> HeardDevice | None:
     match entry:
         case {
             "source": str(name),
             "interval": int(interval),
             "last_heard": int() | float() as last_heard,
         } if _is_word(name) and abs(interval) < 10**9 and abs(last_heard) < 10**15:
-            return Source(name, interval, float(last_heard))
+            return HeardDevice(name, interval, float(last_heard))
     return None
 
 

@@ -77,7 +77,7 @@ class Presence:
     _next: IDelayedCall | None = attrs.field(init=False, default=None)
     _echo_missing: IDelayedCall | None = attrs.field(init=False, default=None)
     _answer: IDelayedCall | None = attrs.field(init=False, default=None)
-    _askers: set[str] = attrs.field(init=False, factory=set)
+    _recipients: set[str] = attrs.field(init=False, factory=set)
     _when_found: list[Callable[[], object]] = attrs.field(init=False, factory=list)
     _namesakes: list[Handler] = attrs.field(init=False, factory=list)
 
@@ -139,7 +139,7 @@ class Presence:
         self._next = None
         _cancel(self._echo_missing)
         self._echo_missing = None
-        self._forget_askers()
+        self._forget_recipients()
         self._hub_found = self._is_ready = False
         self._send(STAT, "hbeat.end", self._whereabouts(*self._where()))
 
@@ -195,7 +195,7 @@ class Presence:
         self._next = self._clock.callLater(self._pause(), self._beat)
         if self._hub_found and self._echo_missing is None:
             self._echo_missing = self._clock.callLater(ECHO_TIMEOUT, self._lost)
-        self._forget_askers()  # this one is their answer
+        self._forget_recipients()  # this one is their answer
         self._say_here()
 
     def _pause(self) -> float:
@@ -221,11 +221,11 @@ class Presence:
         if message.target == self._source and message.vendor_device.startswith("domogik-"):
             self._say_here(target=message.source, to=self._straight_to(origin))
         elif message.target in ("*", self._source):
-            if len(self._askers) < 2:  # it only matters whether there is one
-                self._askers.add(message.source)
+            if len(self._recipients) < 2:  # it only matters whether there is one
+                self._recipients.add(message.source)
             if self._answer is None:
                 delay = self._random.uniform(*ANSWER_DELAY)
-                self._answer = self._clock.callLater(delay, self._answer_askers)
+                self._answer = self._clock.callLater(delay, self._answer_recipients)
 
     def _straight_to(self, origin: Origin) -> tuple[str, int] | None:
         """The asker's own address; None where the request came through the hub or from inside.
@@ -237,19 +237,19 @@ class Presence:
             return None
         return origin.address
 
-    def _answer_askers(self) -> None:
+    def _answer_recipients(self) -> None:
         """To the only asker, or to all.
 
         The next heartbeat stays where it is in the clock: otherwise somebody who asks often
         enough would keep it from everyone else for ever.
         """
         self._answer = None
-        target = next(iter(self._askers)) if len(self._askers) == 1 else "*"
-        self._askers.clear()
+        target = next(iter(self._recipients)) if len(self._recipients) == 1 else "*"
+        self._recipients.clear()
         self._say_here(target=target)
 
-    def _forget_askers(self) -> None:
-        self._askers.clear()
+    def _forget_recipients(self) -> None:
+        self._recipients.clear()
         _cancel(self._answer)
         self._answer = None
 

@@ -31,7 +31,7 @@ from twisted.internet.threads import deferToThread
 from domogik.daemons.base import ManagedDaemon
 from domogik.daemons.errors import ManagedDaemonError
 from domogik.supervisor.ports.listeners import listeners
-from domogik.supervisor.processes.adoption import Record
+from domogik.supervisor.processes.adoption import ProcessRecord
 from domogik.supervisor.processes.identity import ProcessIdentity
 
 reactor: Any = _reactor
@@ -172,7 +172,7 @@ class ManagedDaemonCases:
 
     async def _end_all(self) -> None:
         for daemon in self.known:
-            daemon.let_go()
+            daemon.release_processes()
         for place in {self.directory, *(marker.parent for marker in self.top.glob("*/.managed"))}:
             for process in processes_of(place):
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -466,7 +466,7 @@ class ManagedDaemonCases:
     async def test_of_one_that_was_killed_while_nobody_watched_nobody_is_left(self) -> None:
         daemon = await self.running()
         pid = daemon.get_pid()
-        daemon.let_go()
+        daemon.release_processes()
         os.kill(pid, signal.SIGKILL)
         await until(lambda: not daemon.is_running())
         with contextlib.suppress(ChildProcessError):
@@ -505,7 +505,7 @@ class ManagedDaemonCases:
         stranger = self._stranger()
         now = ProcessIdentity.of(stranger.pid)
         was = ProcessIdentity(now.pid, now.start_ticks - 1, now.boot_id)
-        daemon.directory.records.begin(Record(f"daemon:{daemon.kind}", "gone", 1.0, was))
+        daemon.directory.records.begin(ProcessRecord(f"daemon:{daemon.kind}", "gone", 1.0, was))
         other = self.known_at(self.directory)
         self.assertFalse(other.is_running())
         self.assertEqual(await other.stop(), "Not running, no action taken.")

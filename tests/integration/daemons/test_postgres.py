@@ -18,7 +18,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from domogik.daemons.errors import NotReady
-from domogik.daemons.inhabitants import Inhabitants
+from domogik.daemons.inhabitants import ProcessesInDirectory
 from domogik.daemons.pgwire import Login, Refused, Session
 from domogik.daemons.postgres import PostgresDaemon, PostgresDaemonError
 
@@ -214,7 +214,7 @@ class PostgresTests(PostgresCases, TestCase):
         os.kill(pid, signal.SIGSTOP)
         os.kill(daemon.get_pid(), signal.SIGKILL)
         await until(lambda: not daemon.is_running())
-        data = Inhabitants(self.directory / "data", "postgres")
+        data = ProcessesInDirectory(self.directory / "data", "postgres")
         self.assertIn(pid, [identity.pid for identity in data.found()])
         await daemon.start()
         self.assertNotIn(pid, [identity.pid for identity in data.found()])
@@ -231,7 +231,7 @@ class PostgresTests(PostgresCases, TestCase):
         await self.assert_refused(other.start(), f"process {pid} serves the data")
         await self.assert_refused(other.destroy(), f"process {pid} serves the data")
         os.kill(pid, signal.SIGQUIT)
-        await until(lambda: not Inhabitants(self.directory / "data", "postgres").found())
+        await until(lambda: not ProcessesInDirectory(self.directory / "data", "postgres").found())
 
     async def test_settings_of_a_person_are_checked_before_they_count(self) -> None:
         daemon = await self.running(settings=["work_mem = 7MB"])

@@ -159,7 +159,7 @@ class RedisTests(ManagedDaemonCases, TestCase):
         data = good.read_bytes()
         payload = self.top / "payload"
         payload.write_bytes(b"x")
-        backups.write(self.top / "gopher", payload, "gopher", "", backups.Contents("1"))
+        backups.write(self.top / "gopher", payload, "gopher", "", backups.BackupContents("1"))
         for name, content in {
             "empty": b"",
             "cut": data[:-1],
@@ -182,7 +182,7 @@ class RedisTests(ManagedDaemonCases, TestCase):
         payload = self.top / "payload"
         payload.write_bytes(b"REDIS0009 and no more")
         bad = self.top / "bad"
-        backups.write(bad, payload, "redis", "", backups.Contents("7"))
+        backups.write(bad, payload, "redis", "", backups.BackupContents("7"))
         await self.assert_refused(daemon.restore(bad), "not whole")
         self.assertTrue(daemon.is_running())
         await self.assert_reads(daemon, "kept")
@@ -192,7 +192,7 @@ class RedisTests(ManagedDaemonCases, TestCase):
             backups.Manifest.read(file)
             payload.write_bytes(file.read())
         more = self.top / "more"
-        backups.write(more, payload, "redis", "", backups.Contents("7", {"keys": 2}))
+        backups.write(more, payload, "redis", "", backups.BackupContents("7", {"keys": 2}))
         await self.assert_refused(daemon.restore(more), "1 keys came back of 2")
         await self.assert_reads(daemon, "kept")
         self.assertEqual([path.name for path in self.directory.glob("*.before")], [])

@@ -16,7 +16,7 @@ from twisted.logger import LogEvent, globalLogPublisher
 from domogik.api.access import Access
 from domogik.api.settings import RestSettings
 from domogik.api.site import Site, make_site
-from domogik.testing.house import FakeHouse
+from domogik.testing.all_hosts import FakeAllHosts
 from domogik.testing.packages import FakePackages
 
 TOKEN = "the-token"
@@ -63,7 +63,7 @@ class Connection:
 
 @attrs.define(eq=False)
 class Door:
-    house: FakeHouse
+    all_hosts: FakeAllHosts
     clock: Clock
     site: Site
     packages: FakePackages | None = None
@@ -146,20 +146,20 @@ def unchunk(body: bytes) -> bytes:
 @pytest.fixture
 def make_door() -> Callable[..., Door]:
     def make(
-        house: FakeHouse | None = None,
+        all_hosts: FakeAllHosts | None = None,
         counters=dict,
         token: str = TOKEN,
         packages: FakePackages | None = None,
         uploads: Path | None = None,
         **settings,
     ) -> Door:
-        house = FakeHouse() if house is None else house
+        all_hosts = FakeAllHosts() if all_hosts is None else all_hosts
         clock = Clock()
         access = Access.from_settings(
             RestSettings(**settings), token, frozenset({"localhost", "vm", "vm.example"})
         )
         site = make_site(
-            house,
+            all_hosts,
             access,
             reactor=clock,
             version="9.8.7",
@@ -167,7 +167,7 @@ def make_door() -> Callable[..., Door]:
             packages=packages,
             uploads=uploads,
         )
-        return Door(house, clock, site, packages)
+        return Door(all_hosts, clock, site, packages)
 
     return make
 
@@ -178,18 +178,18 @@ def door(make_door) -> Door:
 
 
 @pytest.fixture
-def storeroom(make_door, tmp_path) -> Door:
+def package_access(make_door, tmp_path) -> Door:
     """A door to a house with packages, whose uploads lie in `uploads`."""
-    house = FakeHouse()
+    all_hosts = FakeAllHosts()
     (tmp_path / "uploads").mkdir()
     return make_door(
-        house, packages=FakePackages(events=house.events), uploads=tmp_path / "uploads"
+        all_hosts, packages=FakePackages(events=all_hosts.events), uploads=tmp_path / "uploads"
     )
 
 
 @pytest.fixture
-def house(door) -> FakeHouse:
-    return door.house
+def all_hosts(door) -> FakeAllHosts:
+    return door.all_hosts
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.testing import StringTransport
 
 from domogik.components.model import State
-from domogik.testing.house import plugin
+from domogik.testing.all_hosts import plugin
 
 STOP = "/api/v1/components/demo/stop"
 
 
 @pytest.fixture(autouse=True)
-def demo(house):
-    house.put(plugin("demo", state=State.ALIVE))
+def demo(all_hosts):
+    all_hosts.put(plugin("demo", state=State.ALIVE))
 
 
 def test_reading_is_open_on_loopback(door):
@@ -56,9 +56,9 @@ def test_an_ipv4_loopback_address_written_as_ipv6_is_loopback(door):
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
-def test_a_changing_rinor_path_takes_these_methods_and_wants_the_token(door, house, method):
+def test_a_changing_rinor_path_takes_these_methods_and_wants_the_token(door, all_hosts, method):
     assert door.ask(method, "/plugin/stop/vm/demo").status == 401
-    assert house.done == []
+    assert all_hosts.done == []
     answer = door.ask(method, "/plugin/stop/vm/demo", token=True)
     assert answer.status == 200
     assert answer.json == {"status": "OK", "code": 0, "description": "None"}
@@ -72,25 +72,25 @@ def test_a_wrong_token_is_refused_even_for_reading(door):
 
 def test_an_empty_token_file_lets_nobody_in(make_door):
     door = make_door(token="")
-    door.house.put(plugin("demo", state=State.ALIVE))
+    door.all_hosts.put(plugin("demo", state=State.ALIVE))
     empty = {"Authorization": "Bearer "}
     assert door.post(STOP, token=False, headers=empty).status == 401
 
 
 def test_a_listed_address_changes_without_the_token(make_door):
     door = make_door(trusted_clients=(ipaddress.ip_network("10.0.0.0/24"),))
-    door.house.put(plugin("demo", state=State.ALIVE))
+    door.all_hosts.put(plugin("demo", state=State.ALIVE))
     at = {"here": "10.0.0.1", "headers": {"Host": "10.0.0.1"}, "token": False}
     assert door.post(STOP, peer="10.0.1.9", **at).status == 401
     assert door.post(STOP, peer="10.0.0.9", **at).status == 200
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:40405", "10.9.9.9", "\xff", "["])
-def test_a_request_for_another_host_name_changes_nothing(door, house, host):
+def test_a_request_for_another_host_name_changes_nothing(door, all_hosts, host):
     """DNS rebinding: the page's own name leads to this address."""
     for path in (STOP, "/plugin/stop/vm/demo"):
         assert door.post(path, headers={"Host": host}).status == 403
-    assert house.done == []
+    assert all_hosts.done == []
 
 
 @pytest.mark.parametrize("host", ["localhost", "LocalHost.:1", "127.0.0.1:40405", "[::1]:1", "vm"])
@@ -121,10 +121,10 @@ def test_a_rebinding_page_reads_nothing(door):
         {"Sec-Fetch-Site": "same-site", "Referer": "http://localhost:40405/"},
     ],
 )
-def test_another_site_changes_nothing_and_gets_no_script(door, house, headers):
+def test_another_site_changes_nothing_and_gets_no_script(door, all_hosts, headers):
     for path in (STOP, "/plugin/stop/vm/demo"):
         assert door.post(path, headers=headers).status == 403
-    assert house.done == []
+    assert all_hosts.done == []
     script = door.get("/plugin/list?callback=f", headers=headers)
     assert script.status == 403
     assert script.headers["content-type"].startswith("application/json")
@@ -160,7 +160,7 @@ def trusting(make_door):
         trusted_clients=(ipaddress.ip_network("127.0.0.1"),),
         jsonp_origins=frozenset({"http://vm:40404"}),
     )
-    door.house.put(plugin("demo", state=State.ALIVE))
+    door.all_hosts.put(plugin("demo", state=State.ALIVE))
     return door
 
 
@@ -169,7 +169,7 @@ def trusting(make_door):
 def test_a_page_cannot_make_a_browser_change_anything_by_get(trusting, headers, method):
     """Also where the owner's address is trusted: <img src=".../plugin/stop/...">."""
     assert trusting.ask(method, "/plugin/stop/vm/demo", headers=headers).status in (403, 405)
-    assert trusting.house.done == []
+    assert trusting.all_hosts.done == []
 
 
 def test_a_trusted_address_changes_by_get_with_a_program_or_from_a_listed_page(trusting):
@@ -219,7 +219,7 @@ def test_the_log_holds_neither_token_nor_query_nor_stored_value(door, logged):
     assert "the-token" not in text
 
 
-def test_whoever_opens_the_local_socket_is_its_owner_and_needs_no_token(door, house) -> None:
+def test_whoever_opens_the_local_socket_is_its_owner_and_needs_no_token(door, all_hosts) -> None:
     def status(*headers: str) -> bytes:
         channel = door.site.buildProtocol(None)
         transport = StringTransport(UNIXAddress("/somewhere/manager.sock"), UNIXAddress(None))
@@ -229,6 +229,6 @@ def test_whoever_opens_the_local_socket_is_its_owner_and_needs_no_token(door, ho
         return transport.value().split(b" ")[1]
 
     assert status("Authorization: Bearer nonsense") == b"401"
-    assert house.done == []
+    assert all_hosts.done == []
     assert status() == b"200"
-    assert house.done == [("stop", "vm", "demo")]
+    assert all_hosts.done == [("stop", "vm", "demo")]

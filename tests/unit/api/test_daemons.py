@@ -7,14 +7,16 @@ import pytest
 from domogik.components.health import DiagnosticCheck, Result
 from domogik.components.model import State
 from domogik.errors import NoAnswer
-from domogik.testing.house import daemon, plugin
+from domogik.testing.all_hosts import daemon, plugin
 
 ONE = "/api/v1/components/daemon:cache"
 
 
 @pytest.fixture(autouse=True)
-def cache(house):
-    house.put(daemon("cache", state=State.ALIVE, pid=7), daemon("far", "kitchen"), plugin("demo"))
+def cache(all_hosts):
+    all_hosts.put(
+        daemon("cache", state=State.ALIVE, pid=7), daemon("far", "kitchen"), plugin("demo")
+    )
 
 
 def test_daemons_are_listed_by_host(door):
@@ -51,8 +53,8 @@ def test_daemons_are_listed_by_host(door):
     }
 
 
-def test_a_detail_has_what_it_was_configured_with(door, house):
-    house.member_values["cache"] = (("port", "6379"), ("password", "set"))
+def test_a_detail_has_what_it_was_configured_with(door, all_hosts):
+    all_hosts.member_values["cache"] = (("port", "6379"), ("password", "set"))
     (item,) = door.get("/daemon/detail/vm/cache").json["daemon"]
     assert item["configuration"] == [
         {"id": 1, "key": "port", "value": "6379"},
@@ -65,13 +67,13 @@ def test_a_detail_has_what_it_was_configured_with(door, house):
 
 @pytest.mark.parametrize("verb", ["stop", "restart"])
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
-def test_orders_need_the_token(door, house, verb, method):
+def test_orders_need_the_token(door, all_hosts, verb, method):
     path = f"/daemon/{verb}/vm/cache/"
     assert door.ask(method, path).status == 401
-    assert house.done == []
+    assert all_hosts.done == []
     answer = door.ask(method, path, token=True)
     assert answer.json == {"status": "OK", "code": 0, "description": "None"}
-    assert house.done == [(verb, "vm", "cache")]
+    assert all_hosts.done == [(verb, "vm", "cache")]
 
 
 def test_a_script_may_have_it(door):
@@ -86,23 +88,23 @@ def test_what_is_no_daemon_is_said_in_the_envelope(door, path):
     assert "doesn't exists on" in answer.json["description"]
 
 
-def test_a_silent_host_is_named(door, house):
-    house.failures["start", "far"] = NoAnswer("No answer")
+def test_a_silent_host_is_named(door, all_hosts):
+    all_hosts.failures["start", "far"] = NoAnswer("No answer")
     answer = door.get("/daemon/start/kitchen/far", token=True)
     assert answer.json["description"] == "No data or timeout on start daemon far"
 
 
-def test_checks_are_shown_by_both_faces(door, house):
+def test_checks_are_shown_by_both_faces(door, all_hosts):
     check = DiagnosticCheck("daemon-ready", "It is {what}", Result.PASSED, {"what": "well"})
-    house.checks["cache"] = [check]
+    all_hosts.checks["cache"] = [check]
     shown = check.to_json()
     assert door.get("/daemon/diagnose/vm/cache").json["check"] == [{**shown, "component_id": ""}]
     answer = door.post(f"{ONE}/diagnose").json
     assert answer == {"id": "daemon:cache", "host": "vm", "checks": [shown]}
 
 
-def test_its_password_is_told_for_the_token_alone(make_door, house):
-    door = make_door(house, trusted_clients=())
+def test_its_password_is_told_for_the_token_alone(make_door, all_hosts):
+    door = make_door(all_hosts, trusted_clients=())
     assert door.get(f"{ONE}/credentials").status == 401
     assert door.get(f"{ONE}/credentials", headers={"Origin": "http://evil"}, token=True).status in (
         401,

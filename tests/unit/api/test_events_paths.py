@@ -6,7 +6,7 @@ import pytest
 
 from domogik.api.rinor.events import MAX_TICKETS
 from domogik.components.model import State
-from domogik.testing.house import plugin
+from domogik.testing.all_hosts import plugin
 
 
 def take(door) -> str:
@@ -34,39 +34,39 @@ def test_the_status_document_counts_tickets_and_names_none(door):
     assert ticket not in repr(door.get("/").json)
 
 
-def test_a_question_waits_for_the_event(door, house):
+def test_a_question_waits_for_the_event(door, all_hosts):
     ticket = take(door)
     connection = door.open("GET", f"/events/domogik/get/{ticket}")
     assert connection.received == b""
-    house.put(plugin("demo"))
+    all_hosts.put(plugin("demo"))
     (item,) = connection.response().json["event"]
     assert item == {"timestamp": 1000.0, "data": "plugin-list-updated", "ticket_id": ticket}
 
 
 @pytest.mark.parametrize("what", ["added", "changed", "removed"])
-def test_each_change_of_the_list_is_an_event(door, house, what):
+def test_each_change_of_the_list_is_an_event(door, all_hosts, what):
     if what != "added":
-        house.put(plugin("demo"))
+        all_hosts.put(plugin("demo"))
     ticket = take(door)
     if what == "removed":
-        house.remove(house.find("demo"))
+        all_hosts.remove(all_hosts.find("demo"))
     else:
-        house.put(plugin("demo", state=State.ALIVE))
+        all_hosts.put(plugin("demo", state=State.ALIVE))
     (item,) = door.get(f"/events/domogik/get/{ticket}").json["event"]
     assert item["data"] == "plugin-list-updated"
 
 
-def test_only_the_newest_event_is_kept(door, house):
+def test_only_the_newest_event_is_kept(door, all_hosts):
     ticket = take(door)
     for number in range(5):
-        house.put(plugin(f"p{number}"))
+        all_hosts.put(plugin(f"p{number}"))
     assert "data" in door.get(f"/events/domogik/get/{ticket}").json["event"][0]
     assert door.open("GET", f"/events/domogik/get/{ticket}").received == b""
 
 
-def test_what_is_no_change_of_the_list_wakes_nobody(door, house):
+def test_what_is_no_change_of_the_list_wakes_nobody(door, all_hosts):
     ticket = take(door)
-    house.events.publish("configuration.changed", path="x")
+    all_hosts.events.publish("configuration.changed", path="x")
     assert door.open("GET", f"/events/domogik/get/{ticket}").received == b""
 
 
@@ -114,10 +114,10 @@ def test_the_number_of_tickets_is_bounded(door):
     assert door.open("GET", f"/events/domogik/get/{first}").received == b""
 
 
-def test_an_event_is_not_lost_on_a_client_that_left(door, house, failures):
+def test_an_event_is_not_lost_on_a_client_that_left(door, all_hosts, failures):
     ticket = take(door)
     door.open("GET", f"/events/domogik/get/{ticket}").leave()
-    house.put(plugin("demo"))
+    all_hosts.put(plugin("demo"))
     assert "data" in door.get(f"/events/domogik/get/{ticket}").json["event"][0]
     assert failures() == []
 

@@ -12,13 +12,13 @@ from domogik.components.model import HostInfo, Kind
 from domogik.errors import NoAnswer, OperationFailed
 from domogik.manager.health.centre import Health
 from domogik.manager.jobs import Jobs
-from domogik.testing.house import plugin
-from domogik.testing.office import NOON, at_once
+from domogik.testing.all_hosts import plugin
+from domogik.testing.local_host import NOON, at_once
 
 LAMP = "plugin:lamp"
 
 
-class Examiner:
+class Checker:
     """One plugin, whose one check is as the test says."""
 
     result = Result.FAILED
@@ -38,21 +38,21 @@ class Examiner:
 
 
 @pytest.fixture
-def examiner(door, house, tmp_path: Path) -> Examiner:
+def checker(door, all_hosts, tmp_path: Path) -> Checker:
     health = Health(
         door.clock,
         lambda: NOON,
-        house.events,
-        Jobs(house.events, lambda: NOON),
+        all_hosts.events,
+        Jobs(all_hosts.events, lambda: NOON),
         "vm",
         tmp_path / "health.json",
         at_once,
     )
-    made = Examiner()
-    health.know(Kind.PLUGIN, made)
-    house.health = health
-    house.put(plugin("lamp"))
-    house.others.append(HostInfo("kitchen", True, False, "192.0.2.1", 300.0, NOON))
+    made = Checker()
+    health.register(Kind.PLUGIN, made)
+    all_hosts.health = health
+    all_hosts.put(plugin("lamp"))
+    all_hosts.others.append(HostInfo("kitchen", True, False, "192.0.2.1", 300.0, NOON))
     return made
 
 
@@ -74,7 +74,7 @@ def issue(door) -> str:
     return one["id"]
 
 
-def test_everything_is_looked_at(door, examiner):
+def test_everything_is_looked_at(door, checker):
     document = diagnose(door)
     assert document["host"] == "vm"
     assert document["taken"] == "2027-01-15T08:00:00.000Z"
@@ -93,17 +93,17 @@ def test_everything_is_looked_at(door, examiner):
     assert door.get("/api/v1/diagnosis").json == document
 
 
-def test_before_the_first_look_nothing_is_known(door, examiner):
+def test_before_the_first_look_nothing_is_known(door, checker):
     assert door.get("/api/v1/diagnosis").json == {"host": "vm", "taken": None, "checks": []}
 
 
-def test_who_does_not_wait_gets_the_job(door, examiner):
+def test_who_does_not_wait_gets_the_job(door, checker):
     response = answered(door, "POST", "/api/v1/diagnosis?wait=no")
     assert response.status == 202
     assert (response.json["kind"], response.json["subject"]) == ("diagnose", "host:vm")
 
 
-def test_the_old_face_spells_booleans_as_its_clients_know_them(door, examiner):
+def test_the_old_face_spells_booleans_as_its_clients_know_them(door, checker):
     document = answered(door, "GET", "/diagnose/vm", token=False).json
     assert (document["status"], document["code"]) == ("OK", 0)
     (check,) = document["check"]
@@ -112,20 +112,20 @@ def test_the_old_face_spells_booleans_as_its_clients_know_them(door, examiner):
 
 
 @pytest.mark.parametrize("name", ["lamp", "plugin:lamp", "host:vm", "repository:http%3A%2F%2Fp/x"])
-def test_one_component_is_looked_at_by_both_faces(door, house, name):
-    house.put(plugin("lamp"))
+def test_one_component_is_looked_at_by_both_faces(door, all_hosts, name):
+    all_hosts.put(plugin("lamp"))
     found = DiagnosticCheck("c", "d", Result.PASSED)
-    house.checks |= {"lamp": [found], "vm": [found], "http://p/x": [found]}
+    all_hosts.checks |= {"lamp": [found], "vm": [found], "http://p/x": [found]}
     assert len(answered(door, "GET", f"/diagnose/vm/{name}").json["check"]) == 1
     path = f"/api/v1/components/{name.replace('/', '%2F')}/diagnose"
     assert len(answered(door, "POST", path).json["checks"]) == 1
 
 
-def test_another_host_is_asked(door, house, examiner):
-    house.checks["x"] = [DiagnosticCheck("c", "d", Result.PASSED, component_id="plugin:x")]
+def test_another_host_is_asked(door, all_hosts, checker):
+    all_hosts.checks["x"] = [DiagnosticCheck("c", "d", Result.PASSED, component_id="plugin:x")]
     document = answered(door, "POST", "/api/v1/diagnosis?host=kitchen").json
     assert (document["host"], document["taken"], len(document["checks"])) == ("kitchen", None, 1)
-    house.failures["diagnose", "kitchen"] = NoAnswer("silent")
+    all_hosts.failures["diagnose", "kitchen"] = NoAnswer("silent")
     assert answered(door, "POST", "/api/v1/diagnosis?host=kitchen").status == 504
     assert answered(door, "GET", "/diagnose/kitchen").json == {
         "status": "ERROR",
@@ -136,11 +136,11 @@ def test_another_host_is_asked(door, house, examiner):
 
 
 @pytest.mark.parametrize("path", ["/diagnose/attic", "/diagnose/vm/ghost", "/diagnose/vm/host:x"])
-def test_what_is_not_there_is_an_error(door, examiner, path):
+def test_what_is_not_there_is_an_error(door, checker, path):
     assert door.get(path).json["status"] == "ERROR"
 
 
-def test_an_issue_is_listed_and_repaired(door, examiner):
+def test_an_issue_is_listed_and_repaired(door, checker):
     diagnose(door)
     (one,) = door.get("/api/v1/issues").json["issues"]
     assert (one["component"], one["check"]["result"]) == (LAMP, "failed")
@@ -150,9 +150,9 @@ def test_an_issue_is_listed_and_repaired(door, examiner):
     assert door.get("/api/v1/issues").json["issues"] == []
 
 
-def test_a_repair_that_fails_says_why(door, examiner):
+def test_a_repair_that_fails_says_why(door, checker):
     diagnose(door)
-    examiner.fails = "no such file"
+    checker.fails = "no such file"
     response = answered(door, "POST", f"/api/v1/issues/{issue(door)}/repair", body=b"{}")
     assert (response.status, response.json["detail"]) == (409, "no such file")
 
@@ -167,23 +167,23 @@ def test_a_repair_that_fails_says_why(door, examiner):
         (b"x", 400),
     ],
 )
-def test_nonsense_repairs_nothing(door, examiner, body, status):
+def test_nonsense_repairs_nothing(door, checker, body, status):
     diagnose(door)
     path = f"/api/v1/issues/{issue(door)}/repair"
     assert answered(door, "POST", path, body=body).status == status
-    assert examiner.result is Result.FAILED
+    assert checker.result is Result.FAILED
 
 
-def test_an_issue_that_nobody_has_is_404(door, examiner):
+def test_an_issue_that_nobody_has_is_404(door, checker):
     assert answered(door, "POST", "/api/v1/issues/nope/repair", body=b"{}").status == 404
 
 
-def test_who_has_no_token_changes_nothing(door, examiner):
+def test_who_has_no_token_changes_nothing(door, checker):
     assert answered(door, "POST", "/api/v1/diagnosis", token=False).status == 401
     assert answered(door, "POST", "/api/v1/issues/x/repair", token=False).status == 401
 
 
-def test_open_issues_are_counted(door, examiner):
+def test_open_issues_are_counted(door, checker):
     diagnose(door)
     text = door.get("/metrics").body.decode()
     assert 'domogik_issues{result="failed"} 1.0' in text
@@ -197,11 +197,11 @@ def test_rest_without_a_manager_says_so(door, path):
     assert "runs here without one" in response.json["detail"]
 
 
-def test_a_whole_house_is_answered_in_portions(door, house):
+def test_a_whole_house_is_answered_in_portions(door, all_hosts):
     """Between them others have their turn."""
     many = [DiagnosticCheck(f"c{n}", "d", Result.PASSED) for n in range(450)]
-    house.put(plugin("many"))
-    house.checks["many"] = many
+    all_hosts.put(plugin("many"))
+    all_hosts.checks["many"] = many
     connection = door.open("POST", "/api/v1/components/plugin:many/diagnose", token=True)
     assert connection.received == b""
     door.clock.advance(0)

@@ -6,7 +6,7 @@ import attrs
 from prometheus_client.parser import text_string_to_metric_families
 
 from domogik.components.model import State, Usage
-from domogik.testing.house import FakeHouse, plugin
+from domogik.testing.all_hosts import FakeAllHosts, plugin
 
 
 def samples(door):
@@ -18,11 +18,11 @@ def samples(door):
     }
 
 
-def test_components_are_counted_by_state_and_told_one_by_one(door, house):
+def test_components_are_counted_by_state_and_told_one_by_one(door, all_hosts):
     used = attrs.evolve(
         plugin("demo", state=State.ALIVE, restarts=2), usage=Usage(12.5, 1024, 3, 1)
     )
-    house.put(used, plugin("clock", state=State.FAILED))
+    all_hosts.put(used, plugin("clock", state=State.FAILED))
     found = samples(door)
     assert found["domogik_components", "alive"] == 1
     assert found["domogik_components", "failed"] == 1
@@ -35,7 +35,7 @@ def test_components_are_counted_by_state_and_told_one_by_one(door, house):
 
 
 def test_figures_of_other_rooms_are_told(make_door):
-    door = make_door(FakeHouse(), counters=lambda: {"hub forwarded": 17.0})
+    door = make_door(FakeAllHosts(), counters=lambda: {"hub forwarded": 17.0})
     assert samples(door)["domogik_hub_forwarded_total",] == 17
 
 
@@ -53,7 +53,7 @@ def test_requests_are_counted_and_strange_methods_are_one(door):
 
 
 def test_what_says_how_it_is_now_is_no_counter(make_door):
-    door = make_door(FakeHouse(), counters=lambda: {"hub_clients": 3.0, "hub_forwarded": 1.0})
+    door = make_door(FakeAllHosts(), counters=lambda: {"hub_clients": 3.0, "hub_forwarded": 1.0})
     found = samples(door)
     assert found["domogik_hub_clients",] == 3
     assert ("domogik_hub_clients_total",) not in found

@@ -10,7 +10,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from domogik.components.model import State
 from domogik.manager.packages.interfaces import RepositoryInfo
 from domogik.packages.needs.dependencies import DependencyState
-from domogik.testing.house import plugin
+from domogik.testing.all_hosts import plugin
 from domogik.testing.packages import offer
 
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
@@ -30,10 +30,10 @@ def test_the_document_is_valid_openapi_3_1(document):
 REAL = {"{id}": "demo", "{key}": "x", "{type}": "plugin", "{fullname}": "plugin-demo"}
 
 
-def test_every_operation_of_the_document_is_served_and_no_other(storeroom, document):
+def test_every_operation_of_the_document_is_served_and_no_other(package_access, document):
     """Asked of the server itself, method by method, not of the table the document is made of."""
-    door = storeroom
-    door.house.put(plugin("demo"))
+    door = package_access
+    door.all_hosts.put(plugin("demo"))
     door.packages.offer(offer("demo", "1.0"), offer("demo", "2.0"))
     for path, operations in document["paths"].items():
         for method in METHODS:
@@ -86,11 +86,11 @@ def test_the_contract_s_paths_are_there(document):
         assert path in document["paths"]
 
 
-def test_answers_have_the_shape_that_is_described(storeroom, document):
+def test_answers_have_the_shape_that_is_described(package_access, document):
     from jsonschema import Draft202012Validator
 
-    door = storeroom
-    door.house.put(plugin("demo", state=State.ALIVE, pid=7))
+    door = package_access
+    door.all_hosts.put(plugin("demo", state=State.ALIVE, pid=7))
     packages = door.packages
     packages.offer(offer("demo", "1.0"), offer("demo", "2.0", icon=Path("icon.png"), sha256="ab"))
     packages.sources.append(RepositoryInfo("http://repository.example", 500, 1000.0, 2, "slow"))
@@ -141,8 +141,8 @@ def test_the_document_is_encoded_once(door):
         "/api/v1/packages/plugin/demo/dependencies?release=../x",
     ],
 )
-def test_what_the_document_does_not_allow_in_a_query_is_refused(storeroom, path):
-    assert storeroom.get(path).status == 400
+def test_what_the_document_does_not_allow_in_a_query_is_refused(package_access, path):
+    assert package_access.get(path).status == 400
 
 
 @pytest.mark.parametrize("file", ["", ".hidden", "../x", "-x", "a" * 101, "a%0A"])
@@ -158,12 +158,12 @@ def test_a_backup_s_name_is_refused_by_the_rule_that_is_told(door, document, fil
     assert door.post("/api/v1/components/demo/restore").status == 400
 
 
-def test_a_host_that_was_never_heard_is_not_found(storeroom):
+def test_a_host_that_was_never_heard_is_not_found(package_access):
     for path in ("components", "packages"):
-        answer = storeroom.get(f"/api/v1/{path}?host=vn")
+        answer = package_access.get(f"/api/v1/{path}?host=vn")
         assert answer.status == 404
         assert answer.json["detail"].startswith("No host vn was ever heard")
-        assert storeroom.get(f"/api/v1/{path}?host=vm").status == 200
+        assert package_access.get(f"/api/v1/{path}?host=vm").status == 200
 
 
 def test_each_name_of_a_path_says_what_it_can_be(document):
@@ -174,20 +174,20 @@ def test_each_name_of_a_path_says_what_it_can_be(document):
                     assert {"pattern", "enum", "minimum"} & set(told["schema"]), (path, told)
 
 
-def test_an_archive_is_sent_as_bytes_under_two_names_and_in_no_form(storeroom, document):
+def test_an_archive_is_sent_as_bytes_under_two_names_and_in_no_form(package_access, document):
     upload = document["paths"]["/api/v1/packages/upload"]["post"]
     assert list(upload["requestBody"]["content"]) == [
         "application/octet-stream",
         "application/gzip",
     ]
     form = {"Content-Type": "multipart/form-data; boundary=x"}
-    answer = storeroom.post("/api/v1/packages/upload", headers=form, body=b"--x--")
+    answer = package_access.post("/api/v1/packages/upload", headers=form, body=b"--x--")
     assert answer.status == 415
     assert "--data-binary" in answer.json["detail"]
     assert "415" in upload["responses"]
 
 
 def test_a_stored_value_is_sent_alone(door):
-    door.house.put(plugin("demo"))
+    door.all_hosts.put(plugin("demo"))
     path = "/api/v1/components/demo/config/key"
     assert door.ask("PUT", path, token=True, body=b'{"value": "1", "more": 2}').status == 400

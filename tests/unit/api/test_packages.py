@@ -13,15 +13,15 @@ from domogik.packages.descriptor.package import Dependency, UdevRule
 from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.needs.dependencies import DependencyState
 from domogik.packages.store.changes import StoreFailed
-from domogik.testing.house import FakeHouse
+from domogik.testing.all_hosts import FakeAllHosts
 from domogik.testing.packages import FakePackages, offer
 
 RUNNING = "Plugin 'demo' is running. Stop it before installing plugin."
 
 
 @pytest.fixture
-def packages(storeroom) -> FakePackages:
-    return storeroom.packages
+def packages(package_access) -> FakePackages:
+    return package_access.packages
 
 
 def installed(id: str = "demo", release: str = "1.0", host: str = "vm", **fields):
@@ -35,19 +35,19 @@ def error(answer) -> str:
     return answer.json["description"]
 
 
-def test_repositories_are_listed_with_their_priority_as_text(storeroom, packages):
+def test_repositories_are_listed_with_their_priority_as_text(package_access, packages):
     packages.sources += [
         RepositoryInfo("http://repository.example/testing", 400),
         RepositoryInfo("http://repository.example/stable", 500, signed=True),
     ]
-    assert storeroom.get("/package/list-repo/").json["repository"] == [
+    assert package_access.get("/package/list-repo/").json["repository"] == [
         {"url": "http://repository.example/stable", "priority": "500", "signed": "True"},
         {"url": "http://repository.example/testing", "priority": "400", "signed": "False"},
     ]
 
 
-def test_the_cache_is_updated(storeroom, packages):
-    assert storeroom.get("/package/update-cache/", token=True).json == {
+def test_the_cache_is_updated(package_access, packages):
+    assert package_access.get("/package/update-cache/", token=True).json == {
         "status": "OK",
         "code": 0,
         "description": "None",
@@ -56,18 +56,18 @@ def test_the_cache_is_updated(storeroom, packages):
     assert packages.jobs()[0].kind == "refresh"
 
 
-def test_a_repository_that_fails_is_named(storeroom, packages):
+def test_a_repository_that_fails_is_named(package_access, packages):
     packages.sources.append(RepositoryInfo("http://gone.example", 1, error="nobody is there"))
-    answer = storeroom.get("/package/update-cache/", token=True)
+    answer = package_access.get("/package/update-cache/", token=True)
     assert error(answer) == "Error while updating cache : http://gone.example: nobody is there"
     assert answer.json["cache"] == []
 
 
-def test_an_available_package_has_what_both_generations_of_clients_read(storeroom, packages):
+def test_an_available_package_has_what_both_generations_of_clients_read(package_access, packages):
     packages.offer(
         offer("demo", "0.1", priority=500, dependencies=(Dependency("python", "six (>=1.0)"),))
     )
-    (item,) = storeroom.get("/package/available/vm/plugin/").json["package"]
+    (item,) = package_access.get("/package/available/vm/plugin/").json["package"]
     assert item["version"] == item["release"] == "0.1"
     assert item["category"] == item["techno"] == "service"
     assert item["author_email"] == item["email"] == "somebody@example.org"
@@ -80,71 +80,73 @@ def test_an_available_package_has_what_both_generations_of_clients_read(storeroo
     assert item["domogik_min_version"] == "0.1.0"
 
 
-def test_nothing_is_available_on_a_host_that_nobody_heard(storeroom, packages):
+def test_nothing_is_available_on_a_host_that_nobody_heard(package_access, packages):
     packages.offer(offer("demo"))
-    answer = storeroom.get("/package/available/nosuch/plugin/").json
+    answer = package_access.get("/package/available/nosuch/plugin/").json
     assert (answer["status"], answer["package"]) == ("ERROR", [])
     assert answer["description"] == "No manager of a host nosuch was ever heard"
 
 
-def test_what_is_installed_on_a_host_is_not_available_there(storeroom, packages):
+def test_what_is_installed_on_a_host_is_not_available_there(package_access, packages):
     packages.offer(offer("demo", "1.0"), offer("demo", "2.0"), offer("other"))
     packages.put(installed("demo", host="attic"))
     packages.others = ("attic",)
-    ids = [item["id"] for item in storeroom.get("/package/available/attic/plugin").json["package"]]
+    ids = [
+        item["id"] for item in package_access.get("/package/available/attic/plugin").json["package"]
+    ]
     assert ids == ["other"]
-    assert len(storeroom.get("/package/available/vm/plugin").json["package"]) == 3
+    assert len(package_access.get("/package/available/vm/plugin").json["package"]) == 3
 
 
-def test_thousands_of_packages_are_encoded_in_turns_and_once(storeroom, packages):
+def test_thousands_of_packages_are_encoded_in_turns_and_once(package_access, packages):
     packages.offer(*(offer(f"p{number}") for number in range(3 * AT_A_TIME)))
-    connection = storeroom.open("GET", "/package/available/vm/plugin")
+    connection = package_access.open("GET", "/package/available/vm/plugin")
     assert not connection.received
     for _ in range(3):
-        storeroom.clock.advance(0)
+        package_access.clock.advance(0)
     assert len(connection.response().json["package"]) == 3 * AT_A_TIME
-    assert len(storeroom.get("/package/available/vm/plugin").json["package"]) == 3 * AT_A_TIME
+    assert len(package_access.get("/package/available/vm/plugin").json["package"]) == 3 * AT_A_TIME
 
 
-def test_what_repositories_offer_anew_is_encoded_before_anybody_asks(storeroom, packages):
+def test_what_repositories_offer_anew_is_encoded_before_anybody_asks(package_access, packages):
     packages.offer(*(offer(f"p{number}") for number in range(3 * AT_A_TIME)))
-    storeroom.house.events.publish("repositories.changed")
+    package_access.all_hosts.events.publish("repositories.changed")
     for _ in range(3):
-        storeroom.clock.advance(0)
-    assert len(storeroom.get("/package/available/vm/plugin").json["package"]) == 3 * AT_A_TIME
-    assert len(storeroom.get("/api/v1/packages/offers").json["offers"]) == 3 * AT_A_TIME
+        package_access.clock.advance(0)
+    assert len(package_access.get("/package/available/vm/plugin").json["package"]) == 3 * AT_A_TIME
+    assert len(package_access.get("/api/v1/packages/offers").json["offers"]) == 3 * AT_A_TIME
 
 
-def test_a_second_change_while_the_first_is_encoded_counts(storeroom, packages):
+def test_a_second_change_while_the_first_is_encoded_counts(package_access, packages):
     packages.offer(*(offer(f"p{number}") for number in range(3 * AT_A_TIME)))
-    storeroom.house.events.publish("repositories.changed")
-    storeroom.clock.advance(0)
+    package_access.all_hosts.events.publish("repositories.changed")
+    package_access.clock.advance(0)
     packages.offer(*(offer(f"q{number}") for number in range(AT_A_TIME)))
-    storeroom.house.events.publish("repositories.changed")
+    package_access.all_hosts.events.publish("repositories.changed")
     for _ in range(4):
-        storeroom.clock.advance(0)
-    assert not storeroom.clock.getDelayedCalls()
-    assert len(storeroom.get("/package/available/vm/plugin").json["package"]) == 4 * AT_A_TIME
+        package_access.clock.advance(0)
+    assert not package_access.clock.getDelayedCalls()
+    assert len(package_access.get("/package/available/vm/plugin").json["package"]) == 4 * AT_A_TIME
 
 
 def test_where_no_packages_are_managed_nothing_is_encoded(make_door):
-    door = make_door(FakeHouse(package_mode=False))
-    door.house.events.publish("repositories.changed")
+    door = make_door(FakeAllHosts(package_mode=False))
+    door.all_hosts.events.publish("repositories.changed")
     assert not door.clock.getDelayedCalls()
 
 
-def test_a_refreshed_offer_is_shown_anew(storeroom, packages):
+def test_a_refreshed_offer_is_shown_anew(package_access, packages):
     packages.offer(offer("demo", changelog="old"))
-    storeroom.get("/package/available/vm/plugin")
+    package_access.get("/package/available/vm/plugin")
     packages.offer(offer("demo", changelog="new", priority=600))
-    (item,) = storeroom.get("/package/available/vm/plugin").json["package"]
+    (item,) = package_access.get("/package/available/vm/plugin").json["package"]
     assert item["changelog"] == "new"
 
 
-def test_installed_packages_with_their_updates(storeroom, packages):
+def test_installed_packages_with_their_updates(package_access, packages):
     packages.put(installed("demo", "0.9", enabled=False))
     packages.offer(offer("demo", "0.10", changelog="- created"))
-    assert storeroom.get("/package/installed/vm/plugin/").json["package"] == [
+    assert package_access.get("/package/installed/vm/plugin/").json["package"] == [
         {
             "fullname": "plugin-demo",
             "id": "demo",
@@ -166,20 +168,20 @@ def test_installed_packages_with_their_updates(storeroom, packages):
     ]
 
 
-def test_an_unknown_host_has_nothing_installed(storeroom):
-    assert storeroom.get("/package/installed/nowhere/plugin").json["package"] == []
+def test_an_unknown_host_has_nothing_installed(package_access):
+    assert package_access.get("/package/installed/nowhere/plugin").json["package"] == []
 
 
-def test_an_unknown_type_is_said_so(storeroom):
-    assert error(storeroom.get("/package/installed/vm/zoo")) == "Type 'zoo' doesn't exists"
+def test_an_unknown_type_is_said_so(package_access):
+    assert error(package_access.get("/package/installed/vm/zoo")) == "Type 'zoo' doesn't exists"
 
 
-def test_a_package_is_installed_and_uninstalled(storeroom, packages):
+def test_a_package_is_installed_and_uninstalled(package_access, packages):
     packages.offer(offer("demo", "1.0"), offer("demo", "2.0"))
-    answer = storeroom.get("/package/install/vm/plugin/demo/1.0/", token=True)
+    answer = package_access.get("/package/install/vm/plugin/demo/1.0/", token=True)
     assert (answer.json["status"], answer.json["install"]) == ("OK", [])
     assert [str(one.ref) for one in packages.installed()] == ["plugin-demo 1.0"]
-    answer = storeroom.get("/package/uninstall/vm/plugin/demo/", token=True)
+    answer = package_access.get("/package/uninstall/vm/plugin/demo/", token=True)
     assert (answer.json["status"], answer.json["uninstall"]) == ("OK", [])
     assert packages.done[-1] == ("uninstall", "vm", "plugin-demo 1.0")
 
@@ -193,9 +195,9 @@ def test_a_package_is_installed_and_uninstalled(storeroom, packages):
         "/package/install_from_path/vm?filename=plugin-demo-1.0.tgz",
     ],
 )
-def test_changing_needs_the_token(storeroom, packages, path):
+def test_changing_needs_the_token(package_access, packages, path):
     packages.offer(offer("demo"))
-    assert storeroom.get(path).status == 401
+    assert package_access.get(path).status == 401
     assert not packages.jobs()
 
 
@@ -209,40 +211,42 @@ def test_changing_needs_the_token(storeroom, packages, path):
         (OperationFailed("Error on 'rinor' part : disk"), "Error on 'rinor' part : disk"),
     ],
 )
-def test_why_an_installation_failed_is_told_once(storeroom, packages, failure, text):
+def test_why_an_installation_failed_is_told_once(package_access, packages, failure, text):
     packages.offer(offer("demo"))
     packages.failures["install", "plugin-demo"] = failure
-    assert error(storeroom.get("/package/install/vm/plugin/demo/1.0", token=True)) == text
+    assert error(package_access.get("/package/install/vm/plugin/demo/1.0", token=True)) == text
     assert packages.jobs()[0].state.value == "failed"
 
 
 @pytest.mark.parametrize("release", ["9.9", "..%2f..%2fetc", "%20", "1" * 41])
-def test_a_release_that_is_not_offered_cannot_be_installed(storeroom, packages, release):
+def test_a_release_that_is_not_offered_cannot_be_installed(package_access, packages, release):
     packages.offer(offer("demo"))
-    answer = storeroom.get(f"/package/install/vm/plugin/demo/{release}", token=True)
+    answer = package_access.get(f"/package/install/vm/plugin/demo/{release}", token=True)
     assert error(answer).startswith("Error on putting package in cache : ")
 
 
-def test_errors_of_uninstalling(storeroom, packages):
+def test_errors_of_uninstalling(package_access, packages):
     packages.put(installed())
     path = "/package/uninstall/vm/plugin/demo"
     packages.failures["uninstall", "plugin-demo"] = NoAnswer("")
-    assert error(storeroom.get(path, token=True)) == "No data or timeout on uninstalling package"
+    assert (
+        error(package_access.get(path, token=True)) == "No data or timeout on uninstalling package"
+    )
     packages.failures["uninstall", "plugin-demo"] = NotPossible(RUNNING)
-    assert error(storeroom.get(path, token=True)) == f"Error : {RUNNING}"
+    assert error(package_access.get(path, token=True)) == f"Error : {RUNNING}"
     path = "/package/uninstall/vm/plugin/other"
-    assert error(storeroom.get(path, token=True)).startswith("Error : ")
+    assert error(package_access.get(path, token=True)).startswith("Error : ")
 
 
 @pytest.mark.parametrize("word", ["dependency", "check-dependencies"])
-def test_dependencies_plugins_first(storeroom, packages, word):
+def test_dependencies_plugins_first(package_access, packages, word):
     packages.offer(offer("demo"))
     packages.states["plugin-demo"] = (
         DependencyState("python", "six (>=1.0)", True, "1.17.0"),
         DependencyState("other", "owfs", error="No candidate to dependency 'owfs' ..."),
         DependencyState("plugin", "xpl_time", cmd_line="dmg_pkgmgr install xpl_time 1.0"),
     )
-    answer = storeroom.get(f"/package/{word}/vm/plugin/demo/1.0/").json["dependency"]
+    answer = package_access.get(f"/package/{word}/vm/plugin/demo/1.0/").json["dependency"]
     assert [item["type"] for item in answer] == ["plugin", "python", "other"]
     assert answer[0]["installed"] == "False"
     assert answer[0]["cmd_line"] == "Install from Domogik Administration"
@@ -258,25 +262,25 @@ def test_dependencies_plugins_first(storeroom, packages, word):
     }
 
 
-def test_errors_of_dependencies(storeroom, packages):
+def test_errors_of_dependencies(package_access, packages):
     path = "/package/dependency/vm/plugin/demo/1.0"
-    assert error(storeroom.get(path)) == "No package corresponding to request"
+    assert error(package_access.get(path)) == "No package corresponding to request"
     packages.failures["dependencies", "plugin-demo"] = NoAnswer("")
-    assert error(storeroom.get(path)) == "No data or timeout on checking dependencies"
-    answer = storeroom.get("/plugin/dependency/vm/demo")
+    assert error(package_access.get(path)) == "No data or timeout on checking dependencies"
+    answer = package_access.get("/plugin/dependency/vm/demo")
     assert error(answer) == "No data or timeout on getting dependencies"
     assert answer.json["dependency"] == []
     packages.failures["dependencies", "plugin-demo"] = OperationFailed("no")
-    assert error(storeroom.get(path)) == "Error : no"
+    assert error(package_access.get(path)) == "Error : no"
 
 
-def test_what_an_installed_plugin_needs_and_its_rules(storeroom, packages):
+def test_what_an_installed_plugin_needs_and_its_rules(package_access, packages):
     packages.put(installed())
     packages.states["plugin-demo"] = (DependencyState("python", "six", True, "1.17.0"),)
     packages.rules["plugin-demo"] = (UdevRule("Box", "A box", "99-box.rules", 'ATTRS{x}=="y"'),)
-    (item,) = storeroom.get("/plugin/dependency/vm/demo/").json["dependency"]
+    (item,) = package_access.get("/plugin/dependency/vm/demo/").json["dependency"]
     assert item["installed"] == "True"
-    assert storeroom.get("/plugin/udev-rule/vm/demo/").json["udev-rule"] == [
+    assert package_access.get("/plugin/udev-rule/vm/demo/").json["udev-rule"] == [
         {
             "model": "Box",
             "description": "A box",
@@ -285,20 +289,20 @@ def test_what_an_installed_plugin_needs_and_its_rules(storeroom, packages):
         }
     ]
     packages.failures["udev_rules", "plugin-demo"] = NoAnswer("")
-    answer = storeroom.get("/plugin/udev-rule/vm/demo/")
+    answer = package_access.get("/plugin/udev-rule/vm/demo/")
     assert error(answer) == "No data or timeout on getting udev rules"
 
 
 ARCHIVE = b"\x1f\x8b plugin-demo-1.0 " + b"x" * 200_000
 
 
-def put(storeroom, filename: str, body: bytes = ARCHIVE):
+def put(package_access, filename: str, body: bytes = ARCHIVE):
     path = f"/package/install_from_path/vm?filename={filename}"
-    return storeroom.ask("PUT", path, body=body, token=True)
+    return package_access.ask("PUT", path, body=body, token=True)
 
 
-def test_an_uploaded_package_is_checked_kept_and_installed(storeroom, packages, tmp_path):
-    answer = put(storeroom, "plugin-demo-1.0.tgz")
+def test_an_uploaded_package_is_checked_kept_and_installed(package_access, packages, tmp_path):
+    answer = put(package_access, "plugin-demo-1.0.tgz")
     assert (answer.json["status"], answer.json["install"]) == ("OK", [])
     assert packages.uploaded == [ARCHIVE]
     assert packages.done == [("install", "vm", "plugin-demo 1.0")]
@@ -318,44 +322,46 @@ def test_an_uploaded_package_is_checked_kept_and_installed(storeroom, packages, 
     ],
 )
 def test_the_name_of_an_uploaded_file_is_that_of_its_package(
-    storeroom, packages, tmp_path, filename, text
+    package_access, packages, tmp_path, filename, text
 ):
-    assert error(put(storeroom, filename)) == text
+    assert error(put(package_access, filename)) == text
     assert packages.done == []
     assert packages.offers() == ()
     assert list((tmp_path / "uploads").iterdir()) == []
 
 
-def test_what_is_no_archive_is_refused(storeroom, packages):
-    answer = put(storeroom, "plugin-demo-1.0.tgz", b"nonsense")
+def test_what_is_no_archive_is_refused(package_access, packages):
+    answer = put(package_access, "plugin-demo-1.0.tgz", b"nonsense")
     assert error(answer) == "it is not a gzipped tar archive"
-    assert error(put(storeroom, "plugin-demo-1.0.tgz", b"")).endswith("and it is empty")
+    assert error(put(package_access, "plugin-demo-1.0.tgz", b"")).endswith("and it is empty")
     assert packages.done == []
 
 
-def test_an_archive_is_sent_to_anybody(storeroom, packages, tmp_path):
+def test_an_archive_is_sent_to_anybody(package_access, packages, tmp_path):
     path = tmp_path / "archive"
     path.write_bytes(ARCHIVE)
     packages.offer(offer("demo")).archives[PackageRef("plugin", "demo", "1.0")] = path
-    answer = storeroom.get("/package/download/plugin/demo/1.0", peer="192.0.2.7")
+    answer = package_access.get("/package/download/plugin/demo/1.0", peer="192.0.2.7")
     assert (answer.status, answer.body) == (200, ARCHIVE)
     assert answer.headers["content-type"] == "application/gzip"
     assert "content-encoding" not in answer.headers
 
 
-def test_who_has_it_is_told_so(storeroom, packages, tmp_path):
+def test_who_has_it_is_told_so(package_access, packages, tmp_path):
     path = tmp_path / "archive"
     path.write_bytes(ARCHIVE)
     packages.offer(offer("demo")).archives[PackageRef("plugin", "demo", "1.0")] = path
-    etag = storeroom.get("/package/download/plugin/demo/1.0").headers["etag"]
+    etag = package_access.get("/package/download/plugin/demo/1.0").headers["etag"]
     for given in (etag, f'"other", W/{etag}', "*"):
-        answer = storeroom.get(
+        answer = package_access.get(
             "/package/download/plugin/demo/1.0", headers={"If-None-Match": given}
         )
         assert (answer.status, answer.body) == (304, b"")
         assert answer.headers["etag"] == etag
     path.write_bytes(b"another")
-    answer = storeroom.get("/package/download/plugin/demo/1.0", headers={"If-None-Match": etag})
+    answer = package_access.get(
+        "/package/download/plugin/demo/1.0", headers={"If-None-Match": etag}
+    )
     assert answer.body == b"another"
 
 
@@ -373,27 +379,29 @@ def test_who_has_it_is_told_so(storeroom, packages, tmp_path):
         ("lines=1-2", 200, ARCHIVE),
     ],
 )
-def test_a_download_goes_on_where_it_broke_off(storeroom, packages, tmp_path, given, status, part):
+def test_a_download_goes_on_where_it_broke_off(
+    package_access, packages, tmp_path, given, status, part
+):
     path = tmp_path / "archive"
     path.write_bytes(ARCHIVE)
     packages.offer(offer("demo")).archives[PackageRef("plugin", "demo", "1.0")] = path
-    answer = storeroom.get("/package/download/plugin/demo/1.0", headers={"Range": given})
+    answer = package_access.get("/package/download/plugin/demo/1.0", headers={"Range": given})
     assert (answer.status, answer.body) == (status, part)
 
 
-def test_a_download_of_a_file_that_was_replaced_begins_anew(storeroom, packages, tmp_path):
+def test_a_download_of_a_file_that_was_replaced_begins_anew(package_access, packages, tmp_path):
     path = tmp_path / "archive"
     path.write_bytes(ARCHIVE)
     packages.offer(offer("demo")).archives[PackageRef("plugin", "demo", "1.0")] = path
     headers = {"Range": "bytes=10-", "If-Range": '"of-old"'}
-    assert storeroom.get("/package/download/plugin/demo/1.0", headers=headers).status == 200
+    assert package_access.get("/package/download/plugin/demo/1.0", headers=headers).status == 200
 
 
-def test_the_head_of_a_download_tells_its_size(storeroom, packages, tmp_path):
+def test_the_head_of_a_download_tells_its_size(package_access, packages, tmp_path):
     path = tmp_path / "archive"
     path.write_bytes(ARCHIVE)
     packages.offer(offer("demo")).archives[PackageRef("plugin", "demo", "1.0")] = path
-    answer = storeroom.ask("HEAD", "/package/download/plugin/demo/1.0")
+    answer = package_access.ask("HEAD", "/package/download/plugin/demo/1.0")
     assert answer.headers["content-length"] == str(len(ARCHIVE))
     assert answer.body == b""
 
@@ -410,32 +418,32 @@ def test_the_head_of_a_download_tells_its_size(storeroom, packages, tmp_path):
         "/package/icon/installed/plugin/demo",
     ],
 )
-def test_a_file_that_is_not_there_is_404(storeroom, packages, path):
+def test_a_file_that_is_not_there_is_404(package_access, packages, path):
     packages.offer(offer("demo"))
     packages.icons["plugin", "demo", "1.0"] = Path("/nowhere/icon.png")
-    answer = storeroom.get(path)
+    answer = package_access.get(path)
     assert (answer.status, answer.body) == (404, b"404 - Not found")
 
 
-def test_nothing_but_a_file_is_sent(storeroom, packages, tmp_path):
+def test_nothing_but_a_file_is_sent(package_access, packages, tmp_path):
     packages.offer(offer("demo")).icons["plugin", "demo", "1.0"] = tmp_path
-    assert storeroom.get("/package/icon/available/plugin/demo/1.0").status == 404
+    assert package_access.get("/package/icon/available/plugin/demo/1.0").status == 404
 
 
-def test_a_fault_is_no_archive(storeroom, packages, failures):
+def test_a_fault_is_no_archive(package_access, packages, failures):
     packages.offer(offer("demo")).failures["archive", "plugin-demo"] = ValueError("bug")
-    assert storeroom.get("/package/download/plugin/demo/1.0").status == 500
+    assert package_access.get("/package/download/plugin/demo/1.0").status == 500
     assert len(failures()) == 1
 
 
-def test_icons_are_sent_to_anybody(storeroom, packages, tmp_path):
+def test_icons_are_sent_to_anybody(package_access, packages, tmp_path):
     icon = tmp_path / "icon.png"
     icon.write_bytes(b"\x89PNG")
     packages.offer(offer("demo"))
     packages.icons["plugin", "demo", "1.0"] = icon
     packages.icons["plugin", "demo", None] = icon
     for path in ("available/plugin/demo/1.0", "installed/plugin/demo"):
-        answer = storeroom.get(f"/package/icon/{path}", peer="192.0.2.7")
+        answer = package_access.get(f"/package/icon/{path}", peer="192.0.2.7")
         assert (answer.body, answer.headers["content-type"]) == (b"\x89PNG", "image/png")
 
 
@@ -447,6 +455,6 @@ def test_without_a_manager_it_is_said_what_to_start(make_door):
 
 
 def test_in_development_mode_it_is_said_how_to_leave_it(make_door):
-    door = make_door(FakeHouse(package_mode=False), packages=FakePackages())
+    door = make_door(FakeAllHosts(package_mode=False), packages=FakePackages())
     assert "package_path" in error(door.get("/package/available/vm/plugin"))
     assert door.get("/package/get-mode").json["mode"] == ["development"]

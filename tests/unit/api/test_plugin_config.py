@@ -9,22 +9,22 @@ import pytest
 from domogik.api.passwords import MASK
 from domogik.components.model import ConfigurationKey
 from domogik.errors import NoAnswer
-from domogik.testing.house import plugin
+from domogik.testing.all_hosts import plugin
 
 SET = "/plugin/config/set/hostname/vm/id/mail/key/{}/value/{}"
 
 
 @pytest.fixture(autouse=True)
-def mail(house, door):
-    house.put(plugin("mail"))
-    house.keys["mail"] = (
+def mail(all_hosts, door):
+    all_hosts.put(plugin("mail"))
+    all_hosts.keys["mail"] = (
         ConfigurationKey(0, "startup-plugin", "boolean"),
         ConfigurationKey(1, "login"),
         ConfigurationKey(2, "pw", "password"),
         ConfigurationKey(3, "box-pw", "password", interface=True),
     )
     for key, value in (("login", "me"), ("pw", "hush"), ("box-pw-2", "hush too")):
-        house._values["vm", "mail", key] = value
+        all_hosts._values["vm", "mail", key] = value
 
 
 def values(answer):
@@ -38,10 +38,10 @@ def test_a_value_is_set_and_read_again(door):
     assert row in door.get("/plugin/config/list/by-name/vm/mail/by-key/login/").json["config"]
 
 
-def test_the_parameters_come_in_any_order_and_name_is_id(door, house):
+def test_the_parameters_come_in_any_order_and_name_is_id(door, all_hosts):
     path = "/plugin/config/set/value/you/key/login/name/mail/hostname/vm/"
     assert door.get(path, token=True).json["status"] == "OK"
-    assert house._values["vm", "mail", "login"] == "you"
+    assert all_hosts._values["vm", "mail", "login"] == "you"
 
 
 @pytest.mark.parametrize(
@@ -52,9 +52,9 @@ def test_parameters_that_do_not_fit_are_refused(door, path):
     assert answer.json["description"] == "Error in parameters"
 
 
-def test_the_word_none_deletes(door, house):
+def test_the_word_none_deletes(door, all_hosts):
     door.get(SET.format("login", "None"), token=True)
-    assert ("vm", "mail", "login") not in house._values
+    assert ("vm", "mail", "login") not in all_hosts._values
 
 
 def test_passwords_are_masked_for_who_shows_no_token(door):
@@ -64,31 +64,31 @@ def test_passwords_are_masked_for_who_shows_no_token(door):
         assert shown == {"login": "me", "pw": "hush", "box-pw-2": "hush too"}
 
 
-def test_an_address_that_may_change_still_sees_no_passwords(make_door, house):
-    door = make_door(house, trusted_clients=(ipaddress.ip_network("127.0.0.1"),))
+def test_an_address_that_may_change_still_sees_no_passwords(make_door, all_hosts):
+    door = make_door(all_hosts, trusted_clients=(ipaddress.ip_network("127.0.0.1"),))
     assert values(door.get(SET.format("pw", "new"))) == {"pw": MASK}
-    assert house._values["vm", "mail", "pw"] == "new"
+    assert all_hosts._values["vm", "mail", "pw"] == "new"
     assert values(door.get("/plugin/config/del/vm/mail/by-key/pw")) == {"pw": MASK}
 
 
-def test_a_form_that_sends_the_mask_back_changes_nothing(door, house):
+def test_a_form_that_sends_the_mask_back_changes_nothing(door, all_hosts):
     door.get(SET.format("pw", MASK), token=True)
-    assert house._values["vm", "mail", "pw"] == "hush"
+    assert all_hosts._values["vm", "mail", "pw"] == "hush"
 
 
-def test_what_nobody_can_tell_from_a_password_is_masked(door, house):
-    house.failures["detail", "mail"] = NoAnswer("silent")
-    house._values["vm", "mail", "startup-plugin"] = "True"
-    house._values["vm", "gone", "key"] = "text"
+def test_what_nobody_can_tell_from_a_password_is_masked(door, all_hosts):
+    all_hosts.failures["detail", "mail"] = NoAnswer("silent")
+    all_hosts._values["vm", "mail", "startup-plugin"] = "True"
+    all_hosts._values["vm", "gone", "key"] = "text"
     shown = values(door.get("/plugin/config/list"))
     assert shown["login"] == MASK
     assert shown["key"] == MASK
     assert shown["startup-plugin"] == "True"
 
 
-def test_an_unknown_key_is_masked_only_where_its_name_is_that_of_a_secret(door, house):
+def test_an_unknown_key_is_masked_only_where_its_name_is_that_of_a_secret(door, all_hosts):
     for key in ("lgoin", "passwd", "api-key", "old-pw", "token"):
-        house._values["vm", "mail", key] = "a text"
+        all_hosts._values["vm", "mail", key] = "a text"
     for shown in (
         values(door.get("/plugin/config/list/by-name/vm/mail")),
         door.get("/api/v1/components/mail/config").json["values"],
@@ -96,28 +96,28 @@ def test_an_unknown_key_is_masked_only_where_its_name_is_that_of_a_secret(door, 
         assert shown["lgoin"] == "a text"
         assert [shown[key] for key in ("passwd", "api-key", "old-pw", "token")] == [MASK] * 4
     door.ask("DELETE", "/api/v1/components/mail/config/lgoin", token=True)
-    assert ("vm", "mail", "lgoin") not in house._values
+    assert ("vm", "mail", "lgoin") not in all_hosts._values
 
 
-def test_an_unknown_key_of_another_host_is_refused_where_that_host_tells_its_keys(door, house):
-    house.put(plugin("mail", host="attic"))
+def test_an_unknown_key_of_another_host_is_refused_where_that_host_tells_its_keys(door, all_hosts):
+    all_hosts.put(plugin("mail", host="attic"))
     path = SET.replace("/vm/", "/attic/")
     answer = door.get(path.format("lgoin", "me"), token=True).json
     assert answer["description"] == "mail has no key 'lgoin'. Did you mean login?"
     url = "/api/v1/components/mail/config/lgoin?host=attic"
     refused = door.ask("PUT", url, body=b'{"value": "me"}', token=True)
     assert (refused.status, refused.json["detail"]) == (409, answer["description"])
-    assert ("attic", "mail", "lgoin") not in house._values
+    assert ("attic", "mail", "lgoin") not in all_hosts._values
     for key in ("login", "box-pw-2", "nb-int"):
         assert door.get(path.format(key, "1"), token=True).json["status"] == "OK"
-    house.failures["detail", "mail"] = NoAnswer("silent")
+    all_hosts.failures["detail", "mail"] = NoAnswer("silent")
     assert door.get(path.format("lgoin", "me"), token=True).json["status"] == "OK"
 
 
-def test_deleting_tells_what_was_deleted(door, house):
+def test_deleting_tells_what_was_deleted(door, all_hosts):
     answer = door.get("/plugin/config/del/vm/mail", token=True)
     assert set(values(answer)) == {"login", "pw", "box-pw-2"}
-    assert house._values == {}
+    assert all_hosts._values == {}
 
 
 def test_the_page_sees_keys_and_values_of_one_plugin(door):
@@ -128,21 +128,21 @@ def test_the_page_sees_keys_and_values_of_one_plugin(door):
     assert shown["values"]["pw"] == "hush"
 
 
-def test_the_page_stores_and_forgets_one_value(door, house):
+def test_the_page_stores_and_forgets_one_value(door, all_hosts):
     path = "/api/v1/components/plugin:mail/config/login"
     stored = door.ask("PUT", path, body=b'{"value": "you"}', token=True)
     assert stored.json == {"key": "login", "value": "you"}
-    assert house._values["vm", "mail", "login"] == "you"
+    assert all_hosts._values["vm", "mail", "login"] == "you"
     assert door.ask("DELETE", path, token=True).json == {"key": "login", "value": ""}
-    assert ("vm", "mail", "login") not in house._values
+    assert ("vm", "mail", "login") not in all_hosts._values
     assert door.ask("PUT", path, body=b'{"value": "you"}').status == 401
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b"{}", b'{"value": 1}', b'{"value": "a\\nb"}', b"[" * 30000]
 )
-def test_a_body_that_is_not_a_value_is_refused(door, house, body):
+def test_a_body_that_is_not_a_value_is_refused(door, all_hosts, body):
     path = "/api/v1/components/plugin:mail/config/login"
     answer = door.ask("PUT", path, body=body, token=True)
     assert answer.status == 400
-    assert house._values["vm", "mail", "login"] == "me"
+    assert all_hosts._values["vm", "mail", "login"] == "me"

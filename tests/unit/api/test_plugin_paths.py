@@ -6,12 +6,12 @@ import pytest
 
 from domogik.components.model import Component, ComponentId, ConfigurationKey, Kind, State
 from domogik.errors import NoAnswer, OperationFailed
-from domogik.testing.house import plugin
+from domogik.testing.all_hosts import plugin
 
 
-def test_the_list_has_an_item_per_host_and_members_last(door, house):
+def test_the_list_has_an_item_per_host_and_members_last(door, all_hosts):
     member = Component(ComponentId(Kind.EXTERNAL, "acme-thing.hall"), "vm", technology="unknown")
-    house.put(
+    all_hosts.put(
         member,
         plugin("demo", state=State.RUNNING),
         Component(ComponentId(Kind.CORE, "rest"), "vm", State.RUNNING),
@@ -58,45 +58,45 @@ def test_the_list_has_an_item_per_host_and_members_last(door, house):
 
 
 @pytest.mark.parametrize("state", list(State))
-def test_alive_and_running_are_on_and_everything_else_is_off(door, house, state):
-    house.put(plugin("demo", state=state))
+def test_alive_and_running_are_on_and_everything_else_is_off(door, all_hosts, state):
+    all_hosts.put(plugin("demo", state=state))
     (host,) = door.get("/plugin/list").json["plugin"]
     expected = "ON" if state in (State.ALIVE, State.RUNNING) else "OFF"
     assert host["list"][0]["status"] == expected
 
 
-def test_a_disabled_plugin_is_listed_only_while_it_runs(door, house):
-    house.put(plugin("demo", enabled=False, state=State.DISABLED))
+def test_a_disabled_plugin_is_listed_only_while_it_runs(door, all_hosts):
+    all_hosts.put(plugin("demo", enabled=False, state=State.DISABLED))
     assert door.get("/plugin/list").json["plugin"] == []
-    house.put(plugin("demo", enabled=False, state=State.ALIVE))
+    all_hosts.put(plugin("demo", enabled=False, state=State.ALIVE))
     assert door.get("/plugin/list").json["plugin"] != []
 
 
-def test_the_list_is_new_as_soon_as_something_changed(door, house):
+def test_the_list_is_new_as_soon_as_something_changed(door, all_hosts):
     def status():
         return door.get("/plugin/list").json["plugin"][0]["list"][0]["status"]
 
-    house.put(plugin("demo", state=State.ALIVE))
+    all_hosts.put(plugin("demo", state=State.ALIVE))
     assert status() == "ON"
     assert status() == "ON"
-    house.put(plugin("demo", state=State.FAILED))
+    all_hosts.put(plugin("demo", state=State.FAILED))
     assert status() == "OFF"
 
 
-def test_the_list_is_never_old_even_where_no_event_told_of_a_change(door, house):
-    house.put(plugin("demo", technology="old"))
+def test_the_list_is_never_old_even_where_no_event_told_of_a_change(door, all_hosts):
+    all_hosts.put(plugin("demo", technology="old"))
     door.get("/plugin/list")
     changed = plugin("demo", technology="new")
-    house._components[changed.host, changed.id] = changed
+    all_hosts._components[changed.host, changed.id] = changed
     door.clock.advance(1.0)
     assert b'"new"' in door.get("/plugin/list").body
 
 
-def test_the_detail_has_what_domoweb_shows(door, house):
-    house.put(
+def test_the_detail_has_what_domoweb_shows(door, all_hosts):
+    all_hosts.put(
         plugin("demo", state=State.ALIVE, description="d", version="0.2", documentation="http://x")
     )
-    house.keys["demo"] = (
+    all_hosts.keys["demo"] = (
         ConfigurationKey(3, "colour", "enum", "Colour", "red", ("red", "blue"), optional=True),
         ConfigurationKey(0, "startup-plugin", "boolean", "Start it", "False"),
         ConfigurationKey(1, "device", "string", "Device", None, interface=True),
@@ -133,47 +133,47 @@ def test_the_detail_has_what_domoweb_shows(door, house):
 
 
 @pytest.mark.parametrize("verb", ["start", "stop", "enable", "disable"])
-def test_an_order_is_answered_bare_when_it_is_done(door, house, verb):
-    house.put(plugin("demo", state=State.ALIVE if verb == "stop" else State.STOPPED))
+def test_an_order_is_answered_bare_when_it_is_done(door, all_hosts, verb):
+    all_hosts.put(plugin("demo", state=State.ALIVE if verb == "stop" else State.STOPPED))
     answer = door.get(f"/plugin/{verb}/vm/demo/", token=True)
     assert answer.json == {"status": "OK", "code": 0, "description": "None"}
-    assert house.done == [(verb, "vm", "demo")]
+    assert all_hosts.done == [(verb, "vm", "demo")]
 
 
-def test_a_refused_order_says_why(door, house):
-    house.put(plugin("demo", state=State.ALIVE))
+def test_a_refused_order_says_why(door, all_hosts):
+    all_hosts.put(plugin("demo", state=State.ALIVE))
     answer = door.get("/plugin/start/vm/demo", token=True)
     assert answer.json["description"] == "Component demo is already running on vm"
     answer = door.get("/plugin/disable/vm/demo", token=True)
     assert answer.json["description"].endswith("Please stop it before trying to disable")
 
 
-def test_an_order_for_a_plugin_of_that_name_elsewhere_goes_there(door, house):
+def test_an_order_for_a_plugin_of_that_name_elsewhere_goes_there(door, all_hosts):
     """The original marked the plugin of the same name on this host."""
-    house.put(plugin("demo"), plugin("demo", host="kitchen"))
+    all_hosts.put(plugin("demo"), plugin("demo", host="kitchen"))
     door.get("/plugin/start/kitchen/demo", token=True)
-    assert house.find("plugin:demo", "kitchen").state is State.ALIVE
-    assert house.find("plugin:demo", "vm").state is State.UNKNOWN
+    assert all_hosts.find("plugin:demo", "kitchen").state is State.ALIVE
+    assert all_hosts.find("plugin:demo", "vm").state is State.UNKNOWN
 
 
-def test_silence_of_the_other_host_is_told_in_domogiks_words(door, house):
-    house.put(plugin("demo", host="kitchen"))
+def test_silence_of_the_other_host_is_told_in_domogiks_words(door, all_hosts):
+    all_hosts.put(plugin("demo", host="kitchen"))
     for verb in ("start", "enable"):
-        house.failures[verb, "demo"] = NoAnswer("kitchen is silent")
+        all_hosts.failures[verb, "demo"] = NoAnswer("kitchen is silent")
         answer = door.get(f"/plugin/{verb}/kitchen/demo", token=True)
         assert answer.status == 200
         assert answer.json["description"] == f"No data or timeout on {verb} plugin demo"
-    house.failures["detail", "demo"] = NoAnswer("kitchen is silent")
+    all_hosts.failures["detail", "demo"] = NoAnswer("kitchen is silent")
     answer = door.get("/plugin/detail/kitchen/demo").json
     assert answer["description"] == "No data or timeout on getting plugin detail for demo"
     assert answer["plugin"] == []
-    house.failures["detail", "demo"] = OperationFailed("broken")
+    all_hosts.failures["detail", "demo"] = OperationFailed("broken")
     answer = door.get("/plugin/detail/kitchen/demo").json
     assert answer["description"] == "Error on detail request : broken"
 
 
-def test_the_core_services_are_no_plugins(door, house):
-    house.put(Component(ComponentId(Kind.CORE, "rest"), "vm", State.RUNNING))
+def test_the_core_services_are_no_plugins(door, all_hosts):
+    all_hosts.put(Component(ComponentId(Kind.CORE, "rest"), "vm", State.RUNNING))
     answer = door.get("/plugin/stop/vm/rest", token=True)
     assert answer.json["description"] == "Component rest doesn't exists on vm"
-    assert house.done == []
+    assert all_hosts.done == []

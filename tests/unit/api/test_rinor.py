@@ -7,9 +7,9 @@ import json
 import pytest
 from twisted.internet.defer import Deferred
 
-from domogik.api.rinor.envelope import Answer
+from domogik.api.rinor.envelope import RinorAnswer
 from domogik.components.model import ComponentId, HostInfo, Kind, State
-from domogik.testing.house import FakeHouse, plugin
+from domogik.testing.all_hosts import FakeAllHosts, plugin
 
 
 def test_an_answer_begins_with_status_code_and_description(door):
@@ -19,14 +19,16 @@ def test_an_answer_begins_with_status_code_and_description(door):
 
 
 def test_booleans_are_words_and_null_is_empty_however_deep():
-    encoded = json.loads(Answer("x", [{"a": True, "b": [None, {"c": False}], "d": 1.5}]).encoded())
+    encoded = json.loads(
+        RinorAnswer("x", [{"a": True, "b": [None, {"c": False}], "d": 1.5}]).encoded()
+    )
     assert encoded["x"] == [{"a": "True", "b": ["", {"c": "False"}], "d": 1.5}]
 
 
 def test_every_value_is_valid_json():
     """The original escaped by hand and broke on a backslash or a tab."""
     nasty = 'back\\slash\ttab "quote"\r\n\x01 \u2028 é'
-    assert json.loads(Answer("x", [nasty]).encoded())["x"] == [nasty]
+    assert json.loads(RinorAnswer("x", [nasty]).encoded())["x"] == [nasty]
 
 
 @pytest.mark.parametrize("path", ["/host", "/host/", "/HOST/", "/Host"])
@@ -95,12 +97,12 @@ def test_the_status_document_has_both_spellings_of_the_versions(door):
 
 def test_domoweb_reads_the_mode_on_every_page(make_door):
     assert make_door().get("/package/get-mode/").json["mode"] == ["normal"]
-    door = make_door(FakeHouse(package_mode=False))
+    door = make_door(FakeAllHosts(package_mode=False))
     assert door.get("/package/get-mode/").json["mode"] == ["development"]
 
 
-def test_a_host_is_told_with_how_it_is(door, house):
-    house.others.append(HostInfo("kitchen", False, False, "10.0.0.2", 300, 12.5))
+def test_a_host_is_told_with_how_it_is(door, all_hosts):
+    all_hosts.others.append(HostInfo("kitchen", False, False, "10.0.0.2", 300, 12.5))
     assert [host["id"] for host in door.get("/host").json["host"]] == ["vm", "kitchen"]
     assert door.get("/host/kitchen").json["host"] == [
         {
@@ -127,10 +129,10 @@ def test_reading_takes_get_and_head_only(door):
     assert door.ask("DELETE", "/plugin/list").status == 405
 
 
-def test_an_exception_in_the_house_is_answered_and_logged(door, house, failures):
+def test_an_exception_in_the_house_is_answered_and_logged(door, all_hosts, failures):
     """The original closed the connection without a word."""
-    house.put(plugin("demo"))
-    house.failures["detail", "demo"] = ZeroDivisionError("secret detail")
+    all_hosts.put(plugin("demo"))
+    all_hosts.failures["detail", "demo"] = ZeroDivisionError("secret detail")
     answer = door.get("/plugin/detail/vm/demo")
     assert answer.json["status"] == "ERROR"
     assert b"secret" not in answer.body
@@ -155,13 +157,13 @@ def test_a_path_without_a_slash_is_refused(door):
     assert connection.response().json["status"] == "ERROR"
 
 
-def test_a_client_that_leaves_does_not_cancel_the_work(door, house, failures):
-    house.put(plugin("demo"))
-    held = house.held["start", "demo"] = Deferred()
+def test_a_client_that_leaves_does_not_cancel_the_work(door, all_hosts, failures):
+    all_hosts.put(plugin("demo"))
+    held = all_hosts.held["start", "demo"] = Deferred()
     connection = door.open("GET", "/plugin/start/vm/demo", token=True)
     connection.leave()
     held.callback(None)
-    assert house.find("plugin:demo").state is State.ALIVE
+    assert all_hosts.find("plugin:demo").state is State.ALIVE
     assert connection.received == b""
     assert failures() == []
 
@@ -176,14 +178,14 @@ def test_two_requests_on_one_connection_are_answered_in_their_order(door):
     assert not connection.dropped
 
 
-def test_an_external_member_is_found_under_its_own_host(door, house):
+def test_an_external_member_is_found_under_its_own_host(door, all_hosts):
     from domogik.components.model import Component
 
     member = Component(
         ComponentId(Kind.EXTERNAL, "acme-thing.kitchen"), "vm", State.ALIVE, technology="unknown"
     )
-    house.put(member)
-    house.member_values[member.name] = (("port", "50000"), ("status", "2"))
+    all_hosts.put(member)
+    all_hosts.member_values[member.name] = (("port", "50000"), ("status", "2"))
     (item,) = door.get("/plugin/detail/kitchen/acme-thing").json["plugin"]
     assert item["host"] == "kitchen"
     assert item["id"] == "acme-thing"

@@ -11,7 +11,7 @@ from domogik.api.http.streams import BACKLOG, KEEP_ALIVE, MAX_STREAMS
 from domogik.components.events import EventStream
 from domogik.components.model import State
 from domogik.errors import NotPossible
-from domogik.testing.house import FakeHouse, plugin
+from domogik.testing.all_hosts import FakeAllHosts, plugin
 
 EVENTS = "/api/v1/events"
 LOGS = "/api/v1/components/demo/logs"
@@ -30,20 +30,20 @@ def events(connection) -> list[tuple[str, str, object]]:
 
 
 @pytest.fixture
-def demo(house):
-    house.put(plugin("demo"))
-    house.logs["demo"] = ["one", "two", "three"]
-    return house
+def demo(all_hosts):
+    all_hosts.put(plugin("demo"))
+    all_hosts.logs["demo"] = ["one", "two", "three"]
+    return all_hosts
 
 
-def test_events_come_as_they_happen(door, house):
+def test_events_come_as_they_happen(door, all_hosts):
     connection = door.open("GET", EVENTS)
     response = connection.response()
     assert response.status == 200
     assert response.headers["content-type"] == "text/event-stream"
     assert events(connection) == []
-    house.put(plugin("demo"))
-    house.put(plugin("demo", state=State.ALIVE))
+    all_hosts.put(plugin("demo"))
+    all_hosts.put(plugin("demo", state=State.ALIVE))
     first, second = events(connection)
     assert first == (
         "1",
@@ -60,35 +60,35 @@ def test_events_come_as_they_happen(door, house):
 
 
 @pytest.mark.parametrize("way", ["header", "query"])
-def test_a_client_takes_up_where_it_broke_off(door, house, way):
+def test_a_client_takes_up_where_it_broke_off(door, all_hosts, way):
     for number in range(5):
-        house.put(plugin(f"p{number}"))
+        all_hosts.put(plugin(f"p{number}"))
     if way == "header":
         connection = door.open("GET", EVENTS, headers={"Last-Event-ID": "3"})
     else:
         connection = door.open("GET", f"{EVENTS}?last_event_id=3")
     assert [event[0] for event in events(connection)] == ["4", "5"]
-    house.put(plugin("p9"))
+    all_hosts.put(plugin("p9"))
     assert [event[0] for event in events(connection)] == ["4", "5", "6"]
 
 
 @pytest.mark.parametrize("seen", ["1", "99"])
 def test_a_client_that_missed_too_much_is_told_to_read_again(make_door, seen):
     """Too long away, or it knew the numbers of a manager before this one."""
-    house = FakeHouse(events=EventStream(lambda: 1000.0, keep=2))
-    door = make_door(house)
+    all_hosts = FakeAllHosts(events=EventStream(lambda: 1000.0, keep=2))
+    door = make_door(all_hosts)
     for number in range(5):
-        house.put(plugin(f"p{number}"))
+        all_hosts.put(plugin(f"p{number}"))
     connection = door.open("GET", EVENTS, headers={"Last-Event-ID": seen})
     assert events(connection) == [("5", "resync", {"id": 5})]
 
 
 @pytest.mark.parametrize("seen", ["x", "-1", "1.5", "9" * 30, "6", "0"])
 def test_a_client_with_a_number_that_is_unknown_is_told_to_read_again(make_door, seen):
-    house = FakeHouse(events=EventStream(lambda: 1000.0))
-    house.events.go_on_behind(1000)
-    door = make_door(house)
-    house.put(plugin("demo"))
+    all_hosts = FakeAllHosts(events=EventStream(lambda: 1000.0))
+    all_hosts.events.go_on_behind(1000)
+    door = make_door(all_hosts)
+    all_hosts.put(plugin("demo"))
     connection = door.open("GET", EVENTS, headers={"Last-Event-ID": seen})
     assert events(connection) == [("1001", "resync", {"id": 1001})]
 
@@ -108,35 +108,35 @@ def test_a_quiet_stream_says_that_it_is_alive(door):
     assert not connection.dropped
 
 
-def test_a_client_that_leaves_leaves_nothing_behind(door, house):
-    subscribers = len(house.events._receivers)
+def test_a_client_that_leaves_leaves_nothing_behind(door, all_hosts):
+    subscribers = len(all_hosts.events._receivers)
     connection = door.open("GET", EVENTS)
-    assert len(house.events._receivers) == subscribers + 1
+    assert len(all_hosts.events._receivers) == subscribers + 1
     connection.leave()
-    assert len(house.events._receivers) == subscribers
+    assert len(all_hosts.events._receivers) == subscribers
     assert door.clock.getDelayedCalls() == []
 
 
-def test_a_slow_client_gets_everything_in_order_once_it_reads(door, house):
+def test_a_slow_client_gets_everything_in_order_once_it_reads(door, all_hosts):
     connection = door.open("GET", EVENTS)
     connection.channel.pauseProducing()
     for number in range(20):
-        house.put(plugin(f"p{number}"))
+        all_hosts.put(plugin(f"p{number}"))
     assert events(connection) == []
     connection.channel.resumeProducing()
     assert [event[0] for event in events(connection)] == [str(n) for n in range(1, 21)]
 
 
-def test_a_client_that_never_reads_is_dropped_and_holds_up_nobody(door, house):
-    subscribers = len(house.events._receivers)
+def test_a_client_that_never_reads_is_dropped_and_holds_up_nobody(door, all_hosts):
+    subscribers = len(all_hosts.events._receivers)
     slow, quick = door.open("GET", EVENTS), door.open("GET", EVENTS)
     slow.channel.pauseProducing()
     for number in range(BACKLOG // 1000 + 1):
-        house.events.publish("configuration.refused", error="x" * 1000, path=str(number))
+        all_hosts.events.publish("configuration.refused", error="x" * 1000, path=str(number))
     assert slow.transport.disconnected or slow.transport.disconnecting
     assert not quick.dropped
     assert len(events(quick)) == BACKLOG // 1000 + 1
-    assert len(house.events._receivers) == subscribers + 1
+    assert len(all_hosts.events._receivers) == subscribers + 1
 
 
 def test_the_number_of_streams_is_bounded(door):
@@ -152,10 +152,10 @@ def test_closing_the_port_ends_the_streams(door):
     assert connection.received.endswith(b"0\r\n\r\n")
 
 
-def test_head_asks_for_no_stream(door, house, demo):
+def test_head_asks_for_no_stream(door, all_hosts, demo):
     assert door.ask("HEAD", EVENTS).status == 200
     assert door.ask("HEAD", f"{LOGS}?follow=1").status == 200
-    assert house.followers("demo") == 0
+    assert all_hosts.followers("demo") == 0
 
 
 def test_the_last_lines_are_plain_text_or_json(door, demo):
@@ -214,8 +214,8 @@ def test_a_log_that_cannot_be_read_is_followed_by_nobody(door, demo):
     assert demo.followers("demo") == 0
 
 
-def test_logs_of_another_host_are_not_to_be_had(door, house):
-    house.put(plugin("demo", host="kitchen"))
+def test_logs_of_another_host_are_not_to_be_had(door, all_hosts):
+    all_hosts.put(plugin("demo", host="kitchen"))
     answer = door.get(f"{LOGS}?host=kitchen")
     assert answer.status == 409
     assert answer.json["detail"] == "Not available from another host"

@@ -7,15 +7,15 @@ import pytest
 from domogik.components.health import DiagnosticCheck, Result
 from domogik.components.model import Component, ComponentId, Kind, State
 from domogik.errors import NoAnswer, OperationFailed
-from domogik.testing.house import daemon
+from domogik.testing.all_hosts import daemon
 
 
 @pytest.fixture(autouse=True)
-def web(house):
+def web(all_hosts):
     unit = Component(
         ComponentId(Kind.UNIT, "web"), "vm", State.RUNNING, True, pid=7, technology="systemd"
     )
-    house.put(unit, daemon("web"))
+    all_hosts.put(unit, daemon("web"))
 
 
 def test_units_are_listed_by_host(door):
@@ -35,8 +35,8 @@ def test_units_are_listed_by_host(door):
     ]
 
 
-def test_a_detail_has_what_its_section_came_to(door, house):
-    house.member_values["web"] = (("unit", "nginx"), ("role", "daemon"))
+def test_a_detail_has_what_its_section_came_to(door, all_hosts):
+    all_hosts.member_values["web"] = (("unit", "nginx"), ("role", "daemon"))
     (item,) = door.get("/unit/detail/vm/web").json["unit"]
     assert item["configuration"] == [
         {"id": 1, "key": "unit", "value": "nginx"},
@@ -49,24 +49,24 @@ def test_a_detail_has_what_its_section_came_to(door, house):
 
 @pytest.mark.parametrize("verb", ["stop", "enable"])
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
-def test_orders_need_the_token(door, house, verb, method):
+def test_orders_need_the_token(door, all_hosts, verb, method):
     path = f"/unit/{verb}/vm/web/"
     assert door.ask(method, path).status == 401
-    assert house.done == []
+    assert all_hosts.done == []
     assert door.ask(method, path, token=True).json["status"] == "OK"
-    assert house.done == [(verb, "vm", "web")]
+    assert all_hosts.done == [(verb, "vm", "web")]
 
 
-def test_what_systemd_says_is_handed_on(door, house):
+def test_what_systemd_says_is_handed_on(door, all_hosts):
     words = "systemctl stop nginx.service: Access denied"
-    house.failures["stop", "web"] = OperationFailed(words)
+    all_hosts.failures["stop", "web"] = OperationFailed(words)
     assert door.ask("POST", "/unit/stop/vm/web", token=True).json["description"] == words
     answer = door.ask("POST", "/api/v1/components/unit:web/stop", token=True)
     assert (answer.status, answer.json["detail"]) == (409, words)
 
 
-def test_another_host_that_is_silent_is_said_in_known_words(door, house):
-    house.failures["detail", "web"] = NoAnswer("silence")
+def test_another_host_that_is_silent_is_said_in_known_words(door, all_hosts):
+    all_hosts.failures["detail", "web"] = NoAnswer("silence")
     said = door.get("/unit/detail/vm/web").json
     assert said["description"] == "No data or timeout on getting unit detail for web"
 
@@ -75,8 +75,8 @@ def test_there_is_no_restart_of_units_in_this_style(door):
     assert door.ask("POST", "/unit/restart/vm/web", token=True).json["status"] == "ERROR"
 
 
-def test_a_diagnosis_is_a_list_of_checks(door, house):
-    house.checks["web"] = [
+def test_a_diagnosis_is_a_list_of_checks(door, all_hosts):
+    all_hosts.checks["web"] = [
         DiagnosticCheck("daemon-running-nginx", "It is running", Result.PASSED, {}, "daemon-web")
     ]
     (check,) = door.get("/unit/diagnose/vm/web").json["check"]

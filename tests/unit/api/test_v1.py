@@ -15,15 +15,15 @@ from domogik.errors import (
     OperationFailed,
     UnknownComponent,
 )
-from domogik.testing.house import plugin
+from domogik.testing.all_hosts import plugin
 
 BASE = "/api/v1"
 
 
 @pytest.fixture
-def demo(house):
+def demo(all_hosts):
     component = plugin("demo", state=State.ALIVE, pid=42, since=1.5, restarts=3, reason="why")
-    house.put(component)
+    all_hosts.put(component)
     return component
 
 
@@ -47,8 +47,8 @@ def test_a_component_is_told_with_everything_known(door, demo):
     }
 
 
-def test_the_list_names_its_own_host_and_can_be_narrowed(door, house, demo):
-    house.put(Component(ComponentId(Kind.CORE, "rest"), "vm"), plugin("demo", host="kitchen"))
+def test_the_list_names_its_own_host_and_can_be_narrowed(door, all_hosts, demo):
+    all_hosts.put(Component(ComponentId(Kind.CORE, "rest"), "vm"), plugin("demo", host="kitchen"))
     everything = door.get(f"{BASE}/components").json
     assert everything["host"] == "vm"
     assert [item["id"] for item in everything["components"]] == [
@@ -67,53 +67,53 @@ def test_a_bare_name_will_do_where_only_one_kind_has_it(door, demo, spelling):
     assert door.get(f"{BASE}/components/{spelling}").json["id"] == "plugin:demo"
 
 
-def test_of_an_ambiguous_name_the_candidates_are_told(door, house, demo):
-    house.put(Component(ComponentId(Kind.UNIT, "demo"), "vm"))
+def test_of_an_ambiguous_name_the_candidates_are_told(door, all_hosts, demo):
+    all_hosts.put(Component(ComponentId(Kind.UNIT, "demo"), "vm"))
     answer = door.get(f"{BASE}/components/demo")
     assert answer.status == 409
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json["candidates"] == ["plugin:demo", "unit:demo"]
 
 
-def test_a_component_of_another_host_is_named_with_it(door, house, demo):
-    house.put(plugin("demo", host="kitchen"))
+def test_a_component_of_another_host_is_named_with_it(door, all_hosts, demo):
+    all_hosts.put(plugin("demo", host="kitchen"))
     assert door.get(f"{BASE}/components/demo?host=kitchen").json["host"] == "kitchen"
     assert door.get(f"{BASE}/components/demo?host=nowhere").status == 404
 
 
 @pytest.mark.parametrize("verb", ["start", "stop", "restart", "enable", "disable"])
-def test_a_verb_is_answered_with_the_component_as_it_is_then(door, house, demo, verb):
+def test_a_verb_is_answered_with_the_component_as_it_is_then(door, all_hosts, demo, verb):
     if verb in ("start", "disable"):
-        house.put(plugin("demo", state=State.STOPPED))
+        all_hosts.put(plugin("demo", state=State.STOPPED))
     answer = door.post(f"{BASE}/components/demo/{verb}")
     assert answer.status == 200
     assert answer.json["id"] == "plugin:demo"
-    assert house.done == [(verb, "vm", "demo")]
+    assert all_hosts.done == [(verb, "vm", "demo")]
     expected = {"start": "alive", "stop": "stopped", "restart": "alive"}
     assert answer.json["state"] == expected.get(verb, answer.json["state"])
     assert answer.json["enabled"] is (verb != "disable")
 
 
-def test_what_a_plugin_lacks_is_told_when_it_is_started_and_enabled(door, house, demo):
-    house.lacks["demo"] = ("demo needs x, which is not installed: get x",)
-    house.put(plugin("demo", state=State.STOPPED))
+def test_what_a_plugin_lacks_is_told_when_it_is_started_and_enabled(door, all_hosts, demo):
+    all_hosts.lacks["demo"] = ("demo needs x, which is not installed: get x",)
+    all_hosts.put(plugin("demo", state=State.STOPPED))
     for verb in ("enable", "start", "restart"):
         answer = door.post(f"{BASE}/components/demo/{verb}").json
         assert answer["warnings"] == ["demo needs x, which is not installed: get x"]
     assert door.post(f"{BASE}/components/demo/stop").json["warnings"] == []
-    house.failures["start", "demo"] = OperationFailed("it ended")
+    all_hosts.failures["start", "demo"] = OperationFailed("it ended")
     answer = door.post(f"{BASE}/components/demo/start")
     said = "it ended. demo needs x, which is not installed: get x"
     assert (answer.status, answer.json["detail"]) == (409, said)
 
 
 @pytest.mark.parametrize("verb", ["start", "stop", "restart", "enable", "disable"])
-def test_a_verb_needs_the_token_and_post(door, house, demo, verb):
+def test_a_verb_needs_the_token_and_post(door, all_hosts, demo, verb):
     assert door.post(f"{BASE}/components/demo/{verb}", token=False).status == 401
     answer = door.get(f"{BASE}/components/demo/{verb}", token=True)
     assert answer.status == 405
     assert answer.headers["allow"] == "POST, OPTIONS"
-    assert house.done == []
+    assert all_hosts.done == []
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,8 @@ def test_a_verb_needs_the_token_and_post(door, house, demo, verb):
         (ValueError("hidden"), 500),
     ],
 )
-def test_each_error_is_one_status_and_a_problem(door, house, demo, error, status, failures):
-    house.failures["restart", "demo"] = error
+def test_each_error_is_one_status_and_a_problem(door, all_hosts, demo, error, status, failures):
+    all_hosts.failures["restart", "demo"] = error
     answer = door.post(f"{BASE}/components/demo/restart")
     assert answer.status == answer.json["status"] == status
     assert answer.headers["content-type"] == "application/problem+json"
@@ -186,21 +186,21 @@ def test_hosts_are_told(door):
     }
 
 
-def test_an_upgrade_is_accepted_or_refused(door, house):
+def test_an_upgrade_is_accepted_or_refused(door, all_hosts):
     assert door.post(f"{BASE}/upgrade", token=False).status == 401
     answer = door.post(f"{BASE}/upgrade")
-    assert (answer.status, house.upgraded) == (202, 1)
-    house.failures["upgrade", ""] = NotPossible("not this process")
+    assert (answer.status, all_hosts.upgraded) == (202, 1)
+    all_hosts.failures["upgrade", ""] = NotPossible("not this process")
     assert door.post(f"{BASE}/upgrade").status == 409
 
 
-def test_a_plugin_that_is_gone_once_stopped_is_still_answered(door, house, demo):
+def test_a_plugin_that_is_gone_once_stopped_is_still_answered(door, all_hosts, demo):
     from twisted.internet.defer import Deferred
 
-    held = house.held["stop", "demo"] = Deferred()
+    held = all_hosts.held["stop", "demo"] = Deferred()
     connection = door.open("POST", f"{BASE}/components/demo/stop", token=True)
     held.addCallback(lambda _: None)
-    house.put(plugin("demo", state=State.STOPPED))
+    all_hosts.put(plugin("demo", state=State.STOPPED))
     held.callback(None)
     assert connection.response().status == 200
 
@@ -230,11 +230,11 @@ def test_an_absolute_url_is_understood(door):
 # Orders to another host
 
 
-def test_an_order_to_another_host_that_takes_its_time_is_a_job_to_look_at(door, house):
-    house.put(plugin("cat", "kitchen", state=State.STOPPED))
-    house.held["start", "cat"] = held = Deferred()
+def test_an_order_to_another_host_that_takes_its_time_is_a_job_to_look_at(door, all_hosts):
+    all_hosts.put(plugin("cat", "kitchen", state=State.STOPPED))
+    all_hosts.held["start", "cat"] = held = Deferred()
     connection = door.open("POST", "/api/v1/components/cat/start?host=kitchen", token=True)
-    door.clock.advance(house.patience_s - 1)
+    door.clock.advance(all_hosts.patience_s - 1)
     assert connection.received == b""
     door.clock.advance(1)
     answer = connection.response()
@@ -245,12 +245,12 @@ def test_an_order_to_another_host_that_takes_its_time_is_a_job_to_look_at(door, 
     assert door.get(where).json == answer.json
     held.callback(None)
     assert door.get(where).json["state"] == "done"
-    assert house.find("cat", "kitchen").state is State.ALIVE
+    assert all_hosts.find("cat", "kitchen").state is State.ALIVE
 
 
-def test_an_order_to_another_host_is_answered_with_how_it_is_then(door, house):
-    house.put(plugin("cat", "kitchen", state=State.STOPPED))
-    house.held["start", "cat"] = held = Deferred()
+def test_an_order_to_another_host_is_answered_with_how_it_is_then(door, all_hosts):
+    all_hosts.put(plugin("cat", "kitchen", state=State.STOPPED))
+    all_hosts.held["start", "cat"] = held = Deferred()
     connection = door.open("POST", "/api/v1/components/cat/start?host=kitchen", token=True)
     door.clock.advance(5)
     held.callback(None)
@@ -258,17 +258,17 @@ def test_an_order_to_another_host_is_answered_with_how_it_is_then(door, house):
     assert (answer.status, answer.json["state"], answer.json["pid"]) == (200, "alive", 42)
 
 
-def test_a_host_that_does_not_answer_in_time_is_a_504(door, house):
-    house.put(plugin("cat", "kitchen", state=State.STOPPED))
-    house.held["start", "cat"] = held = Deferred()
+def test_a_host_that_does_not_answer_in_time_is_a_504(door, all_hosts):
+    all_hosts.put(plugin("cat", "kitchen", state=State.STOPPED))
+    all_hosts.held["start", "cat"] = held = Deferred()
     connection = door.open("POST", "/api/v1/components/cat/start?host=kitchen", token=True)
     door.clock.advance(10)
     held.errback(NoAnswer("kitchen is not heard"))
     assert connection.response().status == 504
 
 
-def test_who_does_not_wait_has_the_job_at_once(door, house):
-    house.put(plugin("cat", "kitchen", state=State.STOPPED))
-    house.held["start", "cat"] = Deferred()
+def test_who_does_not_wait_has_the_job_at_once(door, all_hosts):
+    all_hosts.put(plugin("cat", "kitchen", state=State.STOPPED))
+    all_hosts.held["start", "cat"] = Deferred()
     answer = door.post("/api/v1/components/cat/start?host=kitchen&wait=no")
     assert (answer.status, answer.json["subject"]) == (202, "plugin:cat@kitchen")

@@ -17,7 +17,7 @@ from domogik.api.http.wire import (
     MAX_LINGERING,
 )
 from domogik.components.model import State
-from domogik.testing.house import plugin
+from domogik.testing.all_hosts import plugin
 
 PUT = b"PUT /api/v1/components/x/config/y HTTP/1.1\r\nHost: vm\r\n"
 
@@ -108,8 +108,8 @@ def test_a_body_that_comes_drop_by_drop_is_refused(door):
     assert connection.response().status == 408
 
 
-def test_an_upload_goes_on_for_as_long_as_enough_comes(storeroom):
-    connection = storeroom.connect()
+def test_an_upload_goes_on_for_as_long_as_enough_comes(package_access):
+    connection = package_access.connect()
     size = 10 * BODY_PORTION
     connection.send(
         b"POST /api/v1/packages/upload HTTP/1.1\r\nHost: vm\r\nAuthorization: Bearer the-token\r\n"
@@ -117,18 +117,18 @@ def test_an_upload_goes_on_for_as_long_as_enough_comes(storeroom):
     )
     for _ in range(9):
         connection.send(b"x" * BODY_PORTION)
-        storeroom.clock.advance(BODY_PERIOD)
+        package_access.clock.advance(BODY_PERIOD)
     assert connection.received == b""
     connection.send(b"x" * 100)
-    storeroom.clock.advance(BODY_PERIOD)
+    package_access.clock.advance(BODY_PERIOD)
     assert connection.response().status == 408
 
 
 @pytest.mark.parametrize(
     "path", ["/api/v1/events", "/api/v1/components/demo/logs?follow=true", "/events/domogik/get/%s"]
 )
-def test_an_answer_that_has_no_end_is_not_cut(door, house, path):
-    house.put(plugin("demo", state=State.ALIVE))
+def test_an_answer_that_has_no_end_is_not_cut(door, all_hosts, path):
+    all_hosts.put(plugin("demo", state=State.ALIVE))
     if "%s" in path:
         path %= door.get("/events/domogik/new").json["event"][0]["ticket_id"]
     connection = door.open("GET", path)
@@ -209,8 +209,8 @@ def busy(door, times: int, token: bool = False, **where: str):
     """Connections with a request that is not answered yet."""
     from twisted.internet.defer import Deferred
 
-    door.house.put(plugin("demo", state=State.ALIVE))
-    door.house.held["stop", "demo"] = Deferred()
+    door.all_hosts.put(plugin("demo", state=State.ALIVE))
+    door.all_hosts.held["stop", "demo"] = Deferred()
     headers = {"Host": "10.1.0.1:40405"} if where else {}
     return [door.open("POST", LONG, headers, token=token, **where) for _ in range(times)]
 

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from domogik.app.commands.progress import Progress
+from domogik.app.commands.progress import StartProgress
 from domogik.app.parts.core import CoreServices
 from domogik.components.events import EventStream
 from domogik.config.load import load
@@ -69,8 +69,8 @@ def make_core(clock: Clock) -> CoreServices:
     given: dict[str, Any] = dict.fromkeys(("trust", "declared", "hold"))
     return CoreServices(
         reactor=clock,
-        street=SimpleNamespace(hub=object(), bus=None),  # type: ignore[arg-type]
-        progress=Progress(),
+        xpl_node=SimpleNamespace(hub=object(), bus=None),  # type: ignore[arg-type]
+        progress=StartProgress(),
         foundation=foundation,  # type: ignore[arg-type]
         components=ComponentList(EventStream(clock.seconds)),
         rivals=SimpleNamespace(namesakes=None, find=found_nothing, leave=lambda: None),  # type: ignore[arg-type]

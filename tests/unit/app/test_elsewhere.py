@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from domogik.app.parts.elsewhere import LOOK_EVERY, Elsewhere
-from domogik.testing.office import FakeNetwork
+from domogik.testing.local_host import FakeNetwork
 from domogik.xpl.codec.message import STAT
 
 THERE = object()
@@ -30,7 +30,7 @@ class Asked:
 
 
 @attrs.define(eq=False)
-class House:
+class AllHosts:
     clock: Clock = attrs.field(factory=Clock)
     network: FakeNetwork = attrs.field(factory=FakeNetwork)
     rivals: Asked = attrs.field(factory=Asked)
@@ -52,40 +52,40 @@ class House:
 
 
 def test_while_it_answers_it_is_asked_each_minute_and_nothing_more_is_kept() -> None:
-    house = House()
+    all_hosts = AllHosts()
     for minute in range(1, 4):
-        house.clock.advance(LOOK_EVERY)
-        assert len(house.rivals.questions) == minute
-        house.rivals.questions[-1].callback(THERE)
-        assert house.rivals.left == minute
-    assert house.taken == 0
-    house.other.stop()
-    assert house.clock.getDelayedCalls() == []
+        all_hosts.clock.advance(LOOK_EVERY)
+        assert len(all_hosts.rivals.questions) == minute
+        all_hosts.rivals.questions[-1].callback(THERE)
+        assert all_hosts.rivals.left == minute
+    assert all_hosts.taken == 0
+    all_hosts.other.stop()
+    assert all_hosts.clock.getDelayedCalls() == []
 
 
 def test_several_goodbyes_are_one_question_and_it_is_taken_over_once() -> None:
-    house = House()
+    all_hosts = AllHosts()
     for _ in range(3):
-        house.goodbye()
-    (question,) = house.rivals.questions
+        all_hosts.goodbye()
+    (question,) = all_hosts.rivals.questions
     question.callback(None)
-    assert house.taken == 1
-    assert house.clock.getDelayedCalls() == []
-    house.goodbye()
-    assert len(house.rivals.questions) == 1
+    assert all_hosts.taken == 1
+    assert all_hosts.clock.getDelayedCalls() == []
+    all_hosts.goodbye()
+    assert len(all_hosts.rivals.questions) == 1
 
 
 def test_a_question_that_fails_is_asked_again() -> None:
-    house = House()
-    house.clock.advance(LOOK_EVERY)
-    house.rivals.questions[-1].errback(RuntimeError("oops"))
-    house.clock.advance(LOOK_EVERY)
-    house.rivals.questions[-1].callback(None)
-    assert house.taken == 1
+    all_hosts = AllHosts()
+    all_hosts.clock.advance(LOOK_EVERY)
+    all_hosts.rivals.questions[-1].errback(RuntimeError("oops"))
+    all_hosts.clock.advance(LOOK_EVERY)
+    all_hosts.rivals.questions[-1].callback(None)
+    assert all_hosts.taken == 1
 
 
 def test_a_stop_while_it_is_asked_takes_nothing_over() -> None:
-    house = House()
-    house.goodbye()
-    house.other.stop()
-    assert (house.taken, house.clock.getDelayedCalls()) == (0, [])
+    all_hosts = AllHosts()
+    all_hosts.goodbye()
+    all_hosts.other.stop()
+    assert (all_hosts.taken, all_hosts.clock.getDelayedCalls()) == (0, [])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from domogik.app.commands.progress import Progress, notify_socket, pipe
+from domogik.app.commands.progress import StartProgress, notify_socket, pipe
 
 
 @pytest.mark.parametrize("abstract", [False, True])
@@ -17,7 +17,7 @@ def test_systemd_hears_what_is_done_and_that_it_is_ready(tmp_path: Path, abstrac
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(f"\0{name[1:]}" if abstract else name)
         environment = {"NOTIFY_SOCKET": name}
-        progress = Progress.from_environment(environment)
+        progress = StartProgress.from_environment(environment)
         assert environment == {}, "children must not find it"
         progress.status("plugins start")
         progress.ready()
@@ -28,7 +28,7 @@ def test_systemd_hears_what_is_done_and_that_it_is_ready(tmp_path: Path, abstrac
 
 def test_who_waits_at_a_pipe_hears_lines() -> None:
     reading, writing = os.pipe()
-    progress = Progress([pipe(writing)])
+    progress = StartProgress([pipe(writing)])
     progress.status("one")
     progress.failed("the port is taken")
     os.close(writing)
@@ -38,7 +38,7 @@ def test_who_waits_at_a_pipe_hears_lines() -> None:
 
 def test_a_listener_that_is_gone_stops_nobody(tmp_path: Path) -> None:
     heard: list[str] = []
-    progress = Progress([notify_socket(str(tmp_path / "nobody")), heard.append])
+    progress = StartProgress([notify_socket(str(tmp_path / "nobody")), heard.append])
     progress.status("one")
     progress.status("two")
     assert heard == ["STATUS=one", "STATUS=two"]
@@ -46,7 +46,7 @@ def test_a_listener_that_is_gone_stops_nobody(tmp_path: Path) -> None:
 
 def test_nobody_has_to_listen() -> None:
     called: list[str] = []
-    progress = Progress.from_environment({})
+    progress = StartProgress.from_environment({})
     progress.on_ready.append(lambda: called.append("ready"))
     progress.ready()
     assert called == ["ready"]
@@ -54,7 +54,7 @@ def test_nobody_has_to_listen() -> None:
 
 def test_what_people_are_to_know_is_said_once_before_anything_else() -> None:
     heard: list[str] = []
-    progress = Progress([heard.append], words=lambda: ("to stop: kill 7",))
+    progress = StartProgress([heard.append], words=lambda: ("to stop: kill 7",))
     progress.status("one")
     progress.ready()
     assert heard == ["X_DOMOGIK=to stop: kill 7", "STATUS=one", "READY=1"]

@@ -13,8 +13,8 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from domogik.app.parts import rivals as rivals_module
 from domogik.app.parts.rivals import Rivals, can_be
-from domogik.manager.health.namesakes import LOOK_AGAIN
-from domogik.testing.office import FakeNetwork
+from domogik.manager.health.name_conflicts import LOOK_AGAIN
+from domogik.testing.local_host import FakeNetwork
 from domogik.xpl.codec.message import STAT, Message
 
 HUB = ("127.0.0.1", 3865)

@@ -12,9 +12,9 @@ from twisted.internet.task import Clock
 
 from domogik.app.parts import foundation, xpl_node
 from domogik.app.parts.foundation import CannotStart, Foundation
-from domogik.app.parts.xpl_node import LOOK_EVERY, Street
+from domogik.app.parts.xpl_node import LOOK_EVERY, XplNode
 from domogik.components.model import State
-from domogik.xpl.hub.sockets import PortTaken
+from domogik.xpl.hub.sockets import HubPortTaken
 from domogik.xpl.node.port import NetworkSettings
 
 
@@ -31,7 +31,7 @@ class FakeHub:
 
     def start(self) -> None:
         if self.settings.xpl_port in self.taken:
-            raise PortTaken(f"UDP port {self.settings.xpl_port} is taken")
+            raise HubPortTaken(f"UDP port {self.settings.xpl_port} is taken")
         self.port = self.settings.xpl_port or 40000
 
     def attach(self, port: object) -> None:
@@ -85,11 +85,11 @@ class Place:
         self.hubs.append(FakeHub(network, self.taken))
         return self.hubs[-1]
 
-    def open(self, mode: str, text: str = "") -> Street:
+    def open(self, mode: str, text: str = "") -> XplNode:
         self.home.mkdir(mode=0o700, exist_ok=True)
         (self.home / "domogik.cfg").write_text(f"[domogik]\n{text}")
-        laid = Foundation.lay({"home": str(self.home)}, {})
-        opened = Street.open(self.clock, laid, mode)
+        laid = Foundation.load({"home": str(self.home)}, {})
+        opened = XplNode.open(self.clock, laid, mode)
         opened.on_hub = lambda state, reason: self.told.append((state, reason))
         return opened
 

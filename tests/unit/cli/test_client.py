@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from domogik.cli.client import Address, Client, Unreachable, component_path, find_token
+from domogik.cli.client import ApiAddress, ApiClient, ManagerUnreachable, component_path, find_token
 from domogik.cli.program import CommandFailed
 from domogik.config.home import Home
 
@@ -21,7 +21,7 @@ def home(tmp_path: Path) -> Home:
 def of_home(home: Home, text: str) -> str:
     home.configuration.write_text(text)
     (home.run / "rest.port").write_text("1234\n")
-    return Address.of_home(home, (home.configuration,)).url
+    return ApiAddress.of_home(home, (home.configuration,)).url
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def of_home(home: Home, text: str) -> str:
     ],
 )
 def test_an_address_may_be_written_as_people_write_it(given: str, meant: str) -> None:
-    assert Address.parse(given).url == meant
+    assert ApiAddress.parse(given).url == meant
 
 
 @pytest.mark.parametrize(
@@ -44,12 +44,12 @@ def test_an_address_may_be_written_as_people_write_it(given: str, meant: str) ->
 )
 def test_what_is_no_address_is_named(given: str) -> None:
     with pytest.raises(CommandFailed, match="no address"):
-        Address.parse(given)
+        ApiAddress.parse(given)
 
 
 def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
     with pytest.raises(CommandFailed) as caught:
-        Address.parse("http://me:s3cret@attic:40405")
+        ApiAddress.parse("http://me:s3cret@attic:40405")
     assert "s3cret" not in str(caught.value)
 
 
@@ -63,8 +63,8 @@ def test_the_home_says_where_its_manager_answers(home: Home) -> None:
 
 
 def test_where_no_manager_runs_the_command_to_start_one_is_named(home: Home) -> None:
-    with pytest.raises(Unreachable, match=f"dmg_manager --home {home.path} "):
-        Address.of_home(home, (home.configuration,))
+    with pytest.raises(ManagerUnreachable, match=f"dmg_manager --home {home.path} "):
+        ApiAddress.of_home(home, (home.configuration,))
 
 
 def test_the_token_is_the_one_asked_for_then_that_of_the_environment_then_that_of_the_home(
@@ -94,7 +94,7 @@ def test_a_token_file_that_was_asked_for_must_hold_one(home: Home, tmp_path: Pat
 
 
 def test_a_token_is_in_no_text_about_a_client() -> None:
-    client = Client(Address.parse("http://127.0.0.1:1"), "s3cret")
+    client = ApiClient(ApiAddress.parse("http://127.0.0.1:1"), "s3cret")
     assert "s3cret" not in repr(client)
 
 
@@ -105,7 +105,7 @@ def test_a_component_may_have_any_name() -> None:
 
 
 def test_a_problem_is_told_in_its_own_words_anything_else_is_not_domogik() -> None:
-    client = Client(Address.parse("http://127.0.0.1:1"), None, "give a token")
+    client = ApiClient(ApiAddress.parse("http://127.0.0.1:1"), None, "give a token")
     problem = b'{"detail": "Changing needs a token"}'
     kind = "application/problem+json"
     assert str(client.refusal(409, "Conflict", kind, b'{"detail": "It runs"}')) == "It runs"

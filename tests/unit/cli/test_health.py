@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import pytest
 
-from domogik.cli.client import Refused
+from domogik.cli.client import RequestRefused
 from domogik.cli.ctl import health
 from domogik.cli.program import CommandFailed
 from domogik.cli.session import Terminal
@@ -188,7 +188,7 @@ def test_what_comes_from_outside_moves_no_cursor(capsys: Heard) -> None:
 def test_one_that_cannot_be_asked_keeps_no_other_from_being_shown(capsys: Heard) -> None:
     answers = {
         "/components/demo/diagnose": {"checks": [check("passed")]},
-        "/components/ghost/diagnose": Refused(404, "no such component"),
+        "/components/ghost/diagnose": RequestRefused(404, "no such component"),
     }
     assert health.diagnose(terminal(answers, components=["ghost", "demo"])) == 1
     heard = capsys.readouterr()
@@ -197,7 +197,7 @@ def test_one_that_cannot_be_asked_keeps_no_other_from_being_shown(capsys: Heard)
 
 
 def test_a_name_is_said_once(capsys: Heard) -> None:
-    answers = {"/components/ghost/diagnose": Refused(404, "there is no ghost")}
+    answers = {"/components/ghost/diagnose": RequestRefused(404, "there is no ghost")}
     health.diagnose(terminal(answers, components=["ghost"]))
     assert capsys.readouterr().err.count("ghost") == 1
 

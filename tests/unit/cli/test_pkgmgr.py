@@ -12,12 +12,12 @@ from pathlib import Path
 import attrs
 import pytest
 
-from domogik.cli.client import Refused
+from domogik.cli.client import RequestRefused
 from domogik.cli.pkgmgr import commands
 from domogik.cli.pkgmgr.commands import _options
 from domogik.cli.pkgmgr.orders import Orders
 from domogik.cli.program import CommandFailed, run
-from domogik.cli.progress import Counted, Progress, line
+from domogik.cli.progress import Counted, ProgressLine, line
 from domogik.cli.session import Terminal
 from domogik.cli.terminal import Palette
 
@@ -60,7 +60,7 @@ class FakeClient:
     sent: list[bytes] = attrs.field(factory=list)
 
     def get(self, path: str, **query: str | None) -> object:
-        found = self.documents.get(path, Refused(404, f"nothing at {path}"))
+        found = self.documents.get(path, RequestRefused(404, f"nothing at {path}"))
         if isinstance(found, Exception):
             raise found
         return found
@@ -101,7 +101,7 @@ def command(client, monkeypatch, capsys):
         def orders(options: argparse.Namespace) -> Orders:
             terminal = Terminal(client, options, Palette(False), False)
             terminal.check_host()
-            return Orders(terminal, Progress(False))
+            return Orders(terminal, ProgressLine(False))
 
         monkeypatch.setattr(commands, "_orders", orders)
         status = commands._work(list(arguments))
@@ -199,7 +199,7 @@ def test_a_file_is_uploaded_and_then_installed(client, command, tmp_path):
 def test_an_upload_that_is_refused_names_the_file(client, command, tmp_path):
     path = tmp_path / "mine.tgz"
     path.write_bytes(b"nonsense")
-    client.documents["/packages/upload"] = Refused(409, "it is not a gzipped tar archive")
+    client.documents["/packages/upload"] = RequestRefused(409, "it is not a gzipped tar archive")
     with pytest.raises(CommandFailed, match="not a gzipped"):
         command("upload", str(path))
     path.write_bytes(b"")
@@ -232,7 +232,7 @@ def test_everything_newer_is_updated_but_what_is_held(client, command, printed):
             package("four", updates=["2.0"]),
         ],
     }
-    client.documents["/packages/plugin/one/update"] = Refused(409, "one 2.0 was given up")
+    client.documents["/packages/plugin/one/update"] = RequestRefused(409, "one 2.0 was given up")
     client.documents["/packages/plugin/four/update"] = package("four", "2.0")
     status, said = command("update")
     assert status == 1
@@ -288,8 +288,10 @@ def test_a_package_is_not_named_twice_in_one_complaint(client, command, monkeypa
     monkeypatch.setattr(commands, "complain", lambda name, text: complaints.append(text))
     packages = [package("one", updates=["2.0"]), package("two", updates=["2.0"])]
     client.documents["/packages"] = {"host": "vm", "packages": packages}
-    client.documents["/packages/plugin/one/update"] = Refused(409, "plugin-one 2.0 is no good")
-    client.documents["/packages/plugin/two/update"] = Refused(502, "nobody answers")
+    client.documents["/packages/plugin/one/update"] = RequestRefused(
+        409, "plugin-one 2.0 is no good"
+    )
+    client.documents["/packages/plugin/two/update"] = RequestRefused(502, "nobody answers")
     assert command("update")[0] == 1
     assert complaints == ["plugin-one 2.0 is no good", "plugin-two: nobody answers"]
 
@@ -388,7 +390,7 @@ def test_a_job_is_followed_to_its_end(client, capsys):
     ]
     stream = io.StringIO()
     options = argparse.Namespace(host=None, json=False)
-    orders = Orders(Terminal(client, options, Palette(False), True), Progress(True, stream))
+    orders = Orders(Terminal(client, options, Palette(False), True), ProgressLine(True, stream))
     assert orders.do("install", "plugin", "demo")["release"] == "1.0"
     assert "50 % install plugin-demo fetching" in stream.getvalue()
     assert stream.getvalue().endswith("\r\x1b[K")

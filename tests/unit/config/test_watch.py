@@ -34,7 +34,7 @@ class FakeInotify:
         self.on_event(self.numbers[str(directory)], mask, name)
 
 
-class House:
+class AllHosts:
     """A watcher on a fake kernel, and what it told."""
 
     def __init__(self) -> None:
@@ -51,115 +51,119 @@ class House:
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def all_hosts() -> AllHosts:
+    return AllHosts()
 
 
-def test_a_change_is_told_a_moment_after_the_last_of_its_kind(house: House, tmp_path: Path) -> None:
-    house.watcher.watch(tmp_path)
-    house.kernel.tell(tmp_path, inotify.IN_CREATE, "a")
-    house.clock.advance(0.09)
-    house.kernel.tell(tmp_path, inotify.IN_CLOSE_WRITE, "b")
-    house.clock.advance(0.09)
-    assert house.told == []
-    house.clock.advance(0.02)
-    assert house.told == [{tmp_path / "a", tmp_path / "b"}]
+def test_a_change_is_told_a_moment_after_the_last_of_its_kind(
+    all_hosts: AllHosts, tmp_path: Path
+) -> None:
+    all_hosts.watcher.watch(tmp_path)
+    all_hosts.kernel.tell(tmp_path, inotify.IN_CREATE, "a")
+    all_hosts.clock.advance(0.09)
+    all_hosts.kernel.tell(tmp_path, inotify.IN_CLOSE_WRITE, "b")
+    all_hosts.clock.advance(0.09)
+    assert all_hosts.told == []
+    all_hosts.clock.advance(0.02)
+    assert all_hosts.told == [{tmp_path / "a", tmp_path / "b"}]
 
 
 def test_a_file_that_never_comes_to_rest_is_told_after_a_second(
-    house: House, tmp_path: Path
+    all_hosts: AllHosts, tmp_path: Path
 ) -> None:
-    house.watcher.watch(tmp_path)
+    all_hosts.watcher.watch(tmp_path)
     for _ in range(21):
-        house.kernel.tell(tmp_path, inotify.IN_CLOSE_WRITE, "a")
-        house.clock.advance(0.05)
-    assert house.told == [{tmp_path / "a"}]
+        all_hosts.kernel.tell(tmp_path, inotify.IN_CLOSE_WRITE, "a")
+        all_hosts.clock.advance(0.05)
+    assert all_hosts.told == [{tmp_path / "a"}]
 
 
-def test_lock_and_temporary_files_are_nobodys_business(house: House, tmp_path: Path) -> None:
-    house.watcher.watch(tmp_path)
-    house.kernel.tell(tmp_path, inotify.IN_CREATE, ".domogik.cfg.lock")
-    house.clock.advance(2)
-    assert house.told == []
-    assert house.clock.getDelayedCalls() == []
+def test_lock_and_temporary_files_are_nobodys_business(all_hosts: AllHosts, tmp_path: Path) -> None:
+    all_hosts.watcher.watch(tmp_path)
+    all_hosts.kernel.tell(tmp_path, inotify.IN_CREATE, ".domogik.cfg.lock")
+    all_hosts.clock.advance(2)
+    assert all_hosts.told == []
+    assert all_hosts.clock.getDelayedCalls() == []
 
 
 def test_when_the_kernel_lost_count_everything_may_have_changed(
-    house: House, tmp_path: Path
+    all_hosts: AllHosts, tmp_path: Path
 ) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     for directory in (one, other):
         directory.mkdir()
-        house.watcher.watch(directory)
+        all_hosts.watcher.watch(directory)
     with capturedLogs() as logged:
-        house.kernel.on_event(-1, inotify.IN_Q_OVERFLOW, "")
-        house.clock.advance(1)
-    assert house.told == [{one, other}]
+        all_hosts.kernel.on_event(-1, inotify.IN_Q_OVERFLOW, "")
+        all_hosts.clock.advance(1)
+    assert all_hosts.told == [{one, other}]
     assert [event["log_level"] for event in logged] == [LogLevel.warn]
 
 
 def test_a_directory_that_does_not_exist_yet_is_told_when_it_is_made(
-    house: House, tmp_path: Path
+    all_hosts: AllHosts, tmp_path: Path
 ) -> None:
     wanted = tmp_path / "packages" / "plugins"
-    house.watcher.watch(wanted)
-    house.kernel.tell(tmp_path, inotify.IN_CREATE, "another")
+    all_hosts.watcher.watch(wanted)
+    all_hosts.kernel.tell(tmp_path, inotify.IN_CREATE, "another")
     (tmp_path / "packages").mkdir()
-    house.kernel.tell(tmp_path, inotify.IN_CREATE, "packages")
-    house.clock.advance(1)
-    assert house.told == []
+    all_hosts.kernel.tell(tmp_path, inotify.IN_CREATE, "packages")
+    all_hosts.clock.advance(1)
+    assert all_hosts.told == []
     wanted.mkdir()
-    house.kernel.tell(tmp_path / "packages", inotify.IN_CREATE, "plugins")
-    house.kernel.tell(wanted, inotify.IN_CREATE, "clock.xml")
-    house.clock.advance(1)
-    assert house.told == [{wanted, wanted / "clock.xml"}]
+    all_hosts.kernel.tell(tmp_path / "packages", inotify.IN_CREATE, "plugins")
+    all_hosts.kernel.tell(wanted, inotify.IN_CREATE, "clock.xml")
+    all_hosts.clock.advance(1)
+    assert all_hosts.told == [{wanted, wanted / "clock.xml"}]
 
 
-def test_what_is_forgotten_is_not_told(house: House, tmp_path: Path) -> None:
-    house.watcher.watch(tmp_path)
-    house.kernel.tell(tmp_path, inotify.IN_CREATE, "a")
-    house.watcher.forget(tmp_path)
-    house.watcher.forget(tmp_path)
-    house.clock.advance(1)
-    assert house.told == []
-    assert house.kernel.numbers == {}
+def test_what_is_forgotten_is_not_told(all_hosts: AllHosts, tmp_path: Path) -> None:
+    all_hosts.watcher.watch(tmp_path)
+    all_hosts.kernel.tell(tmp_path, inotify.IN_CREATE, "a")
+    all_hosts.watcher.forget(tmp_path)
+    all_hosts.watcher.forget(tmp_path)
+    all_hosts.clock.advance(1)
+    assert all_hosts.told == []
+    assert all_hosts.kernel.numbers == {}
 
 
 def test_a_directory_that_two_wait_for_is_watched_until_both_have_left(
-    house: House, tmp_path: Path
+    all_hosts: AllHosts, tmp_path: Path
 ) -> None:
-    house.watcher.watch(tmp_path / "a")
-    house.watcher.watch(tmp_path / "b")
-    house.watcher.forget(tmp_path / "a")
-    assert list(house.kernel.numbers) == [str(tmp_path)]
-    house.watcher.forget(tmp_path / "b")
-    assert house.kernel.numbers == {}
+    all_hosts.watcher.watch(tmp_path / "a")
+    all_hosts.watcher.watch(tmp_path / "b")
+    all_hosts.watcher.forget(tmp_path / "a")
+    assert list(all_hosts.kernel.numbers) == [str(tmp_path)]
+    all_hosts.watcher.forget(tmp_path / "b")
+    assert all_hosts.kernel.numbers == {}
 
 
-def test_a_stopped_watcher_leaves_nothing_behind(house: House, tmp_path: Path) -> None:
-    house.watcher.watch(tmp_path)
-    house.kernel.tell(tmp_path, inotify.IN_CREATE, "a")
-    house.watcher.stop()
-    house.watcher.stop()
-    assert house.clock.getDelayedCalls() == []
-    assert house.kernel.closed
-    assert house.told == []
+def test_a_stopped_watcher_leaves_nothing_behind(all_hosts: AllHosts, tmp_path: Path) -> None:
+    all_hosts.watcher.watch(tmp_path)
+    all_hosts.kernel.tell(tmp_path, inotify.IN_CREATE, "a")
+    all_hosts.watcher.stop()
+    all_hosts.watcher.stop()
+    assert all_hosts.clock.getDelayedCalls() == []
+    assert all_hosts.kernel.closed
+    assert all_hosts.told == []
 
 
 def test_a_reaction_that_fails_does_not_end_the_watching(tmp_path: Path) -> None:
-    house = House()
+    all_hosts = AllHosts()
 
     def fail(changed: set[Path]) -> None:
-        house.told.append(changed)
+        all_hosts.told.append(changed)
         raise RuntimeError("not today")
 
-    house.watcher = DirectoryWatcher(house.clock, fail, make_inotify=house._make_inotify)
-    house.watcher.watch(tmp_path)
+    all_hosts.watcher = DirectoryWatcher(
+        all_hosts.clock, fail, make_inotify=all_hosts._make_inotify
+    )
+    all_hosts.watcher.watch(tmp_path)
     with capturedLogs() as logged:
         for name in "ab":
-            house.kernel.tell(tmp_path, inotify.IN_CREATE, name)
-            house.clock.advance(1)
-    assert house.told == [{tmp_path / "a"}, {tmp_path / "b"}]
+            all_hosts.kernel.tell(tmp_path, inotify.IN_CREATE, name)
+            all_hosts.clock.advance(1)
+    assert all_hosts.told == [{tmp_path / "a"}, {tmp_path / "b"}]
     assert [event["log_level"] for event in logged] == [LogLevel.critical] * 2
 
 

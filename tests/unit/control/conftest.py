@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from domogik.testing.office import FakeManager
+from domogik.testing.local_host import FakeManager
 
 
 @pytest.fixture

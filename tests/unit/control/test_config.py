@@ -5,11 +5,11 @@ import pytest
 
 from domogik.components.model import ConfigurationKey
 from domogik.control.config import ConfigControl
-from domogik.manager.plugins.password_recipients import PATIENCE, Askers, is_port_of
+from domogik.manager.plugins.password_recipients import PATIENCE, PasswordRecipients, is_port_of
 from domogik.manager.plugins.values import Values
 from domogik.manager.trust import Trust
 from domogik.storage.database import BrokenDatabase
-from domogik.testing.office import ELSEWHERE, HERE, FakeNetwork, at_once
+from domogik.testing.local_host import ELSEWHERE, HERE, FakeNetwork, at_once
 from domogik.testing.store import MemoryStore
 from domogik.xpl.codec.message import CMND, STAT
 from domogik.xpl.node.configuration import MASK
@@ -29,8 +29,8 @@ class Dbmgr:
     def __attrs_post_init__(self):
         identity = self.network.port.identity("dbmgr", "vm")
         values = Values(self.store, self._declared, "vm")
-        askers = Askers(identity, self.trust, self._is_port_of)
-        ConfigControl(identity, self.network.bus, values, self.trust, askers).start()
+        recipients = PasswordRecipients(identity, self.trust, self._is_port_of)
+        ConfigControl(identity, self.network.bus, values, self.trust, recipients).start()
 
     async def _is_port_of(self, look, plugin, host, address):
         assert look is is_port_of
@@ -158,8 +158,8 @@ def test_who_closed_the_door_answers_no_more():
     network = FakeNetwork()
     identity = network.port.identity("dbmgr", "vm")
     trust = Trust("127.0.0.1")
-    askers = Askers(identity, trust, at_once)
-    control = ConfigControl(identity, network.bus, Values(MemoryStore()), trust, askers)
+    recipients = PasswordRecipients(identity, trust, at_once)
+    control = ConfigControl(identity, network.bus, Values(MemoryStore()), trust, recipients)
     control.start()
     control.stop()
     network.hear(CMND, "domogik-clock.vm", "domogik.config", [*HEAD, ("key", "interval")])

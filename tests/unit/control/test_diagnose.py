@@ -10,7 +10,7 @@ from domogik.components.model import Component, ComponentId, Kind
 from domogik.control.wording import LARGEST_LIST, checks_body
 from domogik.errors import NoAnswer, OperationFailed, UnknownComponent
 from domogik.manager.fleet.answers import read_checks
-from domogik.testing.office import ELSEWHERE
+from domogik.testing.local_host import ELSEWHERE
 from domogik.xpl.codec.codec import decode, encode
 from domogik.xpl.codec.message import CMND, STAT, TRIG, Message
 
@@ -115,7 +115,7 @@ def answer(manager, *body):
 
 def test_a_component_of_another_host_is_asked_for_there(manager):
     known(manager)
-    results = outcome(manager.house.diagnose(KITCHEN))
+    results = outcome(manager.all_hosts.diagnose(KITCHEN))
     manager.network.turn()
     (question,) = manager.network.of("domogik.system")
     assert dict(question.body) == {
@@ -145,7 +145,7 @@ def test_a_component_of_another_host_is_asked_for_there(manager):
 
 def test_a_whole_host_is_asked(manager):
     known(manager)
-    results = outcome(manager.house.diagnose_all("kitchen"))
+    results = outcome(manager.all_hosts.diagnose_all("kitchen"))
     manager.network.turn()
     (question,) = manager.network.of("domogik.system")
     answer(manager, *question.body, ("checks", "0"))
@@ -154,7 +154,7 @@ def test_a_whole_host_is_asked(manager):
 
 def test_its_error_comes_back_in_its_own_words(manager):
     known(manager)
-    results = outcome(manager.house.diagnose(KITCHEN))
+    results = outcome(manager.all_hosts.diagnose(KITCHEN))
     manager.network.turn()
     (question,) = manager.network.of("domogik.system")
     answer(manager, *question.body, ("error", "no such thing"))
@@ -163,22 +163,22 @@ def test_its_error_comes_back_in_its_own_words(manager):
 
 def test_a_silent_host_is_given_up(manager):
     known(manager)
-    results = outcome(manager.house.diagnose_all("kitchen"))
+    results = outcome(manager.all_hosts.diagnose_all("kitchen"))
     manager.network.turn(60)
     assert isinstance(results[0], NoAnswer)
 
 
 @pytest.mark.parametrize("host", ["attic", "x/y"])
 def test_nobody_who_was_never_heard_is_asked(manager, host):
-    (error,) = outcome(manager.house.diagnose_all(host))
+    (error,) = outcome(manager.all_hosts.diagnose_all(host))
     assert isinstance(error, UnknownComponent)
     assert manager.network.of("domogik.system") == []
 
 
 def test_a_host_and_a_repository_can_be_named(manager):
-    assert str(manager.house.find("host:vm").id) == "host:vm"
+    assert str(manager.all_hosts.find("host:vm").id) == "host:vm"
     url = "repository:http://packages.localhost/x"
-    assert str(manager.house.find(url).id) == url
+    assert str(manager.all_hosts.find(url).id) == url
     for name in ("host:attic", "host:", "repository:"):
         with pytest.raises(UnknownComponent):
-            manager.house.find(name)
+            manager.all_hosts.find(name)

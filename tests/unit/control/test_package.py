@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import pytest
+from domogik.xpl.codec.codec.message import CMND, STAT, TRIG
 from twisted.internet.defer import Deferred
 
 from domogik.packages.http.fetch import FetchFailed, Unreachable
 from domogik.packages.store.changes import StoreFailed
 from domogik.packages.store.tarball import BrokenArchive
-from domogik.testing.office import ELSEWHERE, HOST
-from domogik.testing.storeroom import FakePackageManager
-from domogik.xpl.codec.message import CMND, STAT, TRIG
+from domogik.testing.local_host import ELSEWHERE, HOST
+from domogik.testing.package_access import FakePackageManager
 
 LAMP = {"type": "plugin", "id": "lamp"}
 ORDER = {"source": "cache", **LAMP, "release": "1.0"}
@@ -145,7 +145,7 @@ def test_the_second_part_alone_installs_nothing(manager):
     manager.say("install", **ORDER, part="rinor")
     assert "error" not in manager.last_said()
     assert list(manager.home.plugins.iterdir()) == []
-    assert manager.storeroom.installed() == ()
+    assert manager.package_access.installed() == ()
 
 
 def test_two_orders_for_one_installation_are_one_job_with_two_answers(manager):
@@ -257,7 +257,7 @@ def test_an_error_says_its_cause_and_sends_nobody_to_a_log(manager, failure, wor
     async def fail(*arguments):
         raise failure
 
-    manager.storeroom._fetch = fail
+    manager.package_access._fetch = fail
     manager.say("install", **ORDER, part="xpl")
     error = manager.last_said()["error"]
     assert words in error
@@ -331,7 +331,7 @@ ASKER = ("192.0.2.9", 50001)
 
 
 def ask_for_lamp(manager, **more):
-    manager.trust.believe(["192.0.2.9"])
+    manager.trust.update_settings(["192.0.2.9"])
     body = {"command": "install", "host": HOST, **ORDER, "part": "xpl", **more}
     manager.hear(body, address=ASKER)
     manager.network.turn()
@@ -363,7 +363,7 @@ def test_an_archive_that_the_sender_has_not_is_taken_from_our_own_repositories(
         return await fetch(self, ref, place, told)
 
     monkeypatch.setattr(type(manager), "_fetch", only_ours)
-    manager.storeroom._fetch = lambda *given: only_ours(manager, *given)
+    manager.package_access._fetch = lambda *given: only_ours(manager, *given)
     ask_for_lamp(manager)
     assert "error" not in manager.last_said()
     ask_for_lamp(manager, release="7.0")

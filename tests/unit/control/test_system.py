@@ -3,9 +3,9 @@
 import pytest
 
 from domogik.components.model import Component, ComponentId, Kind, State
-from domogik.control.wording import LARGEST_VALUE, sayable
+from domogik.control.wording import LARGEST_VALUE, escape_value
 from domogik.supervisor.interfaces import Exit
-from domogik.testing.office import ELSEWHERE, HERE, HOST, FakeManager
+from domogik.testing.local_host import ELSEWHERE, HERE, HOST, FakeManager
 from domogik.xpl.codec.message import CMND
 
 
@@ -301,7 +301,7 @@ def test_a_fault_of_our_own_is_answered_too(manager):
     async def broken(name):
         raise RuntimeError("oops")
 
-    manager.office.plugins = _Changed(manager.plugins, start=broken)
+    manager.local_host.plugins = _Changed(manager.plugins, start=broken)
     manager.order("start", "clock")
     assert manager.answer()["error"] == "start failed on vm: its log says why"
 
@@ -574,12 +574,12 @@ def test_both_faces_call_a_member_by_its_model(manager):
 
 
 def test_values_are_made_sayable():
-    assert sayable("") == "None"
-    assert sayable("", " ") == " "
-    assert sayable("a\r\nb\nc\rd\te") == "a\\nb\\nc d e"
-    assert sayable("x" * 2000) == "x" * LARGEST_VALUE
-    assert len(sayable("é" * 2000).encode()) == LARGEST_VALUE
-    assert sayable("\ud800") == "?"
+    assert escape_value("") == "None"
+    assert escape_value("", " ") == " "
+    assert escape_value("a\r\nb\nc\rd\te") == "a\\nb\\nc d e"
+    assert escape_value("x" * 2000) == "x" * LARGEST_VALUE
+    assert len(escape_value("é" * 2000).encode()) == LARGEST_VALUE
+    assert escape_value("\ud800") == "?"
 
 
 # Daemons

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domogik.daemons import backups
-from domogik.daemons.backups import Contents
+from domogik.daemons.backups import BackupContents
 from domogik.daemons.directory import WorkingDirectory
 from domogik.daemons.errors import BrokenBackup
 
@@ -20,7 +20,7 @@ def backup(tmp_path: Path, content: bytes) -> Path:
     target = tmp_path / "backup"
     target.unlink(missing_ok=True)
     (tmp_path / "source").write_bytes(content)
-    backups.write(target, tmp_path / "source", "redis", MADE, Contents("7", {"keys": 1}))
+    backups.write(target, tmp_path / "source", "redis", MADE, BackupContents("7", {"keys": 1}))
     return target
 
 
@@ -30,7 +30,7 @@ def test_what_went_in_comes_out(tmp_path, content):
     manifest = backups.extract(backup(tmp_path, content), payload, "redis")
     assert payload.read_bytes() == content
     payload.unlink()
-    assert (manifest.made, manifest.contents) == (MADE, Contents("7", {"keys": 1}))
+    assert (manifest.made, manifest.contents) == (MADE, BackupContents("7", {"keys": 1}))
 
 
 @given(st.binary(min_size=1, max_size=300), st.data())
@@ -74,7 +74,7 @@ def test_what_is_there_is_not_replaced(tmp_path):
     (tmp_path / "source").write_bytes(b"x")
     (tmp_path / "target").write_text("precious")
     with pytest.raises(BrokenBackup, match="there already"):
-        backups.write(tmp_path / "target", tmp_path / "source", "redis", MADE, Contents("7"))
+        backups.write(tmp_path / "target", tmp_path / "source", "redis", MADE, BackupContents("7"))
     assert (tmp_path / "target").read_text() == "precious"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "target"]
 

@@ -10,7 +10,7 @@ import pytest
 
 from domogik.daemons.directory import WorkingDirectory
 from domogik.daemons.errors import NotOurs
-from domogik.supervisor.processes.adoption import Record
+from domogik.supervisor.processes.adoption import ProcessRecord
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_what_is_written_is_private(ours):
 
 def test_the_record_of_its_process_is_found_by_whoever_comes(ours):
     assert ours.record is None
-    ours.records.begin(Record("daemon:redis", "mark", 1.0))
-    assert WorkingDirectory(ours.path, "redis").record == Record("daemon:redis", "mark", 1.0)
+    ours.records.begin(ProcessRecord("daemon:redis", "mark", 1.0))
+    assert WorkingDirectory(ours.path, "redis").record == ProcessRecord("daemon:redis", "mark", 1.0)
     (ours / "run" / "daemon-redis.json").write_text("rubbish")
     assert ours.record is None

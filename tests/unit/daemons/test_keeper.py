@@ -118,7 +118,7 @@ class KeeperTests(SynchronousTestCase):
         self.processes.born = lives
         self.successResultOf(self.start())
         (process,) = self.processes.living
-        self.keeper.let_go()
+        self.keeper.release_processes()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         other = self.make()
         self.assertEqual(other.status.pid, process.identity.pid)

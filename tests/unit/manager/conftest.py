@@ -8,7 +8,7 @@ from twisted.internet.defer import execute
 
 from domogik.daemons import redis
 from domogik.daemons.tools import DaemonTools
-from domogik.testing.office import FakeManager
+from domogik.testing.local_host import FakeManager
 from domogik.testing.servers import FakeServer
 
 

@@ -10,7 +10,7 @@ from domogik.manager.plugins.autostart import Autostart
 from domogik.manager.plugins.startup_notice import StartupNotice
 from domogik.manager.plugins.stopped import StoppedByHand
 from domogik.supervisor.interfaces import Exit
-from domogik.testing.office import NOON, FakeManager
+from domogik.testing.local_host import NOON, FakeManager
 from domogik.xpl.codec.message import CMND, STAT
 
 NAMES = ("ant", "bee", "cat")

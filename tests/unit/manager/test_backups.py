@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from domogik.errors import InvalidFileName, NotPossible, OperationFailed
 from domogik.manager.jobs import Jobs, JobState
 from domogik.manager.kinds.backups import Backups
-from domogik.testing.office import NOON, at_once
+from domogik.testing.local_host import NOON, at_once
 from domogik.testing.servers import refused
 
 CACHE = "[daemon:cache]\nkind = redis\n"

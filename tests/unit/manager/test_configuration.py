@@ -6,7 +6,7 @@ from twisted.logger import globalLogPublisher
 
 from domogik.components.events import EventStream
 from domogik.config.load import BrokenConfiguration, load
-from domogik.manager.configuration import ConfigurationKeeper
+from domogik.manager.configuration import ConfigurationInForce
 from domogik.manager.settings import enabled_plugins
 from domogik.packages.store.installed import Inventory
 from domogik.units.settings import read_units
@@ -25,7 +25,7 @@ class Keeper:
         self.refuse = None
         self.events = EventStream(lambda: 1000.0)
         self.told = []
-        self.keeper = ConfigurationKeeper(
+        self.keeper = ConfigurationInForce(
             (self.file,),
             load([self.file]),
             lambda: self.scanned,

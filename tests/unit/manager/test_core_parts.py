@@ -6,7 +6,7 @@ import pytest
 
 from domogik.components.model import Component, ComponentId, Kind, State
 from domogik.manager.kinds.core import Part
-from domogik.testing.office import FakeManager
+from domogik.testing.local_host import FakeManager
 
 HOST = "vm"
 
@@ -19,7 +19,7 @@ class FakePart:
         self.next, self.reason = State.RUNNING, ""
         self.done: list[str] = []
         self.put(State.RUNNING)
-        manager.office.core.parts = {name: Part(self.start, self.stop)}
+        manager.local_host.core.parts = {name: Part(self.start, self.stop)}
 
     def put(self, state: State, reason: str = "") -> None:
         self.manager.components.put(

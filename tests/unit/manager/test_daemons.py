@@ -592,14 +592,14 @@ def test_only_for_another_user_is_the_way_to_its_directory_opened(
     manager, server, monkeypatch, run_as, opened
 ):
     calls = []
-    monkeypatch.setattr(daemons, "open_passage", lambda *paths: calls.append(paths))
+    monkeypatch.setattr(daemons, "grant_access", lambda *paths: calls.append(paths))
     configure(manager, CACHE + run_as)
     ended(manager, manager.daemons.start("cache"))
     assert calls == [(manager.directory, manager.directory / "daemons")] * opened
 
 
 def test_a_user_who_is_not_there_is_told_by_name(manager, server, monkeypatch):
-    monkeypatch.setattr(daemons, "open_passage", lambda *paths: None)
+    monkeypatch.setattr(daemons, "grant_access", lambda *paths: None)
     configure(manager, CACHE + "run_as = nobody-of-that-name\n")
     error = ended(manager, manager.daemons.start("cache"))
     assert "nobody-of-that-name" in error.reason
@@ -609,7 +609,7 @@ def test_a_way_that_cannot_be_opened_is_told_with_its_place(manager, server, mon
     def closed(*paths):
         raise PermissionError(1, "Operation not permitted", "/home")
 
-    monkeypatch.setattr(daemons, "open_passage", closed)
+    monkeypatch.setattr(daemons, "grant_access", closed)
     configure(manager, CACHE + "run_as = nobody-of-that-name\n")
     error = ended(manager, manager.daemons.start("cache"))
     assert error.reason == "/home: Operation not permitted"

@@ -18,16 +18,16 @@ from domogik.components.model import Component, ComponentId, Kind, State
 from domogik.config.home import Home
 from domogik.errors import NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.components import ComponentList
-from domogik.manager.health.centre import Examiner
-from domogik.manager.health.checkers import CoreExaminer, RepositoryExaminer
-from domogik.manager.health.host_checks import HostExaminer
-from domogik.manager.health.plugin_checks import PluginExaminer
+from domogik.manager.health.centre import Checker
+from domogik.manager.health.checkers import CoreChecker, RepositoryChecker
+from domogik.manager.health.host_checks import HostChecker
+from domogik.manager.health.plugin_checks import PluginChecker
 from domogik.manager.packages.interfaces import RepositoryInfo
 from domogik.manager.plugins.startup_notice import StartupNotice
 from domogik.packages.needs.environment import ENVIRONMENT
 from domogik.storage.database import BrokenDatabase
 from domogik.supervisor.interfaces import Exit
-from domogik.testing.office import NOON, FakeManager, at_once
+from domogik.testing.local_host import NOON, FakeManager, at_once
 
 DAY = 24 * 3600.0
 
@@ -48,8 +48,8 @@ def by_id(checks: Iterable[DiagnosticCheck]) -> dict[str, DiagnosticCheck]:
     return {check.check_id: check for check in checks}
 
 
-def looked_at(examiner: Examiner, component_id: str) -> dict[str, DiagnosticCheck]:
-    checks = now(examiner.examine(component_id))
+def looked_at(checker: Checker, component_id: str) -> dict[str, DiagnosticCheck]:
+    checks = now(checker.examine(component_id))
     assert len(by_id(checks)) == len(checks), "two checks of one name"
     assert "?" not in "".join(check.filled for check in checks), "a parameter is missing"
     return by_id(checks)
@@ -221,7 +221,7 @@ def test_one_that_fails_after_an_update_can_go_back(
 ) -> None:
     # the clock of a fake manager stands at noon of a day of its own
     os.utime(manager.descriptor("clock"), (NOON - 60, NOON - 60))
-    examiner = PluginExaminer(
+    checker = PluginChecker(
         manager.plugins,
         manager.components,
         lambda name: manager.directory,
@@ -231,11 +231,11 @@ def test_one_that_fails_after_an_update_can_go_back(
     )
     failed = attrs.evolve(manager.plugin("clock"), state=State.FAILED, reason="exit status 3")
     manager.components.put(failed)
-    check = looked_at(examiner, "plugin:clock")["plugin-running"]
+    check = looked_at(checker, "plugin:clock")["plugin-running"]
     assert check.suggestions[0].action == "rollback"
     assert printed(check.suggestions[0].sentence) == ["dmg_pkgmgr rollback clock"]
     os.utime(manager.descriptor("clock"), (NOON - 4000, NOON - 4000))
-    check = looked_at(examiner, "plugin:clock")["plugin-running"]
+    check = looked_at(checker, "plugin:clock")["plugin-running"]
     assert check.suggestions[0].action == "start"
 
 
@@ -272,7 +272,7 @@ class Core:
         self.file = directory / "domogik.cfg"
         self.file.write_text("[domogik]\n")
         self.broken = self.rest_problem = ""
-        self.examiner = CoreExaminer(
+        self.checker = CoreChecker(
             self.components,
             lambda: findings((self.file,), Home(directory)),
             lambda: self.rest_problem,
@@ -307,21 +307,21 @@ def core(tmp_path: Path) -> Core:
 
 
 def test_core_services_that_run_are_well(core: Core) -> None:
-    for id in core.examiner.subjects():
-        for check in looked_at(core.examiner, id).values():
+    for id in core.checker.subjects():
+        for check in looked_at(core.checker, id).values():
             assert check.result is Result.PASSED
 
 
 def test_a_broken_configuration_is_told_with_its_line(core: Core) -> None:
     core.file.write_text("[domogik]\nnonsense\n")
-    check = looked_at(core.examiner, "core:manager")["core-configuration"]
+    check = looked_at(core.checker, "core:manager")["core-configuration"]
     assert check.result is Result.FAILED
     assert f"{core.file}:2" in check.filled
 
 
 def test_every_entry_that_is_refused_is_told_with_its_line(core: Core) -> None:
     core.file.write_text("[daemon:cache]\nkind = reddis\n[component:plugin:x]\nrestart = never\n")
-    check = looked_at(core.examiner, "core:manager")["core-configuration"]
+    check = looked_at(core.checker, "core:manager")["core-configuration"]
     assert check.result is Result.FAILED
     assert f"{core.file}:2: kind in [daemon:cache] must be redis, " in check.filled
     assert f"{core.file}:4: restart in [component:plugin:x] must be " in check.filled
@@ -330,48 +330,48 @@ def test_every_entry_that_is_refused_is_told_with_its_line(core: Core) -> None:
 def test_where_rest_could_not_be_moved_to_is_told(core: Core) -> None:
     core.put("rest", State.RUNNING)
     core.rest_problem = "it listens on ..."
-    check = looked_at(core.examiner, "core:rest")["core-address"]
+    check = looked_at(core.checker, "core:rest")["core-address"]
     assert check.result is Result.FAILED
     core.rest_problem = ""
-    assert looked_at(core.examiner, "core:rest")["core-address"].result is Result.PASSED
+    assert looked_at(core.checker, "core:rest")["core-address"].result is Result.PASSED
 
 
 def test_a_key_that_nobody_knows_is_a_warning(core: Core) -> None:
     core.file.write_text("[domogik]\nhostnam = x\n")
-    check = looked_at(core.examiner, "core:manager")["core-configuration"]
+    check = looked_at(core.checker, "core:manager")["core-configuration"]
     assert check.result is Result.WARNING
     assert "hostnam" in check.filled
 
 
 def test_what_starts_since_this_version_is_told_until_it_was_read(core: Core) -> None:
     StartupNotice(core.file.parent / "notice.json", lambda name: True).write(["lamp"], [])
-    check = looked_at(core.examiner, "core:manager")["core-startup"]
+    check = looked_at(core.checker, "core:manager")["core-startup"]
     assert check.result is Result.WARNING
-    now(core.examiner.repair("core:manager", check, "accept"))
-    assert "core-startup" not in looked_at(core.examiner, "core:manager")
+    now(core.checker.repair("core:manager", check, "accept"))
+    assert "core-startup" not in looked_at(core.checker, "core:manager")
 
 
 def test_a_damaged_database_is_told(core: Core) -> None:
     core.broken = "the disk image is malformed"
-    check = looked_at(core.examiner, "core:dbmgr")["core-database"]
+    check = looked_at(core.checker, "core:dbmgr")["core-database"]
     assert check.result is Result.FAILED
     assert "malformed" in check.filled
 
 
 def test_a_database_that_did_not_open_can_be_opened_again(core: Core) -> None:
     core.put("dbmgr", State.FAILED, "it is locked")
-    (check,) = looked_at(core.examiner, "core:dbmgr").values()
+    (check,) = looked_at(core.checker, "core:dbmgr").values()
     assert check.result is Result.FAILED
     core.broken = "still"
     with pytest.raises(OperationFailed, match="it is locked"):
-        now(core.examiner.repair("core:dbmgr", check, "open-database"))
+        now(core.checker.repair("core:dbmgr", check, "open-database"))
     core.broken = ""
-    now(core.examiner.repair("core:dbmgr", check, "open-database"))
+    now(core.checker.repair("core:dbmgr", check, "open-database"))
 
 
 def test_of_a_hub_that_is_away_the_host_tells(core: Core) -> None:
     core.put("hub", State.NOT_RESPONDING, "no hub answers")
-    (check,) = looked_at(core.examiner, "core:hub").values()
+    (check,) = looked_at(core.checker, "core:hub").values()
     assert check.result is Result.SKIPPED
 
 
@@ -384,18 +384,18 @@ URL = "http://packages.localhost"
 def repository(refresh: Callable[[], Awaitable[object]] | None = None, **fields: Any) -> Any:
     given = {"as_of": NOON - DAY, **fields}
     infos = [RepositoryInfo(given.pop("url", URL), 10, **given)]
-    return RepositoryExaminer(lambda: infos, refresh or (lambda: succeed(None)), lambda: NOON)
+    return RepositoryChecker(lambda: infos, refresh or (lambda: succeed(None)), lambda: NOON)
 
 
-def results(examiner: Any, url: str = URL) -> dict[str, Result]:
-    checks = now(examiner.examine(f"repository:{url}"))
+def results(checker: Any, url: str = URL) -> dict[str, Result]:
+    checks = now(checker.examine(f"repository:{url}"))
     return {check.check_id.removeprefix("repository-"): check.result for check in checks}
 
 
 def test_a_signed_repository_that_was_reached_is_well() -> None:
-    examiner = repository(signed=True, expires=NOON + 30 * DAY)
-    assert set(results(examiner).values()) == {Result.PASSED}
-    assert len(results(examiner)) == 4
+    checker = repository(signed=True, expires=NOON + 30 * DAY)
+    assert set(results(checker).values()) == {Result.PASSED}
+    assert len(results(checker)) == 4
 
 
 @pytest.mark.parametrize(
@@ -429,18 +429,18 @@ def test_a_repository_that_is_not_there_any_more_is_unknown() -> None:
 
 
 def test_a_refresh_that_fails_again_says_why() -> None:
-    examiner = repository(error="connection refused")
-    (check, *_) = now(examiner.examine(f"repository:{URL}"))
+    checker = repository(error="connection refused")
+    (check, *_) = now(checker.examine(f"repository:{URL}"))
     with pytest.raises(OperationFailed, match="connection refused"):
-        now(examiner.repair(f"repository:{URL}", check, "refresh"))
+        now(checker.repair(f"repository:{URL}", check, "refresh"))
     with pytest.raises(NotPossible):
-        now(examiner.repair(f"repository:{URL}", check, "dance"))
+        now(checker.repair(f"repository:{URL}", check, "dance"))
 
 
 # The host
 
 
-class House:
+class AllHosts:
     """An examiner of this host, which is as the test says."""
 
     def __init__(self, directory: Path) -> None:
@@ -453,7 +453,7 @@ class House:
         self.packages: list[str] = []
         self.archives = self.home.cache / "archives"
         self.has(100, 50)
-        self.examiner = HostExaminer(
+        self.checker = HostChecker(
             "vm",
             self.home,
             (self.home.log, directory / "not" / "there"),
@@ -473,7 +473,7 @@ class House:
         )
 
     def checks(self) -> dict[str, DiagnosticCheck]:
-        found = looked_at(self.examiner, "host:vm")
+        found = looked_at(self.checker, "host:vm")
         return {id.removeprefix("host-"): check for id, check in found.items()}
 
     def disk(self) -> DiagnosticCheck:
@@ -482,8 +482,8 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path)
+def all_hosts(tmp_path: Path) -> AllHosts:
+    return AllHosts(tmp_path)
 
 
 @attrs.frozen
@@ -510,42 +510,42 @@ class Disk:
     ],
 )
 def test_room_on_the_disk(
-    house: House, monkeypatch: pytest.MonkeyPatch, disk: Disk, result: Result
+    all_hosts: AllHosts, monkeypatch: pytest.MonkeyPatch, disk: Disk, result: Result
 ) -> None:
     monkeypatch.setattr(os, "statvfs", lambda path: disk)
-    assert house.disk().result is result
+    assert all_hosts.disk().result is result
 
 
-def test_one_file_system_is_looked_at_once(house: House) -> None:
-    assert house.disk().parameters["path"] == str(house.home.path)
+def test_one_file_system_is_looked_at_once(all_hosts: AllHosts) -> None:
+    assert all_hosts.disk().parameters["path"] == str(all_hosts.home.path)
 
 
 def test_archives_that_can_be_fetched_again_make_room(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    all_hosts: AllHosts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "statvfs", lambda path: Disk(50))
-    assert [one.action for one in house.disk().suggestions] == ["free-disk"]
-    house.archives.mkdir()
-    (house.archives / "plugin-lamp-1.0.abc.tgz").touch()
-    (house.archives / ".partial.tgz").touch()
-    check = house.disk()
+    assert [one.action for one in all_hosts.disk().suggestions] == ["free-disk"]
+    all_hosts.archives.mkdir()
+    (all_hosts.archives / "plugin-lamp-1.0.abc.tgz").touch()
+    (all_hosts.archives / ".partial.tgz").touch()
+    check = all_hosts.disk()
     assert check.suggestions[0].is_repairable
-    now(house.examiner.repair("host:vm", check, check.suggestions[0].action))
-    assert [path.name for path in house.archives.iterdir()] == [".partial.tgz"]
+    now(all_hosts.checker.repair("host:vm", check, check.suggestions[0].action))
+    assert [path.name for path in all_hosts.archives.iterdir()] == [".partial.tgz"]
 
 
 @pytest.mark.parametrize(
     ("available", "result"),
     [(11, Result.PASSED), (10, Result.WARNING), (4, Result.WARNING), (2, Result.FAILED)],
 )
-def test_memory(house: House, available: int, result: Result) -> None:
-    house.has(100, available)
-    assert house.checks()["memory"].result is result
+def test_memory(all_hosts: AllHosts, available: int, result: Result) -> None:
+    all_hosts.has(100, available)
+    assert all_hosts.checks()["memory"].result is result
 
 
-def test_a_kernel_that_does_not_say_has_enough_memory(house: House) -> None:
-    house.memory.write_text("MemTotal: 100 kB\n")
-    assert "memory" not in house.checks()
+def test_a_kernel_that_does_not_say_has_enough_memory(all_hosts: AllHosts) -> None:
+    all_hosts.memory.write_text("MemTotal: 100 kB\n")
+    assert "memory" not in all_hosts.checks()
 
 
 @pytest.mark.parametrize(
@@ -557,44 +557,44 @@ def test_a_kernel_that_does_not_say_has_enough_memory(house: House) -> None:
         (1000.0, 0.0, Result.FAILED),
     ],
 )
-def test_the_clock(house: House, time: float, known: float, result: Result) -> None:
-    house.time, house.known = time, known
-    assert house.checks()["clock"].result is result
+def test_the_clock(all_hosts: AllHosts, time: float, known: float, result: Result) -> None:
+    all_hosts.time, all_hosts.known = time, known
+    assert all_hosts.checks()["clock"].result is result
 
 
 @pytest.mark.parametrize(("load", "result"), [(0.1, Result.PASSED), (9999.0, Result.WARNING)])
 def test_the_load(
-    house: House, monkeypatch: pytest.MonkeyPatch, load: float, result: Result
+    all_hosts: AllHosts, monkeypatch: pytest.MonkeyPatch, load: float, result: Result
 ) -> None:
     monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, load))
-    assert house.checks()["load"].result is result
+    assert all_hosts.checks()["load"].result is result
 
 
-def test_a_hub_that_is_away(house: House) -> None:
-    assert house.checks()["hub"].result is Result.PASSED
-    house.hub = "no hub answers on port 3865"
-    assert house.checks()["hub"].filled.endswith("no hub answers on port 3865")
+def test_a_hub_that_is_away(all_hosts: AllHosts) -> None:
+    assert all_hosts.checks()["hub"].result is Result.PASSED
+    all_hosts.hub = "no hub answers on port 3865"
+    assert all_hosts.checks()["hub"].filled.endswith("no hub answers on port 3865")
 
 
-def test_descriptors_that_cannot_be_read(house: House) -> None:
-    house.packages = ["lamp.xml:1: no element found"]
-    assert house.checks()["packages"].result is Result.WARNING
+def test_descriptors_that_cannot_be_read(all_hosts: AllHosts) -> None:
+    all_hosts.packages = ["lamp.xml:1: no element found"]
+    assert all_hosts.checks()["packages"].result is Result.WARNING
 
 
-def test_who_may_read_the_token_is_told_and_shut_out(house: House) -> None:
-    assert house.checks()["permissions"].result is Result.PASSED
-    house.home.token.chmod(0o644)
-    house.home.path.chmod(0o777)
-    check = house.checks()["permissions"]
+def test_who_may_read_the_token_is_told_and_shut_out(all_hosts: AllHosts) -> None:
+    assert all_hosts.checks()["permissions"].result is Result.PASSED
+    all_hosts.home.token.chmod(0o644)
+    all_hosts.home.path.chmod(0o777)
+    check = all_hosts.checks()["permissions"]
     assert check.result is Result.FAILED
-    assert str(house.home.token) in check.filled
-    now(house.examiner.repair("host:vm", check, "make-private"))
-    assert house.home.token.stat().st_mode & 0o777 == 0o600
+    assert str(all_hosts.home.token) in check.filled
+    now(all_hosts.checker.repair("host:vm", check, "make-private"))
+    assert all_hosts.home.token.stat().st_mode & 0o777 == 0o600
     # who may only pass through still may: a daemon that runs as another user has to
-    assert house.home.path.stat().st_mode & 0o777 == 0o755
-    assert house.checks()["permissions"].result is Result.PASSED
+    assert all_hosts.home.path.stat().st_mode & 0o777 == 0o755
+    assert all_hosts.checks()["permissions"].result is Result.PASSED
 
 
-def test_nobody_knows_how_to_do_anything_else(house: House) -> None:
+def test_nobody_knows_how_to_do_anything_else(all_hosts: AllHosts) -> None:
     with pytest.raises(NotPossible):
-        now(house.examiner.repair("host:vm", house.checks()["hub"], "dance"))
+        now(all_hosts.checker.repair("host:vm", all_hosts.checks()["hub"], "dance"))

@@ -4,7 +4,7 @@ import pytest
 
 from domogik.components.model import State
 from domogik.manager.kinds.externals import MAX_MEMBERS, MAX_VALUES
-from domogik.testing.office import NOON
+from domogik.testing.local_host import NOON
 from domogik.xpl.codec.message import CMND, STAT
 
 LAMP = "acme-lamp.kitchen"

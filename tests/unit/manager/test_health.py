@@ -28,7 +28,7 @@ from domogik.manager.health.centre import (
     UnknownIssue,
 )
 from domogik.manager.jobs import Jobs
-from domogik.testing.office import NOON, at_once
+from domogik.testing.local_host import NOON, at_once
 
 LAMP = "plugin:lamp"
 START = Suggestion("start", "Start it")
@@ -36,7 +36,7 @@ BY_HAND = Suggestion("look", "Look at it", is_repairable=False)
 
 
 @attrs.define(eq=False)
-class FakeExaminer:
+class FakeChecker:
     """What each component's checks are, as the test says; `failures` are raised instead."""
 
     results: dict[str, dict[str, Result]] = attrs.field(factory=dict)
@@ -79,7 +79,7 @@ class Ward:
 
     state: Path
     clock: Clock = attrs.field(factory=Clock)
-    examiner: FakeExaminer = attrs.field(factory=FakeExaminer)
+    checker: FakeChecker = attrs.field(factory=FakeChecker)
     happened: list[Event] = attrs.field(factory=list)
     in_thread: Any = at_once
     events: EventStream = attrs.field(init=False)
@@ -94,7 +94,7 @@ class Ward:
         self.health = Health(
             self.clock, self.now, self.events, jobs, "vm", self.state, self.in_thread
         )
-        self.health.know(Kind.PLUGIN, self.examiner)
+        self.health.register(Kind.PLUGIN, self.checker)
 
     def now(self) -> float:
         return NOON + self.clock.seconds()
@@ -138,12 +138,12 @@ class Ward:
 @pytest.fixture
 def ward(tmp_path: Path) -> Ward:
     made = Ward(tmp_path / "health.json")
-    made.examiner.results[LAMP] = {"runs": Result.PASSED}
+    made.checker.results[LAMP] = {"runs": Result.PASSED}
     return made
 
 
 def test_everything_is_looked_at_in_a_steady_order(ward: Ward) -> None:
-    ward.examiner.results |= {"plugin:b": {"z": Result.PASSED}, "plugin:a": {"y": Result.SKIPPED}}
+    ward.checker.results |= {"plugin:b": {"z": Result.PASSED}, "plugin:a": {"y": Result.SKIPPED}}
     assert [check.key for check in ward.look()] == [
         ("plugin:a", "y"),
         ("plugin:b", "z"),
@@ -152,10 +152,10 @@ def test_everything_is_looked_at_in_a_steady_order(ward: Ward) -> None:
 
 
 def test_one_component_is_looked_at_alone(ward: Ward) -> None:
-    ward.examiner.results["plugin:clock"] = {"runs": Result.FAILED}
+    ward.checker.results["plugin:clock"] = {"runs": Result.FAILED}
     (check,) = ward.look(LAMP)
     assert check.result is Result.PASSED
-    assert ward.examiner.looked_at == [LAMP]
+    assert ward.checker.looked_at == [LAMP]
 
 
 def test_the_last_looks_are_remembered(ward: Ward) -> None:
@@ -177,16 +177,16 @@ def test_what_is_no_id_is_refused(ward: Ward) -> None:
 
 
 def test_who_asks_meanwhile_gets_the_same_look(ward: Ward) -> None:
-    ward.examiner.held[LAMP] = held = Deferred()
+    ward.checker.held[LAMP] = held = Deferred()
     first, second = ward.health.diagnose(LAMP), ward.health.diagnose(LAMP)
     ward.turn()
     held.callback(None)
     assert ward.wait(first) == ward.wait(second)
-    assert ward.examiner.looked_at == [LAMP]
+    assert ward.checker.looked_at == [LAMP]
 
 
 def test_progress_is_told_and_ends_at_all(ward: Ward) -> None:
-    ward.examiner.results |= {f"plugin:p{n:03}": {"runs": Result.PASSED} for n in range(299)}
+    ward.checker.results |= {f"plugin:p{n:03}": {"runs": Result.PASSED} for n in range(299)}
     ward.look()
     percents = [
         event.data["percent"]
@@ -203,11 +203,11 @@ def test_progress_is_told_and_ends_at_all(ward: Ward) -> None:
 
 
 def test_a_check_that_fails_opens_an_issue_and_one_that_passes_closes_it(ward: Ward) -> None:
-    ward.examiner.results[LAMP] = {"runs": Result.FAILED, "room": Result.WARNING}
+    ward.checker.results[LAMP] = {"runs": Result.FAILED, "room": Result.WARNING}
     ward.look()
     assert [issue.check.check_id for issue in ward.health.issues()] != []
     assert sorted(ward.told("issue.opened")) == [(LAMP, "room"), (LAMP, "runs")]
-    ward.examiner.results[LAMP]["runs"] = Result.PASSED
+    ward.checker.results[LAMP]["runs"] = Result.PASSED
     ward.turn(5)
     ward.look()
     assert ward.told("issue.closed") == [(LAMP, "runs")]
@@ -216,36 +216,36 @@ def test_a_check_that_fails_opens_an_issue_and_one_that_passes_closes_it(ward: W
 
 
 def test_an_issue_that_stays_as_it_is_is_told_once(ward: Ward) -> None:
-    ward.examiner.results[LAMP] = {"runs": Result.WARNING}
+    ward.checker.results[LAMP] = {"runs": Result.WARNING}
     ward.look()
     ward.look()
-    ward.examiner.results[LAMP] = {"runs": Result.FAILED}
+    ward.checker.results[LAMP] = {"runs": Result.FAILED}
     ward.look()
     assert ward.told("issue.opened") == ward.told("issue.changed") == [(LAMP, "runs")]
 
 
 def test_what_could_not_be_looked_at_is_as_it_was(ward: Ward) -> None:
-    ward.examiner.results[LAMP] = {"runs": Result.FAILED}
+    ward.checker.results[LAMP] = {"runs": Result.FAILED}
     ward.look()
-    ward.examiner.results[LAMP] = {"runs": Result.NOT_DONE}
+    ward.checker.results[LAMP] = {"runs": Result.NOT_DONE}
     ward.look()
     assert ward.told("issue.closed") == []
     assert len(ward.health.issues()) == 1
 
 
 def test_where_nothing_is_expected_any_more_nothing_is_wrong(ward: Ward) -> None:
-    ward.examiner.results[LAMP] = {"runs": Result.FAILED}
+    ward.checker.results[LAMP] = {"runs": Result.FAILED}
     ward.look()
-    ward.examiner.results[LAMP] = {"runs": Result.SKIPPED}
+    ward.checker.results[LAMP] = {"runs": Result.SKIPPED}
     ward.look()
     assert ward.told("issue.closed") == [(LAMP, "runs")]
 
 
 def test_a_look_that_breaks_is_an_error_and_hides_nobody(ward: Ward) -> None:
     logged: list[Any] = []
-    ward.examiner.results |= {LAMP: {"runs": Result.FAILED}, "plugin:a": {"runs": Result.PASSED}}
+    ward.checker.results |= {LAMP: {"runs": Result.FAILED}, "plugin:a": {"runs": Result.PASSED}}
     ward.look()
-    ward.examiner.failures[LAMP] = ZeroDivisionError("oops")
+    ward.checker.failures[LAMP] = ZeroDivisionError("oops")
     globalLogPublisher.addObserver(logged.append)
     try:
         first, broken = ward.look()
@@ -257,7 +257,7 @@ def test_a_look_that_breaks_is_an_error_and_hides_nobody(ward: Ward) -> None:
     assert "ZeroDivisionError" in broken.filled
     # what was wrong before is not forgotten because nobody could look
     assert sorted(issue.check.check_id for issue in ward.health.issues()) == ["examined", "runs"]
-    del ward.examiner.failures[LAMP]
+    del ward.checker.failures[LAMP]
     ward.look()
     assert [issue.check.check_id for issue in ward.health.issues()] == ["runs"]
 
@@ -270,13 +270,13 @@ def test_a_look_that_breaks_is_an_error_and_hides_nobody(ward: Ward) -> None:
     ],
 )
 def test_what_a_look_fails_of_is_said(ward: Ward, error: Exception, words: str) -> None:
-    ward.examiner.failures[LAMP] = error
+    ward.checker.failures[LAMP] = error
     (check,) = ward.look(LAMP)
     assert words in check.filled
 
 
 def test_a_look_has_an_end(ward: Ward) -> None:
-    ward.examiner.held[LAMP] = Deferred()
+    ward.checker.held[LAMP] = Deferred()
     looking = ward.health.diagnose()
     ward.turn()
     ward.turn(PATIENCE)
@@ -286,23 +286,23 @@ def test_a_look_has_an_end(ward: Ward) -> None:
 
 
 def test_who_goes_away_while_all_are_looked_at_is_left_out(ward: Ward) -> None:
-    ward.examiner.results["plugin:gone"] = {"runs": Result.FAILED}
-    ward.examiner.held["plugin:gone"] = held = Deferred()
+    ward.checker.results["plugin:gone"] = {"runs": Result.FAILED}
+    ward.checker.held["plugin:gone"] = held = Deferred()
     looking = ward.health.diagnose()
     ward.turn()
-    del ward.examiner.results["plugin:gone"]
+    del ward.checker.results["plugin:gone"]
     held.callback(None)
     assert [check.component_id for check in ward.wait(looking)] == [LAMP]
     assert ward.health.issues() == ()
 
 
 def test_of_two_looks_the_one_that_began_later_counts(ward: Ward) -> None:
-    ward.examiner.results[LAMP] = {"runs": Result.FAILED}
-    ward.examiner.held[LAMP] = slow = Deferred()
+    ward.checker.results[LAMP] = {"runs": Result.FAILED}
+    ward.checker.held[LAMP] = slow = Deferred()
     all_of_them = ward.health.diagnose()
     ward.turn()
-    del ward.examiner.held[LAMP]
-    ward.examiner.results[LAMP] = {"runs": Result.PASSED}
+    del ward.checker.held[LAMP]
+    ward.checker.results[LAMP] = {"runs": Result.PASSED}
     ward.look(LAMP)
     slow.callback(None)
     (check,) = ward.wait(all_of_them)
@@ -316,25 +316,25 @@ def test_of_two_looks_the_one_that_began_later_counts(ward: Ward) -> None:
 def test_everything_is_looked_at_once_a_day(ward: Ward) -> None:
     ward.health.start()
     ward.turn(FIRST_LOOK - 1)
-    assert ward.examiner.looked_at == []
+    assert ward.checker.looked_at == []
     ward.turn(1)
-    assert len(ward.examiner.looked_at) == 1
+    assert len(ward.checker.looked_at) == 1
     ward.turn(DAY - 1)
-    assert len(ward.examiner.looked_at) == 1
+    assert len(ward.checker.looked_at) == 1
     ward.turn(1)
-    assert len(ward.examiner.looked_at) == 2
+    assert len(ward.checker.looked_at) == 2
 
 
 def test_a_manager_that_is_started_anew_does_not_look_again_at_once(ward: Ward) -> None:
     ward.look()
-    ward.examiner.looked_at.clear()
-    again = Ward(ward.state, ward.clock, ward.examiner)
+    ward.checker.looked_at.clear()
+    again = Ward(ward.state, ward.clock, ward.checker)
     again.health.start()
     assert again.health.last_known_time == NOON
     again.turn(DAY - 1)
-    assert ward.examiner.looked_at == []
+    assert ward.checker.looked_at == []
     again.turn(1)
-    assert ward.examiner.looked_at == [LAMP]
+    assert ward.checker.looked_at == [LAMP]
 
 
 @pytest.mark.parametrize("state", [State.FAILED, State.NOT_RESPONDING, State.BACKOFF])
@@ -342,16 +342,16 @@ def test_who_fails_is_looked_at_soon(ward: Ward, state: State) -> None:
     ward.health.start()
     ward.put("lamp", State.ALIVE)
     ward.put("lamp", state)
-    assert ward.examiner.looked_at == []
+    assert ward.checker.looked_at == []
     ward.turn(SETTLE)
-    assert ward.examiner.looked_at == [LAMP]
+    assert ward.checker.looked_at == [LAMP]
 
 
 def test_who_is_new_is_looked_at_soon(ward: Ward) -> None:
     ward.health.start()
     ward.put("lamp", State.DISABLED)
     ward.turn(SETTLE)
-    assert ward.examiner.looked_at == [LAMP]
+    assert ward.checker.looked_at == [LAMP]
 
 
 def test_who_never_rests_is_looked_at_all_the_same(ward: Ward) -> None:
@@ -361,15 +361,15 @@ def test_who_never_rests_is_looked_at_all_the_same(ward: Ward) -> None:
         ward.put("lamp", State.BACKOFF)
         ward.turn(SETTLE / 2)
         ward.put("lamp", State.STARTING)
-    assert ward.examiner.looked_at
+    assert ward.checker.looked_at
 
 
 def test_who_has_an_issue_is_looked_at_when_its_state_changes(ward: Ward) -> None:
     ward.health.start()
     ward.put("lamp", State.FAILED)
-    ward.examiner.results[LAMP] = {"runs": Result.FAILED}
+    ward.checker.results[LAMP] = {"runs": Result.FAILED}
     ward.look()
-    ward.examiner.results[LAMP] = {"runs": Result.PASSED}
+    ward.checker.results[LAMP] = {"runs": Result.PASSED}
     ward.put("lamp", State.ALIVE)
     ward.turn(SETTLE)
     assert ward.health.issues() == ()
@@ -377,13 +377,13 @@ def test_who_has_an_issue_is_looked_at_when_its_state_changes(ward: Ward) -> Non
 
 def test_a_cause_that_does_not_tell_that_it_is_gone_is_found_out(ward: Ward) -> None:
     ward.health.start()
-    ward.examiner.results |= {LAMP: {"room": Result.FAILED}, "plugin:a": {"room": Result.PASSED}}
+    ward.checker.results |= {LAMP: {"room": Result.FAILED}, "plugin:a": {"room": Result.PASSED}}
     ward.turn(FIRST_LOOK)
-    ward.examiner.looked_at.clear()
-    ward.examiner.results[LAMP] = {"room": Result.PASSED}
+    ward.checker.looked_at.clear()
+    ward.checker.results[LAMP] = {"room": Result.PASSED}
     ward.turn(AGAIN)
     # who has no issue is left in peace
-    assert ward.examiner.looked_at == [LAMP]
+    assert ward.checker.looked_at == [LAMP]
     assert ward.health.issues() == ()
 
 
@@ -392,12 +392,12 @@ def test_changes_of_other_hosts_are_none_of_ours(ward: Ward) -> None:
     for state in (State.ALIVE, State.FAILED):
         ward.components.put(Component(ComponentId(Kind.PLUGIN, "lamp"), "attic", state))
     ward.turn(SETTLE)
-    assert ward.examiner.looked_at == []
+    assert ward.checker.looked_at == []
 
 
 def test_a_core_service_that_changes_concerns_its_host(ward: Ward) -> None:
-    host = FakeExaminer({"host:vm": {"hub": Result.FAILED}})
-    ward.health.know(Kind.HOST, host)
+    host = FakeChecker({"host:vm": {"hub": Result.FAILED}})
+    ward.health.register(Kind.HOST, host)
     ward.health.start()
     for state in (State.RUNNING, State.NOT_RESPONDING):
         ward.components.put(Component(ComponentId(Kind.CORE, "hub"), "vm", state))
@@ -407,8 +407,8 @@ def test_a_core_service_that_changes_concerns_its_host(ward: Ward) -> None:
 
 def test_repositories_are_looked_at_when_they_were_asked(ward: Ward) -> None:
     url = "repository:http://packages.localhost"
-    repositories = FakeExaminer({url: {"reachable": Result.FAILED}})
-    ward.health.know(Kind.REPOSITORY, repositories)
+    repositories = FakeChecker({url: {"reachable": Result.FAILED}})
+    ward.health.register(Kind.REPOSITORY, repositories)
     ward.health.start()
     ward.events.publish("repositories.changed")
     ward.turn(SETTLE)
@@ -421,9 +421,9 @@ def test_repositories_are_looked_at_when_they_were_asked(ward: Ward) -> None:
 def test_who_is_gone_takes_what_was_wrong_with_it_along(ward: Ward) -> None:
     ward.health.start()
     ward.put("lamp", State.FAILED)
-    ward.examiner.results[LAMP] = {"runs": Result.FAILED}
+    ward.checker.results[LAMP] = {"runs": Result.FAILED}
     ward.look()
-    del ward.examiner.results[LAMP]
+    del ward.checker.results[LAMP]
     ward.components.remove(ComponentId(Kind.PLUGIN, "lamp"))
     assert ward.told("issue.closed") == [(LAMP, "runs")]
     assert ward.health.looks() == ()
@@ -431,7 +431,7 @@ def test_who_is_gone_takes_what_was_wrong_with_it_along(ward: Ward) -> None:
 
 def test_after_the_end_nobody_is_looked_at(ward: Ward) -> None:
     ward.health.start()
-    ward.examiner.held[LAMP] = held = Deferred()
+    ward.checker.held[LAMP] = held = Deferred()
     ward.turn(FIRST_LOOK)
     ward.put("lamp", State.FAILED)
     ward.wait(ward.health.stop())
@@ -444,7 +444,7 @@ def test_after_the_end_nobody_is_looked_at(ward: Ward) -> None:
 
 
 def test_issues_outlive_the_program(ward: Ward) -> None:
-    ward.examiner.results[LAMP] = {"runs": Result.FAILED}
+    ward.checker.results[LAMP] = {"runs": Result.FAILED}
     ward.look()
     again = Ward(ward.state)
     again.health.start()
@@ -471,7 +471,7 @@ def test_a_disk_that_takes_nothing_is_no_reason_to_stop(ward: Ward, tmp_path: Pa
         return full()
 
     made = Ward(tmp_path / "x", in_thread=in_thread)
-    made.examiner.results[LAMP] = {"runs": Result.FAILED}
+    made.checker.results[LAMP] = {"runs": Result.FAILED}
     made.look()
     assert len(made.health.issues()) == 1
 
@@ -485,9 +485,9 @@ def test_the_end_waits_until_everything_is_written(tmp_path: Path) -> None:
 
     made = Ward(tmp_path / "x", in_thread=in_thread)
     made.health.start()
-    made.examiner.results[LAMP] = {"runs": Result.FAILED}
+    made.checker.results[LAMP] = {"runs": Result.FAILED}
     made.look(LAMP)
-    made.examiner.results[LAMP] = {"runs": Result.PASSED}
+    made.checker.results[LAMP] = {"runs": Result.PASSED}
     made.look(LAMP)
     stopped: list[None] = []
     made.health.stop().addCallback(stopped.append)
@@ -506,16 +506,16 @@ def test_the_end_waits_until_everything_is_written(tmp_path: Path) -> None:
 @pytest.fixture
 def ill(ward: Ward) -> Ward:
     """Its one component has one issue."""
-    ward.examiner.results[LAMP] = {"runs": Result.FAILED}
+    ward.checker.results[LAMP] = {"runs": Result.FAILED}
     ward.look()
-    ward.examiner.looked_at.clear()
+    ward.checker.looked_at.clear()
     return ward
 
 
 def test_a_repair_does_what_the_first_suggestion_says_and_looks_again(ill: Ward) -> None:
     assert ill.wait(ill.health.repair(ill.issue())) is None
-    assert ill.examiner.repaired == [(LAMP, "runs", "start")]
-    assert ill.examiner.looked_at == [LAMP, LAMP]
+    assert ill.checker.repaired == [(LAMP, "runs", "start")]
+    assert ill.checker.looked_at == [LAMP, LAMP]
     assert ill.told("issue.closed") == [(LAMP, "runs")]
 
 
@@ -529,11 +529,11 @@ def test_a_repair_is_believed_when_it_held_as_long_as_the_fault_took(
     ward.put("lamp", State.STARTING)
     ward.put("lamp", State.ALIVE)
     ward.turn(5)
-    ward.examiner.results[LAMP] = {"runs": Result.FAILED}
+    ward.checker.results[LAMP] = {"runs": Result.FAILED}
     ward.put("lamp", State.FAILED)
     ward.turn(10)
     issue = ward.issue()
-    ward.examiner.on_repair = lambda: ward.put("lamp", State.STARTING)
+    ward.checker.on_repair = lambda: ward.put("lamp", State.STARTING)
     answers: list[Any] = []
     ward.health.repair(issue).addCallback(answers.append)
     ward.turn()
@@ -542,7 +542,7 @@ def test_a_repair_is_believed_when_it_held_as_long_as_the_fault_took(
     assert answers == []
     assert ward.told("issue.closed") == []
     if not holds:
-        ward.examiner.results[LAMP] = {"runs": Result.FAILED}
+        ward.checker.results[LAMP] = {"runs": Result.FAILED}
         ward.put("lamp", State.FAILED)
     ward.turn(1)
     (left,) = answers
@@ -552,9 +552,9 @@ def test_a_repair_is_believed_when_it_held_as_long_as_the_fault_took(
 
 
 def test_what_has_passed_meanwhile_is_left_alone(ill: Ward) -> None:
-    ill.examiner.results[LAMP] = {"runs": Result.PASSED}
+    ill.checker.results[LAMP] = {"runs": Result.PASSED}
     assert ill.wait(ill.health.repair(ill.issue())) is None
-    assert ill.examiner.repaired == []
+    assert ill.checker.repaired == []
 
 
 def test_an_action_can_be_chosen_among_those_that_can_be_carried_out(ill: Ward) -> None:
@@ -564,7 +564,7 @@ def test_an_action_can_be_chosen_among_those_that_can_be_carried_out(ill: Ward) 
 
 
 def test_what_only_a_person_can_do_is_not_done(ill: Ward) -> None:
-    ill.examiner.suggestions = (BY_HAND,)
+    ill.checker.suggestions = (BY_HAND,)
     ill.look()
     with pytest.raises(NotPossible, match="Only you can do that"):
         ill.wait(ill.health.repair(ill.issue()))
@@ -572,30 +572,30 @@ def test_what_only_a_person_can_do_is_not_done(ill: Ward) -> None:
 
 def test_what_is_no_longer_suggested_is_not_done(ill: Ward) -> None:
     issue = ill.issue()
-    ill.examiner.suggestions = (Suggestion("restart", "Restart it"),)
+    ill.checker.suggestions = (Suggestion("restart", "Restart it"),)
     with pytest.raises(NotPossible, match="choose one of restart"):
         ill.wait(ill.health.repair(issue, "start"))
-    assert ill.examiner.repaired == []
+    assert ill.checker.repaired == []
 
 
 def test_a_repair_that_fails_says_why_and_the_issue_stays(ill: Ward) -> None:
-    ill.examiner.repair_fails = OperationFailed("it failed to start", "exit status 3")
+    ill.checker.repair_fails = OperationFailed("it failed to start", "exit status 3")
     with pytest.raises(OperationFailed, match="exit status 3"):
         ill.wait(ill.health.repair(ill.issue()))
     assert len(ill.health.issues()) == 1
-    assert ill.examiner.looked_at == [LAMP, LAMP]
+    assert ill.checker.looked_at == [LAMP, LAMP]
 
 
 def test_a_repair_that_does_not_help_gives_the_issue_as_it_is_now(ill: Ward) -> None:
-    stubborn = Stubborn(ill.examiner.results)
-    ill.health.know(Kind.PLUGIN, stubborn)
+    stubborn = Stubborn(ill.checker.results)
+    ill.health.register(Kind.PLUGIN, stubborn)
     ill.turn(60)
     left = ill.wait(ill.health.repair(ill.issue()))
     assert stubborn.repaired
     assert (left.id, left.opened, left.seen) == (ill.issue(), NOON, NOON + 60)
 
 
-class Stubborn(FakeExaminer):
+class Stubborn(FakeChecker):
     """Nothing helps it."""
 
     async def repair(self, component_id: str, check: DiagnosticCheck, action: str) -> None:
@@ -603,23 +603,23 @@ class Stubborn(FakeExaminer):
 
 
 def test_a_repair_may_make_its_component_go_away(ill: Ward) -> None:
-    class Forgetful(FakeExaminer):
+    class Forgetful(FakeChecker):
         async def repair(self, component_id: str, check: DiagnosticCheck, action: str) -> None:
             del self.results[component_id]
 
-    ill.health.know(Kind.PLUGIN, Forgetful(ill.examiner.results))
+    ill.health.register(Kind.PLUGIN, Forgetful(ill.checker.results))
     assert ill.wait(ill.health.repair(ill.issue())) is None
     assert ill.health.issues() == ()
 
 
 def test_the_same_repair_twice_is_one(ill: Ward) -> None:
-    ill.examiner.held[LAMP] = held = Deferred()
+    ill.checker.held[LAMP] = held = Deferred()
     first, second = ill.health.repair(ill.issue()), ill.health.repair(ill.issue())
     ill.turn()
     held.callback(None)
-    del ill.examiner.held[LAMP]
+    del ill.checker.held[LAMP]
     assert ill.wait(first) is ill.wait(second) is None
-    assert len(ill.examiner.repaired) == 1
+    assert len(ill.checker.repaired) == 1
 
 
 def test_an_issue_that_nobody_has_cannot_be_repaired(ill: Ward) -> None:

@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 from domogik.components.model import Component, ComponentId, ConfigurationKey, Kind, State
 from domogik.errors import NoAnswer, NotPossible, OperationFailed
 from domogik.manager.fleet.hosts import MAX_COMPONENTS, MAX_HOSTS
-from domogik.testing.office import ELSEWHERE, HOST, NOON
+from domogik.testing.local_host import ELSEWHERE, HOST, NOON
 from domogik.xpl.codec.message import STAT, TRIG
 
 
@@ -548,8 +548,8 @@ def test_daemons_of_another_host_stand_beside_its_plugins(manager):
 
 def test_an_order_for_a_daemon_is_one_that_no_plugin_takes_for_its_own(manager):
     with_daemon(manager)
-    daemon = manager.house.find("daemon:cache", "kitchen")
-    result = outcome(manager.house.stop(daemon))
+    daemon = manager.all_hosts.find("daemon:cache", "kitchen")
+    result = outcome(manager.all_hosts.stop(daemon))
     manager.network.turn()
     asked = manager.network.of("domogik.system")[-1]
     assert asked.body == (
@@ -573,10 +573,10 @@ def test_an_order_for_a_daemon_is_one_that_no_plugin_takes_for_its_own(manager):
 
 def test_what_has_no_message_is_for_the_host_itself(manager):
     with_daemon(manager)
-    daemon = manager.house.find("daemon:cache", "kitchen")
-    for asked in (manager.house.backup(daemon), manager.house.restore(daemon, "one")):
+    daemon = manager.all_hosts.find("daemon:cache", "kitchen")
+    for asked in (manager.all_hosts.backup(daemon), manager.all_hosts.restore(daemon, "one")):
         (error,) = outcome(asked)
         assert isinstance(error, NotPossible)
         assert str(error) == "Not available from another host"
     with pytest.raises(NotPossible, match="Not available from another host"):
-        manager.house.credentials(daemon)
+        manager.all_hosts.credentials(daemon)

@@ -13,7 +13,7 @@ from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.store.changes import StoreFailed
 from domogik.packages.store.install import NothingToGoBackTo
 from domogik.supervisor.interfaces import Exit
-from domogik.testing.storeroom import FakePackageManager
+from domogik.testing.package_access import FakePackageManager
 
 OLD, NEW = PackageRef("plugin", "lamp", "1.0"), PackageRef("plugin", "lamp", "1.1")
 
@@ -46,7 +46,7 @@ def begin(work):
 
 
 def update(manager, ref=NEW):
-    ended = begin(manager.storeroom.update(ref))
+    ended = begin(manager.package_access.update(ref))
     manager.network.turn()
     return ended
 
@@ -181,22 +181,22 @@ def test_nobody_starts_a_plugin_whose_package_is_changed(manager, monkeypatch):
 
 
 def test_a_held_package_is_not_updated(manager):
-    begin(manager.storeroom.hold("plugin", "lamp", held=True))
+    begin(manager.package_access.hold("plugin", "lamp", held=True))
     assert "is held" in str(failure(update(manager)))
-    assert [entry.held for entry in manager.storeroom.installed()] == [True]
-    begin(manager.storeroom.hold("plugin", "lamp", held=False))
+    assert [entry.held for entry in manager.package_access.installed()] == [True]
+    begin(manager.package_access.hold("plugin", "lamp", held=False))
     assert update(manager) == [None]
 
 
 def test_the_way_back_leads_to_the_release_before(running):
     update(running)
     running.beat("lamp")
-    ended = begin(running.storeroom.rollback("plugin", "lamp"))
+    ended = begin(running.package_access.rollback("plugin", "lamp"))
     running.network.turn()
     running.beat("lamp")
     assert ended == [OLD]
     assert (release(running), running.plugin("lamp").state) == ("1.0", State.ALIVE)
-    (refused,) = begin(running.storeroom.rollback("plugin", "lamp"))
+    (refused,) = begin(running.package_access.rollback("plugin", "lamp"))
     assert refused.check(NothingToGoBackTo)
     assert running.plugin("lamp").state is State.ALIVE
     assert running.store.served("plugin", "lamp") == OLD
@@ -238,7 +238,7 @@ def test_a_release_that_ends_soon_after_it_was_alive_is_given_up(watched):
         " More: dmg_ctl logs lamp"
     )
     assert (release(watched), watched.plugin("lamp").state) == ("1.0", State.ALIVE)
-    (package,) = watched.storeroom.installed()
+    (package,) = watched.package_access.installed()
     assert package.given_up == ("1.1",)
 
 
@@ -272,7 +272,7 @@ def test_a_release_that_a_person_stops_on_probation_has_not_failed(watched):
 def test_who_goes_back_at_once_does_not_wait_for_the_end_of_the_probation(watched):
     ended = update(watched)
     watched.beat("lamp")
-    back = begin(watched.storeroom.rollback("plugin", "lamp"))
+    back = begin(watched.package_access.rollback("plugin", "lamp"))
     watched.network.turn()
     watched.beat("lamp")
     assert (ended, back) == ([None], [OLD])
@@ -285,7 +285,9 @@ def test_the_probation_goes_on_after_a_crash_of_the_manager(watched):
     (path,) = (watched.home.run / "updates").iterdir()
     left = path.read_text()
     assert json.loads(left)["on_probation"]
-    watched.storeroom._update.end_probation("plugin-lamp")  # what the dead manager does no more
+    watched.package_access._update.end_probation(
+        "plugin-lamp"
+    )  # what the dead manager does no more
     watched.network.turn()
     path.write_text(left)
     ended = resume(watched)
@@ -315,7 +317,7 @@ def test_a_release_that_succeeds_in_the_end_is_not_given_up_any_more(running):
     running.store.give_up(NEW)
     update(running)
     running.beat("lamp")
-    (package,) = running.storeroom.installed()
+    (package,) = running.package_access.installed()
     assert (package.ref, package.given_up) == (NEW, ())
 
 
@@ -332,7 +334,7 @@ def note(manager, *, runs=True, on_probation=False):
 
 
 def resume(manager):
-    ended = begin(manager.storeroom.resume())
+    ended = begin(manager.package_access.resume())
     manager.network.turn()
     return ended
 
@@ -378,12 +380,12 @@ def test_a_note_that_nobody_can_read_is_no_update(manager):
 
 
 def test_a_package_is_what_its_descriptor_says(manager):
-    package = manager.storeroom.package("plugin", "lamp")
+    package = manager.package_access.package("plugin", "lamp")
     assert isinstance(package, Package)
     assert package.release == "1.0"
 
 
 def test_where_there_is_nothing_to_go_back_to_the_one_release_is_named(manager: FakePackageManager):
-    ended = begin(manager.storeroom.rollback("plugin", "lamp"))
+    ended = begin(manager.package_access.rollback("plugin", "lamp"))
     manager.network.turn()
     assert failure(ended).words == "Only 1.0 of lamp is kept here: there is none to go back to"

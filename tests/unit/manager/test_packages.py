@@ -26,8 +26,8 @@ from domogik.packages.repositories.cache import Cache
 from domogik.packages.repositories.index import UnknownRelease
 from domogik.packages.store.archive import BrokenArchive
 from domogik.packages.store.changes import StoreFailed
-from domogik.testing.office import HOST, at_once
-from domogik.testing.storeroom import FakePackageManager
+from domogik.testing.local_host import HOST, at_once
+from domogik.testing.package_access import FakePackageManager
 from domogik.xpl.codec.message import STAT, TRIG
 
 KITCHEN = ("192.0.2.7", 50001)
@@ -36,7 +36,7 @@ RUNNING = "Plugin 'lamp' is running. Stop it before installing plugin."
 
 
 @attrs.define(eq=False)
-class House:
+class AllHosts:
     """This host's manager, its repository on the disk, and a host `kitchen` that can be heard."""
 
     manager: FakePackageManager
@@ -76,7 +76,7 @@ class House:
             manager.store,
             thread,
             self.address_for,
-            manager.storeroom,
+            manager.package_access,
         )
         self.others.start()
         manager.network.turn()
@@ -145,73 +145,73 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
+def all_hosts(tmp_path: Path) -> AllHosts:
     manager = FakePackageManager(tmp_path / "home").begin()
-    made = House(manager, tmp_path / "repository")
+    made = AllHosts(manager, tmp_path / "repository")
     made.publish("1.0", "1.1")
     made.kitchen_beats()
     return made
 
 
-def test_it_is_what_the_doors_are_promised(house):
+def test_it_is_what_the_doors_are_promised(all_hosts):
     from zope.interface.verify import verifyObject
 
-    verifyObject(IPackages, house.packages)
+    verifyObject(IPackages, all_hosts.packages)
 
 
 # Reading
 
 
-def test_what_is_installed_anywhere_comes_from_memory_with_its_updates(house):
-    house.kitchen_lists("1.0")
-    (package,) = house.packages.installed("kitchen", "plugin")
+def test_what_is_installed_anywhere_comes_from_memory_with_its_updates(all_hosts):
+    all_hosts.kitchen_lists("1.0")
+    (package,) = all_hosts.packages.installed("kitchen", "plugin")
     assert (package.host, str(package.ref), package.enabled) == ("kitchen", "plugin-lamp 1.0", True)
     assert [offer.package.release for offer in package.updates] == ["1.1"]
-    assert house.packages.installed("nowhere") == ()
-    assert house.packages.available("kitchen", "plugin") == ()
-    assert len(house.packages.available(HOST, "plugin")) == 2
+    assert all_hosts.packages.installed("nowhere") == ()
+    assert all_hosts.packages.available("kitchen", "plugin") == ()
+    assert len(all_hosts.packages.available(HOST, "plugin")) == 2
 
 
-def test_only_a_hosts_own_manager_says_what_is_installed_there(house):
+def test_only_a_hosts_own_manager_says_what_is_installed_there(all_hosts):
     body = {"command": "installed-packages-list", "host": "kitchen", "type0": "plugin"}
     body |= {"id0": "evil", "version0": "1.0"}
-    house.manager.network.hear(TRIG, "acme-evil.here", "domogik.package", body.items())
-    assert house.packages.installed("kitchen") == ()
+    all_hosts.manager.network.hear(TRIG, "acme-evil.here", "domogik.package", body.items())
+    assert all_hosts.packages.installed("kitchen") == ()
 
 
-def test_a_list_may_hold_anything(house):
-    house.kitchen_says(
+def test_a_list_may_hold_anything(all_hosts):
+    all_hosts.kitchen_says(
         command="installed-packages-list",
         type0="plugin", id0="../../x", version0="1.0",
         type1="plugin", name1="good", release1="1.0", enabled1="no",
         type2="plugin", id2="good", version2="2.0",
         type3="wine", id3="red", version3="1.0",
     )  # fmt: skip
-    (package,) = house.packages.installed("kitchen")
+    (package,) = all_hosts.packages.installed("kitchen")
     assert (str(package.ref), package.enabled) == ("plugin-good 1.0", False)
 
 
-def test_more_hosts_than_a_house_has_are_not_remembered(house):
+def test_more_hosts_than_a_house_has_are_not_remembered(all_hosts):
     for number in range(MAX_HOSTS + 5):
         host = f"h{number}"
         body = {"command": "installed-packages-list", "host": host, "type0": "plugin"}
         body |= {"id0": "x", "version0": "1"}
         source = f"domogik-manager.{host}"
-        house.manager.network.hear(TRIG, source, "domogik.package", body.items())
-    assert len(house.packages.installed()) == MAX_HOSTS
+        all_hosts.manager.network.hear(TRIG, source, "domogik.package", body.items())
+    assert len(all_hosts.packages.installed()) == MAX_HOSTS
 
 
-def test_a_host_that_comes_back_is_asked_for_its_list(house):
-    house.manager.network.hear(
+def test_a_host_that_comes_back_is_asked_for_its_list(all_hosts):
+    all_hosts.manager.network.hear(
         STAT, "domogik-manager.cellar", "hbeat.app", [("interval", "5"), ("port", "1")]
     )
     asked = {"command": "installed-packages-list", "host": "cellar"}
-    assert asked in house.asked()
+    assert asked in all_hosts.asked()
 
 
-def test_a_refresh_has_every_host_tell_its_list_again(house):
-    (known,) = house.do(house.packages.refresh())
-    assert house.asked() == [{"command": "installed-packages-list", "host": "*"}]
+def test_a_refresh_has_every_host_tell_its_list_again(all_hosts):
+    (known,) = all_hosts.do(all_hosts.packages.refresh())
+    assert all_hosts.asked() == [{"command": "installed-packages-list", "host": "*"}]
     assert [(one.packages, one.error) for one in known] == [(2, ""), (0, "")]
     assert known[0].priority == 500
     assert known[0].as_of == 1_800_000_000.0
@@ -220,62 +220,62 @@ def test_a_refresh_has_every_host_tell_its_list_again(house):
 # Here
 
 
-def test_both_parts_are_one_job(house):
-    assert house.do(house.packages.install(HOST, "plugin", "lamp")) == [
+def test_both_parts_are_one_job(all_hosts):
+    assert all_hosts.do(all_hosts.packages.install(HOST, "plugin", "lamp")) == [
         PackageRef("plugin", "lamp", "1.1")
     ]
-    store = house.manager.store
+    store = all_hosts.manager.store
     assert store.present("plugin", "lamp") == store.served("plugin", "lamp")
-    (job,) = [job for job in house.packages.jobs() if job.kind == "install"]
+    (job,) = [job for job in all_hosts.packages.jobs() if job.kind == "install"]
     assert job.state.value == "done"
 
 
-def test_the_first_part_is_put_back_when_the_second_fails(house, monkeypatch):
-    switch = type(house.manager.store).switch
+def test_the_first_part_is_put_back_when_the_second_fails(all_hosts, monkeypatch):
+    switch = type(all_hosts.manager.store).switch
 
     def refuse(store, ref, part="xpl", **more):
         if part == "rinor":
             raise StoreFailed("no link today")
         return switch(store, ref, part, **more)
 
-    monkeypatch.setattr(type(house.manager.store), "switch", refuse)
-    error = house.failure(house.packages.install(HOST, "plugin", "lamp", "1.0"))
+    monkeypatch.setattr(type(all_hosts.manager.store), "switch", refuse)
+    error = all_hosts.failure(all_hosts.packages.install(HOST, "plugin", "lamp", "1.0"))
     assert isinstance(error, OperationFailed)
     assert str(error) == "Error on 'rinor' part : no link today"
-    assert house.packages.installed() == ()
-    assert house.manager.plugins.names() == ()
+    assert all_hosts.packages.installed() == ()
+    assert all_hosts.manager.plugins.names() == ()
 
 
-def test_a_running_plugin_is_refused_with_the_known_text(house):
-    house.do(house.packages.install(HOST, "plugin", "lamp", "1.0"))
-    house.manager.order("enable", "lamp")
-    house.manager.start("lamp")
+def test_a_running_plugin_is_refused_with_the_known_text(all_hosts):
+    all_hosts.do(all_hosts.packages.install(HOST, "plugin", "lamp", "1.0"))
+    all_hosts.manager.order("enable", "lamp")
+    all_hosts.manager.start("lamp")
     for work in (
-        house.packages.install(HOST, "plugin", "lamp", "1.1"),
-        house.packages.uninstall(HOST, "plugin", "lamp"),
+        all_hosts.packages.install(HOST, "plugin", "lamp", "1.1"),
+        all_hosts.packages.uninstall(HOST, "plugin", "lamp"),
     ):
-        error = house.failure(work)
+        error = all_hosts.failure(work)
         assert isinstance(error, OperationFailed)
         assert str(error) == RUNNING
 
 
-def test_an_update_without_a_newer_release_is_none(house):
-    house.do(house.packages.install(HOST, "plugin", "lamp", "1.1"))
-    assert house.do(house.packages.update(HOST, "plugin", "lamp")) == [
+def test_an_update_without_a_newer_release_is_none(all_hosts):
+    all_hosts.do(all_hosts.packages.install(HOST, "plugin", "lamp", "1.1"))
+    assert all_hosts.do(all_hosts.packages.update(HOST, "plugin", "lamp")) == [
         PackageRef("plugin", "lamp", "1.1")
     ]
-    assert [job.kind for job in house.packages.jobs()].count("update") == 0
+    assert [job.kind for job in all_hosts.packages.jobs()].count("update") == 0
 
 
-def test_what_a_plugin_kept_stays_unless_it_is_asked_for(house):
-    house.do(house.packages.install(HOST, "plugin", "lamp"))
-    data = house.manager.home.plugin_data("lamp")
+def test_what_a_plugin_kept_stays_unless_it_is_asked_for(all_hosts):
+    all_hosts.do(all_hosts.packages.install(HOST, "plugin", "lamp"))
+    data = all_hosts.manager.home.plugin_data("lamp")
     data.mkdir(parents=True, exist_ok=True)
     (data / "history").write_text("precious")
-    house.do(house.packages.uninstall(HOST, "plugin", "lamp"))
+    all_hosts.do(all_hosts.packages.uninstall(HOST, "plugin", "lamp"))
     assert (data / "history").read_text() == "precious"
-    house.do(house.packages.install(HOST, "plugin", "lamp"))
-    house.do(house.packages.uninstall(HOST, "plugin", "lamp", with_data=True))
+    all_hosts.do(all_hosts.packages.install(HOST, "plugin", "lamp"))
+    all_hosts.do(all_hosts.packages.uninstall(HOST, "plugin", "lamp", with_data=True))
     assert not data.exists()
 
 
@@ -289,61 +289,63 @@ def test_what_a_plugin_kept_stays_unless_it_is_asked_for(house):
         (("nowhere", "plugin", "lamp"), UnknownComponent),
     ],
 )
-def test_what_is_unknown_is_said_to_be_so(house, words, kind):
-    assert isinstance(house.failure(house.packages.install(*words)), kind)
+def test_what_is_unknown_is_said_to_be_so(all_hosts, words, kind):
+    assert isinstance(all_hosts.failure(all_hosts.packages.install(*words)), kind)
 
 
 def test_in_development_mode_nothing_is_managed(tmp_path):
     manager = FakePackageManager(tmp_path / "home", managed=False).begin()
-    house = House(manager, tmp_path / "repository")
+    all_hosts = AllHosts(manager, tmp_path / "repository")
     for work in (
-        house.packages.install(HOST, "plugin", "lamp"),
-        house.packages.uninstall(HOST, "plugin", "lamp"),
-        house.packages.rollback(HOST, "plugin", "lamp"),
-        house.packages.upload(tmp_path / "x"),
+        all_hosts.packages.install(HOST, "plugin", "lamp"),
+        all_hosts.packages.uninstall(HOST, "plugin", "lamp"),
+        all_hosts.packages.rollback(HOST, "plugin", "lamp"),
+        all_hosts.packages.upload(tmp_path / "x"),
     ):
-        assert isinstance(house.failure(work), NotPossible)
+        assert isinstance(all_hosts.failure(work), NotPossible)
 
 
-def test_an_upload_is_offered_at_once(house, tmp_path):
-    ref = house.manager.publish("bell", "3.0")
+def test_an_upload_is_offered_at_once(all_hosts, tmp_path):
+    ref = all_hosts.manager.publish("bell", "3.0")
     archive = tmp_path / f"{ref.file_stem}.tgz"
-    assert house.do(house.packages.upload(archive)) == [ref]
-    assert house.do(house.packages.install(HOST, "plugin", "bell")) == [ref]
+    assert all_hosts.do(all_hosts.packages.upload(archive)) == [ref]
+    assert all_hosts.do(all_hosts.packages.install(HOST, "plugin", "bell")) == [ref]
     junk = tmp_path / "junk"
     junk.write_bytes(b"junk")
-    assert isinstance(house.failure(house.packages.upload(junk)), BrokenArchive)
+    assert isinstance(all_hosts.failure(all_hosts.packages.upload(junk)), BrokenArchive)
 
 
-def test_an_upload_that_is_another_package_than_its_name_says_is_not_kept(house, tmp_path):
-    ref = house.manager.publish("bell", "3.0")
+def test_an_upload_that_is_another_package_than_its_name_says_is_not_kept(all_hosts, tmp_path):
+    ref = all_hosts.manager.publish("bell", "3.0")
     archive = tmp_path / f"{ref.file_stem}.tgz"
-    error = house.failure(house.packages.upload(archive, PackageRef("plugin", "lamp", "9.0")))
+    error = all_hosts.failure(
+        all_hosts.packages.upload(archive, PackageRef("plugin", "lamp", "9.0"))
+    )
     assert str(error) == "The package in it is plugin-bell 3.0"
-    assert not list((house.manager.home.uploads).glob("**/*.tgz"))
-    assert not [one for one in house.packages.offers() if one.package.id == "bell"]
+    assert not list((all_hosts.manager.home.uploads).glob("**/*.tgz"))
+    assert not [one for one in all_hosts.packages.offers() if one.package.id == "bell"]
 
 
-def test_dependencies_of_what_is_offered_are_checked_here(house):
-    house.manager.publish("wire", "1.0", dependencies="<dep type='plugin' id='lamp'/>")
-    house.publish()
-    (states,) = house.do(house.packages.dependencies(HOST, "plugin", "wire", "1.0"))
+def test_dependencies_of_what_is_offered_are_checked_here(all_hosts):
+    all_hosts.manager.publish("wire", "1.0", dependencies="<dep type='plugin' id='lamp'/>")
+    all_hosts.publish()
+    (states,) = all_hosts.do(all_hosts.packages.dependencies(HOST, "plugin", "wire", "1.0"))
     (state,) = states
     assert (state.dependency, state.installed) == ("lamp", False)
-    assert house.do(house.packages.dependencies(HOST, "plugin", "lamp", "1.0")) == [()]
+    assert all_hosts.do(all_hosts.packages.dependencies(HOST, "plugin", "lamp", "1.0")) == [()]
 
 
 # There
 
 
-def install_there(house, release="1.1"):
-    return house.do(house.packages.install("kitchen", "plugin", "lamp", release))
+def install_there(all_hosts, release="1.1"):
+    return all_hosts.do(all_hosts.packages.install("kitchen", "plugin", "lamp", release))
 
 
-def test_another_host_is_told_where_the_archive_is_and_what_it_has_to_be(house):
-    ended = install_there(house)
-    (order,) = house.orders()
-    archive = house.manager.directory.parent / "plugin-lamp-1.1.tgz"
+def test_another_host_is_told_where_the_archive_is_and_what_it_has_to_be(all_hosts):
+    ended = install_there(all_hosts)
+    (order,) = all_hosts.orders()
+    archive = all_hosts.manager.directory.parent / "plugin-lamp-1.1.tgz"
     assert order == {
         "command": "install",
         "host": "kitchen",
@@ -357,88 +359,88 @@ def test_another_host_is_told_where_the_archive_is_and_what_it_has_to_be(house):
         "sha256": hashlib.sha256(archive.read_bytes()).hexdigest(),
     }
     assert ended == []
-    house.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
+    all_hosts.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
     assert ended == [PackageRef("plugin", "lamp", "1.1")]
-    assert str(house.manager.store.served("plugin", "lamp")) == "plugin-lamp 1.1"
-    assert house.packages.installed(HOST) == ()
+    assert str(all_hosts.manager.store.served("plugin", "lamp")) == "plugin-lamp 1.1"
+    assert all_hosts.packages.installed(HOST) == ()
 
 
-def served_for_kitchen(house):
-    install_there(house)
-    house.kitchen_lists("1.1")
-    house.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
-    assert house.manager.store.served("plugin", "lamp") is not None
+def served_for_kitchen(all_hosts):
+    install_there(all_hosts)
+    all_hosts.kitchen_lists("1.1")
+    all_hosts.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
+    assert all_hosts.manager.store.served("plugin", "lamp") is not None
 
 
-def test_what_is_served_of_a_package_goes_with_the_last_host_that_has_it(house):
-    served_for_kitchen(house)
-    ended = house.do(house.packages.uninstall("kitchen", "plugin", "lamp"))
-    house.kitchen_lists()
-    house.kitchen_says(command="uninstall", type="plugin", id="lamp")
+def test_what_is_served_of_a_package_goes_with_the_last_host_that_has_it(all_hosts):
+    served_for_kitchen(all_hosts)
+    ended = all_hosts.do(all_hosts.packages.uninstall("kitchen", "plugin", "lamp"))
+    all_hosts.kitchen_lists()
+    all_hosts.kitchen_says(command="uninstall", type="plugin", id="lamp")
     assert ended == [None]
-    assert not house.manager.store.rinor_link("plugin", "lamp").is_symlink()
-    assert house.packages.icon("plugin", "lamp") is None
-    assert list(house.manager.home.store.iterdir()) == []
+    assert not all_hosts.manager.store.rinor_link("plugin", "lamp").is_symlink()
+    assert all_hosts.packages.icon("plugin", "lamp") is None
+    assert list(all_hosts.manager.home.store.iterdir()) == []
 
 
-def test_what_a_host_uninstalled_by_itself_is_served_no_more(house):
-    served_for_kitchen(house)
-    house.kitchen_lists()
-    house.manager.network.turn()
-    assert house.manager.store.served("plugin", "lamp") is None
+def test_what_a_host_uninstalled_by_itself_is_served_no_more(all_hosts):
+    served_for_kitchen(all_hosts)
+    all_hosts.kitchen_lists()
+    all_hosts.manager.network.turn()
+    assert all_hosts.manager.store.served("plugin", "lamp") is None
 
 
-def test_what_another_host_still_has_is_served_when_this_one_uninstalls_it(house):
-    served_for_kitchen(house)
-    house.do(house.packages.install(HOST, "plugin", "lamp", "1.1"))
-    assert house.do(house.packages.uninstall(HOST, "plugin", "lamp")) == [None]
-    assert house.manager.store.present("plugin", "lamp") is None
-    assert str(house.manager.store.served("plugin", "lamp")) == "plugin-lamp 1.1"
-    house.kitchen_lists()
-    house.manager.network.turn()
-    assert list(house.manager.home.store.iterdir()) == []
+def test_what_another_host_still_has_is_served_when_this_one_uninstalls_it(all_hosts):
+    served_for_kitchen(all_hosts)
+    all_hosts.do(all_hosts.packages.install(HOST, "plugin", "lamp", "1.1"))
+    assert all_hosts.do(all_hosts.packages.uninstall(HOST, "plugin", "lamp")) == [None]
+    assert all_hosts.manager.store.present("plugin", "lamp") is None
+    assert str(all_hosts.manager.store.served("plugin", "lamp")) == "plugin-lamp 1.1"
+    all_hosts.kitchen_lists()
+    all_hosts.manager.network.turn()
+    assert list(all_hosts.manager.home.store.iterdir()) == []
 
 
-def test_two_orders_for_one_host_are_one_message_with_two_ends(house):
-    first, second = install_there(house), install_there(house)
-    assert len(house.orders()) == 1
-    house.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
+def test_two_orders_for_one_host_are_one_message_with_two_ends(all_hosts):
+    first, second = install_there(all_hosts), install_there(all_hosts)
+    assert len(all_hosts.orders()) == 1
+    all_hosts.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
     assert first == second == [PackageRef("plugin", "lamp", "1.1")]
 
 
-def test_what_another_host_refuses_is_told_in_its_words(house):
-    ended = install_there(house)
-    house.kitchen_says(command="install", type="plugin", id="lamp", part="xpl", error=RUNNING)
+def test_what_another_host_refuses_is_told_in_its_words(all_hosts):
+    ended = install_there(all_hosts)
+    all_hosts.kitchen_says(command="install", type="plugin", id="lamp", part="xpl", error=RUNNING)
     assert str(ended[0].value) == RUNNING
-    assert house.manager.store.served("plugin", "lamp") is None
+    assert all_hosts.manager.store.served("plugin", "lamp") is None
 
 
-def test_a_host_that_says_nothing_at_all_is_not_waited_for(house):
-    ended = install_there(house)
-    house.manager.network.turn(house.manager.hosts.patience_s / 2)
+def test_a_host_that_says_nothing_at_all_is_not_waited_for(all_hosts):
+    ended = install_there(all_hosts)
+    all_hosts.manager.network.turn(all_hosts.manager.hosts.patience_s / 2)
     assert ended == []
-    house.manager.network.turn(house.manager.hosts.patience_s / 2)
+    all_hosts.manager.network.turn(all_hosts.manager.hosts.patience_s / 2)
     assert ended[0].check(NoAnswer)
     assert str(ended[0].value) == ("No data or timeout on installing package: kitchen is not heard")
-    assert len(house.orders()) == 1
+    assert len(all_hosts.orders()) == 1
 
 
-def test_an_order_that_was_lost_is_given_again(house):
-    ended = install_there(house)
-    house.kitchen_lives(ORDER_AGAIN)
-    first, second = house.orders()
+def test_an_order_that_was_lost_is_given_again(all_hosts):
+    ended = install_there(all_hosts)
+    all_hosts.kitchen_lives(ORDER_AGAIN)
+    first, second = all_hosts.orders()
     assert first == second
     assert ended == []
-    house.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
+    all_hosts.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
     assert ended == [PackageRef("plugin", "lamp", "1.1")]
-    house.manager.network.turn(ORDER_AGAIN)
-    assert len(house.orders()) == 2
+    all_hosts.manager.network.turn(ORDER_AGAIN)
+    assert len(all_hosts.orders()) == 2
 
 
-def test_a_host_that_goes_meanwhile_is_not_waited_for(house):
-    ended = install_there(house)
-    house.kitchen_lists("1.0")
-    house.manager.network.hear(
+def test_a_host_that_goes_meanwhile_is_not_waited_for(all_hosts):
+    ended = install_there(all_hosts)
+    all_hosts.kitchen_lists("1.0")
+    all_hosts.manager.network.hear(
         STAT,
         "domogik-manager.kitchen",
         "hbeat.end",
@@ -448,111 +450,111 @@ def test_a_host_that_goes_meanwhile_is_not_waited_for(house):
     assert ended[0].check(NoAnswer)
 
 
-def test_a_host_that_downloads_for_minutes_has_not_failed(house):
+def test_a_host_that_downloads_for_minutes_has_not_failed(all_hosts):
     """The original took twenty seconds for a failure."""
-    ended = install_there(house)
-    house.kitchen_lives(14 * 60)
+    ended = install_there(all_hosts)
+    all_hosts.kitchen_lives(14 * 60)
     assert not ended
-    house.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
+    all_hosts.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
     assert ended == [PackageRef("plugin", "lamp", "1.1")]
 
 
-def test_a_host_that_is_there_and_does_not_answer_is_given_up_one_day(house):
-    ended = install_there(house)
-    house.kitchen_lives(ORDER_TIMEOUT)
+def test_a_host_that_is_there_and_does_not_answer_is_given_up_one_day(all_hosts):
+    ended = install_there(all_hosts)
+    all_hosts.kitchen_lives(ORDER_TIMEOUT)
     assert ended[0].check(NoAnswer)
     assert str(ended[0].value) == "No data or timeout on installing package"
 
 
-def test_the_part_there_is_put_back_when_the_part_here_fails(house, monkeypatch):
-    house.kitchen_lists("1.0")
+def test_the_part_there_is_put_back_when_the_part_here_fails(all_hosts, monkeypatch):
+    all_hosts.kitchen_lists("1.0")
 
     def refuse(*arguments):
         raise StoreFailed("the disk is full")
 
-    monkeypatch.setattr(type(house.manager.store), "install", refuse)
-    ended = install_there(house)
-    house.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
-    house.manager.network.turn()
-    back = house.asked()[-1]
+    monkeypatch.setattr(type(all_hosts.manager.store), "install", refuse)
+    ended = install_there(all_hosts)
+    all_hosts.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
+    all_hosts.manager.network.turn()
+    back = all_hosts.asked()[-1]
     assert (back["command"], back["release"], back["part"]) == ("install", "1.0", "xpl")
-    house.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
+    all_hosts.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
     assert str(ended[0].value) == "Error on 'rinor' part : the disk is full"
 
 
-def test_a_first_installation_there_is_removed_when_the_part_here_fails(house, monkeypatch):
+def test_a_first_installation_there_is_removed_when_the_part_here_fails(all_hosts, monkeypatch):
     def refuse(*arguments):
         raise StoreFailed("the disk is full")
 
-    monkeypatch.setattr(type(house.manager.store), "install", refuse)
-    ended = install_there(house)
-    house.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
-    assert house.asked()[-1]["command"] == "uninstall"
-    house.kitchen_says(command="uninstall", type="plugin", id="lamp")
+    monkeypatch.setattr(type(all_hosts.manager.store), "install", refuse)
+    ended = install_there(all_hosts)
+    all_hosts.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
+    assert all_hosts.asked()[-1]["command"] == "uninstall"
+    all_hosts.kitchen_says(command="uninstall", type="plugin", id="lamp")
     assert str(ended[0].value) == "Error on 'rinor' part : the disk is full"
 
 
-def test_where_rest_cannot_be_reached_nothing_is_sent(house):
-    house.refused = "REST listens on 127.0.0.1: set rest_server_ip in [rest]"
-    ended = install_there(house)
-    assert str(ended[0].value) == house.refused
-    assert house.asked() == []
+def test_where_rest_cannot_be_reached_nothing_is_sent(all_hosts):
+    all_hosts.refused = "REST listens on 127.0.0.1: set rest_server_ip in [rest]"
+    ended = install_there(all_hosts)
+    assert str(ended[0].value) == all_hosts.refused
+    assert all_hosts.asked() == []
 
 
-def test_an_update_there_stops_and_starts_the_plugin(house):
-    house.kitchen_lists("1.0")
-    ended = house.do(house.packages.update("kitchen", "plugin", "lamp"))
-    assert house.asked("domogik.system")[-1]["command"] == "detail"
-    house.kitchen_says("domogik.system", command="detail", plugin="lamp", status="ON")
-    assert house.asked("domogik.system")[-1]["command"] == "stop"
-    house.kitchen_says("domogik.system", command="stop", plugin="lamp")
-    house.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
-    assert house.asked("domogik.system")[-1]["command"] == "start"
-    house.kitchen_says("domogik.system", command="start", plugin="lamp", error="it failed")
+def test_an_update_there_stops_and_starts_the_plugin(all_hosts):
+    all_hosts.kitchen_lists("1.0")
+    ended = all_hosts.do(all_hosts.packages.update("kitchen", "plugin", "lamp"))
+    assert all_hosts.asked("domogik.system")[-1]["command"] == "detail"
+    all_hosts.kitchen_says("domogik.system", command="detail", plugin="lamp", status="ON")
+    assert all_hosts.asked("domogik.system")[-1]["command"] == "stop"
+    all_hosts.kitchen_says("domogik.system", command="stop", plugin="lamp")
+    all_hosts.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
+    assert all_hosts.asked("domogik.system")[-1]["command"] == "start"
+    all_hosts.kitchen_says("domogik.system", command="start", plugin="lamp", error="it failed")
     # it may be tried again there at any moment, and is not to be in the way of the old one
-    assert house.asked("domogik.system")[-1]["command"] == "stop"
-    assert house.asked()[-1]["release"] == "1.1"
-    house.kitchen_says("domogik.system", command="stop", plugin="lamp", error="it does not run")
-    assert house.asked()[-1]["release"] == "1.0"
-    house.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
-    house.kitchen_says("domogik.system", command="start", plugin="lamp")
+    assert all_hosts.asked("domogik.system")[-1]["command"] == "stop"
+    assert all_hosts.asked()[-1]["release"] == "1.1"
+    all_hosts.kitchen_says("domogik.system", command="stop", plugin="lamp", error="it does not run")
+    assert all_hosts.asked()[-1]["release"] == "1.0"
+    all_hosts.kitchen_says(command="install", type="plugin", id="lamp", part="xpl")
+    all_hosts.kitchen_says("domogik.system", command="start", plugin="lamp")
     assert str(ended[0].value) == "plugin-lamp 1.1 was given up: it failed. 1.0 runs again"
 
 
-def test_an_uninstallation_there_is_answered_from_there(house):
-    ended = house.do(house.packages.uninstall("kitchen", "plugin", "lamp"))
-    assert house.asked() == [
+def test_an_uninstallation_there_is_answered_from_there(all_hosts):
+    ended = all_hosts.do(all_hosts.packages.uninstall("kitchen", "plugin", "lamp"))
+    assert all_hosts.asked() == [
         {"command": "uninstall", "host": "kitchen", "type": "plugin", "id": "lamp"}
     ]
-    house.kitchen_says(command="uninstall", type="plugin", id="lamp")
+    all_hosts.kitchen_says(command="uninstall", type="plugin", id="lamp")
     assert ended == [None]
 
 
-def test_what_only_that_host_knows_is_not_available_from_here(house):
+def test_what_only_that_host_knows_is_not_available_from_here(all_hosts):
     for work in (
-        house.packages.rollback("kitchen", "plugin", "lamp"),
-        house.packages.hold("kitchen", "plugin", "lamp", held=True),
+        all_hosts.packages.rollback("kitchen", "plugin", "lamp"),
+        all_hosts.packages.hold("kitchen", "plugin", "lamp", held=True),
     ):
-        assert str(house.failure(work)).startswith("Not available from another host: ")
+        assert str(all_hosts.failure(work)).startswith("Not available from another host: ")
 
 
-def test_it_is_said_what_can_be_done_instead(house):
-    back = house.failure(house.packages.rollback("kitchen", "plugin", "lamp"))
+def test_it_is_said_what_can_be_done_instead(all_hosts):
+    back = all_hosts.failure(all_hosts.packages.rollback("kitchen", "plugin", "lamp"))
     assert str(back).endswith(
         ": update plugin-lamp on kitchen to the release that worked, or on kitchen itself: "
         "dmg_pkgmgr rollback lamp"
     )
-    held = house.failure(house.packages.hold("kitchen", "plugin", "lamp", held=False))
+    held = all_hosts.failure(all_hosts.packages.hold("kitchen", "plugin", "lamp", held=False))
     assert str(held).endswith(": on kitchen itself: dmg_pkgmgr unhold lamp")
 
 
-def test_dependencies_are_checked_by_the_host_that_needs_them(house):
-    ended = house.do(house.packages.dependencies("kitchen", "plugin", "lamp"))
-    house.kitchen_says(
+def test_dependencies_are_checked_by_the_host_that_needs_them(all_hosts):
+    ended = all_hosts.do(all_hosts.packages.dependencies("kitchen", "plugin", "lamp"))
+    all_hosts.kitchen_says(
         **{"command": "get-dependencies", "type": "plugin", "id": "lamp",
            "dep0-id": "six (>=1)", "dep0-type": "python", "dep1-id": "bell", "dep1-type": "plugin"},
     )  # fmt: skip
-    asked = house.asked()[-1]
+    asked = all_hosts.asked()[-1]
     assert asked == {
         "command": "check-dependencies",
         "host": "kitchen",
@@ -560,7 +562,7 @@ def test_dependencies_are_checked_by_the_host_that_needs_them(house):
         "dep1": "bell",
         "dep1-type": "plugin",
     }
-    house.kitchen_says(
+    all_hosts.kitchen_says(
         **{"command": "check-dependencies", "error": "Irrational version",
            "dep0": "six (>=1)", "dep0-installed": "yes", "dep0-version": "1.16", "dep1": "bell"},
     )  # fmt: skip
@@ -569,15 +571,15 @@ def test_dependencies_are_checked_by_the_host_that_needs_them(house):
     assert (bell.dependency, bell.error) == ("bell", "Irrational version")
 
 
-def test_a_plugin_that_a_host_lacks_is_offered_where_it_would_get_it_from(house):
-    house.publish("2.0", name="bell")
-    checked = house.do(house.packages.dependencies("kitchen", "plugin", "lamp"))
-    house.kitchen_says(
+def test_a_plugin_that_a_host_lacks_is_offered_where_it_would_get_it_from(all_hosts):
+    all_hosts.publish("2.0", name="bell")
+    checked = all_hosts.do(all_hosts.packages.dependencies("kitchen", "plugin", "lamp"))
+    all_hosts.kitchen_says(
         **{"command": "get-dependencies", "type": "plugin", "id": "lamp",
            "dep0-id": "bell (>=1)", "dep0-type": "plugin"},
     )  # fmt: skip
     error = "No candidate to dependency 'bell' installation found"
-    house.kitchen_says(
+    all_hosts.kitchen_says(
         **{"command": "check-dependencies", "error": error, "dep0": "bell (>=1)",
            "dep0-installed": "no", "dep0-error": error},
     )  # fmt: skip
@@ -586,15 +588,15 @@ def test_a_plugin_that_a_host_lacks_is_offered_where_it_would_get_it_from(house)
     assert bell.cmd_line == "dmg_pkgmgr install bell 2.0 --host kitchen"
 
 
-def test_an_answer_to_another_question_is_no_answer(house):
-    checked = house.do(house.others.check("kitchen", [Dependency("python", "six")]))
-    house.kitchen_says(command="check-dependencies", dep0="foo")
+def test_an_answer_to_another_question_is_no_answer(all_hosts):
+    checked = all_hosts.do(all_hosts.others.check("kitchen", [Dependency("python", "six")]))
+    all_hosts.kitchen_says(command="check-dependencies", dep0="foo")
     assert checked == []
 
 
-def test_udev_rules_come_from_the_host_that_has_the_package(house):
-    ended = house.do(house.packages.udev_rules("kitchen", "plugin", "lamp"))
-    house.kitchen_says(
+def test_udev_rules_come_from_the_host_that_has_the_package(all_hosts):
+    ended = all_hosts.do(all_hosts.packages.udev_rules("kitchen", "plugin", "lamp"))
+    all_hosts.kitchen_says(
         **{"command": "get-udev-rules", "type": "plugin", "id": "lamp",
            "rule0-model": "Key", "rule0-desc": "x", "rule0-filename": "k", "rule0-rule": "a\\nb"},
     )  # fmt: skip

@@ -8,7 +8,7 @@ from domogik.manager.kinds.plugins import Plugins
 from domogik.manager.plugins.heartbeat_senders import Speakers
 from domogik.manager.plugins.pings import PluginPings
 from domogik.supervisor.ports.listeners import CannotSeeSockets
-from domogik.testing.office import HERE, HOST, FakeManager
+from domogik.testing.local_host import HERE, HOST, FakeManager
 from domogik.xpl.codec.message import STAT
 
 

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from domogik.components.model import State
 from domogik.errors import NotPossible, OperationFailed, UnknownComponent
 from domogik.supervisor.interfaces import Exit
-from domogik.testing.office import FakeManager
+from domogik.testing.local_host import FakeManager
 
 
 def outcome(coroutine):
@@ -93,8 +93,8 @@ def test_a_plugin_runs_in_its_directory_with_what_it_has_to_know(manager):
 
 
 def test_an_inherited_python_path_comes_after_the_package(manager):
-    workplace = manager.plugins._workplace
-    workplace.environment["PYTHONPATH"] = "/opt/lib"
+    plugin_launch = manager.plugins._plugin_launch
+    plugin_launch.environment["PYTHONPATH"] = "/opt/lib"
     manager.install("third").configure("[plugins]\nthird = enabled\n").read().start("third")
     path = manager.process("third").program.environment["PYTHONPATH"]
     assert path == f"{manager.source}:/opt/lib"

@@ -93,10 +93,10 @@ def test_this_computer_has_a_loopback_interface():
 def test_who_is_named_can_change() -> None:
     trust = Trust("127.0.0.1", (), dict)
     assert not trust.allows("10.0.0.1")
-    trust.believe(["10.0.0.0/8"])
+    trust.update_settings(["10.0.0.0/8"])
     assert trust.allows("10.0.0.1")
     with pytest.raises(InvalidNetwork):
-        trust.believe(["everybody"])
+        trust.update_settings(["everybody"])
     assert trust.allows("10.0.0.1")
-    trust.believe([])
+    trust.update_settings([])
     assert not trust.allows("10.0.0.1")

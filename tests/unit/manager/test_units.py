@@ -11,7 +11,7 @@ from domogik.components.health import Result
 from domogik.components.model import State
 from domogik.errors import AmbiguousComponent, NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.kinds.enabled_apps import EnabledApps
-from domogik.testing.office import ELSEWHERE, FakeManager
+from domogik.testing.local_host import ELSEWHERE, FakeManager
 from domogik.units.systemd.backend import NoSystemd, Order
 from domogik.xpl.codec.message import TRIG
 
@@ -43,7 +43,7 @@ def told(manager, text):
 
 
 def unit(manager, name="web"):
-    return manager.house.find(f"unit:{name}")
+    return manager.all_hosts.find(f"unit:{name}")
 
 
 def asked(manager, coroutine):
@@ -132,13 +132,13 @@ def test_who_declares_no_unit_asks_systemd_nothing(tmp_path):
     "name", ["web", "unit:web", "daemon-web", "unit:daemon-web", "unit:nginx", "nginx.service"]
 )
 def test_it_is_found_by_all_its_names(manager, name):
-    assert str(manager.house.find(name).id) == "unit:web"
+    assert str(manager.all_hosts.find(name).id) == "unit:web"
 
 
 @pytest.mark.parametrize("name", ["unit:ssh", "unit:ssh.service", "unit:*", "unit:a b", "unit:"])
 def test_no_other_unit_is_found(manager, name):
     with pytest.raises(UnknownComponent, match=r"only units that a .* section declares"):
-        manager.house.find(name)
+        manager.all_hosts.find(name)
 
 
 def test_a_name_of_systemd_that_two_sections_declare_is_answered_with_both(manager):
@@ -150,7 +150,7 @@ def test_a_name_of_systemd_that_two_sections_declare_is_answered_with_both(manag
 
 def test_a_detail_has_what_was_declared_and_what_systemd_says(manager):
     told(manager, HEAD + WEB + "alias = httpd\nlisten_ports = 80/tcp, 53/udp\n")
-    detail = asked(manager, manager.house.detail(unit(manager)))
+    detail = asked(manager, manager.all_hosts.detail(unit(manager)))
     values = dict(detail.values)
     assert values["unit"] == "nginx"
     assert values["listen_ports"] == "80/tcp, 53/udp"
@@ -163,7 +163,7 @@ def test_a_detail_has_what_was_declared_and_what_systemd_says(manager):
 
 
 def test_orders_are_answered_with_how_it_is_then(manager):
-    house = manager.house
+    all_hosts = manager.all_hosts
     for verb, given, state in (
         ("start", ["start nginx"], State.RUNNING),
         ("restart", ["restart nginx"], State.RUNNING),
@@ -171,25 +171,25 @@ def test_orders_are_answered_with_how_it_is_then(manager):
         ("enable", ["enable nginx", "start nginx"], State.RUNNING),
         ("disable", ["disable nginx", "stop nginx"], State.DISABLED),
     ):
-        assert asked(manager, getattr(house, verb)(unit(manager))) is None
+        assert asked(manager, getattr(all_hosts, verb)(unit(manager))) is None
         assert orders(manager) == given
         assert unit(manager).state is state
 
 
 def test_what_systemd_refuses_is_said_in_its_words(manager):
     manager.systemd.refuses = "Interactive authentication required."
-    error = asked(manager, manager.house.stop(unit(manager)))
+    error = asked(manager, manager.all_hosts.stop(unit(manager)))
     assert isinstance(error, OperationFailed)
     assert str(error) == "systemctl stop nginx.service: Interactive authentication required."
     manager.systemd.absent = "there is none"
-    error = asked(manager, manager.house.start(unit(manager)))
+    error = asked(manager, manager.all_hosts.start(unit(manager)))
     assert isinstance(error, NoSystemd)
 
 
 def test_a_start_that_comes_to_nothing_is_told_with_the_journal(manager):
     nginx = manager.systemd.units["nginx.service"]
     nginx.dies, nginx.log = "exit-code", ["no such luck"]
-    error = asked(manager, manager.house.start(unit(manager)))
+    error = asked(manager, manager.all_hosts.start(unit(manager)))
     assert str(error) == "nginx.service was started and does not run"
     assert "no such luck" in error.reason
     assert unit(manager).state is State.FAILED
@@ -197,26 +197,26 @@ def test_a_start_that_comes_to_nothing_is_told_with_the_journal(manager):
 
 def test_a_related_unit_is_started_and_never_enabled(manager):
     told(manager, HEAD + WEB + "role = related\n")
-    assert asked(manager, manager.house.start(unit(manager))) is None
-    error = asked(manager, manager.house.enable(unit(manager)))
+    assert asked(manager, manager.all_hosts.start(unit(manager))) is None
+    error = asked(manager, manager.all_hosts.enable(unit(manager)))
     assert str(error) == "unit:web cannot be enabled: its role is related"
     assert orders(manager) == ["start nginx"]
-    assert asked(manager, manager.house.diagnose(unit(manager))) == ()
+    assert asked(manager, manager.all_hosts.diagnose(unit(manager))) == ()
 
 
 def test_its_journal_is_its_log(manager):
     manager.systemd.units["nginx.service"].log = ["one", "two"]
-    assert asked(manager, manager.house.log_lines(unit(manager), 1)) == ["two"]
+    assert asked(manager, manager.all_hosts.log_lines(unit(manager), 1)) == ["two"]
     with pytest.raises(NotPossible, match=r"journalctl --follow --unit=nginx\.service"):
-        manager.house.follow_log(unit(manager), print)
+        manager.all_hosts.follow_log(unit(manager), print)
 
 
 def test_the_rule_for_polkit_is_about_what_is_declared(manager):
-    rule = manager.house.unit_rule("domogik")
+    rule = manager.all_hosts.unit_rule("domogik")
     assert '"nginx.service"' in rule
     assert "database" not in rule
     with pytest.raises(NotPossible):
-        manager.house.unit_rule("a b")
+        manager.all_hosts.unit_rule("a b")
 
 
 # With their plugins
@@ -224,10 +224,10 @@ def test_the_rule_for_polkit_is_about_what_is_declared(manager):
 
 def test_a_plugin_is_switched_with_its_units(manager):
     told(manager, HEAD + "[unit:web]\nunit = nginx\napp = lamp\n" + SHARED.format("lamp"))
-    lamp = manager.house.find("plugin:lamp")
-    asked(manager, manager.house.enable(lamp))
+    lamp = manager.all_hosts.find("plugin:lamp")
+    asked(manager, manager.all_hosts.enable(lamp))
     assert orders(manager) == ["enable nginx", "start nginx", "enable database", "start database"]
-    asked(manager, manager.house.disable(lamp))
+    asked(manager, manager.all_hosts.disable(lamp))
     assert orders(manager) == ["disable database", "stop database", "disable nginx", "stop nginx"]
 
 
@@ -249,7 +249,7 @@ def test_a_start_of_the_manager_switches_nothing(manager):
 def test_units_that_cannot_be_switched_are_told_and_the_plugin_is_enabled(manager):
     told(manager, HEAD + "[unit:web]\nunit = nginx\napp = lamp\n")
     manager.systemd.refuses = "Access denied"
-    error = asked(manager, manager.house.enable(manager.house.find("plugin:lamp")))
+    error = asked(manager, manager.all_hosts.enable(manager.all_hosts.find("plugin:lamp")))
     assert isinstance(error, OperationFailed)
     assert "not every unit of lamp could be enabled: systemctl enable nginx" in str(error)
     assert manager.plugin("lamp").enabled
@@ -258,41 +258,43 @@ def test_units_that_cannot_be_switched_are_told_and_the_plugin_is_enabled(manage
 def test_without_systemd_plugins_are_enabled_all_the_same(manager):
     told(manager, HEAD + "[unit:web]\nunit = nginx\napp = lamp\n")
     manager.systemd.absent = "there is none"
-    assert asked(manager, manager.house.enable(manager.house.find("plugin:lamp"))) is None
+    assert asked(manager, manager.all_hosts.enable(manager.all_hosts.find("plugin:lamp"))) is None
     assert manager.plugin("lamp").enabled
 
 
 def test_what_two_plugins_share_goes_with_the_last(manager):
     told(manager, HEAD + SHARED.format("clock") + SHARED.format("lamp"))
-    house = manager.house
-    asked(manager, house.enable(house.find("plugin:lamp")))
+    all_hosts = manager.all_hosts
+    asked(manager, all_hosts.enable(all_hosts.find("plugin:lamp")))
     orders(manager)
-    error = asked(manager, house.disable(unit(manager, "clock")))
+    error = asked(manager, all_hosts.disable(unit(manager, "clock")))
     assert str(error) == "unit:clock is left as it is: it is needed by lamp"
-    asked(manager, house.disable(house.find("plugin:lamp")))
+    asked(manager, all_hosts.disable(all_hosts.find("plugin:lamp")))
     assert orders(manager) == []
-    asked(manager, house.disable(house.find("plugin:clock")))
+    asked(manager, all_hosts.disable(all_hosts.find("plugin:clock")))
     assert orders(manager) == ["disable database", "stop database"]
 
 
 def test_a_plugin_that_is_gone_needs_nothing(manager):
     told(manager, HEAD + SHARED.format("clock") + SHARED.format("lamp"))
-    house = manager.house
-    asked(manager, house.enable(house.find("plugin:lamp")))
+    all_hosts = manager.all_hosts
+    asked(manager, all_hosts.enable(all_hosts.find("plugin:lamp")))
     manager.descriptor("clock").unlink()
     told(manager, HEAD + "lamp = enabled\n" + SHARED.format("clock") + SHARED.format("lamp"))
     orders(manager)
-    asked(manager, house.disable(house.find("plugin:lamp")))
+    asked(manager, all_hosts.disable(all_hosts.find("plugin:lamp")))
     assert orders(manager) == ["disable database", "stop database"]
 
 
 def test_shared_units_of_no_plugin_are_apps_by_themselves(manager):
     told(manager, HEAD + SHARED.format("one") + SHARED.format("two"))
-    house = manager.house
+    all_hosts = manager.all_hosts
     for name in ("one", "two"):
-        asked(manager, house.enable(unit(manager, name)))
+        asked(manager, all_hosts.enable(unit(manager, name)))
     orders(manager)
-    both = [Deferred.fromCoroutine(house.disable(unit(manager, name))) for name in ("one", "two")]
+    both = [
+        Deferred.fromCoroutine(all_hosts.disable(unit(manager, name))) for name in ("one", "two")
+    ]
     later(manager)
     assert [one.result for one in both] == [None, None]
     assert (Order.STOP, "database.service") in manager.systemd.orders
@@ -316,23 +318,23 @@ def test_who_shares_a_unit_is_known_after_a_restart(manager):
     text = HEAD + SHARED.format("one") + SHARED.format("two")
     told(manager, text)
     for name in ("one", "two"):
-        asked(manager, manager.house.enable(unit(manager, name)))
+        asked(manager, manager.all_hosts.enable(unit(manager, name)))
     again = after_a_restart(manager, text)
-    error = asked(again, again.house.disable(unit(again, "one")))
+    error = asked(again, again.all_hosts.disable(unit(again, "one")))
     assert str(error) == "unit:one is left as it is: it is needed by two"
     assert orders(again) == []
     once_more = after_a_restart(again, text)
-    asked(once_more, once_more.house.disable(unit(once_more, "two")))
+    asked(once_more, once_more.all_hosts.disable(unit(once_more, "two")))
     assert orders(once_more) == ["disable database", "stop database"]
 
 
 def test_in_a_home_of_before_a_shared_unit_that_is_enabled_is_needed_by_all(manager):
     text = HEAD + SHARED.format("one") + SHARED.format("two")
     told(manager, text)
-    asked(manager, manager.house.enable(unit(manager, "one")))
+    asked(manager, manager.all_hosts.enable(unit(manager, "one")))
     (manager.directory / "apps.json").unlink()
     again = after_a_restart(manager, text)
-    error = asked(again, again.house.disable(unit(again, "one")))
+    error = asked(again, again.all_hosts.disable(unit(again, "one")))
     assert str(error) == "unit:one is left as it is: it is needed by two"
 
 
@@ -350,11 +352,15 @@ def killed_at_the_first_order(manager, text, operation):
 def test_who_was_being_disabled_when_the_manager_was_killed_needs_the_unit_no_more(manager):
     text = HEAD + SHARED.format("one") + SHARED.format("two")
     told(manager, text)
-    asked(manager, manager.house.enable(unit(manager, "one")))
-    asked(manager, manager.house.disable(unit(manager, "two")))  # what nobody has said is unknown
+    asked(manager, manager.all_hosts.enable(unit(manager, "one")))
+    asked(
+        manager, manager.all_hosts.disable(unit(manager, "two"))
+    )  # what nobody has said is unknown
     orders(manager)
-    again = killed_at_the_first_order(manager, text, manager.house.disable(unit(manager, "one")))
-    for operation in (again.house.enable, again.house.disable):
+    again = killed_at_the_first_order(
+        manager, text, manager.all_hosts.disable(unit(manager, "one"))
+    )
+    for operation in (again.all_hosts.enable, again.all_hosts.disable):
         asked(again, operation(unit(again, "two")))
     assert orders(again)[-2:] == ["disable database", "stop database"]
 
@@ -362,13 +368,13 @@ def test_who_was_being_disabled_when_the_manager_was_killed_needs_the_unit_no_mo
 def test_who_was_being_enabled_when_the_manager_was_killed_needs_the_unit(manager):
     text = HEAD + SHARED.format("one") + SHARED.format("two")
     told(manager, text)
-    for operation in (manager.house.enable, manager.house.disable):
+    for operation in (manager.all_hosts.enable, manager.all_hosts.disable):
         asked(manager, operation(unit(manager, "one")))
     orders(manager)
-    again = killed_at_the_first_order(manager, text, manager.house.enable(unit(manager, "one")))
-    asked(again, again.house.enable(unit(again, "two")))
+    again = killed_at_the_first_order(manager, text, manager.all_hosts.enable(unit(manager, "one")))
+    asked(again, again.all_hosts.enable(unit(again, "two")))
     orders(again)
-    error = asked(again, again.house.disable(unit(again, "two")))
+    error = asked(again, again.all_hosts.disable(unit(again, "two")))
     assert str(error) == "unit:two is left as it is: it is needed by one"
     assert orders(again) == []
 
@@ -401,7 +407,7 @@ def test_a_unit_that_a_plugin_needs_is_started_before_it(manager):
 def test_a_plugin_whose_unit_does_not_start_says_so(manager):
     told(manager, NEEDING)
     manager.systemd.refuses = "Access denied"
-    asked(manager, manager.house.start(manager.house.find("plugin:clock")))
+    asked(manager, manager.all_hosts.start(manager.all_hosts.find("plugin:clock")))
     reason = manager.plugin("clock").reason
     assert "unit:web: systemctl start nginx.service: Access denied" in reason
 
@@ -419,8 +425,8 @@ def test_without_systemd_a_plugin_starts_without_the_units_it_needs(manager):
 
 def test_checks_have_the_component_ids_of_the_units(manager):
     manager.systemd.units["nginx.service"].start_fails = "exit-code"
-    asked(manager, manager.house.start(unit(manager)))
-    (check,) = asked(manager, manager.house.diagnose(unit(manager)))
+    asked(manager, manager.all_hosts.start(unit(manager)))
+    (check,) = asked(manager, manager.all_hosts.diagnose(unit(manager)))
     assert (check.check_id, check.component_id) == ("daemon-running-nginx", "daemon-web")
     assert check.result is Result.FAILED
     (issue,) = manager.health.issues()
@@ -435,18 +441,18 @@ def test_checks_have_the_component_ids_of_the_units(manager):
 
 
 def test_nothing_is_expected_of_a_unit_that_is_disabled_unless_its_plugin_is_enabled(manager):
-    (check,) = asked(manager, manager.house.diagnose(unit(manager)))
+    (check,) = asked(manager, manager.all_hosts.diagnose(unit(manager)))
     assert (check.check_id, check.result) == ("unit-at-rest", Result.PASSED)
     assert check.component_id == "daemon-web"
     told(manager, HEAD + WEB + "app = clock\n")
-    (check,) = asked(manager, manager.house.diagnose(unit(manager)))
+    (check,) = asked(manager, manager.all_hosts.diagnose(unit(manager)))
     assert (check.check_id, check.result) == ("daemon-running-nginx", Result.FAILED)
 
 
 def test_a_masked_unit_is_never_well(manager):
     manager.systemd.units["nginx.service"].word = "masked"
     told(manager, HEAD + WEB + "strict_check = yes\n")
-    (check,) = asked(manager, manager.house.diagnose(unit(manager)))
+    (check,) = asked(manager, manager.all_hosts.diagnose(unit(manager)))
     assert [one.action for one in check.suggestions] == ["unit-unmask"]
 
 
@@ -454,7 +460,7 @@ def test_without_systemd_ports_are_looked_at_and_what_asks_it_is_skipped(manager
     told(manager, HEAD + WEB + "listen_ports = 80/tcp\n")
     manager.systemd.absent = "there is none"
     later(manager, 4000)
-    checks = asked(manager, manager.house.diagnose(unit(manager)))
+    checks = asked(manager, manager.all_hosts.diagnose(unit(manager)))
     assert [check.result for check in checks] == [Result.SKIPPED, Result.FAILED]
 
 
@@ -518,7 +524,7 @@ def with_kitchen(manager):
 
 def test_units_of_other_hosts_are_listed(manager):
     with_kitchen(manager)
-    broker = manager.house.find("broker", "kitchen")
+    broker = manager.all_hosts.find("broker", "kitchen")
     assert (str(broker.id), broker.state.is_on) == ("unit:broker", True)
 
 
@@ -526,7 +532,7 @@ def test_units_of_other_hosts_are_listed(manager):
 def test_orders_to_units_of_other_hosts_travel_with_their_type(manager, name):
     with_kitchen(manager)
     results = []
-    stopping = manager.house.stop(manager.house.find(f"unit:{name}", "kitchen"))
+    stopping = manager.all_hosts.stop(manager.all_hosts.find(f"unit:{name}", "kitchen"))
     Deferred.fromCoroutine(stopping).addBoth(results.append)
     manager.network.turn()
     (asked_for,) = manager.network.of("domogik.system")
@@ -546,5 +552,5 @@ def test_orders_to_units_of_other_hosts_travel_with_their_type(manager, name):
 def test_what_no_unit_is_called_is_not_sent_to_other_hosts(manager, name):
     with_kitchen(manager)
     with pytest.raises(UnknownComponent):
-        manager.house.find(name, "kitchen")
+        manager.all_hosts.find(name, "kitchen")
     assert manager.network.said == []

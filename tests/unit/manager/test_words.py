@@ -37,14 +37,14 @@ def test_the_nearest_known_names_are_offered(name, known, offered):
 
 def test_a_name_with_a_slip_of_the_pen_finds_the_component_that_was_meant(manager):
     with pytest.raises(UnknownComponent) as caught:
-        manager.house.find("clok")
+        manager.all_hosts.find("clok")
     assert str(caught.value) == "Component clok doesn't exists on vm"
     assert caught.value.words == "There is no component clok on vm. Did you mean clock?"
 
 
 def test_a_unit_that_is_not_declared_says_so_in_both_forms(manager):
     with pytest.raises(UnknownComponent) as caught:
-        manager.house.find("unit:ssh.service")
+        manager.all_hosts.find("unit:ssh.service")
     only = "only units that a [unit:<name>] section declares may be touched"
     assert str(caught.value) == f"Component unit:ssh.service doesn't exists on vm: {only}"
     assert caught.value.words.startswith("There is no component ssh.service on vm. Only units")

@@ -14,7 +14,7 @@ from domogik.packages.store.installed import (
     installed_packages,
     watched_directories,
 )
-from domogik.testing.office import DESCRIPTOR, KEYS
+from domogik.testing.local_host import DESCRIPTOR, KEYS
 
 NEW, OLD = "domogik_packages/xpl/bin", "domogik/xpl/bin"
 JSON = """{"json_version": 1, "identity": {"type": "plugin", "id": "%s", "version": "0.3",

@@ -8,9 +8,9 @@ from pathlib import Path
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from domogik.packages.http.fetch import FetchLimits, Reply
+from domogik.packages.http.fetch import FetchLimits, FetchReply
 from domogik.packages.repositories.list_form import ListRepository
-from domogik.packages.repositories.recognition import Entrance, Form, Found
+from domogik.packages.repositories.recognition import Entrance, Form, FoundRepository
 from domogik.packages.repositories.snapshot import Listing
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -24,15 +24,15 @@ class HeldBack:
 
     def __init__(self, connections: int) -> None:
         self.limits = FetchLimits(connections_per_host=connections)
-        self.waiting: dict[str, Deferred[Reply]] = {}
+        self.waiting: dict[str, Deferred[FetchReply]] = {}
 
-    async def get(self, url: str, *, limit_bytes: int) -> Reply:
+    async def get(self, url: str, *, limit_bytes: int) -> FetchReply:
         self.waiting[url] = Deferred()
         return await self.waiting[url]
 
     def answer(self, kind: str, id: str, body: bytes) -> None:
         url = f"{BASE}/{kind}/plugin/{id}/1.0"
-        self.waiting.pop(url).callback(Reply(200, body, None, None, url))
+        self.waiting.pop(url).callback(FetchReply(200, body, None, None, url))
 
 
 def at_once(work: Callable[..., object], *args: object) -> Deferred[object]:
@@ -46,7 +46,7 @@ class Lists(SynchronousTestCase):
         directory = Path(self.mktemp())
         directory.mkdir()
         body = "\n".join(["Domogik Repository", *(f"plugin/{id}/1.0" for id in ids), ""]).encode()
-        found = Found(Entrance(Form.LIST, f"{BASE}/", ""), BASE, body)
+        found = FoundRepository(Entrance(Form.LIST, f"{BASE}/", ""), BASE, body)
         told: list[tuple[int, int]] = []
         repository = ListRepository(
             fetcher, at_once, found, directory, lambda *counts: told.append(counts)

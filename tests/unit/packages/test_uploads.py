@@ -16,7 +16,7 @@ from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.publish import repository
 from domogik.packages.publish.build import create
 from domogik.packages.publish.repository import Built, RepositoryBusy, build_repository
-from domogik.packages.publish.uploads import OtherPackage, take_in
+from domogik.packages.publish.uploads import OtherPackage, accept_upload
 from domogik.packages.store.tarball import BrokenArchive
 
 DISKFREE = Path(__file__).parents[3] / "examples" / "diskfree"
@@ -39,7 +39,7 @@ def archives(uploads: Path) -> list[str]:
 
 
 def test_an_archive_is_offered_under_its_own_name(archive: Path, uploads: Path) -> None:
-    ref = take_in(archive, uploads, "2026-01-01")
+    ref = accept_upload(archive, uploads, "2026-01-01")
     assert f"{ref.file_stem}.tgz" in archives(uploads)
     assert (uploads / f"{ref.file_stem}.tgz").read_bytes() == archive.read_bytes()
     assert not list(uploads.glob(".upload-*"))
@@ -49,13 +49,13 @@ def test_what_is_no_package_is_not_kept(tmp_path: Path, uploads: Path) -> None:
     junk = tmp_path / "plugin-junk-1.0.tgz"
     junk.write_bytes(b"junk")
     with pytest.raises(BrokenArchive):
-        take_in(junk, uploads, "2026-01-01")
+        accept_upload(junk, uploads, "2026-01-01")
     assert list(uploads.iterdir()) == []
 
 
 def test_another_package_than_it_is_called_is_not_kept(archive: Path, uploads: Path) -> None:
     with pytest.raises(OtherPackage, match="The package in it is plugin-diskfree"):
-        take_in(archive, uploads, "2026-01-01", PackageRef("plugin", "lamp", "1.0"))
+        accept_upload(archive, uploads, "2026-01-01", PackageRef("plugin", "lamp", "1.0"))
     assert list(uploads.iterdir()) == []
 
 
@@ -76,7 +76,7 @@ def test_what_the_repository_does_not_take_is_as_before(
     for build, error in ((busy, RepositoryBusy), (refuses, OperationFailed)):
         monkeypatch.setattr("domogik.packages.publish.uploads.build_repository", build)
         with pytest.raises(error):
-            take_in(archive, uploads, "2026-01-01")
+            accept_upload(archive, uploads, "2026-01-01")
         assert archives(uploads) == ([archive.name] if was_there else [])
         if was_there:
             assert kept.read_bytes() == b"the one before"
@@ -98,7 +98,7 @@ def offered(uploads: Path) -> list[bytes]:
 def test_where_a_list_cannot_be_written_the_archive_before_is_offered_as_before(
     archive: Path, uploads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    take_in(archive, uploads, "2026-01-01")
+    accept_upload(archive, uploads, "2026-01-01")
     before = offered(uploads)
     (tmp_path / "other").mkdir()
     other = create(DISKFREE, tmp_path / "other", generated="2026-01-02")
@@ -113,10 +113,10 @@ def test_where_a_list_cannot_be_written_the_archive_before_is_offered_as_before(
 
     monkeypatch.setattr(repository, "write_atomically", full)
     with pytest.raises(OSError, match="No space left"):
-        take_in(other, uploads, "2026-01-02")
+        accept_upload(other, uploads, "2026-01-02")
     assert failed
     assert offered(uploads) == before
     build_repository(uploads, uploads, generated="2026-01-03")
     assert offered(uploads) == before
-    take_in(other, uploads, "2026-01-04")
+    accept_upload(other, uploads, "2026-01-04")
     assert offered(uploads) == [other.read_bytes()]

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from domogik.supervisor.processes.adoption import (
     BrokenRecord,
-    Record,
+    ProcessRecord,
     Records,
     component_id,
     file_name,
 )
 from domogik.supervisor.processes.identity import ProcessIdentity
 
-RUNNING = Record("plugin:clock", "abc", 1.5, ProcessIdentity(42, 4711, "boot"))
+RUNNING = ProcessRecord("plugin:clock", "abc", 1.5, ProcessIdentity(42, 4711, "boot"))
 
 
 @pytest.fixture()
@@ -35,8 +35,8 @@ def test_a_record_is_found_again(records):
 
 
 def test_the_newest_record_of_a_component_counts(records):
-    records.begin(Record("plugin:clock", "before", 1.0, ProcessIdentity(1, 1, "boot")))
-    records.begin(Record("plugin:clock", "abc", 1.5))
+    records.begin(ProcessRecord("plugin:clock", "before", 1.0, ProcessIdentity(1, 1, "boot")))
+    records.begin(ProcessRecord("plugin:clock", "abc", 1.5))
     records.add(RUNNING)
     assert list(records.load()) == [("plugin:clock", RUNNING)]
 
@@ -55,24 +55,24 @@ def test_records_are_for_us_alone(records, tmp_path):
 
 
 def test_a_start_that_was_never_finished_is_known_by_its_mark(records):
-    records.begin(Record("plugin:clock", "abc", 1.5))
+    records.begin(ProcessRecord("plugin:clock", "abc", 1.5))
     ((_, record),) = records.load()
     assert record.run_id == "abc"
     assert record.process is None
 
 
 def test_a_stop_that_was_never_finished_is_remembered(records):
-    records.begin(Record("plugin:clock", "abc", 1.5, wanted=False))
+    records.begin(ProcessRecord("plugin:clock", "abc", 1.5, wanted=False))
     ((_, record),) = records.load()
     assert not record.wanted
 
 
 def test_a_line_cut_short_leaves_the_one_before(records, tmp_path):
-    records.begin(Record("plugin:clock", "abc", 1.5))
+    records.begin(ProcessRecord("plugin:clock", "abc", 1.5))
     (file,) = (tmp_path / "processes").iterdir()
     with file.open("ab") as half:
         half.write(RUNNING.to_json()[:20])
-    assert list(records.load()) == [("plugin:clock", Record("plugin:clock", "abc", 1.5))]
+    assert list(records.load()) == [("plugin:clock", ProcessRecord("plugin:clock", "abc", 1.5))]
 
 
 def test_a_file_cut_short_by_a_power_cut_still_says_what_was_wanted(records, tmp_path):
@@ -136,7 +136,7 @@ json_values = st.recursive(
 )
 def test_any_bytes_are_a_record_or_a_broken_record(data):
     try:
-        record = Record.from_json(data)
+        record = ProcessRecord.from_json(data)
     except BrokenRecord:
         return
     assert record.id

@@ -90,7 +90,7 @@ def result_of(deferred: Deferred[list[str]]) -> list[str]:
 
 
 @attrs.define
-class House:
+class AllHosts:
     """A log in a directory of its own, with a child's end of it."""
 
     directory: Path
@@ -140,139 +140,139 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    house = House(tmp_path)
-    yield house
-    for log in house.made:
+def all_hosts(tmp_path: Path) -> Iterator[AllHosts]:
+    all_hosts = AllHosts(tmp_path)
+    yield all_hosts
+    for log in all_hosts.made:
         log.close()
-    house.reactor.threads.work()
+    all_hosts.reactor.threads.work()
 
 
 def numbered(begin: int, end: int) -> bytes:
     return b"".join(b"line %06d\n" % number for number in range(begin, end))
 
 
-def test_output_lands_in_the_file(house: House) -> None:
-    log = house.log()
-    house.say(log, b"one\ntwo\nhal")
-    house.say(log, b"f\n")
-    assert house.file().read_bytes() == b"one\ntwo\nhalf\n"
+def test_output_lands_in_the_file(all_hosts: AllHosts) -> None:
+    log = all_hosts.log()
+    all_hosts.say(log, b"one\ntwo\nhal")
+    all_hosts.say(log, b"f\n")
+    assert all_hosts.file().read_bytes() == b"one\ntwo\nhalf\n"
 
 
-def test_files_are_private(house: House) -> None:
-    log = house.log()
-    house.say(log, numbered(0, 300))
-    house.reactor.settle()
+def test_files_are_private(all_hosts: AllHosts) -> None:
+    log = all_hosts.log()
+    all_hosts.say(log, numbered(0, 300))
+    all_hosts.reactor.settle()
     for name in ("x.fifo", "x.log", "x.log.1.gz"):
-        assert stat.S_IMODE(house.file(name).stat().st_mode) == 0o600, name
+        assert stat.S_IMODE(all_hosts.file(name).stat().st_mode) == 0o600, name
 
 
-def test_a_fifo_open_to_others_is_closed_to_them(house: House) -> None:
-    os.mkfifo(house.file("x.fifo"))
-    house.file("x.fifo").chmod(0o666)
-    house.log()
-    assert stat.S_IMODE(house.file("x.fifo").stat().st_mode) == 0o600
+def test_a_fifo_open_to_others_is_closed_to_them(all_hosts: AllHosts) -> None:
+    os.mkfifo(all_hosts.file("x.fifo"))
+    all_hosts.file("x.fifo").chmod(0o666)
+    all_hosts.log()
+    assert stat.S_IMODE(all_hosts.file("x.fifo").stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "dangling", "directory"])
-def test_what_is_no_fifo_is_not_taken_for_one(house: House, kind: str) -> None:
-    path = house.file("x.fifo")
+def test_what_is_no_fifo_is_not_taken_for_one(all_hosts: AllHosts, kind: str) -> None:
+    path = all_hosts.file("x.fifo")
     if kind == "file":
         path.write_text("mine")
     elif kind == "directory":
         path.mkdir()
     else:
-        os.mkfifo(house.file("elsewhere"))
+        os.mkfifo(all_hosts.file("elsewhere"))
         path.symlink_to("elsewhere" if kind == "link" else "nowhere")
     with pytest.raises(CannotCapture, match="FIFO"):
-        house.log()
+        all_hosts.log()
 
 
-def test_the_child_writes_without_haste_and_into_the_fifo_we_read(house: House) -> None:
-    log = house.log()
-    house.file("x.fifo").rename(house.file("moved"))
-    house.file("x.fifo").write_text("a trap")
+def test_the_child_writes_without_haste_and_into_the_fifo_we_read(all_hosts: AllHosts) -> None:
+    log = all_hosts.log()
+    all_hosts.file("x.fifo").rename(all_hosts.file("moved"))
+    all_hosts.file("x.fifo").write_text("a trap")
     writer = log.writer()
     assert os.get_blocking(writer)
     assert not os.get_inheritable(writer)
     os.write(writer, b"hello\n")
     os.close(writer)
-    house.reactor.turn()
-    assert house.file().read_bytes() == b"hello\n"
+    all_hosts.reactor.turn()
+    assert all_hosts.file().read_bytes() == b"hello\n"
 
 
-def test_pieces_end_at_the_end_of_a_line_and_nothing_is_lost(house: House) -> None:
-    log = house.log(files=50)
+def test_pieces_end_at_the_end_of_a_line_and_nothing_is_lost(all_hosts: AllHosts) -> None:
+    log = all_hosts.log(files=50)
     for begin in range(0, 1000, 7):
-        house.say(log, numbered(begin, min(begin + 7, 1000)))
-    house.reactor.settle()
-    assert house.pieces() == numbered(0, 1000)
-    for piece in house.directory.glob("x.log.*.gz"):
+        all_hosts.say(log, numbered(begin, min(begin + 7, 1000)))
+    all_hosts.reactor.settle()
+    assert all_hosts.pieces() == numbered(0, 1000)
+    for piece in all_hosts.directory.glob("x.log.*.gz"):
         data = gzip.decompress(piece.read_bytes())
         assert data.endswith(b"\n")
         assert len(data) <= 1000
 
 
-def test_the_oldest_pieces_go(house: House) -> None:
-    log = house.log(files=3)
-    house.say(log, numbered(0, 2000))
-    house.reactor.settle()
-    names = {path.name for path in house.directory.iterdir()}
+def test_the_oldest_pieces_go(all_hosts: AllHosts) -> None:
+    log = all_hosts.log(files=3)
+    all_hosts.say(log, numbered(0, 2000))
+    all_hosts.reactor.settle()
+    names = {path.name for path in all_hosts.directory.iterdir()}
     assert names == {"x.fifo", "x.log", "x.log.1.gz", "x.log.2.gz", "x.log.3.gz"}
-    kept = house.pieces()
+    kept = all_hosts.pieces()
     assert numbered(0, 2000).endswith(kept)
     assert len(kept) > 3000
 
 
-def test_no_older_piece_is_kept_if_none_is_wanted(house: House) -> None:
-    log = house.log(files=0)
-    house.say(log, numbered(0, 2000))
-    house.reactor.settle()
-    assert {path.name for path in house.directory.iterdir()} == {"x.fifo", "x.log"}
-    assert house.file().stat().st_size <= 1000
+def test_no_older_piece_is_kept_if_none_is_wanted(all_hosts: AllHosts) -> None:
+    log = all_hosts.log(files=0)
+    all_hosts.say(log, numbered(0, 2000))
+    all_hosts.reactor.settle()
+    assert {path.name for path in all_hosts.directory.iterdir()} == {"x.fifo", "x.log"}
+    assert all_hosts.file().stat().st_size <= 1000
 
 
-def test_a_line_without_end_does_not_fill_the_disk(house: House) -> None:
-    log = house.log(files=2)
+def test_a_line_without_end_does_not_fill_the_disk(all_hosts: AllHosts) -> None:
+    log = all_hosts.log(files=2)
     for _ in range(40):
-        house.say(log, b"x" * 60_000)
-    house.reactor.settle()
-    for piece in house.directory.glob("x.log.*.gz"):
+        all_hosts.say(log, b"x" * 60_000)
+    all_hosts.reactor.settle()
+    for piece in all_hosts.directory.glob("x.log.*.gz"):
         assert len(gzip.decompress(piece.read_bytes())) <= 1000 + LINE_LIMIT
-    assert house.file().stat().st_size <= 1000 + LINE_LIMIT
+    assert all_hosts.file().stat().st_size <= 1000 + LINE_LIMIT
 
 
-def test_while_output_floods_pieces_wait_uncompressed_and_bounded(house: House) -> None:
-    log = house.log(files=3)
-    house.say(log, numbered(0, 200))
-    house.reactor.advance(10)
-    assert len(house.reactor.threads.waiting) == 1  # and it takes its time
+def test_while_output_floods_pieces_wait_uncompressed_and_bounded(all_hosts: AllHosts) -> None:
+    log = all_hosts.log(files=3)
+    all_hosts.say(log, numbered(0, 200))
+    all_hosts.reactor.advance(10)
+    assert len(all_hosts.reactor.threads.waiting) == 1  # and it takes its time
     for begin in range(200, 2000, 50):
-        house.say(log, numbered(begin, begin + 50))
-        house.reactor.advance(10)
-    assert len(house.reactor.threads.waiting) == 1
-    assert len(list(house.directory.iterdir())) <= 1 + 1 + 3 + 1
-    house.reactor.settle()
-    house.reactor.settle()
-    assert numbered(0, 2000).endswith(house.pieces())
-    assert {path.name for path in house.directory.glob("x.log.*")} == {
+        all_hosts.say(log, numbered(begin, begin + 50))
+        all_hosts.reactor.advance(10)
+    assert len(all_hosts.reactor.threads.waiting) == 1
+    assert len(list(all_hosts.directory.iterdir())) <= 1 + 1 + 3 + 1
+    all_hosts.reactor.settle()
+    all_hosts.reactor.settle()
+    assert numbered(0, 2000).endswith(all_hosts.pieces())
+    assert {path.name for path in all_hosts.directory.glob("x.log.*")} == {
         "x.log.1.gz",
         "x.log.2.gz",
         "x.log.3.gz",
     }
 
 
-def test_a_crash_in_the_middle_of_a_rotation_is_repaired(house: House) -> None:
-    house.file("x.log").write_bytes(numbered(80, 90))
-    house.file("x.log.2").write_bytes(numbered(60, 80))
-    house.file("x.log.3.gz").write_bytes(gzip.compress(numbered(40, 60)))
-    house.file("x.log.3").write_bytes(numbered(40, 60))
-    house.file("x.log.gz.tmp").write_bytes(b"half")
-    log = house.log(files=5)
-    house.reactor.settle()
-    house.say(log, numbered(90, 95))
-    assert house.pieces() == numbered(40, 95)
-    assert {path.name for path in house.directory.iterdir()} == {
+def test_a_crash_in_the_middle_of_a_rotation_is_repaired(all_hosts: AllHosts) -> None:
+    all_hosts.file("x.log").write_bytes(numbered(80, 90))
+    all_hosts.file("x.log.2").write_bytes(numbered(60, 80))
+    all_hosts.file("x.log.3.gz").write_bytes(gzip.compress(numbered(40, 60)))
+    all_hosts.file("x.log.3").write_bytes(numbered(40, 60))
+    all_hosts.file("x.log.gz.tmp").write_bytes(b"half")
+    log = all_hosts.log(files=5)
+    all_hosts.reactor.settle()
+    all_hosts.say(log, numbered(90, 95))
+    assert all_hosts.pieces() == numbered(40, 95)
+    assert {path.name for path in all_hosts.directory.iterdir()} == {
         "x.fifo",
         "x.log",
         "x.log.1.gz",
@@ -280,35 +280,35 @@ def test_a_crash_in_the_middle_of_a_rotation_is_repaired(house: House) -> None:
     }
 
 
-def test_a_log_that_somebody_removed_is_begun_again(house: House) -> None:
-    log = house.log()
-    house.say(log, b"one\n")
-    house.file().unlink()
-    house.say(log, b"two\n")
-    assert house.file().read_bytes() == b"two\n"
+def test_a_log_that_somebody_removed_is_begun_again(all_hosts: AllHosts) -> None:
+    log = all_hosts.log()
+    all_hosts.say(log, b"one\n")
+    all_hosts.file().unlink()
+    all_hosts.say(log, b"two\n")
+    assert all_hosts.file().read_bytes() == b"two\n"
 
 
-def test_smaller_limits_hold_from_the_next_rotation(house: House) -> None:
-    log = house.log(files=5)
-    house.say(log, numbered(0, 500))
+def test_smaller_limits_hold_from_the_next_rotation(all_hosts: AllHosts) -> None:
+    log = all_hosts.log(files=5)
+    all_hosts.say(log, numbered(0, 500))
     log.limit(100, 1)
-    house.say(log, numbered(500, 600))
-    house.reactor.settle()
-    assert len(list(house.directory.glob("x.log.*"))) == 1
-    assert numbered(0, 600).endswith(house.pieces())
+    all_hosts.say(log, numbered(500, 600))
+    all_hosts.reactor.settle()
+    assert len(list(all_hosts.directory.glob("x.log.*"))) == 1
+    assert numbered(0, 600).endswith(all_hosts.pieces())
 
 
-def test_nothing_stirs_while_a_child_is_quiet(house: House) -> None:
-    log = house.log()
-    house.say(log, b"hello\n")
-    house.reactor.turn()
-    assert not house.reactor.getDelayedCalls()
-    assert house.file().read_bytes() == b"hello\n"
+def test_nothing_stirs_while_a_child_is_quiet(all_hosts: AllHosts) -> None:
+    log = all_hosts.log()
+    all_hosts.say(log, b"hello\n")
+    all_hosts.reactor.turn()
+    assert not all_hosts.reactor.getDelayedCalls()
+    assert all_hosts.file().read_bytes() == b"hello\n"
 
 
-def test_one_turn_takes_a_bounded_bite(house: House) -> None:
-    log = house.log(max_size=2**30)
-    writer = os.open(house.file("x.fifo"), os.O_RDWR | os.O_NONBLOCK)
+def test_one_turn_takes_a_bounded_bite(all_hosts: AllHosts) -> None:
+    log = all_hosts.log(max_size=2**30)
+    writer = os.open(all_hosts.file("x.fifo"), os.O_RDWR | os.O_NONBLOCK)
     written = 0
     for _ in range(40):
         while True:
@@ -316,61 +316,61 @@ def test_one_turn_takes_a_bounded_bite(house: House) -> None:
                 written += os.write(writer, b"x" * 4095 + b"\n")
             except BlockingIOError:
                 break
-        before = house.file().stat().st_size
-        house.reactor.turn()
-        assert 0 < house.file().stat().st_size - before <= 2**20
+        before = all_hosts.file().stat().st_size
+        all_hosts.reactor.turn()
+        assert 0 < all_hosts.file().stat().st_size - before <= 2**20
     os.close(writer)
     log.drain()
-    assert house.file().stat().st_size == written
+    assert all_hosts.file().stat().st_size == written
 
 
-def test_the_last_words_of_a_child_are_taken(house: House) -> None:
-    log = house.log()
+def test_the_last_words_of_a_child_are_taken(all_hosts: AllHosts) -> None:
+    log = all_hosts.log()
     heard: list[str] = []
     log.follow(heard.append)
     writer = log.writer()
     os.write(writer, b"so long\nand tha")
     os.close(writer)
     log.drain()
-    assert house.file().read_bytes() == b"so long\nand tha"
+    assert all_hosts.file().read_bytes() == b"so long\nand tha"
     assert heard == ["so long", "and tha"]
 
 
-def test_a_log_ends_in_a_drain_and_leaves_the_fifo(house: House) -> None:
-    log = house.log()
+def test_a_log_ends_in_a_drain_and_leaves_the_fifo(all_hosts: AllHosts) -> None:
+    log = all_hosts.log()
     writer = log.writer()
     os.write(writer, b"one\n")
     log.close()
     os.write(writer, b"two\n")  # a child that goes on
-    house.say(house.log(), b"three\n")
+    all_hosts.say(all_hosts.log(), b"three\n")
     os.close(writer)
-    assert house.file().read_bytes() == b"one\ntwo\nthree\n"
+    assert all_hosts.file().read_bytes() == b"one\ntwo\nthree\n"
 
 
 # A disk that is full
 
 
-def test_a_full_disk_is_told_once_and_costs_the_child_nothing(house: House) -> None:
-    log = house.log(file=Path("/dev/full"))
+def test_a_full_disk_is_told_once_and_costs_the_child_nothing(all_hosts: AllHosts) -> None:
+    log = all_hosts.log(file=Path("/dev/full"))
     for _ in range(3):
-        house.say(log, b"x" * 99 + b"\n")
+        all_hosts.say(log, b"x" * 99 + b"\n")
     assert log.lost_bytes == 300
-    assert house.reasons == ["output cannot be written to /dev/full: No space left on device"]
+    assert all_hosts.reasons == ["output cannot be written to /dev/full: No space left on device"]
 
 
-def test_when_there_is_room_again_the_log_says_what_is_missing(house: House) -> None:
-    log = house.log(max_size=10**6)
-    house.say(log, b"before\n")
+def test_when_there_is_room_again_the_log_says_what_is_missing(all_hosts: AllHosts) -> None:
+    log = all_hosts.log(max_size=10**6)
+    all_hosts.say(log, b"before\n")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
-        house.say(log, numbered(0, 200))
-        house.say(log, b"lost too\nand the begin")
+        all_hosts.say(log, numbered(0, 200))
+        all_hosts.say(log, b"lost too\nand the begin")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    house.say(log, b"ning\nafter\n")
-    house.say(log, b"and on\n")
-    text = house.file().read_bytes()
+    all_hosts.say(log, b"ning\nafter\n")
+    all_hosts.say(log, b"and on\n")
+    text = all_hosts.file().read_bytes()
     kept, _, rest = text.partition(b"[")
     assert (b"before\n" + numbered(0, 200)).startswith(kept.rstrip(b"\n"))
     marker, _, after = rest.partition(b"\n")
@@ -378,85 +378,85 @@ def test_when_there_is_room_again_the_log_says_what_is_missing(house: House) -> 
     assert log.lost_bytes == len(said) - 1000 - len(b"after\nand on\n")
     assert marker == b"%d bytes of output are missing here: File too large]" % log.lost_bytes
     assert after == b"after\nand on\n"
-    assert len(house.reasons) == 2
-    assert house.reasons[0].endswith("File too large")
-    assert house.reasons[1] == ""
+    assert len(all_hosts.reasons) == 2
+    assert all_hosts.reasons[0].endswith("File too large")
+    assert all_hosts.reasons[1] == ""
 
 
-def test_a_log_directory_that_comes_late_is_used_when_it_comes(house: House) -> None:
-    log = house.log(file=house.directory / "later" / "x.log")
-    assert len(house.reasons) == 1
-    house.say(log, b"one\n")
-    (house.directory / "later").mkdir()
-    house.say(log, b"two\nthree\n")
+def test_a_log_directory_that_comes_late_is_used_when_it_comes(all_hosts: AllHosts) -> None:
+    log = all_hosts.log(file=all_hosts.directory / "later" / "x.log")
+    assert len(all_hosts.reasons) == 1
+    all_hosts.say(log, b"one\n")
+    (all_hosts.directory / "later").mkdir()
+    all_hosts.say(log, b"two\nthree\n")
     text = log.file.read_bytes()
     assert text == b"[8 bytes of output are missing here: No such file or directory]\nthree\n"
-    assert house.reasons[1:] == [""]
+    assert all_hosts.reasons[1:] == [""]
 
 
 # Reading it
 
 
-def test_the_last_lines_are_found_across_pieces(house: House) -> None:
-    log = house.log(files=20)
-    house.say(log, numbered(0, 500))
-    house.reactor.settle()
-    house.say(log, numbered(500, 503))
+def test_the_last_lines_are_found_across_pieces(all_hosts: AllHosts) -> None:
+    log = all_hosts.log(files=20)
+    all_hosts.say(log, numbered(0, 500))
+    all_hosts.reactor.settle()
+    all_hosts.say(log, numbered(500, 503))
     wanted = numbered(0, 503).decode().splitlines()
     for count in (1, 3, 4, 90, 91, 400, 503, 10_000):
-        assert house.tail(log, count) == wanted[-count:], count
-    assert house.tail(log, 0) == []
+        assert all_hosts.tail(log, count) == wanted[-count:], count
+    assert all_hosts.tail(log, 0) == []
 
 
-def test_the_tail_of_nothing_is_empty(house: House) -> None:
+def test_the_tail_of_nothing_is_empty(all_hosts: AllHosts) -> None:
     log = OutputLog(
-        house.reactor,  # type: ignore[arg-type]
-        house.file("x.fifo"),
-        house.file("x.log"),
+        all_hosts.reactor,  # type: ignore[arg-type]
+        all_hosts.file("x.fifo"),
+        all_hosts.file("x.log"),
         max_size=1000,
         files=3,
     )
-    assert house.tail(log, 10) == []
+    assert all_hosts.tail(log, 10) == []
 
 
-def test_the_tail_of_many_blocks(house: House) -> None:
-    house.file().write_bytes(b"".join(b"%d %s\n" % (n, b"x" * (n % 3000)) for n in range(500)))
-    log = house.log(max_size=10**9)
-    wanted = house.file().read_text().splitlines()
+def test_the_tail_of_many_blocks(all_hosts: AllHosts) -> None:
+    all_hosts.file().write_bytes(b"".join(b"%d %s\n" % (n, b"x" * (n % 3000)) for n in range(500)))
+    log = all_hosts.log(max_size=10**9)
+    wanted = all_hosts.file().read_text().splitlines()
     for count in (1, 2, 100, 499, 500, 501):
-        assert house.tail(log, count) == wanted[-count:]
+        assert all_hosts.tail(log, count) == wanted[-count:]
 
 
-def test_bytes_that_are_no_text_are_shown_as_such(house: House) -> None:
-    log = house.log()
-    house.say(log, b"caf\xc3\xa9 \xff\r\nunfinished")
-    assert house.tail(log, 5) == ["café \ufffd", "unfinished"]
+def test_bytes_that_are_no_text_are_shown_as_such(all_hosts: AllHosts) -> None:
+    log = all_hosts.log()
+    all_hosts.say(log, b"caf\xc3\xa9 \xff\r\nunfinished")
+    assert all_hosts.tail(log, 5) == ["café \ufffd", "unfinished"]
 
 
-def test_a_damaged_piece_does_not_hide_the_others(house: House) -> None:
-    house.file("x.log").write_bytes(b"new\n")
-    house.file("x.log.1.gz").write_bytes(gzip.compress(b"old\n" * 1000)[:-9])
-    house.file("x.log.2.gz").write_bytes(b"nonsense")
-    assert house.tail(house.log(), 2)[-1] == "new"
+def test_a_damaged_piece_does_not_hide_the_others(all_hosts: AllHosts) -> None:
+    all_hosts.file("x.log").write_bytes(b"new\n")
+    all_hosts.file("x.log.1.gz").write_bytes(gzip.compress(b"old\n" * 1000)[:-9])
+    all_hosts.file("x.log.2.gz").write_bytes(b"nonsense")
+    assert all_hosts.tail(all_hosts.log(), 2)[-1] == "new"
 
 
-def test_a_follower_gets_whole_lines_from_now_on(house: House) -> None:
-    log = house.log()
+def test_a_follower_gets_whole_lines_from_now_on(all_hosts: AllHosts) -> None:
+    log = all_hosts.log()
     heard: list[str] = []
-    house.say(log, b"before\nbegun ")
+    all_hosts.say(log, b"before\nbegun ")
     unfollow = log.follow(heard.append)
-    house.say(log, b"ended\none\ntw")
+    all_hosts.say(log, b"ended\none\ntw")
     assert heard == ["one"]
-    house.say(log, b"o\nthree\n")
+    all_hosts.say(log, b"o\nthree\n")
     assert heard == ["one", "two", "three"]
     unfollow()
-    house.say(log, b"four\n")
+    all_hosts.say(log, b"four\n")
     assert heard == ["one", "two", "three"]
     unfollow()
 
 
-def test_a_follower_may_leave_while_it_hears(house: House) -> None:
-    log = house.log()
+def test_a_follower_may_leave_while_it_hears(all_hosts: AllHosts) -> None:
+    log = all_hosts.log()
     heard: list[str] = []
 
     def leave(line: str) -> None:
@@ -465,7 +465,7 @@ def test_a_follower_may_leave_while_it_hears(house: House) -> None:
 
     unfollow = log.follow(leave)
     log.follow(heard.append)
-    house.say(log, b"one\ntwo\n")
+    all_hosts.say(log, b"one\ntwo\n")
     assert heard == ["one", "one", "two"]
 
 
@@ -495,25 +495,25 @@ def test_an_endless_line_comes_in_pieces() -> None:
 def test_whatever_is_written_is_kept_in_order(
     tmp_path_factory: pytest.TempPathFactory, parts: list[bytes], max_size: int
 ) -> None:
-    house = House(tmp_path_factory.mktemp("log"))
-    rotating = RotatingFile(house.reactor, house.file(), max_size, 100)  # type: ignore[arg-type]
+    all_hosts = AllHosts(tmp_path_factory.mktemp("log"))
+    rotating = RotatingFile(all_hosts.reactor, all_hosts.file(), max_size, 100)  # type: ignore[arg-type]
     rotating.open()
     for part in parts:
         rotating.write(part)
-        house.reactor.advance(0.5)
-        house.reactor.threads.work()
-    house.reactor.settle()
+        all_hosts.reactor.advance(0.5)
+        all_hosts.reactor.threads.work()
+    all_hosts.reactor.settle()
     rotating.close()
     found = b""
-    for number in range(len(list(house.directory.iterdir())), 0, -1):
-        plain, packed = house.file(f"x.log.{number}"), house.file(f"x.log.{number}.gz")
+    for number in range(len(list(all_hosts.directory.iterdir())), 0, -1):
+        plain, packed = all_hosts.file(f"x.log.{number}"), all_hosts.file(f"x.log.{number}.gz")
         found += plain.read_bytes() if plain.exists() else b""
         found += gzip.decompress(packed.read_bytes()) if packed.exists() else b""
-    assert found + house.file().read_bytes() == b"".join(parts)
+    assert found + all_hosts.file().read_bytes() == b"".join(parts)
 
 
-def test_the_last_line_of_a_child_is_known_before_anybody_read_it(house: House) -> None:
-    log = house.log()
+def test_the_last_line_of_a_child_is_known_before_anybody_read_it(all_hosts: AllHosts) -> None:
+    log = all_hosts.log()
     assert log.last_line() == ""
     writer = log.writer()
     os.write(writer, b"Traceback:\n  File x\nValueError: redis://me:secret@there\n\n")

@@ -24,7 +24,7 @@ from domogik.supervisor.lifecycle.outcomes import AlreadyRunning, NotRunning, St
 from domogik.supervisor.lifecycle.pacing import Pacing
 from domogik.supervisor.lifecycle.runner import Runner
 from domogik.supervisor.logs.output import CannotCapture
-from domogik.supervisor.processes.adoption import Record, Records
+from domogik.supervisor.processes.adoption import ProcessRecord, Records
 from domogik.supervisor.processes.identity import NoSuchProcess, ProcessIdentity
 from domogik.supervisor.readiness import Notice
 from domogik.testing.processes import FakeOutput, FakeProcesses
@@ -439,7 +439,7 @@ class TestIntoTheBackground(RunnerCase):
     def test_a_manager_that_lets_go_during_the_look_ends_nobody(self):
         looked, daemon = self.look_slowly(), self.fork()
         self.first.ends(Exit(code=0))
-        self.runner.let_go()
+        self.runner.release_processes()
         looked.callback(daemon.identity)
         self.turn()
         self.assertEqual(self.processes.living, [daemon])
@@ -844,7 +844,7 @@ class TestAdoption(RunnerCase):
         super().setUp()
         self.survivor = self.processes.fork("mark")
         self.survivor.is_child = False
-        self.record = Record("plugin:clock", "mark", NOON - 60, self.survivor.identity)
+        self.record = ProcessRecord("plugin:clock", "mark", NOON - 60, self.survivor.identity)
 
     def test_an_adopted_plugin_is_starting_until_it_is_heard(self):
         self.runner.adopt(self.record, self.survivor.identity)
@@ -945,7 +945,7 @@ class TestAdoption(RunnerCase):
 
     def test_who_is_let_go_runs_on_and_is_on_record_for_the_next(self):
         self.start_fresh()
-        self.runner.let_go()
+        self.runner.release_processes()
         self.assertTrue(self.process.lives)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(dict(self.records.load())["plugin:clock"].process, self.process.identity)
@@ -957,7 +957,7 @@ class TestAdoption(RunnerCase):
     def test_who_waits_for_his_turn_to_start_when_let_go_is_started_by_the_next(self):
         self.survivor.ends(Exit())
         started = self.runner.start()
-        self.runner.let_go()
+        self.runner.release_processes()
         self.turn()
         self.failureResultOf(started, NotPossible)
         self.assertEqual(self.processes.living, [])
@@ -968,7 +968,7 @@ class TestAdoption(RunnerCase):
         self.process.is_deaf = True
         stopped = self.runner.stop()
         self.turn()
-        self.runner.let_go()
+        self.runner.release_processes()
         self.failureResultOf(stopped, NotPossible)
         self.assertFalse(dict(self.records.load())["plugin:clock"].wanted)
 

@@ -15,7 +15,7 @@ from domogik.supervisor.reactors import TurnedReactor
 from domogik.testing.units import FakeSystemd
 from domogik.units import blocking, turned
 from domogik.units.blocking import App, Component, Daemon, RelatedDaemon, SharedDaemon, Units
-from domogik.units.checks.port_owners import PortTable
+from domogik.units.checks.port_owners import PortOwners
 from domogik.units.here import Here
 from domogik.units.systemd.backend import NoSystemd
 
@@ -25,7 +25,7 @@ def systemd(monkeypatch):
     """A systemd that exists only here."""
     fake = FakeSystemd()
     reactor = TurnedReactor()
-    here = Here(reactor.reactor, fake, PortTable(reactor.reactor, maybeDeferred))
+    here = Here(reactor.reactor, fake, PortOwners(reactor.reactor, maybeDeferred))
     monkeypatch.setattr(turned, "_hosts", {os.getpid(): turned.Host(reactor, here)})
     yield fake
     reactor.close()

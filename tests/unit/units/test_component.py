@@ -11,7 +11,7 @@ from domogik.components.health import Result
 from domogik.supervisor.ports.listeners import Listener
 from domogik.testing.units import FakeSystemd, fake_units
 from domogik.units import App, Daemon, LeaderComponent, RelatedDaemon, SharedDaemon, app_is_running
-from domogik.units.checks.port_owners import Holder, OpenPort
+from domogik.units.checks.port_owners import OpenPort, PortOwner
 from domogik.units.checks.ports import InvalidPort
 from domogik.units.here import Here
 from domogik.units.systemd.backend import NoSystemd, Order
@@ -397,7 +397,7 @@ class DiagnosisTests(UnitTestCase):
 
     def listens(self, port, *names, group="/system.slice/web.service", pid=4242, kind="tcp4"):
         listener = Listener(kind, "0.0.0.0", port, 1, None, 0)
-        holders = tuple(Holder(pid, name, group) for name in names)
+        holders = tuple(PortOwner(pid, name, group) for name in names)
         self.ports[port] = (OpenPort(listener, holders),)
 
     def test_a_port_of_the_unit_passes_and_names_who_has_it(self):

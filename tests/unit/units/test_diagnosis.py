@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from domogik.components.health import Result
 from domogik.supervisor.ports.listeners import CannotSeeSockets, Listener
-from domogik.units.checks.port_owners import Holder, OpenPort, PortTable, control_group
+from domogik.units.checks.port_owners import OpenPort, PortOwner, PortOwners, control_group
 from domogik.units.checks.ports import InvalidPort, diagnose_port_listening
 from domogik.units.systemd.status import UnitStatus
 
@@ -29,7 +29,7 @@ class PortTests(SynchronousTestCase):
             return {port: tuple(one for one in self.found) for port in ports}
 
         self.look = look
-        self.table = PortTable(self.clock, maybeDeferred, lambda ports: self.look(ports))
+        self.table = PortOwners(self.clock, maybeDeferred, lambda ports: self.look(ports))
 
     def check(self, *args, **kwargs):
         result = diagnose_port_listening(self.table, *args, **kwargs)
@@ -134,7 +134,7 @@ class PortTests(SynchronousTestCase):
 
     def test_several_owners_are_named_but_not_a_hundred(self):
         listener = Listener("tcp4", "0.0.0.0", 80, 1, None, 0)
-        holders = tuple(Holder(pid, "web", "") for pid in (1, 2, 3, 4, 4))
+        holders = tuple(PortOwner(pid, "web", "") for pid in (1, 2, 3, 4, 4))
         self.found = [OpenPort(listener, holders)]
         self.assertEqual(
             self.check(80).parameters["owner"],
@@ -143,8 +143,8 @@ class PortTests(SynchronousTestCase):
 
     def test_one_of_several_sockets_of_the_unit_will_do(self):
         unit = UnitStatus("web.service", control_group="/system.slice/web.service")
-        ours = Holder(7, "web", "/system.slice/web.service")
-        other = Holder(8, "other", "/system.slice/other.service")
+        ours = PortOwner(7, "web", "/system.slice/web.service")
+        other = PortOwner(8, "other", "/system.slice/other.service")
         self.found = [
             OpenPort(Listener("tcp4", "127.0.0.1", 80, 1, None, 0), (other,)),
             OpenPort(Listener("tcp6", "::1", 80, 2, None, 0), (ours,)),

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from domogik.supervisor.interfaces import Exit
 from domogik.supervisor.processes.command import Completed
-from domogik.supervisor.processes.spawn import CannotStart
+from domogik.supervisor.processes.spawn import CannotSpawn
 from domogik.units.systemd.backend import (
     BackendFailed,
     NoSystemd,
@@ -190,7 +190,7 @@ class SystemctlTests(SynchronousTestCase):
         ):
             error = self.failureResultOf(self.order(words, 1), NoSystemd).value
             self.assertEqual(str(error), words)
-        self.answers.append(CannotStart("systemctl is missing"))
+        self.answers.append(CannotSpawn("systemctl is missing"))
         error = self.failureResultOf(self.systemd.status(["x.service"]), NoSystemd).value
         self.assertEqual(str(error), "systemctl is missing")
 

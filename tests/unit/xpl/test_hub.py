@@ -17,8 +17,8 @@ from twisted.logger import capturedLogs
 from domogik.xpl.codec.codec import decode
 from domogik.xpl.codec.message import InvalidMessage
 from domogik.xpl.hub import forwarding as hub_module
-from domogik.xpl.hub.clients import MAX_AT_ADDRESS, MAX_CLIENTS, PROVEN_AFTER, Holder
-from domogik.xpl.hub.forwarding import Hub, PortTaken
+from domogik.xpl.hub.clients import MAX_AT_ADDRESS, MAX_CLIENTS, PROVEN_AFTER, PortHolder
+from domogik.xpl.hub.forwarding import Hub, HubPortTaken
 from domogik.xpl.node.port import NetworkSettings
 
 Address = tuple[str, int]
@@ -73,7 +73,7 @@ class FakeSockets:
         return [data for data, address in self.sent if address[1] == port]
 
 
-class House:
+class AllHosts:
     """A hub with everything it is given."""
 
     def __init__(self, directory: Path, *, start: bool = True, **options: object) -> None:
@@ -108,8 +108,8 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path)
+def all_hosts(tmp_path: Path) -> AllHosts:
+    return AllHosts(tmp_path)
 
 
 class AttachedPort:
@@ -127,184 +127,188 @@ class AttachedPort:
 # -- clients
 
 
-def test_a_new_hub_has_no_clients(house: House) -> None:
-    assert house.hub.clients == ()
+def test_a_new_hub_has_no_clients(all_hosts: AllHosts) -> None:
+    assert all_hosts.hub.clients == ()
 
 
-def test_the_first_heartbeat_makes_a_client_and_is_echoed_to_it(house: House) -> None:
+def test_the_first_heartbeat_makes_a_client_and_is_echoed_to_it(all_hosts: AllHosts) -> None:
     beat = presence(5001)
-    house.hear(beat)
-    (client,) = house.hub.clients
+    all_hosts.hear(beat)
+    (client,) = all_hosts.hub.clients
     assert (client.address, client.port, client.interval) == (HERE, 5001, 5)
     assert [source.name for source in client.sources] == ["acme-lamp.kitchen"]
-    assert house.sockets.sent == [(beat, (HERE, 5001))]
+    assert all_hosts.sockets.sent == [(beat, (HERE, 5001))]
 
 
-def test_an_unconfigured_program_is_a_client_too(house: House) -> None:
-    house.hear(presence(5001, "config.app"))
-    assert house.ports == [5001]
+def test_an_unconfigured_program_is_a_client_too(all_hosts: AllHosts) -> None:
+    all_hosts.hear(presence(5001, "config.app"))
+    assert all_hosts.ports == [5001]
 
 
-def test_a_client_is_where_its_body_says_not_where_the_datagram_came_from(house: House) -> None:
-    house.hear(presence(5001), (HERE, 61234))
-    assert house.ports == [5001]
+def test_a_client_is_where_its_body_says_not_where_the_datagram_came_from(
+    all_hosts: AllHosts,
+) -> None:
+    all_hosts.hear(presence(5001), (HERE, 61234))
+    assert all_hosts.ports == [5001]
 
 
-def test_a_second_heartbeat_refreshes_and_makes_no_second_client(house: House) -> None:
-    house.hear(presence(5001))
-    house.clock.advance(30)
-    house.hear(presence(5001))
-    (client,) = house.hub.clients
+def test_a_second_heartbeat_refreshes_and_makes_no_second_client(all_hosts: AllHosts) -> None:
+    all_hosts.hear(presence(5001))
+    all_hosts.clock.advance(30)
+    all_hosts.hear(presence(5001))
+    (client,) = all_hosts.hub.clients
     assert client.last_heard == 1_700_000_030
 
 
 @pytest.mark.parametrize("schema", ["hbeat.blah", "hbeat.basic", "hbeat.request", "config.basic"])
-def test_other_heartbeats_neither_register_nor_refresh(house: House, schema: str) -> None:
-    house.hear(presence(5001, schema))
-    assert house.ports == []
-    house.hear(presence(5001))
-    house.clock.advance(30)
-    house.hear(presence(5001, schema))
-    assert house.hub.clients[0].last_heard == 1_700_000_000
+def test_other_heartbeats_neither_register_nor_refresh(all_hosts: AllHosts, schema: str) -> None:
+    all_hosts.hear(presence(5001, schema))
+    assert all_hosts.ports == []
+    all_hosts.hear(presence(5001))
+    all_hosts.clock.advance(30)
+    all_hosts.hear(presence(5001, schema))
+    assert all_hosts.hub.clients[0].last_heard == 1_700_000_000
 
 
 @pytest.mark.parametrize("schema", ["hbeat.end", "config.end"])
-def test_an_end_removes_before_it_is_forwarded(house: House, schema: str) -> None:
-    house.hear(presence(5001))
-    house.hear(presence(5002, source="acme-lamp.hall"))
-    house.sockets.sent.clear()
+def test_an_end_removes_before_it_is_forwarded(all_hosts: AllHosts, schema: str) -> None:
+    all_hosts.hear(presence(5001))
+    all_hosts.hear(presence(5002, source="acme-lamp.hall"))
+    all_hosts.sockets.sent.clear()
     end = presence(5001, schema)
-    house.hear(end)
-    assert house.ports == [5002]
-    assert house.sockets.sent == [(end, (HERE, 5002))]
+    all_hosts.hear(end)
+    assert all_hosts.ports == [5002]
+    assert all_hosts.sockets.sent == [(end, (HERE, 5002))]
 
 
-def test_the_end_of_an_unknown_client_changes_nothing(house: House) -> None:
-    house.hear(presence(5001))
-    house.hear(presence(5002, "hbeat.end"))
-    house.hear(presence(None, "hbeat.end", ip=None, interval=None))
-    assert house.ports == [5001]
+def test_the_end_of_an_unknown_client_changes_nothing(all_hosts: AllHosts) -> None:
+    all_hosts.hear(presence(5001))
+    all_hosts.hear(presence(5002, "hbeat.end"))
+    all_hosts.hear(presence(None, "hbeat.end", ip=None, interval=None))
+    assert all_hosts.ports == [5001]
 
 
-def test_a_program_with_two_devices_stays_until_both_have_ended(house: House) -> None:
-    house.hear(presence(5001, source="acme-lamp.one"))
-    house.hear(presence(5001, source="acme-lamp.two"))
-    (client,) = house.hub.clients
+def test_a_program_with_two_devices_stays_until_both_have_ended(all_hosts: AllHosts) -> None:
+    all_hosts.hear(presence(5001, source="acme-lamp.one"))
+    all_hosts.hear(presence(5001, source="acme-lamp.two"))
+    (client,) = all_hosts.hub.clients
     assert [source.name for source in client.sources] == ["acme-lamp.one", "acme-lamp.two"]
-    house.hear(presence(5001, "hbeat.end", source="acme-lamp.one"))
-    assert house.ports == [5001]
-    house.hear(presence(5001, "hbeat.end", source="acme-lamp.two"))
-    assert house.ports == []
+    all_hosts.hear(presence(5001, "hbeat.end", source="acme-lamp.one"))
+    assert all_hosts.ports == [5001]
+    all_hosts.hear(presence(5001, "hbeat.end", source="acme-lamp.two"))
+    assert all_hosts.ports == []
 
 
-def test_the_end_of_a_stranger_at_the_same_port_removes_nobody(house: House) -> None:
-    house.hear(presence(5001))
-    house.hear(presence(5001, "hbeat.end", source="acme-lamp.stranger"))
-    assert house.ports == [5001]
+def test_the_end_of_a_stranger_at_the_same_port_removes_nobody(all_hosts: AllHosts) -> None:
+    all_hosts.hear(presence(5001))
+    all_hosts.hear(presence(5001, "hbeat.end", source="acme-lamp.stranger"))
+    assert all_hosts.ports == [5001]
 
 
-def test_a_new_program_at_a_used_port_becomes_its_source(house: House) -> None:
-    house.hear(presence(5001, source="acme-lamp.old"))
-    house.pass_minutes(10)
-    house.hear(presence(5001, source="acme-lamp.new"))
-    house.pass_minutes(2)
-    (client,) = house.hub.clients
+def test_a_new_program_at_a_used_port_becomes_its_source(all_hosts: AllHosts) -> None:
+    all_hosts.hear(presence(5001, source="acme-lamp.old"))
+    all_hosts.pass_minutes(10)
+    all_hosts.hear(presence(5001, source="acme-lamp.new"))
+    all_hosts.pass_minutes(2)
+    (client,) = all_hosts.hub.clients
     assert [source.name for source in client.sources] == ["acme-lamp.new"]
 
 
-def test_a_client_silent_for_twice_its_interval_and_a_minute_is_dropped(house: House) -> None:
-    house.hear(presence(5001))
-    house.pass_minutes(11)
-    assert house.ports == [5001]
-    house.pass_minutes(1)
-    assert house.ports == []
-    assert house.hub.counters["expired"] == 1
+def test_a_client_silent_for_twice_its_interval_and_a_minute_is_dropped(
+    all_hosts: AllHosts,
+) -> None:
+    all_hosts.hear(presence(5001))
+    all_hosts.pass_minutes(11)
+    assert all_hosts.ports == [5001]
+    all_hosts.pass_minutes(1)
+    assert all_hosts.ports == []
+    assert all_hosts.hub.counters["expired"] == 1
 
 
-def test_silence_before_the_limit_is_forgiven(house: House) -> None:
-    house.hear(presence(5001))
-    house.pass_minutes(10)
-    house.hear(presence(5001))
-    house.pass_minutes(10)
-    assert house.ports == [5001]
+def test_silence_before_the_limit_is_forgiven(all_hosts: AllHosts) -> None:
+    all_hosts.hear(presence(5001))
+    all_hosts.pass_minutes(10)
+    all_hosts.hear(presence(5001))
+    all_hosts.pass_minutes(10)
+    assert all_hosts.ports == [5001]
 
 
 @pytest.mark.parametrize("interval", [None, "", "abc", "-1", "0", "5.5", "9" * 5000, "٣"])
 def test_a_heartbeat_without_a_sensible_interval_counts_as_five_minutes(
-    house: House, interval: object
+    all_hosts: AllHosts, interval: object
 ) -> None:
-    house.hear(presence(5001, interval=interval))
-    assert house.hub.clients[0].interval == 5
+    all_hosts.hear(presence(5001, interval=interval))
+    assert all_hosts.hub.clients[0].interval == 5
 
 
-def test_an_interval_in_seconds_does_not_keep_a_dead_client_for_hours(house: House) -> None:
-    house.hear(presence(5001, interval=300))
-    assert house.hub.clients[0].interval == 30
+def test_an_interval_in_seconds_does_not_keep_a_dead_client_for_hours(all_hosts: AllHosts) -> None:
+    all_hosts.hear(presence(5001, interval=300))
+    assert all_hosts.hub.clients[0].interval == 30
 
 
-def test_short_intervals_are_taken_as_they_are(house: House) -> None:
-    house.hear(presence(5001, interval=1))
-    house.pass_minutes(4)
-    assert house.ports == []
+def test_short_intervals_are_taken_as_they_are(all_hosts: AllHosts) -> None:
+    all_hosts.hear(presence(5001, interval=1))
+    all_hosts.pass_minutes(4)
+    assert all_hosts.ports == []
 
 
 @pytest.mark.parametrize("port", ["70000", "65536", "0", "-1", "abc", "", None, "5" * 5000, "٣٣٣"])
-def test_what_is_no_port_registers_nobody_and_is_counted(house: House, port: object) -> None:
-    house.hear(presence(5001))
-    house.hear(presence(port, source="acme-lamp.bad"))
-    house.hear(presence(5002, source="acme-lamp.later"))
-    assert house.ports == [5001, 5002]
-    assert house.hub.counters["refused"] == 1
-    assert len(house.sockets.to(5001)) == 3  # forwarded all the same
+def test_what_is_no_port_registers_nobody_and_is_counted(all_hosts: AllHosts, port: object) -> None:
+    all_hosts.hear(presence(5001))
+    all_hosts.hear(presence(port, source="acme-lamp.bad"))
+    all_hosts.hear(presence(5002, source="acme-lamp.later"))
+    assert all_hosts.ports == [5001, 5002]
+    assert all_hosts.hub.counters["refused"] == 1
+    assert len(all_hosts.sockets.to(5001)) == 3  # forwarded all the same
 
 
 @pytest.mark.parametrize("ip", ["127.0.0.2", "10.1.1.1", "0.0.0.0", "127.255.255.255", "", None])
 def test_a_remote_ip_that_is_not_of_this_computer_has_no_effect(
-    house: House, ip: str | None
+    all_hosts: AllHosts, ip: str | None
 ) -> None:
-    house.hear(presence(5001))
-    house.hear(presence(5002, ip=ip, source="acme-lamp.far"))
-    house.hear(presence(5001, "hbeat.end", ip=ip))
-    assert house.ports == [5001]
-    assert len(house.sockets.to(5001)) == 3  # forwarded all the same
+    all_hosts.hear(presence(5001))
+    all_hosts.hear(presence(5002, ip=ip, source="acme-lamp.far"))
+    all_hosts.hear(presence(5001, "hbeat.end", ip=ip))
+    assert all_hosts.ports == [5001]
+    assert len(all_hosts.sockets.to(5001)) == 3  # forwarded all the same
 
 
-def test_an_address_of_another_interface_of_this_computer_is_fine(house: House) -> None:
-    house.hear(presence(5001, ip="192.168.1.2"), ("192.168.1.2", 5001))
-    assert house.hub.clients[0].address == "192.168.1.2"
+def test_an_address_of_another_interface_of_this_computer_is_fine(all_hosts: AllHosts) -> None:
+    all_hosts.hear(presence(5001, ip="192.168.1.2"), ("192.168.1.2", 5001))
+    assert all_hosts.hub.clients[0].address == "192.168.1.2"
 
 
-def test_another_computer_can_neither_add_nor_end_clients_of_ours(house: House) -> None:
-    house.hear(presence(5001))
-    house.hear(presence(53, source="evil-host.x"), OTHER_HOST)
-    house.hear(presence(5001, "hbeat.end"), OTHER_HOST)
-    assert house.ports == [5001]
-    assert house.hub.counters["refused"] == 2
+def test_another_computer_can_neither_add_nor_end_clients_of_ours(all_hosts: AllHosts) -> None:
+    all_hosts.hear(presence(5001))
+    all_hosts.hear(presence(53, source="evil-host.x"), OTHER_HOST)
+    all_hosts.hear(presence(5001, "hbeat.end"), OTHER_HOST)
+    assert all_hosts.ports == [5001]
+    assert all_hosts.hub.counters["refused"] == 2
 
 
 @pytest.mark.parametrize("ip", [HERE, "192.168.1.2"])
 def test_the_hubs_own_port_is_never_a_client_so_nothing_goes_in_circles(
-    house: House, ip: str
+    all_hosts: AllHosts, ip: str
 ) -> None:
-    house.hear(presence(3865, ip=ip))
-    house.hear(MESSAGE)
-    assert house.ports == []
-    assert house.sockets.sent == []
+    all_hosts.hear(presence(3865, ip=ip))
+    all_hosts.hear(MESSAGE)
+    assert all_hosts.ports == []
+    assert all_hosts.sockets.sent == []
 
 
-def test_made_up_clients_are_bounded(house: House) -> None:
+def test_made_up_clients_are_bounded(all_hosts: AllHosts) -> None:
     for port in range(10_000, 10_400):
-        house.hear(presence(port, source=f"evil-host.p{port}"))
-    assert len(house.hub.clients) == 256
+        all_hosts.hear(presence(port, source=f"evil-host.p{port}"))
+    assert len(all_hosts.hub.clients) == 256
     for number in range(200):
-        house.hear(presence(10_000, source=f"evil-host.n{number}"))
-    assert len(house.hub.clients[0].sources) == 64
+        all_hosts.hear(presence(10_000, source=f"evil-host.n{number}"))
+    assert len(all_hosts.hub.clients[0].sources) == 64
 
 
-def test_heartbeats_in_upper_case_and_with_crlf_count(house: House) -> None:
-    house.hear(presence(5001).upper())
-    house.hear(presence(5002, source="acme-lamp.hall").replace(b"\n", b"\r\n"))
-    assert house.ports == [5001, 5002]
+def test_heartbeats_in_upper_case_and_with_crlf_count(all_hosts: AllHosts) -> None:
+    all_hosts.hear(presence(5001).upper())
+    all_hosts.hear(presence(5002, source="acme-lamp.hall").replace(b"\n", b"\r\n"))
+    assert all_hosts.ports == [5001, 5002]
 
 
 # -- forwarding
@@ -313,13 +317,15 @@ def test_heartbeats_in_upper_case_and_with_crlf_count(house: House) -> None:
 @pytest.mark.parametrize(
     "target", ["*", "acme-lamp.one", "nobody-here.x", "xpl-group.lights"], ids=str
 )
-def test_every_client_gets_every_message_whoever_it_is_for(house: House, target: str) -> None:
-    house.hear(presence(5001, source="acme-lamp.one"))
-    house.hear(presence(5002, source="acme-lamp.two"))
-    house.sockets.sent.clear()
+def test_every_client_gets_every_message_whoever_it_is_for(
+    all_hosts: AllHosts, target: str
+) -> None:
+    all_hosts.hear(presence(5001, source="acme-lamp.one"))
+    all_hosts.hear(presence(5002, source="acme-lamp.two"))
+    all_hosts.sockets.sent.clear()
     message = MESSAGE.replace(b"target=*", b"target=" + target.encode())
-    house.hear(message, (HERE, 5001))
-    assert house.sockets.sent == [(message, (HERE, 5001)), (message, (HERE, 5002))]
+    all_hosts.hear(message, (HERE, 5001))
+    assert all_hosts.sockets.sent == [(message, (HERE, 5001)), (message, (HERE, 5002))]
 
 
 @pytest.mark.parametrize(
@@ -339,10 +345,10 @@ def test_every_client_gets_every_message_whoever_it_is_for(house: House, target:
     ],
     ids=lambda data: repr(data[:20]) if len(data) < 300 else "60 kB",
 )
-def test_bytes_are_forwarded_unchanged(house: House, data: bytes) -> None:
-    house.hear(presence(5001))
-    house.hear(data)
-    assert house.sockets.to(5001)[1:] == [data]
+def test_bytes_are_forwarded_unchanged(all_hosts: AllHosts, data: bytes) -> None:
+    all_hosts.hear(presence(5001))
+    all_hosts.hear(data)
+    assert all_hosts.sockets.to(5001)[1:] == [data]
 
 
 @pytest.mark.parametrize(
@@ -362,41 +368,41 @@ def test_bytes_are_forwarded_unchanged(house: House, data: bytes) -> None:
     ids=repr,
 )
 def test_what_is_no_message_is_counted_and_written_down_and_not_forwarded(
-    house: House, data: bytes
+    all_hosts: AllHosts, data: bytes
 ) -> None:
-    house.hear(presence(5001))
-    house.hear(data, OTHER_HOST)
-    house.hear(MESSAGE)
-    assert house.sockets.to(5001)[1:] == [MESSAGE]
-    assert house.hub.counters["invalid"] == 1
-    house.clock.advance(1)
-    (line,) = house.invalid.read_text().splitlines()
+    all_hosts.hear(presence(5001))
+    all_hosts.hear(data, OTHER_HOST)
+    all_hosts.hear(MESSAGE)
+    assert all_hosts.sockets.to(5001)[1:] == [MESSAGE]
+    assert all_hosts.hub.counters["invalid"] == 1
+    all_hosts.clock.advance(1)
+    (line,) = all_hosts.invalid.read_text().splitlines()
     assert line.startswith("2023-11-14T22:13:20.000+00:00 10.9.8.7:3865 ")
 
 
 @pytest.mark.parametrize(
     "number", [errno.ECONNREFUSED, errno.ENETUNREACH, errno.EAGAIN, errno.EPERM]
 )
-def test_a_client_that_cannot_be_reached_harms_no_other(house: House, number: int) -> None:
+def test_a_client_that_cannot_be_reached_harms_no_other(all_hosts: AllHosts, number: int) -> None:
     for port in (5001, 5002, 5003):
-        house.hear(presence(port, source=f"acme-lamp.p{port}"))
-    house.sockets.sent.clear()
-    house.sockets.broken[HERE, 5002] = number
+        all_hosts.hear(presence(port, source=f"acme-lamp.p{port}"))
+    all_hosts.sockets.sent.clear()
+    all_hosts.sockets.broken[HERE, 5002] = number
     for _ in range(100):
-        house.hear(MESSAGE)
-    assert len(house.sockets.to(5001)) == len(house.sockets.to(5003)) == 100
-    assert house.ports == [5001, 5002, 5003]  # only silence or an end removes a client
-    errors = {client.port: client.errors for client in house.hub.clients}
+        all_hosts.hear(MESSAGE)
+    assert len(all_hosts.sockets.to(5001)) == len(all_hosts.sockets.to(5003)) == 100
+    assert all_hosts.ports == [5001, 5002, 5003]  # only silence or an end removes a client
+    errors = {client.port: client.errors for client in all_hosts.hub.clients}
     assert errors == {5001: 0, 5002: 100, 5003: 0}
 
 
-def test_copies_are_counted_per_client(house: House) -> None:
-    house.hear(presence(5001))
-    house.hear(MESSAGE)
-    house.hear(presence(5002, source="acme-lamp.late"))
-    house.hear(MESSAGE)
-    assert [client.forwarded for client in house.hub.clients] == [4, 2]
-    counters = house.hub.counters
+def test_copies_are_counted_per_client(all_hosts: AllHosts) -> None:
+    all_hosts.hear(presence(5001))
+    all_hosts.hear(MESSAGE)
+    all_hosts.hear(presence(5002, source="acme-lamp.late"))
+    all_hosts.hear(MESSAGE)
+    assert [client.forwarded for client in all_hosts.hub.clients] == [4, 2]
+    counters = all_hosts.hub.counters
     assert (counters["received"], counters["forwarded"], counters["clients"]) == (4, 6, 2)
     assert counters["receive_buffer_bytes"] == 8 << 20
 
@@ -431,95 +437,99 @@ def test_a_damaged_message_is_forwarded_exactly_when_the_codec_can_read_it(
         readable = True
     except InvalidMessage:
         readable = False
-    house = House(tmp_path_factory.getbasetemp(), start=False)
-    house.hub.start()
-    house.hear(presence(5001))
-    house.hear(bytes(data))
-    assert (house.sockets.to(5001)[-1] == bytes(data)) is readable
+    all_hosts = AllHosts(tmp_path_factory.getbasetemp(), start=False)
+    all_hosts.hub.start()
+    all_hosts.hear(presence(5001))
+    all_hosts.hear(bytes(data))
+    assert (all_hosts.sockets.to(5001)[-1] == bytes(data)) is readable
 
 
 # -- a client in this process
 
 
-def test_a_client_in_this_process_is_called_with_the_true_sender(house: House) -> None:
+def test_a_client_in_this_process_is_called_with_the_true_sender(all_hosts: AllHosts) -> None:
     port = AttachedPort((HERE, 5001))
-    house.hub.attach(port)
-    house.hear(MESSAGE, OTHER_HOST)
+    all_hosts.hub.attach(port)
+    all_hosts.hear(MESSAGE, OTHER_HOST)
     assert port.got == [(MESSAGE, OTHER_HOST)]
 
 
-def test_its_own_heartbeat_does_not_make_it_hear_everything_twice(house: House) -> None:
+def test_its_own_heartbeat_does_not_make_it_hear_everything_twice(all_hosts: AllHosts) -> None:
     port = AttachedPort((HERE, 5001))
-    house.hub.attach(port)
+    all_hosts.hub.attach(port)
     beat = presence(5001)
-    house.hear(beat, (HERE, 5001))
+    all_hosts.hear(beat, (HERE, 5001))
     assert port.got == [(beat, (HERE, 5001))]
-    assert house.sockets.sent == []
-    (client,) = house.hub.clients
+    assert all_hosts.sockets.sent == []
+    (client,) = all_hosts.hub.clients
     assert (client.port, client.attached, client.forwarded) == (5001, True, 1)
 
 
-def test_a_program_that_had_its_port_before_does_not_make_it_hear_twice(house: House) -> None:
-    house.hear(presence(5001, source="acme-lamp.dead"))
-    house.hub.attach(AttachedPort((HERE, 5001)))
-    house.sockets.sent.clear()
-    house.hear(MESSAGE)
-    assert house.sockets.sent == []
+def test_a_program_that_had_its_port_before_does_not_make_it_hear_twice(
+    all_hosts: AllHosts,
+) -> None:
+    all_hosts.hear(presence(5001, source="acme-lamp.dead"))
+    all_hosts.hub.attach(AttachedPort((HERE, 5001)))
+    all_hosts.sockets.sent.clear()
+    all_hosts.hear(MESSAGE)
+    assert all_hosts.sockets.sent == []
 
 
-def test_its_fault_is_nobody_elses(house: House) -> None:
+def test_its_fault_is_nobody_elses(all_hosts: AllHosts) -> None:
     first, second = AttachedPort((HERE, 5001), ValueError("bad day")), AttachedPort((HERE, 5002))
-    house.hub.attach(first)
-    house.hub.attach(second)
-    house.hear(presence(5003))
-    house.hear(MESSAGE)
+    all_hosts.hub.attach(first)
+    all_hosts.hub.attach(second)
+    all_hosts.hear(presence(5003))
+    all_hosts.hear(MESSAGE)
     assert len(second.got) == 2
-    assert len(house.sockets.to(5003)) == 2
+    assert len(all_hosts.sockets.to(5003)) == 2
 
 
 # -- from one hub to the next
 
 
-def test_the_client_table_is_written_at_a_change_and_then_not_for_a_moment(house: House) -> None:
+def test_the_client_table_is_written_at_a_change_and_then_not_for_a_moment(
+    all_hosts: AllHosts,
+) -> None:
     def written() -> list[dict[str, object]]:
-        return json.loads(house.state.read_text())["clients"]
+        return json.loads(all_hosts.state.read_text())["clients"]
 
-    house.hear(presence(5001))
+    all_hosts.hear(presence(5001))
     assert [(entry["address"], entry["port"]) for entry in written()] == [(HERE, 5001)]
     assert written()[0]["sources"] == [
         {"source": "acme-lamp.kitchen", "interval": 5, "last_heard": 1_700_000_000}
     ]
-    assert (house.state.stat().st_mode & 0o777) == 0o600
+    assert (all_hosts.state.stat().st_mode & 0o777) == 0o600
     for port in (5002, 5003):
-        house.hear(presence(port, source=f"acme-lamp.p{port}"))
+        all_hosts.hear(presence(port, source=f"acme-lamp.p{port}"))
         assert len(written()) == 1
-    house.clock.advance(1)
+    all_hosts.clock.advance(1)
     assert [entry["port"] for entry in written()] == [5001, 5002, 5003]
 
 
-def test_refreshed_heartbeats_are_written_once_a_minute(house: House) -> None:
-    house.hear(presence(5001))
-    house.clock.advance(1)
-    house.state.unlink()
-    house.hear(presence(5001))
-    house.clock.advance(58)
-    assert not house.state.exists()
-    house.clock.advance(1)
-    assert json.loads(house.state.read_text())["clients"][0]["last_heard"] == 1_700_000_001
+def test_refreshed_heartbeats_are_written_once_a_minute(all_hosts: AllHosts) -> None:
+    all_hosts.hear(presence(5001))
+    all_hosts.clock.advance(1)
+    all_hosts.state.unlink()
+    all_hosts.hear(presence(5001))
+    all_hosts.clock.advance(58)
+    assert not all_hosts.state.exists()
+    all_hosts.clock.advance(1)
+    assert json.loads(all_hosts.state.read_text())["clients"][0]["last_heard"] == 1_700_000_001
 
 
-def test_a_quiet_hub_wakes_once_a_minute_and_writes_nothing(house: House) -> None:
-    house.clock.advance(60)
-    assert len(house.clock.getDelayedCalls()) == 1
-    assert list(house.directory.iterdir()) == []
+def test_a_quiet_hub_wakes_once_a_minute_and_writes_nothing(all_hosts: AllHosts) -> None:
+    all_hosts.clock.advance(60)
+    assert len(all_hosts.clock.getDelayedCalls()) == 1
+    assert list(all_hosts.directory.iterdir()) == []
 
 
 def test_the_next_hub_takes_over_the_clients_and_asks_each_for_a_heartbeat(tmp_path: Path) -> None:
-    first = House(tmp_path)
+    first = AllHosts(tmp_path)
     first.hear(presence(5001))
     first.hear(presence(5002, source="acme-lamp.hall", interval=30))
     first.clock.advance(1)  # and then it dies
-    second = House(tmp_path, host="tower")
+    second = AllHosts(tmp_path, host="tower")
     assert second.ports == [5001, 5002]
     assert [address for _, address in second.sockets.sent] == [(HERE, 5001), (HERE, 5002)]
     request = decode(second.sockets.sent[0][0])
@@ -545,10 +555,10 @@ def test_clients_that_would_be_dead_by_now_are_not_taken_over(
     tmp_path: Path, ago: float, kept: bool
 ) -> None:
     write_table(tmp_path / "hub.json", sources=heard(ago))
-    house = House(tmp_path)
-    assert house.ports == ([5001] if kept else [])
-    house.pass_minutes(12)  # and one that never answers goes the usual way
-    assert house.ports == []
+    all_hosts = AllHosts(tmp_path)
+    assert all_hosts.ports == ([5001] if kept else [])
+    all_hosts.pass_minutes(12)  # and one that never answers goes the usual way
+    assert all_hosts.ports == []
 
 
 @pytest.mark.parametrize(
@@ -575,9 +585,9 @@ def test_entries_that_are_wrong_or_of_another_host_are_not_taken_over(
     tmp_path: Path, changes: dict[str, object]
 ) -> None:
     write_table(tmp_path / "hub.json", **changes)
-    house = House(tmp_path)
-    assert house.ports == []
-    assert house.sockets.sent == []
+    all_hosts = AllHosts(tmp_path)
+    assert all_hosts.ports == []
+    assert all_hosts.sockets.sent == []
 
 
 @pytest.mark.parametrize(
@@ -587,100 +597,102 @@ def test_entries_that_are_wrong_or_of_another_host_are_not_taken_over(
 )
 def test_a_broken_file_is_no_reason_not_to_start(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "hub.json").write_bytes(content)
-    house = House(tmp_path)
-    house.hear(presence(5001))
-    house.clock.advance(1)
-    assert json.loads(house.state.read_text())["clients"]
+    all_hosts = AllHosts(tmp_path)
+    all_hosts.hear(presence(5001))
+    all_hosts.clock.advance(1)
+    assert json.loads(all_hosts.state.read_text())["clients"]
 
 
 def test_a_file_that_cannot_be_written_is_tried_again_and_stops_nothing(tmp_path: Path) -> None:
-    house = House(tmp_path / "missing")
-    house.hear(presence(5001))
-    house.clock.advance(1)
-    house.hear(b"junk")
-    house.clock.advance(1)
-    assert house.ports == [5001]
-    house.directory.mkdir()
-    house.pass_minutes(1)
-    assert house.state.exists()
+    all_hosts = AllHosts(tmp_path / "missing")
+    all_hosts.hear(presence(5001))
+    all_hosts.clock.advance(1)
+    all_hosts.hear(b"junk")
+    all_hosts.clock.advance(1)
+    assert all_hosts.ports == [5001]
+    all_hosts.directory.mkdir()
+    all_hosts.pass_minutes(1)
+    assert all_hosts.state.exists()
 
 
-def test_a_client_in_this_process_is_not_passed_on_to_the_next_hub(house: House) -> None:
-    house.hub.attach(AttachedPort((HERE, 5001)))
-    house.hear(presence(5001))
-    house.clock.advance(1)
-    assert json.loads(house.state.read_text())["clients"] == []
+def test_a_client_in_this_process_is_not_passed_on_to_the_next_hub(all_hosts: AllHosts) -> None:
+    all_hosts.hub.attach(AttachedPort((HERE, 5001)))
+    all_hosts.hear(presence(5001))
+    all_hosts.clock.advance(1)
+    assert json.loads(all_hosts.state.read_text())["clients"] == []
 
 
 # -- its log
 
 
-def test_one_trouble_is_complained_of_once_a_minute_however_often_it_happens(house: House) -> None:
-    house.hear(presence(5001))
-    house.sockets.broken[HERE, 5001] = errno.ECONNREFUSED
+def test_one_trouble_is_complained_of_once_a_minute_however_often_it_happens(
+    all_hosts: AllHosts,
+) -> None:
+    all_hosts.hear(presence(5001))
+    all_hosts.sockets.broken[HERE, 5001] = errno.ECONNREFUSED
     with capturedLogs() as events:
         for _ in range(1000):
-            house.hear(MESSAGE)
-            house.hear(b"junk %s {format} %(this)s")
-            house.hear(presence("abc", source="acme-lamp.bad"))
+            all_hosts.hear(MESSAGE)
+            all_hosts.hear(b"junk %s {format} %(this)s")
+            all_hosts.hear(presence("abc", source="acme-lamp.bad"))
     assert len(events) == 3
     with capturedLogs() as events:
-        house.clock.advance(60)
-        house.hear(MESSAGE)
+        all_hosts.clock.advance(60)
+        all_hosts.hear(MESSAGE)
     assert len(events) == 1
 
 
-def test_heartbeats_of_other_computers_are_no_complaint(house: House) -> None:
+def test_heartbeats_of_other_computers_are_no_complaint(all_hosts: AllHosts) -> None:
     with capturedLogs() as events:
-        house.hear(presence(3865, ip="10.9.8.7", source="acme-lamp.far"), OTHER_HOST)
+        all_hosts.hear(presence(3865, ip="10.9.8.7", source="acme-lamp.far"), OTHER_HOST)
     assert events == []
 
 
 # -- life
 
 
-def test_stopping_closes_the_port_keeps_the_table_and_leaves_no_timer(house: House) -> None:
-    house.hear(presence(5001))
-    house.hear(b"junk")
-    assert house.hub.stop().called
-    assert house.sockets.closed
-    assert house.clock.getDelayedCalls() == []
-    assert json.loads(house.state.read_text())["clients"][0]["port"] == 5001
-    assert "junk" in house.invalid.read_text()
-    assert house.hub.stop().called
-    assert house.hub.port == 0
+def test_stopping_closes_the_port_keeps_the_table_and_leaves_no_timer(all_hosts: AllHosts) -> None:
+    all_hosts.hear(presence(5001))
+    all_hosts.hear(b"junk")
+    assert all_hosts.hub.stop().called
+    assert all_hosts.sockets.closed
+    assert all_hosts.clock.getDelayedCalls() == []
+    assert json.loads(all_hosts.state.read_text())["clients"][0]["port"] == 5001
+    assert "junk" in all_hosts.invalid.read_text()
+    assert all_hosts.hub.stop().called
+    assert all_hosts.hub.port == 0
 
 
-def test_a_stopped_hub_can_start_again(house: House) -> None:
-    house.hear(presence(5001))
-    house.hub.stop()
-    house.hub.start()
-    assert house.ports == [5001]
+def test_a_stopped_hub_can_start_again(all_hosts: AllHosts) -> None:
+    all_hosts.hear(presence(5001))
+    all_hosts.hub.stop()
+    all_hosts.hub.start()
+    assert all_hosts.ports == [5001]
 
 
 def test_a_taken_port_changes_nothing_and_may_be_tried_again(tmp_path: Path) -> None:
-    house = House(tmp_path, start=False)
+    all_hosts = AllHosts(tmp_path, start=False)
     taken = True
 
     def bind(settings: NetworkSettings) -> FakeSockets:
         if taken:
-            raise PortTaken("UDP port 3865 is taken")
-        return house.sockets
+            raise HubPortTaken("UDP port 3865 is taken")
+        return all_hosts.sockets
 
-    house.hub._bind = bind
-    with pytest.raises(PortTaken):
-        house.hub.start()
-    assert house.clock.getDelayedCalls() == []
+    all_hosts.hub._bind = bind
+    with pytest.raises(HubPortTaken):
+        all_hosts.hub.start()
+    assert all_hosts.clock.getDelayedCalls() == []
     taken = False
-    house.hub.start()
-    assert house.hub.port == 3865
+    all_hosts.hub.start()
+    assert all_hosts.hub.port == 3865
 
 
 def test_a_host_name_that_xpl_cannot_say_is_refused_before_anything_is_bound(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(InvalidMessage):
-        House(tmp_path, host="my host")
+        AllHosts(tmp_path, host="my host")
 
 
 # -- who gets a place: clients whose port a socket has, and always a newcomer's
@@ -705,11 +717,11 @@ class Kernel:
         self.asked.append(address)
         return address[1] in self.owners
 
-    async def holders(self, addresses: Collection[Address]) -> Mapping[Address, Holder]:
+    async def holders(self, addresses: Collection[Address]) -> Mapping[Address, PortHolder]:
         self.looks += 1
         await (self.late or succeed(None))
         return {
-            address: Holder(pid := self.owners[address[1]], f"program {pid}", pid == CHILD)
+            address: PortHolder(pid := self.owners[address[1]], f"program {pid}", pid == CHILD)
             for address in addresses
             if address[1] in self.owners
         }
@@ -721,25 +733,25 @@ def kernel() -> Kernel:
 
 
 @pytest.fixture
-def asking(tmp_path: Path, kernel: Kernel) -> House:
+def asking(tmp_path: Path, kernel: Kernel) -> AllHosts:
     """A hub that asks the kernel."""
-    return House(tmp_path, local_sockets=kernel)
+    return AllHosts(tmp_path, local_sockets=kernel)
 
 
-def come(house: House, kernel: Kernel, process: int, *ports: int, ip: str = HERE) -> None:
+def come(all_hosts: AllHosts, kernel: Kernel, process: int, *ports: int, ip: str = HERE) -> None:
     """A process binds ports and sends a heartbeat for each."""
     kernel.give(process, *ports)
     for port in ports:
-        house.hear(presence(port, source=f"acme-lamp.p{port}", ip=ip), (ip, port))
+        all_hosts.hear(presence(port, source=f"acme-lamp.p{port}", ip=ip), (ip, port))
 
 
-def fill(asking: House, kernel: Kernel) -> None:
+def fill(asking: AllHosts, kernel: Kernel) -> None:
     come(asking, kernel, ATTACKER, *range(10_000, 10_000 + MAX_CLIENTS))
     assert len(asking.ports) == MAX_CLIENTS
 
 
 def test_a_heartbeat_with_a_port_that_nobody_has_makes_no_client(
-    asking: House, kernel: Kernel
+    asking: AllHosts, kernel: Kernel
 ) -> None:
     asking.hear(presence(5001))
     assert asking.ports == []
@@ -750,7 +762,7 @@ def test_a_heartbeat_with_a_port_that_nobody_has_makes_no_client(
 
 
 def test_the_kernel_is_asked_about_what_is_new_and_about_nothing_else(
-    asking: House, kernel: Kernel
+    asking: AllHosts, kernel: Kernel
 ) -> None:
     come(asking, kernel, OTHER, 5001)
     for _ in range(10):
@@ -762,19 +774,19 @@ def test_the_kernel_is_asked_about_what_is_new_and_about_nothing_else(
 def test_a_remembered_client_whose_port_nobody_has_is_dropped_at_once(
     tmp_path: Path, kernel: Kernel
 ) -> None:
-    before = House(tmp_path)
+    before = AllHosts(tmp_path)
     for port in (5001, 5002, 5003):
         before.hear(presence(port, source=f"acme-lamp.p{port}"))
     before.hub.stop()
     kernel.give(OTHER, 5002)
-    after = House(tmp_path, local_sockets=kernel)
+    after = AllHosts(tmp_path, local_sockets=kernel)
     assert after.ports == [5002]
     after.hub.stop()
     assert [one["port"] for one in json.loads(after.state.read_text())["clients"]] == [5002]
 
 
 def test_a_client_that_does_not_answer_but_has_its_port_stays_for_its_interval(
-    asking: House, kernel: Kernel
+    asking: AllHosts, kernel: Kernel
 ) -> None:
     come(asking, kernel, OTHER, 5001)
     asking.pass_minutes(11)
@@ -782,7 +794,7 @@ def test_a_client_that_does_not_answer_but_has_its_port_stays_for_its_interval(
 
 
 def test_one_process_that_has_all_places_gives_one_to_a_newcomer_which_hears_its_echo(
-    asking: House, kernel: Kernel
+    asking: AllHosts, kernel: Kernel
 ) -> None:
     fill(asking, kernel)
     kernel.late = Deferred()
@@ -796,7 +808,7 @@ def test_one_process_that_has_all_places_gives_one_to_a_newcomer_which_hears_its
 
 
 def test_however_long_it_goes_on_those_with_few_places_keep_them(
-    asking: House, kernel: Kernel
+    asking: AllHosts, kernel: Kernel
 ) -> None:
     come(asking, kernel, OTHER, 5001)
     fill_from = 10_000
@@ -811,7 +823,7 @@ def test_however_long_it_goes_on_those_with_few_places_keep_them(
     assert {5001, 5002} <= set(asking.ports)
 
 
-def test_who_has_proven_itself_is_not_the_first_to_go(asking: House, kernel: Kernel) -> None:
+def test_who_has_proven_itself_is_not_the_first_to_go(asking: AllHosts, kernel: Kernel) -> None:
     come(asking, kernel, ATTACKER, 10_000)
     asking.clock.advance(PROVEN_AFTER)
     come(asking, kernel, ATTACKER, *range(10_000, 10_000 + MAX_CLIENTS))
@@ -821,7 +833,7 @@ def test_who_has_proven_itself_is_not_the_first_to_go(asking: House, kernel: Ker
 
 
 def test_our_own_children_always_find_a_place_and_never_lose_it(
-    asking: House, kernel: Kernel
+    asking: AllHosts, kernel: Kernel
 ) -> None:
     come(asking, kernel, CHILD, 5001)
     for number in range(MAX_CLIENTS - 1):
@@ -835,7 +847,7 @@ def test_our_own_children_always_find_a_place_and_never_lose_it(
 
 
 def test_programs_at_another_address_leave_places_for_loopback(
-    asking: House, kernel: Kernel
+    asking: AllHosts, kernel: Kernel
 ) -> None:
     ports = range(10_000, 10_000 + MAX_CLIENTS)
     come(asking, kernel, ATTACKER, *ports, ip=LAN)
@@ -848,7 +860,7 @@ def test_programs_at_another_address_leave_places_for_loopback(
     assert {5001, 5002, *range(20_000, 20_062)} <= set(asking.ports)
 
 
-def test_clients_whose_socket_is_gone_make_room_first(asking: House, kernel: Kernel) -> None:
+def test_clients_whose_socket_is_gone_make_room_first(asking: AllHosts, kernel: Kernel) -> None:
     fill(asking, kernel)
     for port in range(10_100, 10_000 + MAX_CLIENTS):
         del kernel.owners[port]
@@ -858,7 +870,7 @@ def test_clients_whose_socket_is_gone_make_room_first(asking: House, kernel: Ker
 
 
 def test_the_owners_of_places_are_looked_for_once_a_second_at_most(
-    asking: House, kernel: Kernel
+    asking: AllHosts, kernel: Kernel
 ) -> None:
     fill(asking, kernel)
     come(asking, kernel, ATTACKER, *range(20_000, 20_500))
@@ -868,7 +880,7 @@ def test_the_owners_of_places_are_looked_for_once_a_second_at_most(
 
 
 def test_it_is_told_once_that_the_hub_is_full_and_forgotten_after_ten_minutes(
-    asking: House, kernel: Kernel
+    asking: AllHosts, kernel: Kernel
 ) -> None:
     told: list[str] = []
     asking.hub.on_full = lambda: told.append(asking.hub.fullness)
@@ -881,7 +893,9 @@ def test_it_is_told_once_that_the_hub_is_full_and_forgotten_after_ten_minutes(
     assert asking.hub.fullness == ""
 
 
-def test_a_hub_that_stopped_meanwhile_gives_no_more_places(asking: House, kernel: Kernel) -> None:
+def test_a_hub_that_stopped_meanwhile_gives_no_more_places(
+    asking: AllHosts, kernel: Kernel
+) -> None:
     fill(asking, kernel)
     kernel.late = Deferred()
     come(asking, kernel, OTHER, 5001)
@@ -892,7 +906,7 @@ def test_a_hub_that_stopped_meanwhile_gives_no_more_places(asking: House, kernel
 
 
 def test_a_kernel_that_does_not_say_leaves_the_clients_as_they_are(
-    asking: House, kernel: Kernel
+    asking: AllHosts, kernel: Kernel
 ) -> None:
     fill(asking, kernel)
     kernel.late = Deferred()

@@ -19,7 +19,7 @@ MINUTE = 60
 
 
 @attrs.define(eq=False)
-class Street:
+class Network:
     """A presence, everything it says, and a hub that may echo: not, at once, or when told."""
 
     presence: Presence = attrs.field(init=False)
@@ -78,22 +78,22 @@ class Street:
 
 
 @pytest.fixture
-def street():
-    return Street()
+def harness():
+    return Network()
 
 
 @pytest.fixture
-def found(street):
+def found(harness):
     """Its hub is found, and has given the heartbeat that followed back."""
-    street.presence.start()
-    street.echo()
-    street.echo()
-    return street
+    harness.presence.start()
+    harness.echo()
+    harness.echo()
+    return harness
 
 
-def test_the_first_heartbeat_leaves_at_once_with_its_body_in_order(street):
-    street.presence.start()
-    (first,) = street.said
+def test_the_first_heartbeat_leaves_at_once_with_its_body_in_order(harness):
+    harness.presence.start()
+    (first,) = harness.said
     assert (first.type, first.schema, first.target) == (STAT, "hbeat.app", "*")
     assert first.body == (
         ("interval", "5"),
@@ -104,113 +104,113 @@ def test_the_first_heartbeat_leaves_at_once_with_its_body_in_order(street):
 
 
 def test_extras_end_the_body():
-    street = Street(extra=(("version", "1.0"), ("pid", "7")), interval=30)
-    street.presence.start()
-    assert street.said[0].body[0] == ("interval", "30")
-    assert street.said[0].body[4:] == (("version", "1.0"), ("pid", "7"))
+    harness = Network(extra=(("version", "1.0"), ("pid", "7")), interval=30)
+    harness.presence.start()
+    assert harness.said[0].body[0] == ("interval", "30")
+    assert harness.said[0].body[4:] == (("version", "1.0"), ("pid", "7"))
 
 
 @pytest.mark.parametrize("minutes", [4, 31, 0, -5])
 def test_an_interval_that_xpl_does_not_allow_is_refused(minutes):
     with pytest.raises(ValueError, match="5 to 30"):
-        Street(interval=minutes)
+        Network(interval=minutes)
 
 
-def test_without_a_hub_it_asks_every_3_seconds_and_after_120_every_30(street):
-    street.presence.start()
-    assert street.wait(120) == 40
-    assert street.wait(300) == 10
-    assert not street.presence.hub_found
+def test_without_a_hub_it_asks_every_3_seconds_and_after_120_every_30(harness):
+    harness.presence.start()
+    assert harness.wait(120) == 40
+    assert harness.wait(300) == 10
+    assert not harness.presence.hub_found
 
 
-def test_a_hub_that_comes_late_is_found(street):
-    street.presence.start()
-    street.wait(500)
-    street.echo()
-    assert street.presence.hub_found
-    assert street.status == "1"
+def test_a_hub_that_comes_late_is_found(harness):
+    harness.presence.start()
+    harness.wait(500)
+    harness.echo()
+    assert harness.presence.hub_found
+    assert harness.status == "1"
 
 
-def test_the_echo_brings_status_1_at_once_and_then_one_heartbeat_an_interval_for_ever(street):
-    street.presence.start()
-    street.echo()
-    assert [message.get("status") for message in street.said] == ["0", "1"]
-    street.echoes_at_once = True
-    street.echo()
-    assert street.wait(100 * 5 * MINUTE) == 100
+def test_the_echo_brings_status_1_at_once_and_then_one_heartbeat_an_interval_for_ever(harness):
+    harness.presence.start()
+    harness.echo()
+    assert [message.get("status") for message in harness.said] == ["0", "1"]
+    harness.echoes_at_once = True
+    harness.echo()
+    assert harness.wait(100 * 5 * MINUTE) == 100
 
 
 def test_a_hub_that_answers_within_the_first_send_leaves_exactly_one_timer():
     # The original lost its timer then, sent no heartbeat any more and was deaf after 11 minutes.
-    street = Street(echoes_at_once=True)
-    street.presence.start()
-    assert len(street.said) == 2
-    assert len(street.heartbeat_timers()) == 1
-    assert street.wait(60 * MINUTE) == 12
-    assert len(street.heartbeat_timers()) == 1
+    harness = Network(echoes_at_once=True)
+    harness.presence.start()
+    assert len(harness.said) == 2
+    assert len(harness.heartbeat_timers()) == 1
+    assert harness.wait(60 * MINUTE) == 12
+    assert len(harness.heartbeat_timers()) == 1
 
 
 def test_the_interval_is_kept_in_minutes():
-    street = Street(echoes_at_once=True, interval=30)
-    street.presence.start()
-    assert street.wait(5 * 60 * MINUTE) == 10
+    harness = Network(echoes_at_once=True, interval=30)
+    harness.presence.start()
+    assert harness.wait(5 * 60 * MINUTE) == 10
 
 
 @pytest.mark.parametrize("schema", ["hbeat.basic", "hbeat.end", "hbeat.blah", "config.app"])
-def test_only_the_own_heartbeat_is_proof_of_the_hub(street, schema):
-    street.presence.start()
-    street.presence.heard(Message(STAT, ME, "*", schema, street.said[-1].body), HUB)
-    assert not street.presence.hub_found
+def test_only_the_own_heartbeat_is_proof_of_the_hub(harness, schema):
+    harness.presence.start()
+    harness.presence.heard(Message(STAT, ME, "*", schema, harness.said[-1].body), HUB)
+    assert not harness.presence.hub_found
 
 
 @pytest.mark.parametrize(("ip", "port"), [("127.0.0.1", "41000"), ("192.168.1.7", "40999")])
-def test_a_program_of_the_same_name_elsewhere_is_no_echo_and_is_told(street, ip, port):
+def test_a_program_of_the_same_name_elsewhere_is_no_echo_and_is_told(harness, ip, port):
     others = []
-    street.presence.on_namesake(lambda message, origin: others.append(message.get("port")))
-    street.presence.start()
+    harness.presence.on_namesake(lambda message, origin: others.append(message.get("port")))
+    harness.presence.start()
     body = (("interval", "5"), ("port", port), ("remote-ip", ip))
-    street.presence.heard(Message(STAT, ME, "*", "hbeat.app", body), HUB)
-    assert not street.presence.hub_found
+    harness.presence.heard(Message(STAT, ME, "*", "hbeat.app", body), HUB)
+    assert not harness.presence.hub_found
     assert others == [port]
 
 
-def test_a_hub_that_drops_the_names_it_does_not_know_is_a_hub_all_the_same(street):
-    street.presence.start()
-    street.presence.heard(Message(STAT, ME, "*", "hbeat.app", (("interval", "5"),)), HUB)
-    assert street.presence.hub_found
+def test_a_hub_that_drops_the_names_it_does_not_know_is_a_hub_all_the_same(harness):
+    harness.presence.start()
+    harness.presence.heard(Message(STAT, ME, "*", "hbeat.app", (("interval", "5"),)), HUB)
+    assert harness.presence.hub_found
 
 
-def test_the_address_is_asked_anew_for_every_heartbeat(street):
-    street.presence.start()
-    street.address = ("192.168.1.7", 40999)
-    street.wait(3)
-    assert street.said[-1].get("remote-ip") == "192.168.1.7"
-    street.echo()
-    assert street.presence.hub_found
+def test_the_address_is_asked_anew_for_every_heartbeat(harness):
+    harness.presence.start()
+    harness.address = ("192.168.1.7", 40999)
+    harness.wait(3)
+    assert harness.said[-1].get("remote-ip") == "192.168.1.7"
+    harness.echo()
+    assert harness.presence.hub_found
 
 
-def test_who_waits_for_the_hub_is_called_once(street):
+def test_who_waits_for_the_hub_is_called_once(harness):
     calls = []
-    street.presence.on_hub(lambda: calls.append("early"))
-    street.presence.start()
+    harness.presence.on_hub(lambda: calls.append("early"))
+    harness.presence.start()
     assert calls == []
-    street.echo()
-    street.echo()
-    street.presence.on_hub(lambda: calls.append("late"))
-    street.wait(20)  # the hub is lost
-    street.echo()  # and found again
-    assert street.presence.hub_found
+    harness.echo()
+    harness.echo()
+    harness.presence.on_hub(lambda: calls.append("late"))
+    harness.wait(20)  # the hub is lost
+    harness.echo()  # and found again
+    assert harness.presence.hub_found
     assert calls == ["early", "late"]
 
 
-def test_a_callback_that_raises_stops_neither_the_next_nor_the_heartbeats(street):
+def test_a_callback_that_raises_stops_neither_the_next_nor_the_heartbeats(harness):
     calls = []
-    street.presence.on_hub(lambda: 1 / 0)
-    street.presence.on_hub(lambda: calls.append("second"))
-    street.presence.start()
-    street.echo()
+    harness.presence.on_hub(lambda: 1 / 0)
+    harness.presence.on_hub(lambda: calls.append("second"))
+    harness.presence.start()
+    harness.echo()
     assert calls == ["second"]
-    assert len(street.heartbeat_timers()) == 1
+    assert len(harness.heartbeat_timers()) == 1
 
 
 def test_ready_is_status_2_at_once_and_ever_after(found):
@@ -222,35 +222,35 @@ def test_ready_is_status_2_at_once_and_ever_after(found):
     assert found.status == "2"
 
 
-def test_ready_before_the_hub_is_found_is_remembered(street):
-    street.presence.start()
-    street.presence.ready()
-    assert street.status == "2"
-    street.echo()
-    assert [message.get("status") for message in street.said] == ["0", "2", "2"]
-    assert len(street.heartbeat_timers()) == 1
+def test_ready_before_the_hub_is_found_is_remembered(harness):
+    harness.presence.start()
+    harness.presence.ready()
+    assert harness.status == "2"
+    harness.echo()
+    assert [message.get("status") for message in harness.said] == ["0", "2", "2"]
+    assert len(harness.heartbeat_timers()) == 1
 
 
-def test_ready_before_the_start_is_remembered(street):
-    street.presence.ready()
-    assert street.said == []
-    street.presence.start()
-    assert street.status == "2"
+def test_ready_before_the_start_is_remembered(harness):
+    harness.presence.ready()
+    assert harness.said == []
+    harness.presence.start()
+    assert harness.status == "2"
 
 
-def test_starting_twice_starts_once(street):
-    street.presence.start()
-    street.presence.start()
-    assert len(street.said) == 1
-    assert len(street.heartbeat_timers()) == 1
+def test_starting_twice_starts_once(harness):
+    harness.presence.start()
+    harness.presence.start()
+    assert len(harness.said) == 1
+    assert len(harness.heartbeat_timers()) == 1
 
 
-def test_the_last_echo_is_remembered(street):
-    assert street.presence.last_echo is None
-    street.presence.start()
-    street.wait(2)
-    street.echo()
-    assert street.presence.last_echo == 2
+def test_the_last_echo_is_remembered(harness):
+    assert harness.presence.last_echo is None
+    harness.presence.start()
+    harness.wait(2)
+    harness.echo()
+    assert harness.presence.last_echo == 2
 
 
 def test_a_heartbeat_without_echo_means_the_hub_is_lost(found):
@@ -298,17 +298,17 @@ def test_leaving_is_said_once_without_a_status_and_nothing_waits_any_more(found)
     assert found.wait(20 * MINUTE) == 0
 
 
-def test_who_never_came_does_not_say_that_he_leaves(street):
-    street.presence.leave()
-    assert street.said == []
+def test_who_never_came_does_not_say_that_he_leaves(harness):
+    harness.presence.leave()
+    assert harness.said == []
 
 
-def test_leaving_inside_a_callback_leaves_nothing_behind(street):
-    street.presence.on_hub(street.presence.leave)
-    street.presence.start()
-    street.echo()
-    assert street.said[-1].schema == "hbeat.end"
-    assert street.clock.getDelayedCalls() == []
+def test_leaving_inside_a_callback_leaves_nothing_behind(harness):
+    harness.presence.on_hub(harness.presence.leave)
+    harness.presence.start()
+    harness.echo()
+    assert harness.said[-1].schema == "hbeat.end"
+    assert harness.clock.getDelayedCalls() == []
 
 
 @pytest.mark.parametrize("body", [(), (("command", "request"),)])
@@ -369,10 +369,10 @@ def test_a_ping_of_the_manager_is_answered_at_once_and_straight(found):
     assert found.straight[-1] == MANAGER
 
 
-def test_a_ping_is_answered_straight_before_any_hub_is_found(street):
-    street.presence.start()
-    street.ask(source="domogik-manager.vm", target=ME, origin=Origin(MANAGER))
-    assert street.straight[-1] == MANAGER
+def test_a_ping_is_answered_straight_before_any_hub_is_found(harness):
+    harness.presence.start()
+    harness.ask(source="domogik-manager.vm", target=ME, origin=Origin(MANAGER))
+    assert harness.straight[-1] == MANAGER
 
 
 def test_a_ping_that_came_through_the_hub_is_answered_through_the_hub(found):

@@ -29,13 +29,13 @@ from domogik.config.load import load
 from domogik.control.system import SystemControl
 from domogik.daemons.tools import DaemonTools
 from domogik.manager.components import ComponentList
-from domogik.manager.configuration import ConfigurationKeeper
-from domogik.manager.fleet.all_hosts import House
+from domogik.manager.configuration import ConfigurationInForce
+from domogik.manager.fleet.all_hosts import AllHosts
 from domogik.manager.fleet.hosts import Hosts
 from domogik.manager.health.centre import Health
-from domogik.manager.health.checkers import DaemonExaminer, ExternalExaminer
-from domogik.manager.health.plugin_checks import PluginExaminer
-from domogik.manager.health.unit_checks import UnitExaminer
+from domogik.manager.health.checkers import DaemonChecker, ExternalChecker
+from domogik.manager.health.plugin_checks import PluginChecker
+from domogik.manager.health.unit_checks import UnitChecker
 from domogik.manager.jobs import Jobs
 from domogik.manager.kinds.backups import Backups
 from domogik.manager.kinds.core import CoreParts
@@ -44,10 +44,10 @@ from domogik.manager.kinds.enabled_apps import EnabledApps
 from domogik.manager.kinds.externals import Externals
 from domogik.manager.kinds.plugins import Plugins
 from domogik.manager.kinds.units import SystemUnits
-from domogik.manager.local_host import Office
+from domogik.manager.local_host import LocalHost
 from domogik.manager.plugins.heartbeat_senders import Speakers
 from domogik.manager.plugins.pings import PluginPings
-from domogik.manager.plugins.workplace import Workplace
+from domogik.manager.plugins.plugin_launch import PluginLaunch
 from domogik.manager.trust import Trust
 from domogik.packages.store.installed import Inventory, developed_packages
 from domogik.supervisor.interfaces import Specification, Status
@@ -220,11 +220,11 @@ class FakeManager:
     hosts: Hosts = attrs.field(init=False)
     jobs: Jobs = attrs.field(init=False)
     health: Health = attrs.field(init=False)
-    office: Office = attrs.field(init=False)
-    house: House = attrs.field(init=False)
+    local_host: LocalHost = attrs.field(init=False)
+    all_hosts: AllHosts = attrs.field(init=False)
     trust: Trust = attrs.field(init=False)
     control: SystemControl = attrs.field(init=False)
-    keeper: ConfigurationKeeper = attrs.field(init=False)
+    keeper: ConfigurationInForce = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         network, clock, bus = self.network, self.network.clock, self.network.bus
@@ -257,7 +257,7 @@ class FakeManager:
             self.directory / "daemons",
         )
         self.plugins = Plugins(
-            Workplace(HOST, "python", self.file, {"PATH": "/bin"}, self._data),
+            PluginLaunch(HOST, "python", self.file, {"PATH": "/bin"}, self._data),
             self.supervisor,
             self.components,
             at_once,
@@ -273,14 +273,14 @@ class FakeManager:
         )
         units, apps = fake_units(self.systemd, clock, {}), EnabledApps(self.directory / "apps.json")
         self.units = SystemUnits(HOST, units, self.components, jobs, clock, enabled_apps=apps)
-        self.health.know(Kind.DAEMON, DaemonExaminer(self.daemons))
-        self.health.know(Kind.UNIT, UnitExaminer(self.units))
-        self.health.know(
+        self.health.register(Kind.DAEMON, DaemonChecker(self.daemons))
+        self.health.register(Kind.UNIT, UnitChecker(self.units))
+        self.health.register(
             Kind.PLUGIN,
-            PluginExaminer(self.plugins, self.components, self._data, self._now, at_once),
+            PluginChecker(self.plugins, self.components, self._data, self._now, at_once),
         )
-        self.health.know(Kind.EXTERNAL, ExternalExaminer(self.externals, self.components))
-        self.office = Office(
+        self.health.register(Kind.EXTERNAL, ExternalChecker(self.externals, self.components))
+        self.local_host = LocalHost(
             HOST,
             self.components,
             self.plugins,
@@ -299,7 +299,7 @@ class FakeManager:
             self._upgrade,
             CoreParts(HOST, self.components),
         )
-        self.keeper = ConfigurationKeeper(
+        self.keeper = ConfigurationInForce(
             (self.file,), load([self.file]), self._scan, self._apply, at_once, self.events
         )
         self.pings = PluginPings(
@@ -320,9 +320,9 @@ class FakeManager:
             self.ping_pause_s,
         )
         self.hosts = Hosts(clock, self._now, self.identity, bus, self.events, HOST)
-        self.house = House(HOST, self.events, False, self.hosts, self.jobs, self.office)
+        self.all_hosts = AllHosts(HOST, self.events, False, self.hosts, self.jobs, self.local_host)
         self.control = SystemControl(
-            clock, self.identity, bus, self.office, self.trust, self.events
+            clock, self.identity, bus, self.local_host, self.trust, self.events
         )
 
     async def _find(self, processes: Mapping[str, frozenset[int]]) -> dict[str, list[Address]]:

@@ -31,7 +31,7 @@ from domogik.errors import (
     UnknownComponent,
 )
 from domogik.manager.health.centre import Health
-from domogik.manager.interfaces import IHouse
+from domogik.manager.interfaces import IAllHosts
 from domogik.manager.jobs import Job, Jobs, Progress
 
 
@@ -49,9 +49,9 @@ def plugin(name: str, host: str = "vm", **fields: object) -> Component:
     return Component(ComponentId(Kind.PLUGIN, name), host, **given)  # type: ignore[arg-type]
 
 
-@implementer(IHouse)
+@implementer(IAllHosts)
 @attrs.define(eq=False)
-class FakeHouse:
+class FakeAllHosts:
     """Keeps what it is told, at once and in memory.
 
     `failures` makes a verb (or `detail`) of a name fail with that error; `held` makes it wait for
@@ -83,7 +83,7 @@ class FakeHouse:
     def __attrs_post_init__(self) -> None:
         self._jobs = Jobs(self.events, lambda: 1000.0)
 
-    def put(self, *components: Component) -> FakeHouse:
+    def put(self, *components: Component) -> FakeAllHosts:
         """Add or change components, and say so."""
         for component in components:
             place = component.host, component.id

@@ -21,7 +21,7 @@ from twisted.internet.defer import Deferred
 from domogik.config.home import Home
 from domogik.control.package import PackageControl
 from domogik.manager.packages.archives import Place, Told
-from domogik.manager.packages.local import PackageOffice
+from domogik.manager.packages.local import LocalPackages
 from domogik.manager.packages.offers import MainHostOffers
 from domogik.manager.packages.remote import PackageHosts
 from domogik.manager.packages.rest_servers import Rests
@@ -34,7 +34,7 @@ from domogik.packages.publish.build import create
 from domogik.packages.repositories.index import UnknownRelease
 from domogik.packages.store.changes import Store
 from domogik.packages.store.installed import Inventory, find_packages
-from domogik.testing.office import DESCRIPTOR, HERE, HOST, FakeManager, at_once
+from domogik.testing.local_host import DESCRIPTOR, HERE, HOST, FakeManager, at_once
 from domogik.xpl.codec.message import CMND, TRIG
 from domogik.xpl.node.datagrams import Address
 
@@ -66,7 +66,7 @@ class FakePackageManager(FakeManager):
     offered: str | None = None
     home: Home = attrs.field(init=False)
     store: Store = attrs.field(init=False)
-    storeroom: PackageOffice = attrs.field(init=False)
+    package_access: LocalPackages = attrs.field(init=False)
     package_control: PackageControl = attrs.field(init=False)
     rests: Rests = attrs.field(init=False)
     _archives: dict[PackageRef, Path] = attrs.field(factory=dict)
@@ -78,7 +78,7 @@ class FakePackageManager(FakeManager):
         self.store = Store(self.home)
         run: RunCommand = self._run
         thread: Any = at_once
-        self.storeroom = PackageOffice(
+        self.package_access = LocalPackages(
             HOST,
             self.managed,
             self.handles_externals,
@@ -102,7 +102,7 @@ class FakePackageManager(FakeManager):
             self.network.clock,
             self.identity,
             self.network.bus,
-            self.storeroom,
+            self.package_access,
             self.trust,
             self.rests,
             MainHostOffers(HOST, self.rests, others),
@@ -114,7 +114,7 @@ class FakePackageManager(FakeManager):
 
     def _apply(self, inventory: Inventory, configuration: Any) -> None:
         FakeManager._apply(self, inventory, configuration)
-        self.storeroom.update_list(inventory)
+        self.package_access.update_list(inventory)
 
     async def _fetch(self, ref: PackageRef, place: Place | None, told: Told) -> Path:
         self.fetched.append((ref, place))
@@ -183,7 +183,7 @@ class FakePackageManager(FakeManager):
     def install_package(self, ref: PackageRef, part: str = "xpl") -> None:
         """Have it installed, and forget what was said of it."""
         failed: list[Any] = []
-        _ = Deferred.fromCoroutine(self.storeroom.install(ref, part)).addErrback(failed.append)
+        _ = Deferred.fromCoroutine(self.package_access.install(ref, part)).addErrback(failed.append)
         self.network.turn()
         assert failed == [], failed[0].getErrorMessage()
         self.network.said.clear()

@@ -14,7 +14,7 @@ from domogik.supervisor.settings import Supervision
 
 
 @attrs.frozen
-class Workplace:
+class PluginLaunch:
     """What a plugin is told about where it lives; see CONTRACT "A plugin".
 
     `environment` is what every plugin gets: the manager's own, `DOMOGIK_HOME`, `XPL_PORT`, ...

@@ -22,7 +22,7 @@ OPTIONS = {"dbmgr": "-d", "rest": "-r"}
 
 
 @attrs.define(eq=False)
-class Namesakes:
+class NameConflicts:
     """Each is known from its first heartbeat until it has been silent for a minute.
 
     `ask(source)` asks every program of that name for a heartbeat; `changed()` is called when one

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from domogik.app.parts.foundation import Foundation
-from domogik.manager.plugins.workplace import Workplace
+from domogik.manager.plugins.plugin_launch import PluginLaunch
 from domogik.xpl.node.port import NetworkSettings
 
 #: of our environment plugins get everything but this
@@ -16,7 +16,7 @@ _OURS_ALONE = frozenset(
 )
 
 
-def make_workplace(foundation: Foundation, network: NetworkSettings) -> Workplace:
+def make_plugin_launch(foundation: Foundation, network: NetworkSettings) -> PluginLaunch:
     """For a manager on that network."""
     environment = {name: value for name, value in os.environ.items() if name not in _OURS_ALONE}
     environment |= {
@@ -32,7 +32,7 @@ def make_workplace(foundation: Foundation, network: NetworkSettings) -> Workplac
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return directory
 
-    return Workplace(
+    return PluginLaunch(
         host=foundation.settings.hostname,
         interpreter=sys.executable,
         configuration_file=foundation.configuration_file,
