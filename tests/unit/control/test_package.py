@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from domogik.xpl.codec.codec.message import CMND, STAT, TRIG
 from twisted.internet.defer import Deferred
 
 from domogik.packages.http.fetch import FetchFailed, Unreachable
@@ -11,6 +10,7 @@ from domogik.packages.store.changes import StoreFailed
 from domogik.packages.store.tarball import BrokenArchive
 from domogik.testing.local_host import ELSEWHERE, HOST
 from domogik.testing.package_access import FakePackageManager
+from domogik.xpl.codec.message import CMND, STAT, TRIG
 
 LAMP = {"type": "plugin", "id": "lamp"}
 ORDER = {"source": "cache", **LAMP, "release": "1.0"}
