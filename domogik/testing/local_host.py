@@ -231,7 +231,7 @@ class FakeManager:
         self.identity = network.port.identity("manager", HOST)
         self.file = self.directory / "domogik.cfg"
         self.source = self.directory / "src"
-        (self.source / "share" / "domogik" / "plugins").mkdir(parents=True)
+        (self.source / "share" / "domogik" / "plugins").mkdir(parents=True, exist_ok=True)
         self.file.touch()
         self.processes = FakeProcesses(clock)
         self.events = EventStream(self._now)

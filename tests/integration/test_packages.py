@@ -329,6 +329,36 @@ def test_a_release_on_probation_is_watched_over_a_crash_and_put_back_when_it_fai
     assert (package["given_up"], package["updates"]) == (["1.1"], [])
 
 
+def test_the_first_start_after_an_update_is_on_probation_also_under_the_next_manager(
+    world: World, repository: Repository
+) -> None:
+    configuration = world.home / "domogik.cfg"
+    text = configuration.read_text()
+    configuration.write_text(text.replace("update_probation = 1", "update_probation = 600"))
+    repository.publish("lamp", "1.0")
+    repository.publish("lamp", "1.1", script=MORTAL)
+    world.start()
+    rinor(world, "/package/update-cache")
+    rinor(world, f"/package/install/{HOST}/plugin/lamp/1.0")
+    rinor(world, f"/plugin/enable/{HOST}/lamp")
+    world.post("/api/v1/packages/plugin/lamp/update")
+    assert world.component("lamp")["version"] == "1.1"
+    note = world.home / "run/updates/plugin-lamp.json"
+    world.kill()
+    assert '"awaits_start": true' in note.read_text()
+    world.start()
+    wait_until(lambda: '"on_probation": true' in note.read_text(), "it starts with the manager")
+    wait_until(lambda: world.component("lamp")["state"] == "alive", "the new one runs")
+    (world.home / "data/plugins/lamp/fail").touch()
+    wait_until(
+        lambda: (
+            (found := world.component("lamp"))["state"] == "alive" and found["version"] == "1.0"
+        ),
+        "the old one runs",
+    )
+    wait_until(lambda: not note.exists(), "the update is over")
+
+
 def test_an_upload_joins_the_local_repository(world: World, repository: Repository) -> None:
     archive = repository.publish("lamp", "2.0")
     (world.home / "sources.list").write_text("")

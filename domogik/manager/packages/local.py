@@ -108,6 +108,7 @@ class LocalPackages:
             self._changed,
             self._updates_directory,
             self._clock,
+            self._carry_on,
         )
         self._checker = self._make_checker(self._release_of)
         self._stored = StoredPackages(self._store, self._release_of)
@@ -124,18 +125,22 @@ class LocalPackages:
         """Carry updates on that were interrupted, once everything runs."""
         if self.managed:
             notes = await self._update.interrupted()
-            await gatherResults([self._resume(note) for note in notes], consumeErrors=True)
+            for note in notes:
+                if note.awaits_start:
+                    self._update.await_start(note)
+            resumed = [self._carry_on(note) for note in notes if not note.awaits_start]
+            await gatherResults(resumed, consumeErrors=True)
 
-    def _resume(self, note: Note) -> Deferred[Any]:
+    def _carry_on(self, note: Note) -> Deferred[Any]:
         async def work(progress: Progress) -> None:
             with self._carrying_out(note.after, progress):
                 try:
-                    await self._update.finish(note)
+                    await self._update.finish(note, lambda: progress.stage("on probation"))
                 finally:
                     await self.look()
 
-        resumed = self.jobs.run("update", note.after.fullname, work, note.after)
-        return resumed.addErrback(
+        carried_on = self.jobs.run("update", note.after.fullname, work, note)
+        return carried_on.addErrback(
             lambda failure: self._log.error("{error}", error=failure.getErrorMessage())
         )
 
@@ -227,6 +232,7 @@ class LocalPackages:
         with at_rest(self._plugins, ref.type, ref.id):
             await self._give_up(ref.type, ref.id)
             await self._installer.install(ref, XPL)
+            await self._update.forget(ref.type, ref.id)
             await self._changed()
 
     async def _both(self, ref: PackageRef) -> None:
@@ -234,6 +240,7 @@ class LocalPackages:
             await self._give_up(ref.type, ref.id)
             try:
                 await self._installer.install_both(ref)
+                await self._update.forget(ref.type, ref.id)
             finally:
                 await self._changed()
 
@@ -303,6 +310,7 @@ class LocalPackages:
                 await self._installer.uninstall(
                     type, id, with_data=with_data, keep_served=keep_served
                 )
+                await self._update.forget(type, id)
             except DomogikError:
                 if unmarked:
                     await self._edit(set_value, "plugins", id, "enabled")

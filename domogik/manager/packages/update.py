@@ -3,7 +3,8 @@
 Fetch and stage while the old release works; stop, switch, start; wait until it is alive, and watch
 it for the time of its probation. Where it does not become alive, or fails within that time, the
 descriptor leads back to the old release, which is started again, and the new one is remembered as
-given up. A note on the disk says that this is going on: the next manager that finds it finishes it.
+given up. The probation of a plugin that does not run begins with its first start, whoever starts
+it. A note on the disk says that this is going on: the next manager that finds it finishes it.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import contextlib
 import json
 import re
 from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from domogik.components.model import State
@@ -37,20 +39,23 @@ _BEFORE_THE_CAUSE = re.compile(r"^(started again in [^:]+: )?(ended before it wa
 class Note:
     """An update that is going on: from `before` to `after`; `runs`: the plugin is to run then.
 
-    `on_probation`: it was alive with the new release, and is being watched.
+    `on_probation`: it was alive with the new release, or started by somebody else than the update,
+    and is being watched. `awaits_start`: it has not been started with the new release yet.
     """
 
     before: PackageRef
     after: PackageRef
     runs: bool
     on_probation: bool = False
+    awaits_start: bool = False
 
 
 @attrs.define(eq=False)
 class PackageUpdate:
     """Changes the release of an installed package; the plugin runs again at the end if it ran.
 
-    `changed` reads again what is installed. Notes lie in `directory`.
+    `changed` reads again what is installed. Notes lie in `directory`. `started` is called with the
+    note of an update, for `finish`, when its plugin is started first.
     """
 
     _installer: Installer
@@ -59,9 +64,12 @@ class PackageUpdate:
     _changed: Callable[[], Awaitable[None]]
     _directory: Path
     _clock: IReactorTime
+    _started: Callable[[Note], object]
     _log: Logger = Logger()
     #: full name -> fires when what is on probation has failed, with the reason, or is let off
     _verdicts: dict[str, Deferred[str]] = attrs.field(init=False, factory=dict)
+    #: full name -> the update whose plugin was not started since
+    _awaiting: dict[str, Note] = attrs.field(init=False, factory=dict)
 
     async def run(self, ref: PackageRef, on_probation: Callable[[], None] = lambda: None) -> None:
         """To that release, both parts; `OperationFailed` says why the old one is back.
@@ -75,6 +83,7 @@ class PackageUpdate:
         if before == ref:
             return
         staged = await self._installer.stage(ref)
+        self._await_no_start(ref)
         if before is None:
             change = await self._installer.switch_to(staged)
             await self._changed()
@@ -91,7 +100,7 @@ class PackageUpdate:
             change = await self._switch(staged, note)
             await self._prove(change, note, on_probation)
         finally:
-            await self._in_thread(_remove, self._directory, ref)
+            await self._end(ref)
         await self._installer.tidy(change)
 
     def end_probation(self, name: str) -> None:
@@ -111,6 +120,7 @@ class PackageUpdate:
             plain = f"Only {only} of {id} is kept here: there is none to go back to" if only else ""
             raise NothingToGoBackTo(text, plain=plain)
         runs = self._is_to_run(present)
+        await self.forget(present.type, present.id)
         await self._stop(present, runs)
         try:
             with at_rest(self._plugins, type, id):
@@ -125,19 +135,48 @@ class PackageUpdate:
         notes: tuple[Note, ...] = await self._in_thread(_read, self._directory)
         return notes
 
-    async def finish(self, note: Note) -> None:
-        """The rest of an interrupted update; raises as `run` does."""
+    async def forget(self, type: str, id: str) -> None:
+        """Another release of it is installed now, or none: its next start proves nothing."""
+        for note in self._awaiting.values():
+            if (note.after.type, note.after.id) == (type, id):
+                self._await_no_start(note.after)
+                await self._in_thread(_remove, self._directory, note.after)
+                return
+
+    def await_start(self, note: Note) -> None:
+        """Have `started` called when somebody starts it; at once where that was before."""
+        ref = note.after
+        self._awaiting[ref.fullname] = note
+        self._plugins.followers[ref.id] = partial(self._look_for_start, note)
+        self._look_for_start(note)
+
+    def _look_for_start(self, note: Note) -> None:
+        id = note.after.id
+        if self._plugins.is_there(id) or self._plugins.is_tried_again(id):
+            self._await_no_start(note.after)
+            self._started(attrs.evolve(note, runs=True, on_probation=True, awaits_start=False))
+
+    def _await_no_start(self, ref: PackageRef) -> None:
+        if self._awaiting.pop(ref.fullname, None) is not None:
+            del self._plugins.followers[ref.id]
+
+    async def _end(self, ref: PackageRef) -> None:
+        if ref.fullname not in self._awaiting:
+            await self._in_thread(_remove, self._directory, ref)
+
+    async def finish(self, note: Note, on_probation: Callable[[], None] = lambda: None) -> None:
+        """The rest of an interrupted update, or of one that was started now; raises as `run`."""
         ref = note.after
         try:
             if await self._present(ref.type, ref.id) == ref:
                 if not self._is_alive(ref) and not note.on_probation:
                     # one that outlived the manager has proved nothing yet
                     await self._stop(ref, note.runs)
-                await self._prove(Change(XPL, ref, note.before, is_new=False), note)
+                await self._prove(Change(XPL, ref, note.before, is_new=False), note, on_probation)
             else:
                 await self._start_again(note.before, note.runs)
         finally:
-            await self._in_thread(_remove, self._directory, ref)
+            await self._end(ref)
 
     # The steps
 
@@ -161,6 +200,11 @@ class PackageUpdate:
             if runs and not note.on_probation and not self._plugins.is_there(ref.id):
                 await self._plugins.start(ref.id)
             await self._installer.install(ref, RINOR)
+            if not runs and ref.type == "plugin" and self._plugins.probation_s(ref.id):
+                waiting = attrs.evolve(note, awaits_start=True)
+                await self._in_thread(_write, self._directory, waiting)
+                self.await_start(waiting)
+                return
             if runs:
                 on_probation()
                 await self._pass_probation(note)
@@ -176,24 +220,27 @@ class PackageUpdate:
             return
         await self._in_thread(_write, self._directory, attrs.evolve(note, on_probation=True))
         verdict: Deferred[str] = Deferred()
+        timer: IDelayedCall | None = None
 
         def look(failures: Collection[State] = (State.BACKOFF, State.FAILED)) -> None:
+            nonlocal timer
             status = self._plugins.status(ref.id)
             if status.state in failures and not verdict.called:
                 verdict.callback(status.reason or f"it is {status.state.value}")
+            elif status.state is not State.STARTING and timer is None:
+                timer = self._clock.callLater(seconds, end)
 
         def end() -> None:
             look((State.BACKOFF, State.FAILED, State.NOT_RESPONDING))
             self.end_probation(ref.fullname)
 
         self._verdicts[ref.fullname], self._plugins.followers[ref.id] = verdict, look
-        timer = self._clock.callLater(seconds, end)
         look()
         try:
             reason = await verdict
         finally:
             del self._verdicts[ref.fullname], self._plugins.followers[ref.id]
-            if timer.active():
+            if timer is not None and timer.active():
                 timer.cancel()
         if reason:
             raise _FailedOnProbation(f"failed within {seconds:g} s of its start", reason)
@@ -284,6 +331,7 @@ def _write(directory: Path, note: Note) -> None:
         "after": note.after.release,
         "runs": note.runs,
         "on_probation": note.on_probation,
+        "awaits_start": note.awaits_start,
     }
     write_atomically(_path(directory, note.after), json.dumps(words).encode())
 
@@ -300,8 +348,9 @@ def _read(directory: Path) -> tuple[Note, ...]:
             words = json.loads(read_bounded(path, _NOTE_BYTES))
             type, id = words["type"], words["id"]
             before = PackageRef(type, id, words["before"])
-            after, on_probation = PackageRef(type, id, words["after"]), words.get("on_probation")
-            notes.append(Note(before, after, words["runs"] is True, on_probation is True))
+            after = PackageRef(type, id, words["after"])
+            keys = ("runs", "on_probation", "awaits_start")
+            notes.append(Note(before, after, *(words.get(key) is True for key in keys)))
         except (OSError, ValueError, LookupError, TypeError, AttributeError, InvalidReference):
             path.unlink(missing_ok=True)
     return tuple(notes)

@@ -321,6 +321,129 @@ def test_a_release_that_succeeds_in_the_end_is_not_given_up_any_more(running):
     assert (package.ref, package.given_up) == (NEW, ())
 
 
+# Updated while it does not run
+
+
+@pytest.fixture
+def updated(manager: FakePackageManager) -> FakePackageManager:
+    """It does not run, and 1.1 was installed meanwhile; a new release is watched for 60 s."""
+    manager.configure("[supervision]\nupdate_probation = 60\n[plugins]\nlamp = enabled\n")
+    begin(manager.reload())
+    manager.network.turn()
+    assert update(manager) == [None]
+    return manager
+
+
+def order_start(manager):
+    ended = begin(manager.plugins.start("lamp"))
+    manager.network.turn()
+    return ended
+
+
+def fails(manager):
+    """What runs ends, and what is started then becomes alive."""
+    manager.process("lamp").ends(Exit(code=1))
+    manager.network.turn()
+    manager.beat("lamp")
+    manager.network.turn()
+
+
+def test_its_first_start_begins_the_probation(updated):
+    order_start(updated)
+    updated.beat("lamp")
+    assert updated.jobs.all()[0].stage == "on probation"
+    updated.network.turn(30)
+    updated.beat("lamp")
+    fails(updated)
+    assert (release(updated), updated.plugin("lamp").state) == ("1.0", State.ALIVE)
+    assert updated.store.given_up("plugin", "lamp") == ("1.1",)
+    assert list((updated.home.run / "updates").iterdir()) == []
+
+
+def test_a_first_start_that_fails_brings_the_old_release_back(updated):
+    ended = order_start(updated)
+    fails(updated)
+    assert isinstance(failure(ended), OperationFailed)
+    assert (release(updated), updated.plugin("lamp").state) == ("1.0", State.ALIVE)
+
+
+def test_a_slow_start_is_not_counted_as_time_on_probation(updated):
+    order_start(updated)
+    updated.network.turn(50)
+    updated.beat("lamp")
+    updated.network.turn(20)
+    updated.beat("lamp")
+    fails(updated)
+    assert release(updated) == "1.0"
+
+
+def test_what_lives_through_its_first_minute_is_good(updated):
+    order_start(updated)
+    for _ in range(7):
+        updated.beat("lamp")
+        updated.network.turn(10)
+    assert list((updated.home.run / "updates").iterdir()) == []
+    fails(updated)
+    assert release(updated) == "1.1"
+
+
+def next_manager(manager):
+    """As after a restart of the manager: what is remembered is what lies on the disk."""
+    made = FakePackageManager(manager.directory)
+    made.configure("[supervision]\nupdate_probation = 60\n[plugins]\nlamp = enabled\n")
+    made.begin()
+    return made
+
+
+def test_the_next_manager_begins_the_probation_with_the_first_start_too(updated):
+    restarted = next_manager(updated)
+    assert resume(restarted) == [None]
+    assert restarted.processes.living == []
+    order_start(restarted)
+    restarted.beat("lamp")
+    fails(restarted)
+    assert (release(restarted), restarted.plugin("lamp").state) == ("1.0", State.ALIVE)
+
+
+def test_what_was_started_before_the_next_manager_looked_is_on_probation(updated):
+    restarted = next_manager(updated)
+    order_start(restarted)
+    restarted.beat("lamp")
+    resume(restarted)
+    fails(restarted)
+    assert release(restarted) == "1.0"
+
+
+def test_a_first_start_that_a_crash_of_the_manager_followed_is_still_on_probation(updated):
+    order_start(updated)
+    updated.beat("lamp")
+    (path,) = (updated.home.run / "updates").iterdir()
+    words = json.loads(path.read_text())
+    assert (words["on_probation"], words["awaits_start"]) == (True, False)
+
+
+@pytest.mark.parametrize("change", ["rollback", "uninstall"])
+def test_what_was_changed_again_proves_nothing_with_its_next_start(updated, change):
+    begin(getattr(updated.storeroom, change)("plugin", "lamp"))
+    updated.network.turn()
+    assert list((updated.home.run / "updates").iterdir()) == []
+    updated.install_package(NEW)
+    updated.order("enable", "lamp")
+    order_start(updated)
+    updated.beat("lamp")
+    fails(updated)
+    assert release(updated) == "1.1"
+
+
+def test_the_second_of_two_updates_is_the_one_that_is_proven(updated):
+    newest = updated.publish("lamp", "1.2")
+    assert update(updated, newest) == [None]
+    order_start(updated)
+    updated.beat("lamp")
+    fails(updated)
+    assert release(updated) == "1.1"
+
+
 # After a crash
 
 
