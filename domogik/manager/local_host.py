@@ -11,13 +11,13 @@ from domogik.components.health import DiagnosticCheck
 from domogik.components.model import Backup, Component, ComponentId, Detail, Kind
 from domogik.errors import NotPossible, UnknownComponent
 from domogik.manager.components import ComponentList
+from domogik.manager.core_parts import CoreParts
+from domogik.manager.daemons.backups import Backups
+from domogik.manager.daemons.daemons import Daemons
+from domogik.manager.externals import Externals
 from domogik.manager.health.centre import Health
-from domogik.manager.kinds.backups import Backups
-from domogik.manager.kinds.core import CoreParts
-from domogik.manager.kinds.daemons import Daemons
-from domogik.manager.kinds.externals import Externals
-from domogik.manager.kinds.plugins import Plugins
-from domogik.manager.kinds.units import SystemUnits
+from domogik.manager.plugins.plugins import Plugins
+from domogik.manager.units.units import SystemUnits
 from domogik.supervisor.service import Supervisor
 
 

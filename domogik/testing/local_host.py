@@ -30,6 +30,10 @@ from domogik.control.system import SystemControl
 from domogik.daemons.tools import DaemonTools
 from domogik.manager.components import ComponentList
 from domogik.manager.configuration import ConfigurationInForce
+from domogik.manager.core_parts import CoreParts
+from domogik.manager.daemons.backups import Backups
+from domogik.manager.daemons.daemons import Daemons
+from domogik.manager.externals import Externals
 from domogik.manager.fleet.all_hosts import AllHosts
 from domogik.manager.fleet.hosts import Hosts
 from domogik.manager.health.centre import Health
@@ -37,18 +41,14 @@ from domogik.manager.health.checkers import DaemonChecker, ExternalChecker
 from domogik.manager.health.plugin_checks import PluginChecker
 from domogik.manager.health.unit_checks import UnitChecker
 from domogik.manager.jobs import Jobs
-from domogik.manager.kinds.backups import Backups
-from domogik.manager.kinds.core import CoreParts
-from domogik.manager.kinds.daemons import Daemons
-from domogik.manager.kinds.enabled_apps import EnabledApps
-from domogik.manager.kinds.externals import Externals
-from domogik.manager.kinds.plugins import Plugins
-from domogik.manager.kinds.units import SystemUnits
 from domogik.manager.local_host import LocalHost
 from domogik.manager.plugins.heartbeat_senders import Speakers
 from domogik.manager.plugins.pings import PluginPings
 from domogik.manager.plugins.plugin_launch import PluginLaunch
+from domogik.manager.plugins.plugins import Plugins
 from domogik.manager.trust import Trust
+from domogik.manager.units.enabled_apps import EnabledApps
+from domogik.manager.units.units import SystemUnits
 from domogik.packages.store.installed import Inventory, developed_packages
 from domogik.supervisor.interfaces import Specification, Status
 from domogik.supervisor.logs.output import OutputLog

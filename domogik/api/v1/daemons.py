@@ -14,8 +14,8 @@ from domogik.api.v1.components import HOST, NAMING, ONE, find
 from domogik.api.v1.jobs import WAIT, carried_out
 from domogik.api.v1.routes import JSON, Asked, Parameter, Route, json_reply, matching
 from domogik.api.v1.shapes.components import backup_json, component_json, named
+from domogik.manager.daemons.backups import FILE_NAME
 from domogik.manager.interfaces import IAllHosts
-from domogik.manager.kinds.backups import FILE_NAME
 
 _FILE = Parameter(
     "file", "Its name among the backups of this host; no path.", matching(FILE_NAME), required=True

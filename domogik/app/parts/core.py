@@ -28,9 +28,9 @@ from domogik.components.model import Component, ComponentId, ConfigurationKey, K
 from domogik.config.load import BrokenConfiguration
 from domogik.errors import DomogikError, NotPossible
 from domogik.manager.components import ComponentList
+from domogik.manager.core_parts import Part
 from domogik.manager.health.name_conflicts import NameConflicts
 from domogik.manager.interfaces import IAllHosts
-from domogik.manager.kinds.core import Part
 from domogik.manager.packages.interfaces import IPackages
 from domogik.manager.plugins.values import Values
 from domogik.manager.trust import Trust

@@ -37,19 +37,19 @@ from domogik.daemons.tools import DaemonTools
 from domogik.errors import DomogikError
 from domogik.manager.components import ComponentList
 from domogik.manager.configuration import ConfigurationInForce
+from domogik.manager.core_parts import CoreParts
+from domogik.manager.daemons.backups import Backups
+from domogik.manager.daemons.daemons import Daemons
 from domogik.manager.event_numbers import EventNumbers
+from domogik.manager.externals import Externals
 from domogik.manager.fleet.all_hosts import AllHosts
 from domogik.manager.fleet.hosts import Hosts
 from domogik.manager.jobs import Jobs
-from domogik.manager.kinds.backups import Backups
-from domogik.manager.kinds.core import CoreParts
-from domogik.manager.kinds.daemons import Daemons
-from domogik.manager.kinds.externals import Externals
-from domogik.manager.kinds.plugins import Plugins
 from domogik.manager.local_host import LocalHost
 from domogik.manager.plugins.autostart import Autostart
 from domogik.manager.plugins.heartbeat_senders import Speakers
 from domogik.manager.plugins.pings import PluginPings, udp_addresses
+from domogik.manager.plugins.plugins import Plugins
 from domogik.manager.plugins.startup_notice import StartupNotice
 from domogik.manager.plugins.stopped import StoppedByHand
 from domogik.manager.settings import ManagerSettings

@@ -21,7 +21,6 @@ from domogik.config.former_temporaries import clear_former_temporaries
 from domogik.control.package import PackageControl
 from domogik.manager.fleet.hosts import Hosts
 from domogik.manager.jobs import Jobs
-from domogik.manager.kinds.plugins import Plugins
 from domogik.manager.packages.all_hosts import Packages
 from domogik.manager.packages.archives import Archives, Place, Told
 from domogik.manager.packages.local import LocalPackages
@@ -29,6 +28,7 @@ from domogik.manager.packages.offers import MainHostOffers
 from domogik.manager.packages.remote import PackageHosts
 from domogik.manager.packages.repositories import Repositories
 from domogik.manager.packages.rest_servers import Rests
+from domogik.manager.plugins.plugins import Plugins
 from domogik.manager.trust import Trust
 from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.http.fetch import Fetcher

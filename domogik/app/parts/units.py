@@ -7,8 +7,8 @@ from typing import Any
 
 from domogik.manager.components import ComponentList
 from domogik.manager.jobs import Jobs
-from domogik.manager.kinds.enabled_apps import EnabledApps
-from domogik.manager.kinds.units import SystemUnits
+from domogik.manager.units.enabled_apps import EnabledApps
+from domogik.manager.units.units import SystemUnits
 from domogik.units.here import Here
 
 

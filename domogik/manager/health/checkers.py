@@ -12,9 +12,9 @@ from domogik.components.model import Component, ComponentId, Kind, State
 from domogik.config.load import BrokenConfiguration
 from domogik.errors import DomogikError, OperationFailed, UnknownComponent
 from domogik.manager.components import ComponentList
+from domogik.manager.daemons.daemons import Daemons
+from domogik.manager.externals import Externals
 from domogik.manager.health.questions import Question, only_by_hand, unknown_action
-from domogik.manager.kinds.daemons import Daemons
-from domogik.manager.kinds.externals import Externals
 from domogik.manager.packages.interfaces import RepositoryInfo
 from domogik.manager.plugins.startup_notice import ACCEPT, StartupNotice
 

@@ -17,6 +17,7 @@ from domogik.daemons.directory import PARAMETERS, PASSWORD, WorkingDirectory
 from domogik.daemons.errors import ManagedDaemonError
 from domogik.daemons.parameters import Parameters
 from domogik.errors import DomogikError
+from domogik.manager.daemons.one_daemon import DeclaredDaemon
 from domogik.manager.health.questions import (
     LITTLE_ROOM,
     RESTART,
@@ -28,7 +29,6 @@ from domogik.manager.health.questions import (
     only_by_hand,
     times,
 )
-from domogik.manager.kinds.one_daemon import DeclaredDaemon
 from domogik.supervisor.interfaces import Status
 from domogik.supervisor.ports.listeners import described, holders, owners
 

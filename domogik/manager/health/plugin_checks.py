@@ -28,8 +28,8 @@ from domogik.manager.health.questions import (
     times,
     unknown_action,
 )
-from domogik.manager.kinds.plugins import Plugins
 from domogik.manager.packages.missing import missing, remedy
+from domogik.manager.plugins.plugins import Plugins
 from domogik.packages.descriptor.reference import refusal
 from domogik.packages.needs.environment import ENVIRONMENT, interpreter
 from domogik.packages.publish.check import check

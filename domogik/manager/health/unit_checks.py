@@ -9,7 +9,7 @@ import attrs
 from domogik.components.health import DiagnosticCheck, Result
 from domogik.components.model import ComponentId
 from domogik.manager.health.questions import Question, unknown_action
-from domogik.manager.kinds.units import SystemUnits
+from domogik.manager.units.units import SystemUnits
 from domogik.units.apps.component import Daemon
 from domogik.units.checks.unit import UnitAction
 

@@ -16,11 +16,11 @@ from domogik.components.events import EventStream
 from domogik.config.edit import remove_value, set_value
 from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.jobs import Jobs, Progress
-from domogik.manager.kinds.plugins import Plugins
 from domogik.manager.packages.archives import Place, Told
 from domogik.manager.packages.interfaces import InstalledPackage
 from domogik.manager.packages.stored import StoredPackages
 from domogik.manager.packages.update import Note, PackageUpdate, at_rest
+from domogik.manager.plugins.plugins import Plugins
 from domogik.packages.descriptor.package import WHEELS, Dependency, Package
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef, fullname
 from domogik.packages.needs.dependencies import DependencyChecker, DependencyState

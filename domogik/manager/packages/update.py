@@ -25,7 +25,7 @@ from twisted.logger import Logger
 from domogik.components.model import State
 from domogik.config.files import read_bounded, write_atomically
 from domogik.errors import DomogikError, OperationFailed
-from domogik.manager.kinds.plugins import Plugins
+from domogik.manager.plugins.plugins import Plugins
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef
 from domogik.packages.store.changes import RINOR, XPL, Change, Staged, StoreFailed
 from domogik.packages.store.install import Installer, NothingToGoBackTo

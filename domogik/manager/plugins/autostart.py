@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from domogik.components.model import STARTUP_KEY
 from domogik.config.remembered import Remembered
 from domogik.errors import DomogikError
-from domogik.manager.kinds.plugins import Plugins
+from domogik.manager.plugins.plugins import Plugins
 from domogik.manager.plugins.startup_notice import StartupNotice
 from domogik.xpl.node.configuration import ConfigurationClient
 from domogik.xpl.node.port import Identity

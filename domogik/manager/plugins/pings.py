@@ -12,8 +12,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from domogik.errors import OperationFailed
-from domogik.manager.kinds.plugins import Plugins
 from domogik.manager.plugins.heartbeat_senders import Address, Speakers, announced
+from domogik.manager.plugins.plugins import Plugins
 from domogik.supervisor.ports.listeners import CannotSeeSockets, listeners, owners
 from domogik.xpl.codec.message import CMND, STAT, Message
 from domogik.xpl.node.bus import Bus, Origin, Subscription

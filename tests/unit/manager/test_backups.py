@@ -7,8 +7,8 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from domogik.errors import InvalidFileName, NotPossible, OperationFailed
+from domogik.manager.daemons.backups import Backups
 from domogik.manager.jobs import Jobs, JobState
-from domogik.manager.kinds.backups import Backups
 from domogik.testing.local_host import NOON, at_once
 from domogik.testing.servers import refused
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from domogik.components.model import Component, ComponentId, Kind, State
-from domogik.manager.kinds.core import Part
+from domogik.manager.core_parts import Part
 from domogik.testing.local_host import FakeManager
 
 HOST = "vm"

@@ -8,7 +8,7 @@ from domogik.config.load import BrokenConfiguration, load
 from domogik.daemons.errors import NotReady
 from domogik.daemons.settings import daemon_policies
 from domogik.errors import NotPossible, OperationFailed, UnknownComponent
-from domogik.manager.kinds import daemons
+from domogik.manager.daemons import daemons
 from domogik.supervisor.interfaces import Exit
 from domogik.testing.servers import FREE_PORT, refused
 

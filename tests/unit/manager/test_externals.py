@@ -3,7 +3,7 @@
 import pytest
 
 from domogik.components.model import State
-from domogik.manager.kinds.externals import MAX_MEMBERS, MAX_VALUES
+from domogik.manager.externals import MAX_MEMBERS, MAX_VALUES
 from domogik.testing.local_host import NOON
 from domogik.xpl.codec.message import CMND, STAT
 

@@ -4,9 +4,9 @@ import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 
 from domogik.components.model import State
-from domogik.manager.kinds.plugins import Plugins
 from domogik.manager.plugins.heartbeat_senders import Speakers
 from domogik.manager.plugins.pings import PluginPings
+from domogik.manager.plugins.plugins import Plugins
 from domogik.supervisor.ports.listeners import CannotSeeSockets
 from domogik.testing.local_host import HERE, HOST, FakeManager
 from domogik.xpl.codec.message import STAT

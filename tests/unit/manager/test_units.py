@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from domogik.components.health import Result
 from domogik.components.model import State
 from domogik.errors import AmbiguousComponent, NotPossible, OperationFailed, UnknownComponent
-from domogik.manager.kinds.enabled_apps import EnabledApps
+from domogik.manager.units.enabled_apps import EnabledApps
 from domogik.testing.local_host import ELSEWHERE, FakeManager
 from domogik.units.systemd.backend import NoSystemd, Order
 from domogik.xpl.codec.message import TRIG

@@ -12,8 +12,8 @@ import attrs
 
 from domogik.components.model import Backup
 from domogik.errors import InvalidFileName, NotPossible, OperationFailed
+from domogik.manager.daemons.daemons import Daemons
 from domogik.manager.jobs import Jobs, Progress
-from domogik.manager.kinds.daemons import Daemons
 
 #: what a backup can be called
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

@@ -23,10 +23,10 @@ from domogik.daemons.settings import DaemonSettings, daemon_policies
 from domogik.daemons.tools import DaemonTools
 from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.components import ComponentList
+from domogik.manager.daemons.one_daemon import DeclaredDaemon
+from domogik.manager.daemons.permissions import grant_access
 from domogik.manager.health.daemon_checks import DaemonChecks
 from domogik.manager.health.questions import LATELY
-from domogik.manager.kinds.one_daemon import DeclaredDaemon
-from domogik.manager.kinds.permissions import grant_access
 from domogik.manager.messages import not_started
 from domogik.supervisor.interfaces import Program, Specification, Status
 from domogik.supervisor.processes.adoption import ProcessRecord

@@ -26,7 +26,7 @@ from domogik.errors import (
 )
 from domogik.manager.components import ComponentList
 from domogik.manager.jobs import Jobs
-from domogik.manager.kinds.enabled_apps import EnabledApps
+from domogik.manager.units.enabled_apps import EnabledApps
 from domogik.units.apps.app import App
 from domogik.units.apps.component import Daemon, RelatedDaemon, SharedDaemon
 from domogik.units.apps.registry import Units

@@ -14,12 +14,12 @@ from domogik.config.edit import set_value
 from domogik.config.load import Configuration
 from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.components import ComponentList
-from domogik.manager.kinds.units import is_unit
 from domogik.manager.messages import not_started
 from domogik.manager.packages.missing import warnings
 from domogik.manager.plugins.plugin_launch import PluginLaunch
 from domogik.manager.plugins.stopped import StoppedByHand
 from domogik.manager.settings import enabled_plugins
+from domogik.manager.units.units import is_unit
 from domogik.packages.store.installed import Installed, Inventory
 from domogik.supervisor.interfaces import Program, Specification, Status
 from domogik.supervisor.service import AlreadyRunning, NotRunning, StartFailed, Supervisor

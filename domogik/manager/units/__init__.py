@@ -1,0 +1,1 @@
+"""The declared units of systemd of this host."""
