@@ -172,22 +172,27 @@ def _clean(server: Shared, url: str, name: str, path: Path | None = None) -> Cle
 
 
 def _by_sql(
-    begin: Callable[[ManagedDaemon], Awaitable[Any]], drop: str, until: str
+    begin: Callable[[ManagedDaemon], Awaitable[Any]],
+    drop: Callable[[Any, str], Awaitable[None]],
+    until: str,
 ) -> Callable[[Shared, str], contextlib.AbstractContextManager[Clean]]:
-    async def said(server: Shared, sql: str) -> None:
+    async def create(session: Any, name: str) -> None:
+        await session.query(f"CREATE DATABASE {name}")
+
+    async def done(server: Shared, work: Callable[[Any, str], Awaitable[None]], name: str) -> None:
         session = await begin(server.daemon)
         try:
-            await session.query(sql)
+            await work(session, name)
         finally:
             session.close()
 
     @contextlib.contextmanager
     def fresh(server: Shared, name: str) -> Iterator[Clean]:
-        server.wait(said(server, f"CREATE DATABASE {name}"))
+        server.wait(done(server, create, name))
         try:
             yield _clean(server, server.url.removesuffix(until) + name, name)
         finally:
-            server.wait(said(server, drop.format(name)))
+            server.wait(done(server, drop, name))
 
     return fresh
 
@@ -198,8 +203,23 @@ async def _postgres(daemon: Any) -> Any:
     return await Session.open(daemon.reactor, daemon.login())
 
 
+async def _drop_postgres(session: Any, name: str) -> None:
+    await session.query(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 async def _mysql(daemon: Any) -> Any:
     return await daemon.session(daemon.password)
+
+
+async def _drop_mysql(session: Any, name: str) -> None:
+    """Drop a database; the connections that are open to it are ended, as they might hold locks."""
+    from domogik.daemons.mywire import Refused
+
+    using = f"SELECT id FROM information_schema.processlist WHERE db = '{name}'"  # noqa: S608
+    for (number,) in await session.query(using):
+        with contextlib.suppress(Refused):  # it has ended meanwhile
+            await session.query(f"KILL {number}")
+    await session.query(f"DROP DATABASE {name}")
 
 
 @contextlib.contextmanager
@@ -268,8 +288,8 @@ def _mosquitto(server: Shared, name: str) -> Iterator[Clean]:
 
 _FRESH = {
     "redis": _redis,
-    "postgres": _by_sql(_postgres, "DROP DATABASE {} WITH (FORCE)", "postgres"),
-    "mysql": _by_sql(_mysql, "DROP DATABASE {}", ""),
+    "postgres": _by_sql(_postgres, _drop_postgres, "postgres"),
+    "mysql": _by_sql(_mysql, _drop_mysql, ""),
     "rabbitmq": _rabbitmq,
     "nginx": _web,
     "apache": _web,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
 from threading import Thread
 
+import pymysql
 import pytest
 
 from domogik.daemons.shared import Servers
@@ -94,6 +96,24 @@ def test_two_processes_that_each_began_a_server_do_not_wait_for_each_other(tmp_p
         thread.join(60)
         assert not thread.is_alive()
     assert not any(directory.exists() for directory in directories)
+
+
+def test_a_database_goes_though_a_test_left_a_connection_with_a_transaction_open() -> None:
+    with contextlib.closing(Servers()) as servers:
+        with servers.clean("mysql") as database:
+            where = {"host": database.host, "port": database.port, "user": "root"}
+            left = pymysql.connect(
+                **where, password=database.password or "", database=database.name
+            )
+            with left.cursor() as cursor:
+                cursor.execute("CREATE TABLE lamp (name text)")
+                cursor.execute("SELECT * FROM lamp")  # from here on nobody may drop it
+        with (
+            pymysql.connect(**where, password=database.password or "") as other,
+            other.cursor() as cursor,
+        ):
+            cursor.execute("SHOW DATABASES")
+            assert (database.name,) not in cursor.fetchall()
 
 
 def test_unittest_needs_no_pytest(tmp_path: Path) -> None:
