@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import shutil
 import socket
 import subprocess
@@ -56,6 +57,35 @@ def _testing_postgresql(_kind: str) -> Callable[[], None]:
 
     factory = PostgresqlFactory(cache_initialized_db=True)
     return lambda: factory().stop()
+
+
+_HELD = """
+import sys, time
+from domogik.daemons.blocking import BlockingDaemon
+server = BlockingDaemon(sys.argv[1])
+print(server.directory, server.pid, flush=True)
+time.sleep(1000)
+"""
+
+
+def _killed(kind: str) -> Callable[[], float]:
+    """From the kill -9 of a program with a server until neither that nor its directory is there."""
+
+    def killed() -> float:
+        argv = (sys.executable, "-c", _HELD, kind)
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as program:
+            assert program.stdout is not None
+            directory, pid = program.stdout.readline().split()
+            server = os.pidfd_open(int(pid))
+            program.kill()
+            began = time.perf_counter()
+        select.select([server], [], [])
+        os.close(server)
+        while os.path.exists(directory):
+            time.sleep(0.001)
+        return time.perf_counter() - began
+
+    return killed
 
 
 def _bare_redis() -> None:
@@ -113,17 +143,19 @@ CONTESTANTS: dict[str, Callable[[str], Callable[[], Any]]] = {
 def main() -> None:
     who, kind, times = sys.argv[1], sys.argv[2], int(sys.argv[3])
     if kind == "6 tests, postgres":
-        action = _postgres_suite(who)
+        action: Callable[[], Any] = _postgres_suite(who)
     elif kind == "6 tests, redis":
         action = _suite(who, _REDIS_SUITES[who], "redis")
+    elif kind.startswith("killed, "):
+        action = _killed(kind.removeprefix("killed, "))
     else:
         action = CONTESTANTS[who](kind)
     action()  # what is paid once a machine, or once a process
     took = []
     for _ in range(times):
         began = time.perf_counter()
-        action()
-        took.append(time.perf_counter() - began)
+        measured = action()
+        took.append(time.perf_counter() - began if measured is None else measured)
     print(json.dumps(took))
 
 

@@ -219,6 +219,17 @@ TARGETS = (
         )
         for kind, peer in (("redis", "testing.redis"), ("postgres", "testing.postgresql"))
     ),
+    *(
+        Target(
+            "fixtures",
+            f"nothing left of a {kind} after kill -9",
+            "program killed, until nothing is left",
+            1000,
+            "ms",
+            params={"kind": kind},
+        )
+        for kind in ("redis", "postgres")
+    ),
     Target(
         "fixtures",
         "6 tests with a clean PostgreSQL each",

@@ -19,6 +19,7 @@ from bench.run import Run
 
 _FIGURE = "made, served, destroyed"
 _SUITE = "6 tests with a clean one each"
+_KILLED = "program killed, until nothing is left"
 #: kind -> who is measured, and how often in a turn
 _KINDS: dict[str, tuple[tuple[str, ...], int]] = {
     "redis": (("domogik", "testing.redis", "bare"), 5),
@@ -28,6 +29,8 @@ _KINDS: dict[str, tuple[tuple[str, ...], int]] = {
     "apache": (("domogik",), 5),
     "6 tests, postgres": (("domogik", "pytest-postgresql", "domogik, fresh servers"), 1),
     "6 tests, redis": (("domogik", "pytest-redis"), 1),
+    "killed, redis": (("domogik",), 3),
+    "killed, postgres": (("domogik",), 3),
 }
 _ROOT = Path(__file__).parents[2]
 
@@ -41,8 +44,8 @@ def run(run: Run) -> None:
 
 
 def _measure(run: Run, turn: int, who: str, kind: str, times: int) -> None:
-    figure = _SUITE if kind.startswith("6 tests") else _FIGURE
-    name = kind.removeprefix("6 tests, ")
+    what, _, name = kind.rpartition(", ")
+    figure = {"6 tests": _SUITE, "killed": _KILLED}.get(what, _FIGURE)
     for seconds in _seconds(who, kind, times):
         run.add(who, figure, seconds * 1000, "ms", turn, kind=name)
 

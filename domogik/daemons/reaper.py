@@ -16,6 +16,8 @@ import threading
 from pathlib import Path
 from typing import ClassVar
 
+from domogik.daemons.clearing import clear
+
 # What is large is imported where it is needed: a reaper has nothing to do, as a rule.
 
 _PROGRAM = "from domogik.daemons.reaper import main; main()"
@@ -43,12 +45,15 @@ class Reaper:
         ours = os.getpid(), pid
         return cls._of.get(ours) or cls._of.setdefault(ours, cls(pid))
 
-    def watch(self, kind: str, directory: Path) -> None:
-        """From now on that directory does not outlive us; raises `OSError`, `CannotStart`."""
+    def watch(self, kind: str, directory: Path, end_signal: str = "KILL") -> None:
+        """From now on that directory does not outlive us; raises `OSError`, `CannotStart`.
+
+        `end_signal` is the one that ends a server of that kind at once.
+        """
         with self._beginning:
             if self._list is None:
                 self._list = self._begin()
-        self._append({"kind": kind, "directory": str(directory)})
+        self._append({"kind": kind, "directory": str(directory), "signal": end_signal})
 
     def done(self, directory: Path) -> None:
         """It is gone already."""
@@ -83,15 +88,15 @@ class Reaper:
         return Path(path)
 
 
-def left_over(content: bytes) -> dict[Path, str]:
-    """What a list says is there still: directory -> kind. A line that was cut off says nothing."""
-    found: dict[Path, str] = {}
+def left_over(content: bytes) -> dict[Path, tuple[str, str]]:
+    """What a list says is there still: directory -> kind and signal, without lines cut off."""
+    found: dict[Path, tuple[str, str]] = {}
     for line in content.splitlines():
         with contextlib.suppress(ValueError):
             entry = json.loads(line)
             directory = Path(entry["directory"])
             if "kind" in entry:
-                found[directory] = entry["kind"]
+                found[directory] = entry["kind"], entry["signal"]
             else:
                 found.pop(directory, None)
     return found
@@ -101,8 +106,11 @@ def main() -> None:
     """`<list> <pid> <start ticks>`: wait for that process, then tidy up after it."""
     path, pid, ticks = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     _wait_for_end(pid, ticks)
-    for directory, kind in left_over(path.read_bytes()).items():
+    for directory, (kind, end_signal) in left_over(path.read_bytes()).items():
         if not directory.exists():  # the last of several that used it destroyed it
+            continue
+        with contextlib.suppress(Exception):
+            clear(directory, end_signal)
             continue
         with contextlib.suppress(Exception):  # the others have to go, too
             _destroy(kind, directory)

@@ -109,7 +109,8 @@ class Servers:
             server = Shared(kind, there)
             if server.is_ours:
                 if self._until_end_of is not None:
-                    Reaper.of_process(self._until_end_of).watch(kind, server.directory)
+                    reaper = Reaper.of_process(self._until_end_of)
+                    reaper.watch(kind, server.directory, server.daemon.end_signal)
                     Reaper.of_this_process().done(server.directory)
                 known.write_text(json.dumps(str(server.directory)))
             self._in_use[kind] = os.open(

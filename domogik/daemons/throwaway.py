@@ -57,7 +57,7 @@ async def _begin(
 ) -> ManagedDaemon:
     with daemon.translated(f"{daemon.title} was not made"):
         place = _place(daemon.kind, directory)
-        Reaper.of_this_process().watch(daemon.kind, place)
+        Reaper.of_this_process().watch(daemon.kind, place, daemon.end_signal)
     try:
         await daemon.configure(place, port=port, **wanted)
         for _ in range(_TRIES if port is None else 0):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import select
 import shutil
 import signal
 import socket
@@ -172,6 +173,41 @@ def test_a_killed_run_leaves_neither_server_nor_directory(tmp_path: Path, place:
     assert done.returncode == -signal.SIGKILL, done.stdout
     ((directory, pid),) = seen(tmp_path)
     until(lambda: not directory.exists() and is_gone(pid))
+
+
+HOLDING = """
+import os, pathlib, sys, time
+from domogik.daemons.testing import running
+server = running(sys.argv[1])
+children = pathlib.Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+(reaper,) = {int(child) for child in children} - {server.pid}
+print(server.pid, reaper, server.directory, flush=True)
+time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("kind", ["redis", "nginx", "mosquitto"])
+def test_after_a_kill_each_end_follows_from_the_one_before_and_at_the_last_nothing_is_left(
+    place: Path, kind: str
+) -> None:
+    """The kernel tells of each end; tests/unit/daemons/test_clearing.py: without a pause."""
+    argv = [sys.executable, "-c", HOLDING, kind]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with contextlib.ExitStack() as stack:
+        it = stack.enter_context(
+            subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, text=True)
+        )
+        stack.callback(it.kill)
+        server, reaper, directory = it.stdout.readline().split()
+        ends = [os.pidfd_open(int(pid)) for pid in (server, reaper)]
+        for end in ends:
+            stack.callback(os.close, end)
+        assert Path(directory).exists()
+        it.kill()
+        for end in ends:
+            assert select.select([end], [], [], PATIENCE)[0]
+        assert is_gone(int(server))
+        assert list(place.iterdir()) == []
 
 
 def test_in_a_script_it_is_there_for_a_block(place: Path) -> None:

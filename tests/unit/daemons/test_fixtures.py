@@ -58,7 +58,9 @@ def names_of(listing: str) -> set[str]:
     return {line.split()[0] for line in ours.splitlines() if " -- " in line}
 
 
-QUICK = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis")
+#: without what the extras of our own tests and benchmarks bring along
+QUICK = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis",
+         "-p", "no:pytest_postgresql", "-p", "no:pytest_redis")  # fmt: skip
 
 
 @pytest.mark.parametrize("conftest", ["", LINE], ids=["no line", "the documented line"])
