@@ -10,15 +10,15 @@ import sys
 from domogik.supervisor.lifecycle.table import TABLE, LifecycleEvent, Phase
 
 _HEAD = """\
-# The life of a component
+# The life cycle of a component
 
 Drawn from the table in `domogik/supervisor/lifecycle/table.py` by
 `python -m domogik.supervisor.lifecycle.diagram`; a test compares them.
 
-`SPAWNING` is shown to people as `starting`: it waits for its turn and has no process yet. `FAILING`
-is shown as `stopping`: it has failed, and whatever is left of it is being ended before it is tried
-again. Two more words of the vocabulary are given by the manager and not by this
-table: `disabled` (not running and not enabled) and `unknown`.
+`SPAWNING` is shown as the state `starting`: the component waits for its turn and has no process
+yet. `FAILING` is shown as `stopping`: the component has failed, and its remaining processes are
+being ended before it is tried again. Two more states are not in this table, because the manager
+gives them: `disabled` (not running and not enabled) and `unknown`.
 """
 
 
