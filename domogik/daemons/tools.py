@@ -5,20 +5,20 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorThreads
-from twisted.internet.threads import deferToThreadPool
 
 from domogik.daemons.probing import IProbeReactor
 from domogik.supervisor.interfaces import User
 from domogik.supervisor.ports.reservation import PortTable, default_directory
 from domogik.supervisor.processes.command import Completed, run
 from domogik.supervisor.processes.pidfd import IProcessReactor
+from domogik.threads import Threads, threads_of
 
 T = TypeVar("T")
 
@@ -52,10 +52,10 @@ class DaemonTools:
         found = (shutil.which(name, path=path) for name in names)
         return next((Path(one) for one in found if one is not None), None)
 
-    def in_thread(self, function: Callable[..., T], *arguments: Any) -> Deferred[T]:
-        """Call what blocks."""
-        pool = self.reactor.getThreadPool()
-        return deferToThreadPool(self.reactor, pool, function, *arguments)
+    @property
+    def in_thread(self) -> Threads:
+        """Return what calls a function that blocks."""
+        return threads_of(self.reactor)
 
     def run(
         self,

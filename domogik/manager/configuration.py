@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from domogik.config.check import Reader, component_of, settle
 from domogik.config.keys import KNOWN
 from domogik.config.load import BrokenConfiguration, Configuration, load
 from domogik.packages.store.installed import Inventory
+from domogik.threads import Threads
 
 #: sections that are read once, with the keys in them whose change counts at once
 _AT_THE_START = {
@@ -42,7 +43,7 @@ class ConfigurationInForce:
     current: Configuration
     _scan: Callable[[], Inventory]
     _apply: Apply
-    _in_thread: Callable[..., Awaitable[Any]]
+    _in_thread: Threads
     _events: EventStream
     _readers: Sequence[Reader] = ()
     _tell: Callable[[Mapping[str, str], str], None] = _tell_nobody

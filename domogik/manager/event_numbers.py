@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -20,6 +19,7 @@ from twisted.logger import Logger
 
 from domogik.components.events import Event, EventStream
 from domogik.config.files import read_bounded, write_atomically
+from domogik.threads import Threads
 
 #: no number is larger; what remains to 2**53 is for counting on
 MOST = 2**53 - 2**40
@@ -33,7 +33,7 @@ class EventNumbers:
 
     _events: EventStream
     _path: Path
-    _in_thread: Callable[..., Deferred[Any]]
+    _in_thread: Threads
     _now: Callable[[], float]
     _next_write: int = 0
     _writing: bool = False

@@ -17,7 +17,7 @@ from domogik.config.remembered import Remembered
 from domogik.config.surroundings import Surroundings
 from domogik.errors import DomogikError
 from domogik.plugin.author import Plugin
-from domogik.plugin.threads import IReactor, Stopping, Threads, limited, name_of
+from domogik.plugin.threads import IReactor, PluginThreads, Stopping, limited, name_of
 from domogik.xpl.codec.message import CMND, Message
 from domogik.xpl.node.bus import Bus, Origin, Subscription
 from domogik.xpl.node.configuration import ConfigurationClient
@@ -49,7 +49,7 @@ class Life:
     exit_status: int = 0
     identity: Identity = attrs.field(init=False)
     config: ConfigurationClient = attrs.field(init=False)
-    threads: Threads = attrs.field(init=False)
+    threads: PluginThreads = attrs.field(init=False)
     _log: Logger = Logger()
     _is_ending: bool = attrs.field(init=False, default=False)
     _is_gone: bool = attrs.field(init=False, default=False)
@@ -62,7 +62,7 @@ class Life:
 
     def __attrs_post_init__(self) -> None:
         name, host = self.surroundings.name, self.surroundings.host
-        self.threads = Threads(self.reactor)
+        self.threads = PluginThreads(self.reactor)
         self.identity = self._port.identity(name, host)
         self.config = ConfigurationClient(
             identity=self.identity,

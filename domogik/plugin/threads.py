@@ -29,7 +29,7 @@ class IReactor(IReactorCore, IReactorTime, IReactorFromThreads):
 
 
 @attrs.define(eq=False)
-class Threads:
+class PluginThreads:
     """Blocking code beside the reactor: in daemon threads, which cannot keep a process alive.
 
     The reactor's own pool would not do: it waits for its threads when the reactor stops.

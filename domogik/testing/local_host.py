@@ -13,7 +13,7 @@ table of their own, and what is said and heard on xPL goes no further than this 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -56,6 +56,7 @@ from domogik.supervisor.ports.listeners import Listener, Owner
 from domogik.supervisor.service import Supervisor
 from domogik.testing.processes import FakeProcess, FakeProcesses
 from domogik.testing.units import FakeSystemd, fake_units
+from domogik.threads import at_once
 from domogik.xpl.codec.codec import decode
 from domogik.xpl.codec.message import CMND, STAT, TRIG, Message
 from domogik.xpl.node.bus import Bus, Origin
@@ -179,11 +180,6 @@ class _FakeSupervisor(Supervisor):
     def _output(self, specification: Specification) -> OutputLog:
         nowhere = self._run_directory / "nowhere"
         return _NoOutput(self._reactor, nowhere, nowhere, max_size=1024, files=1)
-
-
-async def at_once(work: Callable[..., Any], *arguments: Any) -> Any:
-    """Instead of a thread."""
-    return work(*arguments)
 
 
 @attrs.define(eq=False, repr=False)

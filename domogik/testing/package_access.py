@@ -34,7 +34,8 @@ from domogik.packages.publish.build import create
 from domogik.packages.repositories.index import UnknownRelease
 from domogik.packages.store.changes import Store
 from domogik.packages.store.installed import Inventory, find_packages
-from domogik.testing.local_host import DESCRIPTOR, HERE, HOST, FakeManager, at_once
+from domogik.testing.local_host import DESCRIPTOR, HERE, HOST, FakeManager
+from domogik.threads import at_once
 from domogik.xpl.codec.message import CMND, TRIG
 from domogik.xpl.node.datagrams import Address
 
@@ -77,7 +78,7 @@ class FakePackageManager(FakeManager):
         self.home.create()
         self.store = Store(self.home)
         run: RunCommand = self._run
-        thread: Any = at_once
+        thread = at_once
         self.package_access = LocalPackages(
             HOST,
             self.managed,

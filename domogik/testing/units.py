@@ -9,11 +9,12 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar
 
 import attrs
-from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from domogik.errors import DomogikError
+from domogik.threads import at_once
 from domogik.units.apps.registry import Units
 from domogik.units.checks.port_owners import OpenPort, PortOwners
 from domogik.units.systemd.backend import (
@@ -292,8 +293,5 @@ def fake_units(
 
     def look(wanted: frozenset[int]) -> dict[int, tuple[OpenPort, ...]]:
         return {port: ports.get(port, ()) for port in wanted}
-
-    def at_once(work: Callable[..., Any], *args: Any) -> Deferred[Any]:
-        return maybeDeferred(work, *args)
 
     return Units(clock, backend, PortOwners(clock, at_once, look))

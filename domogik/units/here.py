@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
 import attrs
-from twisted.internet.threads import deferToThreadPool
 
 from domogik.supervisor.processes.command import run
 from domogik.supervisor.reactors import usual_reactor
+from domogik.threads import Threads, threads_of
 from domogik.units.apps.app import App, Component
 from domogik.units.apps.registry import Units
 from domogik.units.checks.port_owners import PortOwners
@@ -35,16 +34,12 @@ class Here:
     _usual: ClassVar[Here | None] = None
 
     @classmethod
-    def of(
-        cls, reactor: Any = None, in_thread: Callable[..., Awaitable[Any]] | None = None
-    ) -> Here:
+    def of(cls, reactor: Any = None, in_thread: Threads | None = None) -> Here:
         """On `reactor`, the `usual_reactor` unless it is given; what blocks goes to `in_thread`."""
         if reactor is None:
             reactor = usual_reactor()
         if in_thread is None:
-
-            def in_thread(work: Callable[..., Any], *args: Any) -> Awaitable[Any]:
-                return deferToThreadPool(reactor, reactor.getThreadPool(), work, *args)
+            in_thread = threads_of(reactor)
 
         bus = system_bus(os.environ)
         changes = Changes.at(reactor, bus) if bus is not None else None

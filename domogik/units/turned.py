@@ -11,11 +11,11 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 import attrs
-from twisted.internet.defer import maybeDeferred
 
 from domogik.answers import answer_of, deferred
 from domogik.components.health import DiagnosticCheck
 from domogik.supervisor.reactors import TurnedReactor
+from domogik.threads import at_once
 from domogik.units.apps import app as apps
 from domogik.units.apps.app import NotAttached, UnitLogs
 from domogik.units.here import Here
@@ -35,7 +35,7 @@ class Host:
 
     @here.default
     def _of_this_host(self) -> Here:
-        return Here.of(self.turned.reactor, maybeDeferred)
+        return Here.of(self.turned.reactor, at_once)
 
 
 #: process id -> its host: one that was forked must not share the reactor of its parent

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from twisted.python.logfile import LogFile
 
 from domogik.app.parts.foundation import CannotStart
 from domogik.supervisor.logs.lines import last_lines, open_pieces
+from domogik.threads import Threads
 
 #: a log file is rotated at this size, so many old ones are kept
 MAX_SIZE = 10 * 2**20
@@ -121,12 +122,11 @@ class OwnLog:
     """The daemon's own log, read again: `path` is the file that `begin` or `join` writes."""
 
     _path: Path
-    _in_thread: Callable[..., Awaitable[Any]]
+    _in_thread: Threads
 
     async def lines(self, count: int) -> list[str]:
         """Return the last lines, oldest first, also of older pieces."""
-        found: list[str] = await self._in_thread(self._read, count)
-        return found
+        return await self._in_thread(self._read, count)
 
     def _read(self, count: int) -> list[str]:
         return last_lines(open_pieces(self._path, KEPT), count)

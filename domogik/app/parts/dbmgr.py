@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from domogik.app.parts.foundation import Foundation, in_thread
+from domogik.app.parts.foundation import Foundation
 from domogik.app.parts.xpl_node import XplNode
 from domogik.components.model import ConfigurationKey
 from domogik.control.config import ConfigControl
@@ -17,6 +17,7 @@ from domogik.manager.plugins.values import Values
 from domogik.manager.trust import Trust
 from domogik.storage.database import BrokenDatabase
 from domogik.storage.values import ConfigStore
+from domogik.threads import threads_of
 from domogik.xpl.node.port import Identity
 from domogik.xpl.node.presence import Presence
 
@@ -48,7 +49,7 @@ class DbmgrRole:
         host = self._foundation.settings.hostname
         if self._identity is None:
             self._identity = self._xpl_node.port.identity("dbmgr", host)
-        recipients = PasswordRecipients(self._identity, self._trust, in_thread(self._reactor))
+        recipients = PasswordRecipients(self._identity, self._trust, threads_of(self._reactor))
         self._control = ConfigControl(
             self._identity, self._xpl_node.bus, self.values, self._trust, recipients
         )

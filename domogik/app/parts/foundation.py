@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from twisted.internet import threads
-from twisted.internet.defer import Deferred
 
 from domogik.config.home import SYSTEM_FILE, Home, HomeLock
 from domogik.config.keys import KNOWN
@@ -128,12 +126,3 @@ def _address(text: str, broken: Callable[[str], BrokenConfiguration]) -> str:
         return str(IPv4Address(text))
     except ValueError:
         raise broken("must be an IPv4 address") from None
-
-
-def in_thread(reactor: Any) -> Callable[..., Deferred[Any]]:
-    """A callable that does what blocks in the reactor's own threads."""
-
-    def call(work: Callable[..., Any], *args: Any) -> Deferred[Any]:
-        return threads.deferToThreadPool(reactor, reactor.getThreadPool(), work, *args)
-
-    return call

@@ -12,7 +12,7 @@ import attrs
 from domogik.app.commands.roles import ManagerRoles
 from domogik.app.parts.configuration import findings
 from domogik.app.parts.core import CoreServices
-from domogik.app.parts.foundation import Foundation, in_thread
+from domogik.app.parts.foundation import Foundation
 from domogik.app.parts.packages import PackageServices, cache_directory
 from domogik.app.parts.xpl_node import XplNode
 from domogik.components.events import EventStream
@@ -34,6 +34,7 @@ from domogik.manager.jobs import Jobs
 from domogik.manager.local_host import LocalHost
 from domogik.manager.plugins.startup_notice import StartupNotice
 from domogik.packages.store.changes import Store
+from domogik.threads import threads_of
 from domogik.xpl.node.presence import Presence
 
 
@@ -46,7 +47,7 @@ def make_health(reactor: Any, foundation: Foundation, events: EventStream, jobs:
         jobs,
         foundation.settings.hostname,
         foundation.home.run / "health.json",
-        in_thread(reactor),
+        threads_of(reactor),
     )
 
 
@@ -68,7 +69,7 @@ class Checkers:
 
     def introduce(self) -> None:
         """From here on the health centre can examine every kind of component."""
-        thread, local_host = in_thread(self.reactor), self.local_host
+        thread, local_host = threads_of(self.reactor), self.local_host
         health, components = local_host.health, local_host.components
         home = self.foundation.home
         health.register(
@@ -117,7 +118,7 @@ class Checkers:
             lambda: self.local_host.health.last_known_time,
             self.broken_packages,
             time.time,
-            in_thread(self.reactor),
+            threads_of(self.reactor),
             more=lambda: [*network(), escape_check(host, *kept_by())],
         )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from functools import partial
 from random import Random
 from typing import Any
 
@@ -19,7 +18,7 @@ from domogik.app.commands.progress import StartProgress
 from domogik.app.commands.roles import ManagerRoles
 from domogik.app.parts.configuration import readers
 from domogik.app.parts.core import CoreServices
-from domogik.app.parts.foundation import CannotStart, Foundation, in_thread
+from domogik.app.parts.foundation import CannotStart, Foundation
 from domogik.app.parts.health import Checkers, make_health
 from domogik.app.parts.local_socket import LocalRole
 from domogik.app.parts.packages import ManagerParts, PackageServices
@@ -58,6 +57,7 @@ from domogik.packages.store.installed import Inventory, find_packages
 from domogik.supervisor.interfaces import Status
 from domogik.supervisor.processes.confinement import Confinement
 from domogik.supervisor.service import Supervisor
+from domogik.threads import threads_of
 
 
 class ManagerDaemon(Service):
@@ -107,7 +107,7 @@ class ManagerDaemon(Service):
         reactor, foundation, xpl_node = self._reactor, self._foundation, self.xpl_node
         settings = foundation.settings
         host = settings.hostname
-        self._thread = in_thread(reactor)
+        self._thread = threads_of(reactor)
         self.events = EventStream(time.time)
         file = foundation.home.run / "events.json"
         self._numbers = EventNumbers(self.events, file, self._thread, time.time)
@@ -348,7 +348,7 @@ class ManagerDaemon(Service):
             self.plugins,
             host,
             Speakers(self.trust.is_own, self.plugins.pids, lambda: self.xpl_node.hub is None),
-            partial(self._thread, udp_addresses),
+            lambda processes: self._thread(udp_addresses, processes),
             self._roles.ping_duration,
             self._roles.wait_between_pings if self._roles.ping else None,
         )

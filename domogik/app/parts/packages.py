@@ -13,7 +13,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from domogik.app.parts.foundation import Foundation, in_thread
+from domogik.app.parts.foundation import Foundation
 from domogik.app.parts.xpl_node import XplNode
 from domogik.components.events import EventStream
 from domogik.config.files import clear_temporaries
@@ -38,6 +38,7 @@ from domogik.packages.repositories.cache import Cache
 from domogik.packages.store.changes import Store
 from domogik.packages.store.installed import Inventory
 from domogik.supervisor.processes.command import run
+from domogik.threads import threads_of
 from domogik.xpl.node.port import Identity
 
 
@@ -78,7 +79,7 @@ class PackageServices:
     _log: Logger = Logger()
 
     def __attrs_post_init__(self) -> None:
-        foundation, thread = self._foundation, in_thread(self._reactor)
+        foundation, thread = self._foundation, threads_of(self._reactor)
         home, host = foundation.home, foundation.settings.hostname
         bus = self._xpl_node.bus
         cache = cache_directory(foundation)
@@ -124,7 +125,7 @@ class PackageServices:
         )
 
     def _make_local_host(self, manager: ManagerParts, store: Store) -> LocalPackages:
-        foundation, thread = self._foundation, in_thread(self._reactor)
+        foundation, thread = self._foundation, threads_of(self._reactor)
         command = partial(run, self._reactor)
         return LocalPackages(
             foundation.settings.hostname,
@@ -159,7 +160,7 @@ class PackageServices:
     async def recover(self) -> None:
         """Before anybody looks at what is installed: what was interrupted ends."""
         if self._local_host is not None:
-            places, thread = tuple(temporary_places(self._foundation)), in_thread(self._reactor)
+            places, thread = tuple(temporary_places(self._foundation)), threads_of(self._reactor)
             removed = await thread(clear_temporaries, places)
             former = await thread(clear_former_temporaries, places, time.time())
             for path in (*removed, *former):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from secrets import token_hex
 
@@ -24,6 +24,7 @@ from domogik.supervisor.ports.listeners import (
     owners,
     udp_receivers,
 )
+from domogik.threads import Threads
 from domogik.xpl.codec.message import CMND, STAT, Message
 from domogik.xpl.node.bus import Origin
 from domogik.xpl.node.port import Identity, NoReply
@@ -53,7 +54,7 @@ class Rivals:
     _xpl_node: XplNode
     _host: str
     _is_own: Callable[[str], bool]
-    _in_thread: Callable[..., Awaitable[bool]]
+    _in_thread: Threads
     #: the namesakes are not the same any more
     _changed: Callable[[], None]
     namesakes: NameConflicts = attrs.field(init=False)

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from domogik.app.commands.progress import StartProgress
 from domogik.app.parts.dbmgr import DbmgrRole
-from domogik.app.parts.foundation import CannotStart, Foundation, in_thread
+from domogik.app.parts.foundation import CannotStart, Foundation
 from domogik.app.parts.packages import PackageServices
 from domogik.app.parts.rest import RestRole
 from domogik.app.parts.rivals import ASK_FOR_RIVAL, Rivals, rival_line
@@ -24,6 +24,7 @@ from domogik.manager.fleet.hosts import Hosts
 from domogik.manager.jobs import Jobs
 from domogik.manager.trust import Trust
 from domogik.packages.store.installed import find_packages
+from domogik.threads import threads_of
 
 
 class SingleDaemon(Service):
@@ -82,7 +83,7 @@ class SingleDaemon(Service):
         host, network = self.foundation.settings.hostname, self.foundation.network
         is_own = Trust(network.bind_interface).is_own
         rivals = Rivals(
-            self.reactor, self.xpl_node, host, is_own, in_thread(self.reactor), lambda: None
+            self.reactor, self.xpl_node, host, is_own, threads_of(self.reactor), lambda: None
         )
         answer = await rivals.find(role, ASK_FOR_RIVAL)
         rivals.leave()
@@ -107,7 +108,7 @@ class DbmgrDaemon(SingleDaemon):
 
     async def begin(self) -> None:
         foundation = self.foundation
-        inventory = await in_thread(self.reactor)(
+        inventory = await threads_of(self.reactor)(
             find_packages,
             foundation.home,
             foundation.settings.package_mode,
@@ -149,7 +150,7 @@ class RestDaemon(SingleDaemon):
         events = EventStream(time.time)
         # a manager without REST may run in the same home, with a file of its own
         file = foundation.home.run / "events-rest.json"
-        await EventNumbers(events, file, in_thread(self.reactor), time.time).begin()
+        await EventNumbers(events, file, threads_of(self.reactor), time.time).begin()
         self._hosts = Hosts(
             self.reactor,
             time.time,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,11 +14,12 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from domogik.app.parts.foundation import CannotStart, Foundation, in_thread
+from domogik.app.parts.foundation import CannotStart, Foundation
 from domogik.components.model import State
 from domogik.config.files import write_atomically
 from domogik.errors import DomogikError
 from domogik.supervisor.ports.listeners import CannotSeeSockets, owners, udp_receivers, words
+from domogik.threads import Threads, threads_of
 from domogik.xpl.hub import sockets as hubsocket
 from domogik.xpl.hub.clients import PortHolder
 from domogik.xpl.hub.forwarding import Hub
@@ -39,7 +40,7 @@ class KernelSockets:
     `children()` are the numbers of the processes that the manager has started.
     """
 
-    _in_thread: Callable[..., Awaitable[Any]]
+    _in_thread: Threads
     children: Callable[[], Iterable[int]] = tuple
 
     def has(self, address: Address) -> bool:
@@ -52,8 +53,7 @@ class KernelSockets:
     async def holders(self, addresses: Collection[Address]) -> Mapping[Address, PortHolder]:
         """Whose they are. Raises `CannotSeeSockets`."""
         ours = frozenset((os.getpid(), *self.children()))
-        holders: dict[Address, PortHolder] = await self._in_thread(_holders, addresses, ours)
-        return holders
+        return await self._in_thread(_holders, addresses, ours)
 
 
 def _holders(addresses: Collection[Address], ours: frozenset[int]) -> dict[Address, PortHolder]:
@@ -99,7 +99,7 @@ class XplNode:
         """
         run = foundation.home.run
         network = foundation.network
-        sockets = KernelSockets(in_thread(reactor))
+        sockets = KernelSockets(threads_of(reactor))
         try:
             hub = None
             if mode != "external":

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import attrs
 
@@ -14,6 +13,7 @@ from domogik.components.model import Backup
 from domogik.errors import InvalidFileName, NotPossible, OperationFailed
 from domogik.manager.daemons.daemons import Daemons
 from domogik.manager.jobs import Jobs, Progress
+from domogik.threads import Threads
 
 #: what a backup can be called
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -26,13 +26,12 @@ class Backups:
     _daemons: Daemons
     _directory: Path
     _jobs: Jobs
-    _in_thread: Callable[..., Awaitable[Any]]
+    _in_thread: Threads
     _now: Callable[[], float]
 
     async def all(self) -> tuple[Backup, ...]:
         """Every file there is, the newest first."""
-        found: tuple[Backup, ...] = await self._in_thread(self._look)
-        return found
+        return await self._in_thread(self._look)
 
     async def backup(self, name: str, file: str | None) -> Backup:
         """Write all data of that daemon into a new file, by default one of its name and the time.
@@ -46,8 +45,7 @@ class Backups:
             progress.stage(f"writing {path.name}")
             await self._in_thread(self._make_room, path)
             await self._daemons.backup(name, path)
-            backup: Backup = await self._in_thread(_seen, path)
-            return backup
+            return await self._in_thread(_seen, path)
 
         written: Backup = await self._jobs.run("backup", f"daemon:{name}", work, file)
         return written

@@ -23,6 +23,7 @@ from domogik.components.model import ComponentId, Kind, State
 from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.health.issues import Issue, Issues, UnknownIssue
 from domogik.manager.jobs import Job, Jobs, Progress
+from domogik.threads import Threads
 
 __all__ = ["Checker", "Health", "Issue", "Look", "UnknownIssue"]
 
@@ -85,7 +86,7 @@ class Health:
     _jobs: Jobs
     host: str
     _state: Path
-    _in_thread: Callable[..., Awaitable[Any]]
+    _in_thread: Threads
     _issues: Issues = attrs.field(init=False)
     _checkers: dict[Kind, Checker] = attrs.field(init=False, factory=dict)
     _looks: dict[str, Look] = attrs.field(init=False, factory=dict)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Any
 
 import attrs
 
@@ -17,6 +16,7 @@ from domogik.manager.externals import Externals
 from domogik.manager.health.questions import Question, only_by_hand, unknown_action
 from domogik.manager.packages.interfaces import RepositoryInfo
 from domogik.manager.plugins.startup_notice import ACCEPT, StartupNotice
+from domogik.threads import Threads
 
 _DAY = 24 * 3600.0
 #: what a repository offers is old when it was not asked for so long, in seconds
@@ -69,7 +69,7 @@ class CoreChecker:
     _check_database: Callable[[], Awaitable[None] | None]
     _open_database: Callable[[], Awaitable[None]]
     _notice: StartupNotice
-    _in_thread: Callable[..., Awaitable[Any]]
+    _in_thread: Threads
 
     def subjects(self) -> Collection[str]:
         """Those that were started, or should have been."""

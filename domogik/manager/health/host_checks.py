@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import attrs
 
@@ -21,6 +20,7 @@ from domogik.manager.health.questions import (
     only_by_hand,
     unknown_action,
 )
+from domogik.threads import Threads
 
 #: Unix time that every clock that was ever set is past: 2024-01-01
 EARLIEST = 1_704_067_200.0
@@ -95,7 +95,7 @@ class HostChecker:
     _last_known: Callable[[], float]
     _broken_packages: Callable[[], Sequence[str]]
     _wall_clock: Callable[[], float]
-    _in_thread: Callable[..., Awaitable[Any]]
+    _in_thread: Threads
     _memory: Path = Path("/proc/meminfo")
     _more: Callable[[], Sequence[DiagnosticCheck]] = tuple
 

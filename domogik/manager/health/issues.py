@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from domogik.components.events import EventStream
 from domogik.components.health import DiagnosticCheck, Result
 from domogik.config.files import read_bounded, write_atomically
 from domogik.errors import DomogikError, UnknownComponent
+from domogik.threads import Threads
 
 _LARGEST_STATE = 4 * 2**20
 
@@ -52,7 +53,7 @@ class Issues:
     _events: EventStream
     _host: str
     _state: Path
-    _in_thread: Callable[..., Awaitable[Any]]
+    _in_thread: Threads
     looked: float = attrs.field(init=False, default=0.0)
     _open: dict[str, Issue] = attrs.field(init=False, factory=dict)
     _is_stale: bool = attrs.field(init=False, default=False)

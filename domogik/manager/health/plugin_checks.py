@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 import attrs
 from twisted.internet.defer import DeferredLock
@@ -34,6 +33,7 @@ from domogik.packages.descriptor.reference import refusal
 from domogik.packages.needs.environment import ENVIRONMENT, interpreter
 from domogik.packages.publish.check import check
 from domogik.packages.store.installed import Installed
+from domogik.threads import Threads
 
 #: so many restarts that nobody asked for are too many, in the last hour
 MANY_RESTARTS = 3
@@ -89,7 +89,7 @@ class PluginChecker:
     _components: ComponentList
     _data: Callable[[str], Path]
     _wall_clock: Callable[[], float]
-    _in_thread: Callable[..., Awaitable[Any]]
+    _in_thread: Threads
     _previous: Callable[[str], str | None] = lambda name: None
     #: one at a time: it is Python that works there, and several threads keep the reactor waiting
     _gate: DeferredLock = attrs.field(init=False, factory=DeferredLock)

@@ -32,6 +32,7 @@ from domogik.packages.needs.dependencies import DependencyState
 from domogik.packages.needs.requirements import PLUGIN, BadRequirement, parse_requirement
 from domogik.packages.repositories.index import Offer, UnknownRelease
 from domogik.packages.store.changes import RINOR, XPL, NotInstalled, Store
+from domogik.threads import Threads
 
 #: errors that mean something of their own to who asks
 _WITH_NAMES = (
@@ -60,7 +61,7 @@ class Packages:
     _others: PackageHosts
     _jobs: Jobs
     _store: Store
-    _in_thread: Callable[..., Awaitable[Any]]
+    _in_thread: Threads
     _address: Callable[[str], str]
     _local_host: LocalPackages | None = None
     _elsewhere: MainHostOffers | None = None

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import attrs
 from twisted.internet.defer import DeferredLock
@@ -14,6 +13,7 @@ from twisted.internet.defer import DeferredLock
 from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.http.download import sha256_of
 from domogik.packages.http.fetch import Fetcher
+from domogik.threads import Threads
 
 #: no package is larger, and a repository that says so is not believed
 LARGEST_BYTES = 256 * 1024 * 1024
@@ -43,7 +43,7 @@ class Archives:
 
     _directory: Path
     _fetcher: Fetcher
-    _in_thread: Callable[..., Awaitable[Any]]
+    _in_thread: Threads
     _locks: dict[Path, DeferredLock] = attrs.field(init=False, factory=dict)
 
     async def get(

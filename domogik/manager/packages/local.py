@@ -34,6 +34,7 @@ from domogik.packages.needs.requirements import PYTHON, parse_requirement
 from domogik.packages.store.changes import RINOR, XPL, NotInstalled, Staged, Store
 from domogik.packages.store.install import Installer
 from domogik.packages.store.installed import Installed, Inventory
+from domogik.threads import Threads
 
 NO_EXTERNALS = "This host doesn't handle external member packages. Please install it on main host"
 DEVELOPMENT = (
@@ -76,7 +77,7 @@ class LocalPackages:
     _own_environment: PythonEnvironment
     _environments: EnvironmentMaker
     _make_checker: Callable[[Callable[[str], str | None]], DependencyChecker]
-    _in_thread: Callable[..., Any]
+    _in_thread: Threads
     _reload: Callable[[], Awaitable[None]]
     _events: EventStream
     _clock: IReactorTime
@@ -359,7 +360,7 @@ class LocalPackages:
 
     async def _edit(self, change: Callable[..., bool], *words: str) -> bool:
         try:
-            changed: bool = await self._in_thread(change, self._configuration_file, *words)
+            changed = await self._in_thread(change, self._configuration_file, *words)
         except OSError as error:
             raise OperationFailed(f"{error.filename}: {error.strerror}") from error
         return changed

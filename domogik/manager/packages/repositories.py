@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import attrs
 from twisted.internet.defer import DeferredLock
@@ -23,6 +22,7 @@ from domogik.packages.repositories.cache import Cache, RefreshProgress
 from domogik.packages.repositories.index import Index, fits
 from domogik.packages.repositories.manifest import ManifestEntry
 from domogik.packages.repositories.sources import Source, Sources, read_sources
+from domogik.threads import Threads
 
 
 @attrs.define(eq=False)
@@ -37,7 +37,7 @@ class Repositories:
     _uploads: Path
     _cache: Cache
     _archives: Archives
-    _in_thread: Callable[..., Awaitable[Any]]
+    _in_thread: Threads
     _events: EventStream
     _today: Callable[[], str]
     _log: Logger = Logger()
@@ -153,9 +153,7 @@ class Repositories:
         Raises `BrokenArchive`, `OperationFailed`.
         """
         try:
-            ref: PackageRef = await self._in_thread(
-                accept_upload, path, self._uploads, self._today(), named
-            )
+            ref = await self._in_thread(accept_upload, path, self._uploads, self._today(), named)
         except OSError as error:
             raise OperationFailed(
                 f"{self._uploads} cannot be written: {error.strerror or error}"

@@ -15,7 +15,6 @@ import re
 from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -29,6 +28,7 @@ from domogik.manager.plugins.plugins import Plugins
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef
 from domogik.packages.store.changes import RINOR, XPL, Change, Staged, StoreFailed
 from domogik.packages.store.install import Installer, NothingToGoBackTo
+from domogik.threads import Threads
 
 _NOTE_BYTES = 4096
 #: what the supervisor says before the cause, and what does not hold for a release that is given up
@@ -60,7 +60,7 @@ class PackageUpdate:
 
     _installer: Installer
     _plugins: Plugins
-    _in_thread: Callable[..., Awaitable[Any]]
+    _in_thread: Threads
     _changed: Callable[[], Awaitable[None]]
     _directory: Path
     _clock: IReactorTime
@@ -132,8 +132,7 @@ class PackageUpdate:
 
     async def interrupted(self) -> tuple[Note, ...]:
         """The updates that a manager before us did not finish."""
-        notes: tuple[Note, ...] = await self._in_thread(_read, self._directory)
-        return notes
+        return await self._in_thread(_read, self._directory)
 
     async def forget(self, type: str, id: str) -> None:
         """Another release of it is installed now, or none: its next start proves nothing."""
@@ -298,8 +297,7 @@ class PackageUpdate:
             await self._plugins.stop(ref.id, again=runs)
 
     async def _present(self, type: str, id: str) -> PackageRef | None:
-        present: PackageRef | None = await self._in_thread(self._installer.store.present, type, id)
-        return present
+        return await self._in_thread(self._installer.store.present, type, id)
 
 
 def at_rest(plugins: Plugins, type: str, id: str) -> contextlib.AbstractContextManager[None]:

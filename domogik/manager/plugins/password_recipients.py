@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import attrs
@@ -16,6 +15,7 @@ from domogik.supervisor.ports.listeners import (
     owners,
     udp_receivers,
 )
+from domogik.threads import Threads
 from domogik.xpl.codec.message import Message
 from domogik.xpl.node.bus import Origin
 from domogik.xpl.node.port import Identity, NoReply
@@ -35,7 +35,7 @@ class PasswordRecipients:
 
     _identity: Identity
     _trust: Trust
-    _in_thread: Callable[..., Awaitable[bool]]
+    _in_thread: Threads
 
     async def place_of(self, question: Message, origin: Origin) -> Address | None:
         """Where it was asked from, or, behind a hub, where its sender says that it listens."""

@@ -24,6 +24,7 @@ from domogik.packages.store.installed import Installed, Inventory
 from domogik.supervisor.interfaces import Program, Specification, Status
 from domogik.supervisor.service import AlreadyRunning, NotRunning, StartFailed, Supervisor
 from domogik.supervisor.settings import Supervision, check
+from domogik.threads import Threads
 
 #: states in which there is something to stop
 _UP = (State.STARTING, State.RUNNING, State.ALIVE, State.NOT_RESPONDING, State.STOPPING)
@@ -44,7 +45,7 @@ class Plugins:
     _plugin_launch: PluginLaunch
     _supervisor: Supervisor
     _components: ComponentList
-    _in_thread: Callable[..., Awaitable[object]]
+    _in_thread: Threads
     _reload: Callable[[], Awaitable[None]]
     _dismiss: Callable[[str], Awaitable[None]]
     _lend: Callable[[Iterable[str]], Awaitable[Mapping[str, str]]]
@@ -196,9 +197,7 @@ class Plugins:
         if installed is None or not installed.package.dependencies:
             return ()
         look = partial(warnings, installed, self.release_of, managed=managed)
-        found = await self._in_thread(look)
-        assert isinstance(found, tuple)
-        return found
+        return await self._in_thread(look)
 
     def restarted_within(self, name: str, seconds: float) -> int:
         """How often it was started again by itself lately."""

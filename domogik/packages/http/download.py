@@ -7,15 +7,16 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import attrs
 from twisted.internet.defer import CancelledError
 
 from domogik.config.files import read_bounded, write_atomically
 from domogik.packages.http.client import FetchFailed, Response, Transport, Unreachable
+from domogik.threads import Threads
 
 #: received bytes, and all of them where that is known
 Progress: TypeAlias = Callable[[int, int | None], None]
@@ -61,7 +62,7 @@ class Download:
     """One file on its way from `url` to `target`."""
 
     _transport: Transport
-    _in_thread: Callable[..., Awaitable[Any]]
+    _in_thread: Threads
     _url: str
     _target: Path
     _expected: Expected

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from domogik.packages.http.client import FetchFailed, FetchLimits, Transport, Un
 from domogik.packages.http.download import Download, Expected, Progress
 from domogik.packages.http.reasons import NO_TLS
 from domogik.packages.repositories.sources import file_path
+from domogik.threads import Threads
 
 __all__ = [
     "Conditions",
@@ -114,7 +115,7 @@ class Fetcher:
     """
 
     _reactor: Any
-    _in_thread: Callable[..., Awaitable[Any]]
+    _in_thread: Threads
     limits: FetchLimits = attrs.field(factory=FetchLimits)
     tls_policy: IPolicyForHTTPS | None = None
     _transport: Transport = attrs.field(init=False)
@@ -148,8 +149,7 @@ class Fetcher:
         """
         conditions = conditions or Conditions()
         if _is_file(url):
-            reply: FetchReply = await self._in_thread(_read_file, url, limit_bytes, conditions)
-            return reply
+            return await self._in_thread(_read_file, url, limit_bytes, conditions)
         slots = self._transport.slots(url)
         await slots.acquire()
         try:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
@@ -28,8 +27,7 @@ from domogik.packages.needs.requirements import (
     Requirement,
     parse_requirement,
 )
-
-InThread = Callable[..., Awaitable[Any]]
+from domogik.threads import Threads
 
 #: pip is asked this often at a time: each is a process of 50 MB
 _AT_A_TIME = 2
@@ -74,7 +72,7 @@ class DependencyChecker:
     """
 
     _run: RunCommand
-    _in_thread: InThread
+    _in_thread: Threads
     _installed_plugin: Callable[[str], str | None]
     _offered_plugin: Callable[[Requirement], str | None]
 

@@ -16,9 +16,8 @@ import shutil
 import site
 import sys
 import sysconfig
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import attrs
 from packaging.version import InvalidVersion, Version
@@ -29,8 +28,7 @@ from domogik.config.files import read_bounded, write_atomically
 from domogik.errors import DomogikError
 from domogik.packages.commands import OUTPUT_BYTES, Outcome, RunCommand, last_line
 from domogik.packages.needs.requirements import Requirement
-
-InThread = Callable[..., Awaitable[Any]]
+from domogik.threads import Threads
 
 #: where a release has its environment
 ENVIRONMENT = "environment"
@@ -163,7 +161,7 @@ class EnvironmentMaker:
     """Makes and removes environments of plugins."""
 
     _run: RunCommand
-    _in_thread: InThread
+    _in_thread: Threads
     _log: Logger = attrs.field(init=False, factory=Logger)
 
     async def make(

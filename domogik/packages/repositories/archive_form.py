@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from domogik.packages.repositories.recognition import (
 )
 from domogik.packages.repositories.snapshot import Entry, Listing, is_png
 from domogik.packages.store.tarball import BrokenArchive, Limits, members
+from domogik.threads import Threads
 
 _ARCHIVE_BYTES = 64 * 1024 * 1024
 _LIST_BYTES = 48 * 1024 * 1024
@@ -45,7 +46,7 @@ class ArchiveRepository:
     """Fills a snapshot from the one archive; `told(done, total)` counts its bytes."""
 
     _fetcher: Fetching
-    _in_thread: Callable[..., Awaitable[Any]]
+    _in_thread: Threads
     _found: FoundRepository
     _directory: Path
     _told: Callable[[int, int], None]
@@ -65,8 +66,7 @@ class ArchiveRepository:
             progress=lambda received, total: self._told(received, total or received),
             resume=False,
         )
-        listing: Listing = await self._in_thread(_unpack, archive, url, self._found)
-        return listing
+        return await self._in_thread(_unpack, archive, url, self._found)
 
 
 def _unpack(archive: Path, url: str, found: FoundRepository) -> Listing:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredLock
@@ -43,6 +43,7 @@ from domogik.packages.repositories.sources import Source
 from domogik.packages.signing.remembered_trust import Signatures
 from domogik.packages.signing.signed_repository import NotAsSigned, SignedFetcher
 from domogik.packages.signing.targets import Verified
+from domogik.threads import Threads
 
 _TIMEOUT_S = 1800
 
@@ -108,7 +109,7 @@ class Cache:
 
     _directory: Path
     _fetcher: Fetcher
-    _in_thread: Callable[..., Awaitable[Any]]
+    _in_thread: Threads
     _now: Callable[[], float]
     _trust: Path
     _signatures: Signatures = attrs.field(init=False)
@@ -120,13 +121,11 @@ class Cache:
 
     async def load(self) -> Index:
         """What was offered at the last refresh; empty before the first one."""
-        index: Index = await self._in_thread(read_index, self._directory)
-        return index
+        return await self._in_thread(read_index, self._directory)
 
     async def records(self) -> tuple[ManifestEntry, ...]:
         """What is known of each repository: since when, and what went wrong since."""
-        records: tuple[ManifestEntry, ...] = await self._in_thread(read_manifest, self._directory)
-        return records
+        return await self._in_thread(read_manifest, self._directory)
 
     async def refresh(
         self,
@@ -155,7 +154,7 @@ class Cache:
         is_meant: Callable[[Source], bool],
         progress: OnProgress,
     ) -> Report:
-        before: tuple[ManifestEntry, ...] = await self._in_thread(self._prepare)
+        before = await self._in_thread(self._prepare)
         known = {record.source.url: record for record in before}
         work = [
             Deferred.fromCoroutine(self._source(source, known.get(source.url), progress))
@@ -214,7 +213,7 @@ class Cache:
         self, record: ManifestEntry, progress: OnProgress
     ) -> tuple[ManifestEntry, SourceReport]:
         source = record.source
-        old: tuple[Path, Listing] | None = await self._in_thread(self._usable, record)
+        old = await self._in_thread(self._usable, record)
         found, verified = await self._look(record, _entrance(record) if old else None)
         expires = None if verified is None else verified.expires
         if found is None:
@@ -225,7 +224,7 @@ class Cache:
         def told(done: int, total: int) -> None:
             progress(RefreshProgress(source.url, done, total))
 
-        directory: Path = await self._in_thread(self._new_snapshot, source)
+        directory = await self._in_thread(self._new_snapshot, source)
         listing = await self._filled(found, verified, directory, old[0] if old else None, told)
         await self._in_thread(write_listing, directory, listing)
         entrance = found.entrance
@@ -282,8 +281,7 @@ class Cache:
             listing = await ListRepository(fetcher, *given).fill(old, fetcher.is_right)
         else:
             listing = await ArchiveRepository(fetcher, *given).fill()
-        signed: Listing = await self._in_thread(signed_listing, listing, verified.files)
-        return signed
+        return await self._in_thread(signed_listing, listing, verified.files)
 
     def _usable(self, record: ManifestEntry) -> tuple[Path, Listing] | None:
         """The snapshot of a record, if it is there and whole."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from domogik.packages.descriptor.reference import InvalidReference, PackageRef
 from domogik.packages.http.fetch import FetchFailed, Fetching, Unreachable
 from domogik.packages.repositories.recognition import MAXIMUM_PROBLEMS, FoundRepository, read_list
 from domogik.packages.repositories.snapshot import Entry, Listing, carry_over, is_png
+from domogik.threads import Threads
 
 _ICON_BYTES = 512 * 1024
 _TOTAL_BYTES = 256 * 1024 * 1024
@@ -38,7 +39,7 @@ class ListRepository:
     """Fills a snapshot from what `found` lists; `told(done, total)` counts packages."""
 
     _fetcher: Fetching
-    _in_thread: Callable[..., Awaitable[Any]]
+    _in_thread: Threads
     _found: FoundRepository
     _directory: Path
     _told: Callable[[int, int], None]

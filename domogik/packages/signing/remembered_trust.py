@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +22,7 @@ from domogik.packages.http.fetch import Fetcher, FetchFailed, Unreachable
 from domogik.packages.repositories.sources import Source, read_root_file
 from domogik.packages.signing.targets import METADATA, Verified
 from domogik.packages.store import durable
+from domogik.threads import Threads
 
 _ANCHOR = "anchor.json"
 _FIRST_ROOT = "1.root.json"
@@ -45,7 +45,7 @@ class Signatures:
 
     _directory: Path
     _fetcher: Fetcher
-    _in_thread: Callable[..., Awaitable[Any]]
+    _in_thread: Threads
     _log: Logger = Logger()
 
     async def verified(self, source: Source) -> Verified | None:
@@ -57,13 +57,13 @@ class Signatures:
         if source.is_uploads:
             return None
         directory = self._place(source)
-        pinned: bytes | None = await self._in_thread(_anchor, directory)
+        pinned = await self._in_thread(_anchor, directory)
         if source.root_file is None:
             if pinned is None:
                 return None
             advice = f"if it was meant to change, remove {directory} and refresh again"
             return await self._verify(source, directory, pinned, advice)
-        anchor: bytes = await self._in_thread(read_root_file, source)
+        anchor = await self._in_thread(read_root_file, source)
         advice = f"the root file in use is {source.root_file} ({source.place})"
         found = await self._verify(source, directory, anchor, advice)
         if anchor != pinned:

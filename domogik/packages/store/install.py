@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Protocol
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 
 from domogik import __version__
@@ -29,15 +28,9 @@ from domogik.packages.store.changes import (
     Store,
     StoreFailed,
 )
+from domogik.threads import Threads
 
 _log = Logger()
-
-
-class InThread(Protocol):
-    """Call a function in a thread, as `deferToThread` does."""
-
-    def __call__(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
-        """Fires with what the function gives."""
 
 
 class PackageRunning(NotPossible):
@@ -87,7 +80,7 @@ class Installer:
 
     store: Store
     _fetch_archive: Callable[[PackageRef], Awaitable[Path]]
-    _in_thread: InThread
+    _in_thread: Threads
     _is_running: Callable[[str, str], bool]
     _progress: Callable[[PackageRef, str], None] = lambda ref, step: None
     _prepare: Callable[[Staged], Awaitable[None]] = _no_preparation
@@ -105,7 +98,7 @@ class Installer:
         """
         async with self._lock(ref.type, ref.id):
             if part == RINOR and await self._in_thread(self.store.present, ref.type, ref.id) == ref:
-                change: Change = await self._in_thread(self.store.switch, ref, RINOR)
+                change = await self._in_thread(self.store.switch, ref, RINOR)
             else:
                 self._refuse_running(ref.type, ref.id, part)
                 change = await self._switch_to(await self._stage(ref), part)
@@ -164,7 +157,7 @@ class Installer:
         """
         async with self._lock(type, id):
             self._refuse_running(type, id, XPL)
-            change: Change = await self._in_thread(self._back, type, id)
+            change = await self._in_thread(self._back, type, id)
         self._progress(change.ref, "done")
         return change
 
@@ -180,7 +173,7 @@ class Installer:
         self._progress(ref, "fetching")
         archive = await self._fetch_archive(ref)
         self._progress(ref, "unpacking")
-        staged: Staged = await self._in_thread(self._unpack, archive, ref)
+        staged = await self._in_thread(self._unpack, archive, ref)
         if self._prepare is not _no_preparation:
             self._progress(ref, "preparing")
             try:
@@ -210,8 +203,7 @@ class Installer:
             await self.discard(staged)
             raise
         self._progress(ref, "switching")
-        change: Change = await self._in_thread(self.store.install, staged, part)
-        return change
+        return await self._in_thread(self.store.install, staged, part)
 
     async def _tidy(self, change: Change) -> None:
         ref = change.ref

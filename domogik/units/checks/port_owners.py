@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
 from domogik.answers import deferred
 from domogik.supervisor.ports.listeners import Listener, listeners, owners
+from domogik.threads import Threads
 from domogik.units.systemd.merging import Merged
 from domogik.units.systemd.status import UnitStatus
 
@@ -87,7 +87,7 @@ class PortOwners:
     """Who listens where, asked in a thread: once for everybody who asks in the same turn."""
 
     _clock: IReactorTime
-    _in_thread: Callable[..., Awaitable[Any]]
+    _in_thread: Threads
     _look: Look = look
     _merged: Merged[int, tuple[OpenPort, ...]] = attrs.field(init=False)
 
@@ -95,8 +95,7 @@ class PortOwners:
         self._merged = Merged(self._clock, self._ask)
 
     async def _ask(self, ports: frozenset[int]) -> Mapping[int, tuple[OpenPort, ...]]:
-        found: Mapping[int, tuple[OpenPort, ...]] = await self._in_thread(self._look, ports)
-        return found
+        return await self._in_thread(self._look, ports)
 
     @deferred
     async def on(self, port: int) -> tuple[OpenPort, ...]:

@@ -13,7 +13,8 @@ from domogik.errors import NoAnswer, OperationFailed
 from domogik.manager.health.centre import Health
 from domogik.manager.jobs import Jobs
 from domogik.testing.all_hosts import plugin
-from domogik.testing.local_host import NOON, at_once
+from domogik.testing.local_host import NOON
+from domogik.threads import at_once
 
 LAMP = "plugin:lamp"
 

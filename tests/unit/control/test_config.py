@@ -9,8 +9,9 @@ from domogik.manager.plugins.password_recipients import PATIENCE, PasswordRecipi
 from domogik.manager.plugins.values import Values
 from domogik.manager.trust import Trust
 from domogik.storage.database import BrokenDatabase
-from domogik.testing.local_host import ELSEWHERE, HERE, FakeNetwork, at_once
+from domogik.testing.local_host import ELSEWHERE, HERE, FakeNetwork
 from domogik.testing.store import MemoryStore
+from domogik.threads import at_once
 from domogik.xpl.codec.message import CMND, STAT
 from domogik.xpl.node.configuration import MASK
 from domogik.xpl.node.datagrams import Address

@@ -12,7 +12,7 @@ from domogik.manager.packages import archives
 from domogik.manager.packages.archives import Archives, Place
 from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.http.fetch import Fetcher, FetchFailed
-from domogik.testing.local_host import at_once
+from domogik.threads import at_once
 
 REF = PackageRef("plugin", "lamp", "1.0")
 

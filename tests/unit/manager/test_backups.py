@@ -9,8 +9,9 @@ from twisted.internet.defer import Deferred
 from domogik.errors import InvalidFileName, NotPossible, OperationFailed
 from domogik.manager.daemons.backups import Backups
 from domogik.manager.jobs import Jobs, JobState
-from domogik.testing.local_host import NOON, at_once
+from domogik.testing.local_host import NOON
 from domogik.testing.servers import refused
+from domogik.threads import at_once
 
 CACHE = "[daemon:cache]\nkind = redis\n"
 

@@ -27,7 +27,8 @@ from domogik.manager.plugins.startup_notice import StartupNotice
 from domogik.packages.needs.environment import ENVIRONMENT
 from domogik.storage.database import BrokenDatabase
 from domogik.supervisor.interfaces import Exit
-from domogik.testing.local_host import NOON, FakeManager, at_once
+from domogik.testing.local_host import NOON, FakeManager
+from domogik.threads import at_once
 
 DAY = 24 * 3600.0
 

@@ -28,7 +28,8 @@ from domogik.manager.health.centre import (
     UnknownIssue,
 )
 from domogik.manager.jobs import Jobs
-from domogik.testing.local_host import NOON, at_once
+from domogik.testing.local_host import NOON
+from domogik.threads import at_once
 
 LAMP = "plugin:lamp"
 START = Suggestion("start", "Start it")

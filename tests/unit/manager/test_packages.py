@@ -26,8 +26,9 @@ from domogik.packages.repositories.cache import Cache
 from domogik.packages.repositories.index import UnknownRelease
 from domogik.packages.store.archive import BrokenArchive
 from domogik.packages.store.changes import StoreFailed
-from domogik.testing.local_host import HOST, at_once
+from domogik.testing.local_host import HOST
 from domogik.testing.package_access import FakePackageManager
+from domogik.threads import at_once
 from domogik.xpl.codec.message import STAT, TRIG
 
 KITCHEN = ("192.0.2.7", 50001)
