@@ -424,7 +424,7 @@ def test_a_first_start_that_a_crash_of_the_manager_followed_is_still_on_probatio
 
 @pytest.mark.parametrize("change", ["rollback", "uninstall"])
 def test_what_was_changed_again_proves_nothing_with_its_next_start(updated, change):
-    begin(getattr(updated.storeroom, change)("plugin", "lamp"))
+    begin(getattr(updated.package_access, change)("plugin", "lamp"))
     updated.network.turn()
     assert list((updated.home.run / "updates").iterdir()) == []
     updated.install_package(NEW)
