@@ -25,7 +25,6 @@ from domogik.manager.packages.local import LocalPackages
 from domogik.manager.packages.offers import MainHostOffers
 from domogik.manager.packages.remote import PackageHosts
 from domogik.manager.packages.rest_servers import Rests
-from domogik.packages.commands import RunCommand
 from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.needs.dependencies import DependencyChecker
 from domogik.packages.needs.environment import EnvironmentMaker, PythonEnvironment
@@ -34,21 +33,14 @@ from domogik.packages.publish.build import create
 from domogik.packages.repositories.index import UnknownRelease
 from domogik.packages.store.changes import Store
 from domogik.packages.store.installed import Inventory, find_packages
+from domogik.supervisor.interfaces import Exit
+from domogik.supervisor.processes.command import Completed
 from domogik.testing.local_host import DESCRIPTOR, HERE, HOST, FakeManager
 from domogik.threads import at_once
 from domogik.xpl.codec.message import CMND, TRIG
 from domogik.xpl.node.datagrams import Address
 
 _FILE = "src/domogik_packages/xpl/bin/{id}.py"
-
-
-@attrs.frozen
-class _Said:
-    """How a command went that was never run."""
-
-    output: bytes = b""
-    timed_out: bool = False
-    succeeded: bool = True
 
 
 @attrs.define(eq=False, repr=False)
@@ -77,8 +69,7 @@ class FakePackageManager(FakeManager):
         self.home = Home(self.directory)
         self.home.create()
         self.store = Store(self.home)
-        run: RunCommand = self._run
-        thread = at_once
+        run, thread = self._run, at_once
         self.package_access = LocalPackages(
             HOST,
             self.managed,
@@ -132,8 +123,8 @@ class FakePackageManager(FakeManager):
         timeout: float,  # noqa: ASYNC109 - the name is that of `RunCommand`
         limit_bytes: int,
         environment: Mapping[str, str] | None = None,
-    ) -> _Said:
-        return _Said(self.pip)
+    ) -> Completed:
+        return Completed(Exit(code=0), self.pip, timed_out=False, truncated=False)
 
     def _offer(self, requirement: Requirement) -> str | None:
         return self.offered

@@ -12,7 +12,7 @@ import attrs
 from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
 
 from domogik.errors import DomogikError
-from domogik.packages.commands import OUTPUT_BYTES, Outcome, RunCommand
+from domogik.packages.commands import OUTPUT_BYTES
 from domogik.packages.descriptor.package import Dependency
 from domogik.packages.needs.environment import (
     EnvironmentFailed,
@@ -27,6 +27,7 @@ from domogik.packages.needs.requirements import (
     Requirement,
     parse_requirement,
 )
+from domogik.supervisor.processes.command import RunCommand
 from domogik.threads import Threads
 
 #: pip is asked this often at a time: each is a process of 50 MB
@@ -168,7 +169,7 @@ class DependencyChecker:
         if await self._in_thread(shutil.which, argv[0]) is None:
             return ""
         try:
-            outcome: Outcome = await self._run(
+            outcome = await self._run(
                 argv,
                 timeout=_DPKG_SECONDS,
                 limit_bytes=OUTPUT_BYTES,

@@ -26,8 +26,9 @@ from twisted.logger import Logger
 import domogik
 from domogik.config.files import read_bounded, write_atomically
 from domogik.errors import DomogikError
-from domogik.packages.commands import OUTPUT_BYTES, Outcome, RunCommand, last_line
+from domogik.packages.commands import OUTPUT_BYTES, last_line
 from domogik.packages.needs.requirements import Requirement
+from domogik.supervisor.processes.command import Completed, RunCommand
 from domogik.threads import Threads
 
 #: where a release has its environment
@@ -274,7 +275,7 @@ def _where(wheels: Path | None, only_wheels: bool) -> list[str]:
     return [*(["--no-index"] if only_wheels else []), *links]
 
 
-def _available(outcome: Outcome) -> list[Version]:
+def _available(outcome: Completed) -> list[Version]:
     """The list of `pip index versions`."""
     for line in outcome.output.decode(errors="replace").splitlines():
         head, _, rest = line.partition(":")
@@ -290,7 +291,7 @@ def _version(text: str) -> Version | None:
         return None
 
 
-async def _command(run: RunCommand, argv: Sequence[str], seconds: float) -> Outcome:
+async def _command(run: RunCommand, argv: Sequence[str], seconds: float) -> Completed:
     """Run it; raises `EnvironmentFailed` for what cannot be started."""
     try:
         return await run(argv, timeout=seconds, limit_bytes=OUTPUT_BYTES)

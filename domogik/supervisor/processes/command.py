@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -36,6 +37,19 @@ class Completed:
     def succeeded(self) -> bool:
         """In time and with exit status 0."""
         return self.status.code == 0 and not self.timed_out
+
+
+class RunCommand(Protocol):
+    """`run` with its reactor, or what stands for it in a test."""
+
+    def __call__(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float,
+        limit_bytes: int,
+        environment: Mapping[str, str] | None = None,
+    ) -> Awaitable[Completed]: ...
 
 
 def run(

@@ -6,7 +6,7 @@ Why not D-Bus, which carries the changes: docs/adr/0007-systemd-backend.md.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +16,7 @@ from twisted.internet.defer import DeferredSemaphore
 from zope.interface import implementer
 
 from domogik.answers import deferred
-from domogik.supervisor.processes.command import Completed
+from domogik.supervisor.processes.command import Completed, RunCommand
 from domogik.supervisor.processes.spawn import CannotSpawn
 from domogik.units.systemd.backend import (
     BackendFailed,
@@ -55,19 +55,6 @@ _LOAD_ERROR = re.compile(r'\S+ "(.*)"')
 
 #: no colours, links or translations, and times that can be read
 _PLAINLY = {"LC_ALL": "C.UTF-8", "TZ": "UTC", "SYSTEMD_COLORS": "0", "SYSTEMD_URLIFY": "0"}
-
-
-class RunCommand(Protocol):
-    """Runs a command to its end: `supervisor.command.run`, given its reactor."""
-
-    def __call__(
-        self,
-        argv: Sequence[str],
-        *,
-        timeout: float,
-        limit_bytes: int,
-        environment: Mapping[str, str] | None = None,
-    ) -> Awaitable[Completed]: ...
 
 
 class IChanges(Protocol):
