@@ -65,6 +65,7 @@ class MosquittoDaemon(ManagedDaemon):
     kind: ClassVar[str] = "mosquitto"
     title: ClassVar[str] = "Mosquitto"
     error: ClassVar[type[ManagedDaemonError]] = MosquittoDaemonError
+    may_lie_in_memory: ClassVar[bool] = False
     pid_file: ClassVar[str] = "mosquitto.pid"
     policy: ClassVar[Policy] = Policy(start_timeout=60, stop_timeout=60)
     defaults: ClassVar[Mapping[str, Option]] = {

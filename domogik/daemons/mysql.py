@@ -64,6 +64,7 @@ class MySQLDaemon(ManagedDaemon):
     kind: ClassVar[str] = "mysql"
     title: ClassVar[str] = "MySQL"
     error: ClassVar[type[ManagedDaemonError]] = MySQLDaemonError
+    may_lie_in_memory: ClassVar[bool] = False
     pid_file: ClassVar[str] = "mysql.pid"
     # After a crash it reads the log of its changes first.
     policy: ClassVar[Policy] = Policy(start_timeout=300, stop_timeout=60)

@@ -54,6 +54,8 @@ class Server:
     #: the signal that ends it at once, whatever becomes of its data; one that is killed may leave
     #: something in the kernel
     end_signal: ClassVar[str] = "KILL"
+    #: whether a throw-away one may lie in /dev/shm; AppArmor does not let some servers go there
+    may_lie_in_memory: ClassVar[bool] = True
     #: whether the server does not run as root
     refuses_root: ClassVar[bool] = False
     #: the names that the kind needs in a directory that may hold somebody else's files; None where
@@ -67,6 +69,9 @@ class Server:
 
     reactor: IDaemonReactor = attrs.field(factory=usual_reactor)
     tools: DaemonTools = attrs.field()
+    #: whether the first configuration is checked as the later ones are, which replace a good one;
+    #: else the server itself says what is wrong with it
+    checks_first: bool = attrs.field(init=False, default=True)
     _parameters: Parameters | None = attrs.field(init=False, default=None)
     _directory: WorkingDirectory | None = attrs.field(init=False, default=None)
 
@@ -328,14 +333,15 @@ class Server:
             raise self.error(f"{sentence}: {what}") from error
 
     async def install_configuration(self) -> None:
-        """The checker decides before the last good one is replaced."""
+        """The checker decides before the last good one is replaced; see `checks_first`."""
         files = dict(self.configuration())
         main = files.pop(CONFIGURATION)
         for name, text in files.items():
             self.directory.write(name, text)
         candidate = self.directory.write(_CANDIDATE, main)
         try:
-            check = self.checker(candidate)
+            is_first = not (self.directory / CONFIGURATION).exists()
+            check = self.checker(candidate) if self.checks_first or not is_first else None
             if check is not None:
                 await self.command(check, f"the configuration of {self.title} is not valid")
             candidate.rename(self.directory / CONFIGURATION)
