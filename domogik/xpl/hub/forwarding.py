@@ -241,15 +241,15 @@ class Hub:
         shape = _SHAPE.match(data)
         if (shape is None or shape.lastindex) and not self._read(data, sender):
             return
-        send = self._send
-        for target in self._targets:
+        send, targets = self._send, self._targets
+        for target in targets:
             try:
                 send(data, target.address)
+                target.forwarded += 1
             except OSError as error:
                 self._send_failed(target, error)
-            else:
-                target.forwarded += 1
-                counts.forwarded += 1
+                counts.forwarded -= 1
+        counts.forwarded += len(targets)
         for attached in tuple(self._attached):
             self._hand_over(attached, data, sender)
 
