@@ -1,7 +1,8 @@
 """For other people's tests: a real server, brand new, for one test, and gone after it.
 
-With pytest a test asks for one of the fixtures in `fixtures`, where they are described. With trial,
-`fresh`. In a script and with unittest, `running`, or `clean` for what is cheaper than a server.
+With pytest a test asks for one of the fixtures in `fixtures`, where they are described. In a script
+and with unittest, `running`, or `clean` for what is cheaper than a server. With trial, `fresh` and
+`fresh_clean` are the same, as Deferreds.
 Nothing outlives the program, not even its kill -9.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import threading
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,7 +23,7 @@ if TYPE_CHECKING:  # a test run that starts no server does not pay for one
     from domogik.daemons.blocking import BlockingDaemon
     from domogik.daemons.shared import Clean, Servers
 
-__all__ = ["BlockingDaemon", "Clean", "clean", "fresh", "running"]
+__all__ = ["BlockingDaemon", "Clean", "clean", "fresh", "fresh_clean", "running"]
 #: a conftest may still name this module; the name is the one that the entry point has, so that
 #: pytest loads the fixtures once
 pytest_plugins = ["domogik.daemons.fixtures"]
@@ -73,6 +75,35 @@ def fresh(
         return begun
 
     return throwaway.begin(daemon, **options).addCallback(serves)
+
+
+_one_at_a_time = threading.Lock()
+
+
+def fresh_clean(test_case: _TestCase, kind: str) -> Deferred[Clean]:
+    """For trial: fires with what `clean` gives, which is gone when the test is over.
+
+    It lies on the same server as those of `clean`. All is done in threads, on the reactor of that
+    server: on Twisted's own, trial would take a server that outlives a test for its leavings. Fails
+    as `clean` raises.
+    """
+    from twisted.internet.threads import deferToThread
+
+    part, made = clean(kind), []
+
+    def make() -> Clean:
+        with _one_at_a_time:
+            made.append(part.__enter__())
+            return made[0]
+
+    def remove() -> None:
+        with _one_at_a_time:  # after `make`, also where the test was given up meanwhile
+            if made:
+                part.__exit__(None, None, None)
+
+    making = deferToThread(make)
+    test_case.addCleanup(lambda: deferToThread(remove))
+    return making
 
 
 @contextlib.contextmanager

@@ -123,6 +123,59 @@ def test_unittest_needs_no_pytest(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+TRIAL = """
+import psycopg, redis
+from twisted.internet.defer import gatherResults
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
+from domogik.daemons.testing import clean, fresh_clean
+
+def note(what, text):
+    with open(what, "a") as file:
+        file.write(f"{text}\\n")
+
+def made(database):
+    note("servers", database.server.directory)
+    with psycopg.connect(database.url) as connection:
+        connection.execute("CREATE TABLE one (value int)")
+        return {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
+
+class OfTwisted(TestCase):
+    async def with_a_database(self):
+        database = await fresh_clean(self, "postgres")
+        there = await deferToThread(made, database)
+        self.assertEqual(there, {database.name, "postgres", "template0", "template1"})
+
+    test_a_database_is_fresh = test_and_those_of_other_tests_are_gone = with_a_database
+
+    async def test_several_at_once_are_apart(self):
+        places = await gatherResults([fresh_clean(self, "redis") for _ in range(3)])
+        self.assertEqual(len({place.url for place in places}), 3)
+        for place in places:
+            note("servers", place.server.directory)
+            with redis.Redis.from_url(place.url) as client:
+                self.assertEqual(client.dbsize(), 0)
+                client.set("one", 1)
+
+    def test_a_blocking_one_lies_on_the_same_server(self):
+        with clean("redis") as keys:
+            note("servers", keys.server.directory)
+
+    async def test_a_kind_without_parts_fails(self):
+        await self.assertFailure(fresh_clean(self, "gopher"), Exception)
+"""
+
+
+def test_trial_has_them_as_deferreds_on_one_server_of_a_process(tmp_path: Path) -> None:
+    (tmp_path / "test_theirs.py").write_text(TRIAL)
+    argv = [sys.executable, "-m", "twisted.trial", "test_theirs"]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "PASSED (successes=5)" in done.stdout, done.stdout + done.stderr
+    used = [Path(line) for line in (tmp_path / "_trial_temp" / "servers").read_text().split()]
+    assert (len(used), len(set(used))) == (6, 2)
+    assert not any(path.exists() for path in used)
+
+
 def test_a_run_that_starts_no_server_loads_nothing_for_it() -> None:
     program = (
         "import sys, pytest; before = set(sys.modules); import domogik.daemons.fixtures\n"
