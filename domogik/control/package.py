@@ -24,13 +24,13 @@ from domogik.control.package_wording import (
 from domogik.control.system import NO_COMMAND, ONE_HOST, REFUSED_PAUSE
 from domogik.control.wording import Body, escape_value
 from domogik.errors import DomogikError, NotAllowed, OperationFailed
-from domogik.manager.packages.archives import Place
 from domogik.manager.packages.local import LocalPackages
 from domogik.manager.packages.offers import MainHostOffers
 from domogik.manager.packages.rest_servers import Rests
 from domogik.manager.trust import Trust
 from domogik.packages.http.fetch import FetchFailed
 from domogik.packages.repositories.index import UnknownRelease
+from domogik.packages.store.installation import Place
 from domogik.xpl.codec.message import CMND, TRIG, Message
 from domogik.xpl.node.bus import Bus, Origin, Subscription
 from domogik.xpl.node.port import Identity

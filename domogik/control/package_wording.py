@@ -13,13 +13,13 @@ import attrs
 
 from domogik.control.wording import Body, escape_value
 from domogik.errors import DomogikError
-from domogik.manager.packages.archives import Place
 from domogik.manager.packages.interfaces import InstalledPackage
 from domogik.manager.packages.rest_servers import REST_PORT
 from domogik.packages.descriptor.package import Dependency, UdevRule
 from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.needs.dependencies import DependencyState, first_error
 from domogik.packages.store.changes import RINOR, XPL
+from domogik.packages.store.installation import Place
 from domogik.xpl.codec.message import Message
 
 #: entries of one answer: a list of so many fits into 99 fragments, and `dep99-candidate` is a name

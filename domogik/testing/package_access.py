@@ -20,7 +20,6 @@ from twisted.internet.defer import Deferred
 
 from domogik.config.home import Home
 from domogik.control.package import PackageControl
-from domogik.manager.packages.archives import Place, Told
 from domogik.manager.packages.local import LocalPackages
 from domogik.manager.packages.offers import MainHostOffers
 from domogik.manager.packages.remote import PackageHosts
@@ -32,6 +31,7 @@ from domogik.packages.needs.requirements import Requirement
 from domogik.packages.publish.build import create
 from domogik.packages.repositories.index import UnknownRelease
 from domogik.packages.store.changes import Store
+from domogik.packages.store.installation import Installation, Place
 from domogik.packages.store.installed import Inventory, find_packages
 from domogik.supervisor.interfaces import Exit
 from domogik.supervisor.processes.command import Completed
@@ -108,8 +108,9 @@ class FakePackageManager(FakeManager):
         FakeManager._apply(self, inventory, configuration)
         self.package_access.update_list(inventory)
 
-    async def _fetch(self, ref: PackageRef, place: Place | None, told: Told) -> Path:
-        self.fetched.append((ref, place))
+    async def _fetch(self, installation: Installation) -> Path:
+        ref = installation.ref
+        self.fetched.append((ref, installation.place))
         if self.held is not None:
             await self.held
         if ref not in self._archives:

@@ -22,7 +22,7 @@ from domogik.control.package import PackageControl
 from domogik.manager.fleet.hosts import Hosts
 from domogik.manager.jobs import Jobs
 from domogik.manager.packages.all_hosts import Packages
-from domogik.manager.packages.archives import Archives, Place, Told
+from domogik.manager.packages.archives import Archives
 from domogik.manager.packages.local import LocalPackages
 from domogik.manager.packages.offers import MainHostOffers
 from domogik.manager.packages.remote import PackageHosts
@@ -30,12 +30,12 @@ from domogik.manager.packages.repositories import Repositories
 from domogik.manager.packages.rest_servers import Rests
 from domogik.manager.plugins.plugins import Plugins
 from domogik.manager.trust import Trust
-from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.http.fetch import Fetcher
 from domogik.packages.needs.dependencies import DependencyChecker
 from domogik.packages.needs.environment import EnvironmentMaker, PythonEnvironment
 from domogik.packages.repositories.cache import Cache
 from domogik.packages.store.changes import Store
+from domogik.packages.store.installation import Installation
 from domogik.packages.store.installed import Inventory
 from domogik.supervisor.processes.command import run
 from domogik.threads import threads_of
@@ -148,12 +148,13 @@ class PackageServices:
             self._reactor,
         )
 
-    async def _fetch(self, ref: PackageRef, place: Place | None, told: Told) -> Path:
-        if place is not None and place.sha256 is None:
+    async def _fetch(self, installation: Installation) -> Path:
+        ref, place, told = installation.ref, installation.place, installation.fetched
+        if place is None:
+            return await self._repositories.archive(ref, told)
+        if place.sha256 is None:
             place = attrs.evolve(place, sha256=self._repositories.signed_digest(ref))
-        if place is not None:
-            return await self._repositories.fetch(ref, place, told)
-        return await self._repositories.archive(ref, told)
+        return await self._repositories.fetch(ref, place, told)
 
     # Life
 

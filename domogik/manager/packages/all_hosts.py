@@ -18,7 +18,6 @@ from domogik.components.model import Component, ComponentId, Kind
 from domogik.errors import DomogikError, NoAnswer, NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.fleet.hosts import Hosts
 from domogik.manager.jobs import Job, Jobs, Progress
-from domogik.manager.packages.archives import Place
 from domogik.manager.packages.interfaces import InstalledPackage, IPackages, RepositoryInfo
 from domogik.manager.packages.local import LocalPackages
 from domogik.manager.packages.offers import MainHostOffers, is_wanted, offered
@@ -32,6 +31,7 @@ from domogik.packages.needs.dependencies import DependencyState
 from domogik.packages.needs.requirements import PLUGIN, BadRequirement, parse_requirement
 from domogik.packages.repositories.index import Offer, UnknownRelease
 from domogik.packages.store.changes import RINOR, XPL, NotInstalled, Store
+from domogik.packages.store.installation import Place
 from domogik.threads import Threads
 
 #: errors that mean something of their own to who asks

@@ -13,6 +13,7 @@ from twisted.internet.defer import DeferredLock
 from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.http.download import sha256_of
 from domogik.packages.http.fetch import Fetcher
+from domogik.packages.store.installation import Place
 from domogik.threads import Threads
 
 #: no package is larger, and a repository that says so is not believed
@@ -21,20 +22,6 @@ LARGEST_BYTES = 256 * 1024 * 1024
 ROOM_BYTES = 1024 * 1024 * 1024
 #: bytes that arrived, and of how many where that is known
 Told = Callable[[int, int | None], None]
-
-
-@attrs.frozen
-class Place:
-    """Where an archive is; `sha256` (hex) and `size` (bytes) are None where nobody says."""
-
-    url: str
-    sha256: str | None = None
-    size: int | None = None
-
-    @property
-    def key(self) -> str:
-        """Two releases of one name that differ in their bytes are two files."""
-        return (self.sha256 or hashlib.sha256(self.url.encode()).hexdigest())[:16].lower()
 
 
 @attrs.define(eq=False)
@@ -55,7 +42,7 @@ class Archives:
 
         Raises `FetchFailed`, and `OSError` for what cannot be kept.
         """
-        target = self._directory / f"{ref.file_stem}.{place.key}.tgz"
+        target = self._file(ref, place)
         lock = self._locks.setdefault(target, DeferredLock())
         await lock.acquire()
         try:
@@ -78,8 +65,12 @@ class Archives:
 
     async def forget(self, ref: PackageRef, place: Place) -> None:
         """Fetch it anew the next time: nobody vouches for what is there."""
-        target = self._directory / f"{ref.file_stem}.{place.key}.tgz"
-        await self._in_thread(target.unlink, True)
+        await self._in_thread(self._file(ref, place).unlink, True)
+
+    def _file(self, ref: PackageRef, place: Place) -> Path:
+        """Two releases of one name that differ in their bytes are two files."""
+        key = (place.sha256 or hashlib.sha256(place.url.encode()).hexdigest())[:16].lower()
+        return self._directory / f"{ref.file_stem}.{key}.tgz"
 
 
 def _is_there(path: Path, sha256: str | None) -> bool:

@@ -16,7 +16,6 @@ from domogik.components.events import EventStream
 from domogik.config.edit import remove_value, set_value
 from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.jobs import Jobs, Progress
-from domogik.manager.packages.archives import Place, Told
 from domogik.manager.packages.interfaces import InstalledPackage
 from domogik.manager.packages.stored import StoredPackages
 from domogik.manager.packages.update import Note, PackageUpdate, at_rest
@@ -33,6 +32,7 @@ from domogik.packages.needs.environment import (
 from domogik.packages.needs.requirements import PYTHON, parse_requirement
 from domogik.packages.store.changes import RINOR, XPL, NotInstalled, Staged, Store
 from domogik.packages.store.install import Installer
+from domogik.packages.store.installation import Installation, Place
 from domogik.packages.store.installed import Installed, Inventory
 from domogik.threads import Threads
 
@@ -43,17 +43,6 @@ DEVELOPMENT = (
 )
 #: checks of dependencies that wait for their turn; each may start processes
 MAX_CHECKS = 20
-#: what fetches an archive, from a repository or from the place that an order named
-Fetch = Callable[[PackageRef, Place | None, Told], Awaitable[Path]]
-
-
-@attrs.frozen
-class _Order:
-    """What the installer's steps and its questions for an archive belong to."""
-
-    progress: Progress
-    place: Place | None = None
-    with_dependencies: bool = False
 
 
 @attrs.define(eq=False)
@@ -61,8 +50,9 @@ class LocalPackages:
     """Installed packages, jobs and dependencies of one host.
 
     `managed` is False in development mode, `handles_externals` says whether this manager looks for
-    external members. `reload` reads the configuration and what is installed again. Publishes
-    `packages.changed` {host} when the list is another one, and after each installation.
+    external members. `fetch` gets an archive, from its place or from the repositories. `reload`
+    reads the configuration and what is installed again. Publishes `packages.changed` {host} when
+    the list is another one, and after each installation.
     """
 
     host: str
@@ -71,7 +61,7 @@ class LocalPackages:
     _configuration_file: Path
     _plugins: Plugins
     _store: Store
-    _fetch: Fetch
+    _fetch: Callable[[Installation], Awaitable[Path]]
     _updates_directory: Path
     jobs: Jobs
     _own_environment: PythonEnvironment
@@ -90,16 +80,13 @@ class LocalPackages:
     _list: tuple[InstalledPackage, ...] = attrs.field(init=False, default=())
     _told: int = attrs.field(init=False, default=0)
     _stored: StoredPackages = attrs.field(init=False)
-    #: by full name: there is one job at a time for each package
-    _orders: dict[str, _Order] = attrs.field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self._installer = Installer(
             self._store,
-            self._fetched,
+            self._fetch,
             self._in_thread,
             self._is_running,
-            self._step,
             self._prepare,
         )
         self._update = PackageUpdate(
@@ -133,15 +120,13 @@ class LocalPackages:
             await gatherResults(resumed, consumeErrors=True)
 
     def _carry_on(self, note: Note) -> Deferred[Any]:
-        async def work(progress: Progress) -> None:
-            with self._carrying_out(note.after, progress):
-                try:
-                    await self._update.finish(note, lambda: progress.stage("on probation"))
-                finally:
-                    await self.look()
+        async def work(installation: Installation) -> None:
+            try:
+                await self._update.finish(installation, note)
+            finally:
+                await self.look()
 
-        carried_on = self.jobs.run("update", note.after.fullname, work, note)
-        return carried_on.addErrback(
+        return self._job("update", note.after, work, note).addErrback(
             lambda failure: self._log.error("{error}", error=failure.getErrorMessage())
         )
 
@@ -208,39 +193,55 @@ class LocalPackages:
         if part == XPL:
             self._check_handled(ref.type)
 
-        async def work(progress: Progress) -> None:
-            with self._carrying_out(ref, progress, place, with_dependencies):
-                await self._part(ref, part)
-
-        await self.jobs.run("install", ref.fullname, work, (ref, part, with_dependencies))
+        work = self._serve if part == RINOR else self._install
+        request = (ref, part, with_dependencies)
+        await self._job("install", ref, work, request, place, with_dependencies)
 
     async def install_both(self, ref: PackageRef, with_dependencies: bool = False) -> None:
         """Both parts on this host; raises as `install` does, and then nothing has changed."""
         self.check_managed()
         self._check_handled(ref.type)
 
-        async def work(progress: Progress) -> None:
-            with self._carrying_out(ref, progress, None, with_dependencies):
-                await self._both(ref)
+        request = (ref, "both", with_dependencies)
+        await self._job("install", ref, self._install_both, request, None, with_dependencies)
 
-        await self.jobs.run("install", ref.fullname, work, (ref, "both", with_dependencies))
+    def _job(
+        self,
+        kind: str,
+        ref: PackageRef,
+        work: Callable[[Installation], Awaitable[None]],
+        request: object,
+        place: Place | None = None,
+        with_dependencies: bool = False,
+    ) -> Deferred[Any]:
+        """Publish `packages.changed` at the end, also where the list is the same as before."""
 
-    async def _part(self, ref: PackageRef, part: str) -> None:
-        if part == RINOR:
-            await self._installer.install(ref, RINOR)
-            await self.look()
-            return
+        async def all_of_it(progress: Progress) -> None:
+            told = self._told
+            await work(Installation(ref, progress.stage, place, with_dependencies))
+            if told == self._told:
+                self._tell()  # the same release anew
+
+        return self.jobs.run(kind, ref.fullname, all_of_it, request)
+
+    async def _serve(self, installation: Installation) -> None:
+        await self._installer.install(installation, RINOR)
+        await self.look()
+
+    async def _install(self, installation: Installation) -> None:
+        ref = installation.ref
         with at_rest(self._plugins, ref.type, ref.id):
             await self._give_up(ref.type, ref.id)
-            await self._installer.install(ref, XPL)
+            await self._installer.install(installation, XPL)
             await self._update.forget(ref.type, ref.id)
             await self._changed()
 
-    async def _both(self, ref: PackageRef) -> None:
+    async def _install_both(self, installation: Installation) -> None:
+        ref = installation.ref
         with at_rest(self._plugins, ref.type, ref.id):
             await self._give_up(ref.type, ref.id)
             try:
-                await self._installer.install_both(ref)
+                await self._installer.install_both(installation)
                 await self._update.forget(ref.type, ref.id)
             finally:
                 await self._changed()
@@ -248,21 +249,20 @@ class LocalPackages:
     async def update(self, ref: PackageRef) -> None:
         """Another release of an installed package in one job; see `package_update.py`."""
         self.check_managed()
-
-        async def work(progress: Progress) -> None:
-            with self._carrying_out(ref, progress):
-                self._found(ref.type, ref.id)
-                if await self._in_thread(self._store.held, ref.type, ref.id):
-                    held = f"{ref.fullname} is held: take the hold off it first"
-                    plain = f"{ref.id} is held; first: dmg_pkgmgr unhold {ref.id}"
-                    raise OperationFailed(held, plain=plain)
-                try:
-                    await self._update.run(ref, lambda: progress.stage("on probation"))
-                finally:
-                    await self.look()
-
         self._update.end_probation(ref.fullname)
-        await self.jobs.run("update", ref.fullname, work, ref)
+        await self._job("update", ref, self._update_to, ref)
+
+    async def _update_to(self, installation: Installation) -> None:
+        ref = installation.ref
+        self._found(ref.type, ref.id)
+        if await self._in_thread(self._store.held, ref.type, ref.id):
+            held = f"{ref.fullname} is held: take the hold off it first"
+            plain = f"{ref.id} is held; first: dmg_pkgmgr unhold {ref.id}"
+            raise OperationFailed(held, plain=plain)
+        try:
+            await self._update.run(installation)
+        finally:
+            await self.look()
 
     async def rollback(self, type: str, id: str) -> PackageRef:
         """To the release before; a plugin that runs is stopped for it and started again."""
@@ -271,11 +271,9 @@ class LocalPackages:
         self._update.end_probation(name)
 
         async def work(progress: Progress) -> PackageRef:
-            self._orders[name] = _Order(progress)
-            try:
-                return await self._update.back(type, id)
-            finally:
-                del self._orders[name]
+            ref = await self._update.back(type, id)
+            progress.stage("done")
+            return ref
 
         ref: PackageRef = await self.jobs.run("rollback", name, work)
         return ref
@@ -335,24 +333,6 @@ class LocalPackages:
         if type == "external" and not self._handles_externals:
             raise NotPossible(NO_EXTERNALS)
 
-    @contextlib.contextmanager
-    def _carrying_out(
-        self,
-        ref: PackageRef,
-        progress: Progress,
-        place: Place | None = None,
-        with_dependencies: bool = False,
-    ) -> Iterator[None]:
-        """Publish `packages.changed` at the end, also where the list is the same as before."""
-        self._orders[ref.fullname] = _Order(progress, place, with_dependencies)
-        told = self._told
-        try:
-            yield
-        finally:
-            del self._orders[ref.fullname]
-        if told == self._told:
-            self._tell()  # the same release anew
-
     async def _give_up(self, type: str, id: str) -> None:
         """One that waits for its next try must not have it in the middle of a change."""
         if type == "plugin" and self._plugins.is_tried_again(id):
@@ -373,27 +353,14 @@ class LocalPackages:
     def _is_running(self, type: str, id: str) -> bool:
         return type == "plugin" and self._plugins.is_up(id)
 
-    def _step(self, ref: PackageRef, step: str) -> None:
-        order = self._orders.get(ref.fullname)
-        if order is not None:
-            order.progress.stage(step)
-
-    async def _fetched(self, ref: PackageRef) -> Path:
-        order = self._orders[ref.fullname]
-
-        def told(received: int, total: int | None) -> None:
-            order.progress.stage("fetching", 100 * received / total if total else None)
-
-        return await self._fetch(ref, order.place, told)
-
     # Dependencies
 
-    async def _prepare(self, staged: Staged) -> None:
+    async def _prepare(self, installation: Installation, staged: Staged) -> None:
         """An environment of its own, if that was asked for or the present release has one."""
         ref = staged.ref
         if ref.type != "plugin":
             return
-        wanted = self._orders[ref.fullname].with_dependencies
+        wanted = installation.with_dependencies
         installed = self._inventory.plugins.get(ref.id)
         if not wanted and installed is not None:
             has_one, _ = await self._in_thread(_environment, installed.directory)

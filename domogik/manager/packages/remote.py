@@ -10,11 +10,11 @@ from domogik.components.events import Event, EventStream
 from domogik.errors import OperationFailed
 from domogik.manager.fleet.asking import Asking
 from domogik.manager.packages.answers import dependency_states, listed_packages, udev_rules
-from domogik.manager.packages.archives import Place
 from domogik.manager.packages.interfaces import InstalledPackage
 from domogik.packages.descriptor.package import Dependency, UdevRule
 from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.needs.dependencies import DependencyState
+from domogik.packages.store.installation import Place
 from domogik.xpl.codec.message import CMND, TRIG, InvalidMessage, Message
 from domogik.xpl.node.bus import Bus, Origin, Subscription
 from domogik.xpl.node.port import Identity

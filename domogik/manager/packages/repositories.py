@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from domogik.components.events import EventStream
 from domogik.errors import OperationFailed
 from domogik.manager.jobs import Progress
-from domogik.manager.packages.archives import Archives, Place, Told
+from domogik.manager.packages.archives import Archives, Told
 from domogik.manager.packages.interfaces import RepositoryInfo
 from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.needs.requirements import Requirement
@@ -22,6 +22,7 @@ from domogik.packages.repositories.cache import Cache, RefreshProgress
 from domogik.packages.repositories.index import Index, fits
 from domogik.packages.repositories.manifest import ManifestEntry
 from domogik.packages.repositories.sources import Source, Sources, read_sources
+from domogik.packages.store.installation import Place
 from domogik.threads import Threads
 
 

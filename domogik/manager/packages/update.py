@@ -28,6 +28,7 @@ from domogik.manager.plugins.plugins import Plugins
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef
 from domogik.packages.store.changes import RINOR, XPL, Change, Staged, StoreFailed
 from domogik.packages.store.install import Installer, NothingToGoBackTo
+from domogik.packages.store.installation import Installation
 from domogik.threads import Threads
 
 _NOTE_BYTES = 4096
@@ -71,21 +72,22 @@ class PackageUpdate:
     #: full name -> the update whose plugin was not started since
     _awaiting: dict[str, Note] = attrs.field(init=False, factory=dict)
 
-    async def run(self, ref: PackageRef, on_probation: Callable[[], None] = lambda: None) -> None:
+    async def run(self, installation: Installation) -> None:
         """To that release, both parts; `OperationFailed` says why the old one is back.
 
-        `on_probation` is called when it is alive and watched from then on.
+        It is told `on probation` when the plugin is alive and watched from then on.
 
         Raises `PlacedByHand` for a package that did not come from a repository, and what staging
         raises; then nothing was touched.
         """
+        ref = installation.ref
         before = await self._present(ref.type, ref.id)
         if before == ref:
             return
-        staged = await self._installer.stage(ref)
+        staged = await self._installer.stage(installation)
         self._await_no_start(ref)
         if before is None:
-            change = await self._installer.switch_to(staged)
+            await self._installer.switch_to(installation, staged)
             await self._changed()
             return
         note = Note(before, ref, self._is_to_run(ref))
@@ -97,11 +99,11 @@ class PackageUpdate:
             await self._in_thread(_remove, self._directory, ref)
             raise OperationFailed(f"{before} is not touched: {error}") from error
         try:
-            change = await self._switch(staged, note)
-            await self._prove(change, note, on_probation)
+            change = await self._switch(installation, staged, note)
+            await self._prove(installation, change, note)
         finally:
             await self._end(ref)
-        await self._installer.tidy(change)
+        await self._installer.tidy(installation, change)
 
     def end_probation(self, name: str) -> None:
         """A person wants something else of it: what is on probation counts as good."""
@@ -163,7 +165,7 @@ class PackageUpdate:
         if ref.fullname not in self._awaiting:
             await self._in_thread(_remove, self._directory, ref)
 
-    async def finish(self, note: Note, on_probation: Callable[[], None] = lambda: None) -> None:
+    async def finish(self, installation: Installation, note: Note) -> None:
         """The rest of an interrupted update, or of one that was started now; raises as `run`."""
         ref = note.after
         try:
@@ -171,7 +173,8 @@ class PackageUpdate:
                 if not self._is_alive(ref) and not note.on_probation:
                     # one that outlived the manager has proved nothing yet
                     await self._stop(ref, note.runs)
-                await self._prove(Change(XPL, ref, note.before, is_new=False), note, on_probation)
+                change = Change(XPL, ref, note.before, is_new=False)
+                await self._prove(installation, change, note)
             else:
                 await self._start_again(note.before, note.runs)
         finally:
@@ -179,33 +182,31 @@ class PackageUpdate:
 
     # The steps
 
-    async def _switch(self, staged: Staged, note: Note) -> Change:
+    async def _switch(self, installation: Installation, staged: Staged, note: Note) -> Change:
         try:
             with at_rest(self._plugins, note.after.type, note.after.id):
-                change = await self._installer.switch_to(staged)
+                change = await self._installer.switch_to(installation, staged)
                 await self._changed()
         except DomogikError:
             await self._start_again(note.before, note.runs)
             raise
         return change
 
-    async def _prove(
-        self, change: Change, note: Note, on_probation: Callable[[], None] = lambda: None
-    ) -> None:
+    async def _prove(self, installation: Installation, change: Change, note: Note) -> None:
         """Start it, serve it and watch it; whatever fails, it is as before."""
         ref, runs = change.ref, note.runs
         try:
             # on probation the manager starts it, if it is wanted
             if runs and not note.on_probation and not self._plugins.is_there(ref.id):
                 await self._plugins.start(ref.id)
-            await self._installer.install(ref, RINOR)
+            await self._installer.install(installation, RINOR)
             if not runs and ref.type == "plugin" and self._plugins.probation_s(ref.id):
                 waiting = attrs.evolve(note, awaits_start=True)
                 await self._in_thread(_write, self._directory, waiting)
                 self.await_start(waiting)
                 return
             if runs:
-                on_probation()
+                installation.tell("on probation")
                 await self._pass_probation(note)
             await self._in_thread(self._installer.store.succeeded, ref)
         except DomogikError as error:

@@ -28,6 +28,7 @@ from domogik.packages.store.changes import (
     Store,
     StoreFailed,
 )
+from domogik.packages.store.installation import Installation
 from domogik.threads import Threads
 
 _log = Logger()
@@ -54,7 +55,7 @@ class NothingToGoBackTo(NotPossible):
     """No earlier release of the package is stored."""
 
 
-async def _no_preparation(staged: Staged) -> None:
+async def _no_preparation(installation: Installation, staged: Staged) -> None:
     pass
 
 
@@ -73,46 +74,46 @@ class Installer:
 
     `fetch_archive` gives the archive of a release as a file. `is_running(type, id)` is asked in
     the reactor. `prepare` is called with what was staged and may add to its directory, such as a
-    virtual environment; its error gives the installation up. `progress(ref, step)` is told
-    `fetching`, `unpacking`, `preparing`, `switching` and `done`. Changes of one package wait for
-    each other. A switch that has begun is carried out, also when who waits for it gives up.
+    virtual environment; its error gives the installation up. Changes of one package wait for each
+    other. A switch that has begun is carried out, also when who waits for it gives up.
     """
 
     store: Store
-    _fetch_archive: Callable[[PackageRef], Awaitable[Path]]
+    _fetch_archive: Callable[[Installation], Awaitable[Path]]
     _in_thread: Threads
     _is_running: Callable[[str, str], bool]
-    _progress: Callable[[PackageRef, str], None] = lambda ref, step: None
-    _prepare: Callable[[Staged], Awaitable[None]] = _no_preparation
+    _prepare: Callable[[Installation, Staged], Awaitable[None]] = _no_preparation
     _limits: Limits = Limits()
     _version: str = __version__
     _keep: int = 3
     _locks: dict[str, DeferredLock] = attrs.field(init=False, factory=dict)
 
-    async def install(self, ref: PackageRef, part: str = XPL) -> Change:
+    async def install(self, installation: Installation, part: str = XPL) -> Change:
         """Install one part of a release; the answer can be handed to `undo`.
 
         `rinor` of a release that is installed here copies nothing. Raises `PackageRunning` (part
         `xpl`), `BrokenArchive`, `NeedsNewerDomogik`, `PlacedByHand`, `StoreFailed`, and what
         `fetch_archive` and `prepare` raise.
         """
+        ref = installation.ref
         async with self._lock(ref.type, ref.id):
             if part == RINOR and await self._in_thread(self.store.present, ref.type, ref.id) == ref:
                 change = await self._in_thread(self.store.switch, ref, RINOR)
             else:
                 self._refuse_running(ref.type, ref.id, part)
-                change = await self._switch_to(await self._stage(ref), part)
-            await self._tidy(change)
+                staged = await self._stage(installation)
+                change = await self._switch_to(installation, staged, part)
+            await self._tidy(installation, change)
         return change
 
-    async def install_both(self, ref: PackageRef) -> None:
+    async def install_both(self, installation: Installation) -> None:
         """Both parts, for a host that is main host and target: all of it, or nothing of it.
 
         Raises as `install` does, and `OperationFailed` where the second part failed.
         """
-        change = await self.install(ref, XPL)
+        change = await self.install(installation, XPL)
         try:
-            await self.install(ref, RINOR)
+            await self.install(installation, RINOR)
         except DomogikError as error:
             text = f"Error on 'rinor' part : {error}"
             try:
@@ -121,18 +122,18 @@ class Installer:
                 text = f"{text}. The 'xpl' part stays installed, for it cannot be undone: {second}"
             raise OperationFailed(text, str(error)) from error
 
-    async def stage(self, ref: PackageRef) -> Staged:
+    async def stage(self, installation: Installation) -> Staged:
         """The long part of an installation, with the old release still at work.
 
         To be followed by `switch_to` or `discard`. Raises as `install` does.
         """
-        async with self._lock(ref.type, ref.id):
-            return await self._stage(ref)
+        async with self._lock(installation.ref.type, installation.ref.id):
+            return await self._stage(installation)
 
-    async def switch_to(self, staged: Staged, part: str = XPL) -> Change:
+    async def switch_to(self, installation: Installation, staged: Staged) -> Change:
         """The short part. The release left stays stored: `undo` leads back, `tidy` ends it."""
         async with self._lock(staged.ref.type, staged.ref.id):
-            return await self._switch_to(staged, part)
+            return await self._switch_to(installation, staged, XPL)
 
     async def discard(self, staged: Staged) -> None:
         """Give up what was staged."""
@@ -145,10 +146,10 @@ class Installer:
             self._refuse_running(ref.type, ref.id, change.part)
             await self._in_thread(self.store.undo, change)
 
-    async def tidy(self, change: Change) -> None:
+    async def tidy(self, installation: Installation, change: Change) -> None:
         """Remove old releases, after a change that is there to stay."""
         async with self._lock(change.ref.type, change.ref.id):
-            await self._tidy(change)
+            await self._tidy(installation, change)
 
     async def rollback(self, type: str, id: str) -> Change:
         """Back to the release that was installed before, what is served here included.
@@ -157,9 +158,7 @@ class Installer:
         """
         async with self._lock(type, id):
             self._refuse_running(type, id, XPL)
-            change = await self._in_thread(self._back, type, id)
-        self._progress(change.ref, "done")
-        return change
+            return await self._in_thread(self._back, type, id)
 
     async def uninstall(
         self, type: str, id: str, *, with_data: bool = False, keep_served: bool = False
@@ -169,15 +168,15 @@ class Installer:
             self._refuse_running(type, id, XPL)
             await self._in_thread(self._uninstall, type, id, with_data, keep_served)
 
-    async def _stage(self, ref: PackageRef) -> Staged:
-        self._progress(ref, "fetching")
-        archive = await self._fetch_archive(ref)
-        self._progress(ref, "unpacking")
-        staged = await self._in_thread(self._unpack, archive, ref)
+    async def _stage(self, installation: Installation) -> Staged:
+        installation.tell("fetching")
+        archive = await self._fetch_archive(installation)
+        installation.tell("unpacking")
+        staged = await self._in_thread(self._unpack, archive, installation.ref)
         if self._prepare is not _no_preparation:
-            self._progress(ref, "preparing")
+            installation.tell("preparing")
             try:
-                await self._prepare(staged)
+                await self._prepare(installation, staged)
                 await self._in_thread(self.store.seal, staged)
             except BaseException:
                 await self.discard(staged)
@@ -194,7 +193,7 @@ class Installer:
             raise
         return staged
 
-    async def _switch_to(self, staged: Staged, part: str) -> Change:
+    async def _switch_to(self, installation: Installation, staged: Staged, part: str) -> Change:
         ref = staged.ref
         try:
             # it may have been started while the archive was fetched
@@ -202,17 +201,17 @@ class Installer:
         except PackageRunning:
             await self.discard(staged)
             raise
-        self._progress(ref, "switching")
+        installation.tell("switching")
         return await self._in_thread(self.store.install, staged, part)
 
-    async def _tidy(self, change: Change) -> None:
+    async def _tidy(self, installation: Installation, change: Change) -> None:
         ref = change.ref
         try:
             await self._in_thread(self.store.prune, ref.type, ref.id, self._keep)
         except StoreFailed as error:
             # what was asked is done; the next change tries again
             _log.warn("old releases of {package} stay: {error}", package=ref.fullname, error=error)
-        self._progress(ref, "done")
+        installation.tell("done")
 
     def _back(self, type: str, id: str) -> Change:
         present, previous = self.store.present(type, id), self.store.previous(type, id)

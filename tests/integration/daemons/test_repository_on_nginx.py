@@ -12,12 +12,12 @@ from twisted.trial.unittest import TestCase
 
 from domogik.config.home import Home
 from domogik.daemons.nginx import NginxDaemon
-from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.http.fetch import Fetcher, FetchLimits
 from domogik.packages.repositories.cache import Cache
 from domogik.packages.repositories.sources import Source
 from domogik.packages.store.changes import Store
 from domogik.packages.store.install import Installer
+from domogik.packages.store.installation import Installation
 
 pytestmark = pytest.mark.integration
 
@@ -48,7 +48,8 @@ class RepositoryOnNginxTests(TestCase):
         report = await cache.refresh([Source(5, f"{address}/json")])
         self.assertFalse(report.sources[0].unchanged)
 
-        async def fetched(ref: PackageRef) -> Path:
+        async def fetched(installation: Installation) -> Path:
+            ref = installation.ref
             offer = (await cache.load()).find(ref.type, ref.id, ref.release)
             return await fetcher.download(
                 offer.url,
@@ -60,6 +61,6 @@ class RepositoryOnNginxTests(TestCase):
 
         store = Store(home)
         installer = Installer(store, fetched, deferToThread, lambda type, id: False)
-        await installer.install((await cache.load()).find("plugin", "lamp").ref)
+        await installer.install(Installation((await cache.load()).find("plugin", "lamp").ref))
         installed = store.present("plugin", "lamp")
         self.assertEqual(str(installed.release), "1.1")

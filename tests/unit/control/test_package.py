@@ -257,7 +257,7 @@ def test_an_error_says_its_cause_and_sends_nobody_to_a_log(manager, failure, wor
     async def fail(*arguments):
         raise failure
 
-    manager.package_access._fetch = fail
+    manager.package_access._installer._fetch_archive = fail
     manager.say("install", **ORDER, part="xpl")
     error = manager.last_said()["error"]
     assert words in error
@@ -352,18 +352,13 @@ def test_an_order_may_say_at_which_port_rest_listens(manager):
         assert manager.last_said()["error"] == "rest-port is a number from 1 to 65535"
 
 
-def test_an_archive_that_the_sender_has_not_is_taken_from_our_own_repositories(
-    manager, monkeypatch
-):
-    fetch = type(manager)._fetch
+def test_an_archive_that_the_sender_has_not_is_taken_from_our_own_repositories(manager):
+    async def only_ours(installation):
+        if installation.place is not None:
+            raise FetchFailed(installation.place.url, "refused")
+        return await manager._fetch(installation)
 
-    async def only_ours(self, ref, place, told):
-        if place is not None:
-            raise FetchFailed(place.url, "refused")
-        return await fetch(self, ref, place, told)
-
-    monkeypatch.setattr(type(manager), "_fetch", only_ours)
-    manager.package_access._fetch = lambda *given: only_ours(manager, *given)
+    manager.package_access._installer._fetch_archive = only_ours
     ask_for_lamp(manager)
     assert "error" not in manager.last_said()
     ask_for_lamp(manager, release="7.0")

@@ -9,9 +9,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from domogik.manager.packages import archives
-from domogik.manager.packages.archives import Archives, Place
+from domogik.manager.packages.archives import Archives
 from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.http.fetch import Fetcher, FetchFailed
+from domogik.packages.store.installation import Place
 from domogik.threads import at_once
 
 REF = PackageRef("plugin", "lamp", "1.0")

@@ -24,8 +24,14 @@ from domogik.packages.store.install import (
     PackageRunning,
     check_version,
 )
+from domogik.packages.store.installation import Installation
 
-ONE, TWO = PackageRef("plugin", "demo", "1.0"), PackageRef("plugin", "demo", "2.0")
+
+def demo(release: str) -> Installation:
+    return Installation(PackageRef("plugin", "demo", release))
+
+
+ONE, TWO = demo("1.0"), demo("2.0")
 
 
 class InstallTest(TestCase):
@@ -38,8 +44,7 @@ class InstallTest(TestCase):
         self.home.create()
         self.packages = self.home.path / "packages"
         self.running: set[str] = set()
-        self.fetched: list[PackageRef] = []
-        self.steps: list[str] = []
+        self.fetched: list[Installation] = []
         self.minimum = "0.1"
         self.installer = self.make()
 
@@ -49,12 +54,12 @@ class InstallTest(TestCase):
             self.fetch,
             maybeDeferred,
             lambda type, id: id in self.running,
-            lambda ref, step: self.steps.append(step),
             **parts,
         )
 
-    async def fetch(self, ref: PackageRef) -> Path:
-        self.fetched.append(ref)
+    async def fetch(self, installation: Installation) -> Path:
+        self.fetched.append(installation)
+        ref = installation.ref
         return package(
             self.directory / f"{ref.file_stem}.tgz", ref.release, minimum=self.minimum, id=ref.id
         )
@@ -64,12 +69,14 @@ class InstallTest(TestCase):
         await self.installer.install(ONE, RINOR)
         self.assertEqual(self.fetched, [ONE])
         store = self.installer.store
-        self.assertEqual(store.present("plugin", "demo"), ONE)
-        self.assertEqual(store.served("plugin", "demo"), ONE)
+        self.assertEqual(store.present("plugin", "demo"), ONE.ref)
+        self.assertEqual(store.served("plugin", "demo"), ONE.ref)
 
     async def test_who_waits_is_told_the_steps(self) -> None:
-        await self.installer.install(ONE)
-        self.assertEqual(self.steps, ["fetching", "unpacking", "switching", "done"])
+        steps: list[str] = []
+        told = Installation(ONE.ref, lambda step, percent=None: steps.append(step))
+        await self.installer.install(told)
+        self.assertEqual(steps, ["fetching", "unpacking", "switching", "done"])
 
     async def test_a_running_plugin_is_refused_with_the_text_of_old(self) -> None:
         await self.installer.install(ONE)
@@ -90,13 +97,13 @@ class InstallTest(TestCase):
         before = tree(self.packages)
         staged = await self.installer.stage(TWO)
         self.running.add("demo")
-        await self.failure(lambda: self.installer.switch_to(staged), PackageRunning)
+        await self.failure(lambda: self.installer.switch_to(TWO, staged), PackageRunning)
         self.assertEqual(tree(self.packages), before)
 
     async def test_what_the_main_host_serves_may_change_while_the_plugin_runs(self) -> None:
         self.running.add("demo")
         await self.installer.install(ONE, RINOR)
-        self.assertEqual(self.installer.store.served("plugin", "demo"), ONE)
+        self.assertEqual(self.installer.store.served("plugin", "demo"), ONE.ref)
 
     async def test_a_package_for_a_later_domogik_is_refused(self) -> None:
         before = tree(self.packages)
@@ -114,7 +121,7 @@ class InstallTest(TestCase):
         await self.installer.install(ONE)
         before = tree(self.packages)
 
-        async def fetch(ref: PackageRef) -> Path:
+        async def fetch(installation: Installation) -> Path:
             raise StoreFailed("the repository is gone")
 
         installer = Installer(Store(self.home), fetch, maybeDeferred, lambda type, id: False)
@@ -124,7 +131,7 @@ class InstallTest(TestCase):
     async def test_an_archive_of_another_package_changes_nothing(self) -> None:
         before = tree(self.packages)
 
-        async def fetch(ref: PackageRef) -> Path:
+        async def fetch(installation: Installation) -> Path:
             return package(self.directory / "evil.tgz", "1.0", id="evil")
 
         installer = Installer(Store(self.home), fetch, maybeDeferred, lambda type, id: False)
@@ -134,7 +141,7 @@ class InstallTest(TestCase):
     async def test_a_preparation_that_fails_changes_nothing(self) -> None:
         before = tree(self.packages)
 
-        async def prepare(staged: Staged) -> None:
+        async def prepare(installation: Installation, staged: Staged) -> None:
             (staged.directory / "venv").mkdir()
             raise StoreFailed("pip has failed")
 
@@ -145,7 +152,7 @@ class InstallTest(TestCase):
         self.assertEqual(tree(self.packages), before)
 
     async def test_what_a_preparation_adds_is_part_of_the_release(self) -> None:
-        async def prepare(staged: Staged) -> None:
+        async def prepare(installation: Installation, staged: Staged) -> None:
             (staged.directory / "venv").mkdir()
 
         await self.make(prepare=prepare).install(ONE)
@@ -176,15 +183,15 @@ class InstallTest(TestCase):
         self.assertIn("Error on 'rinor' part : ", text)
         self.assertIn(str(self.home.rinor), text)
         self.assertTrue(text.endswith("cannot be undone: no way back"), text)
-        self.assertEqual(store.present("plugin", "demo"), TWO)
+        self.assertEqual(store.present("plugin", "demo"), TWO.ref)
 
     async def test_going_back_leads_to_the_release_before_what_is_served_too(self) -> None:
         await self.installer.install_both(ONE)
         await self.installer.install_both(TWO)
         change = await self.installer.rollback("plugin", "demo")
-        self.assertEqual((change.before, change.ref), (TWO, ONE))
-        self.assertEqual(self.installer.store.present("plugin", "demo"), ONE)
-        self.assertEqual(self.installer.store.served("plugin", "demo"), ONE)
+        self.assertEqual((change.before, change.ref), (TWO.ref, ONE.ref))
+        self.assertEqual(self.installer.store.present("plugin", "demo"), ONE.ref)
+        self.assertEqual(self.installer.store.served("plugin", "demo"), ONE.ref)
         await self.failure(lambda: self.installer.rollback("plugin", "demo"), NothingToGoBackTo)
 
     async def test_what_is_not_installed_can_neither_go_back_nor_away(self) -> None:
@@ -195,14 +202,14 @@ class InstallTest(TestCase):
         await self.installer.install(ONE)
         before = tree(self.packages)
         staged = await self.installer.stage(TWO)
-        change = await self.installer.switch_to(staged)
-        self.assertEqual(self.installer.store.present("plugin", "demo"), TWO)
+        change = await self.installer.switch_to(TWO, staged)
+        self.assertEqual(self.installer.store.present("plugin", "demo"), TWO.ref)
         await self.installer.undo(change)
         self.assertEqual(tree(self.packages), before)
 
     async def test_only_so_many_releases_are_kept(self) -> None:
         for number in range(1, 6):
-            await self.installer.install(PackageRef("plugin", "demo", f"{number}.0"))
+            await self.installer.install(demo(f"{number}.0"))
         stored = self.installer.store.releases("plugin", "demo")
         self.assertEqual([ref.release for ref in stored], ["3.0", "4.0", "5.0"])
 
@@ -223,13 +230,13 @@ class InstallTest(TestCase):
             return waiting.addCallback(run)
 
         installer = Installer(Store(self.home), self.fetch, in_thread, lambda type, id: False)
-        both = [Deferred.fromCoroutine(installer.install(ref)) for ref in (ONE, TWO)]
+        both = [Deferred.fromCoroutine(installer.install(one)) for one in (ONE, TWO)]
         while held:
             held.pop(0).callback(None)
         for one in both:
             await one
-        self.assertEqual(installer.store.present("plugin", "demo"), TWO)
-        self.assertEqual(installer.store.previous("plugin", "demo"), ONE)
+        self.assertEqual(installer.store.present("plugin", "demo"), TWO.ref)
+        self.assertEqual(installer.store.previous("plugin", "demo"), ONE.ref)
 
     async def failure(self, action: Callable[[], Awaitable[object]], kind: type) -> str:
         """The sentence of the error."""
