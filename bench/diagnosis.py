@@ -158,7 +158,9 @@ def _health(reactor, events, directory: Path):
     from domogik.manager.health.host_checks import HostChecker
     from domogik.manager.health.plugin_checks import PluginChecker
     from domogik.manager.jobs import Jobs
+    from domogik.manager.kinds.interfaces import Kinds
     from domogik.manager.packages.interfaces import RepositoryInfo
+    from domogik.testing.local_host import checked_kind
 
     thread = in_thread(reactor)
     manager = _manager(directory / "manager")
@@ -166,7 +168,13 @@ def _health(reactor, events, directory: Path):
     home.create()
     host, components = manager.local_host.host, manager.components
     health = Health(
-        reactor, time.time, events, Jobs(events, time.time), host, home.run / "health.json", thread
+        reactor,
+        time.time,
+        events,
+        Jobs(events, time.time),
+        Kinds(host),
+        home.run / "health.json",
+        thread,
     )
     repositories = [
         RepositoryInfo(f"http://packages{number}.localhost", 10, time.time(), 100)
@@ -187,7 +195,7 @@ def _health(reactor, events, directory: Path):
         Kind.REPOSITORY: RepositoryChecker(lambda: repositories, refresh, time.time),
     }
     for kind, checker in checkers.items():
-        health.register(kind, checker)
+        health.kinds.register(checked_kind(kind, checker, host))
     assert len(health.subjects()) == COMPONENTS, len(health.subjects())
     return health
 

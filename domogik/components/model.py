@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
+from typing import ClassVar
 
 import attrs
 
@@ -14,16 +15,75 @@ class InvalidId(DomogikError):
     """Not `<kind>:<name>`."""
 
 
-class Kind(enum.Enum):
-    """What sort of thing a component is; the first half of its id."""
+_DECLARED: dict[str, Kind] = {}
 
-    CORE = "core"
-    PLUGIN = "plugin"
-    DAEMON = "daemon"
-    UNIT = "unit"
-    EXTERNAL = "external"
-    HOST = "host"
-    REPOSITORY = "repository"
+
+@attrs.frozen(eq=False, repr=False)
+class Kind:
+    """A kind of component; its `value` is the first half of an id. There is one object for each.
+
+    `orders` are the orders that its components obey. With `has_own_list` they are listed apart on
+    xPL (`daemon0-name`) and have RINOR paths of their own (`/daemon/list`). `unlisted` matches the
+    names that are sent to another host although its list does not have them; None: none is.
+    """
+
+    CORE: ClassVar[Kind]
+    PLUGIN: ClassVar[Kind]
+    DAEMON: ClassVar[Kind]
+    UNIT: ClassVar[Kind]
+    EXTERNAL: ClassVar[Kind]
+    HOST: ClassVar[Kind]
+    REPOSITORY: ClassVar[Kind]
+
+    value: str
+    orders: tuple[str, ...] = ()
+    has_own_list: bool = False
+    unlisted: re.Pattern[str] | None = None
+
+    def __repr__(self) -> str:
+        return f"Kind({self.value!r})"
+
+    @classmethod
+    def declare(
+        cls,
+        value: str,
+        orders: tuple[str, ...] = (),
+        *,
+        has_own_list: bool = True,
+        unlisted: re.Pattern[str] | None = None,
+    ) -> Kind:
+        """Return the kind of that value, made where it was not declared before."""
+        made = cls(value, orders, has_own_list, unlisted)
+        return _DECLARED.setdefault(value, made)
+
+    @classmethod
+    def of(cls, value: str) -> Kind | None:
+        """Return the declared kind of that value, None where there is none."""
+        return _DECLARED.get(value)
+
+    @classmethod
+    def all(cls) -> tuple[Kind, ...]:
+        """Return every declared kind, in the order in which lists show them."""
+        return tuple(_DECLARED.values())
+
+
+_STARTED = ("start", "stop", "restart")
+_SWITCHED = (*_STARTED, "enable", "disable")
+Kind.CORE = Kind.declare("core", _STARTED, has_own_list=False, unlisted=re.compile("rest|dbmgr"))
+#: the id of a plugin is half of an xPL address; some older ones are longer than the protocol has it
+Kind.PLUGIN = Kind.declare(
+    "plugin", _SWITCHED, has_own_list=False, unlisted=re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")
+)
+Kind.DAEMON = Kind.declare("daemon", _STARTED)
+#: a section's name or what systemd calls it
+Kind.UNIT = Kind.declare(
+    "unit",
+    _SWITCHED,
+    unlisted=re.compile(r"[A-Za-z0-9:_.\\][A-Za-z0-9:_.\\@-]{0,254}", re.ASCII),
+)
+Kind.EXTERNAL = Kind.declare("external", has_own_list=False)
+Kind.HOST = Kind.declare("host", has_own_list=False)
+Kind.REPOSITORY = Kind.declare("repository", has_own_list=False)
 
 
 class State(enum.Enum):
@@ -46,7 +106,7 @@ class State(enum.Enum):
         return self in (State.ALIVE, State.RUNNING)
 
 
-_ID = re.compile(r"(core|plugin|daemon|unit|external|host|repository):([^\s\x00-\x1f/]\S*)")
+_ID = re.compile(r"([a-z]+):([^\s\x00-\x1f/]\S*)")
 
 
 @attrs.frozen(order=True)
@@ -63,9 +123,10 @@ class ComponentId:
     def parse(cls, text: str) -> ComponentId:
         """The id that `text` spells; raises `InvalidId`."""
         match = _ID.fullmatch(text)
-        if match is None:
+        kind = Kind.of(match[1]) if match is not None else None
+        if match is None or kind is None:
             raise InvalidId(f"'{text}' is not <kind>:<name>")
-        return cls(Kind(match[1]), match[2])
+        return cls(kind, match[2])
 
 
 @attrs.frozen

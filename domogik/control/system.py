@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from domogik.components.events import Event, EventStream
-from domogik.components.model import Component, ComponentId, Kind, State
+from domogik.components.model import Component, Kind, State
 from domogik.control.wording import (
     Body,
     checks_body,
@@ -42,7 +42,8 @@ _ON = frozenset(state.value for state in State if state.is_on)
 
 #: services of the manager that Domogik's messages call like plugins
 _CORE = ("rest", "dbmgr")
-_PLUGIN, _DAEMON, _UNIT = Kind.PLUGIN.value, Kind.DAEMON.value, Kind.UNIT.value
+_PLUGIN = Kind.PLUGIN.value
+_SWITCHING = ("enable", "disable")
 
 
 @attrs.define(eq=False)
@@ -209,34 +210,29 @@ class SystemControl:
 
         Raises `UnknownComponent` with the text that Domogik's clients know.
         """
-        if kind == _DAEMON:
-            return self._local_host.daemon(name.removeprefix(f"{_DAEMON}:"))
-        if kind == _UNIT:
-            return self._local_host.unit(f"{_UNIT}:{name.removeprefix(f'{_UNIT}:')}")
-        core = (
-            self._local_host.components.get(ComponentId(Kind.CORE, name)) if name in _CORE else None
-        )
-        if kind in (_PLUGIN, Kind.CORE.value) and core is not None:
-            return core
-        if kind == _PLUGIN:
-            component = self._local_host.plugin(name)
-            if (
-                component.enabled
-                or command in ("enable", "disable")
-                or self._local_host.plugins.is_up(name)
-            ):
-                return component
-        raise UnknownComponent.named(name, self._local_host.host)
+        unknown = UnknownComponent.named(name, self._local_host.host)
+        bare = name if kind == _PLUGIN else name.removeprefix(f"{kind}:")
+        meant = Kind.CORE if kind == _PLUGIN and name in _CORE else Kind.of(kind)
+        found = self._local_host.kinds.get(meant)
+        if found is None or not found.kind.orders or (meant is Kind.CORE and bare not in _CORE):
+            raise unknown
+        full = f"{kind}:{bare}"
+        component = found.find(full if found.knows(full) else bare)
+        is_off = meant is Kind.PLUGIN and not component.enabled
+        if is_off and command not in _SWITCHING and not self._local_host.plugins.is_up(name):
+            raise unknown
+        return component
 
     async def _do(self, command: str, component: Component) -> None:
+        kind = self._local_host.kind_of(component)
         action = {
-            "start": self._local_host.start,
-            "stop": self._local_host.stop,
-            "restart": self._local_host.restart,
-            "enable": self._local_host.enable,
-            "disable": self._local_host.disable,
+            "start": kind.start,
+            "stop": kind.stop,
+            "restart": kind.restart,
+            "enable": kind.enable,
+            "disable": kind.disable,
         }[command]
-        await action(component)
+        await action(component.name)
 
     def _answer(
         self, command: str, kind: str, name: str, error: str, *, unknown: bool = False
@@ -266,8 +262,9 @@ class SystemControl:
         given = name if name.startswith(f"{kind}:") else f"{kind}:{name}"
         error = ""
         try:
-            if kind == _UNIT and not is_all:
-                given = str(self._local_host.unit(given).id)
+            found = self._local_host.kinds.get(Kind.of(kind))
+            if found is not None and found.knows(given) and not is_all:
+                given = str(found.find(given).id)
             checks = await self._local_host.health.diagnose(None if is_all else given)
         except DomogikError as failure:
             error = str(failure)
@@ -298,7 +295,8 @@ class SystemControl:
         except DomogikError as failure:
             self._answer("detail", kind, name, str(failure), unknown=True)
             return
-        self._send(detail_body(self._local_host.detail(component), name))
+        kind_of = self._local_host.kind_of(component)
+        self._send(detail_body(kind_of.detail(component), name))
 
     def _external(self, name: str, host: str) -> Component | None:
         """By its model, or by the name it was heard with before its model was known."""

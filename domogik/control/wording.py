@@ -75,8 +75,9 @@ def list_body(host: str, components: Iterable[Component]) -> Body:
         ]
     head = [("command", "list"), ("host", host)]
     listing = head + _within(LARGEST_LIST, body, 5)
-    for kind in (Kind.DAEMON, Kind.UNIT):
-        listing += _within(LARGEST_SERVERS, _servers(components, kind), 3)
+    for kind in Kind.all():
+        if kind.has_own_list:
+            listing += _within(LARGEST_SERVERS, _servers(components, kind), 3)
     return listing
 
 

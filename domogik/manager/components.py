@@ -10,8 +10,6 @@ from domogik.components.events import EventStream
 from domogik.components.model import Component, ComponentId, InvalidId, Kind, State
 from domogik.errors import AmbiguousComponent, UnknownComponent
 
-_ORDER = {kind: place for place, kind in enumerate(Kind)}
-
 
 @attrs.define(eq=False)
 class ComponentList:
@@ -25,8 +23,9 @@ class ComponentList:
 
     def all(self) -> tuple[Component, ...]:
         """Sorted by kind, then name."""
+        place = {kind: number for number, kind in enumerate(Kind.all())}
         return tuple(
-            sorted(self._entries.values(), key=lambda entry: (_ORDER[entry.id.kind], entry.id.name))
+            sorted(self._entries.values(), key=lambda entry: (place[entry.id.kind], entry.id.name))
         )
 
     def ids(self, kind: Kind) -> tuple[str, ...]:
@@ -44,7 +43,7 @@ class ComponentList:
 
     def remark(self, remarks: Mapping[str, str], host: str) -> None:
         """Component id -> what is to be said of it where it says nothing itself, such as why its
-        section is refused; a daemon or unit that is not there because of that is listed too.
+        section is refused; what is declared by a section of its own is then listed all the same.
         """
         before, self._remarks = self._remarks, remarks
         for id in {*before, *remarks}:
@@ -59,7 +58,7 @@ class ComponentList:
             elif entry is not None:
                 said = entry.reason == before.get(id)
                 self._put(attrs.evolve(entry, reason="") if said else entry)
-            elif component_id.kind in (Kind.DAEMON, Kind.UNIT):
+            elif component_id.kind.has_own_list:
                 self._missing.add(component_id)
                 self._put(Component(component_id, host, State.FAILED))
 

@@ -41,6 +41,9 @@ from domogik.manager.health.checkers import DaemonChecker, ExternalChecker
 from domogik.manager.health.plugin_checks import PluginChecker
 from domogik.manager.health.unit_checks import UnitChecker
 from domogik.manager.jobs import Jobs
+from domogik.manager.kinds.base import ComponentKind
+from domogik.manager.kinds.built_in import register_built_in
+from domogik.manager.kinds.interfaces import IChecked, Kinds
 from domogik.manager.local_host import LocalHost
 from domogik.manager.plugins.heartbeat_senders import Speakers
 from domogik.manager.plugins.pings import PluginPings
@@ -182,6 +185,19 @@ class _FakeSupervisor(Supervisor):
         return _NoOutput(self._reactor, nowhere, nowhere, max_size=1024, files=1)
 
 
+def checked_kind(kind: Kind, checks: Any, host: str = HOST) -> ComponentKind:
+    """Return a kind of which only the checks matter."""
+    events = EventStream(lambda: NOON)
+    nothing: Any = None
+    return ComponentKind(
+        kind=kind,
+        components=ComponentList(events),
+        supervisor=nothing,
+        host=host,
+        checks=checks,
+    )
+
+
 @attrs.define(eq=False, repr=False)
 class FakeManager:
     """Everything of a manager but its processes, its network and the thread for its files."""
@@ -216,6 +232,8 @@ class FakeManager:
     hosts: Hosts = attrs.field(init=False)
     jobs: Jobs = attrs.field(init=False)
     health: Health = attrs.field(init=False)
+    kinds: Kinds = attrs.field(init=False)
+    core: CoreParts = attrs.field(init=False)
     local_host: LocalHost = attrs.field(init=False)
     all_hosts: AllHosts = attrs.field(init=False)
     trust: Trust = attrs.field(init=False)
@@ -264,36 +282,39 @@ class FakeManager:
         self.externals = Externals(clock, self._now, bus, self.components, HOST)
         self.trust = Trust("127.0.0.1", self.trusted, lambda: self.interfaces)
         self.jobs = jobs = Jobs(self.events, self._now)
-        self.health = Health(
-            clock, self._now, self.events, jobs, HOST, self.directory / "health.json", at_once
-        )
+        self.kinds = Kinds(HOST)
+        remembered = self.directory / "health.json"
+        self.health = Health(clock, self._now, self.events, jobs, self.kinds, remembered, at_once)
         units, apps = fake_units(self.systemd, clock, {}), EnabledApps(self.directory / "apps.json")
         self.units = SystemUnits(HOST, units, self.components, jobs, clock, enabled_apps=apps)
-        self.health.register(Kind.DAEMON, DaemonChecker(self.daemons))
-        self.health.register(Kind.UNIT, UnitChecker(self.units))
-        self.health.register(
-            Kind.PLUGIN,
-            PluginChecker(self.plugins, self.components, self._data, self._now, at_once),
-        )
-        self.health.register(Kind.EXTERNAL, ExternalChecker(self.externals, self.components))
+        self.core = CoreParts(HOST, self.components)
         self.local_host = LocalHost(
-            HOST,
-            self.components,
-            self.plugins,
-            self.daemons,
-            self.units,
-            self.externals,
-            Backups(
-                self.daemons,
-                self.directory / "backups",
-                jobs,
-                at_once,
-                self._now,
+            host=HOST,
+            components=self.components,
+            kinds=self.kinds,
+            plugins=self.plugins,
+            units=self.units,
+            supervisor=self.supervisor,
+            health=self.health,
+            upgrade=self._upgrade,
+        )
+        checks: dict[Kind, IChecked] = {
+            Kind.DAEMON: DaemonChecker(self.daemons),
+            Kind.UNIT: UnitChecker(self.units),
+            Kind.PLUGIN: PluginChecker(
+                self.plugins, self.components, self._data, self._now, at_once
             ),
-            self.supervisor,
-            self.health,
-            self._upgrade,
-            CoreParts(HOST, self.components),
+            Kind.EXTERNAL: ExternalChecker(self.externals, self.components),
+        }
+        saved = Backups(self.daemons, self.directory / "backups", jobs, at_once, self._now)
+        register_built_in(
+            self.local_host,
+            checks,
+            daemons=self.daemons,
+            saved=saved,
+            externals=self.externals,
+            parts=self.core,
+            is_managed=False,
         )
         self.keeper = ConfigurationInForce(
             (self.file,), load([self.file]), self._scan, self._apply, at_once, self.events

@@ -23,7 +23,7 @@ OF_HOST = Parameter("host", "Only those of one host.", TEXT)
 #: what naming a component can end in
 NAMING = (404, 409)
 
-_KINDS = [kind.value for kind in Kind]
+_KINDS = [kind.value for kind in Kind.all()]
 _ONE_COMPONENT = {JSON: named("Component")}
 _DONE = {
     "start": "Start it; answered once it is alive or running",

@@ -19,7 +19,7 @@ from domogik.app.commands.roles import ManagerRoles
 from domogik.app.parts.configuration import readers
 from domogik.app.parts.core import CoreServices
 from domogik.app.parts.foundation import CannotStart, Foundation
-from domogik.app.parts.health import Checkers, make_health
+from domogik.app.parts.kinds import Checkers
 from domogik.app.parts.local_socket import LocalRole
 from domogik.app.parts.packages import ManagerParts, PackageServices
 from domogik.app.parts.plugin_launch import make_plugin_launch
@@ -43,7 +43,10 @@ from domogik.manager.event_numbers import EventNumbers
 from domogik.manager.externals import Externals
 from domogik.manager.fleet.all_hosts import AllHosts
 from domogik.manager.fleet.hosts import Hosts
+from domogik.manager.health.centre import Health
 from domogik.manager.jobs import Jobs
+from domogik.manager.kinds.built_in import register_built_in
+from domogik.manager.kinds.interfaces import Kinds
 from domogik.manager.local_host import LocalHost
 from domogik.manager.plugins.autostart import Autostart
 from domogik.manager.plugins.heartbeat_senders import Speakers
@@ -147,7 +150,16 @@ class ManagerDaemon(Service):
             self.plugins.is_kept_back,
             lambda: self.health.look_soon("core:manager"),
         )
-        self.health = make_health(reactor, foundation, self.events, self.jobs)
+        self.kinds = Kinds(host)
+        self.health = Health(
+            reactor,
+            time.time,
+            self.events,
+            self.jobs,
+            self.kinds,
+            foundation.home.run / "health.json",
+            self._thread,
+        )
         self.units = make_units(reactor, host, self.components, self.jobs, foundation.home.run)
         self.rivals = Rivals(
             reactor, xpl_node, host, self.trust.is_own, self._thread, self._look_at_host
@@ -166,18 +178,14 @@ class ManagerDaemon(Service):
             self.supervisor.hold,
         )
         self.local_host = LocalHost(
-            host,
-            self.components,
-            self.plugins,
-            self.daemons,
-            self.units,
-            self.externals,
-            Backups(self.daemons, foundation.home.backups, self.jobs, self._thread, time.time),
-            self.supervisor,
-            self.health,
-            self.upgrade,
-            CoreParts(host, self.components, self.core.parts()),
-            logs.OwnLog(foundation.log_directory / "manager.log", self._thread),
+            host=host,
+            components=self.components,
+            kinds=self.kinds,
+            plugins=self.plugins,
+            units=self.units,
+            supervisor=self.supervisor,
+            health=self.health,
+            upgrade=self.upgrade,
         )
         self.keeper = ConfigurationInForce(
             foundation.files,
@@ -325,19 +333,7 @@ class ManagerDaemon(Service):
             ManagerParts(self.plugins, self.trust, self.reload, self._roles.external),
         )
         self._stops.append(self.package_access.stop)
-        Checkers(
-            reactor,
-            self._foundation,
-            self.xpl_node,
-            self.identity.presence,
-            self.local_host,
-            self.core,
-            self.package_access,
-            self.hosts,
-            self._roles,
-            self.notice,
-            lambda: self._inventory.problems,
-        ).introduce()
+        self._register_kinds(host)
         self.control = SystemControl(
             reactor, self.identity, bus, self.local_host, self.trust, self.events
         )
@@ -351,6 +347,35 @@ class ManagerDaemon(Service):
             lambda processes: self._thread(udp_addresses, processes),
             self._roles.ping_duration,
             self._roles.wait_between_pings if self._roles.ping else None,
+        )
+
+    def _register_kinds(self, host: str) -> None:
+        foundation = self._foundation
+        checkers = Checkers(
+            reactor=self._reactor,
+            foundation=foundation,
+            xpl_node=self.xpl_node,
+            presence=self.identity.presence,
+            local_host=self.local_host,
+            core=self.core,
+            package_access=self.package_access,
+            hosts=self.hosts,
+            roles=self._roles,
+            notice=self.notice,
+            broken_packages=lambda: self._inventory.problems,
+            daemons=self.daemons,
+            externals=self.externals,
+        )
+        saved = Backups(self.daemons, foundation.home.backups, self.jobs, self._thread, time.time)
+        register_built_in(
+            self.local_host,
+            checkers.made(),
+            daemons=self.daemons,
+            saved=saved,
+            externals=self.externals,
+            parts=CoreParts(host, self.components, self.core.parts()),
+            is_managed=foundation.settings.package_mode,
+            own_log=logs.OwnLog(foundation.log_directory / "manager.log", self._thread),
         )
 
     def _start_presence(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable
 
 import attrs
@@ -26,18 +25,9 @@ from domogik.manager.fleet.hosts import Hosts
 from domogik.manager.health.centre import Health
 from domogik.manager.interfaces import IAllHosts
 from domogik.manager.jobs import Job, Jobs, Progress
+from domogik.manager.kinds.interfaces import IKind
 from domogik.manager.local_host import LocalHost
 from domogik.manager.plugins.values import Values
-
-#: the id of a plugin is half of an xPL address; some older ones are longer than the protocol has it
-_PLUGIN = re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")
-#: a section's name or what systemd calls it
-_UNIT = re.compile(r"[A-Za-z0-9:_.\\][A-Za-z0-9:_.\\@-]{0,254}", re.ASCII)
-_CORE = re.compile("rest|dbmgr")
-_UNLISTED = {Kind.PLUGIN.value: _PLUGIN, Kind.UNIT.value: _UNIT, Kind.CORE.value: _CORE}
-
-#: kinds that another host's manager starts and stops when it is asked
-_COMMANDED = (Kind.PLUGIN, Kind.DAEMON, Kind.UNIT, Kind.CORE)
 
 
 @implementer(IAllHosts)
@@ -87,9 +77,10 @@ class AllHosts:
             return find(self.components(host), name, host)
         except UnknownComponent:
             if self._local_host is not None and host == self.host:
-                if not self._local_host.units.knows(name):
-                    raise
-                return self._local_host.unit(name)
+                for one in self._local_host.kinds:
+                    if one.knows(name):
+                        return one.find(name)
+                raise
         return self._unlisted(name, host)
 
     def _host_itself(self, name: str, host: str | None) -> Component:
@@ -108,64 +99,61 @@ class AllHosts:
         """
         if not self._hosts.is_known(host):
             raise UnknownComponent(f"No manager of a host {host} was ever heard")
-        kind, colon, bare = name.partition(":")
-        if not colon:
-            kind, bare = Kind.PLUGIN.value, name
-        pattern = _UNLISTED.get(kind)
-        if pattern is None or not pattern.fullmatch(bare):
+        word, colon, bare = name.partition(":")
+        kind = Kind.of(word) if colon else Kind.PLUGIN
+        bare = bare if colon else name
+        if kind is None or kind.unlisted is None or not kind.unlisted.fullmatch(bare):
             listed = (str(one.id) for one in self.components(host))
             raise UnknownComponent.named(name, host, listed)
-        return Component(ComponentId(Kind(kind), bare), host)
+        return Component(ComponentId(kind, bare), host)
 
     async def detail(self, component: Component) -> Detail:
-        local_host = self._local_host_of(component)
-        return local_host.detail(component) if local_host else await self._hosts.detail(component)
+        kind = self._kind_of(component)
+        return kind.detail(component) if kind else await self._hosts.detail(component)
 
     async def usage(self, component: Component) -> Component:
         local_host = self._local_host_of(component)
         return await local_host.usage(component) if local_host else component
 
     async def warnings(self, component: Component) -> tuple[str, ...]:
-        local_host = self._local_host_of(component)
-        if local_host is None or component.id.kind is not Kind.PLUGIN:
-            return ()
-        return await local_host.plugins.warnings(component.name, managed=self.package_mode)
+        kind = self._kind_of(component)
+        return await kind.warnings(component.name) if kind else ()
 
     async def start(self, component: Component) -> None:
-        local_host = self._local_host_of(component)
-        await (local_host.start(component) if local_host else self._ask("start", component))
+        kind = self._kind_of(component)
+        await (kind.start(component.name) if kind else self._ask("start", component))
 
     async def stop(self, component: Component) -> None:
-        local_host = self._local_host_of(component)
-        await (local_host.stop(component) if local_host else self._ask("stop", component))
+        kind = self._kind_of(component)
+        await (kind.stop(component.name) if kind else self._ask("stop", component))
 
     async def restart(self, component: Component) -> None:
-        local_host = self._local_host_of(component)
-        await (local_host.restart(component) if local_host else self._ask("restart", component))
+        kind = self._kind_of(component)
+        await (kind.restart(component.name) if kind else self._ask("restart", component))
 
     async def enable(self, component: Component) -> None:
-        local_host = self._local_host_of(component)
-        await (local_host.enable(component) if local_host else self._ask("enable", component))
+        kind = self._kind_of(component)
+        await (kind.enable(component.name) if kind else self._ask("enable", component))
 
     async def disable(self, component: Component) -> None:
-        local_host = self._local_host_of(component)
-        await (local_host.disable(component) if local_host else self._ask("disable", component))
+        kind = self._kind_of(component)
+        await (kind.disable(component.name) if kind else self._ask("disable", component))
 
     async def reload(self, component: Component) -> None:
-        await self._here(component).reload(component)
+        await self._here(component).reload(component.name)
 
     async def diagnose(self, component: Component) -> tuple[DiagnosticCheck, ...]:
         local_host = self._local_host_of(component)
-        return await (
-            local_host.diagnose(component) if local_host else self._hosts.diagnose(component)
-        )
+        if local_host is None:
+            return await self._hosts.diagnose(component)
+        return await local_host.health.diagnose(str(component.id))
 
     async def diagnose_all(self, host: str | None = None) -> tuple[DiagnosticCheck, ...]:
         where = self.find(f"{Kind.HOST.value}:{host or self.host}")
         local_host = self._local_host_of(where)
-        return await (
-            local_host.diagnose_all() if local_host else self._hosts.diagnose_all(where.host)
-        )
+        if local_host is None:
+            return await self._hosts.diagnose_all(where.host)
+        return await local_host.health.diagnose()
 
     @property
     def health(self) -> Health | None:
@@ -178,24 +166,24 @@ class AllHosts:
         return self._local_host.units.rule(user)
 
     def credentials(self, component: Component) -> str:
-        return self._here(component).credentials(component)
+        return self._here(component).credentials(component.name)
 
     async def backup(self, component: Component, file: str | None = None) -> Backup:
-        return await self._here(component).backup(component, file)
+        return await self._here(component).backup(component.name, file)
 
     async def restore(self, component: Component, file: str) -> None:
-        await self._here(component).restore(component, file)
+        await self._here(component).restore(component.name, file)
 
     async def backups(self, component: Component) -> tuple[Backup, ...]:
-        return await self._here(component).backups_of(component)
+        return await self._here(component).backups(component.name)
 
     async def log_lines(self, component: Component, lines: int) -> list[str]:
-        return await self._here(component).log_lines(component, lines)
+        return await self._here(component).log_lines(component.name, lines)
 
     def follow_log(
         self, component: Component, receive: Callable[[str], None]
     ) -> Callable[[], None]:
-        return self._here(component).follow_log(component, receive)
+        return self._here(component).follow_log(component.name, receive)
 
     async def config_list(
         self, host: str | None = None, plugin: str | None = None, key: str | None = None
@@ -216,7 +204,7 @@ class AllHosts:
         self._local_host.upgrade()
 
     async def _ask(self, command: str, component: Component) -> None:
-        if component.id.kind not in _COMMANDED:
+        if not component.id.kind.orders:
             raise NotPossible(f"{component.id} on {component.host} can only be looked at from here")
 
         async def work(progress: Progress) -> None:
@@ -233,11 +221,15 @@ class AllHosts:
     def _local_host_of(self, component: Component) -> LocalHost | None:
         return self._local_host if component.host == self.host else None
 
-    def _here(self, component: Component) -> LocalHost:
+    def _kind_of(self, component: Component) -> IKind | None:
         local_host = self._local_host_of(component)
-        if local_host is None:
+        return local_host.kind_of(component) if local_host is not None else None
+
+    def _here(self, component: Component) -> IKind:
+        kind = self._kind_of(component)
+        if kind is None:
             raise NotPossible("Not available from another host")
-        return local_host
+        return kind
 
     def _stored(self) -> Values:
         values = self._values()

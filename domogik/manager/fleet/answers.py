@@ -33,7 +33,10 @@ _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")
 def listed_components(message: Message, host: str) -> tuple[Component, ...]:
     """The entries of a `list` answer of that host, each once; one without a name ends them."""
     pairs = dict(message.body)
-    found = _servers(pairs, Kind.DAEMON, host) | _servers(pairs, Kind.UNIT, host)
+    found: dict[ComponentId, Component] = {}
+    for kind in Kind.all():
+        if kind.has_own_list:
+            found |= _servers(pairs, kind, host)
     for place in range(MAX_LISTED):
         name = pairs.get(f"plugin{place}-name", "")
         if not name:
@@ -106,7 +109,7 @@ def read_detail(message: Message, component: Component) -> Detail:
         documentation=_shown(pairs.get("documentation", "")),
         description="\n".join(_shown(line) for line in "".join(pieces).split("\\n")),
     )
-    if component.id.kind in (Kind.EXTERNAL, Kind.DAEMON, Kind.UNIT):
+    if component.id.kind is Kind.EXTERNAL or component.id.kind.has_own_list:
         values = tuple(
             (_shown(pairs[f"cfg{number}-key"]), _shown(pairs.get(f"cfg{number}-value", "")))
             for number in numbers

@@ -40,8 +40,8 @@ ORDER_AGAIN = 30.0
 ASK_AGAIN = 5.0
 _TIMEOUT_TEXTS = {"detail": "getting plugin detail for"}
 _ONLY_LOOKING = ("detail", "diagnose")
-#: what an answer about a plugin or a member is not about
-_TYPED = frozenset(kind.value for kind in Kind) - {Kind.PLUGIN.value, Kind.EXTERNAL.value}
+#: what an answer about a plugin or a member may say that it is about
+_UNTYPED = (None, Kind.PLUGIN, Kind.EXTERNAL)
 _SILENT = "its host is silent"
 _STOPPED = "the manager of its host was stopped"
 
@@ -355,7 +355,7 @@ class Hosts:
                 and message.get("host") == host
                 and message.get("plugin", message.get("name")) in (plugin, name)
                 and (not is_typed or message.get("type") == kind.value)
-                and (is_typed or message.get("type") not in _TYPED)
+                and (is_typed or Kind.of(message.get("type") or "") in _UNTYPED)
             )
 
         word = kind.value if is_typed else "plugin"

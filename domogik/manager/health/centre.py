@@ -1,16 +1,16 @@
 """Is everything well here? Who looks at what, when, and what is done about what was found.
 
-Each kind of component has an examiner, which knows what can be asked about one of them. Everything
+Each kind of component knows what can be asked about one of its components. Everything
 is examined once a day, and whenever somebody asks; what failed, or has an issue, when its state
 changes. An issue is a check that did not pass: it opens, and closes, with what the last look found.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredSemaphore, TimeoutError, gatherResults
@@ -23,9 +23,10 @@ from domogik.components.model import ComponentId, Kind, State
 from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.health.issues import Issue, Issues, UnknownIssue
 from domogik.manager.jobs import Job, Jobs, Progress
+from domogik.manager.kinds.interfaces import IChecked, Kinds
 from domogik.threads import Threads
 
-__all__ = ["Checker", "Health", "Issue", "Look", "UnknownIssue"]
+__all__ = ["Health", "Issue", "Look", "UnknownIssue"]
 
 DAY = 24 * 3600.0
 #: seconds after the start of a manager before the first daily look: everything starts at once then
@@ -40,25 +41,6 @@ LONGEST_PROOF = 120.0
 PATIENCE = 30.0
 _AT_ONCE = 8
 _BAD = frozenset({State.FAILED.value, State.NOT_RESPONDING.value, State.BACKOFF.value})
-
-
-class Checker(Protocol):
-    """Knows one kind of component."""
-
-    def subjects(self) -> Collection[str]:
-        """The ids of those there are now."""
-        ...
-
-    async def examine(self, component_id: str) -> Sequence[DiagnosticCheck]:
-        """Look at one of them; what cannot be looked at is a check too, `skipped` or `error`.
-
-        Raises `UnknownComponent` where it is gone.
-        """
-        ...
-
-    async def repair(self, component_id: str, check: DiagnosticCheck, action: str) -> None:
-        """Carry out what a suggestion of that check says; raises `DomogikError`."""
-        ...
 
 
 @attrs.frozen
@@ -84,11 +66,10 @@ class Health:
     _wall_clock: Callable[[], float]
     _events: EventStream
     _jobs: Jobs
-    host: str
+    kinds: Kinds
     _state: Path
     _in_thread: Threads
     _issues: Issues = attrs.field(init=False)
-    _checkers: dict[Kind, Checker] = attrs.field(init=False, factory=dict)
     _looks: dict[str, Look] = attrs.field(init=False, factory=dict)
     #: looks that were begun, and of each component the last one whose end was noted
     _begun: int = attrs.field(init=False, default=0)
@@ -105,14 +86,10 @@ class Health:
 
     def __attrs_post_init__(self) -> None:
         self._issues = Issues(
-            self._wall_clock, self._events, self.host, self._state, self._in_thread
+            self._wall_clock, self._events, self.kinds.host, self._state, self._in_thread
         )
 
     # Life
-
-    def register(self, kind: Kind, checker: Checker) -> None:
-        """Components of that kind are examined by `checker`."""
-        self._checkers[kind] = checker
 
     def start(self) -> None:
         """Read what was known, and look once a day from now on. Blocks for a moment."""
@@ -174,7 +151,7 @@ class Health:
 
     def subjects(self) -> list[str]:
         """The ids of all components that can be looked at."""
-        return [id for checker in self._checkers.values() for id in sorted(checker.subjects())]
+        return [id for checker in self.kinds for id in sorted(checker.subjects())]
 
     def looks(self) -> tuple[Look, ...]:
         """The last look at each component since the start, in the order of `subjects`."""
@@ -190,7 +167,7 @@ class Health:
         Whoever asks while it goes on gets the same. Fails with `UnknownComponent`.
         """
         if component_id is None:
-            return self._jobs.run("diagnose", f"host:{self.host}", self._look_at_all, "all")
+            return self._jobs.run("diagnose", f"host:{self.kinds.host}", self._look_at_all, "all")
         return self._jobs.run("diagnose", component_id, lambda _: self._look_at(component_id))
 
     async def _look_at_all(self, progress: Progress) -> tuple[DiagnosticCheck, ...]:
@@ -239,7 +216,7 @@ class Health:
         return checks
 
     async def _examined(
-        self, checker: Checker, component_id: str
+        self, checker: IChecked, component_id: str
     ) -> tuple[tuple[DiagnosticCheck, ...], bool]:
         """The checks, and whether the look came to its end."""
         looking = Deferred.fromCoroutine(_all_of(checker.examine(component_id)))
@@ -264,21 +241,21 @@ class Health:
         self._clock.callLater(0, turn.callback, None)
         return turn
 
-    def _checker(self, component_id: str) -> Checker:
-        checker = self._checkers.get(ComponentId.parse(component_id).kind)
+    def _checker(self, component_id: str) -> IChecked:
+        checker = self.kinds.get(ComponentId.parse(component_id).kind)
         if checker is None or component_id not in checker.subjects():
             raise self._unknown(component_id)
         return checker
 
     def _unknown(self, component_id: str) -> UnknownComponent:
-        return UnknownComponent.named(component_id, self.host, self.subjects())
+        return UnknownComponent.named(component_id, self.kinds.host, self.subjects())
 
     # What happens
 
     def _happened(self, event: Event) -> None:
         if event.type == "repositories.changed":
             self._look_soon_at(Kind.REPOSITORY, only_with_issues=False)
-        elif event.data.get("host") != self.host:
+        elif event.data.get("host") != self.kinds.host:
             return
         elif event.type == "packages.changed":
             self._look_soon_at(Kind.PLUGIN, only_with_issues=True)
@@ -299,14 +276,14 @@ class Health:
             self._end_proof(component_id)
         concerned = [component_id]
         if component_id.startswith(f"{Kind.CORE.value}:"):
-            concerned.append(f"host:{self.host}")
+            concerned.append(f"host:{self.kinds.host}")
         for one in concerned:
             if is_bad or self._issues.of(one):
                 self.look_soon(one)
 
     def _look_soon_at(self, kind: Kind, *, only_with_issues: bool) -> None:
         self._forget_those_gone()
-        checker = self._checkers.get(kind)
+        checker = self.kinds.get(kind)
         for component_id in sorted(checker.subjects()) if checker is not None else ():
             if not only_with_issues or self._issues.of(component_id):
                 self.look_soon(component_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import attrs
+from zope.interface import implementer
 
 from domogik.components.health import DiagnosticCheck, Result, Suggestion
 from domogik.components.model import Component, ComponentId, Kind, State
@@ -14,6 +15,7 @@ from domogik.manager.components import ComponentList
 from domogik.manager.daemons.daemons import Daemons
 from domogik.manager.externals import Externals
 from domogik.manager.health.questions import Question, only_by_hand, unknown_action
+from domogik.manager.kinds.interfaces import IChecked
 from domogik.manager.packages.interfaces import RepositoryInfo
 from domogik.manager.plugins.startup_notice import ACCEPT, StartupNotice
 from domogik.threads import Threads
@@ -54,6 +56,7 @@ _RESTORE = only_by_hand(
 )
 
 
+@implementer(IChecked)
 @attrs.define(eq=False)
 class CoreChecker:
     """The parts of this process.
@@ -154,6 +157,7 @@ class CoreChecker:
 # Managed daemons
 
 
+@implementer(IChecked)
 @attrs.define(eq=False)
 class DaemonChecker:
     """Those of the configuration; `daemon_checks.py` says what is asked."""
@@ -187,6 +191,7 @@ _FORGET = Suggestion("forget", "Leave it out of the list until it is heard again
 _LOOK = only_by_hand("look", "See whether it is switched on and connected")
 
 
+@implementer(IChecked)
 @attrs.define(eq=False)
 class ExternalChecker:
     """Those that were heard since the start."""
@@ -245,6 +250,7 @@ _SIGN = only_by_hand(
 )
 
 
+@implementer(IChecked)
 @attrs.define(eq=False)
 class RepositoryChecker:
     """Those of `sources.list`, and the local one; `refresh()` asks all of them."""

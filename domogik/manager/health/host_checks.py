@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import attrs
+from zope.interface import implementer
 
 from domogik.components.health import DiagnosticCheck, Result, Suggestion
 from domogik.config.files import read_bounded
@@ -20,6 +21,7 @@ from domogik.manager.health.questions import (
     only_by_hand,
     unknown_action,
 )
+from domogik.manager.kinds.interfaces import IChecked
 from domogik.threads import Threads
 
 #: Unix time that every clock that was ever set is past: 2024-01-01
@@ -77,6 +79,7 @@ _STOP_SOMETHING = only_by_hand("stop-something", "See what uses most, and stop i
 _MEMORY_BYTES = 65536
 
 
+@implementer(IChecked)
 @attrs.define(eq=False)
 class HostChecker:
     """This one host.

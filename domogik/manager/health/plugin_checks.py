@@ -9,6 +9,7 @@ from pathlib import Path
 
 import attrs
 from twisted.internet.defer import DeferredLock
+from zope.interface import implementer
 
 from domogik.components.health import DiagnosticCheck, Result, Suggestion
 from domogik.components.model import Component, ComponentId, Kind, State
@@ -27,6 +28,7 @@ from domogik.manager.health.questions import (
     times,
     unknown_action,
 )
+from domogik.manager.kinds.interfaces import IChecked
 from domogik.manager.packages.missing import missing, remedy
 from domogik.manager.plugins.plugins import Plugins
 from domogik.packages.descriptor.reference import refusal
@@ -77,6 +79,7 @@ _ID = Question("plugin-id", "{name} cannot run")
 _ON_ITS_WAY = (State.STARTING, State.STOPPING)
 
 
+@implementer(IChecked)
 @attrs.define(eq=False)
 class PluginChecker:
     """Every plugin in the one list.

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 import attrs
+from zope.interface import implementer
 
 from domogik.components.health import DiagnosticCheck, Result
 from domogik.components.model import ComponentId
 from domogik.manager.health.questions import Question, unknown_action
+from domogik.manager.kinds.interfaces import IChecked
 from domogik.manager.units.units import SystemUnits
 from domogik.units.apps.component import Daemon
 from domogik.units.checks.unit import UnitAction
@@ -16,6 +18,7 @@ from domogik.units.checks.unit import UnitAction
 _AT_REST = Question("unit-at-rest", "Service {service_name} is disabled and does not run")
 
 
+@implementer(IChecked)
 @attrs.define(eq=False)
 class UnitChecker:
     """What is asked is said in `units.component`; of related units nothing is."""

@@ -1,1 +1,1 @@
-"""The kinds of component: plugins, managed daemons, units, core services, external members."""
+"""The kinds of component of this host: one object for each, in one registry."""

@@ -12,8 +12,9 @@ from domogik.components.model import HostInfo, Kind
 from domogik.errors import NoAnswer, OperationFailed
 from domogik.manager.health.centre import Health
 from domogik.manager.jobs import Jobs
+from domogik.manager.kinds.interfaces import Kinds
 from domogik.testing.all_hosts import plugin
-from domogik.testing.local_host import NOON
+from domogik.testing.local_host import NOON, checked_kind
 from domogik.threads import at_once
 
 LAMP = "plugin:lamp"
@@ -45,12 +46,12 @@ def checker(door, all_hosts, tmp_path: Path) -> Checker:
         lambda: NOON,
         all_hosts.events,
         Jobs(all_hosts.events, lambda: NOON),
-        "vm",
+        Kinds("vm"),
         tmp_path / "health.json",
         at_once,
     )
     made = Checker()
-    health.register(Kind.PLUGIN, made)
+    health.kinds.register(checked_kind(Kind.PLUGIN, made))
     all_hosts.health = health
     all_hosts.put(plugin("lamp"))
     all_hosts.others.append(HostInfo("kitchen", True, False, "192.0.2.1", 300.0, NOON))

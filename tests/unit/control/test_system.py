@@ -301,7 +301,7 @@ def test_a_fault_of_our_own_is_answered_too(manager):
     async def broken(name):
         raise RuntimeError("oops")
 
-    manager.local_host.plugins = _Changed(manager.plugins, start=broken)
+    manager.kinds.get(Kind.PLUGIN).plugins = _Changed(manager.plugins, start=broken)
     manager.order("start", "clock")
     assert manager.answer()["error"] == "start failed on vm: its log says why"
 

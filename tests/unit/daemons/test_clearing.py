@@ -14,7 +14,7 @@ import pytest
 from domogik.daemons import clearing
 from domogik.daemons.clearing import clear
 from domogik.daemons.directory import WorkingDirectory
-from domogik.supervisor.processes.adoption import Record
+from domogik.supervisor.processes.adoption import ProcessRecord
 from domogik.supervisor.processes.identity import ProcessIdentity
 from domogik.supervisor.processes.mark import passed_on
 
@@ -43,9 +43,11 @@ def directory(tmp_path: Path) -> WorkingDirectory:
 
 
 def record(directory: WorkingDirectory, process: subprocess.Popen, run_id: str = "start") -> None:
-    begun = Record("daemon:redis", run_id, 1.0)
+    begun = ProcessRecord("daemon:redis", run_id, 1.0)
     directory.records.begin(begun)
-    directory.records.add(Record("daemon:redis", run_id, 1.0, ProcessIdentity.of(process.pid)))
+    directory.records.add(
+        ProcessRecord("daemon:redis", run_id, 1.0, ProcessIdentity.of(process.pid))
+    )
 
 
 def test_whoever_carries_its_mark_is_ended_and_it_is_removed(directory: WorkingDirectory) -> None:

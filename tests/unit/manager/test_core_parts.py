@@ -19,7 +19,7 @@ class FakePart:
         self.next, self.reason = State.RUNNING, ""
         self.done: list[str] = []
         self.put(State.RUNNING)
-        manager.local_host.core.parts = {name: Part(self.start, self.stop)}
+        manager.core.parts = {name: Part(self.start, self.stop)}
 
     def put(self, state: State, reason: str = "") -> None:
         self.manager.components.put(

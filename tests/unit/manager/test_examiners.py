@@ -18,10 +18,10 @@ from domogik.components.model import Component, ComponentId, Kind, State
 from domogik.config.home import Home
 from domogik.errors import NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.components import ComponentList
-from domogik.manager.health.centre import Checker
 from domogik.manager.health.checkers import CoreChecker, RepositoryChecker
 from domogik.manager.health.host_checks import HostChecker
 from domogik.manager.health.plugin_checks import PluginChecker
+from domogik.manager.kinds.interfaces import IChecked
 from domogik.manager.packages.interfaces import RepositoryInfo
 from domogik.manager.plugins.startup_notice import StartupNotice
 from domogik.packages.needs.environment import ENVIRONMENT
@@ -49,7 +49,7 @@ def by_id(checks: Iterable[DiagnosticCheck]) -> dict[str, DiagnosticCheck]:
     return {check.check_id: check for check in checks}
 
 
-def looked_at(checker: Checker, component_id: str) -> dict[str, DiagnosticCheck]:
+def looked_at(checker: IChecked, component_id: str) -> dict[str, DiagnosticCheck]:
     checks = now(checker.examine(component_id))
     assert len(by_id(checks)) == len(checks), "two checks of one name"
     assert "?" not in "".join(check.filled for check in checks), "a parameter is missing"

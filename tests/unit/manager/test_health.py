@@ -28,7 +28,8 @@ from domogik.manager.health.centre import (
     UnknownIssue,
 )
 from domogik.manager.jobs import Jobs
-from domogik.testing.local_host import NOON
+from domogik.manager.kinds.interfaces import Kinds
+from domogik.testing.local_host import NOON, checked_kind
 from domogik.threads import at_once
 
 LAMP = "plugin:lamp"
@@ -93,9 +94,9 @@ class Ward:
         self.components = ComponentList(self.events)
         jobs = Jobs(self.events, self.now)
         self.health = Health(
-            self.clock, self.now, self.events, jobs, "vm", self.state, self.in_thread
+            self.clock, self.now, self.events, jobs, Kinds("vm"), self.state, self.in_thread
         )
-        self.health.register(Kind.PLUGIN, self.checker)
+        self.health.kinds.register(checked_kind(Kind.PLUGIN, self.checker))
 
     def now(self) -> float:
         return NOON + self.clock.seconds()
@@ -398,7 +399,7 @@ def test_changes_of_other_hosts_are_none_of_ours(ward: Ward) -> None:
 
 def test_a_core_service_that_changes_concerns_its_host(ward: Ward) -> None:
     host = FakeChecker({"host:vm": {"hub": Result.FAILED}})
-    ward.health.register(Kind.HOST, host)
+    ward.health.kinds.register(checked_kind(Kind.HOST, host))
     ward.health.start()
     for state in (State.RUNNING, State.NOT_RESPONDING):
         ward.components.put(Component(ComponentId(Kind.CORE, "hub"), "vm", state))
@@ -409,7 +410,7 @@ def test_a_core_service_that_changes_concerns_its_host(ward: Ward) -> None:
 def test_repositories_are_looked_at_when_they_were_asked(ward: Ward) -> None:
     url = "repository:http://packages.localhost"
     repositories = FakeChecker({url: {"reachable": Result.FAILED}})
-    ward.health.register(Kind.REPOSITORY, repositories)
+    ward.health.kinds.register(checked_kind(Kind.REPOSITORY, repositories))
     ward.health.start()
     ward.events.publish("repositories.changed")
     ward.turn(SETTLE)
@@ -589,7 +590,7 @@ def test_a_repair_that_fails_says_why_and_the_issue_stays(ill: Ward) -> None:
 
 def test_a_repair_that_does_not_help_gives_the_issue_as_it_is_now(ill: Ward) -> None:
     stubborn = Stubborn(ill.checker.results)
-    ill.health.register(Kind.PLUGIN, stubborn)
+    ill.health.kinds.register(checked_kind(Kind.PLUGIN, stubborn))
     ill.turn(60)
     left = ill.wait(ill.health.repair(ill.issue()))
     assert stubborn.repaired
@@ -608,7 +609,7 @@ def test_a_repair_may_make_its_component_go_away(ill: Ward) -> None:
         async def repair(self, component_id: str, check: DiagnosticCheck, action: str) -> None:
             del self.results[component_id]
 
-    ill.health.register(Kind.PLUGIN, Forgetful(ill.checker.results))
+    ill.health.kinds.register(checked_kind(Kind.PLUGIN, Forgetful(ill.checker.results)))
     assert ill.wait(ill.health.repair(ill.issue())) is None
     assert ill.health.issues() == ()
 

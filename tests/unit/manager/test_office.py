@@ -38,26 +38,27 @@ def component(kind, name="thing"):
     ],
 )
 def test_what_cannot_be_done_is_said_with_the_reason(manager, verb, done, kind, why):
-    (error,) = outcome(getattr(manager.local_host, verb)(component(kind)))
+    (error,) = outcome(getattr(manager.all_hosts, verb)(component(kind)))
     assert isinstance(error, NotPossible)
     assert str(error) == f"{kind.value}:thing cannot be {done}: {why}"
 
 
 def test_plugins_are_found_by_their_bare_name_and_nothing_else_is(manager):
     manager.components.put(component(Kind.CORE, "rest"))
-    assert manager.local_host.plugin("clock").name == "clock"
+    plugins = manager.kinds.get(Kind.PLUGIN)
+    assert plugins.find("clock").name == "clock"
     for name in ("rest", "plugin:clock", "ghost", ""):
         with pytest.raises(UnknownComponent, match="doesn't exists on vm"):
-            manager.local_host.plugin(name)
+            plugins.find(name)
 
 
 def test_who_was_never_started_wrote_nothing(manager):
-    assert outcome(manager.local_host.log_lines(component(Kind.CORE, "hub"), 5)) == [[]]
+    assert outcome(manager.all_hosts.log_lines(component(Kind.CORE, "hub"), 5)) == [[]]
 
 
 def test_a_plugin_started_by_hand_has_no_output_here_and_that_is_no_error(manager):
     manager.descriptor("lamp").unlink()
     manager.read()
-    assert outcome(manager.local_host.log_lines(component(Kind.PLUGIN, "lamp"), 5)) == [[]]
+    assert outcome(manager.all_hosts.log_lines(component(Kind.PLUGIN, "lamp"), 5)) == [[]]
     with pytest.raises(NotPossible, match="plugin:lamp has no output of its own"):
-        manager.local_host.follow_log(component(Kind.PLUGIN, "lamp"), print)
+        manager.all_hosts.follow_log(component(Kind.PLUGIN, "lamp"), print)

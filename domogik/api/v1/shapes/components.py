@@ -39,7 +39,7 @@ def named(name: str) -> Schema:
 
 _COMPONENT: dict[str, Schema] = {
     "id": TEXT,
-    "kind": {"type": "string", "enum": [kind.value for kind in Kind]},
+    "kind": {"type": "string", "enum": [kind.value for kind in Kind.all()]},
     "name": TEXT,
     "host": TEXT,
     "state": {"type": "string", "enum": [state.value for state in State]},

@@ -1,4 +1,4 @@
-"""Health of a manager's host, put together: what examines which kind."""
+"""What examines each kind of component of a manager's host."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from domogik.app.parts.core import CoreServices
 from domogik.app.parts.foundation import Foundation
 from domogik.app.parts.packages import PackageServices, cache_directory
 from domogik.app.parts.xpl_node import XplNode
-from domogik.components.events import EventStream
 from domogik.components.model import Kind
+from domogik.manager.daemons.daemons import Daemons
+from domogik.manager.externals import Externals
 from domogik.manager.fleet.hosts import Hosts
-from domogik.manager.health.centre import Health
 from domogik.manager.health.checkers import (
     CoreChecker,
     DaemonChecker,
@@ -30,7 +30,7 @@ from domogik.manager.health.host_checks import HostChecker
 from domogik.manager.health.network_checks import NetworkChecks
 from domogik.manager.health.plugin_checks import PluginChecker
 from domogik.manager.health.unit_checks import UnitChecker
-from domogik.manager.jobs import Jobs
+from domogik.manager.kinds.interfaces import IChecked
 from domogik.manager.local_host import LocalHost
 from domogik.manager.plugins.startup_notice import StartupNotice
 from domogik.packages.store.changes import Store
@@ -38,20 +38,7 @@ from domogik.threads import threads_of
 from domogik.xpl.node.presence import Presence
 
 
-def make_health(reactor: Any, foundation: Foundation, events: EventStream, jobs: Jobs) -> Health:
-    """Knows no examiner yet; what it remembers lies in `run/health.json`."""
-    return Health(
-        reactor,
-        time.time,
-        events,
-        jobs,
-        foundation.settings.hostname,
-        foundation.home.run / "health.json",
-        threads_of(reactor),
-    )
-
-
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Checkers:
     """Makes those of a host. `broken_packages()` are sentences about descriptors."""
 
@@ -66,15 +53,16 @@ class Checkers:
     roles: ManagerRoles
     notice: StartupNotice
     broken_packages: Callable[[], Sequence[str]]
+    daemons: Daemons
+    externals: Externals
 
-    def introduce(self) -> None:
-        """From here on the health centre can examine every kind of component."""
+    def made(self) -> dict[Kind, IChecked]:
+        """Return what examines each kind."""
         thread, local_host = threads_of(self.reactor), self.local_host
-        health, components = local_host.health, local_host.components
+        plugins, components = local_host.plugins, local_host.components
         home = self.foundation.home
-        health.register(
-            Kind.CORE,
-            CoreChecker(
+        made: dict[Kind, IChecked] = {
+            Kind.CORE: CoreChecker(
                 components,
                 partial(findings, self.foundation.files, home),
                 lambda: self.core.rest_problem,
@@ -83,23 +71,20 @@ class Checkers:
                 self.notice,
                 thread,
             ),
-        )
-        health.register(
-            Kind.PLUGIN,
-            PluginChecker(
-                local_host.plugins, components, home.plugin_data, time.time, thread, self._previous
+            Kind.PLUGIN: PluginChecker(
+                plugins, components, home.plugin_data, time.time, thread, self._previous
             ),
-        )
-        health.register(Kind.DAEMON, DaemonChecker(local_host.daemons))
-        health.register(Kind.UNIT, UnitChecker(local_host.units))
-        health.register(Kind.EXTERNAL, ExternalChecker(local_host.externals, components))
-        health.register(Kind.HOST, self._host())
+            Kind.DAEMON: DaemonChecker(self.daemons),
+            Kind.UNIT: UnitChecker(local_host.units),
+            Kind.EXTERNAL: ExternalChecker(self.externals, components),
+            Kind.HOST: self._host(),
+        }
         if self.foundation.settings.package_mode:
             packages = self.package_access.packages
-            health.register(
-                Kind.REPOSITORY,
-                RepositoryChecker(packages.repositories, packages.refresh, time.time),
+            made[Kind.REPOSITORY] = RepositoryChecker(
+                packages.repositories, packages.refresh, time.time
             )
+        return made
 
     def _host(self) -> HostChecker:
         foundation = self.foundation
