@@ -57,11 +57,12 @@ class BlockingDaemon(Reached):
 
     It serves when the object is there; `options` are those of `throwaway.begin`. What goes wrong
     raises the kind's error. `daemon` is the daemon itself, whose Deferreds fire during calls of
-    this object only.
+    this object only. A process that was forked leaves the server to its parent.
     """
 
     def __init__(self, kind: str | type[ManagedDaemon], **options: Any) -> None:
         self._turns = Turns()
+        self._pid = os.getpid()
         try:
             self.daemon = self._turns.daemon(kind)
             self.wait(throwaway.begin(self.daemon, **options))
@@ -126,11 +127,13 @@ class BlockingDaemon(Reached):
 
     def destroy(self) -> None:
         """Server, data and directory are gone; a second call does nothing."""
-        if not self._turns.is_closed:
-            try:
+        if self._turns.is_closed:
+            return
+        try:
+            if os.getpid() == self._pid:
                 self.wait(throwaway.end(self.daemon, self.directory))
-            finally:
-                self._turns.close()
+        finally:
+            self._turns.close()
 
     def wait(self, operation: Deferred[T]) -> T:
         """What a Deferred of `daemon` fires with."""
@@ -143,7 +146,8 @@ class BlockingDaemon(Reached):
         """Begin an operation and wait for it; raises the kind's error where it was destroyed."""
         if self._turns.is_closed:
             raise self.daemon.error(f"this {self.daemon.title} was destroyed: make another")
-        return self.wait(begin())
+        with self._turns.lock:
+            return self.wait(begin())
 
     def __enter__(self) -> BlockingDaemon:
         return self

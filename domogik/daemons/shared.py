@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import shutil
+import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,14 +65,15 @@ class Shared(Reached):
         """Whether it was begun here."""
         return self._begun is not None
 
-    def wait(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return what `work` comes to; raises what it raises."""
-        try:
-            return self._turns.wait(Deferred.fromCoroutine(work))
-        finally:
-            for _ in range(_TURNS):  # a connection that was closed or aborted is gone after these
-                self._turns.reactor.runUntilCurrent()
-                self._turns.reactor.doIteration(0)
+    def wait(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Return what `work` comes to; raises what it raises. Threads take turns."""
+        with self._turns.lock:
+            try:
+                return self._turns.wait(Deferred.fromCoroutine(work()))
+            finally:
+                for _ in range(_TURNS):  # a connection that was closed or aborted is gone after
+                    self._turns.reactor.runUntilCurrent()
+                    self._turns.reactor.doIteration(0)
 
     def close(self) -> None:
         """The server goes, if it was begun here."""
@@ -85,6 +87,7 @@ class Servers:
 
     `place` is a directory that the processes of the run have in common; None for one alone. With
     `until_end_of`, the process that began them all, a server outlives a crash of its beginner.
+    Threads may share them; a process that was forked leaves them to its parent.
     """
 
     def __init__(self, place: Path | None = None, until_end_of: int | None = None) -> None:
@@ -92,12 +95,20 @@ class Servers:
         self._until_end_of = until_end_of
         self._shared: dict[str, Shared] = {}
         self._in_use: dict[str, int] = {}
+        self._pid = os.getpid()
+        self._getting = threading.Lock()
+
+    @property
+    def _are_ours(self) -> bool:
+        return os.getpid() == self._pid
 
     def get(self, kind: str) -> Shared:
         """Return the server of a kind; raises the kind's error."""
-        if kind not in self._shared:
-            self._shared[kind] = Shared(kind, None) if self._place is None else self._common(kind)
-        return self._shared[kind]
+        with self._getting:
+            if kind not in self._shared:
+                alone = self._place is None
+                self._shared[kind] = Shared(kind, None) if alone else self._common(kind)
+            return self._shared[kind]
 
     def _common(self, kind: str) -> Shared:
         assert self._place is not None
@@ -133,6 +144,8 @@ class Servers:
 
     def close(self) -> None:
         """All that were begun here are gone, once no other process uses them any more."""
+        if not self._are_ours:
+            return
         for users in self._in_use.values():  # all, before another process is waited for
             fcntl.flock(users, fcntl.LOCK_UN)
         for kind, server in self._shared.items():
@@ -140,6 +153,7 @@ class Servers:
             if own is not None:
                 if server.is_ours:
                     self._forget_when_unused(kind, own)
+                fcntl.flock(own, fcntl.LOCK_UN)  # a child may still have it open
                 os.close(own)
             server.close()
         self._shared.clear()
@@ -164,8 +178,12 @@ class Servers:
                 f"{kind}_daemon"
             )
         server = self.get(kind)
-        with _FRESH[kind](server, f"t{secrets.token_hex(8)}") as fresh:
-            yield fresh
+        with contextlib.ExitStack() as undo:
+            try:
+                yield _FRESH[kind](server, f"t{secrets.token_hex(8)}", undo)
+            finally:
+                if not self._are_ours:
+                    undo.pop_all()
 
 
 def _clean(server: Shared, url: str, name: str, path: Path | None = None) -> Clean:
@@ -176,7 +194,7 @@ def _by_sql(
     begin: Callable[[ManagedDaemon], Awaitable[Any]],
     drop: Callable[[Any, str], Awaitable[None]],
     until: str,
-) -> Callable[[Shared, str], contextlib.AbstractContextManager[Clean]]:
+) -> Callable[[Shared, str, contextlib.ExitStack], Clean]:
     async def create(session: Any, name: str) -> None:
         await session.query(f"CREATE DATABASE {name}")
 
@@ -187,13 +205,10 @@ def _by_sql(
         finally:
             session.close()
 
-    @contextlib.contextmanager
-    def fresh(server: Shared, name: str) -> Iterator[Clean]:
-        server.wait(done(server, create, name))
-        try:
-            yield _clean(server, server.url.removesuffix(until) + name, name)
-        finally:
-            server.wait(done(server, drop, name))
+    def fresh(server: Shared, name: str, undo: contextlib.ExitStack) -> Clean:
+        server.wait(lambda: done(server, create, name))
+        undo.callback(server.wait, lambda: done(server, drop, name))
+        return _clean(server, server.url.removesuffix(until) + name, name)
 
     return fresh
 
@@ -223,19 +238,20 @@ async def _drop_mysql(session: Any, name: str) -> None:
     await session.query(f"DROP DATABASE {name}")
 
 
-@contextlib.contextmanager
-def _redis(server: Shared, _: str) -> Iterator[Clean]:
+def _redis(server: Shared, _: str, undo: contextlib.ExitStack) -> Clean:
     """The first of its numbered databases that no other test has; emptied before it is used."""
-    with contextlib.ExitStack() as held:
-        for number in range(int(server.daemon.option("databases"))):
-            path = server.directory / "run" / f".database-{number}"
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
-            held.callback(os.close, descriptor)
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                server.wait(_flush(server, number))
-                yield _clean(server, f"{server.url.removesuffix('0')}{number}", str(number))
-                return
+    for number in range(int(server.daemon.option("databases"))):
+        path = server.directory / "run" / f".database-{number}"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            continue
+        undo.callback(os.close, descriptor)
+        undo.callback(fcntl.flock, descriptor, fcntl.LOCK_UN)  # a child may still have it open
+        server.wait(lambda: _flush(server, number))  # noqa: B023 - it is done with at once
+        return _clean(server, f"{server.url.removesuffix('0')}{number}", str(number))
     raise server.daemon.error("all numbered databases are in use: have a server, redis_daemon")
 
 
@@ -258,33 +274,26 @@ async def _flush(server: Shared, number: int) -> None:
             raise server.daemon.error(f"database {number} is not emptied: {reply.text}")
 
 
-@contextlib.contextmanager
-def _rabbitmq(server: Shared, name: str) -> Iterator[Clean]:
+def _rabbitmq(server: Shared, name: str, undo: contextlib.ExitStack) -> Clean:
     daemon: Any = server.daemon
-    server.wait(daemon.add_virtual_host(name))
-    try:
-        yield _clean(server, server.url.removesuffix("%2F") + name, name)
-    finally:
-        server.wait(daemon.remove_virtual_host(name))
+    server.wait(lambda: daemon.add_virtual_host(name))
+    undo.callback(server.wait, lambda: daemon.remove_virtual_host(name))
+    return _clean(server, server.url.removesuffix("%2F") + name, name)
 
 
-@contextlib.contextmanager
-def _web(server: Shared, name: str) -> Iterator[Clean]:
+def _web(server: Shared, name: str, undo: contextlib.ExitStack) -> Clean:
     daemon: Any = server.daemon
     path: Path = daemon.root / name
     path.mkdir()
+    undo.callback(shutil.rmtree, path)
     path.chmod(0o755)
-    try:
-        server.daemon.directory.give(path)
-        yield _clean(server, f"{server.url}{name}/", name, path)
-    finally:
-        shutil.rmtree(path)
+    server.daemon.directory.give(path)
+    return _clean(server, f"{server.url}{name}/", name, path)
 
 
-@contextlib.contextmanager
-def _mosquitto(server: Shared, name: str) -> Iterator[Clean]:
+def _mosquitto(server: Shared, name: str, _: contextlib.ExitStack) -> Clean:
     """Topics are not made: what begins with `name` is this test's, and may stay."""
-    yield _clean(server, server.url, f"{name}/")
+    return _clean(server, server.url, f"{name}/")
 
 
 _FRESH = {

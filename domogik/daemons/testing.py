@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import os
 import threading
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -113,12 +114,13 @@ def clean(kind: str) -> Iterator[Clean]:
     It lies on one server of this kind that this process keeps until its end. Raises the kind's
     error, and `ManagedDaemonError` for a kind that has no such thing.
     """
-    with _servers().clean(kind) as fresh_one:
+    with _servers(os.getpid()).clean(kind) as fresh_one:
         yield fresh_one
 
 
 @functools.cache
-def _servers() -> Servers:
+def _servers(pid: int) -> Servers:
+    """Return those of a process; one that was forked has its own."""
     from domogik.daemons.shared import Servers
 
     servers = Servers()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
@@ -82,7 +84,10 @@ class _Inline:
 
 
 class TurnedReactor:
-    """A reactor of its own, which nobody else knows, and which stands still between two `wait`."""
+    """A reactor of its own, which nobody else knows, and which stands still between two `wait`.
+
+    Threads that share it hold its `lock` from the beginning of an operation until `wait` returns.
+    """
 
     def __init__(self) -> None:
         from twisted.internet.epollreactor import EPollReactor
@@ -91,6 +96,8 @@ class TurnedReactor:
         made.threadpool = _Inline()
         keep_steady(made)
         self._reactor: Any = made
+        self._pid = os.getpid()
+        self.lock = threading.RLock()
 
     @property
     def reactor(self) -> Any:
@@ -118,7 +125,12 @@ class TurnedReactor:
         return self._reactor is None
 
     def close(self) -> None:
-        """Give back what the reactor holds."""
+        """Give back what the reactor holds.
+
+        A process that was forked gives nothing back: its parent goes on with the same descriptors.
+        """
         reactor, self._reactor = self._reactor, None
+        if os.getpid() != self._pid:
+            return
         _release(reactor)
         reactor._poller.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
@@ -31,7 +30,6 @@ class Host:
 
     turned: TurnedReactor = attrs.field(factory=TurnedReactor)
     here: Here = attrs.field()
-    lock: threading.RLock = attrs.field(factory=threading.RLock)
 
     @here.default
     def _of_this_host(self) -> Here:
@@ -54,7 +52,7 @@ def wait(ask: Callable[..., Awaitable[T]], *args: Any) -> T:
         return await ask(*args)
 
     ours = this_host()
-    with ours.lock:
+    with ours.turned.lock:
         return ours.turned.wait(answer_of(answer()), _PATIENCE_S)
 
 

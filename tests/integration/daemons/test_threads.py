@@ -101,3 +101,89 @@ def test_threads_share_the_process_that_tidies_up_after_them(tmp_path: Path) -> 
         thread.join()
     assert len(begun) == 1
     assert len((tmp_path / "list").read_text().splitlines()) == 4
+
+
+def ran(program: str, directory: Path) -> tuple[str, str]:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return done.stdout, done.stderr
+
+
+SHARING = """
+import threading, psycopg, redis
+from domogik.daemons.testing import clean
+
+failed = []
+
+def keep():
+    for _ in range(10):
+        with clean("redis") as keys, redis.Redis.from_url(keys.url) as client:
+            if client.dbsize():
+                failed.append("the keys of another test")
+            client.set("lamp", "on")
+
+def store():
+    for _ in range(5):
+        with clean("postgres") as database, psycopg.connect(database.url) as connection:
+            connection.execute("CREATE TABLE lamp (name text)")
+
+threading.excepthook = lambda gone: failed.append(repr(gone.exc_value))
+threads = [threading.Thread(target=work) for work in (keep, keep, keep, store, store)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(*failed)
+"""
+
+
+def test_threads_have_something_fresh_each_on_the_same_servers(tmp_path: Path) -> None:
+    assert ran(SHARING, tmp_path) == ("\n", "")
+
+
+FORKING = """
+import os, sys, psycopg, redis
+from domogik.daemons.testing import clean, running
+
+with running("redis") as own, clean("redis") as keys, clean("postgres") as database:
+    if (child := os.fork()) == 0:
+        with clean("redis") as others:
+            same = others.port == keys.port
+        sys.exit(same)  # leaves the blocks, and runs what is registered for the end of the program
+    assert os.waitpid(child, 0)[1] == 0
+    own.restart()
+    with redis.Redis.from_url(keys.url) as client, psycopg.connect(database.url) as connection:
+        print(own.is_running(), client.ping(), connection.execute("SELECT 1").fetchone())
+with clean("redis") as keys, redis.Redis.from_url(keys.url) as client:
+    print(client.ping())
+"""
+
+
+def test_a_process_that_was_forked_leaves_its_parents_servers_alone(tmp_path: Path) -> None:
+    assert ran(FORKING, tmp_path) == ("True True (1,)\nTrue\n", "")
+
+
+HELD = """
+import os, signal, time
+from domogik.daemons.testing import clean
+
+children = []
+for _ in range(17):  # there are sixteen numbered databases
+    with clean("redis") as keys:
+        if (child := os.fork()) == 0:
+            time.sleep(120)
+            os._exit(0)
+        children.append(child)
+for child in children:
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+print("done")
+"""
+
+
+def test_a_child_that_goes_on_keeps_no_key_space(tmp_path: Path) -> None:
+    assert ran(HELD, tmp_path) == ("done\n", "")
