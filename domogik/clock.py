@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 
-def keep_steady(reactor: Any) -> None:
+def keep_steady(reactor: Any) -> None:  # a method of it is replaced, which no interface allows
     """Have `reactor` measure time by CLOCK_MONOTONIC, which no NTP answer and no person moves.
 
     Twisted's reactors take `time.time`: set back by an hour, everything that is due waits an hour

@@ -32,16 +32,14 @@ class DomogikServiceMaker:
         return KINDS[self.name].options
 
     def makeService(self, options: Mapping[str, Any]) -> IService:
-        from twisted.internet import reactor
-
         from domogik.app.commands import logs
         from domogik.app.commands.daemons import KINDS, upgrade_command
         from domogik.app.commands.progress import StartProgress
         from domogik.app.commands.runner import DaemonRun
         from domogik.app.parts.foundation import CannotStart, Foundation
-        from domogik.clock import keep_steady
+        from domogik.app.reactor import steady_reactor
 
-        keep_steady(reactor)
+        reactor = steady_reactor()
         progress = StartProgress.from_environment(os.environ)
         try:
             foundation = Foundation.load(options, os.environ)

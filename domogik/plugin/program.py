@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from random import SystemRandom
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar, cast
 
 from domogik.clock import keep_steady
 from domogik.config.surroundings import Surroundings
@@ -20,6 +20,7 @@ from domogik.errors import DomogikError
 from domogik.plugin.author import Plugin
 from domogik.plugin.life import LAST_MOMENT_S, Life
 from domogik.plugin.log import begin_log
+from domogik.plugin.threads import IReactor
 from domogik.xpl.node.bus import Bus
 from domogik.xpl.node.port import NetworkSettings, Port
 
@@ -34,7 +35,7 @@ def run(plugin: type[Plugin]) -> NoReturn:
     """
     from twisted.internet import reactor as global_reactor
 
-    reactor: Any = global_reactor
+    reactor = cast(IReactor, global_reactor)  # mypy sees a module
     life = _life(plugin(), _surroundings(plugin), reactor, signal.alarm)
 
     def told_to_stop(number: int, _: object) -> None:
@@ -62,7 +63,7 @@ def run_beside(plugin: P, over: Callable[[int], object]) -> None:
     """
     from twisted.internet import reactor as global_reactor
 
-    reactor: Any = global_reactor
+    reactor = cast(IReactor, global_reactor)  # mypy sees a module
     surroundings = _surroundings(type(plugin))
 
     def alarm(seconds: int) -> None:
@@ -76,7 +77,7 @@ def run_beside(plugin: P, over: Callable[[int], object]) -> None:
         reactor.callWhenRunning(life.start)
         made.set()
         heeded.wait()  # it says nothing before it can be told to stop
-        reactor.run(installSignalHandlers=False)
+        reactor.run(installSignalHandlers=False)  # type: ignore[call-arg]
         over(life.exit_status)
 
     made, heeded = threading.Event(), threading.Event()
@@ -98,7 +99,7 @@ def _surroundings(plugin: type[Plugin]) -> Surroundings:
 
 
 def _life(
-    plugin: Plugin, surroundings: Surroundings, reactor: Any, alarm: Callable[[int], object]
+    plugin: Plugin, surroundings: Surroundings, reactor: IReactor, alarm: Callable[[int], object]
 ) -> Life:
     keep_steady(reactor)
     settings = NetworkSettings(surroundings.address, surroundings.broadcast, surroundings.port)

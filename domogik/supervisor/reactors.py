@@ -7,13 +7,17 @@ import os
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from domogik.clock import keep_steady
+
+if TYPE_CHECKING:
+    from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+    from twisted.internet.posixbase import PosixReactorBase
 
 T = TypeVar("T")
 _PATIENCE_S = 180.0  # for one operation; each has shorter limits of its own
@@ -40,7 +44,7 @@ def usual_reactor() -> Any:
         # not above: reactors bring all of TLS along, which most programs do without
         from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 
-        made: Any = AsyncioSelectorReactor(loop)
+        made = AsyncioSelectorReactor(loop)
         keep_steady(made)
         made.startRunning(installSignalHandlers=False)
         end = _ended_with(loop, made)
@@ -51,7 +55,9 @@ def usual_reactor() -> Any:
     return _on_loops[loop][0]
 
 
-async def _ended_with(loop: asyncio.AbstractEventLoop, reactor: Any) -> AsyncIterator[None]:
+async def _ended_with(
+    loop: asyncio.AbstractEventLoop, reactor: AsyncioSelectorReactor
+) -> AsyncIterator[None]:
     """Release what the reactor holds when `asyncio.run` ends the loop's generators."""
     try:
         yield
@@ -61,7 +67,7 @@ async def _ended_with(loop: asyncio.AbstractEventLoop, reactor: Any) -> AsyncIte
         _release(reactor)
 
 
-def _release(reactor: Any) -> None:
+def _release(reactor: PosixReactorBase) -> None:
     for call in reactor.getDelayedCalls():
         call.cancel()
     for reader in (*reactor.removeAll(), *tuple(reactor._internalReaders)):

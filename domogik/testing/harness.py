@@ -24,7 +24,12 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessDone
-from twisted.internet.interfaces import IDelayedCall, IProcessTransport
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IProcessTransport,
+    IReactorProcess,
+    IReactorTime,
+)
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
@@ -41,6 +46,10 @@ PATIENCE_S = 60.0
 #: seconds in which what a plugin said last still arrives
 _LAST_WORDS_S = 0.5
 _LINES = 20
+
+
+class IHarnessReactor(IReactorTime, IReactorProcess):
+    """What is asked of a reactor here."""
 
 
 @attrs.define(eq=False)
@@ -105,7 +114,7 @@ def _absolute(path: Path) -> Path:
 class PluginHarness:
     """The network. `values` is what the database manager answers; None: it is not there."""
 
-    _reactor: Any
+    _reactor: IHarnessReactor
     #: a plugin stands where its script is, and is told of what lies here
     directory: Path = attrs.field(converter=_absolute)
     values: dict[str, str] | None = attrs.field(factory=dict)

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 from weakref import WeakKeyDictionary
 
 import attrs
+from twisted.internet.interfaces import IReactorThreads, IReactorTime
 
 from domogik.supervisor.processes.command import run
+from domogik.supervisor.processes.pidfd import IProcessReactor
 from domogik.supervisor.reactors import usual_reactor
 from domogik.threads import Threads, threads_of
 from domogik.units.apps.app import App, Component
 from domogik.units.apps.registry import Units
 from domogik.units.checks.port_owners import PortOwners
-from domogik.units.systemd.bus import Changes, system_bus
+from domogik.units.systemd.bus import Changes, IBusReactor, system_bus
 from domogik.units.systemd.systemctl import Systemctl
+
+
+class IUnitsReactor(IProcessReactor, IBusReactor, IReactorThreads):
+    """What is asked of a reactor here."""
 
 
 @attrs.frozen(eq=False)
@@ -27,14 +33,14 @@ class Here:
     None where there is no bus.
     """
 
-    clock: Any
+    clock: IReactorTime
     backend: Systemctl
     ports: PortOwners
     changes: Changes | None = None
     _usual: ClassVar[Here | None] = None
 
     @classmethod
-    def of(cls, reactor: Any = None, in_thread: Threads | None = None) -> Here:
+    def of(cls, reactor: IUnitsReactor | None = None, in_thread: Threads | None = None) -> Here:
         """On `reactor`, the `usual_reactor` unless it is given; what blocks goes to `in_thread`."""
         if reactor is None:
             reactor = usual_reactor()

@@ -21,7 +21,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
 from domogik import __version__
-from domogik.clock import keep_steady
+from domogik.app.reactor import IWholeReactor, steady_reactor
 from domogik.config.files import read_bounded
 from domogik.daemons import throwaway
 from domogik.daemons.base import ManagedDaemon
@@ -46,9 +46,7 @@ def run(arguments: Sequence[str]) -> int:
 
     With a command: that of the command, 128 and the signal's number where a signal ended it.
     """
-    from twisted.internet import reactor
-
-    keep_steady(reactor)
+    reactor = steady_reactor()
     parser = _parser()
     own, dashes, command = list(arguments), "--" in arguments, []
     if dashes:
@@ -63,8 +61,7 @@ def run(arguments: Sequence[str]) -> int:
         parser.error(str(error))
     except OSError as error:
         parser.error(f"{given.password_file}: {error.strerror}")
-    shared: Any = reactor  # the module stands for it
-    servers = [(daemon_class(kind)(shared), options[kind]) for kind in given.kinds]
+    servers = [(daemon_class(kind)(reactor), options[kind]) for kind in given.kinds]
     return _Foreground(reactor, servers, command, verbose=given.verbose, json=given.json).run()
 
 
@@ -167,7 +164,7 @@ def _typed(name: str, value: str, default: Option) -> Option:
 class _Foreground:
     """One run. Whatever ends it, the servers are gone before the command is."""
 
-    _reactor: Any
+    _reactor: IWholeReactor
     _servers: list[tuple[ManagedDaemon, dict[str, Any]]]
     _command: Sequence[str]
     _verbose: bool = attrs.field(kw_only=True)
@@ -184,7 +181,7 @@ class _Foreground:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda got, _: self._reactor.callFromThread(self._end, got))
         self._reactor.callWhenRunning(self._go)
-        self._reactor.run(installSignalHandlers=False)
+        self._reactor.run(installSignalHandlers=False)  # type: ignore[call-arg]
         return self._status
 
     def _go(self) -> None:

@@ -15,7 +15,7 @@ import attrs
 
 from domogik.app.commands.progress import WORDS, StartProgress, pipe
 from domogik.app.parts.foundation import CannotStart
-from domogik.clock import keep_steady
+from domogik.app.reactor import IWholeReactor, steady_reactor
 
 #: seconds that a daemon started for one command has to stop; it leaves its children alone
 STOP_TIMEOUT = 30.0
@@ -32,7 +32,7 @@ class DaemonRun:
     `upgrade_command` is what is executed in this program's place where an upgrade was asked for.
     """
 
-    reactor: Any
+    reactor: IWholeReactor
     progress: StartProgress
     upgrade_command: list[str]
     status: int = 0
@@ -75,7 +75,7 @@ class DaemonRun:
 
 
 def catch_signals(
-    reactor: Any,
+    reactor: IWholeReactor,
     *,
     reload: Callable[[], None] | None = None,
     upgrade: Callable[[], None] | None = None,
@@ -120,9 +120,7 @@ def _has_terminal() -> bool:
 
 def run_foreground(make: Make, progress: StartProgress, upgrade_command: list[str]) -> NoReturn:
     """Run until it is told to stop; exits with its status."""
-    from twisted.internet import reactor
-
-    keep_steady(reactor)
+    reactor = steady_reactor()
     run = DaemonRun(reactor, progress, upgrade_command)
     try:
         service = make(run)

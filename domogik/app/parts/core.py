@@ -8,7 +8,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from random import Random
-from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredLock
@@ -24,6 +23,7 @@ from domogik.app.parts.foundation import CannotStart, Foundation
 from domogik.app.parts.rest import RestRole
 from domogik.app.parts.rivals import ASK_FOR_RIVAL, Rivals, rival_line
 from domogik.app.parts.xpl_node import XplNode
+from domogik.app.reactor import IWholeReactor
 from domogik.components.model import Component, ComponentId, ConfigurationKey, Kind, State
 from domogik.config.load import BrokenConfiguration
 from domogik.errors import DomogikError, NotPossible
@@ -58,7 +58,7 @@ class CoreServices:
     `patience_s` bounds the question where the hub is not our own (`-t`).
     """
 
-    _reactor: Any
+    _reactor: IWholeReactor
     _foundation: Foundation
     _xpl_node: XplNode
     _components: ComponentList

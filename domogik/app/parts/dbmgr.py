@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import attrs
 
 from domogik.app.parts.foundation import Foundation
 from domogik.app.parts.xpl_node import XplNode
+from domogik.app.reactor import IWholeReactor
 from domogik.components.model import ConfigurationKey
 from domogik.control.config import ConfigControl
 from domogik.manager.plugins.password_recipients import PasswordRecipients
@@ -26,7 +26,7 @@ from domogik.xpl.node.presence import Presence
 class DbmgrRole:
     """`values` is None until it is opened, and after it was closed; it may be opened again."""
 
-    _reactor: Any
+    _reactor: IWholeReactor
     _foundation: Foundation
     _xpl_node: XplNode
     _trust: Trust

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import attrs
 
@@ -15,6 +14,7 @@ from domogik.app.parts.core import CoreServices
 from domogik.app.parts.foundation import Foundation
 from domogik.app.parts.packages import PackageServices, cache_directory
 from domogik.app.parts.xpl_node import XplNode
+from domogik.app.reactor import IWholeReactor
 from domogik.components.model import Kind
 from domogik.manager.daemons.daemons import Daemons
 from domogik.manager.externals import Externals
@@ -42,7 +42,7 @@ from domogik.xpl.node.presence import Presence
 class Checkers:
     """Makes those of a host. `broken_packages()` are sentences about descriptors."""
 
-    reactor: Any
+    reactor: IWholeReactor
     foundation: Foundation
     xpl_node: XplNode
     presence: Presence

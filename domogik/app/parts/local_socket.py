@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import attrs
 from twisted.internet import tcp, unix
@@ -15,6 +14,7 @@ from domogik.api.http.listening import BACKLOG
 from domogik.api.settings import RestSettings
 from domogik.app.parts.foundation import Foundation
 from domogik.app.parts.rest import site_and_access
+from domogik.app.reactor import IWholeReactor
 from domogik.config.local import short_name
 from domogik.manager.interfaces import IAllHosts
 from domogik.manager.packages.interfaces import IPackages
@@ -31,7 +31,7 @@ class _Port(unix.Port):
 class LocalRole:
     """Listens from `start` on, which is to come once there is something to tell."""
 
-    _reactor: Any
+    _reactor: IWholeReactor
     _foundation: Foundation
     _all_hosts: IAllHosts
     _counters: Callable[[], Mapping[str, float]]

@@ -27,6 +27,7 @@ from domogik.app.parts.rest import forget_ended
 from domogik.app.parts.rivals import Rivals
 from domogik.app.parts.units import make_units
 from domogik.app.parts.xpl_node import XplNode
+from domogik.app.reactor import IWholeReactor
 from domogik.components.events import EventStream
 from domogik.components.model import ConfigurationKey, State
 from domogik.config.load import Configuration
@@ -74,7 +75,7 @@ class ManagerDaemon(Service):
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: IWholeReactor,
         foundation: Foundation,
         roles: ManagerRoles,
         progress: StartProgress,

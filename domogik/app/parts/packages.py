@@ -15,6 +15,7 @@ from twisted.logger import Logger
 
 from domogik.app.parts.foundation import Foundation
 from domogik.app.parts.xpl_node import XplNode
+from domogik.app.reactor import IWholeReactor
 from domogik.components.events import EventStream
 from domogik.config.files import clear_temporaries
 from domogik.config.former_temporaries import clear_former_temporaries
@@ -60,7 +61,7 @@ class PackageServices:
     `has_rest`: this process keeps the lists of all hosts, for REST to answer at once.
     """
 
-    _reactor: Any
+    _reactor: IWholeReactor
     _foundation: Foundation
     _xpl_node: XplNode
     _identity: Identity

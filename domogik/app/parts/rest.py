@@ -16,6 +16,7 @@ from domogik.api.settings import RestSettings
 from domogik.api.site import Site, listen, make_site
 from domogik.app.parts.foundation import Foundation
 from domogik.app.parts.xpl_node import XplNode, write_port
+from domogik.app.reactor import IWholeReactor
 from domogik.errors import DomogikError, NotPossible
 from domogik.manager.interfaces import IAllHosts
 from domogik.manager.packages.interfaces import IPackages
@@ -25,7 +26,7 @@ from domogik.xpl.node.presence import Presence
 
 
 def site_and_access(
-    reactor: Any,
+    reactor: IWholeReactor,
     foundation: Foundation,
     settings: RestSettings,
     all_hosts: IAllHosts,
@@ -72,7 +73,7 @@ def _place(settings: RestSettings) -> tuple[object, ...]:
 class RestRole:
     """Listens from `open` on, also after `close`; is the REST of this host from `speak` on."""
 
-    _reactor: Any
+    _reactor: IWholeReactor
     _foundation: Foundation
     _xpl_node: XplNode
     _all_hosts: IAllHosts

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
@@ -17,6 +16,7 @@ from domogik.app.parts.packages import PackageServices
 from domogik.app.parts.rest import RestRole
 from domogik.app.parts.rivals import ASK_FOR_RIVAL, Rivals, rival_line
 from domogik.app.parts.xpl_node import XplNode
+from domogik.app.reactor import IWholeReactor
 from domogik.components.events import EventStream
 from domogik.manager.event_numbers import EventNumbers
 from domogik.manager.fleet.all_hosts import AllHosts
@@ -34,7 +34,7 @@ class SingleDaemon(Service):
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: IWholeReactor,
         foundation: Foundation,
         progress: StartProgress,
         on_failure: Callable[[str], None],

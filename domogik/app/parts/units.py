@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+from domogik.app.reactor import IWholeReactor
 from domogik.manager.components import ComponentList
 from domogik.manager.jobs import Jobs
 from domogik.manager.units.enabled_apps import EnabledApps
@@ -13,7 +13,7 @@ from domogik.units.here import Here
 
 
 def make_units(
-    reactor: Any, host: str, components: ComponentList, jobs: Jobs, run: Path
+    reactor: IWholeReactor, host: str, components: ComponentList, jobs: Jobs, run: Path
 ) -> SystemUnits:
     """Those of the systemd that runs this host, if one does; nothing is asked yet."""
     here, apps = Here.of(reactor), EnabledApps(run / "apps.json")

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
@@ -15,6 +14,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from domogik.app.parts.foundation import CannotStart, Foundation
+from domogik.app.reactor import IWholeReactor
 from domogik.components.model import State
 from domogik.config.files import write_atomically
 from domogik.errors import DomogikError
@@ -74,7 +74,7 @@ def _holders(addresses: Collection[Address], ours: frozenset[int]) -> dict[Addre
 class XplNode:
     """A bus and a port, and a hub in this process unless somebody else's is used."""
 
-    _reactor: Any
+    _reactor: IWholeReactor
     _foundation: Foundation
     bus: Bus
     port: Port
@@ -92,7 +92,7 @@ class XplNode:
     _was_free: bool = False
 
     @classmethod
-    def open(cls, reactor: Any, foundation: Foundation, mode: str) -> XplNode:
+    def open(cls, reactor: IWholeReactor, foundation: Foundation, mode: str) -> XplNode:
         """Bind, before the reactor runs; `mode` is `auto`, `embedded` or `external`.
 
         Raises `CannotStart`.
@@ -191,7 +191,7 @@ class XplNode:
 
 
 def _started_hub(
-    reactor: Any, foundation: Foundation, mode: str, sockets: KernelSockets
+    reactor: IWholeReactor, foundation: Foundation, mode: str, sockets: KernelSockets
 ) -> Hub | None:
     """Ours, or None where `auto` finds the port taken; raises `HubPortTaken`, `CannotListen`.
 
@@ -219,7 +219,7 @@ def _started_hub(
 
 
 def _hub(
-    reactor: Any, foundation: Foundation, network: NetworkSettings, sockets: KernelSockets
+    reactor: IWholeReactor, foundation: Foundation, network: NetworkSettings, sockets: KernelSockets
 ) -> Hub:
     return Hub(
         reactor,

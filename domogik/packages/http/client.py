@@ -8,7 +8,7 @@ limit, and at a rate that somebody who works sends at.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import attrs
@@ -24,6 +24,9 @@ from twisted.internet.error import (
 from twisted.internet.interfaces import (
     IDelayedCall,
     IPushProducer,
+    IReactorPluggableNameResolver,
+    IReactorTCP,
+    IReactorTime,
     IStreamClientEndpoint,
     ITransport,
 )
@@ -71,10 +74,8 @@ class Unreachable(FetchFailed):
     """No connection, no answer in time, or one that broke off: another try may succeed."""
 
 
-class Clock(Protocol):
-    """What a wait needs of a reactor."""
-
-    def callLater(self, delay: float, callable: Callable[..., Any], *args: Any) -> IDelayedCall: ...
+class IClientReactor(IReactorTime, IReactorTCP, IReactorPluggableNameResolver):
+    """What is asked of a reactor here."""
 
 
 @attrs.frozen
@@ -117,7 +118,7 @@ class Transport:
     `tls_policy` says which certificates are good (None: those that browsers take).
     """
 
-    _reactor: Any
+    _reactor: IClientReactor
     limits: FetchLimits
     _tls_policy: IPolicyForHTTPS | None = None
     _slots: dict[str, DeferredSemaphore] = attrs.field(factory=dict, init=False)
@@ -168,7 +169,7 @@ class Transport:
                 headers=Headers({name: [value] for name, value in headers.items()}),
                 allow_redirects=False,
                 unbuffered=True,
-                reactor=self._reactor,
+                reactor=self._reactor,  # type: ignore[arg-type]  # theirs is private
             )
         except (ConnectError, DNSLookupError) as error:
             raise Unreachable(url, f"no connection: {unconnected(error)}") from error
@@ -232,7 +233,7 @@ class Transport:
 class _Endpoints:
     """One endpoint for each host: making one costs as much as a tenth of a request."""
 
-    _reactor: Any
+    _reactor: IClientReactor
     _policy: IPolicyForHTTPS
     _timeout_s: float
     _made: dict[tuple[bytes, bytes, int], IStreamClientEndpoint] = attrs.field(
@@ -346,7 +347,7 @@ class _Spool(_Body):
     """Hands a body on in pieces; while one is written no more is read."""
 
     _write: Callable[[bytes], Awaitable[object]]
-    _clock: Clock
+    _clock: IReactorTime
     _limits: FetchLimits
     _writing: bool = attrs.field(default=False, init=False)
     _ending: BaseException | None = attrs.field(default=None, init=False)

@@ -14,7 +14,13 @@ from twisted.web.iweb import IPolicyForHTTPS
 
 from domogik import __version__
 from domogik.config.files import read_bounded
-from domogik.packages.http.client import FetchFailed, FetchLimits, Transport, Unreachable
+from domogik.packages.http.client import (
+    FetchFailed,
+    FetchLimits,
+    IClientReactor,
+    Transport,
+    Unreachable,
+)
 from domogik.packages.http.download import Download, Expected, Progress
 from domogik.packages.http.reasons import NO_TLS
 from domogik.packages.repositories.sources import file_path
@@ -114,7 +120,7 @@ class Fetcher:
     `in_thread(f, *args)` calls what blocks. `close` when it is not needed any more.
     """
 
-    _reactor: Any
+    _reactor: IClientReactor
     _in_thread: Threads
     limits: FetchLimits = attrs.field(factory=FetchLimits)
     tls_policy: IPolicyForHTTPS | None = None

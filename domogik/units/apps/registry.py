@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING
 
 import attrs
 from twisted.internet.defer import DeferredLock
@@ -23,6 +23,9 @@ from domogik.units.systemd.backend import IUnitBackend, Order
 from domogik.units.systemd.merging import Merged
 from domogik.units.systemd.names import unit_name, with_suffix
 from domogik.units.systemd.status import Enablement, UnitStatus
+
+if TYPE_CHECKING:
+    from domogik.units.here import IUnitsReactor
 
 _ANEW = (Order.RESTART, Order.TRY_RESTART, Order.TRY_RELOAD_OR_RESTART)
 
@@ -91,7 +94,7 @@ class Units:
             app.units = None
 
     @classmethod
-    def on_this_host(cls, reactor: Any = None) -> Units:
+    def on_this_host(cls, reactor: IUnitsReactor | None = None) -> Units:
         """Return a registry of this host, without any app yet.
 
         systemd is asked by its commands and tells of changes on its bus, and who listens where is

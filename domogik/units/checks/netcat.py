@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.interfaces import IReactorTime, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
@@ -19,7 +19,7 @@ _PATIENCE_S = 10.0
 
 @deferred
 async def diagnose_netcat(
-    reactor: Any,
+    reactor: IReactorTime,
     host: str,
     port: int,
     remote_input: str = "",
@@ -46,7 +46,9 @@ async def diagnose_netcat(
     )
 
 
-async def _connect(reactor: Any, host: str, port: int, text: str, patience_s: float) -> str:
+async def _connect(
+    reactor: IReactorTime, host: str, port: int, text: str, patience_s: float
+) -> str:
     """Why there was no connection; empty where there was one, which is closed again."""
     senders: list[_Sender] = []
 
@@ -71,7 +73,7 @@ class _Sender(Protocol):
     def __init__(self) -> None:
         self._closed: Deferred[None] = Deferred()
 
-    async def send(self, clock: Any, data: bytes, patience_s: float) -> None:
+    async def send(self, clock: IReactorTime, data: bytes, patience_s: float) -> None:
         """Ends when it is said; who does not listen is left after `patience_s`."""
         transport = cast(ITCPTransport, self.transport)
         giving_up = clock.callLater(patience_s, transport.abortConnection)

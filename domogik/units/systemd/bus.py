@@ -6,14 +6,13 @@ Sources: org.freedesktop.systemd1(5), "Signals" and "Object paths"; D-Bus Specif
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 from urllib.parse import unquote
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
 from twisted.internet.error import ConnectError, ConnectingCancelledError
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IReactorTime, IReactorUNIX, IStreamClientEndpoint
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -37,6 +36,10 @@ def system_bus(environment: Mapping[str, str]) -> str | None:
     return None
 
 
+class IBusReactor(IReactorTime, IReactorUNIX):
+    """What is asked of a reactor here."""
+
+
 class Changes(Service):
     """Listens on the bus while it runs, and comes back when it was cut off.
 
@@ -46,7 +49,7 @@ class Changes(Service):
 
     log = Logger()
 
-    def __init__(self, clock: Any, endpoint: IStreamClientEndpoint) -> None:
+    def __init__(self, clock: IReactorTime, endpoint: IStreamClientEndpoint) -> None:
         self.tells = False
         self._clock = clock
         self._endpoint = endpoint
@@ -55,7 +58,7 @@ class Changes(Service):
         self._trouble = ""
 
     @classmethod
-    def at(cls, reactor: Any, path: str) -> Changes:
+    def at(cls, reactor: IBusReactor, path: str) -> Changes:
         """Those of the bus whose socket that is."""
         return cls(reactor, UNIXClientEndpoint(reactor, path))
 

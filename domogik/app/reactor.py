@@ -1,0 +1,30 @@
+"""The reactor of a program of ours: what is asked of it, and where it comes from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from twisted.internet.interfaces import IReactorCore, IReactorSSL
+
+from domogik.clock import keep_steady
+
+if TYPE_CHECKING:  # a program loads only the parts that it has
+    from domogik.daemons.tools import IDaemonReactor
+    from domogik.packages.http.client import IClientReactor
+    from domogik.supervisor.service import ISupervisorReactor
+    from domogik.units.here import IUnitsReactor
+
+    class IWholeReactor(
+        IReactorCore, IReactorSSL, ISupervisorReactor, IDaemonReactor, IUnitsReactor, IClientReactor
+    ):
+        """All that the parts of a program ask of its reactor."""
+else:
+    IWholeReactor = IReactorCore
+
+
+def steady_reactor() -> IWholeReactor:
+    """Return Twisted's reactor, which measures time by the steady clock from now on."""
+    from twisted.internet import reactor
+
+    keep_steady(reactor)
+    return cast(IWholeReactor, reactor)  # mypy sees a module
