@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -51,7 +52,12 @@ def answer_of(coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
     finally:
         _driven_by_twisted.reset(token)
     answer: Answer[T] = Answer(lambda _: running.cancel())
-    _ = running.addCallbacks(answer.callback, answer.errback)
+
+    def told(outcome: T | Failure) -> None:
+        if not answer.called:  # who cancelled it does not wait for what it still has to tidy up
+            answer.callback(outcome)  # a Failure is taken for one
+
+    _ = running.addBoth(told)
     return answer
 
 

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredLock, gatherResults
+from twisted.internet.defer import Deferred, DeferredLock, FirstError, gatherResults
 from twisted.logger import Logger
 
 from domogik.answers import answered, deferred
@@ -259,8 +259,7 @@ class App:
     @deferred
     async def is_available(self) -> bool:
         """Whether everything that it stands for is there."""
-        asked = [component.is_available() for component in self._components.values()]
-        return all([await answer for answer in asked])
+        return all(await _answers([one.is_available() for one in self._components.values()]))
 
     @deferred
     async def enable(self) -> None:
@@ -315,8 +314,7 @@ class App:
     @deferred
     async def is_enabled(self) -> bool:
         """Whether every leader is; so an app without leaders is."""
-        answers = [leader.is_enabled() for leader in self.leaders]
-        return all([await answer for answer in answers])
+        return all(await _answers([leader.is_enabled() for leader in self.leaders]))
 
     @deferred
     async def set_enabled(self, enabled: bool) -> None:
@@ -329,8 +327,7 @@ class App:
     @deferred
     async def diagnose(self) -> list[DiagnosticCheck]:
         """The checks of every component, in their order; all are asked at once."""
-        asked = [_begun(component.diagnose()) for component in self._components.values()]
-        answers = await gatherResults(asked, consumeErrors=True)
+        answers = await _answers([one.diagnose() for one in self._components.values()])
         return [check for checks in answers for check in checks]
 
     def has_diagnostics(self) -> bool:
@@ -364,14 +361,22 @@ class App:
     async def get_logs(self) -> list[UnitLogs]:
         """The logs of every component that has any, in their order."""
         emitters = [one for one in self._components.values() if isinstance(one, LogEmitter)]
-        return await gatherResults([_begun(one.get_logs()) for one in emitters], consumeErrors=True)
+        return await _answers([one.get_logs() for one in emitters])
 
 
 @deferred
 async def app_is_running(app: App) -> bool:
     """Whether no component says that it does not run; those that cannot run say nothing."""
-    asked = [one.is_running() for one in app.components.values() if isinstance(one, Runnable)]
-    return all([await answer for answer in asked])
+    runnable = [one for one in app.components.values() if isinstance(one, Runnable)]
+    return all(await _answers([one.is_running() for one in runnable]))
+
+
+async def _answers(asked: Sequence[Awaitable[T]]) -> list[T]:
+    """Return what all come to, in their order; raise what one of them fails with."""
+    try:
+        return await gatherResults([_begun(one) for one in asked], consumeErrors=True)
+    except FirstError as first:
+        first.subFailure.raiseException()
 
 
 def _begun(awaitable: Awaitable[T]) -> Deferred[T]:

@@ -20,6 +20,7 @@ from domogik.units.apps.app import (
     app_is_running,
 )
 from domogik.units.apps.component import Daemon
+from domogik.units.systemd.backend import NoSystemd
 
 
 def told(calls):
@@ -93,6 +94,22 @@ class AppTests(SynchronousTestCase):
             del calls[:]
             self.done(getattr(app, verb)())
             self.assertEqual(calls, [(verb, "three"), (verb, "two"), (verb, "one")])
+
+    def test_what_a_component_fails_with_is_what_its_app_fails_with(self):
+        systemd = FakeSystemd(absent="there is no systemd here")
+        clock = Clock()
+        units = fake_units(systemd, clock, {})
+        app = units.add(App("web", [Daemon("daemon-web", "web"), Daemon("daemon-db", "db")]))
+        for ask in (app.get_logs, app.is_enabled, app.is_available, lambda: app_is_running(app)):
+            answer = ask()
+            clock.advance(1)
+            self.failureResultOf(answer, NoSystemd)
+
+        class Broken(Component):
+            async def diagnose(self):
+                raise DomogikError("it is broken")
+
+        self.failureResultOf(App("web", [Broken("one"), Broken("two")]).diagnose(), DomogikError)
 
     def test_a_component_that_fails_keeps_nobody_from_being_asked(self):
         calls = []

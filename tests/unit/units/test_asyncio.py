@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs
 
 from domogik.answers import answer_of
 from domogik.supervisor.reactors import usual_reactor
@@ -80,6 +82,31 @@ def test_errors_are_raised_and_a_task_may_be_cancelled() -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(waits(), 0.01)
         assert len(given_up) == 1
+
+    under_asyncio(use)
+
+
+def test_what_is_given_up_may_still_tidy_up() -> None:
+    async def use(_systemd, _units):
+        tidied_up = Deferred()
+        ended = []
+
+        async def tidies_up():
+            try:
+                await Deferred()
+            finally:
+                await tidied_up
+                ended.append(True)
+
+        async def waits():
+            await answer_of(tidies_up())
+
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(waits(), 0.01)
+        with capturedLogs() as reported:
+            tidied_up.callback(None)
+            gc.collect()
+        assert (ended, list(reported)) == ([True], [])
 
     under_asyncio(use)
 
