@@ -17,7 +17,7 @@ from domogik.api.rinor.diagnose import DiagnosePaths
 from domogik.api.rinor.domoweb import DomowebPaths
 from domogik.api.rinor.events import EventPaths
 from domogik.api.rinor.host import HostPaths
-from domogik.api.rinor.kinds import daemon_paths, unit_paths
+from domogik.api.rinor.kinds import kind_paths
 from domogik.api.rinor.package import PackagePaths
 from domogik.api.rinor.paths import Rinor
 from domogik.api.rinor.plugin import PluginPaths
@@ -70,8 +70,7 @@ def make_site(
     groups = (
         PluginPaths(reactor, all_hosts),
         PluginConfigPaths(all_hosts),
-        daemon_paths(all_hosts),
-        unit_paths(all_hosts),
+        *kind_paths(all_hosts),
         DiagnosePaths(reactor, all_hosts),
         HostPaths(all_hosts),
         DomowebPaths(),

@@ -1,4 +1,4 @@
-"""`/daemon` and `/unit`: what Domogik never had, in the style of its own paths."""
+"""`/daemon`, `/unit` and other kinds that Domogik never had, in the style of its own paths."""
 
 from __future__ import annotations
 
@@ -88,21 +88,20 @@ class KindPaths:
         return order
 
 
-def daemon_paths(all_hosts: IAllHosts) -> KindPaths:
-    """Of managed daemons, which are there as long as their sections."""
-    orders = {"start": all_hosts.start, "stop": all_hosts.stop, "restart": all_hosts.restart}
-    return KindPaths(all_hosts, Kind.DAEMON, orders)
-
-
-def unit_paths(all_hosts: IAllHosts) -> KindPaths:
-    """Of declared units of systemd, by their sections' names or systemd's."""
-    orders = {
-        "enable": all_hosts.enable,
-        "disable": all_hosts.disable,
+def kind_paths(all_hosts: IAllHosts) -> tuple[KindPaths, ...]:
+    """Return the paths of every kind that has a list of its own, each with the orders it obeys."""
+    acts: Mapping[str, Callable[[Component], Awaitable[None]]] = {
         "start": all_hosts.start,
         "stop": all_hosts.stop,
+        "restart": all_hosts.restart,
+        "enable": all_hosts.enable,
+        "disable": all_hosts.disable,
     }
-    return KindPaths(all_hosts, Kind.UNIT, orders)
+    return tuple(
+        KindPaths(all_hosts, kind, {order: acts[order] for order in kind.orders})
+        for kind in Kind.all()
+        if kind.has_own_list
+    )
 
 
 def _item(component: Component) -> dict[str, object]:

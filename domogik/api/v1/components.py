@@ -23,7 +23,6 @@ OF_HOST = Parameter("host", "Only those of one host.", TEXT)
 #: what naming a component can end in
 NAMING = (404, 409)
 
-_KINDS = [kind.value for kind in Kind.all()]
 _ONE_COMPONENT = {JSON: named("Component")}
 _DONE = {
     "start": "Start it; answered once it is alive or running",
@@ -69,7 +68,11 @@ class ComponentRoutes:
                 self.list,
                 {JSON: named("ComponentList")},
                 query=(
-                    Parameter("kind", "Only those of one kind.", {**TEXT, "enum": _KINDS}),
+                    Parameter(
+                        "kind",
+                        "Only those of one kind.",
+                        {**TEXT, "enum": [kind.value for kind in Kind.all()]},
+                    ),
                     OF_HOST,
                 ),
                 errors=(404,),

@@ -65,9 +65,9 @@ class ConfigurationRoutes:
         )
 
     async def get(self, asked: Asked) -> Reply:
-        """Keys in the order of the descriptor; of a daemon or unit, what its section came to."""
+        """Return keys in the order of the descriptor, or what the section of a daemon came to."""
         component = find(self._all_hosts, asked)
-        if component.id.kind in (Kind.DAEMON, Kind.UNIT):
+        if component.id.kind.has_own_list:
             values = dict((await self._all_hosts.detail(component)).values)
             return json_reply(
                 {"id": str(component.id), "host": component.host, "keys": [], "values": values}
