@@ -70,7 +70,6 @@ def make_site(
     groups = (
         PluginPaths(reactor, all_hosts),
         PluginConfigPaths(all_hosts),
-        *kind_paths(all_hosts),
         DiagnosePaths(reactor, all_hosts),
         HostPaths(all_hosts),
         DomowebPaths(),
@@ -79,7 +78,10 @@ def make_site(
     )
     rinor = Rinor(
         StatusDocument(all_hosts, events, version, use_ssl).show,
-        tuple(operation for group in groups for operation in group.operations()),
+        (
+            *kind_paths(all_hosts),
+            *(operation for group in groups for operation in group.operations()),
+        ),
     )
     parts = (
         ComponentRoutes(reactor, all_hosts, package_access),

@@ -88,7 +88,11 @@ class KindPaths:
         return order
 
 
-def kind_paths(all_hosts: IAllHosts) -> tuple[KindPaths, ...]:
+#: units are started again on `/api/v1` only
+_NOT_HERE = ((Kind.UNIT, "restart"),)
+
+
+def kind_paths(all_hosts: IAllHosts) -> tuple[Operation, ...]:
     """Return the paths of every kind that has a list of its own, each with the orders it obeys."""
     acts: Mapping[str, Callable[[Component], Awaitable[None]]] = {
         "start": all_hosts.start,
@@ -97,11 +101,12 @@ def kind_paths(all_hosts: IAllHosts) -> tuple[KindPaths, ...]:
         "enable": all_hosts.enable,
         "disable": all_hosts.disable,
     }
-    return tuple(
-        KindPaths(all_hosts, kind, {order: acts[order] for order in kind.orders})
-        for kind in Kind.all()
-        if kind.has_own_list
-    )
+    made: list[Operation] = []
+    for kind in Kind.all():
+        if kind.has_own_list:
+            orders = [order for order in kind.orders if (kind, order) not in _NOT_HERE]
+            made += KindPaths(all_hosts, kind, {one: acts[one] for one in orders}).operations()
+    return tuple(made)
 
 
 def _item(component: Component) -> dict[str, object]:
