@@ -134,6 +134,7 @@ def _postgres_suite(who: str) -> Callable[[], None]:
 
 CONTESTANTS: dict[str, Callable[[str], Callable[[], Any]]] = {
     "domogik": _domogik,
+    "domogik, on the disk": _domogik,
     "bare": lambda _: _bare_redis,
     "testing.redis": _testing_redis,
     "testing.postgresql": _testing_postgresql,

@@ -17,13 +17,14 @@ from pathlib import Path
 
 from bench.run import Run
 
+_ON_DISK = "domogik, on the disk"
 _FIGURE = "made, served, destroyed"
 _SUITE = "6 tests with a clean one each"
 _KILLED = "program killed, until nothing is left"
 #: kind -> who is measured, and how often in a turn
 _KINDS: dict[str, tuple[tuple[str, ...], int]] = {
-    "redis": (("domogik", "testing.redis", "bare"), 5),
-    "postgres": (("domogik", "testing.postgresql"), 3),
+    "redis": (("domogik", _ON_DISK, "testing.redis", "bare"), 5),
+    "postgres": (("domogik", _ON_DISK, "testing.postgresql"), 3),
     "mysql": (("domogik",), 3),
     "nginx": (("domogik",), 5),
     "apache": (("domogik",), 5),
@@ -54,6 +55,8 @@ def _seconds(who: str, kind: str, times: int) -> list[float]:
     with tempfile.TemporaryDirectory() as place:
         Path(place).chmod(0o711)  # servers may run as another user
         environment = {**os.environ, "HOME": place, "TMPDIR": place}
+        if who != _ON_DISK and who.startswith("domogik"):
+            del environment["TMPDIR"]  # in memory, as where nobody names a place
         environment["PYTHONPATH"] = os.pathsep.join((str(_ROOT), sysconfig.get_path("purelib")))
         environment.pop("XDG_CACHE_HOME", None)
         prefix: tuple[str, ...] = ()

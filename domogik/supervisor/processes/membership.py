@@ -30,6 +30,11 @@ _MOST_THREADS = 32  # of a process whose children are asked for; those of more t
 _RUN_ID = b"DOMOGIK_RUN_ID="
 
 
+_Labels = dict[tuple[int, int], tuple[str, ...] | None]
+#: what the last table of this program found where: most of it is true for the next one as well
+_latest: tuple[str, _Labels] = "", {}
+
+
 @attrs.frozen
 class _Pass:
     """All living processes at one moment."""
@@ -50,12 +55,17 @@ class ProcessTable:
     #: for how many seconds `fresh` waits for others who ask
     _settle: float = _SETTLE
     #: the run ids and marks of each process, None while it shows none
-    _labels: dict[tuple[int, int], tuple[str, ...] | None] = attrs.field(init=False, factory=dict)
+    _labels: _Labels = attrs.field(init=False)
     _pass: _Pass | None = attrs.field(init=False, default=None)
     _begun: float = attrs.field(init=False, default=0.0)
     _rest_until: float = attrs.field(init=False, default=0.0)
     _waiting: list[Deferred[None]] = attrs.field(init=False, factory=list)
     _gathered: list[Deferred[None]] = attrs.field(init=False, factory=list)
+
+    @_labels.default
+    def _known_to_others(self) -> _Labels:
+        proc, labels = _latest
+        return dict(labels) if proc == self._proc else {}
 
     def born(self, identity: ProcessIdentity, run_id: str) -> None:
         """A process just started carries this mark, even while /proc does not show it yet."""
@@ -236,6 +246,10 @@ class ProcessTable:
             for label in set(labels[key] or ()):
                 by_label[label].append(pid)
         self._labels = labels
+        # a child of ours may be seen before it executes its program, and that shows its mark
+        apart = {key: labels[key] for key in labels if stats[key[0]].parent != os.getpid()}
+        global _latest  # noqa: PLW0603
+        _latest = self._proc, apart
         return _Pass(stats, children, sessions, groups, by_label)
 
 

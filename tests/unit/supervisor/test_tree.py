@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import attrs
@@ -201,6 +202,24 @@ def test_who_was_just_started_is_marked_before_its_environment_shows_it(machine:
     table = machine.table()
     table.born(daemon, "abc")
     assert table.members(session=100, run_id="abc") == {daemon}
+
+
+def test_the_next_table_of_this_program_knows_the_marks_that_the_last_one_read(
+    machine: Machine,
+) -> None:
+    marked = machine.has(100, session=99, run_id="this")
+    assert machine.table().members(session=0, run_id="this") == {marked}
+    (machine.proc / "100" / "environ").unlink()
+    assert machine.table().members(session=0, run_id="this") == {marked}
+
+
+def test_but_not_those_of_our_own_children_who_may_have_been_seen_before_their_program_ran(
+    machine: Machine,
+) -> None:
+    machine.has(100, session=100, parent=os.getpid())
+    assert machine.table().members(session=0, run_id="this") == set()
+    executed = machine.has(100, session=100, parent=os.getpid(), run_id="this")
+    assert machine.table().members(session=0, run_id="this") == {executed}
 
 
 def test_a_look_that_fails_is_told_to_all_that_wait_for_it(machine: Machine) -> None:
