@@ -63,7 +63,7 @@ MANAGER = """
 import json, os, random, signal, sys, time
 from pathlib import Path
 from twisted.internet import reactor
-from domogik.supervisor import orphans
+from domogik.supervisor.processes import subreaper as orphans
 from domogik.supervisor.processes.confinement import Confinement
 from domogik.supervisor.interfaces import *
 from domogik.supervisor.processes.subreaper import Orphans
