@@ -1,4 +1,4 @@
-"""What asynchronous methods answer: Deferreds that asyncio awaits too, and that are never true."""
+"""Deferreds that asyncio can await too and that raise when they are used as a boolean."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _driven_by_twisted: ContextVar[bool] = ContextVar("driven_by_twisted", default=F
 
 
 class Answer(Deferred[T]):
-    """A Deferred that cannot be taken for what it will fire with.
+    """A Deferred that raises `TypeError` when it is used as a boolean.
 
-    A coroutine of asyncio may await it as one of Twisted does.
+    Coroutines of asyncio can await it as well as those that Twisted drives.
     """
 
     def __bool__(self) -> NoReturn:
@@ -45,7 +45,7 @@ def _current_task() -> asyncio.Task[Any] | None:
 
 
 def answer_of(coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
-    """Begin the coroutine; return what it will return. It need not be awaited to happen."""
+    """Start the coroutine and return a Deferred of its result; it runs without being awaited."""
     token = _driven_by_twisted.set(True)
     try:
         running = Deferred.fromCoroutine(coroutine)
@@ -62,7 +62,7 @@ def answer_of(coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
 
 
 def deferred(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Deferred[T]]:
-    """The same, begun at the call and returning a Deferred; it need not be awaited to happen."""
+    """Decorate a coroutine function to start when it is called and to return a Deferred."""
 
     @functools.wraps(method)
     def begin(*args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
@@ -72,7 +72,7 @@ def deferred(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Deferre
 
 
 def answered(value: T) -> Deferred[T]:
-    """Return an answer that is there already."""
+    """Return a Deferred that has fired with `value`."""
     answer: Answer[T] = Answer()
     answer.callback(value)
     return answer

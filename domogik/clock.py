@@ -1,4 +1,4 @@
-"""The clock by which reactors of ours wait: one that is never set."""
+"""A monotonic clock for the reactors of Domogik's own programs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 
 def keep_steady(reactor: Any) -> None:  # a method of it is replaced, which no interface allows
-    """Have `reactor` measure time by CLOCK_MONOTONIC, which no NTP answer and no person moves.
+    """Make `reactor` measure time by CLOCK_MONOTONIC, which setting the clock does not affect.
 
-    Twisted's reactors take `time.time`: set back by an hour, everything that is due waits an hour
-    longer. Only for a reactor of a program of ours, since its `seconds()` is no Unix time any more.
-    What waits already waits as long as it would have.
+    Twisted's reactors use `time.time`: if the system time is set back by an hour, every delayed
+    call is an hour late. `reactor.seconds()` is no Unix time afterwards. Delayed calls that exist
+    already keep their remaining delay.
     """
     if reactor.seconds is time.monotonic:
         return

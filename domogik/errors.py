@@ -1,4 +1,4 @@
-"""What went wrong, where several rooms have to agree on the name for it."""
+"""Errors that several packages share, and the texts that clients compare."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _LONGEST_SLIP = 100  # characters; what is longer is no name that somebody typed
 
 
 class DomogikError(Exception):
-    """The ancestor of every error of ours; `str()` is a sentence for a person.
+    """The base class of every error of Domogik; `str()` is a sentence for the user.
 
-    Where Domogik's own clients compare that sentence, `plain` may be a better one. xPL and RINOR
-    say `str()`; `/api/v1`, jobs and the terminal say `words`.
+    Where Domogik's clients compare that sentence, `plain` may hold a clearer one. xPL and RINOR
+    send `str()`; `/api/v1`, jobs and the terminal show `words`.
     """
 
     def __init__(self, text: str = "", *, plain: str = "") -> None:
@@ -21,12 +21,15 @@ class DomogikError(Exception):
 
     @property
     def words(self) -> str:
-        """What to tell a person."""
+        """The sentence to show to the user: `plain` if it is set, else `str()`."""
         return self.plain or str(self)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """` Did you mean diskfree?`; empty where nothing known is near. Ids match by either form."""
+    """Return ` Did you mean diskfree?`, or an empty text if no known name is similar.
+
+    Component ids match with and without their kind.
+    """
     import difflib  # only after a slip of the pen: the terminal has to answer quickly
 
     if len(name) > _LONGEST_SLIP:
@@ -38,20 +41,18 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 class UnknownComponent(DomogikError):
-    """Nothing of that name is here."""
+    """No component has the given name."""
 
     @classmethod
     def named(cls, name: str, host: str, known: Iterable[str] = ()) -> UnknownComponent:
-        """With the text that clients compare; `known` are the names or ids there are."""
+        """Return the error with the text that clients compare; `known` are the existing names or
+        ids."""
         plain = f"There is no component {name} on {host}.{did_you_mean(name, known)}"
         return cls(f"Component {name} doesn't exists on {host}", plain=plain)
 
 
 class AmbiguousComponent(DomogikError):
-    """A bare name that several kinds of component have.
-
-    `candidates` are the full ids, to choose from.
-    """
+    """Components of several kinds have the given name; `candidates` are their full ids."""
 
     def __init__(self, name: str, candidates: tuple[str, ...]) -> None:
         super().__init__(f"'{name}' may be any of {', '.join(candidates)}: name one of them")
@@ -59,9 +60,9 @@ class AmbiguousComponent(DomogikError):
 
 
 class OperationFailed(DomogikError):
-    """What was asked was tried and did not succeed.
+    """An operation was tried and did not succeed.
 
-    The text is the one that Domogik's clients know; `reason` says more, where there is more.
+    `str()` is the text that Domogik's clients know; `reason` holds details, if there are any.
     """
 
     def __init__(self, text: str, reason: str = "", *, plain: str = "") -> None:
@@ -70,22 +71,22 @@ class OperationFailed(DomogikError):
 
     @property
     def words(self) -> str:
-        """The text with the reason, where nothing better is known."""
+        """The text with its reason, or `plain` if it is set."""
         text = str(self)
         return self.plain or (text if self.reason in text else f"{text} ({self.reason})")
 
 
 class NotPossible(DomogikError):
-    """What was asked makes no sense for this component, in this state or on this host."""
+    """The operation does not apply to this component, in this state or on this host."""
 
 
 class InvalidFileName(DomogikError):
-    """Not the name of a file in the directory that is meant; a path is none."""
+    """The text is not the name of a file in the expected directory; paths are refused."""
 
 
 class NotAllowed(DomogikError):
-    """Who asks may not have this."""
+    """The caller lacks the right for this operation."""
 
 
 class NoAnswer(DomogikError):
-    """The other host, or the program asked, kept silent until the time was out."""
+    """The other host or program did not answer in time."""

@@ -1,1 +1,1 @@
-"""Drawings: the values that every room shares."""
+"""The values that describe components, their checks and events."""

@@ -1,4 +1,4 @@
-"""The one ordered stream of events: rooms publish, doors subscribe."""
+"""The numbered stream of events that packages publish and interfaces subscribe to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Receiver = Callable[["Event"], None]
 
 @attrs.frozen
 class Event:
-    """Something happened. `id` grows by one while a program runs; `time` is Unix time in seconds.
+    """An event. `id` grows by one while a program runs; `time` is Unix time in seconds.
 
     Types: `component.changed` {id, host, state, previous, enabled, reason}, `component.added` and
     `component.removed` {id, host}, `host.changed` {id, on}, `configuration.changed` {path},
@@ -32,7 +32,7 @@ class Event:
 
 @attrs.define(eq=False)
 class EventStream:
-    """Gives every event its number, keeps the last `keep`, hands each to who listens."""
+    """Numbers events, keeps the last `keep` of them and calls the subscribers."""
 
     _now: Callable[[], float]
     _keep: int = 1000
@@ -46,19 +46,20 @@ class EventStream:
 
     @property
     def last_id(self) -> int:
-        """The number of the newest event, 0 before the first."""
+        """The id of the newest event, 0 before the first."""
         return self._last
 
     def go_on_behind(self, number: int) -> None:
-        """Numbers go on behind `number`, which no event had; what came before is forgotten.
+        """Continue the ids after `number` and drop the events that are kept.
 
-        For the start of a program, before anybody could have seen a number.
+        It is called at the start of a program, before any client has seen an id.
         """
         self._kept.clear()
         self._last = number
 
     def publish(self, type: str, **data: object) -> Event:
-        """Tell everyone; a receiver that raises is logged and silences nobody."""
+        """Pass an event to every subscriber; one that raises is logged and the others are still
+        called."""
         self._last += 1
         event = Event(self._last, self._now(), type, data)
         self._kept.append(event)
@@ -70,7 +71,8 @@ class EventStream:
         return event
 
     def subscribe(self, receiver: Receiver) -> Callable[[], None]:
-        """Hand every later event to `receiver`; the answer unsubscribes and may be called twice."""
+        """Pass every later event to `receiver`; return a function that unsubscribes, also if called
+        twice."""
         self._receivers.append(receiver)
 
         def unsubscribe() -> None:
@@ -80,9 +82,10 @@ class EventStream:
         return unsubscribe
 
     def since(self, event_id: int) -> tuple[Event, ...] | None:
-        """The events after `event_id`; None where some of them are no longer kept.
+        """Return the events after `event_id`, or None if some of them are no longer kept.
 
-        An id this stream has not given yet counts as unknown: the program was started again.
+        None is also returned for an id that this stream has not reached, which is from an earlier
+        run.
         """
         if event_id > self._last:
             return None

@@ -1,4 +1,4 @@
-"""What a look at a component found: one check, its result, and what a person can do about it."""
+"""Results of diagnostic checks, and the suggestions that go with them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _BITS = 1024
 
 
 class InvalidCheck(DomogikError):
-    """A check without a name cannot be found again."""
+    """A check has no id, or JSON does not describe a check."""
 
 
 class Result(enum.StrEnum):
-    """How a check came out; equal to its word."""
+    """The result of a check; each member equals its word."""
 
     NOT_DONE = "not_done"
     SKIPPED = "skipped"
@@ -40,7 +40,7 @@ class Result(enum.StrEnum):
 
     @property
     def is_issue(self) -> bool:
-        """Whether somebody has to look at it."""
+        """Whether the user has to act on this result."""
         return self in (Result.WARNING, Result.FAILED, Result.ERROR)
 
 
@@ -48,8 +48,8 @@ class Result(enum.StrEnum):
 class Suggestion:
     """What can be done about a check that did not pass.
 
-    `action` is the word for it that the component's `repair` understands; `sentence` says it to a
-    person. Where it is not `is_repairable` only the person can do it.
+    `action` is the word that `repair` of the component accepts; `sentence` describes it to the
+    user. If it is not `is_repairable`, only the user can do it.
     """
 
     action: str
@@ -58,11 +58,11 @@ class Suggestion:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Suggestion:
-        """What `to_json` gave."""
+        """Return the suggestion that `to_json` described."""
         return cls(str(content["action"]), str(content["sentence"]), content["repairable"] is True)
 
     def to_json(self) -> dict[str, object]:
-        """As JSON can carry it."""
+        """Return the suggestion as values that JSON can represent."""
         return {
             "action": self.action,
             "sentence": self.sentence,
@@ -89,12 +89,12 @@ def _id(instance: object, attribute: attrs.Attribute[str], value: str) -> None:
 
 @attrs.frozen
 class DiagnosticCheck:
-    """One question about a component, and its answer.
+    """A check of a component with its result.
 
-    `description` is a template with the names of `parameters` in braces. Parameters become values
-    that JSON can say: of anything else only the type is kept. `check_id` alone is not unique, for
-    two components may listen on the same port: `key` is. Two checks are equal that found the same;
-    why, and what can be done, does not count.
+    `description` is a template with the names of `parameters` in braces. Parameters are converted
+    to values that JSON can represent; of other values only the type is kept. `check_id` alone is
+    not unique, since two components may listen on the same port; `key` is. Checks compare equal if
+    they found the same, whatever their reasons and suggestions.
     """
 
     check_id: str = attrs.field(validator=_id)
@@ -110,22 +110,22 @@ class DiagnosticCheck:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells this check from all others of the house: component and check."""
+        """The id of the component and of the check, unique on this host."""
         return self.component_id or "", self.check_id
 
     @property
     def filled(self) -> str:
-        """The description with the parameters in it; one that is missing shows as `?name?`."""
+        """The description with parameters filled in; a missing one shows as `?name?`."""
         return _PLACE.sub(self._fill, self.description)
 
     @property
     def translated_description(self) -> str:
-        """The same by its name in FreedomBox's reference."""
+        """The same as `filled`, by its name in FreedomBox's API."""
         return self.filled
 
     @property
     def said(self) -> str:
-        """What was found, as a sentence for a person."""
+        """The finding as a sentence for the user."""
         return self.finding or self.filled
 
     def _fill(self, place: re.Match[str]) -> str:
@@ -136,7 +136,7 @@ class DiagnosticCheck:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> DiagnosticCheck:
-        """What `to_json` gave; raises `InvalidCheck` for anything else."""
+        """Return the check that `to_json` described; raise `InvalidCheck` for anything else."""
         try:
             made = cls(
                 check_id=content["check_id"],
@@ -152,7 +152,7 @@ class DiagnosticCheck:
             raise InvalidCheck(f"not a check: {error}") from None
 
     def to_json(self) -> dict[str, object]:
-        """As every door shows it: `description` is filled in, `template` is not."""
+        """Return what every interface shows: `description` is filled in, `template` is not."""
         return {
             "__class__": "DiagnosticCheck",
             "check_id": self.check_id,
@@ -167,7 +167,7 @@ class DiagnosticCheck:
 
 
 def issues(checks: Iterable[DiagnosticCheck]) -> list[DiagnosticCheck]:
-    """Those that somebody has to look at, in their order."""
+    """Return the checks that the user has to act on, in their order."""
     return [check for check in checks if check.result.is_issue]
 
 

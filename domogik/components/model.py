@@ -1,4 +1,4 @@
-"""What a component is: anything the manager starts, stops, watches or diagnoses."""
+"""Values that describe a component: what the manager starts, stops, watches or diagnoses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from domogik.errors import DomogikError
 
 
 class InvalidId(DomogikError):
-    """Not `<kind>:<name>`."""
+    """The text is not `<kind>:<name>`."""
 
 
 _DECLARED: dict[str, Kind] = {}
@@ -20,11 +20,12 @@ _DECLARED: dict[str, Kind] = {}
 
 @attrs.frozen(eq=False, repr=False)
 class Kind:
-    """A kind of component; its `value` is the first half of an id. There is one object for each.
+    """A kind of component; its `value` is the first half of an id. Each kind is one object.
 
-    `orders` are the orders that its components obey. With `has_own_list` they are listed apart on
-    xPL (`daemon0-name`) and have RINOR paths of their own (`/daemon/list`). `unlisted` matches the
-    names that are sent to another host although its list does not have them; None: none is.
+    `orders` are the commands that its components accept. Components of a kind with `has_own_list`
+    are listed separately on xPL (`daemon0-name`) and have RINOR paths of their own
+    (`/daemon/list`). `unlisted` matches names that are sent to another host even if its list does
+    not contain them; None means that all names must be listed.
     """
 
     CORE: ClassVar[Kind]
@@ -52,13 +53,13 @@ class Kind:
         has_own_list: bool = True,
         unlisted: re.Pattern[str] | None = None,
     ) -> Kind:
-        """Return the kind of that value, made where it was not declared before."""
+        """Return the kind with this value; create it if it is not declared yet."""
         made = cls(value, orders, has_own_list, unlisted)
         return _DECLARED.setdefault(value, made)
 
     @classmethod
     def of(cls, value: str) -> Kind | None:
-        """Return the declared kind of that value, None where there is none."""
+        """Return the declared kind with this value, or None."""
         return _DECLARED.get(value)
 
     @classmethod
@@ -87,7 +88,7 @@ Kind.REPOSITORY = Kind.declare("repository", has_own_list=False)
 
 
 class State(enum.Enum):
-    """The one word for how a component is, the same in every face."""
+    """The state of a component, with the same word in every interface."""
 
     STARTING = "starting"
     RUNNING = "running"
@@ -102,7 +103,7 @@ class State(enum.Enum):
 
     @property
     def is_on(self) -> bool:
-        """What Domogik's own clients call ON."""
+        """Whether Domogik's clients show this state as ON."""
         return self in (State.ALIVE, State.RUNNING)
 
 
@@ -111,7 +112,7 @@ _ID = re.compile(r"([a-z]+):([^\s\x00-\x1f/]\S*)")
 
 @attrs.frozen(order=True)
 class ComponentId:
-    """`<kind>:<name>`, for example `plugin:diskfree`."""
+    """The id of a component, `<kind>:<name>`, for example `plugin:diskfree`."""
 
     kind: Kind = attrs.field(order=lambda kind: kind.value)
     name: str
@@ -121,7 +122,7 @@ class ComponentId:
 
     @classmethod
     def parse(cls, text: str) -> ComponentId:
-        """The id that `text` spells; raises `InvalidId`."""
+        """Return the id that `text` spells; raise `InvalidId` if it spells none."""
         match = _ID.fullmatch(text)
         kind = Kind.of(match[1]) if match is not None else None
         if match is None or kind is None:
@@ -131,9 +132,10 @@ class ComponentId:
 
 @attrs.frozen
 class Usage:
-    """What the processes of one component use, all together.
+    """The resources that all processes of one component use together.
 
-    `cpu_percent` of one core since the last look; `memory_bytes` resident.
+    `cpu_percent` is measured since the previous sample, 100 being one core; `memory_bytes` is
+    resident memory.
     """
 
     cpu_percent: float
@@ -144,12 +146,12 @@ class Usage:
 
 @attrs.frozen
 class Component:
-    """One component as it is now.
+    """The current state of one component.
 
-    `since` is the Unix time in seconds of the last change of state, 0 when unknown. `enabled` is
-    None where the word has no meaning (core services, external members). `reason` is a sentence
-    for a person, empty when there is nothing to say. `model` is what Domogik's clients call an
-    external member: the id of its descriptor, else `vendor-device`; empty for everything else.
+    `since` is the Unix time in seconds of the last change of state, 0 if unknown. `enabled` is None
+    for components that cannot be enabled (core services, external members). `reason` is a sentence
+    for the user, or empty. `model` is what Domogik's clients call an external member: the id of its
+    descriptor, else `vendor-device`; it is empty for other kinds.
     """
 
     id: ComponentId
@@ -169,7 +171,7 @@ class Component:
 
     @property
     def name(self) -> str:
-        """The second half of the id: what Domogik's own clients call the plugin's id."""
+        """The second half of the id, which Domogik's clients use as the plugin's id."""
         return self.id.name
 
 
@@ -180,10 +182,10 @@ STARTUP_KEY = "startup-plugin"
 
 @attrs.frozen
 class ConfigurationKey:
-    """One thing a person can set for a plugin, as its descriptor declares it.
+    """A setting of a plugin, as its descriptor declares it.
 
-    `id` is its place from 0 (`order-id`); `type` the word of the descriptor (string, number,
-    boolean, enum, password, ...); `default` None when there is none; `interface` keys belong
+    `id` is its position from 0 (`order-id`); `type` is the word of the descriptor (string, number,
+    boolean, enum, password, ...); `default` is None if there is none; keys with `interface` belong
     together and may be given several times (`<key>-1`, `<key>-2`, ...).
     """
 
@@ -199,9 +201,9 @@ class ConfigurationKey:
 
 @attrs.frozen
 class Detail:
-    """A component with what its owner can configure.
+    """A component with its settings.
 
-    `values` are the heartbeat's pairs of an external member, in order; empty for others.
+    `values` are the pairs of an external member's heartbeat, in order; empty for other kinds.
     """
 
     component: Component
@@ -211,7 +213,7 @@ class Detail:
 
 @attrs.frozen
 class Backup:
-    """A file with the data of a managed daemon; `written` is Unix time in seconds."""
+    """A backup file of a managed daemon; `written` is Unix time in seconds."""
 
     file: str
     size_bytes: int
@@ -220,9 +222,9 @@ class Backup:
 
 @attrs.frozen
 class HostInfo:
-    """A host of the house, known by its manager's heartbeat.
+    """A host, known by the heartbeat of its manager.
 
-    `interval` in seconds; `last_seen` Unix time; `primary` is the host that REST runs on.
+    `interval` is in seconds; `last_seen` is Unix time; `primary` marks the host that runs REST.
     """
 
     id: str

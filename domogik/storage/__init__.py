@@ -1,1 +1,1 @@
-"""Records: what is remembered about plugins."""
+"""The database of plugin configuration values."""

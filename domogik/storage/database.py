@@ -1,4 +1,4 @@
-"""What a store asks of a database, whichever it is."""
+"""The interface of databases, and their errors."""
 
 from __future__ import annotations
 
@@ -11,66 +11,66 @@ _T = TypeVar("_T")
 
 
 class BrokenDatabase(DomogikError):
-    """It is damaged or no database, or cannot be reached, read or written."""
+    """The database is damaged, is none, or cannot be reached, read or written."""
 
 
 class LostDatabase(BrokenDatabase):
-    """Its file was removed or replaced while it was open: what is written is lost."""
+    """The database file was removed or replaced while it was open, so writes are lost."""
 
 
 class NewerDatabase(DomogikError):
-    """A later Domogik has written this database."""
+    """A later version of Domogik has written the database."""
 
 
 class UnsupportedDatabase(DomogikError):
-    """An address of a kind of database that this Domogik does not speak with."""
+    """The URL names a kind of database that is not supported."""
 
 
 class Rows(Protocol):
-    """What a statement found."""
+    """The result of a statement."""
 
     def __iter__(self) -> Iterator[Any]: ...
 
     def fetchone(self) -> Any:
-        """The next row, None after the last."""
+        """Return the next row, or None after the last."""
         ...
 
 
 class Connection(Protocol):
-    """Used in the one thread that it belongs to."""
+    """A connection, used only in the thread that it belongs to."""
 
     def execute(self, statement: str, values: Sequence[object] = (), /) -> Rows:
-        """`statement` has a `?` for each value, and none elsewhere."""
+        """Run a statement, which has one `?` for each value and none elsewhere."""
         ...
 
 
 class Database(Protocol):
-    """One connection in a thread of its own, so that a slow disk delays nobody else.
+    """A database with one connection in a thread of its own.
 
-    `name` is how sentences call it, without secrets.
+    `name` stands for the database in messages and contains no password.
     """
 
     @property
     def name(self) -> str: ...
 
     async def run(self, work: Callable[[Connection], _T]) -> _T:
-        """Do `work` in the thread; what it began is committed, or undone where it raises.
+        """Call `work` in the thread, and commit its changes or roll them back if it raises.
 
         Raises `BrokenDatabase`.
         """
         ...
 
     async def check(self) -> None:
-        """Read all of it through; raises `BrokenDatabase` where it is damaged."""
+        """Read the whole database; raise `BrokenDatabase` if it is damaged."""
         ...
 
     async def close(self) -> None:
-        """What was asked before is done, and nothing is open; may be called twice."""
+        """Finish the operations that were requested before, then close; may be called twice."""
         ...
 
 
 def newer(name: str, number: int, known: int) -> NewerDatabase:
-    """The error for a schema `number` where up to `known` are."""
+    """Return the error for a schema `number` above the last known one."""
     return NewerDatabase(
         f"{name} has schema number {number}, this Domogik knows up to {known}: "
         "it was written by a later Domogik; start that one, or set [database] url"

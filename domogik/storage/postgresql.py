@@ -1,6 +1,6 @@
-"""PostgreSQL: one connection to a schema of ours, made again after the server was started again.
+"""PostgreSQL: one connection to the schema `domogik`, reopened after a restart of the server.
 
-psycopg is imported where the first database of this kind is opened: whoever has none needs none.
+psycopg is imported when the first database of this kind is opened, so others do not need it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 
 @attrs.define(eq=False)
 class PostgresqlDatabase:
-    """See `Database`."""
+    """A `Database` on a PostgreSQL server."""
 
     _reactor: IReactorTime
     _url: str = attrs.field(repr=False)
@@ -61,10 +61,10 @@ class PostgresqlDatabase:
 
     @classmethod
     async def open(cls, reactor: IReactorTime, url: str) -> PostgresqlDatabase:
-        """With its schema, called `domogik`, up to date.
+        """Return the database with its schema, `domogik`, up to date.
 
-        Raises `UnsupportedDatabase` where psycopg is missing, `BrokenDatabase` and `NewerDatabase`,
-        each in one line without a password. `reactor` has to be a whole one.
+        Raises `UnsupportedDatabase` if psycopg is missing, `BrokenDatabase` and `NewerDatabase`,
+        each with one line that contains no password.
         """
         database = cls(reactor, url)
         database._pool.start()
@@ -138,7 +138,7 @@ class PostgresqlDatabase:
             raise BrokenDatabase(f"{self._name}: {self._words(error)}") from None
 
     def _begun(self) -> psycopg.Connection[Any]:
-        """In a transaction; a connection that broke while nothing was asked is made again."""
+        """Return a connection in a transaction, reconnecting if it broke while it was idle."""
         import psycopg
 
         if self._connection is not None:
@@ -190,7 +190,7 @@ class PostgresqlDatabase:
 
 @attrs.frozen
 class _Translated:
-    """With `%s` where our statements have `?`."""
+    """A connection whose statements have `?` instead of psycopg's `%s`."""
 
     _connection: psycopg.Connection[Any]
 
@@ -214,9 +214,9 @@ _NOTHING = _Nothing()
 def migrate(
     connection: Connection, name: str, migrations: Sequence[Sequence[str]] = MIGRATIONS
 ) -> None:
-    """Bring the schema to number `len(migrations)`, in the transaction that was begun.
+    """Bring the schema to number `len(migrations)`, in the current transaction.
 
-    Raises `NewerDatabase` where it has a higher number.
+    Raises `NewerDatabase` if its number is higher.
     """
     connection.execute("SELECT pg_advisory_xact_lock(?)", (_MIGRATING,))
     (is_there,) = connection.execute("SELECT to_regclass('domogik.schema_number')").fetchone()

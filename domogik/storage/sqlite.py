@@ -1,4 +1,4 @@
-"""SQLite: opening a database of ours, and bringing an older one up to date."""
+"""SQLite: opens a database file and migrates its schema."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 
 @attrs.define(eq=False)
 class SqliteDatabase:
-    """See `Database`."""
+    """A `Database` in a SQLite file."""
 
     _reactor: IReactorTime
     _pool: adbapi.ConnectionPool
@@ -53,11 +53,10 @@ class SqliteDatabase:
     async def open(
         cls, reactor: IReactorTime, path: Path, *, must_exist: bool = False
     ) -> SqliteDatabase:
-        """With its schema up to date; makes file and directory where they are missing, or with
-        `must_exist` raises `LostDatabase`.
+        """Return the database with its schema up to date.
 
-        Raises `BrokenDatabase` and `NewerDatabase`, each naming the file in one line. `reactor` has
-        to be a whole one.
+        A missing file is created with its directory; with `must_exist` it raises `LostDatabase`
+        instead. Raises `BrokenDatabase` and `NewerDatabase`, which name the file in one line.
         """
         pool = adbapi.ConnectionPool(
             "sqlite3",
@@ -99,7 +98,7 @@ class SqliteDatabase:
         self._file = _identity(self._path)
 
     def _work(self, connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        """What was done in a file that has lost its name would be gone at the next start."""
+        """Raise `LostDatabase` after `work` if the file is no longer the one that was opened."""
         result = work(connection)
         try:
             if _identity(self._path) == self._file:
@@ -141,7 +140,7 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def prepare_file(path: Path) -> None:
-    """Make the directory (0700) and an empty file (0600) where they are missing.
+    """Create the directory (0700) and an empty file (0600) if they are missing.
 
     SQLite gives its journals the permissions of the file. Raises `BrokenDatabase`.
     """
@@ -153,7 +152,7 @@ def prepare_file(path: Path) -> None:
 
 
 def configure(connection: sqlite3.Connection) -> None:
-    """Settings that hold for one connection."""
+    """Set the options of a new connection."""
     # A transaction begins where we say BEGIN, also around a change of the schema.
     connection.isolation_level = None
     try:
@@ -171,8 +170,8 @@ def migrate(
 ) -> None:
     """Bring the schema to number `len(migrations)`, in one transaction or not at all.
 
-    Raises `NewerDatabase` where it has a higher number; a database of number 0 that is not empty
-    is somebody else's: `BrokenDatabase`.
+    Raises `NewerDatabase` if its number is higher, and `BrokenDatabase` if the number is 0 and the
+    database is not empty, because it then belongs to another program.
     """
     connection.execute("BEGIN IMMEDIATE")
     try:

@@ -1,4 +1,4 @@
-"""The values people set for plugins, per host, plugin and key."""
+"""The store of plugin configuration values, by host, plugin and key."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ Values = list[ConfigValue]
 
 
 class InvalidConfigValue(DomogikError):
-    """A name or value that is not stored."""
+    """A name or value cannot be stored."""
 
 
 def sqlite_url(path: Path) -> str:
-    """The address of a database in a file, as `[database] url` takes it."""
+    """Return the URL of a database file, as `[database] url` takes it."""
     return f"sqlite:///{path}"
 
 
 def path_of(url: str) -> Path:
-    """The file that a `sqlite:///` address means; always absolute. Raises `UnsupportedDatabase`."""
+    """Return the absolute path in a `sqlite:///` URL; raise `UnsupportedDatabase` if it has
+    none."""
     scheme, colon, rest = url.partition(":")
     if not colon:
         raise UnsupportedDatabase(f"'{url}' is not the address of a database (sqlite:///<path>)")
@@ -50,7 +51,7 @@ def path_of(url: str) -> Path:
 
 
 def check_url(setting: Setting) -> None:
-    """Whether it can be the address of a database; raises `BrokenConfiguration`."""
+    """Raise `BrokenConfiguration` if the setting is not the URL of a database."""
     if setting.text() and setting.text().partition(":")[0] not in (*SCHEMES, "daemon"):
         try:
             path_of(setting.text())
@@ -59,10 +60,10 @@ def check_url(setting: Setting) -> None:
 
 
 async def open_database(reactor: IReactorTime, url: str, *, must_exist: bool = False) -> Database:
-    """The database that `url` means, with its schema up to date; `reactor` has to be a whole one.
+    """Return the database that `url` names, with its schema up to date.
 
-    A file is made where it is missing, unless it `must_exist`. Raises `UnsupportedDatabase`,
-    `BrokenDatabase` or `NewerDatabase`, each in one line that names the database and no password.
+    A missing file is created, unless it `must_exist`. Raises `UnsupportedDatabase`,
+    `BrokenDatabase` or `NewerDatabase`, each with one line that names the database and no password.
     """
     if url.partition(":")[0] in SCHEMES:
         return await PostgresqlDatabase.open(reactor, url)
@@ -71,11 +72,11 @@ async def open_database(reactor: IReactorTime, url: str, *, must_exist: bool = F
 
 @attrs.define(eq=False)
 class ConfigStore:
-    """The values, in any database.
+    """The configuration values in a database.
 
-    Every Deferred fails with `BrokenDatabase` where that cannot be read or written, and what
-    changes something with `InvalidConfigValue` for names and values that are not stored: names
-    are 1 to 255 characters on one line, values up to 65,536 characters without a zero byte.
+    Every Deferred fails with `BrokenDatabase` if the database cannot be read or written, and with
+    `InvalidConfigValue` for names and values that cannot be stored: names have 1 to 255 characters
+    on one line, values up to 65,536 characters without a zero byte.
     """
 
     _database: Database
@@ -90,10 +91,10 @@ class ConfigStore:
         *,
         must_exist: bool = False,
     ) -> Deferred[ConfigStore]:
-        """Fires with the store; fails as `open_database`.
+        """Return a Deferred of the store, which fails like `open_database`.
 
-        `daemon:<name>` is for who starts the daemon to replace by its address. `wall_clock` says
-        the Unix time of a change.
+        The caller replaces `daemon:<name>` by the daemon's URL. `wall_clock` returns the Unix time
+        of a change.
         """
         return Deferred.fromCoroutine(cls._open(reactor, url, wall_clock, must_exist))
 
@@ -104,7 +105,7 @@ class ConfigStore:
         return cls(await open_database(reactor, url, must_exist=must_exist), wall_clock)
 
     def get(self, host: str, plugin: str, key: str) -> Deferred[str | None]:
-        """Fires with the value, None when none is stored."""
+        """Return a Deferred of the value, None if none is stored."""
         return Deferred.fromCoroutine(self._get(host, plugin, key))
 
     async def _get(self, host: str, plugin: str, key: str) -> str | None:
@@ -112,7 +113,7 @@ class ConfigStore:
         return found[0].value if found else None
 
     def set(self, host: str, plugin: str, key: str, value: str) -> Deferred[ConfigValue]:
-        """Store a value, or with an empty one delete what is stored; fires with what holds now."""
+        """Store a value, or delete it if it is empty; the Deferred fires with the new value."""
         return Deferred.fromCoroutine(self._set(ConfigValue(host, plugin, key, value)))
 
     async def _set(self, new: ConfigValue) -> ConfigValue:
@@ -136,7 +137,8 @@ class ConfigStore:
         return new
 
     def delete(self, host: str, plugin: str, key: str | None = None) -> Deferred[Values]:
-        """Delete one value, or all of a plugin; fires with what was deleted, sorted by key."""
+        """Delete one value, or all of a plugin; the Deferred fires with those deleted, sorted by
+        key."""
         return Deferred.fromCoroutine(self._delete(host, plugin, key))
 
     async def _delete(self, host: str, plugin: str, key: str | None = None) -> Values:
@@ -148,7 +150,7 @@ class ConfigStore:
     def list(
         self, host: str | None = None, plugin: str | None = None, key: str | None = None
     ) -> Deferred[Values]:
-        """Fires with the stored values, or those of a host, plugin or key, sorted."""
+        """Return a Deferred of the stored values of a host, plugin or key, sorted."""
         return Deferred.fromCoroutine(self._select(host, plugin, key))
 
     async def _select(self, host: str | None, plugin: str | None, key: str | None) -> Values:
@@ -157,15 +159,16 @@ class ConfigStore:
         return await self._database.run(lambda connection: _rows(connection, statement, names))
 
     async def look(self) -> None:
-        """Whether it can be reached at all; raises `BrokenDatabase`."""
+        """Raise `BrokenDatabase` if the database cannot be reached."""
         await self._database.run(lambda connection: connection.execute("SELECT 1").fetchone())
 
     def check(self) -> Deferred[None]:
-        """Fires when all of it was read; fails with `BrokenDatabase` where it is damaged."""
+        """Read the whole database; the Deferred fails with `BrokenDatabase` if it is damaged."""
         return Deferred.fromCoroutine(self._database.check())
 
     def close(self) -> Deferred[None]:
-        """Fires when what was asked before is done and nothing is open; may be called twice."""
+        """Return a Deferred that fires when earlier operations are done and the database is
+        closed."""
         return Deferred.fromCoroutine(self._database.close())
 
 
@@ -178,7 +181,7 @@ def _rows(connection: Connection, statement: str, names: tuple[str, ...]) -> Val
 def _condition(
     host: str | None, plugin: str | None, key: str | None
 ) -> tuple[str, tuple[str, ...]]:
-    """The WHERE of a statement, and the names that go into it."""
+    """Return the WHERE clause of a statement and its values."""
     given = {
         column: name
         for column, name in (("host", host), ("plugin", plugin), ("key", key))
