@@ -6,7 +6,9 @@ import time
 from typing import Any
 
 
-def keep_steady(reactor: Any) -> None:  # a method of it is replaced, which no interface allows
+def use_monotonic_clock(
+    reactor: Any,
+) -> None:  # a method of it is replaced, which no interface allows
     """Make `reactor` measure time by CLOCK_MONOTONIC, which setting the clock does not affect.
 
     Twisted's reactors use `time.time`: if the system time is set back by an hour, every delayed

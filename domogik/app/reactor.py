@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from twisted.internet.interfaces import IReactorCore, IReactorSSL
 
-from domogik.clock import keep_steady
+from domogik.clock import use_monotonic_clock
 
 if TYPE_CHECKING:  # a program loads only the parts that it has
     from domogik.daemons.tools import IDaemonReactor
@@ -26,5 +26,5 @@ def steady_reactor() -> IWholeReactor:
     """Return Twisted's reactor, which measures time by the steady clock from now on."""
     from twisted.internet import reactor
 
-    keep_steady(reactor)
+    use_monotonic_clock(reactor)
     return cast(IWholeReactor, reactor)  # mypy sees a module

@@ -49,7 +49,7 @@ class EventStream:
         """The id of the newest event, 0 before the first."""
         return self._last
 
-    def go_on_behind(self, number: int) -> None:
+    def continue_from(self, number: int) -> None:
         """Continue the ids after `number` and drop the events that are kept.
 
         It is called at the start of a program, before any client has seen an id.

@@ -1,1 +1,1 @@
-"""Where things are: the files of a home and what they say."""
+"""The home directory and the configuration files in it."""

@@ -1,4 +1,4 @@
-"""One wrong entry of a configuration refuses itself and nothing else."""
+"""Removes invalid entries from a configuration, so that each affects nothing else."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Callable, Sequence
 
 from domogik.config.load import BrokenConfiguration, Configuration
 
-#: turns what it knows of a configuration into settings; raises `BrokenConfiguration`
+#: converts its part of a configuration to settings; raises `BrokenConfiguration`
 Reader = Callable[[Configuration], object]
 
-#: sections whose keys make sense together only
+#: sections that are accepted or refused as a whole
 _WHOLE = ("daemon:", "unit:")
 _NOTHING = Configuration()
 
 
-def settle(
+def drop_refused_entries(
     configuration: Configuration, readers: Sequence[Reader], before: Configuration = _NOTHING
 ) -> tuple[Configuration, tuple[BrokenConfiguration, ...]]:
-    """What every reader takes of a configuration, and an error for each entry that one refuses.
+    """Return a configuration that every reader accepts, and one error for each refused entry.
 
-    An entry is a key, or a whole `[daemon:...]` or `[unit:...]` section. In place of one that is
-    refused stands what `before` says, where that is taken, and otherwise nothing.
+    An entry is a key, or a whole `[daemon:...]` or `[unit:...]` section. A refused entry is
+    replaced by that of `before`, if it is accepted, and otherwise removed.
     """
     refused: dict[tuple[str, str], BrokenConfiguration] = {}
     dropped: set[tuple[str, str]] = set()
@@ -31,19 +31,19 @@ def settle(
             except BrokenConfiguration as error:
                 entry = error.section, "" if error.section.startswith(_WHOLE) else error.key
                 if entry in dropped:
-                    raise  # it is about something else than what it names
+                    raise  # the error is not about the entry that it names
                 instead = before if entry not in refused else _NOTHING
                 if instead is _NOTHING:
                     dropped.add(entry)
                 refused.setdefault(entry, error)
-                configuration = configuration.instead(*entry, instead)
+                configuration = configuration.with_entry_of(*entry, instead)
             else:
                 break
     return configuration, tuple(refused.values())
 
 
 def component_of(error: BrokenConfiguration) -> str:
-    """The id of the component whose entry is refused, empty where it is not one component's."""
+    """Return the id of the component whose entry was refused, or an empty text."""
     if error.section.startswith(_WHOLE):
         return error.section
     if error.section == "plugins":

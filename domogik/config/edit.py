@@ -1,8 +1,7 @@
-"""Changing one value in a configuration file that people edit too.
+"""Changes one value in a configuration file that users edit too.
 
-Everything else stays as it is, byte for byte: comments, order, blanks, line ends, permissions,
-owner. Editors of ours exclude each other by a lock file beside the configuration file; readers see
-the old file or the new one.
+The rest of the file stays as it is, byte for byte, with its permissions and owner. Writers exclude
+each other with a lock file beside the configuration file; readers see the old or the new file.
 """
 
 from __future__ import annotations
@@ -35,28 +34,27 @@ _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 class InvalidValue(DomogikError):
-    """A section, key or value that could not be read back from the file."""
+    """A section, key or value could not be read back from the file."""
 
 
 class ConfigurationBusy(DomogikError):
-    """Somebody else keeps the configuration file locked."""
+    """Another process has locked the configuration file."""
 
 
 def set_value(path: Path, section: str, key: str, value: str) -> bool:
-    """Make `[section] key` say `value`; whether the file had to be changed.
+    """Set `[section] key` to `value`; return whether the file had to be changed.
 
-    Where the key is given several times the last one, which counts, is changed. A new key comes
-    right after the header of its section, a new section at the end, a missing file is made (0600).
-    A link stays a link; what it points to is changed. Waits up to 5 s for the lock: call it where
-    that may block. Raises `InvalidValue`, `BrokenConfiguration` (a file that cannot be understood
-    is not touched), `ConfigurationBusy` or `OSError`.
+    If the key is given several times the last one, which counts, is changed. A new key is inserted
+    after the header of its section, a new section at the end; a missing file is created (0600). A
+    link is followed. Waits up to 5 s for the lock, so it blocks. Raises `InvalidValue`,
+    `BrokenConfiguration` (an invalid file is not changed), `ConfigurationBusy` or `OSError`.
     """
     _check(section, key, value)
     return _edit(path, lambda content: _with_value(content, section, fold(key), value))
 
 
 def remove_value(path: Path, section: str, key: str) -> bool:
-    """Take every line out that gives `[section] key`; whether there was one.
+    """Remove every line that sets `[section] key`; return whether there was one.
 
     Comments stay. Waits and raises as `set_value` does.
     """
@@ -157,7 +155,7 @@ def _assignments(found: Iterable[Header | Assignment], section: str, key: str) -
 
 
 def _replaced(line: bytes, value: str) -> bytes:
-    """The same line with another value: its key, its blanks and its end are kept."""
+    """Return the line with another value; key, blanks and line end are kept."""
     body = line.rstrip(b"\r\n")
     end = line[len(body) :]
     before, equals, after = body.partition(b"=")

@@ -1,4 +1,4 @@
-"""Files: reading what others wrote within bounds, writing so that nobody sees half."""
+"""Bounded reads, atomic writes and locked temporary files."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pathlib import Path
 
 import attrs
 
-#: in the name of every temporary file of ours, so that we never remove anybody else's
+#: part of the name of every temporary file of Domogik, so that no other file is removed
 _OURS = ".domogik-tmp-"
 _TEMPORARY = re.compile(r".*\.domogik-tmp-[a-z0-9_]{8}", re.DOTALL)
 
 
 @attrs.frozen
 class Ownership:
-    """Who may do what with a file: permission bits, user and group."""
+    """Permission bits, user and group of a file."""
 
     mode: int
     uid: int
@@ -29,18 +29,18 @@ class Ownership:
 
     @classmethod
     def of(cls, path: Path) -> Ownership:
-        """Those of an existing file; raises `OSError`."""
+        """Return those of an existing file; raises `OSError`."""
         status = path.stat()
         return cls(stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
-    """The content of a regular file of at most `limit` bytes.
+    """Return the content of a regular file of at most `limit` bytes.
 
-    Raises `OSError`: also `EFBIG` for a larger file, and `EINVAL` for what is no regular file (a
-    pipe would block for ever, a device never end).
+    Raises `OSError`: `EFBIG` for a larger file, `EINVAL` if it is not a regular file (reading a
+    pipe or a device might never end).
     """
-    # O_NONBLOCK: opening a pipe that nobody writes to must not wait
+    # O_NONBLOCK: opening a pipe without a writer must not wait
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -52,9 +52,9 @@ def read_bounded(path: Path, limit: int) -> bytes:
 
 
 def unlock(descriptor: int) -> None:
-    """Give a lock, flock(2), back and close its file; closing one without a lock is all right.
+    """Release a flock(2) lock, if there is one, and close the descriptor.
 
-    Closing alone is not enough: a process that was forked and lives on has the same lock open.
+    Closing is not enough, since a forked process may have the same lock open.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
@@ -63,13 +63,13 @@ def unlock(descriptor: int) -> None:
 
 
 def make_temporary(directory: Path, stem: str) -> tuple[int, Path]:
-    """A new private file (0600), open to write, for as long as its descriptor is: `flock`.
+    """Create a private file (0600), locked with `flock` while its descriptor is open.
 
-    `clear_temporaries` removes it once nobody has it open any more. Raises `OSError`.
+    `clear_temporaries` removes it when no process has it open. Raises `OSError`.
     """
     while True:
         descriptor, name = tempfile.mkstemp(prefix=f"{stem}{_OURS}", dir=directory)
-        # without locks on this file system nobody can have it removed either
+        # where the file system has no locks, `clear_temporaries` cannot remove it either
         with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink:
@@ -78,7 +78,7 @@ def make_temporary(directory: Path, stem: str) -> tuple[int, Path]:
 
 
 def clear_temporaries(directories: Iterable[Path]) -> list[Path]:
-    """Remove what `make_temporary` made there and no process holds; what was removed. Blocks."""
+    """Remove files of `make_temporary` that no process has locked; return their paths. Blocks."""
     removed = []
     for directory in dict.fromkeys(directories):
         try:
@@ -90,7 +90,7 @@ def clear_temporaries(directories: Iterable[Path]) -> list[Path]:
 
 
 def remove_unheld(path: Path) -> bool:
-    """Remove a regular file of this user's that nobody has locked; whether it is gone now."""
+    """Remove a regular file of this user that is not locked; return whether it was removed."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         descriptor = os.open(path, flags)
@@ -112,19 +112,19 @@ def remove_unheld(path: Path) -> bool:
 def write_atomically(
     path: Path, content: bytes, ownership: Ownership | None = None, *, durable: bool = True
 ) -> None:
-    """Replace `path` by a new file in one step; whoever reads sees the old or the new one.
+    """Replace `path` by a new file in one step; readers see the old or the new content.
 
-    Without `ownership` the new file is private (0600) to who writes it. `durable` waits for the
-    disk, so that a power cut leaves the old or the new one too. The name of the temporary file
-    begins with a dot. Raises `OSError` that names `path`, and leaves nothing behind then.
+    Without `ownership` the new file is private (0600). `durable` waits for the disk, so that this
+    also holds after a power cut. The name of the temporary file begins with a dot; it is removed on
+    errors. Raises `OSError` that names `path`.
     """
-    with _naming(path):
+    with _naming_errors(path):
         _replace(path, content, ownership, durable=durable)
 
 
 @contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """People know that file, and not the temporary one."""
+def _naming_errors(path: Path) -> Iterator[None]:
+    """Let errors name `path` instead of the temporary file."""
     try:
         yield
     except OSError as error:
@@ -138,7 +138,7 @@ def _replace(path: Path, content: bytes, ownership: Ownership | None, *, durable
     try:
         with open(descriptor, "wb") as file:
             if ownership is not None:
-                _give(descriptor, ownership)
+                _set_ownership(descriptor, ownership)
             file.write(content)
             file.flush()
             if durable:
@@ -152,9 +152,9 @@ def _replace(path: Path, content: bytes, ownership: Ownership | None, *, durable
 
 
 def create_exclusively(path: Path, content: bytes) -> bool:
-    """Write a new private file (0600); False, and nothing done, where there is something already.
+    """Write a new private file (0600); return False if the path exists already.
 
-    Also a dangling link counts as something. Raises `OSError`, and leaves nothing behind then.
+    A dangling link counts as existing. Raises `OSError`, after removing the file.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
@@ -172,10 +172,10 @@ def create_exclusively(path: Path, content: bytes) -> bool:
     return True
 
 
-def _give(descriptor: int, ownership: Ownership) -> None:
+def _set_ownership(descriptor: int, ownership: Ownership) -> None:
     status = os.fstat(descriptor)
     if (status.st_uid, status.st_gid) != (ownership.uid, ownership.gid):
-        # Only root gives files away; whoever may replace the file may also own it afterwards.
+        # Only root may change the owner; otherwise the process that replaces the file owns it.
         with contextlib.suppress(PermissionError):
             os.fchown(descriptor, ownership.uid, ownership.gid)
     os.fchmod(descriptor, ownership.mode)

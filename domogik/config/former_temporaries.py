@@ -1,4 +1,4 @@
-"""Temporary files of the version before this one, which took no lock on them."""
+"""Removal of temporary files of earlier versions, which did not lock them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import psutil
 
 from domogik.config.files import remove_unheld
 
-#: seconds; whoever writes one for longer than that has it open
+#: seconds; a file that is still written after that is open
 _AGE_S = 24 * 3600.0
-#: beside the configuration none that people write: the last part is no word with a number behind it
+#: no name that a user would choose: the last part is not a word with a number, such as old1
 _NAMES = re.compile(
     r"\.domogik\.cfg\.(?![a-z_]*[0-9]*$)[a-z0-9_]{8}"
     r"|\.(?:plugin|external)-[^/\n]+\.tgz\.[a-z0-9_]{8}"
@@ -23,18 +23,22 @@ _NAMES = re.compile(
 
 
 def clear_former_temporaries(directories: Iterable[Path], now: float) -> list[Path]:
-    """Remove those that are older than a day and that no process has open; what was removed.
+    """Remove those older than a day that no process has open; return the removed paths.
 
-    `now` is Unix time. Blocks.
+    `now` is Unix time in seconds. Blocks.
     """
-    found = [path for directory in dict.fromkeys(directories) for path in _old(directory, now)]
+    found = [
+        path
+        for directory in dict.fromkeys(directories)
+        for path in _old_temporaries(directory, now)
+    ]
     if not found:
         return []
     in_use = _open_files()
     return [path for path in found if os.path.realpath(path) not in in_use and remove_unheld(path)]
 
 
-def _old(directory: Path, now: float) -> Iterator[Path]:
+def _old_temporaries(directory: Path, now: float) -> Iterator[Path]:
     with contextlib.suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:
             if (
@@ -45,7 +49,7 @@ def _old(directory: Path, now: float) -> Iterator[Path]:
 
 
 def _open_files() -> set[str]:
-    """The files that processes have open, as far as this user may see that."""
+    """Return the paths of open files of all processes, as far as this user may see them."""
     paths = set()
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):

@@ -1,4 +1,4 @@
-"""Where everything lies: one directory per manager, with everything that is private in it."""
+"""The paths of a home: one private directory for each manager."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 class HomeInUse(DomogikError):
-    """Another manager works in this home; `pid` is its process, None when it did not say."""
+    """Another manager uses this home; `pid` is its process, None if unknown."""
 
     def __init__(self, path: Path, pid: int | None) -> None:
         who = f"the manager with pid {pid}" if pid is not None else "another manager"
@@ -38,34 +38,33 @@ class HomeInUse(DomogikError):
 
 
 class NoToken(DomogikError):
-    """The administrator's token cannot be had from its file."""
+    """The administrator's token cannot be read from its file."""
 
 
 @attrs.frozen
 class ExposedPath:
-    """A file or directory that other users may read or change, and the sentence that says so."""
+    """A file or directory that other users may read or change, with a sentence for the user."""
 
     path: Path
     _bits: int
     sentence: str
 
     def close(self) -> None:
-        """Take these rights from the others; raises `OSError`."""
+        """Remove these rights of other users; raises `OSError`."""
         self.path.chmod(stat.S_IMODE(self.path.stat().st_mode) & ~self._bits)
 
 
 @attrs.define(eq=False)
 class HomeLock:
-    """A home that is ours until `release`, or until this process ends in whatever way.
+    """The lock of a home, held until `release` or the end of this process.
 
-    Children do not inherit it, and a program this process executes in its own place (an upgrade)
-    takes it anew.
+    Children do not inherit it, and a program that this process executes (an upgrade) locks again.
     """
 
     _descriptor: int | None
 
     def release(self) -> None:
-        """Let the next manager in; may be called twice. The file stays: only the lock counts."""
+        """Release the lock; may be called twice. The file stays."""
         if self._descriptor is not None:
             unlock(self._descriptor)
             self._descriptor = None
@@ -73,119 +72,119 @@ class HomeLock:
 
 @attrs.frozen
 class Home:
-    """The paths of one home; `path` is absolute."""
+    """The paths of a home; `path` is absolute."""
 
     path: Path
 
     @classmethod
     def from_options(cls, home: str | None, environ: Mapping[str, str]) -> Home:
-        """`--home`, else `$DOMOGIK_HOME`, else `~/.domogik`."""
+        """Return the home in `--home`, else `$DOMOGIK_HOME`, else `~/.domogik`."""
         name = home or environ.get("DOMOGIK_HOME") or "~/.domogik"
         return cls(Path.cwd() / Path(name).expanduser())
 
     @property
     def configuration(self) -> Path:
-        """What the program changes, over what `/etc/domogik/domogik.cfg` says."""
+        """The configuration file, which overrides `/etc/domogik/domogik.cfg`."""
         return self.path / "domogik.cfg"
 
     @property
     def sources(self) -> Path:
-        """The repositories: a file, or a directory of `*.list` files."""
+        """The list of repositories: a file, or a directory of `*.list` files."""
         return self.path / "sources.list"
 
     @property
     def token(self) -> Path:
-        """The administrator's token."""
+        """The file with the administrator's token."""
         return self.path / "admin.token"
 
     @property
     def plugins(self) -> Path:
-        """Descriptors of installed plugins."""
+        """The directory of descriptors of installed plugins."""
         return self.path / "packages" / "plugins"
 
     @property
     def externals(self) -> Path:
-        """Descriptors of installed external models."""
+        """The directory of descriptors of installed external models."""
         return self.path / "packages" / "externals"
 
     @property
     def store(self) -> Path:
-        """`<type>-<id>/<release>/`: the content of installed packages."""
+        """The directory with the content of installed packages, in `<type>-<id>/<release>/`."""
         return self.path / "packages" / "store"
 
     @property
     def rinor(self) -> Path:
-        """Links to the releases whose icons and the like are served."""
+        """The directory of links to the releases whose icons and other files REST serves."""
         return self.path / "packages" / "rinor"
 
     @property
     def uploads(self) -> Path:
-        """The local repository."""
+        """The directory of the local repository."""
         return self.path / "uploads"
 
     @property
     def cache(self) -> Path:
-        """What the repositories offer."""
+        """The directory of cached content of repositories."""
         return self.path / "cache"
 
     @property
     def log(self) -> Path:
-        """Logs, rotated."""
+        """The directory of logs."""
         return self.path / "log"
 
     @property
     def run(self) -> Path:
-        """PID, port and state files."""
+        """The directory of PID, port and state files."""
         return self.path / "run"
 
     @property
     def socket(self) -> Path:
-        """Where the manager answers the tools of whoever owns this home."""
+        """The socket on which the manager answers the local tools."""
         return self.run / "manager.sock"
 
     @property
     def rest_port(self) -> Path:
-        """Where REST says on which port it answers."""
+        """The file with the port of REST."""
         return self.run / "rest.port"
 
     @property
     def data(self) -> Path:
-        """Databases, and what plugins keep."""
+        """The directory of databases and plugin data."""
         return self.path / "data"
 
     @property
     def trust(self) -> Path:
-        """Whose signatures count, of each signed repository: no cache, it cannot be had again."""
+        """The directory of trusted keys of signed repositories, which cannot be fetched again."""
         return self.data / "trust"
 
     @property
     def keys(self) -> Path:
-        """What this person's own repositories are signed with."""
+        """The directory of the keys with which the user signs repositories."""
         return self.data / "keys"
 
     @property
     def daemons(self) -> Path:
-        """Working directories of managed daemons."""
+        """The directory of working directories of managed daemons."""
         return self.path / "daemons"
 
     @property
     def backups(self) -> Path:
-        """Data of managed daemons, as their backups wrote them."""
+        """The directory of backups of managed daemons."""
         return self.path / "backups"
 
     def plugin_data(self, plugin: str) -> Path:
-        """A plugin's own directory, which survives its updates; it may have to be made.
+        """Return the data directory of a plugin, which may not exist yet.
 
-        Raises `ValueError` for what is no plugin's id.
+        Raises `ValueError` if `plugin` is not a plugin's id.
         """
         if not _PLUGIN.fullmatch(plugin):
             raise ValueError(f"'{plugin}' is not the id of a plugin")
         return self.data / "plugins" / plugin
 
     def create(self) -> tuple[str, ...]:
-        """Make what is missing, all of it private; what is there stays as it is.
+        """Create missing directories and files, all private, and leave existing ones unchanged.
 
-        The answer is a sentence for each thing found that lets other users in. Raises `OSError`.
+        Returns a sentence for each existing path that is open to other users. Raises `OSError`.
         """
         for directory in (
             *reversed(self.path.parents),
@@ -202,19 +201,16 @@ class Home:
             self.data,
             self.daemons,
         ):
-            # is_dir first: an unreadable parent is none of our business as long as it is there
+            # is_dir first: an existing parent may be unreadable
             if not directory.is_dir():
                 directory.mkdir(mode=0o700, exist_ok=True)
         create_exclusively(self.configuration, _template("domogik.cfg"))
         create_exclusively(self.sources, _template("sources.list"))
         create_exclusively(self.token, f"{secrets.token_urlsafe(32)}\n".encode())
-        return self._exposed_path_sentences()
-
-    def _exposed_path_sentences(self) -> tuple[str, ...]:
-        return tuple(door.sentence for door in self.exposed_paths())
+        return tuple(exposed.sentence for exposed in self.exposed_paths())
 
     def exposed_paths(self) -> tuple[ExposedPath, ...]:
-        """What lets other users in. Reads modes of files; raises `OSError`."""
+        """Return the paths whose modes let other users in; raises `OSError`."""
         found = []
         if self.token.exists() and self.token.stat().st_mode & _OPEN_TO_OTHERS:
             found.append(
@@ -238,21 +234,21 @@ class Home:
         return tuple(found)
 
     def read_token(self) -> str:
-        """The administrator's token; raises `NoToken`."""
+        """Return the administrator's token; raises `NoToken`."""
         try:
             token = read_bounded(self.token, _TOKEN_LIMIT).decode("ascii").strip()
         except OSError as error:
             raise NoToken(f"{self.token} cannot be read: {error.strerror}") from error
         except UnicodeDecodeError as error:
-            raise NoToken(f"{self.token} holds no token: remove it and start again") from error
+            raise NoToken(f"{self.token} contains no token: remove it and start again") from error
         if not token:
             raise NoToken(f"{self.token} is empty: remove it and start again")
         return token
 
     def lock(self) -> HomeLock:
-        """Take the home for this process, whose pid `run/manager.lock` then says.
+        """Lock the home for this process and write its pid to `run/manager.lock`.
 
-        Raises `HomeInUse` while another process has it, and `OSError`. Never waits.
+        Raises `HomeInUse` if another process has locked it, and `OSError`. Does not wait.
         """
         self.run.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -272,9 +268,9 @@ class Home:
 
     @classmethod
     def of_managers(cls) -> list[Home]:
-        """Return the homes of the managers that run on this network and may be looked at. Blocks.
+        """Return the homes of the managers in this network namespace that this user may inspect.
 
-        Each has its lock open; other processes have not.
+        A manager is recognised by its open lock file. Blocks.
         """
         own = Path("/proc", str(os.getpid()))
         network = (own / "ns/net").stat().st_ino
@@ -293,9 +289,9 @@ class Home:
         return [cls(path) for path in sorted(found)]
 
     def manager(self) -> int | None:
-        """The pid of the manager that has this home now, None where none has; changes nothing.
+        """Return the pid of the manager that uses this home, or None.
 
-        One that is being executed anew, or ends, has given the lock back and still lives.
+        A manager that executes itself anew, or ends, counts although it has released the lock.
         """
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
@@ -321,9 +317,9 @@ class Home:
 
 
 def sanitised_host(name: str) -> str:
-    """A machine's name as an xPL instance: up to the first dot, `a-z` and `0-9`, at most 16.
+    """Return a machine's name as an xPL instance: up to the first dot, `a-z` and `0-9`, at most 16.
 
-    `default`, as xPL's other programs have it, when nothing is left.
+    If nothing is left, it is `default`, as in other xPL programs.
     """
     return _NOT_IN_A_HOST.sub("", name.split(".")[0].lower())[:_HOST_LENGTH] or "default"
 

@@ -1,4 +1,4 @@
-"""Small JSON files of ours that may be lost: what goes wrong with them is said in a log."""
+"""Small JSON files whose loss is acceptable; errors are logged."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 
 def read_json(path: Path, log: Logger, understand: Callable[[Any], T]) -> T | None:
-    """What `understand` makes of the content, None where there is none. Blocks.
+    """Return what `understand` makes of the content, or None if there is none. Blocks.
 
-    A file that cannot be read, or that `understand` raises `ValueError`, `TypeError` or `KeyError`
-    for, is said in `log`; a missing file is not.
+    A file that cannot be read, or for which `understand` raises `ValueError`, `TypeError` or
+    `KeyError`, is logged; a missing file is not.
     """
     try:
         return understand(json.loads(read_bounded(path, _LARGEST)))
@@ -32,7 +32,7 @@ def read_json(path: Path, log: Logger, understand: Callable[[Any], T]) -> T | No
 
 
 def write_json(path: Path, log: Logger, content: object, *, durable: bool = True) -> None:
-    """Replace the file, see `write_atomically`; a failure is said in `log`. Blocks."""
+    """Replace the file with `write_atomically`; an error is logged. Blocks."""
     try:
         write_atomically(path, json.dumps(content, indent=1).encode() + b"\n", durable=durable)
     except OSError as error:

@@ -1,7 +1,7 @@
-"""Which sections and keys a configuration file may hold; the rest is reported and ignored.
+"""The known sections and keys of configuration files; others are reported and ignored.
 
-What a key means and which values it takes is known by the room that reads it; the reference is
-docs/reference/configuration.md, and a test holds the three together.
+The package that reads a key knows its values; docs/reference/configuration.md describes them, and a
+test compares the three.
 """
 
 from __future__ import annotations

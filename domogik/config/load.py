@@ -1,4 +1,4 @@
-"""What the configuration files say, with file and line for every word."""
+"""Reads configuration files; every value knows its file and line."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from domogik.config.files import read_bounded
 from domogik.config.syntax import MAXIMUM_BYTES, Header, InvalidLine, statements
 from domogik.errors import DomogikError
 
-#: longer waits are mistakes, and timers do not take every number
+#: longer waits are mistakes, and timers do not accept every number
 _A_YEAR_S = 366 * 24 * 3600.0
-#: of a wrong value so much is quoted
-_SHOWN = 60
+#: how many characters of a wrong value are quoted
+_QUOTED = 60
 _TRUE = frozenset({"yes", "true", "on", "1"})
 _FALSE = frozenset({"no", "false", "off", "0"})
 _SIZE = re.compile(r"([0-9]{1,15})\s*([kmgt]?)(?:i?b)?", re.IGNORECASE | re.ASCII)
@@ -28,10 +28,10 @@ _NOTHING: Mapping[str, Setting] = MappingProxyType({})
 
 
 class BrokenConfiguration(DomogikError):
-    """A configuration file says something that cannot be meant.
+    """A configuration file is not valid.
 
-    `line` counts from 1; it is 0 where the whole file is meant. `str()` names file and line.
-    `section` and `key` are empty where the error is not about one.
+    `line` counts from 1 and is 0 for the whole file. `str()` names file and line. `section` and
+    `key` are empty if the error is not about one.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class BrokenConfiguration(DomogikError):
 
 @attrs.frozen
 class Setting:
-    """One value as somebody wrote it, and where. Each reader raises `BrokenConfiguration`."""
+    """A value with its file and line. Each reader raises `BrokenConfiguration`."""
 
     section: str
     key: str
@@ -58,15 +58,15 @@ class Setting:
 
     @property
     def place(self) -> str:
-        """`file:line`"""
+        """The position, `file:line`."""
         return f"{self.path}:{self.line}"
 
     def text(self) -> str:
-        """As it is; empty when nothing stands behind the `=`."""
+        """Return the value; it is empty if nothing follows the `=`."""
         return self.value
 
     def integer(self, minimum: int | None = None, maximum: int | None = None) -> int:
-        """A whole number between the two, both included."""
+        """Return a whole number between the limits, both included."""
         if not _INTEGER.fullmatch(self.value):
             raise self.broken("must be a whole number")
         number = int(self.value)
@@ -77,32 +77,32 @@ class Setting:
         return number
 
     def seconds(self, minimum: float = 0.0, maximum: float = _A_YEAR_S) -> float:
-        """A time span: a number of seconds, fractions allowed."""
+        """Return a time span in seconds, with fractions allowed."""
         number = float(self.value) if _NUMBER.fullmatch(self.value) else math.nan
         if not minimum <= number <= maximum:
             raise self.broken(f"must be a number of seconds from {minimum:g} to {maximum:.0f}")
         return number
 
     def boolean(self) -> bool:
-        """yes, true, on, 1 or no, false, off, 0, in upper or lower case."""
+        """Return True for yes, true, on, 1, False for no, false, off, 0, in any case."""
         word = self.value.lower()
         if word not in _TRUE | _FALSE:
             raise self.broken("must be yes or no")
         return word in _TRUE
 
     def size(self) -> int:
-        """Bytes; `10M`, `512 KiB` and the like count in powers of 1024."""
+        """Return a number of bytes; `10M`, `512 KiB` and the like are powers of 1024."""
         match = _SIZE.fullmatch(self.value)
         if match is None:
             raise self.broken("must be a size such as 500000, 512K, 10M or 2G")
         return int(match[1]) * _UNITS[match[2].lower()]
 
     def words(self) -> tuple[str, ...]:
-        """The words between commas or blanks."""
+        """Return the words between commas or blanks."""
         return tuple(word for word in re.split(r"[,\s]+", self.value) if word)
 
     def choice(self, *words: str) -> str:
-        """The one of `words` that it is, in upper or lower case."""
+        """Return the one of `words` that the value equals, in any case."""
         for word in words:
             if word.lower() == self.value.lower():
                 return word
@@ -110,20 +110,20 @@ class Setting:
         raise self.broken(f"must be {', '.join(others)} or {last}" if others else f"must be {last}")
 
     def broken(self, sentence: str) -> BrokenConfiguration:
-        """The error that this value `sentence` (`must be ...`); the value itself is quoted."""
-        shown = self.value if len(self.value) <= _SHOWN else f"{self.value[:_SHOWN]}..."
+        """Return the error that this value `sentence` (`must be ...`), with the value quoted."""
+        shown = self.value if len(self.value) <= _QUOTED else f"{self.value[:_QUOTED]}..."
         return self.refused(f"{self.key} in [{self.section}] {sentence}, not '{shown}'")
 
     def refused(self, sentence: str) -> BrokenConfiguration:
-        """Return the error with that sentence about this key; nothing is added but the place."""
+        """Return the error with this sentence about the key; only its position is added."""
         return BrokenConfiguration(self.path, self.line, sentence, self.section, self.key)
 
 
 @attrs.frozen
 class Configuration:
-    """What all files together say. Section names are as written, keys in lower case.
+    """The content of all files together. Section names are as written, keys in lower case.
 
-    `notices` are sentences, each with file and line, about keys given twice in one file.
+    `notices` are sentences, with file and line, about keys given twice in one file.
     """
 
     _sections: Mapping[str, Mapping[str, Setting]] = MappingProxyType({})
@@ -131,32 +131,32 @@ class Configuration:
     notices: tuple[str, ...] = ()
 
     def get(self, section: str, key: str) -> Setting | None:
-        """The value in force, None where no file gives one."""
+        """Return the effective setting, or None if no file has one."""
         return self.section(section).get(key)
 
     def section(self, name: str) -> Mapping[str, Setting]:
-        """Every key of a section that some file gives."""
+        """Return every setting of a section by its key."""
         return self._sections.get(name, _NOTHING)
 
     def sections(self, prefix: str = "") -> tuple[str, ...]:
-        """The full names of the sections that begin with `prefix`, in the order of the files."""
+        """Return the names of the sections that begin with `prefix`, in the order of the files."""
         return tuple(name for name in self._sections if name.startswith(prefix))
 
     def broken(self, section: str, sentence: str) -> BrokenConfiguration:
-        """The error about a section as a whole, with the place where it is opened first."""
+        """Return an error about a whole section, with the position of its first header."""
         for name, path, line in self._headers:
             if name == section:
                 return BrokenConfiguration(path, line, f"[{section}] {sentence}", section)
         return BrokenConfiguration(Path(), 0, f"[{section}] {sentence}", section)
 
-    def over(self, setting: Setting) -> Configuration:
-        """The same, with this value in force instead of what the files give."""
+    def with_setting(self, setting: Setting) -> Configuration:
+        """Return the configuration with this setting instead of that of the files."""
         section = {**self.section(setting.section), setting.key: setting}
         sections = {**self._sections, setting.section: MappingProxyType(section)}
         return attrs.evolve(self, sections=MappingProxyType(sections))
 
-    def instead(self, section: str, key: str, other: Configuration) -> Configuration:
-        """The same, but for a key, or without one a whole section, with what `other` says of it."""
+    def with_entry_of(self, section: str, key: str, other: Configuration) -> Configuration:
+        """Return the configuration with the key, or without one the whole section, of `other`."""
         ours, theirs = dict(self.section(section)), other.section(section)
         if key:
             ours.pop(key, None)
@@ -168,10 +168,10 @@ class Configuration:
         return attrs.evolve(self, sections=MappingProxyType(sections))
 
     def unknown(self, known: Mapping[str, Collection[str] | None]) -> list[str]:
-        """A sentence, with file and line, for each section and key that `known` does not list.
+        """Return a sentence, with file and line, for each section and key that is not in `known`.
 
-        `known` maps a section, or with a colon at its end the beginning of a section's name, to
-        its keys; None allows every key.
+        `known` maps a section, or the beginning of its name up to a colon, to its keys; None allows
+        every key.
         """
         sentences = [
             f"{path}:{line}: no section [{name}] is known; it is ignored"
@@ -190,7 +190,7 @@ class Configuration:
 
 
 def _entry(known: Mapping[str, Collection[str] | None], section: str) -> str | None:
-    """What `known` calls the section; None when it does not list it."""
+    """Return the key of `known` for the section, or None."""
     prefix, colon, rest = section.partition(":")
     name = prefix + colon if colon and rest else section
     return name if name in known and (rest or not colon) else None
@@ -203,11 +203,11 @@ def _refuse(error: BrokenConfiguration) -> None:
 def load(
     paths: Sequence[Path], on_broken: Callable[[BrokenConfiguration], None] = _refuse
 ) -> Configuration:
-    """Read the files, each over the ones before it, key by key; a missing file says nothing.
+    """Read the files; each overrides those before it key by key, and a missing file counts as
+    empty.
 
-    Reads files (each at most 1 MiB), so it is quick but blocks. Raises `BrokenConfiguration` for
-    the first line that cannot be understood, or a file that cannot be read; where `on_broken` does
-    not raise, that is left out.
+    Each file has at most 1 MiB. Blocks. Raises `BrokenConfiguration` for the first invalid line or
+    unreadable file; if `on_broken` does not raise, that is skipped.
     """
     sections: dict[str, dict[str, Setting]] = {}
     headers: list[tuple[str, Path, int]] = []

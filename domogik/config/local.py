@@ -1,7 +1,7 @@
-"""The socket on which a manager answers the tools of whoever owns its home.
+"""The local socket on which a manager answers the tools of its home's owner.
 
-The name of a socket has at most 107 characters, a home's path may have more: the directory is
-opened, and reached by the short name that the system gives it.
+The name of a socket has at most 107 characters, but the path of a home may be longer, so the
+directory is opened and addressed through `/proc/self/fd`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def short_name(path: Path) -> Iterator[str]:
-    """Another name of `path` for the time of a call; raises `OSError`."""
+    """Yield a short name of `path`, valid in the context; raises `OSError`."""
     directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield f"/proc/self/fd/{directory}/{path.name}"
@@ -25,7 +25,7 @@ def short_name(path: Path) -> Iterator[str]:
 
 
 def connected_socket(path: Path, timeout_s: float) -> socket.socket:
-    """Return a socket connected to `path`; raises `OSError` where nothing listens there."""
+    """Return a socket connected to `path`; raises `OSError` if nothing listens there."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         # with a timeout of Python's own a server that is busy would be an error at once

@@ -1,4 +1,4 @@
-"""Configuration values last received, for as long as the database manager does not answer."""
+"""The configuration values that dbmgr sent last, used while it does not answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from domogik.config.json_file import read_json, write_json
 
 
 class LastKnown(NamedTuple):
-    """What dbmgr said last: the value, None when it has none; Unix time in seconds."""
+    """A value as dbmgr sent it last, None if it has none; `received` is Unix time in seconds."""
 
     value: str | None
     received: float
@@ -20,10 +20,9 @@ class LastKnown(NamedTuple):
 
 @attrs.define(eq=False)
 class Remembered:
-    """The values of one plugin, in a small JSON file in its own data directory.
+    """The values of one plugin, in a small JSON file in its data directory.
 
-    The file is a memory, not a record: what cannot be read of it counts as never received, and a
-    power cut may lose the newest.
+    An entry that cannot be read counts as never received; a power cut may lose the newest ones.
     """
 
     _path: Path
@@ -31,24 +30,24 @@ class Remembered:
     _values: dict[str, LastKnown] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._values = read_json(self._path, self._log, _all_known) or {}
+        self._values = read_json(self._path, self._log, _known_values) or {}
 
     def get(self, key: str) -> LastKnown | None:
-        """What was received last, None when nothing ever was."""
+        """Return the last value with its time, or None if none was received."""
         return self._values.get(key)
 
     def put(self, key: str, value: str | None, now: float) -> None:
-        """Remember what was received at `now`, a Unix time in seconds.
+        """Store a value that was received at `now`, a Unix time in seconds.
 
-        Writes a file of some hundred bytes. A directory that cannot be written is logged: the
-        value is remembered as long as the process lives.
+        Writes a file of some hundred bytes. A write error is logged, and the value is kept in
+        memory.
         """
         self._values[key] = LastKnown(value, now)
         content = {name: [known.value, known.received] for name, known in self._values.items()}
         write_json(self._path, self._log, content, durable=False)
 
 
-def _all_known(content: object) -> dict[str, LastKnown]:
+def _known_values(content: object) -> dict[str, LastKnown]:
     entries = content.items() if isinstance(content, dict) else ()
     return {key: known for key, entry in entries if (known := _known(entry)) is not None}
 

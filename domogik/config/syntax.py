@@ -1,14 +1,12 @@
-"""What one line of a configuration file says.
+"""The syntax of a line of a configuration file, for `load` and `edit`.
 
-The rules, which `load` and `edit` share:
-
-- `[section]` opens a section; a section may be opened again further down and goes on there;
-- `key = value`, split at the first `=`; blanks around key and value do not count; keys are folded
+- `[section]` opens a section; a section may be opened again further down and is continued there;
+- `key = value` is split at the first `=`; blanks around key and value do not count; keys are folded
   to lower case, section names are not;
 - a line whose first non-blank is `#` or `;` is a comment; there are no comments after a value,
   because a password may contain either character;
-- nothing is interpolated, nothing is quoted, no value goes on in the next line;
-- UTF-8, with or without a mark at the beginning; lines end in LF or CRLF.
+- nothing is interpolated or quoted, and no value continues in the next line;
+- UTF-8, with or without a byte order mark; lines end in LF or CRLF.
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class InvalidLine(DomogikError):
-    """What line `line` (from 1) says cannot be understood."""
+    """Line `line`, counted from 1, is not valid."""
 
     def __init__(self, line: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -37,7 +35,7 @@ class InvalidLine(DomogikError):
 
 @attrs.frozen
 class Header:
-    """`[section]`"""
+    """A line `[section]`."""
 
     line: int
     section: str
@@ -45,7 +43,7 @@ class Header:
 
 @attrs.frozen
 class Assignment:
-    """`key = value` in the section that was opened last."""
+    """A line `key = value` in the section that was opened last."""
 
     line: int
     section: str
@@ -60,10 +58,11 @@ def _refuse(error: InvalidLine) -> None:
 def statements(
     content: bytes, on_invalid: Callable[[InvalidLine], None] = _refuse
 ) -> Iterator[Header | Assignment]:
-    """What the file says, in its order; raises `InvalidLine` at the first line that says nothing.
+    """Yield the statements of the file in their order; raise `InvalidLine` at the first invalid
+    line.
 
-    Where `on_invalid` does not raise, the line is left out, and behind a `[section]` that cannot
-    be read everything up to the next. `Header.line` and `Assignment.line` count from 1.
+    If `on_invalid` does not raise, the line is skipped, and after an invalid `[section]` all lines
+    up to the next. `line` counts from 1.
     """
     section: str | None = None
     is_lost = False
@@ -99,17 +98,17 @@ def _statement(raw: bytes, number: int, section: str | None) -> Header | Assignm
 
 
 def split_lines(content: bytes) -> list[bytes]:
-    """The lines with their ends; only LF ends a line."""
+    """Return the lines with their ends; only LF ends a line."""
     return re.findall(rb"[^\n]*\n|[^\n]+", content)
 
 
 def fold(key: str) -> str:
-    """A key as it is compared."""
+    """Return the form of a key that is compared."""
     return key.strip().lower()
 
 
 def has_control_characters(text: str) -> bool:
-    """Whether it holds what no line of text holds; a tab is allowed."""
+    """Return whether the text has control characters other than tabs."""
     return _CONTROL.search(text) is not None
 
 

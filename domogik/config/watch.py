@@ -1,7 +1,7 @@
-"""Directories whose content matters: one call when something in them has changed, soon after.
+"""Reports changes in directories, shortly after they happen.
 
-The kernel tells (inotify, one instance for all directories: users have only 128). Where it cannot,
-because instances or watches are used up, the directory is looked at every few seconds.
+One inotify instance watches all directories, since a user may have only 128. If instances or
+watches are used up, a directory is polled every few seconds.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ _ITSELF = inotify.IN_DELETE_SELF | inotify.IN_MOVE_SELF | inotify.IN_UNMOUNT | i
 _EVENT = struct.Struct("=iIII")
 _READ_SIZE = 64 * 1024
 
-#: how often a directory is looked for that is made and removed while we do
-_TRIES = 5
+#: how often it is tried to watch a directory that is created and removed meanwhile
+_ATTEMPTS = 5
 
 #: name of an entry -> inode, size, time of its last change in nanoseconds
 Snapshot = dict[str, tuple[int, int, int]]
 
 
 class Inotify(inotify.INotify):
-    """Twisted's inotify, read by ourselves.
+    """Twisted's inotify with a `doRead` of its own.
 
-    Its own reading closes the whole instance when one watched directory is removed, and drops the
-    kernel's word that events were lost.
+    Twisted's closes the whole instance when one watched directory is removed, and ignores the
+    kernel's notice that events were lost.
     """
 
     def __init__(self, reactor: IReactorTime, on_event: Callable[[int, int, str], None]) -> None:
@@ -64,7 +64,8 @@ class Inotify(inotify.INotify):
 
 
 def _events(data: bytes) -> Iterator[tuple[int, int, str]]:
-    """Watch, mask and name of each event; the kernel hands out whole ones only. inotify(7)"""
+    """Yield watch, mask and name of each event; the kernel returns only whole ones. See
+    inotify(7)."""
     offset = 0
     while offset + _EVENT.size <= len(data):
         number, mask, _, length = _EVENT.unpack_from(data, offset)
@@ -74,28 +75,27 @@ def _events(data: bytes) -> Iterator[tuple[int, int, str]]:
 
 
 @attrs.define(eq=False)
-class _Want:
-    """A directory somebody wants to know about, and how we know.
+class _WatchedDirectory:
+    """A directory to watch, and how it is watched.
 
-    `held` is what inotify watches for it: itself, or the nearest directory above that exists. It
-    is None while the directory is looked at instead; `seen` is then what was there.
+    `inotify_path` is what inotify watches: the directory, or the nearest existing one above it. It
+    is None while the directory is polled; `seen` is then its last content.
     """
 
     directory: Path
-    held: Path | None = None
+    inotify_path: Path | None = None
     seen: Snapshot | None = None
 
 
 @attrs.define(eq=False)
 class DirectoryWatcher:
-    """Calls `on_change` with the paths that have changed, `settle` seconds after the last change
-    and at most a second after the first.
+    """Calls `on_change` with the changed paths, `settle` seconds after the last change and at most
+    a second after the first.
 
-    The paths are those of entries of a watched directory, written as that directory was given to
-    `watch`, or the directory itself where anything in it may have changed: it was removed, made
-    again or replaced, or the kernel lost count. Written and closed, renamed, made, removed and
-    given other permissions counts as changed. Names that begin with a dot do not: lock files and
-    temporary files of editors, ours too. `reactor` has to be one that watches descriptors.
+    A path is an entry of a watched directory, or the directory itself if anything in it may have
+    changed: it was removed, created again or replaced, or events were lost. Entries count as
+    changed if they were written and closed, renamed, created, removed or given other permissions.
+    Names that begin with a dot are ignored: lock files and temporary files.
     """
 
     _reactor: IReactorTime
@@ -105,30 +105,30 @@ class DirectoryWatcher:
     _log: Logger = Logger()
     _inotify: Inotify | None = None
     _poll: LoopingCall | None = None
-    _wants: dict[Path, _Want] = attrs.field(factory=dict)
+    _watched: dict[Path, _WatchedDirectory] = attrs.field(factory=dict)
     _numbers: dict[int, Path] = attrs.field(factory=dict)
     _changed: set[Path] = attrs.field(factory=set)
     _deadline: float = 0.0
     _call: IDelayedCall | None = None
 
     def watch(self, directory: Path) -> None:
-        """Also watch this directory, whether it exists already or not; twice counts once."""
-        if directory not in self._wants:
-            want = self._wants[directory] = _Want(directory)
-            self._hold(want)
+        """Watch this directory, which need not exist; repeated calls have no effect."""
+        if directory not in self._watched:
+            watched = self._watched[directory] = _WatchedDirectory(directory)
+            self._add_watch(watched)
 
     def forget(self, directory: Path) -> None:
-        """No longer watch it; nothing is called for it any more."""
-        want = self._wants.pop(directory, None)
-        if want is None:
+        """Stop watching the directory and drop its changes that are not reported yet."""
+        watched = self._watched.pop(directory, None)
+        if watched is None:
             return
-        if want.held is not None:
-            self._release(want.held)
+        if watched.inotify_path is not None:
+            self._release(watched.inotify_path)
         self._changed = {path for path in self._changed if directory not in (path, path.parent)}
 
     def stop(self) -> None:
-        """Forget everything; nothing is called from now on."""
-        for directory in tuple(self._wants):
+        """Stop watching all directories; nothing is reported any more."""
+        for directory in tuple(self._watched):
             self.forget(directory)
         if self._call is not None and self._call.active():
             self._call.cancel()
@@ -138,25 +138,25 @@ class DirectoryWatcher:
             self._inotify.loseConnection()
             self._inotify = None
 
-    # By inotify
+    # inotify
 
-    def _hold(self, want: _Want) -> None:
-        """Have inotify watch the directory, or the nearest one above it that exists."""
-        for _ in range(_TRIES):
-            candidate = _nearest(want.directory)
+    def _add_watch(self, watched: _WatchedDirectory) -> None:
+        """Let inotify watch the directory, or the nearest existing one above it."""
+        for _ in range(_ATTEMPTS):
+            candidate = _nearest(watched.directory)
             try:
                 self._add(candidate)
             except inotify.INotifyError:
-                if candidate == _nearest(want.directory):
+                if candidate == _nearest(watched.directory):
                     break
                 continue  # it was removed between the look and the watch
-            want.held = candidate
-            if candidate == _nearest(want.directory):
+            watched.inotify_path = candidate
+            if candidate == _nearest(watched.directory):
                 return
-            # One nearer was made between the look and the watch: nobody would tell.
-            want.held = None
+            # One nearer was made between the look and the watch: no event would report it.
+            watched.inotify_path = None
             self._release(candidate)
-        self._look_at(want)
+        self._start_polling(watched)
 
     def _add(self, directory: Path) -> None:
         if self._inotify is None:
@@ -165,79 +165,85 @@ class DirectoryWatcher:
         number = self._inotify.watch(_file_path(directory), _CONTENT | _ITSELF)
         self._numbers[number] = directory
 
-    def _release(self, held: Path) -> None:
-        """No longer watch it, unless it is held for somebody else too."""
-        if self._inotify is None or any(want.held == held for want in self._wants.values()):
+    def _release(self, inotify_path: Path) -> None:
+        """Remove the inotify watch, unless another directory needs it."""
+        if self._inotify is None or any(
+            watched.inotify_path == inotify_path for watched in self._watched.values()
+        ):
             return
-        self._numbers = {number: path for number, path in self._numbers.items() if path != held}
+        self._numbers = {
+            number: path for number, path in self._numbers.items() if path != inotify_path
+        }
         with contextlib.suppress(KeyError):
-            self._inotify.ignore(_file_path(held))
+            self._inotify.ignore(_file_path(inotify_path))
 
     def _event(self, number: int, mask: int, name: str) -> None:
         if mask & inotify.IN_Q_OVERFLOW:
             self._log.warn("changes came faster than they could be read: looking at everything")
-            self._hold_again(tuple(self._wants.values()))
+            self._renew_watches(tuple(self._watched.values()))
             return
-        held = self._numbers.get(number)
-        if held is None:
+        inotify_path = self._numbers.get(number)
+        if inotify_path is None:
             return
-        wants = [want for want in self._wants.values() if want.held == held]
+        matching = [
+            watched for watched in self._watched.values() if watched.inotify_path == inotify_path
+        ]
         if mask & _ITSELF:
-            self._hold_again(wants)
+            self._renew_watches(matching)
             return
-        for want in wants:
-            if want.directory != held:
-                if name == want.directory.relative_to(held).parts[0]:
-                    self._hold_again([want])
+        for watched in matching:
+            if watched.directory != inotify_path:
+                if name == watched.directory.relative_to(inotify_path).parts[0]:
+                    self._renew_watches([watched])
             elif name and not name.startswith("."):
-                self._note(want.directory / name)
+                self._add_change(watched.directory / name)
 
-    def _hold_again(self, wants: Iterable[_Want]) -> None:
-        """Find out anew what to watch; what is, or was, a watched directory may be another now."""
-        before = [(want, want.held) for want in wants]
-        for want, _ in before:
-            want.held = None
-        for _, held in before:
-            if held is not None:
-                self._release(held)
-        for want, held in before:
-            self._hold(want)
-            if want.directory in (want.held, held):
-                self._note(want.directory)
+    def _renew_watches(self, matching: Iterable[_WatchedDirectory]) -> None:
+        """Determine again what to watch, and report directories that may have been replaced."""
+        before = [(watched, watched.inotify_path) for watched in matching]
+        for watched, _ in before:
+            watched.inotify_path = None
+        for _, inotify_path in before:
+            if inotify_path is not None:
+                self._release(inotify_path)
+        for watched, inotify_path in before:
+            self._add_watch(watched)
+            if watched.directory in (watched.inotify_path, inotify_path):
+                self._add_change(watched.directory)
 
-    # By looking
+    # Polling
 
-    def _look_at(self, want: _Want) -> None:
+    def _start_polling(self, watched: _WatchedDirectory) -> None:
         self._log.warn(
             "{directory} cannot be watched by inotify (too many watches or instances of this "
             "user): looking at it every {interval} s",
-            directory=str(want.directory),
+            directory=str(watched.directory),
             interval=POLL_INTERVAL_S,
         )
-        want.seen = _snapshot(want.directory)
+        watched.seen = _snapshot(watched.directory)
         if self._poll is None:
-            self._poll = LoopingCall(self._look)
+            self._poll = LoopingCall(self._poll_directories)
             self._poll.clock = self._reactor
         if not self._poll.running:
             _ = self._poll.start(POLL_INTERVAL_S, now=False).addErrback(
-                lambda failure: self._log.failure("looking at directories", failure)
+                lambda failure: self._log.failure("polling directories", failure)
             )
 
-    def _look(self) -> None:
-        for want in self._wants.values():
-            if want.held is not None:
+    def _poll_directories(self) -> None:
+        for watched in self._watched.values():
+            if watched.inotify_path is not None:
                 continue
-            before, want.seen = want.seen, _snapshot(want.directory)
-            if (before is None) != (want.seen is None):
-                self._note(want.directory)
-            elif before is not None and want.seen is not None:
-                for name in before.keys() | want.seen.keys():
-                    if before.get(name) != want.seen.get(name):
-                        self._note(want.directory / name)
+            before, watched.seen = watched.seen, _snapshot(watched.directory)
+            if (before is None) != (watched.seen is None):
+                self._add_change(watched.directory)
+            elif before is not None and watched.seen is not None:
+                for name in before.keys() | watched.seen.keys():
+                    if before.get(name) != watched.seen.get(name):
+                        self._add_change(watched.directory / name)
 
-    # Telling
+    # Reporting
 
-    def _note(self, path: Path) -> None:
+    def _add_change(self, path: Path) -> None:
         now = self._reactor.seconds()
         if not self._changed:
             self._deadline = now + LONGEST_DELAY_S
@@ -246,27 +252,27 @@ class DirectoryWatcher:
         if self._call is not None and self._call.active():
             self._call.reset(delay)
         else:
-            self._call = self._reactor.callLater(delay, self._tell)
+            self._call = self._reactor.callLater(delay, self._report)
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         changed, self._changed = self._changed, set()
         if not changed:
             return
         try:
             self._on_change(changed)
         except Exception:  # noqa: BLE001 - a door for a callback
-            self._log.failure("what was to be done about changed files failed")
+            self._log.failure("handling changed files failed")
 
 
 def _nearest(directory: Path) -> Path:
-    """The directory, or the nearest one above it that exists."""
+    """Return the directory, or the nearest existing one above it."""
     return next(path for path in (directory, *directory.parents) if _is_directory(path))
 
 
 def _is_directory(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # for instance: we may not look
+    except OSError:  # for instance without permission
         return False
 
 
@@ -275,7 +281,7 @@ def _file_path(path: Path) -> FilePath[bytes]:
 
 
 def _snapshot(directory: Path) -> Snapshot | None:
-    """What there is to see of each entry; None where there is no such directory."""
+    """Return inode, size and change time of each entry, or None if there is no such directory."""
     seen: Snapshot = {}
     try:
         with os.scandir(directory) as entries:

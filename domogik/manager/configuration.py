@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from domogik.components.events import EventStream
-from domogik.config.check import Reader, component_of, settle
+from domogik.config.check import Reader, component_of, drop_refused_entries
 from domogik.config.keys import KNOWN
 from domogik.config.load import BrokenConfiguration, Configuration, load
 from domogik.packages.store.installed import Inventory
@@ -117,7 +117,7 @@ class ConfigurationInForce:
     def _take_over(
         self, written: Configuration, inventory: Inventory, before: Configuration
     ) -> None:
-        configuration, refused = settle(written, self._readers, before)
+        configuration, refused = drop_refused_entries(written, self._readers, before)
         self._apply(inventory, configuration)
         changed = configuration != self.current
         self.current = configuration

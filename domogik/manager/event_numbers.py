@@ -42,7 +42,7 @@ class EventNumbers:
     async def begin(self) -> None:
         """Have the stream go on where no number was given yet; before its first client."""
         first = await self._in_thread(self._first)
-        self._events.go_on_behind(first)
+        self._events.continue_from(first)
         await self._reserve()
         _ = self._events.subscribe(self._given)
 

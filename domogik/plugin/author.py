@@ -1,4 +1,4 @@
-"""What the author of a plugin overrides and calls."""
+"""The class that the author of a plugin derives from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from domogik.xpl.node.bus import Subscription
 from domogik.xpl.node.configuration import ConfigurationClient
 
 if TYPE_CHECKING:
-    from domogik.plugin.life import Life
+    from domogik.plugin.runtime import PluginRuntime
     from domogik.plugin.threads import IReactor
 
 T = TypeVar("T")
@@ -32,9 +32,9 @@ def listen(
     source: str | None = None,
     body: Mapping[str, str] | None = None,
 ) -> Callable[[Method], Method]:
-    """Mark a method that wants such messages, from the moment `started()` is done.
+    """Mark a method to be called for matching messages, once `started()` is done.
 
-    What the words mean is said at `Plugin.listen`; several marks on one method add up.
+    `Plugin.listen` explains the parameters; several marks on one method add up.
     """
 
     def mark(method: Method) -> Method:
@@ -47,70 +47,70 @@ def listen(
 
 
 class Plugin:
-    """A program of the house. Override what you need; there is no `__init__` to call.
+    """The base class of plugins. Override what you need; there is no `__init__` to call.
 
-    `log` is a `twisted.logger.Logger`: `self.log.info("{n} found", n=3)`. What happens to go wrong
-    in a timer or in a message's handler is logged, and the plugin goes on. Unless said otherwise,
-    methods are called in the reactor's thread.
+    `log` is a `twisted.logger.Logger`: `self.log.info("{n} found", n=3)`. An error in a timer or a
+    message handler is logged, and the plugin goes on. Unless said otherwise, methods are called in
+    the reactor's thread.
     """
 
-    #: what it is called when no manager says so; by default its script's name
+    #: the plugin's id if it is started without a manager; by default the script's name
     name: ClassVar[str] = ""
     log = Logger()
-    _life: Life
+    _runtime: PluginRuntime
 
-    # What you write
+    # Methods to override
 
     async def started(self) -> None:
-        """The hub is found: read the configuration, set up timers and listeners.
+        """Read the configuration and set up timers and listeners; called when the hub is found.
 
-        When it is done the plugin counts as alive. If it raises, the plugin ends with status 1.
+        When it returns, the plugin is alive. If it raises, the plugin ends with status 1.
         """
 
     async def stopping(self) -> None:
-        """The plugin was told to stop: put away what must be put away, within 4 seconds.
+        """Clean up within 4 seconds; called when the plugin was told to stop.
 
-        Timers and listeners are gone already; `send` still works.
+        Timers and listeners are cancelled already; `send` still works.
         """
 
     def work(self) -> None:
-        """Blocking code, in a thread of its own once `started()` is done.
+        """Run blocking code in a thread of its own; called once `started()` is done.
 
-        It ends soon after `sleep` answered False. It may return earlier: the plugin lives on. If
+        It ends soon after `sleep` returned False, or earlier, in which case the plugin goes on. If
         it raises, the plugin ends with status 1.
         """
 
-    # Who and where it is
+    # The plugin and its host
 
     @property
     def id(self) -> str:
-        """Its short name, such as `diskfree`."""
-        return self._life.surroundings.name
+        """The plugin's id, such as `diskfree`."""
+        return self._runtime.environment.name
 
     @property
     def host(self) -> str:
-        """The host's name as xPL spells it."""
-        return self._life.surroundings.host
+        """The host's name on xPL."""
+        return self._runtime.environment.host
 
     @property
     def source(self) -> str:
-        """Its xPL address, `domogik-<id>.<host>`."""
-        return self._life.identity.source
+        """The plugin's xPL address, `domogik-<id>.<host>`."""
+        return self._runtime.identity.source
 
     @property
     def data(self) -> Path:
-        """A private directory of its own, which survives updates; made when asked for."""
-        path = self._life.surroundings.data
+        """The plugin's private directory, which survives updates; it is created when needed."""
+        path = self._runtime.environment.data
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return path
 
     def daemon(self, name: str) -> str:
-        """Where the managed daemon of that name is: a URL with its password, a secret.
+        """Return the URL of a managed daemon, with its password, which is a secret.
 
-        For those that stand in this plugin's `needs` as `daemon:<name>`; each is ready before the
-        plugin starts. Raises `LookupError` for any other.
+        The plugin's `needs` must list the daemon as `daemon:<name>`; it is ready before the plugin
+        starts. Raises `LookupError` for any other.
         """
-        url = self._life.surroundings.daemons.get(name.upper().replace("-", "_"))
+        url = self._runtime.environment.daemons.get(name.upper().replace("-", "_"))
         if url is None:
             raise LookupError(
                 f"no daemon {name}: write needs = daemon:{name} in [component:plugin:{self.id}]"
@@ -119,27 +119,27 @@ class Plugin:
 
     @property
     def config(self) -> ConfigurationClient:
-        """What a person has set: `await self.config.integer("interval", 60)`; see there."""
-        return self._life.config
+        """The plugin's settings: `await self.config.integer("interval", 60)`."""
+        return self._runtime.config
 
     @property
     def reactor(self) -> IReactor:
-        """Twisted's, for endpoints, processes and whatever else it offers."""
-        return self._life.reactor
+        """Twisted's reactor, for endpoints, processes and the like."""
+        return self._runtime.reactor
 
-    # What it can do
+    # Actions
 
     def send(self, type: str, schema: str, body: Pairs, target: str = "*") -> None:
-        """Send a message, from any thread; values become text.
+        """Send a message, from any thread; values are converted to text.
 
-        `body` is a mapping, or pairs where a name comes more than once. Raises `InvalidMessage`
-        for what xPL cannot say.
+        `body` is a mapping, or pairs if a name is repeated. Raises `InvalidMessage` for what xPL
+        does not allow.
         """
         pairs = body.items() if isinstance(body, Mapping) else body
         lines = tuple((name, str(value)) for name, value in pairs)
-        # Checked in the caller's thread, so that the caller hears of it.
+        # Checked in the caller's thread, so that the caller gets the error.
         encode(Message(type, self.source, target, schema, lines))
-        self._life.in_reactor(lambda: self._life.send(type, schema, lines, target))
+        self._runtime.run_in_reactor(lambda: self._runtime.send(type, schema, lines, target))
 
     def listen(
         self,
@@ -150,53 +150,55 @@ class Plugin:
         source: str | None = None,
         body: Mapping[str, str] | None = None,
     ) -> Subscription:
-        """Call `handler(message)`, which may be `async`, for each message to everyone or to us.
+        """Call `handler(message)`, which may be `async`, for messages to everyone or to this
+        plugin.
 
-        `schema` is exact or one class (`control.*`), `type` is `CMND`, `STAT` or `TRIG`, `source`
-        may have wildcards (`domogik-*.vm`), `body` names values it must have. `.cancel()` the
-        answer to hear no more. Anybody on the network can send a message, under any name: decide
-        what you do for them.
+        `schema` is exact or a class (`control.*`), `type` is `CMND`, `STAT` or `TRIG`, `source` may
+        have wildcards (`domogik-*.vm`), `body` names required values. The result's `.cancel()` ends
+        it. Any program on the network can send a message under any name, so decide what you do for
+        it.
         """
-        return self._life.listen(handler, schema=schema, type=type, source=source, body=body)
+        return self._runtime.listen(handler, schema=schema, type=type, source=source, body=body)
 
     def every(
         self, seconds: float, function: Callable[..., object], *args: Any, now: bool = True
     ) -> LoopingCall:
-        """Call `function`, which may be `async`, every so many seconds until `.stop()`.
+        """Call `function`, which may be `async`, every `seconds` until `.stop()` of the result.
 
-        The first time at once unless `now` is False; never again before the last call is done.
+        The first call is immediate unless `now` is False; a call waits until the previous one is
+        done.
         """
-        return self._life.every(seconds, function, args, now)
+        return self._runtime.every(seconds, function, args, now)
 
     def later(self, seconds: float, function: Callable[..., object], *args: Any) -> IDelayedCall:
-        """Call `function`, which may be `async`, once; `.cancel()` the answer to drop it."""
-        return self._life.later(seconds, function, args)
+        """Call `function`, which may be `async`, once; the result's `.cancel()` prevents it."""
+        return self._runtime.later(seconds, function, args)
 
     def in_thread(
         self, function: Callable[..., T], *args: Any, timeout: float | None = None
     ) -> Deferred[T]:
-        """Run blocking code elsewhere: `await self.in_thread(read_meter, port, timeout=5)`.
+        """Call blocking code in a thread: `await self.in_thread(read_meter, port, timeout=5)`.
 
-        After `timeout` seconds it fails with `TimeoutError`. The thread cannot be ended and keeps
-        one of ten places until it ends by itself.
+        After `timeout` seconds it fails with `TimeoutError`. The thread cannot be ended and counts
+        as one of at most ten until it ends by itself.
         """
-        return self._life.threads.run_bounded(function, args, timeout)
+        return self._runtime.threads.run_bounded(function, args, timeout)
 
     def sleep(self, seconds: float) -> bool:
-        """In a thread: wait; True when the time is over, False as soon as the plugin stops."""
-        return self._life.threads.sleep(seconds)
+        """Wait in a thread; return True after the time, False as soon as the plugin stops."""
+        return self._runtime.threads.sleep(seconds)
 
     def wait(self, awaitable: Awaitable[T]) -> T:
-        """In a thread: the result of something awaitable, `self.wait(self.config("colour"))`.
+        """Return the result of an awaitable in a thread: `self.wait(self.config("colour"))`.
 
         Raises what it raises, and `Stopping` as soon as the plugin stops.
         """
-        return self._life.threads.wait(awaitable)
+        return self._runtime.threads.wait(awaitable)
 
     def tell(self, status: str) -> None:
-        """Say in a few words what it does, for who started it (`STATUS=` of sd_notify)."""
-        self._life.tell(" ".join(status.split()))
+        """Report a short status to the manager (`STATUS=` of sd_notify)."""
+        self._runtime.tell(" ".join(status.split()))
 
     def stop(self, status: int = 0) -> None:
-        """End the plugin, from any thread; a `status` other than 0 counts as a failure."""
-        self._life.in_reactor(lambda: self._life.stop(status))
+        """Stop the plugin, from any thread; a `status` other than 0 counts as a failure."""
+        self._runtime.run_in_reactor(lambda: self._runtime.stop(status))

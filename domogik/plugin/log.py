@@ -1,4 +1,4 @@
-"""The log as lines on standard output, which the manager keeps."""
+"""The log of a plugin: lines on standard output, which the manager stores."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from zope.interface import implementer
 
 @implementer(ILogObserver)
 @attrs.define(eq=False)
-class Lines:
-    """Time, level and text of each event; what follows its first line is indented."""
+class LineObserver:
+    """Writes time, level and text of each event; further lines of an event are indented."""
 
     _out: TextIO
 
@@ -39,16 +39,16 @@ class Lines:
 
 
 def begin_log(level: str) -> None:
-    """From `level` (debug, info, warning, error, critical) up; `print` goes to the same place."""
+    """Log events from `level` (debug, info, warning, error, critical) up to standard output."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     lowest = LogLevel.levelWithName({"warning": "warn"}.get(level, level))
     predicate = LogLevelFilterPredicate(defaultLogLevel=lowest)
     globalLogBeginner.beginLoggingTo(
-        [FilteringLogObserver(Lines(sys.stdout), [predicate])], redirectStandardIO=False
+        [FilteringLogObserver(LineObserver(sys.stdout), [predicate])], redirectStandardIO=False
     )
 
 
 def _printable(line: str) -> str:
-    """Text from the network must not move the cursor of whoever reads the log."""
+    """Escape control characters, since text from the network must not control the terminal."""
     return "".join(c if c.isprintable() or c == "\t" else ascii(c)[1:-1] for c in line)

@@ -1,4 +1,4 @@
-"""Blocking code beside the reactor, and how the two talk."""
+"""Blocking code in threads beside the reactor."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from domogik.errors import DomogikError, NotPossible
 
 T = TypeVar("T")
 
-#: how many calls of `run_bounded` are in their threads at the same time; others wait for a place
-PLACES = 10
+#: how many calls of `run_bounded` run at the same time; others wait
+MAXIMUM_THREADS = 10
 
 
 class Stopping(DomogikError):
@@ -25,20 +25,20 @@ class Stopping(DomogikError):
 
 
 class IReactor(IReactorCore, IReactorTime, IReactorFromThreads):
-    """What a plugin needs of a reactor."""
+    """The interfaces of the reactor that a plugin needs."""
 
 
 @attrs.define(eq=False)
 class PluginThreads:
-    """Blocking code beside the reactor: in daemon threads, which cannot keep a process alive.
+    """Runs blocking code in daemon threads, which do not keep the process alive.
 
-    The reactor's own pool would not do: it waits for its threads when the reactor stops.
+    The reactor's own pool waits for its threads when the reactor stops.
     """
 
     _reactor: IReactor
     _reactor_thread: int = attrs.field(factory=threading.get_ident)
     _end: threading.Event = attrs.field(factory=threading.Event)
-    _places: DeferredSemaphore = attrs.field(factory=lambda: DeferredSemaphore(PLACES))
+    _slots: DeferredSemaphore = attrs.field(factory=lambda: DeferredSemaphore(MAXIMUM_THREADS))
     _waited: set[Deferred[Any]] = attrs.field(factory=set)
 
     @property
@@ -47,13 +47,14 @@ class PluginThreads:
         return threading.get_ident() == self._reactor_thread
 
     def run(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
-        """Fires in the reactor's thread, with what it returns or raises; cancelling forgets it."""
+        """Call the function in a thread; the Deferred fires with its result. Cancelling drops the
+        result."""
         outcome: Deferred[T] = Deferred()
 
         def body() -> None:
             try:
                 result = function(*args)
-            except BaseException:  # noqa: BLE001 - handed on to whoever waits
+            except BaseException:  # noqa: BLE001 - passed to the Deferred
                 self._reactor.callFromThread(outcome.errback, Failure())
             else:
                 self._reactor.callFromThread(outcome.callback, result)
@@ -64,32 +65,35 @@ class PluginThreads:
     def run_bounded(
         self, function: Callable[..., T], args: tuple[Any, ...], timeout: float | None
     ) -> Deferred[T]:
-        """The same in one of `PLACES` places; fails with `TimeoutError` after `timeout` seconds."""
+        """Call the function in one of `MAXIMUM_THREADS` threads.
+
+        The Deferred fails with `TimeoutError` after `timeout` seconds.
+        """
 
         async def run() -> T:
-            await self._places.acquire()
+            await self._slots.acquire()
             try:
-                running: Deferred[T] = self.run(self._in_place, function, args)
-            except RuntimeError:  # the system has no thread to spare
-                self._places.release()
+                running: Deferred[T] = self.run(self._in_slot, function, args)
+            except RuntimeError:  # no thread can be started
+                self._slots.release()
                 raise
             return await running
 
         outcome = Deferred.fromCoroutine(run())
         return outcome if timeout is None else limited(outcome, timeout, self._reactor)
 
-    def _in_place(self, function: Callable[..., T], args: tuple[Any, ...]) -> T:
+    def _in_slot(self, function: Callable[..., T], args: tuple[Any, ...]) -> T:
         try:
             return function(*args)
         finally:
-            self._reactor.callFromThread(self._places.release)
+            self._reactor.callFromThread(self._slots.release)
 
     def sleep(self, seconds: float) -> bool:
-        self._must_be_a_thread("sleep")
+        self._refuse_in_reactor("sleep")
         return not self._end.wait(seconds)
 
     def wait(self, awaitable: Awaitable[T]) -> T:
-        self._must_be_a_thread("wait")
+        self._refuse_in_reactor("wait")
         future: Future[T] = Future()
 
         def begin() -> None:
@@ -112,18 +116,18 @@ class PluginThreads:
         return future.result()
 
     def stop(self) -> None:
-        """Tell every thread that sleeps or waits here."""
+        """Wake every thread in `sleep` or `wait`."""
         self._end.set()
         for deferred in tuple(self._waited):
             deferred.cancel()
 
-    def _must_be_a_thread(self, what: str) -> None:
+    def _refuse_in_reactor(self, what: str) -> None:
         if self.in_reactor:
             raise NotPossible(f"{what}() would block the reactor: call it in a thread")
 
 
 def limited(deferred: Deferred[T], seconds: float, clock: IReactorTime) -> Deferred[T]:
-    """The same, cancelled and failed with `TimeoutError` after so many seconds."""
+    """Cancel the Deferred after `seconds`, so that it fails with `TimeoutError`."""
 
     def translate(_: object, limit: float) -> Failure:
         return Failure(TimeoutError(f"not done within {limit:g} s"))
@@ -132,7 +136,7 @@ def limited(deferred: Deferred[T], seconds: float, clock: IReactorTime) -> Defer
 
 
 def name_of(function: Callable[..., object]) -> str:
-    """How a person would call that function."""
+    """Return the name of the function for messages."""
     return getattr(function, "__qualname__", repr(function))
 
 

@@ -23,9 +23,9 @@ _T = TypeVar("_T")
 
 SCHEMES = ("postgresql", "postgres")
 #: seconds for a connection, and for another program that works on the same values
-_PATIENCE_S = 5
+_TIMEOUT_S = 5
 #: of `pg_advisory_xact_lock`: two programs must not migrate at once
-_MIGRATING = 0x646D6772
+_MIGRATION_LOCK = 0x646D6772
 
 #: what makes schema number i + 1 of number i; never changed once released, only added to
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -69,7 +69,7 @@ class PostgresqlDatabase:
         database = cls(reactor, url)
         database._pool.start()
         try:
-            await database._in_thread(database._understand)
+            await database._in_thread(database._parse_url)
             await database.run(lambda connection: migrate(connection, database.name))
         except BaseException:
             await database.close()
@@ -102,7 +102,7 @@ class PostgresqlDatabase:
 
     # In the thread
 
-    def _understand(self) -> None:
+    def _parse_url(self) -> None:
         try:
             import psycopg.conninfo
         except ImportError as error:
@@ -126,18 +126,18 @@ class PostgresqlDatabase:
         import psycopg
 
         try:
-            connection = self._begun()
+            connection = self._live_connection()
             try:
                 result = work(_Translated(connection))
                 connection.commit()
             except BaseException:
-                self._undo(connection)
+                self._rollback(connection)
                 raise
             return result
         except psycopg.Error as error:
-            raise BrokenDatabase(f"{self._name}: {self._words(error)}") from None
+            raise BrokenDatabase(f"{self._name}: {self._error_text(error)}") from None
 
-    def _begun(self) -> psycopg.Connection[Any]:
+    def _live_connection(self) -> psycopg.Connection[Any]:
         """Return a connection in a transaction, reconnecting if it broke while it was idle."""
         import psycopg
 
@@ -155,22 +155,22 @@ class PostgresqlDatabase:
 
         connection = psycopg.connect(
             self._url,
-            connect_timeout=_PATIENCE_S,
-            tcp_user_timeout=2000 * _PATIENCE_S,
+            connect_timeout=_TIMEOUT_S,
+            tcp_user_timeout=2000 * _TIMEOUT_S,
             fallback_application_name="domogik",
             client_encoding="UTF8",
         )
         try:
             connection.execute("SET search_path TO domogik")
-            connection.execute(f"SET lock_timeout TO '{_PATIENCE_S}s'")
-            connection.execute(f"SET statement_timeout TO '{2 * _PATIENCE_S}s'")
+            connection.execute(f"SET lock_timeout TO '{_TIMEOUT_S}s'")
+            connection.execute(f"SET statement_timeout TO '{2 * _TIMEOUT_S}s'")
             connection.commit()
         except BaseException:
             connection.close()
             raise
         return connection
 
-    def _undo(self, connection: psycopg.Connection[Any]) -> None:
+    def _rollback(self, connection: psycopg.Connection[Any]) -> None:
         import psycopg
 
         try:
@@ -183,9 +183,9 @@ class PostgresqlDatabase:
         if connection is not None:
             connection.close()
 
-    def _words(self, error: Exception) -> str:
-        said = " ".join(str(error).split()) or type(error).__name__
-        return said.replace(self._password, "***") if self._password else said
+    def _error_text(self, error: Exception) -> str:
+        text = " ".join(str(error).split()) or type(error).__name__
+        return text.replace(self._password, "***") if self._password else text
 
 
 @attrs.frozen
@@ -218,7 +218,7 @@ def migrate(
 
     Raises `NewerDatabase` if its number is higher.
     """
-    connection.execute("SELECT pg_advisory_xact_lock(?)", (_MIGRATING,))
+    connection.execute("SELECT pg_advisory_xact_lock(?)", (_MIGRATION_LOCK,))
     (is_there,) = connection.execute("SELECT to_regclass('domogik.schema_number')").fetchone()
     if is_there is None:
         if not connection.execute(

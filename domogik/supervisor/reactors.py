@@ -13,7 +13,7 @@ from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from domogik.clock import keep_steady
+from domogik.clock import use_monotonic_clock
 
 if TYPE_CHECKING:
     from twisted.internet.asyncioreactor import AsyncioSelectorReactor
@@ -45,7 +45,7 @@ def usual_reactor() -> Any:
         from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 
         made = AsyncioSelectorReactor(loop)
-        keep_steady(made)
+        use_monotonic_clock(made)
         made.startRunning(installSignalHandlers=False)
         end = _ended_with(loop, made)
         try:
@@ -100,7 +100,7 @@ class TurnedReactor:
 
         made: Any = EPollReactor()  # what it implements is more than it declares
         made.threadpool = _Inline()
-        keep_steady(made)
+        use_monotonic_clock(made)
         self._reactor: Any = made
         self._pid = os.getpid()
         self.lock = threading.RLock()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from domogik.api.settings import RestSettings
 from domogik.app.parts.foundation import network_settings
-from domogik.config.check import Reader, settle
+from domogik.config.check import Reader, drop_refused_entries
 from domogik.config.home import Home
 from domogik.config.keys import KNOWN
 from domogik.config.load import BrokenConfiguration, Configuration, load
@@ -36,7 +36,7 @@ def findings(files: Sequence[Path], home: Home) -> tuple[list[BrokenConfiguratio
     """What is refused of the files, and what is odd: sentences with file and line. Blocks."""
     broken: list[BrokenConfiguration] = []
     configuration = load(files, broken.append)
-    _, refused = settle(configuration, readers(home))
+    _, refused = drop_refused_entries(configuration, readers(home))
     odd = [*configuration.notices, *configuration.unknown(KNOWN)]
     return [*broken, *refused], odd
 

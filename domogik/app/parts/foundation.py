@@ -79,7 +79,7 @@ class Foundation:
             ("rest_server_port", "0"),
             ("rest_use_ssl", "no"),
         ):
-            configuration = configuration.over(Setting("rest", key, value, here, 0))
+            configuration = configuration.with_setting(Setting("rest", key, value, here, 0))
         return attrs.evolve(self, configuration=configuration)
 
     @property

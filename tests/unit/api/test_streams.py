@@ -86,7 +86,7 @@ def test_a_client_that_missed_too_much_is_told_to_read_again(make_door, seen):
 @pytest.mark.parametrize("seen", ["x", "-1", "1.5", "9" * 30, "6", "0"])
 def test_a_client_with_a_number_that_is_unknown_is_told_to_read_again(make_door, seen):
     all_hosts = FakeAllHosts(events=EventStream(lambda: 1000.0))
-    all_hosts.events.go_on_behind(1000)
+    all_hosts.events.continue_from(1000)
     door = make_door(all_hosts)
     all_hosts.put(plugin("demo"))
     connection = door.open("GET", EVENTS, headers={"Last-Event-ID": seen})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.selectreactor import SelectReactor
 
-from domogik.clock import keep_steady
+from domogik.clock import use_monotonic_clock
 
 
 def test_what_waits_already_waits_as_long_as_it_would_have() -> None:
@@ -14,8 +14,8 @@ def test_what_waits_already_waits_as_long_as_it_would_have() -> None:
     calls = []
     soon = reactor.callLater(0, calls.append, "soon")
     reactor.callLater(3600, calls.append, "late")
-    keep_steady(reactor)
-    keep_steady(reactor)  # a second time changes nothing
+    use_monotonic_clock(reactor)
+    use_monotonic_clock(reactor)  # a second time changes nothing
     reactor.callLater(0, calls.append, "after")
     wall[0] -= 86_400
     while len(calls) < 2:

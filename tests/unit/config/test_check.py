@@ -3,7 +3,7 @@
 import pytest
 
 from domogik.app.parts.configuration import findings, readers
-from domogik.config.check import settle
+from domogik.config.check import drop_refused_entries
 from domogik.config.home import Home
 from domogik.config.load import load
 
@@ -40,7 +40,7 @@ def test_what_cannot_be_meant_is_found_with_its_line_and_the_rest_holds(tmp_path
     assert (broken.path, broken.line, odd) == (file, line, [])
     assert str(broken).startswith(f"{file}:{line}: ")
     if broken.section:
-        good, (refused,) = settle(load([file]), readers(Home(tmp_path)))
+        good, (refused,) = drop_refused_entries(load([file]), readers(Home(tmp_path)))
         assert str(refused) == str(broken)
         assert good.get("plugins", "clock").text() == "enabled"
 
@@ -61,7 +61,7 @@ def test_what_was_there_before_stays_where_it_is_still_taken(tmp_path):
     file.write_text("[rest]\nrest_server_port = 1\n[daemon:a]\nkind = redis\nport = 6000\n")
     before = load([file])
     file.write_text("[rest]\nrest_server_port = x\n[daemon:a]\nkind = redis\nport = y\n")
-    good, refused = settle(load([file]), readers(Home(tmp_path)), before)
+    good, refused = drop_refused_entries(load([file]), readers(Home(tmp_path)), before)
     assert len(refused) == 2
     assert good.get("rest", "rest_server_port").text() == "1"
     assert good.get("daemon:a", "port").text() == "6000"

@@ -93,7 +93,7 @@ def test_a_token_that_cannot_be_had_is_said_with_its_path(home: Home) -> None:
     with pytest.raises(NoToken, match="is empty"):
         home.read_token()
     home.token.write_bytes(b"\xff\xfe")
-    with pytest.raises(NoToken, match="holds no token"):
+    with pytest.raises(NoToken, match="contains no token"):
         home.read_token()
 
 

@@ -6,14 +6,14 @@ from io import StringIO
 
 from twisted.logger import Logger, LogLevel
 
-from domogik.plugin.log import Lines
+from domogik.plugin.log import LineObserver
 
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
 
 
 def lines_of(level: LogLevel, text: str) -> list[str]:
     out = StringIO()
-    Logger(namespace="test", observer=Lines(out)).emit(level, "{text}", text=text)
+    Logger(namespace="test", observer=LineObserver(out)).emit(level, "{text}", text=text)
     return out.getvalue().splitlines()
 
 
@@ -37,6 +37,6 @@ def test_an_empty_event_is_still_a_line() -> None:
 
 def test_what_twisted_says_of_its_own_end_is_not_the_last_word_of_a_plugin() -> None:
     out = StringIO()
-    lines = Lines(out)
+    lines = LineObserver(out)
     lines({"log_time": 0.0, "log_format": "Main loop terminated."})
     assert out.getvalue() == ""

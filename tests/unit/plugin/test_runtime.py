@@ -12,9 +12,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from domogik.config.surroundings import Surroundings
+from domogik.config.plugin_environment import PluginEnvironment
 from domogik.plugin import CMND, STAT, TRIG, InvalidMessage, Message, Plugin, listen
-from domogik.plugin.life import LAST_MOMENT_S, Life
+from domogik.plugin.runtime import EXIT_TIMEOUT_S, PluginRuntime
 from domogik.xpl.codec.codec import decode, encode
 from domogik.xpl.node.bus import Bus
 from domogik.xpl.node.port import NetworkSettings, Port
@@ -49,21 +49,21 @@ class Wire:
 
 
 class LifeCase(SynchronousTestCase):
-    def live(self, plugin: Plugin) -> Life:
+    def live(self, plugin: Plugin) -> PluginRuntime:
         self.reactor, self.wire, self.bus = Reactor(), Wire(), Bus()
         self.alarms: list[int] = []
         self.port = Port(self.reactor, NetworkSettings(), self.bus, Random(1), lambda *_: self.wire)
-        life = Life(
+        runtime = PluginRuntime(
             plugin=plugin,
-            surroundings=Surroundings("hello", "vm", Path("/nowhere")),
+            environment=PluginEnvironment("hello", "vm", Path("/nowhere")),
             reactor=self.reactor,
             bus=self.bus,
             port=self.port,
             now=self.reactor.seconds,
             alarm=self.alarms.append,
         )
-        life.start()
-        return life
+        runtime.start()
+        return runtime
 
     def hub(self) -> None:
         """The hub gives back the newest heartbeat."""
@@ -99,7 +99,7 @@ class Beginning(LifeCase):
     def test_what_it_said_while_it_began_goes_when_it_is_ready(self) -> None:
         self.live(Plugin())
         told: list[str] = []
-        self.patch(Life, "notify", lambda _, text: told.append(text))
+        self.patch(PluginRuntime, "notify", lambda _, text: told.append(text))
         self.hub()
         self.assertEqual(told, ["STATUS=configuring", "READY=1\nSTATUS="])
 
@@ -110,7 +110,7 @@ class Beginning(LifeCase):
 
         self.live(Hello())
         told: list[str] = []
-        self.patch(Life, "notify", lambda _, text: told.append(text))
+        self.patch(PluginRuntime, "notify", lambda _, text: told.append(text))
         self.hub()
         self.assertEqual(told, ["STATUS=configuring", "STATUS=two lamps found", "READY=1"])
 
@@ -132,10 +132,10 @@ class Beginning(LifeCase):
             async def started(self) -> None:
                 raise RuntimeError("no stick")
 
-        life = self.live(Hello())
+        runtime = self.live(Hello())
         self.hub()
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
-        self.assertEqual((self.reactor.stopped, life.exit_status), (True, 1))
+        self.assertEqual((self.reactor.stopped, runtime.exit_status), (True, 1))
         self.assertEqual(len(self.of("hbeat.end")), 1)
 
 
@@ -211,7 +211,7 @@ class Ending(LifeCase):
         self.comes("domogik.system", *body.items())
 
     def test_only_an_order_for_this_plugin_on_this_host_is_obeyed(self) -> None:
-        life = self.live(Plugin())
+        runtime = self.live(Plugin())
         self.order(host="other")
         self.order(host="*")
         self.order(plugin="other")
@@ -219,7 +219,7 @@ class Ending(LifeCase):
         self.comes("domogik.system", ("command", "stop"))
         self.assertFalse(self.reactor.stopped)
         self.order(type="plugin")
-        self.assertEqual((self.reactor.stopped, life.exit_status), (True, 0))
+        self.assertEqual((self.reactor.stopped, runtime.exit_status), (True, 0))
         self.assertEqual(len(self.of("hbeat.end")), 1)
         self.assertEqual(self.of("domogik.system"), [])
 
@@ -235,9 +235,9 @@ class Ending(LifeCase):
             async def stopping(self) -> None:
                 self.send(TRIG, "sensor.basic", {"current": "off"})
 
-        life = self.live(Hello())
+        runtime = self.live(Hello())
         self.hub()
-        life.stop()
+        runtime.stop()
         self.comes("control.basic", ("device", "x"))
         self.reactor.advance(5)
         self.assertEqual(told, [])
@@ -246,8 +246,8 @@ class Ending(LifeCase):
 
     def test_nothing_is_said_after_the_end(self) -> None:
         plugin = Plugin()
-        life = self.live(plugin)
-        life.stop()
+        runtime = self.live(plugin)
+        runtime.stop()
         plugin.send(STAT, "sensor.basic", {"current": 1})
         self.assertEqual(self.wire.sent[-1].schema, "hbeat.end")
 
@@ -256,9 +256,9 @@ class Ending(LifeCase):
             async def stopping(self) -> None:
                 await Deferred()
 
-        life = self.live(Hello())
-        life.stop()
-        self.assertEqual((self.reactor.stopped, self.alarms), (False, [LAST_MOMENT_S]))
+        runtime = self.live(Hello())
+        runtime.stop()
+        self.assertEqual((self.reactor.stopped, self.alarms), (False, [EXIT_TIMEOUT_S]))
         self.reactor.advance(4)
         self.assertTrue(self.reactor.stopped)
         self.assertEqual(len(self.of("hbeat.end")), 1)
@@ -268,20 +268,20 @@ class Ending(LifeCase):
             async def stopping(self) -> None:
                 raise RuntimeError("stuck")
 
-        life = self.live(Hello())
-        life.stop()
+        runtime = self.live(Hello())
+        runtime.stop()
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
-        self.assertEqual((self.reactor.stopped, life.exit_status), (True, 0))
+        self.assertEqual((self.reactor.stopped, runtime.exit_status), (True, 0))
 
     def test_a_stop_while_it_starts_interrupts_the_start(self) -> None:
         class Hello(Plugin):
             async def started(self) -> None:
                 await Deferred()
 
-        life = self.live(Hello())
+        runtime = self.live(Hello())
         self.hub()
-        life.stop()
-        self.assertEqual((self.reactor.stopped, life.exit_status), (True, 0))
+        runtime.stop()
+        self.assertEqual((self.reactor.stopped, runtime.exit_status), (True, 0))
         self.assertNotIn("2", [message.get("status") for message in self.heartbeats()])
 
     def test_it_may_end_itself_at_any_moment(self) -> None:
@@ -289,7 +289,7 @@ class Ending(LifeCase):
             async def started(self) -> None:
                 self.stop(3)
 
-        life = self.live(Hello())
+        runtime = self.live(Hello())
         self.hub()
-        self.assertEqual((self.reactor.stopped, life.exit_status), (True, 3))
+        self.assertEqual((self.reactor.stopped, runtime.exit_status), (True, 3))
         self.assertNotIn("2", [message.get("status") for message in self.heartbeats()])

@@ -1,4 +1,4 @@
-"""A plugin from its start to its end."""
+"""Runs a plugin from its start to its stop."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
+from domogik.config.plugin_environment import PluginEnvironment
 from domogik.config.remembered import Remembered
-from domogik.config.surroundings import Surroundings
 from domogik.errors import DomogikError
 from domogik.plugin.author import Plugin
 from domogik.plugin.threads import IReactor, PluginThreads, Stopping, limited, name_of
@@ -25,22 +25,22 @@ from domogik.xpl.node.identity import Identity
 from domogik.xpl.node.port import Port
 from domogik.xpl.node.presence import Body
 
-#: seconds that `stopping()` and `work()` have to end, both at once
-FAREWELL_S = 4.0
-#: seconds after which the process ends whatever still hangs; the manager waits 10 before it kills
-LAST_MOMENT_S = 7
+#: seconds that `stopping()` and `work()`, in parallel, have to end
+STOPPING_TIMEOUT_S = 4.0
+#: seconds from the stop to the exit, even if something hangs; the manager waits 10 before it kills
+EXIT_TIMEOUT_S = 7
 
 
 @attrs.define(eq=False)
-class Life:
-    """A plugin from its start to its end; behind every method of `Plugin`.
+class PluginRuntime:
+    """Runs a plugin from its start to its stop, and implements the methods of `Plugin`.
 
-    `now` gives Unix time; `alarm` is told how many seconds later the process has to be gone,
-    whatever hangs.
+    `now` returns Unix time; `alarm` is called with the number of seconds after which the process
+    has to be gone, even if something hangs.
     """
 
     plugin: Plugin
-    surroundings: Surroundings
+    environment: PluginEnvironment
     reactor: IReactor
     _bus: Bus
     _port: Port
@@ -52,7 +52,7 @@ class Life:
     threads: PluginThreads = attrs.field(init=False)
     _log: Logger = Logger()
     _is_ending: bool = attrs.field(init=False, default=False)
-    _is_gone: bool = attrs.field(init=False, default=False)
+    _has_left: bool = attrs.field(init=False, default=False)
     _starting: Deferred[None] | None = attrs.field(init=False, default=None)
     _worker: Deferred[None] | None = attrs.field(init=False, default=None)
     _subscriptions: list[Subscription] = attrs.field(init=False, factory=list)
@@ -61,35 +61,35 @@ class Life:
     _status_is_ours: bool = attrs.field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
-        name, host = self.surroundings.name, self.surroundings.host
+        name, host = self.environment.name, self.environment.host
         self.threads = PluginThreads(self.reactor)
         self.identity = self._port.identity(name, host)
         self.config = ConfigurationClient(
             identity=self.identity,
             technology=name,
             hostname=host,
-            remembered=Remembered(self.surroundings.data / "configuration.json"),
+            remembered=Remembered(self.environment.data / "configuration.json"),
             now=self._now,
-            timeout=self.surroundings.query_timeout,
-            provider=self.surroundings.config_provider,
+            timeout=self.environment.query_timeout,
+            provider=self.environment.config_provider,
         )
-        self.plugin._life = self
+        self.plugin._runtime = self
 
-    # Beginning
+    # Starting
 
     def start(self) -> None:
-        """Open the port and look for the hub; `started()` comes when it is found."""
-        if self.surroundings.complaint:
-            self._log.warn("{complaint}", complaint=self.surroundings.complaint)
+        """Open the port and look for the hub; `started()` is called when the hub answers."""
+        if self.environment.complaint:
+            self._log.warn("{complaint}", complaint=self.environment.complaint)
         try:
             self._port.start()
         except (DomogikError, OSError) as error:
-            self._log.critical("{id} cannot start: {error}", id=self.surroundings.name, error=error)
+            self._log.critical("{id} cannot start: {error}", id=self.environment.name, error=error)
             self.exit_status = 1
             self.reactor.stop()
             return
         self._bus.subscribe(
-            self._told_to_stop, type=CMND, schema="domogik.system", body={"command": "stop"}
+            self._on_stop_command, type=CMND, schema="domogik.system", body={"command": "stop"}
         )
         self.tell("looking for the hub", ours=True)
         self._log.info(
@@ -110,15 +110,15 @@ class Life:
         await self.plugin.started()
         if self._is_ending:
             return
-        self._listen_as_marked()
+        self._subscribe_marked()
         if type(self.plugin).work is not Plugin.work:
-            self._worker = self._working()
+            self._worker = self._start_work()
         self.identity.presence.ready()
         self.notify("READY=1\nSTATUS=" if self._status_is_ours else "READY=1")
         self._log.info("{source} is ready", source=self.identity.source)
 
-    def _working(self) -> Deferred[None]:
-        """Fires when `work()` is over, however it ended."""
+    def _start_work(self) -> Deferred[None]:
+        """Call `work()` in a thread; the Deferred fires when it has ended, also with an error."""
         over: Deferred[None] = Deferred()
         worked = self.threads.run(self.plugin.work).addErrback(self._failed, "work")
         _ = worked.addBoth(lambda _: over.callback(None))
@@ -130,32 +130,32 @@ class Life:
         self._log.failure("{where}() failed", failure, LogLevel.critical, where=where)
         self.stop(1)
 
-    def _listen_as_marked(self) -> None:
+    def _subscribe_marked(self) -> None:
         for name in dir(type(self.plugin)):
             for wish in getattr(getattr(type(self.plugin), name), "_listens", ()):
                 self.listen(getattr(self.plugin, name), **wish)
 
-    # Living
+    # Running
 
-    def in_reactor(self, function: Callable[[], None]) -> None:
-        """Now, or from another thread as soon as the reactor comes to it."""
+    def run_in_reactor(self, function: Callable[[], None]) -> None:
+        """Call the function now, or in the reactor if this is another thread."""
         if self.threads.in_reactor:
             function()
         else:
             self.reactor.callFromThread(function)
 
     def send(self, type: str, schema: str, body: Body, target: str) -> None:
-        """Nothing is said any more after `hbeat.end`."""
-        if not self._is_gone:
+        """Send a message; after `hbeat.end` it is dropped."""
+        if not self._has_left:
             self.identity.send(type, schema, body, target)
 
     def listen(self, handler: Callable[[Message], object], **wish: Any) -> Subscription:
-        def hear(message: Message, _: Origin) -> object:
+        def receive(message: Message, _: Origin) -> object:
             return handler(message) if self.identity.is_for_me(message) else None
 
-        subscription = self._bus.subscribe(hear, **wish)
-        heard = [one for one in self._subscriptions if one.active]
-        self._subscriptions = [*heard, subscription]
+        subscription = self._bus.subscribe(receive, **wish)
+        active = [one for one in self._subscriptions if one.active]
+        self._subscriptions = [*active, subscription]
         return subscription
 
     def every(
@@ -180,7 +180,7 @@ class Life:
         return call
 
     def _guarded(self, function: Callable[..., object], args: tuple[Any, ...]) -> Deferred[None]:
-        """Call it to its end; what goes wrong is logged."""
+        """Call the function and wait for its result; an error is logged."""
 
         async def call() -> None:
             try:
@@ -193,28 +193,28 @@ class Life:
         return Deferred.fromCoroutine(call())
 
     def tell(self, status: str, *, ours: bool = False) -> None:
-        """What it does; `ours` are words for the time until it is ready."""
+        """Set the status; `ours` marks one that `READY=1` clears."""
         self._status_is_ours = ours
         self.notify(f"STATUS={status}")
 
     def notify(self, text: str) -> None:
-        """sd_notify: lines such as READY=1 to the datagram socket in `NOTIFY_SOCKET`."""
-        address = self.surroundings.notify_socket
+        """Send lines such as READY=1 to the datagram socket in `NOTIFY_SOCKET` (sd_notify)."""
+        address = self.environment.notify_socket
         if not address:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
             try:
-                sender.sendto(text.encode(), _unabbreviated(address))
+                sender.sendto(text.encode(), _socket_address(address))
             except OSError as error:
                 self._log.debug(
-                    "nobody listens at {address}: {error}", address=address, error=error
+                    "nothing listens at {address}: {error}", address=address, error=error
                 )
 
-    # Ending
+    # Stopping
 
-    def _told_to_stop(self, message: Message, _: Origin) -> None:
-        """`domogik.system` with `command=stop`: obeyed here, answered once, by the manager."""
-        name, host = self.surroundings.name, self.surroundings.host
+    def _on_stop_command(self, message: Message, _: Origin) -> None:
+        """Obey `domogik.system` with `command=stop`; the manager is the one that answers it."""
+        name, host = self.environment.name, self.environment.host
         if (
             self.identity.is_for_me(message)
             and message.get("host") == host
@@ -225,12 +225,12 @@ class Life:
             self.stop()
 
     def stop(self, status: int = 0) -> None:
-        """Say good-bye, leave, and stop the reactor; the first call counts."""
+        """Stop the plugin, send `hbeat.end` and stop the reactor; further calls have no effect."""
         if self._is_ending:
             return
         self._is_ending = True
         self.exit_status = status
-        self._alarm(LAST_MOMENT_S)
+        self._alarm(EXIT_TIMEOUT_S)
         self.notify("STOPPING=1")
         if self._starting is not None:
             self._starting.cancel()
@@ -248,17 +248,17 @@ class Life:
         _ = end.addBoth(lambda _: self.reactor.stop())
 
     async def _leave(self) -> None:
-        farewell = self._in_time("stopping()", Deferred.fromCoroutine(self.plugin.stopping()))
-        worker = self._in_time("work()", self._worker) if self._worker is not None else None
-        await farewell
+        stopping = self._with_timeout("stopping()", Deferred.fromCoroutine(self.plugin.stopping()))
+        worker = self._with_timeout("work()", self._worker) if self._worker is not None else None
+        await stopping
         if worker is not None:
             await worker
-        self._is_gone = True
+        self._has_left = True
         self.identity.presence.leave()
-        await self._in_time("closing the network", ensureDeferred(self._port.stop()))
+        await self._with_timeout("closing the network", ensureDeferred(self._port.stop()))
 
-    def _in_time(self, what: str, deferred: Deferred[None]) -> Deferred[None]:
-        """The same with an end, and without a failure."""
+    def _with_timeout(self, what: str, deferred: Deferred[None]) -> Deferred[None]:
+        """Limit the Deferred to `STOPPING_TIMEOUT_S`, and log its failure."""
 
         def failed(failure: Failure) -> None:
             if failure.check(TimeoutError):
@@ -266,9 +266,9 @@ class Life:
             elif not failure.check(Stopping):
                 self._log.failure("{what} failed", failure, what=what)
 
-        return limited(deferred, FAREWELL_S, self.reactor).addErrback(failed)
+        return limited(deferred, STOPPING_TIMEOUT_S, self.reactor).addErrback(failed)
 
 
-def _unabbreviated(address: str) -> str:
-    """A socket's address as the kernel has it: `@` stands for the NUL of an abstract one."""
+def _socket_address(address: str) -> str:
+    """Return the address for the kernel, where NUL stands for `@` in abstract ones."""
     return "\0" + address[1:] if address.startswith("@") else address

@@ -1,4 +1,4 @@
-"""Where a plugin finds itself: what its manager told it, or what a shell lets it guess."""
+"""The settings of a plugin's process, from the manager or with defaults for a shell."""
 
 from __future__ import annotations
 
@@ -22,19 +22,18 @@ _XPL_PORT = 3865
 _DAEMON = "DOMOGIK_DAEMON_"
 
 
-class BadSurroundings(DomogikError):
-    """The environment says something that no plugin can live with."""
+class InvalidPluginEnvironment(DomogikError):
+    """The environment or configuration has a value that a plugin cannot run with."""
 
 
 @attrs.frozen
-class Surroundings:
-    """A plugin's name and place.
+class PluginEnvironment:
+    """The name, host and network settings of a plugin.
 
-    `address` is the one to bind, `broadcast` and `port` where to send; `data` a directory of its
-    own that survives updates (not made yet); `query_timeout` in seconds; `config_provider` the host
-    whose dbmgr is asked, empty for any; `complaint` one sentence about a configuration file that
-    could not be read, empty mostly; `daemons` the URLs of the daemons it needs, by the end of their
-    variables (`CACHE`).
+    `address` is the one to bind, `broadcast` and `port` are where to send; `data` is the plugin's
+    data directory, which may not exist yet; `query_timeout` is in seconds; `config_provider` is the
+    host whose dbmgr is asked, empty for any; `complaint` is a sentence about a configuration file
+    that could not be read, or empty; `daemons` maps the ends of variable names (`CACHE`) to URLs.
     """
 
     name: str
@@ -51,18 +50,17 @@ class Surroundings:
     daemons: Mapping[str, str] = attrs.field(factory=dict, repr=False)
 
     @classmethod
-    def of(cls, environment: Mapping[str, str], name: str) -> Surroundings:
-        """What `environment` tells; where it is silent, what fits a start by hand.
+    def of(cls, environment: Mapping[str, str], name: str) -> PluginEnvironment:
+        """Return the settings in `environment`, with defaults for a start without a manager.
 
-        `name` is used where there is no `DOMOGIK_NAME`. A configuration file that cannot be read
-        is complained about and otherwise ignored: the manager has its last good one. Raises
-        `BadSurroundings`.
+        `name` is used if there is no `DOMOGIK_NAME`. A configuration file that cannot be read leads
+        to `complaint` and is ignored. Raises `InvalidPluginEnvironment`.
         """
         home = Home.from_options(None, environment)
         settings, complaint = _settings(environment, home)
         name = environment.get("DOMOGIK_NAME") or name
         if _NAME.fullmatch(name) is None:
-            raise BadSurroundings(
+            raise InvalidPluginEnvironment(
                 f"'{name}' cannot be the name of a plugin: 1 to 8 of a-z, 0-9 and _ are. "
                 "Set DOMOGIK_NAME, or the name of the class or script"
             )
@@ -110,11 +108,11 @@ def _address(text: str) -> str:
     try:
         return str(IPv4Address(text))
     except ValueError:
-        raise BadSurroundings(f"'{text}' is no IPv4 address such as 127.0.0.1") from None
+        raise InvalidPluginEnvironment(f"'{text}' is no IPv4 address such as 127.0.0.1") from None
 
 
 def _port(text: str, home: Home) -> int:
-    """The hub's port; where the configuration leaves it to the hub (0), the one it wrote down."""
+    """Return the hub's port; for 0 it is read from `run/xpl.port`."""
     if text == "0":
         try:
             text = (home.run / "xpl.port").read_text(encoding="ascii").strip()
@@ -123,10 +121,10 @@ def _port(text: str, home: Home) -> int:
     if not text:
         return _XPL_PORT
     if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65536):
-        raise BadSurroundings(f"'{text}' is no port to send xPL to: 1 to 65535 are")
+        raise InvalidPluginEnvironment(f"'{text}' is no port to send xPL to: 1 to 65535 are")
     return int(text)
 
 
 def _seconds(text: str) -> float:
-    """`query_xpl_timeout`, 10 where it is no whole number, as Domogik has it."""
+    """Return `query_xpl_timeout`, or 10 if it is not a whole number, as in Domogik."""
     return float(text) if text.isascii() and text.isdigit() and 0 < int(text[:6]) <= 300 else 10.0
