@@ -27,33 +27,20 @@ from domogik.components.events import Event, EventStream
 from domogik.components.model import Component, ComponentId, Kind
 from domogik.config.load import load
 from domogik.control.system import SystemControl
-from domogik.daemons.tools import DaemonTools
+from domogik.manager.assembly import Assembly, Ends, StatusChanged
 from domogik.manager.components import ComponentList
 from domogik.manager.configuration import ConfigurationInForce
 from domogik.manager.core_parts import CoreParts
-from domogik.manager.daemons.backups import Backups
-from domogik.manager.daemons.daemons import Daemons
-from domogik.manager.externals import Externals
-from domogik.manager.fleet.all_hosts import AllHosts
-from domogik.manager.fleet.hosts import Hosts
-from domogik.manager.health.centre import Health
-from domogik.manager.health.checkers import DaemonChecker, ExternalChecker
-from domogik.manager.health.plugin_checks import PluginChecker
-from domogik.manager.health.unit_checks import UnitChecker
 from domogik.manager.jobs import Jobs
 from domogik.manager.kinds.base import ComponentKind
-from domogik.manager.kinds.built_in import register_built_in
-from domogik.manager.kinds.interfaces import IChecked, Kinds
-from domogik.manager.local_host import LocalHost
 from domogik.manager.plugins.heartbeat_senders import Speakers
 from domogik.manager.plugins.pings import PluginPings
 from domogik.manager.plugins.plugin_launch import PluginLaunch
-from domogik.manager.plugins.plugins import Plugins
 from domogik.manager.trust import Trust
 from domogik.manager.units.enabled_apps import EnabledApps
 from domogik.manager.units.units import SystemUnits
 from domogik.packages.store.installed import Inventory, developed_packages
-from domogik.supervisor.interfaces import Specification, Status
+from domogik.supervisor.interfaces import Specification
 from domogik.supervisor.logs.output import OutputLog
 from domogik.supervisor.ports.listeners import Listener, Owner
 from domogik.supervisor.service import Supervisor
@@ -199,7 +186,7 @@ def checked_kind(kind: Kind, checks: Any, host: str = HOST) -> ComponentKind:
 
 
 @attrs.define(eq=False, repr=False)
-class FakeManager:
+class FakeManager(Assembly):
     """Everything of a manager but its processes, its network and the thread for its files."""
 
     directory: Path
@@ -221,22 +208,7 @@ class FakeManager:
     file: Path = attrs.field(init=False)
     source: Path = attrs.field(init=False)
     processes: FakeProcesses = attrs.field(init=False)
-    supervisor: _FakeSupervisor = attrs.field(init=False)
-    events: EventStream = attrs.field(init=False)
-    components: ComponentList = attrs.field(init=False)
-    plugins: Plugins = attrs.field(init=False)
-    externals: Externals = attrs.field(init=False)
-    daemons: Daemons = attrs.field(init=False)
-    units: SystemUnits = attrs.field(init=False)
-    pings: PluginPings = attrs.field(init=False)
-    hosts: Hosts = attrs.field(init=False)
-    jobs: Jobs = attrs.field(init=False)
-    health: Health = attrs.field(init=False)
-    kinds: Kinds = attrs.field(init=False)
     core: CoreParts = attrs.field(init=False)
-    local_host: LocalHost = attrs.field(init=False)
-    all_hosts: AllHosts = attrs.field(init=False)
-    trust: Trust = attrs.field(init=False)
     control: SystemControl = attrs.field(init=False)
     keeper: ConfigurationInForce = attrs.field(init=False)
 
@@ -248,74 +220,28 @@ class FakeManager:
         (self.source / "share" / "domogik" / "plugins").mkdir(parents=True, exist_ok=True)
         self.file.touch()
         self.processes = FakeProcesses(clock)
-        self.events = EventStream(self._now)
-        self.events.subscribe(self.happened.append)
-        self.components = ComponentList(self.events)
         reactor: Any = clock
-        self.supervisor = _FakeSupervisor(
-            reactor,
-            self.directory / "run",
-            self.directory / "log",
-            on_change=self._status_changed,
-            wall_clock=self._now,
-            random=lambda: 0.0,
-        )
-        self.supervisor.use(self.processes)
-        tools = DaemonTools.of(reactor)
-        self.daemons = Daemons(
-            HOST,
-            tools,
-            self.supervisor,
-            self.components,
-            self.directory,
-            self.directory / "daemons",
-        )
-        self.plugins = Plugins(
-            PluginLaunch(HOST, "python", self.file, {"PATH": "/bin"}, self._data),
-            self.supervisor,
-            self.components,
-            at_once,
-            self.reload,
-            self._dismiss,
-            self._lend,
-        )
-        self.externals = Externals(clock, self._now, bus, self.components, HOST)
-        self.trust = Trust("127.0.0.1", self.trusted, lambda: self.interfaces)
-        self.jobs = jobs = Jobs(self.events, self._now)
-        self.kinds = Kinds(HOST)
-        remembered = self.directory / "health.json"
-        self.health = Health(clock, self._now, self.events, jobs, self.kinds, remembered, at_once)
-        units, apps = fake_units(self.systemd, clock, {}), EnabledApps(self.directory / "apps.json")
-        self.units = SystemUnits(HOST, units, self.components, jobs, clock, enabled_apps=apps)
-        self.core = CoreParts(HOST, self.components)
-        self.local_host = LocalHost(
-            host=HOST,
-            components=self.components,
-            kinds=self.kinds,
-            plugins=self.plugins,
-            units=self.units,
-            supervisor=self.supervisor,
-            health=self.health,
-            upgrade=self._upgrade,
-        )
-        checks: dict[Kind, IChecked] = {
-            Kind.DAEMON: DaemonChecker(self.daemons),
-            Kind.UNIT: UnitChecker(self.units),
-            Kind.PLUGIN: PluginChecker(
-                self.plugins, self.components, self._data, self._now, at_once
+        Assembly.__init__(
+            self,
+            Ends(
+                host=HOST,
+                reactor=reactor,
+                wall_clock=self._now,
+                threads=at_once,
+                bus=bus,
+                trust=Trust("127.0.0.1", self.trusted, lambda: self.interfaces),
+                make_supervisor=self._make_supervisor,
+                make_units=self._make_units,
+                launch=PluginLaunch(HOST, "python", self.file, {"PATH": "/bin"}, self._data),
+                directory=self.directory,
+                daemons=self.directory / "daemons",
+                backups=self.directory / "backups",
+                remembered=self.directory / "health.json",
             ),
-            Kind.EXTERNAL: ExternalChecker(self.externals, self.components),
-        }
-        saved = Backups(self.daemons, self.directory / "backups", jobs, at_once, self._now)
-        register_built_in(
-            self.local_host,
-            checks,
-            daemons=self.daemons,
-            saved=saved,
-            externals=self.externals,
-            parts=self.core,
-            is_managed=False,
         )
+        self.events.subscribe(self.happened.append)
+        self.core = CoreParts(HOST, self.components)
+        self.register_kinds(self.core, {})
         self.keeper = ConfigurationInForce(
             (self.file,), load([self.file]), self._scan, self._apply, at_once, self.events
         )
@@ -336,11 +262,28 @@ class FakeManager:
             self.ping_timeout_s,
             self.ping_pause_s,
         )
-        self.hosts = Hosts(clock, self._now, self.identity, bus, self.events, HOST)
-        self.all_hosts = AllHosts(HOST, self.events, False, self.hosts, self.jobs, self.local_host)
+        self.connect(self.identity, patience_s=10.0, package_mode=False)
         self.control = SystemControl(
             clock, self.identity, bus, self.local_host, self.trust, self.events
         )
+
+    def _make_supervisor(self, on_change: StatusChanged) -> Supervisor:
+        reactor: Any = self.network.clock
+        made = _FakeSupervisor(
+            reactor,
+            self.directory / "run",
+            self.directory / "log",
+            on_change=on_change,
+            wall_clock=self._now,
+            random=lambda: 0.0,
+        )
+        made.use(self.processes)
+        return made
+
+    def _make_units(self, components: ComponentList, jobs: Jobs) -> SystemUnits:
+        clock = self.network.clock
+        units, apps = fake_units(self.systemd, clock, {}), EnabledApps(self.directory / "apps.json")
+        return SystemUnits(HOST, units, components, jobs, clock, enabled_apps=apps)
 
     async def _find(self, processes: Mapping[str, frozenset[int]]) -> dict[str, list[Address]]:
         return {name: self.bound[name] for name in processes if name in self.bound}
@@ -355,21 +298,9 @@ class FakeManager:
     def _now(self) -> float:
         return NOON + self.network.clock.seconds()
 
-    def _status_changed(self, id: str, before: Status, after: Status) -> None:
-        if id.startswith("daemon:"):
-            self.daemons.status_changed(id, before, after)
-        else:
-            self.plugins.status_changed(id)
-
-    def _upgrade(self) -> None:
+    def upgrade(self) -> None:
+        """Count it."""
         self.upgrades += 1
-
-    async def _lend(self, needs: Iterable[str]) -> Mapping[str, str]:
-        await self.units.bring_up(needs)
-        return await self.daemons.environment(needs)
-
-    async def _dismiss(self, name: str) -> None:
-        await self.pings.dismiss(name)
 
     def _data(self, name: str) -> Path:
         directory = self.directory / "data" / name
@@ -380,10 +311,7 @@ class FakeManager:
         return developed_packages([self.source])
 
     def _apply(self, inventory: Inventory, configuration: Any) -> None:
-        self.plugins.update(inventory, configuration)
-        self.daemons.update(configuration)
-        self.units.update(configuration, self.plugins.wishes())
-        self.externals.update(inventory.externals)
+        self.take_over(inventory, configuration)
 
     async def reload(self) -> None:
         """Read the files again."""

@@ -16,20 +16,14 @@ from domogik.app.parts.packages import PackageServices, cache_directory
 from domogik.app.parts.xpl_node import XplNode
 from domogik.app.reactor import IWholeReactor
 from domogik.components.model import Kind
-from domogik.manager.daemons.daemons import Daemons
-from domogik.manager.externals import Externals
 from domogik.manager.fleet.hosts import Hosts
 from domogik.manager.health.checkers import (
     CoreChecker,
-    DaemonChecker,
-    ExternalChecker,
     RepositoryChecker,
 )
 from domogik.manager.health.escape_checks import escape_check
 from domogik.manager.health.host_checks import HostChecker
 from domogik.manager.health.network_checks import NetworkChecks
-from domogik.manager.health.plugin_checks import PluginChecker
-from domogik.manager.health.unit_checks import UnitChecker
 from domogik.manager.kinds.interfaces import IChecked
 from domogik.manager.local_host import LocalHost
 from domogik.manager.plugins.startup_notice import StartupNotice
@@ -53,13 +47,11 @@ class Checkers:
     roles: ManagerRoles
     notice: StartupNotice
     broken_packages: Callable[[], Sequence[str]]
-    daemons: Daemons
-    externals: Externals
 
     def made(self) -> dict[Kind, IChecked]:
-        """Return what examines each kind."""
+        """Return what examines the kinds that every manager has otherwise."""
         thread, local_host = threads_of(self.reactor), self.local_host
-        plugins, components = local_host.plugins, local_host.components
+        components = local_host.components
         home = self.foundation.home
         made: dict[Kind, IChecked] = {
             Kind.CORE: CoreChecker(
@@ -71,12 +63,6 @@ class Checkers:
                 self.notice,
                 thread,
             ),
-            Kind.PLUGIN: PluginChecker(
-                plugins, components, home.plugin_data, time.time, thread, self._previous
-            ),
-            Kind.DAEMON: DaemonChecker(self.daemons),
-            Kind.UNIT: UnitChecker(local_host.units),
-            Kind.EXTERNAL: ExternalChecker(self.externals, components),
             Kind.HOST: self._host(),
         }
         if self.foundation.settings.package_mode:
@@ -117,8 +103,8 @@ class Checkers:
         ]
         return "; ".join(filter(None, [self.core.namesakes.roles, *sentences]))
 
-    def _previous(self, plugin: str) -> str | None:
-        """Only where packages are managed; reads a directory."""
+    def previous(self, plugin: str) -> str | None:
+        """Return the release before the installed one, where packages are managed; blocks."""
         if not self.foundation.settings.package_mode:
             return None
         found = Store(self.foundation.home).previous("plugin", plugin)

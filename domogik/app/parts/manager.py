@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -28,31 +29,18 @@ from domogik.app.parts.rivals import Rivals
 from domogik.app.parts.units import make_units
 from domogik.app.parts.xpl_node import XplNode
 from domogik.app.reactor import IWholeReactor
-from domogik.components.events import EventStream
 from domogik.components.model import ConfigurationKey, State
 from domogik.config.load import Configuration
 from domogik.config.watch import DirectoryWatcher
 from domogik.control.system import SystemControl
-from domogik.daemons.tools import DaemonTools
 from domogik.errors import DomogikError
-from domogik.manager.components import ComponentList
+from domogik.manager.assembly import Assembly, Ends, StatusChanged
 from domogik.manager.configuration import ConfigurationInForce
 from domogik.manager.core_parts import CoreParts
-from domogik.manager.daemons.backups import Backups
-from domogik.manager.daemons.daemons import Daemons
 from domogik.manager.event_numbers import EventNumbers
-from domogik.manager.externals import Externals
-from domogik.manager.fleet.all_hosts import AllHosts
-from domogik.manager.fleet.hosts import Hosts
-from domogik.manager.health.centre import Health
-from domogik.manager.jobs import Jobs
-from domogik.manager.kinds.built_in import register_built_in
-from domogik.manager.kinds.interfaces import Kinds
-from domogik.manager.local_host import LocalHost
 from domogik.manager.plugins.autostart import Autostart
 from domogik.manager.plugins.heartbeat_senders import Speakers
 from domogik.manager.plugins.pings import PluginPings, udp_addresses
-from domogik.manager.plugins.plugins import Plugins
 from domogik.manager.plugins.startup_notice import StartupNotice
 from domogik.manager.plugins.stopped import StoppedByHand
 from domogik.manager.settings import ManagerSettings
@@ -64,7 +52,7 @@ from domogik.supervisor.service import Supervisor
 from domogik.threads import threads_of
 
 
-class ManagerDaemon(Service):
+class ManagerDaemon(Assembly, Service):
     """Everything of one manager. Made before the reactor runs; raises `CannotStart` then.
 
     A failure after that is told to `on_failure`, with one line. `on_upgrade` is called when the
@@ -112,56 +100,32 @@ class ManagerDaemon(Service):
         settings = foundation.settings
         host = settings.hostname
         self._thread = threads_of(reactor)
-        self.events = EventStream(time.time)
-        file = foundation.home.run / "events.json"
-        self._numbers = EventNumbers(self.events, file, self._thread, time.time)
-        self.components = ComponentList(self.events)
-        self.trust = Trust(xpl_node.network.bind_interface, settings.trusted)
-        self.supervisor = Supervisor(
-            reactor,
-            foundation.home.run,
-            foundation.log_directory,
-            on_change=self._status_changed,
-            wall_clock=time.time,
-            random=Random().random,
-            confinement=Confinement.of(reactor),
+        home = foundation.home
+        Assembly.__init__(
+            self,
+            Ends(
+                host=host,
+                reactor=reactor,
+                wall_clock=time.time,
+                threads=self._thread,
+                bus=xpl_node.bus,
+                trust=Trust(xpl_node.network.bind_interface, settings.trusted),
+                make_supervisor=self._make_supervisor,
+                make_units=partial(make_units, reactor, host, home.run),
+                launch=make_plugin_launch(foundation, xpl_node.network),
+                directory=home.path,
+                daemons=home.daemons,
+                backups=home.backups,
+                remembered=home.run / "health.json",
+                stopped=StoppedByHand(home.run / "stopped.json"),
+            ),
         )
-        self.daemons = Daemons(
-            host,
-            DaemonTools.of(reactor),
-            self.supervisor,
-            self.components,
-            foundation.home.path,
-            foundation.home.daemons,
-        )
-        self.plugins = Plugins(
-            plugin_launch=make_plugin_launch(foundation, xpl_node.network),
-            supervisor=self.supervisor,
-            components=self.components,
-            in_thread=self._thread,
-            reload=self.reload,
-            dismiss=self._dismiss,
-            lend=self._lend,
-            stopped=StoppedByHand(foundation.home.run / "stopped.json"),
-        )
-        self.externals = Externals(reactor, time.time, xpl_node.bus, self.components, host)
-        self.jobs = Jobs(self.events, time.time)
+        self._numbers = EventNumbers(self.events, home.run / "events.json", self._thread, time.time)
         self.notice = StartupNotice(
             foundation.home.data / "startup-notice.json",
             self.plugins.is_kept_back,
             lambda: self.health.look_soon("core:manager"),
         )
-        self.kinds = Kinds(host)
-        self.health = Health(
-            reactor,
-            time.time,
-            self.events,
-            self.jobs,
-            self.kinds,
-            foundation.home.run / "health.json",
-            self._thread,
-        )
-        self.units = make_units(reactor, host, self.components, self.jobs, foundation.home.run)
         self.rivals = Rivals(
             reactor, xpl_node, host, self.trust.is_own, self._thread, self._look_at_host
         )
@@ -178,16 +142,6 @@ class ManagerDaemon(Service):
             self.daemons.url,
             self.supervisor.hold,
         )
-        self.local_host = LocalHost(
-            host=host,
-            components=self.components,
-            kinds=self.kinds,
-            plugins=self.plugins,
-            units=self.units,
-            supervisor=self.supervisor,
-            health=self.health,
-            upgrade=self.upgrade,
-        )
         self.keeper = ConfigurationInForce(
             foundation.files,
             foundation.configuration,
@@ -199,6 +153,18 @@ class ManagerDaemon(Service):
             self._say_configuration,
         )
         self.watcher = DirectoryWatcher(reactor, self.keeper.changed)
+
+    def _make_supervisor(self, on_change: StatusChanged) -> Supervisor:
+        foundation, reactor = self._foundation, self._reactor
+        return Supervisor(
+            reactor,
+            foundation.home.run,
+            foundation.log_directory,
+            on_change=on_change,
+            wall_clock=time.time,
+            random=Random().random,
+            confinement=Confinement.of(reactor),
+        )
 
     # Life
 
@@ -310,16 +276,11 @@ class ManagerDaemon(Service):
 
     def _make_all_hosts(self, host: str) -> None:
         reactor, bus = self._reactor, self.xpl_node.bus
-        patience_s = self._foundation.settings.query_timeout_s
-        self.hosts = Hosts(reactor, time.time, self.identity, bus, self.events, host, patience_s)
-        self.all_hosts = AllHosts(
-            host,
-            self.events,
-            self._foundation.settings.package_mode,
-            self.hosts,
-            self.jobs,
-            self.local_host,
-            self.core.values,
+        self.connect(
+            self.identity,
+            patience_s=self._foundation.settings.query_timeout_s,
+            package_mode=self._foundation.settings.package_mode,
+            values=self.core.values,
         )
         self.package_access = PackageServices(
             reactor,
@@ -334,7 +295,7 @@ class ManagerDaemon(Service):
             ManagerParts(self.plugins, self.trust, self.reload, self._roles.external),
         )
         self._stops.append(self.package_access.stop)
-        self._register_kinds(host)
+        self._register_own_kinds(host)
         self.control = SystemControl(
             reactor, self.identity, bus, self.local_host, self.trust, self.events
         )
@@ -350,7 +311,7 @@ class ManagerDaemon(Service):
             self._roles.wait_between_pings if self._roles.ping else None,
         )
 
-    def _register_kinds(self, host: str) -> None:
+    def _register_own_kinds(self, host: str) -> None:
         foundation = self._foundation
         checkers = Checkers(
             reactor=self._reactor,
@@ -364,17 +325,11 @@ class ManagerDaemon(Service):
             roles=self._roles,
             notice=self.notice,
             broken_packages=lambda: self._inventory.problems,
-            daemons=self.daemons,
-            externals=self.externals,
         )
-        saved = Backups(self.daemons, foundation.home.backups, self.jobs, self._thread, time.time)
-        register_built_in(
-            self.local_host,
+        self.register_kinds(
+            CoreParts(host, self.components, self.core.parts()),
             checkers.made(),
-            daemons=self.daemons,
-            saved=saved,
-            externals=self.externals,
-            parts=CoreParts(host, self.components, self.core.parts()),
+            previous=checkers.previous,
             is_managed=foundation.settings.package_mode,
             own_log=logs.OwnLog(foundation.log_directory / "manager.log", self._thread),
         )
@@ -406,10 +361,7 @@ class ManagerDaemon(Service):
         """Of the configuration everything is understood: what was not has been left out."""
         settings = ManagerSettings.from_configuration(configuration, self._foundation.home)
         logs.set_level(settings.log_level)
-        self.plugins.update(inventory, configuration)
-        self.daemons.update(configuration)
-        self.units.update(configuration, self.plugins.wishes())
-        self.externals.update(inventory.externals)
+        self.take_over(inventory, configuration)
         self.trust.update_settings(settings.trusted)
         if not self._roles.packages_only:
             self.core.update_settings(RestSettings.from_configuration(configuration))
@@ -425,27 +377,17 @@ class ManagerDaemon(Service):
         self.core.put("manager", State.RUNNING, sentence)
         self.health.look_soon("core:manager")
 
-    def _status_changed(self, component_id: str, old: Status, new: Status) -> None:
-        if (old.state, old.reason) != (new.state, new.reason):
+    def status_changed(self, component_id: str, before: Status, after: Status) -> None:
+        if (before.state, before.reason) != (after.state, after.reason):
             self._log.info(
                 "{id}: {state}{why}",
                 id=component_id,
-                state=new.state.value,
-                why=f" ({new.reason})" if new.reason else "",
+                state=after.state.value,
+                why=f" ({after.reason})" if after.reason else "",
             )
-        if component_id.startswith("daemon:"):
-            self.daemons.status_changed(component_id, old, new)
-            if component_id == self.core.database_daemon and new.state.is_on:
-                self._in_background("opening the database", self.core.database_is_back())
-        else:
-            self.plugins.status_changed(component_id)
-
-    async def _dismiss(self, name: str) -> None:
-        await self.pings.dismiss(name)
-
-    async def _lend(self, needs: Iterable[str]) -> Mapping[str, str]:
-        await self.units.bring_up(needs)
-        return await self.daemons.environment(needs)
+        Assembly.status_changed(self, component_id, before, after)
+        if component_id == self.core.database_daemon and after.state.is_on:
+            self._in_background("opening the database", self.core.database_is_back())
 
     def _stop_orphans(self) -> None:
         """Processes of ours from before a crash whose component is no longer known."""

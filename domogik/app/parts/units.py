@@ -13,7 +13,7 @@ from domogik.units.here import Here
 
 
 def make_units(
-    reactor: IWholeReactor, host: str, components: ComponentList, jobs: Jobs, run: Path
+    reactor: IWholeReactor, host: str, run: Path, components: ComponentList, jobs: Jobs
 ) -> SystemUnits:
     """Those of the systemd that runs this host, if one does; nothing is asked yet."""
     here, apps = Here.of(reactor), EnabledApps(run / "apps.json")

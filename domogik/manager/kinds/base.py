@@ -13,6 +13,7 @@ from domogik.components.model import Backup, Component, ComponentId, Detail, Kin
 from domogik.errors import NotPossible, UnknownComponent
 from domogik.manager.components import ComponentList
 from domogik.manager.kinds.interfaces import IChecked, IKind
+from domogik.supervisor.interfaces import Status
 from domogik.supervisor.service import Supervisor
 
 
@@ -76,6 +77,9 @@ class ComponentKind:
         if id not in self.supervisor.ids():
             raise NotPossible(f"{id} has no output of its own")
         return self.supervisor.output(id).follow(receive)
+
+    def status_changed(self, component_id: str, before: Status, after: Status) -> None:
+        pass
 
     def credentials(self, name: str) -> str:
         self._refuse_as_no_daemon(name, "logged in to")

@@ -18,6 +18,7 @@ from domogik.manager.kinds.interfaces import IChecked
 from domogik.manager.local_host import LocalHost
 from domogik.manager.plugins.plugins import Plugins
 from domogik.manager.units.units import SystemUnits
+from domogik.supervisor.interfaces import Status
 
 
 class IOwnLog(Protocol):
@@ -67,6 +68,9 @@ class PluginKind(ComponentKind):
         await self.plugins.disable(name)
         await self.units.switch_app(name, enabled=False)
 
+    def status_changed(self, component_id: str, before: Status, after: Status) -> None:
+        self.plugins.status_changed(component_id)
+
 
 @attrs.define(eq=False, kw_only=True)
 class DaemonKind(ComponentKind):
@@ -92,6 +96,9 @@ class DaemonKind(ComponentKind):
 
     async def reload(self, name: str) -> None:
         await self.daemons.reload(name)
+
+    def status_changed(self, component_id: str, before: Status, after: Status) -> None:
+        self.daemons.status_changed(component_id, before, after)
 
     def credentials(self, name: str) -> str:
         return self.daemons.credentials(name)

@@ -10,6 +10,7 @@ from zope.interface import Attribute, Interface
 from domogik.components.health import DiagnosticCheck
 from domogik.components.model import Backup, Component, ComponentId, Detail, Kind
 from domogik.errors import UnknownComponent
+from domogik.supervisor.interfaces import Status
 
 
 class IChecked(Interface):
@@ -71,6 +72,9 @@ class IKind(IChecked):
 
     def follow_log(name: str, receive: Callable[[str], None]) -> Callable[[], None]:
         """Have every new line received, until the answer is called."""
+
+    def status_changed(component_id: str, before: Status, after: Status) -> None:
+        """Note that the supervisor sees one of its components otherwise than before."""
 
     def credentials(name: str) -> str:
         """Return its URL with its password."""
