@@ -88,5 +88,13 @@ class NotAllowed(DomogikError):
     """The caller lacks the right for this operation."""
 
 
+class FetchFailed(DomogikError):
+    """Something could not be fetched; `str()` is a sentence that names the address."""
+
+    def __init__(self, url: str, sentence: str) -> None:
+        super().__init__(f"{url}: {sentence}")
+        self.url = url
+
+
 class NoAnswer(DomogikError):
     """The other host or program did not answer in time."""

@@ -12,7 +12,6 @@ changes nothing without the token or a session, whatever its address.
 
 from __future__ import annotations
 
-import enum
 import hmac
 import ipaddress
 import socket
@@ -25,6 +24,7 @@ from twisted.web.http import Request
 
 from domogik.api.settings import Network, RestSettings, origin_of
 from domogik.errors import NotAllowed
+from domogik.manager.operations.table import Right
 from domogik.supervisor.ports.listeners import is_own_address
 
 
@@ -34,15 +34,6 @@ class TokenNeeded(NotAllowed):
 
 class ForeignSite(NotAllowed):
     """The request was made by the page of another site, or for the name of another host."""
-
-
-class Need(enum.Enum):
-    """What a path asks of its caller."""
-
-    NOTHING = "nothing"
-    READ = "read"
-    CHANGE = "change"
-    PRIVATE = "private"
 
 
 @attrs.frozen
@@ -171,13 +162,13 @@ class Access:
             browses=request.method in (b"GET", b"HEAD") and not excepted and _is_browser(request),
         )
 
-    def check(self, caller: Caller, need: Need) -> None:
+    def check(self, caller: Caller, right: Right) -> None:
         """Raises `TokenNeeded` or `ForeignSite`; silence means: go on."""
-        if need is Need.NOTHING:
+        if right is Right.NOTHING:
             return
         if caller.wrong_token:
             raise TokenNeeded("This is not the token of this host (see its admin.token)")
-        if need is Need.CHANGE:
+        if right is Right.CHANGE:
             if caller.foreign:
                 raise ForeignSite(f"Nothing is changed for another site: {caller.foreign}")
             if not (caller.has_token or caller.in_session or caller.trusted):
@@ -185,7 +176,7 @@ class Access:
             if caller.browses and not (caller.has_token or caller.in_session):
                 raise ForeignSite("A browser changes nothing by GET without the token: use POST")
             return
-        if need is Need.PRIVATE and (caller.foreign or not caller.sees_passwords):
+        if right is Right.PRIVATE and (caller.foreign or not caller.sees_passwords):
             raise TokenNeeded("This is told for 'Authorization: Bearer <token>' only")
         known = caller.has_token or caller.in_session
         if not caller.own_host and not known:

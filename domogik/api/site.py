@@ -12,30 +12,24 @@ from domogik.api.http.root import Root
 from domogik.api.http.streams import Streams
 from domogik.api.http.uploads import Uploads
 from domogik.api.http.wire import Site
-from domogik.api.package_access import PackageAccess
 from domogik.api.rinor.diagnose import DiagnosePaths
 from domogik.api.rinor.domoweb import DomowebPaths
 from domogik.api.rinor.events import EventPaths
+from domogik.api.rinor.face import Rinor
 from domogik.api.rinor.host import HostPaths
 from domogik.api.rinor.kinds import kind_paths
 from domogik.api.rinor.package import PackagePaths
-from domogik.api.rinor.paths import Rinor
 from domogik.api.rinor.plugin import PluginPaths
 from domogik.api.rinor.plugin_config import PluginConfigPaths
 from domogik.api.rinor.status import StatusDocument
-from domogik.api.v1.components import ComponentRoutes
-from domogik.api.v1.configuration import ConfigurationRoutes
-from domogik.api.v1.daemons import DaemonRoutes
 from domogik.api.v1.face import V1
-from domogik.api.v1.feed import FeedRoutes
-from domogik.api.v1.health import HealthRoutes
-from domogik.api.v1.jobs import JobRoutes
-from domogik.api.v1.logs import LogRoutes
-from domogik.api.v1.metrics import Counters, MetricsRoutes, Requests, no_counters
-from domogik.api.v1.packages import PackageRoutes
-from domogik.api.v1.repositories import RepositoryRoutes
-from domogik.api.v1.units import UnitRoutes
+from domogik.api.v1.feed import event_feed
+from domogik.api.v1.logs import log_paths
+from domogik.api.v1.metrics import Counters, Requests, metrics, no_counters
+from domogik.api.v1.uploading import upload
 from domogik.manager.interfaces import IAllHosts
+from domogik.manager.operations import all as all_operations
+from domogik.manager.operations.table import Context
 from domogik.manager.packages.interfaces import IPackages
 
 __all__ = ["BadCertificate", "RestPortTaken", "Site", "listen", "make_site"]
@@ -59,14 +53,11 @@ def make_site(
 
     When the site's last port is closed, open streams end and waiting questions are answered.
     """
-    package_access = PackageAccess(all_hosts, packages)
     streams = Streams(reactor)
     requests = Requests()
     events = EventPaths(reactor, all_hosts.events)
-    package_paths, package_routes = (
-        PackagePaths(reactor, package_access),
-        PackageRoutes(reactor, package_access),
-    )
+    context = Context(all_hosts, packages)
+    package_paths = PackagePaths(reactor, context)
     groups = (
         PluginPaths(reactor, all_hosts),
         PluginConfigPaths(all_hosts),
@@ -80,26 +71,25 @@ def make_site(
         StatusDocument(all_hosts, events, version, use_ssl).show,
         (
             *kind_paths(all_hosts),
-            *(operation for group in groups for operation in group.operations()),
+            *(route for group in groups for route in group.routes()),
         ),
     )
-    parts = (
-        ComponentRoutes(reactor, all_hosts, package_access),
-        DaemonRoutes(all_hosts, package_access),
-        UnitRoutes(all_hosts),
-        HealthRoutes(reactor, all_hosts),
-        ConfigurationRoutes(all_hosts),
-        LogRoutes(all_hosts, streams),
-        package_routes,
-        RepositoryRoutes(package_access),
-        JobRoutes(package_access),
-        FeedRoutes(all_hosts.events, streams),
-        MetricsRoutes(all_hosts, requests, counters),
+    v1 = V1(
+        reactor,
+        all_hosts,
+        packages,
+        version,
+        tuple(all_operations.table.TABLE.values()),
+        (
+            log_paths(context, streams),
+            upload(context),
+            event_feed(all_hosts.events, streams),
+            metrics(all_hosts, requests, counters),
+        ),
     )
-    v1 = V1(tuple(route for part in parts for route in part.routes()), version)
 
     def stop() -> None:
-        for part in (events, streams, package_paths, package_routes):
+        for part in (events, streams, package_paths, v1):
             part.stop()
 
     root = Root(access, rinor, v1)

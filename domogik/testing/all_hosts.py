@@ -75,13 +75,13 @@ class FakeAllHosts:
     saved: list[Backup] = attrs.field(factory=list)
     health: Health | None = None
     patience_s: float = 11.0
-    _jobs: Jobs = attrs.field(init=False)
+    queue: Jobs = attrs.field(init=False)
     _components: dict[tuple[str, ComponentId], Component] = attrs.field(factory=dict)
     _values: dict[tuple[str, str, str], str] = attrs.field(factory=dict)
     _followers: dict[ComponentId, list[Callable[[str], None]]] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
-        self._jobs = Jobs(self.events, lambda: 1000.0)
+        self.queue = Jobs(self.events, lambda: 1000.0)
 
     def put(self, *components: Component) -> FakeAllHosts:
         """Add or change components, and say so."""
@@ -127,7 +127,7 @@ class FakeAllHosts:
         )
 
     def jobs(self) -> tuple[Job, ...]:
-        return self._jobs.all()
+        return self.queue.all()
 
     def find(self, name: str, host: str | None = None) -> Component:
         where = self.host if host is None else host
@@ -315,7 +315,7 @@ class FakeAllHosts:
         if component.host == self.host:
             await self._about(verb, component)
         else:
-            await self._jobs.run(verb, f"{component.id}@{component.host}", work)
+            await self.queue.run(verb, f"{component.id}@{component.host}", work)
         current = self._components.get((component.host, component.id))
         if current is None:
             raise DomogikError(f"{component.id} went away")

@@ -11,8 +11,9 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 import attrs
 from twisted.web.http import Request
 
-from domogik.api.access import Access, Caller, Need
+from domogik.api.access import Access, Caller
 from domogik.errors import DomogikError
+from domogik.manager.operations.table import Right
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MAX_PARAMETERS = 64
@@ -69,10 +70,10 @@ class Call:
             access,
         )
 
-    def allow(self, need: Need) -> None:
+    def allow(self, right: Right) -> None:
         """Go on, or raise what `Access.check` raises. That something changes, the log tells."""
-        self.access.check(self.caller, need)
-        self.request.changes = need is Need.CHANGE  # type: ignore[attr-defined]
+        self.access.check(self.caller, right)
+        self.request.changes = right is Right.CHANGE  # type: ignore[attr-defined]
 
     @cached_property
     def query(self) -> Mapping[str, str]:

@@ -15,10 +15,11 @@ from pathlib import Path
 import attrs
 from twisted.web.http import Request
 
-from domogik.api.access import Access, Need
+from domogik.api.access import Access
 from domogik.api.http.exchange import BadRequest, Call, split_path
 from domogik.config.files import make_temporary
 from domogik.errors import DomogikError
+from domogik.manager.operations.table import Right
 
 #: bytes; an archive of a package, which may bring wheels
 MAX_UPLOAD = 128 * 1024 * 1024
@@ -120,7 +121,7 @@ class Uploads:
 
     def begin(self, request: Request) -> Upload:
         """Raises `NotAllowed`, `WrongBody`, `TooManyUploads`, `OSError`. Only the head is there."""
-        self._access.check(self._access.caller(request), Need.CHANGE)
+        self._access.check(self._access.caller(request), Right.CHANGE)
         kind = request.getHeader(b"content-type") or b""
         if kind.lower().startswith(b"multipart/"):
             raise WrongBody("The body is the archive itself, no form: curl --data-binary @FILE ...")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
-from domogik.api.checks import encoded
+from domogik.api.encoding import array
 from domogik.api.rinor import envelope
 from domogik.api.rinor.envelope import RinorError
-from domogik.api.rinor.paths import Asked, Operation, identifier
+from domogik.api.rinor.face import identifier
+from domogik.api.router import Asked, Route
 from domogik.components.health import DiagnosticCheck
 from domogik.errors import NoAnswer
 from domogik.manager.interfaces import IAllHosts
@@ -24,11 +25,11 @@ class DiagnosePaths:
     _clock: IReactorTime
     _all_hosts: IAllHosts
 
-    def operations(self) -> tuple[Operation, ...]:
-        """The lines of the table."""
+    def routes(self) -> tuple[Route, ...]:
+        """Every path with what answers there."""
         return (
-            Operation("diagnose/<host>", self.all),
-            Operation("diagnose/<host>/<rest...>", self.one),
+            Route("diagnose/<host>", self.all),
+            Route("diagnose/<host>/<rest...>", self.one),
         )
 
     async def all(self, asked: Asked) -> bytes:
@@ -50,5 +51,5 @@ class DiagnosePaths:
         return await self._shown(checks)
 
     async def _shown(self, checks: tuple[DiagnosticCheck, ...]) -> bytes:
-        array = await encoded(self._clock, checks, envelope.spelled)
-        return b'%s, "%s": %s}' % (_HEAD, _TYPE.encode(), array)
+        items = await array(self._clock, checks, lambda check: envelope.spelled(check.to_json()))
+        return b'%s, "%s": %s}' % (_HEAD, _TYPE.encode(), items)

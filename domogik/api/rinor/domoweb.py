@@ -7,7 +7,7 @@ and no devices.
 from __future__ import annotations
 
 from domogik.api.rinor.envelope import RinorAnswer, RinorError
-from domogik.api.rinor.paths import Asked, Operation
+from domogik.api.router import Asked, Route
 
 _PERSON = {"id": 1, "first_name": "Administrator", "last_name": "", "birthdate": None}
 _USER = {
@@ -25,17 +25,17 @@ _BASE = ("device", "device_technology", "device_type", "device_usage", "feature"
 class DomowebPaths:
     """What is asked for so that a page of Domoweb can be shown."""
 
-    def operations(self) -> tuple[Operation, ...]:
-        """The lines of the table."""
+    def routes(self) -> tuple[Route, ...]:
+        """Every path with what answers there."""
         return (
-            Operation("account/auth/<login>/<password>", self.authenticate),
-            Operation("account/user/list", self.users),
-            Operation("account/user/list/by-id/<id>", self.users),
-            Operation("account/person/list", self.persons),
-            Operation("account/person/list/by-id/<id>", self.persons),
-            Operation("helper/<rest...>", self.helper),
-            Operation("base/<what>/list", self.nothing),
-            Operation("base/<what>/list/<by>/<value>", self.nothing),
+            Route("account/auth/<login>/<password>", self.authenticate),
+            Route("account/user/list", self.users),
+            Route("account/user/list/by-id/<id>", self.users),
+            Route("account/person/list", self.persons),
+            Route("account/person/list/by-id/<id>", self.persons),
+            Route("helper/<rest...>", self.helper),
+            Route("base/<what>/list", self.nothing),
+            Route("base/<what>/list/<by>/<value>", self.nothing),
         )
 
     async def authenticate(self, asked: Asked) -> RinorAnswer:

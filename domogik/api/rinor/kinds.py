@@ -6,18 +6,19 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import attrs
 
-from domogik.api.access import Need
 from domogik.api.rinor.envelope import RinorAnswer, RinorError
-from domogik.api.rinor.paths import Asked, Operation, identifier
+from domogik.api.rinor.face import identifier
 from domogik.api.rinor.plugin import status
+from domogik.api.router import Asked, Route
 from domogik.components.model import Component, Detail, Kind
 from domogik.errors import NoAnswer, UnknownComponent
 from domogik.manager.interfaces import IAllHosts
+from domogik.manager.operations.table import Right
 
 
 @attrs.define(eq=False)
 class KindPaths:
-    """Everything under `/<kind>`: look at components of it, and the `orders` that they obey."""
+    """Everything under `/{kind}`: look at components of it, and the `orders` that they obey."""
 
     _all_hosts: IAllHosts
     _kind: Kind
@@ -27,17 +28,17 @@ class KindPaths:
     def _word(self) -> str:
         return self._kind.value
 
-    def operations(self) -> tuple[Operation, ...]:
-        """The lines of the table."""
+    def routes(self) -> tuple[Route, ...]:
+        """Every path with what answers there."""
         word = self._word
         return (
-            Operation(f"{word}/list", self.list),
-            Operation(f"{word}/detail/<host>/<name>", self.detail),
+            Route(f"{word}/list", self.list),
+            Route(f"{word}/detail/<host>/<name>", self.detail),
             *(
-                Operation(f"{word}/{verb}/<host>/<name>", self._order(verb, act), Need.CHANGE)
+                Route(f"{word}/{verb}/<host>/<name>", self._order(verb, act), Right.CHANGE)
                 for verb, act in self._orders.items()
             ),
-            Operation(f"{word}/diagnose/<host>/<name>", self.diagnose),
+            Route(f"{word}/diagnose/<host>/<name>", self.diagnose),
         )
 
     async def list(self, asked: Asked) -> RinorAnswer:
@@ -92,7 +93,7 @@ class KindPaths:
 _NOT_HERE = ((Kind.UNIT, "restart"),)
 
 
-def kind_paths(all_hosts: IAllHosts) -> tuple[Operation, ...]:
+def kind_paths(all_hosts: IAllHosts) -> tuple[Route, ...]:
     """Return the paths of every kind that has a list of its own, each with the orders it obeys."""
     acts: Mapping[str, Callable[[Component], Awaitable[None]]] = {
         "start": all_hosts.start,
@@ -101,11 +102,11 @@ def kind_paths(all_hosts: IAllHosts) -> tuple[Operation, ...]:
         "enable": all_hosts.enable,
         "disable": all_hosts.disable,
     }
-    made: list[Operation] = []
+    made: list[Route] = []
     for kind in Kind.all():
         if kind.has_own_list:
             orders = [order for order in kind.orders if (kind, order) not in _NOT_HERE]
-            made += KindPaths(all_hosts, kind, {one: acts[one] for one in orders}).operations()
+            made += KindPaths(all_hosts, kind, {one: acts[one] for one in orders}).routes()
     return tuple(made)
 
 

@@ -12,21 +12,21 @@ from contextlib import contextmanager
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
-from domogik.api.access import Need
+from domogik.api.encoding import Encoded
 from domogik.api.http.exchange import Reply, Stream
 from domogik.api.http.files import GZIP, PNG, file_answer, not_found
 from domogik.api.http.uploads import upload_of
-from domogik.api.package_access import PackageAccess
 from domogik.api.rinor.envelope import RinorAnswer, RinorError
+from domogik.api.rinor.face import identifier
 from domogik.api.rinor.package_items import (
-    Encoded,
     dependency_items,
     installed_item,
     offer_item,
     rule_item,
 )
-from domogik.api.rinor.paths import Asked, Operation, identifier
+from domogik.api.router import Asked, Route
 from domogik.errors import DomogikError, NoAnswer, NotPossible, OperationFailed, UnknownComponent
+from domogik.manager.operations.table import Context, Right
 from domogik.packages.descriptor.reference import TYPES, InvalidReference, PackageRef, fullname
 from domogik.packages.publish.uploads import OtherPackage
 from domogik.packages.repositories.index import UnknownRelease
@@ -46,45 +46,45 @@ class PackagePaths:
     """Everything under `/package`, and `dependency` and `udev-rule` under `/plugin`."""
 
     _clock: IReactorTime
-    _package_access: PackageAccess
+    _context: Context
     _offers: Encoded = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        events = self._package_access.all_hosts.events
-        self._offers = Encoded(self._clock, offer_item, self._package_access.offers, events)
+        events = self._context.all_hosts.events
+        self._offers = Encoded(self._clock, offer_item, self._context.offers, events)
 
     def stop(self) -> None:
         """Nothing goes on by itself any more."""
         self._offers.stop()
 
-    def operations(self) -> tuple[Operation, ...]:
-        """The lines of the table."""
+    def routes(self) -> tuple[Route, ...]:
+        """Every path with what answers there."""
         return (
-            Operation("package/get-mode", self.mode),
-            Operation("package/list-repo", self.repositories),
-            Operation("package/update-cache", self.refresh, Need.CHANGE),
-            Operation(f"package/available/{_HOST_TYPE}", self.available),
-            Operation(f"package/installed/{_HOST_TYPE}", self.installed),
-            Operation(f"package/dependency/<host>/{_RELEASE}", self.dependencies),
-            Operation(f"package/check-dependencies/<host>/{_RELEASE}", self.dependencies),
-            Operation(f"package/install/<host>/{_RELEASE}", self.install, Need.CHANGE),
-            Operation("package/install_from_path/<host>", self.install_upload, Need.CHANGE),
-            Operation("package/uninstall/<host>/<type>/<id>", self.uninstall, Need.CHANGE),
-            Operation(f"package/download/{_RELEASE}", self.download, Need.NOTHING, is_file=True),
-            Operation(f"package/icon/available/{_RELEASE}", self.icon, Need.NOTHING, is_file=True),
-            Operation("package/icon/installed/<type>/<id>", self.icon, Need.NOTHING, is_file=True),
-            Operation("plugin/dependency/<host>/<id>", self.plugin_dependencies),
-            Operation("plugin/udev-rule/<host>/<id>", self.udev_rules),
+            Route("package/get-mode", self.mode),
+            Route("package/list-repo", self.repositories),
+            Route("package/update-cache", self.refresh, Right.CHANGE),
+            Route(f"package/available/{_HOST_TYPE}", self.available),
+            Route(f"package/installed/{_HOST_TYPE}", self.installed),
+            Route(f"package/dependency/<host>/{_RELEASE}", self.dependencies),
+            Route(f"package/check-dependencies/<host>/{_RELEASE}", self.dependencies),
+            Route(f"package/install/<host>/{_RELEASE}", self.install, Right.CHANGE),
+            Route("package/install_from_path/<host>", self.install_upload, Right.CHANGE),
+            Route("package/uninstall/<host>/<type>/<id>", self.uninstall, Right.CHANGE),
+            Route(f"package/download/{_RELEASE}", self.download, Right.NOTHING, is_file=True),
+            Route(f"package/icon/available/{_RELEASE}", self.icon, Right.NOTHING, is_file=True),
+            Route("package/icon/installed/<type>/<id>", self.icon, Right.NOTHING, is_file=True),
+            Route("plugin/dependency/<host>/<id>", self.plugin_dependencies),
+            Route("plugin/udev-rule/<host>/<id>", self.udev_rules),
         )
 
     async def mode(self, asked: Asked) -> RinorAnswer:
         """`normal`: packages are managed; `development`: they are listed."""
-        normal = self._package_access.all_hosts.package_mode
+        normal = self._context.all_hosts.package_mode
         return RinorAnswer("mode", ["normal" if normal else "development"])
 
     async def repositories(self, asked: Asked) -> RinorAnswer:
         """Highest priority first; it is text, as in the file."""
-        known = self._package_access.packages.repositories()
+        known = self._context.packages.repositories()
         items = [
             {"url": one.url, "priority": str(one.priority), "signed": str(one.signed)}
             for one in known
@@ -96,7 +96,7 @@ class PackagePaths:
 
         So is what a failing one offered before.
         """
-        packages = self._package_access.packages
+        packages = self._context.packages
         try:
             known = await packages.refresh()
         except (OperationFailed, NoAnswer) as error:
@@ -109,7 +109,7 @@ class PackagePaths:
 
     async def available(self, asked: Asked) -> bytes:
         """Every release of what is not installed on that host."""
-        packages = self._package_access.packages
+        packages = self._context.packages
         try:
             offers = packages.available(_host(asked), _type(asked))
         except UnknownComponent as error:
@@ -118,7 +118,7 @@ class PackagePaths:
 
     async def installed(self, asked: Asked) -> RinorAnswer:
         """From memory; nothing for a host that was never heard."""
-        found = self._package_access.packages.installed(_host(asked), _type(asked))
+        found = self._context.packages.installed(_host(asked), _type(asked))
         return RinorAnswer("package", [installed_item(package) for package in found])
 
     async def dependencies(self, asked: Asked) -> RinorAnswer:
@@ -137,9 +137,7 @@ class PackagePaths:
     async def udev_rules(self, asked: Asked) -> RinorAnswer:
         """The rules that an installed plugin brings."""
         with _answering("No data or timeout on getting udev rules", "udev-rule"):
-            rules = await self._package_access.packages.udev_rules(
-                _host(asked), "plugin", asked["id"]
-            )
+            rules = await self._context.packages.udev_rules(_host(asked), "plugin", asked["id"])
         return RinorAnswer("udev-rule", [rule_item(rule) for rule in rules])
 
     async def install(self, asked: Asked) -> RinorAnswer:
@@ -149,7 +147,7 @@ class PackagePaths:
 
     async def install_upload(self, asked: Asked) -> RinorAnswer:
         """The body is the archive; its name has to be the one of the package in it."""
-        packages = self._package_access.packages
+        packages = self._context.packages
         host = _host(asked)
         named = _named(asked.call.query.get("filename", ""))
         try:
@@ -162,7 +160,7 @@ class PackagePaths:
 
     async def uninstall(self, asked: Asked) -> RinorAnswer:
         """Answered once everything that the package brought is gone; its data stays."""
-        packages = self._package_access.packages
+        packages = self._context.packages
         with _answering("No data or timeout on uninstalling package", "uninstall"):
             await packages.uninstall(_host(asked), asked["type"], asked["id"])
         return RinorAnswer("uninstall")
@@ -170,7 +168,7 @@ class PackagePaths:
     async def download(self, asked: Asked) -> Reply | Stream:
         """The archive, for the other hosts of the house: they need no internet."""
         ref = PackageRef(asked["type"], asked["id"], asked["release"])
-        path = await self._package_access.packages.archive(ref.type, ref.id, ref.release)
+        path = await self._context.packages.archive(ref.type, ref.id, ref.release)
         return file_answer(asked.call, path, GZIP, self._clock)
 
     async def icon(self, asked: Asked) -> Reply | Stream:
@@ -180,13 +178,13 @@ class PackagePaths:
             fullname(asked["type"], asked["id"])
         else:
             PackageRef(asked["type"], asked["id"], release)
-        path = self._package_access.packages.icon(asked["type"], asked["id"], release)
+        path = self._context.packages.icon(asked["type"], asked["id"], release)
         return not_found() if path is None else file_answer(asked.call, path, PNG, self._clock)
 
     async def _dependencies(
         self, asked: Asked, type: str, release: str | None, silence: str
     ) -> RinorAnswer:
-        packages = self._package_access.packages
+        packages = self._context.packages
         with _answering(silence, "dependency"):
             try:
                 states = await packages.dependencies(_host(asked), type, asked["id"], release)
@@ -197,7 +195,7 @@ class PackagePaths:
     async def _install(
         self, asked: Asked, type: str, id: str, release: str, host: str | None = None
     ) -> None:
-        packages = self._package_access.packages
+        packages = self._context.packages
         host = host or _host(asked)
         try:
             await packages.install(host, type, id, release)

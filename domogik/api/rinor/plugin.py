@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
-from domogik.api.access import Need
 from domogik.api.rinor.envelope import RinorAnswer, RinorError
-from domogik.api.rinor.paths import Asked, Operation, identifier
+from domogik.api.rinor.face import identifier
+from domogik.api.router import Asked, Route
 from domogik.components.model import Component, ConfigurationKey, Detail, InvalidId, Kind
 from domogik.errors import AmbiguousComponent, NoAnswer, OperationFailed, UnknownComponent
 from domogik.manager.interfaces import IAllHosts
+from domogik.manager.operations.table import Right
 
 #: seconds an encoded list may be handed out again while no event said that something changed
 LIST_AGE = 1.0
@@ -28,8 +29,8 @@ class PluginPaths:
     _list_event: int = -1
     _list_until: float = 0.0
 
-    def operations(self) -> tuple[Operation, ...]:
-        """The lines of the table."""
+    def routes(self) -> tuple[Route, ...]:
+        """Every path with what answers there."""
         all_hosts = self._all_hosts
         changing = {
             "start": all_hosts.start,
@@ -38,10 +39,10 @@ class PluginPaths:
             "disable": all_hosts.disable,
         }
         return (
-            Operation("plugin/list", self.list),
-            Operation("plugin/detail/<host>/<id>", self.detail),
+            Route("plugin/list", self.list),
+            Route("plugin/detail/<host>/<id>", self.detail),
             *(
-                Operation(f"plugin/{verb}/<host>/<id>", _order(all_hosts, verb, act), Need.CHANGE)
+                Route(f"plugin/{verb}/<host>/<id>", _order(all_hosts, verb, act), Right.CHANGE)
                 for verb, act in changing.items()
             ),
         )

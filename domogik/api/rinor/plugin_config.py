@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import attrs
 
-from domogik.api import passwords
-from domogik.api.access import Need
 from domogik.api.rinor.envelope import RinorAnswer, RinorError
-from domogik.api.rinor.paths import Asked, Operation, identifier
+from domogik.api.rinor.face import identifier
+from domogik.api.router import Asked, Route
 from domogik.components.model import ConfigValue
 from domogik.manager.interfaces import IAllHosts
+from domogik.manager.operations import passwords
+from domogik.manager.operations.table import Right
 
 #: these words in a path mean something else than their letters
 _WORDS = {"None": ""}
@@ -23,17 +24,17 @@ class PluginConfigPaths:
 
     _all_hosts: IAllHosts
 
-    def operations(self) -> tuple[Operation, ...]:
-        """The lines of the table."""
+    def routes(self) -> tuple[Route, ...]:
+        """Every path with what answers there."""
         one = "<host>/<id>"
         key = f"{one}/by-key/<key>"
         return (
-            Operation("plugin/config/list", self.list),
-            Operation(f"plugin/config/list/by-name/{one}", self.list),
-            Operation(f"plugin/config/list/by-name/{key}", self.list),
-            Operation("plugin/config/set/<rest...>", self.set, Need.CHANGE),
-            Operation(f"plugin/config/del/{one}", self.delete, Need.CHANGE),
-            Operation(f"plugin/config/del/{key}", self.delete, Need.CHANGE),
+            Route("plugin/config/list", self.list),
+            Route(f"plugin/config/list/by-name/{one}", self.list),
+            Route(f"plugin/config/list/by-name/{key}", self.list),
+            Route("plugin/config/set/<rest...>", self.set, Right.CHANGE),
+            Route(f"plugin/config/del/{one}", self.delete, Right.CHANGE),
+            Route(f"plugin/config/del/{key}", self.delete, Right.CHANGE),
         )
 
     async def list(self, asked: Asked) -> RinorAnswer:
@@ -63,7 +64,9 @@ class PluginConfigPaths:
         return await self._answer(asked, await self._all_hosts.config_delete(host, plugin, key))
 
     async def _answer(self, asked: Asked, values: Sequence[ConfigValue]) -> RinorAnswer:
-        shown = await passwords.for_caller(self._all_hosts, values, asked.call.caller)
+        shown = await passwords.for_caller(
+            self._all_hosts, values, asked.call.caller.sees_passwords
+        )
         return RinorAnswer(
             "config",
             [

@@ -6,7 +6,7 @@ import attrs
 
 from domogik.api.rinor.envelope import RinorAnswer
 from domogik.api.rinor.events import MAX_TICKETS, EventPaths
-from domogik.api.rinor.paths import Asked
+from domogik.api.router import Asked
 from domogik.manager.interfaces import IAllHosts
 
 #: the API that Domoweb 0.3 asks for; any other number is refused by it

@@ -1,45 +1,89 @@
-"""The door of `/api/v1` and `/metrics`: a call in, an answer or a problem out."""
+"""`/api/v1` and `/metrics`: a call in, the answer of an operation or a problem out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 import attrs
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from domogik.api.http.exchange import Call, Reply, Stream
+from domogik.api.encoding import Encoded, array
+from domogik.api.http.exchange import BadRequest, Call, Reply, Stream
+from domogik.api.router import Asked, Route, Router
 from domogik.api.v1 import openapi
-from domogik.api.v1.problems import Problem, WrongMethod, problem_of
-from domogik.api.v1.routes import BASE, JSON, Asked, Route, RouteTable, json_reply
+from domogik.api.v1.jobs import Patience, result_or_job
+from domogik.api.v1.openapi import JSON
+from domogik.api.v1.problems import NoSuchPath, Problem, WrongMethod, problem_of
 from domogik.errors import DomogikError
+from domogik.manager.interfaces import IAllHosts
+from domogik.manager.operations import answers
+from domogik.manager.operations.shape import OBJECT, Schema, Shape
+from domogik.manager.operations.table import BASE, Context, Operation, Where
+from domogik.manager.packages.interfaces import IPackages
+
+Handler = Callable[[Asked, Mapping[str, Any]], Awaitable[Reply | Stream]]
+
+
+@attrs.frozen(eq=False)
+class Served:
+    """An operation that HTTP answers in its own way: `handler` gets the call and the parameters.
+
+    `contents`: content type to schema, where the answer is not JSON only; `body_types` what a body
+    can be sent as; `statuses` of errors beside those of the operation.
+    """
+
+    operation: Operation
+    handler: Handler | None = None
+    contents: Mapping[str, Schema] = attrs.field(factory=dict)
+    body_types: tuple[str, ...] = (JSON,)
+    statuses: tuple[int, ...] = ()
 
 
 @attrs.define(eq=False)
 class V1:
-    """Every route and their description."""
+    """Every operation of the table, those that HTTP answers in its own way, and the description."""
 
-    _given: Sequence[Route]
+    _clock: IReactorTime
+    _all_hosts: IAllHosts
+    _packages: IPackages | None
     _version: str
-    table: RouteTable = attrs.field(init=False)
+    _table: Sequence[Operation]
+    _own: Sequence[Served]
+    served: Mapping[Route, Served] = attrs.field(init=False)
+    _router: Router = attrs.field(init=False)
+    _offers: Encoded = attrs.field(init=False)
     _description: Reply | None = None
     _log: Logger = Logger()
 
     def __attrs_post_init__(self) -> None:
-        description = Route(
-            "GET",
-            f"{BASE}/openapi.json",
-            "getDescription",
-            "This document",
-            self.describe,
-            {JSON: {"type": "object"}},
+        description = Operation(
+            "description", f"GET {BASE}/openapi.json", OBJECT, "This document", "getDescription"
         )
-        self.table = RouteTable((*self._given, description))
+        served = [*map(Served, self._table), *self._own, Served(description, self.describe)]
+        self.served = {_route(one.operation): one for one in served}
+        self._router = Router(tuple(self.served))
+        self._offers = Encoded(
+            self._clock, answers.OFFER.json, self.context().offers, self._all_hosts.events
+        )
 
-    async def describe(self, asked: Asked) -> Reply:
+    def stop(self) -> None:
+        """Nothing goes on by itself any more."""
+        self._offers.stop()
+
+    def context(self, call: Call | None = None) -> Context:
+        """What operations work on, for who calls."""
+        sees_passwords = call is not None and call.caller.sees_passwords
+        return Context(self._all_hosts, self._packages, sees_passwords)
+
+    async def describe(self, asked: Asked, values: Mapping[str, Any]) -> Reply:
         """OpenAPI 3.1; made once, for that takes its time."""
         if self._description is None:
-            self._description = json_reply(openapi.document(self.table.routes, self._version))
+            document = openapi.document(self.served.values(), self._version)
+            self._description = json_reply(json.dumps(document).encode("ascii"))
         return self._description
 
     async def answer(self, call: Call) -> Reply | Stream:
@@ -47,10 +91,13 @@ class V1:
         try:
             if call.method == "OPTIONS":
                 return self._options(call)
-            route, asked = self.table.find(call)
-            call.allow(route.need)
-            route.check(call)
-            return await route.handler(asked)
+            served, asked = self._find(call)
+            operation = served.operation
+            call.allow(operation.right)
+            values = operation.read(call.query)
+            if served.handler is not None:
+                return await served.handler(asked, values)
+            return await self._perform(operation, asked, values)
         except Exception as error:  # noqa: BLE001 - the door: every request gets an answer
             return self.failed(error)
 
@@ -63,9 +110,91 @@ class V1:
             problem = Problem(500, str(error) if ours else "Internal error, see the log")
         return problem.reply()
 
+    async def _perform(self, operation: Operation, asked: Asked, values: dict[str, Any]) -> Reply:
+        context = self.context(asked.call)
+        found = operation.find(context, asked.values, values)
+        if operation.body is not None:
+            values["body"] = _body(asked.call)
+
+        def begin() -> Awaitable[Any]:
+            return operation.start(context, found, asked.values, values)
+
+        own = self._all_hosts.host
+        is_elsewhere = getattr(found, "host", own) != own
+        if (Where.ELSEWHERE if is_elsewhere else Where.HERE) not in operation.job:
+            return json_reply(await self.encoded(operation.answer, await begin()), operation.status)
+        subject = operation.subject.label(found)
+        result, job = await result_or_job(
+            context,
+            begin,
+            f"{subject}@{found.host}" if is_elsewhere else subject,
+            waits=values["wait"],
+            patience=Patience(self._clock, self._all_hosts.patience_s) if is_elsewhere else None,
+        )
+        if job is None:
+            return json_reply(await self.encoded(operation.answer, result), operation.status)
+        where = ("Location", f"{BASE}/jobs/{job.id}")
+        return json_reply(await self.encoded(answers.JOB, job), 202, where)
+
+    async def encoded(self, shape: Shape, value: Any) -> bytes:
+        """A value as JSON; what is long is encoded in several turns of the reactor."""
+        if not isinstance(value, Mapping):
+            return json.dumps(shape.json(value)).encode("ascii")
+        parts = []
+        for name, field in shape.fields.items():
+            if field.items is answers.OFFER:
+                text = await self._offers.array(value[name])
+            elif field.items is not None:
+                text = await array(self._clock, value[name], field.items.json)
+            else:
+                text = json.dumps(field.json(value[name])).encode("ascii")
+            parts.append(b'"%s": %s' % (name.encode("ascii"), text))
+        return b"{%s}" % b", ".join(parts)
+
+    def _find(self, call: Call) -> tuple[Served, Asked]:
+        """Raises `NoSuchPath`, or `WrongMethod` with what would do. HEAD is served by GET."""
+        found = self._router.find(call, call.parts)
+        method = "GET" if call.method == "HEAD" else call.method
+        allowed: list[str] = []
+        for route, asked in found:
+            if "" not in asked.values.values():
+                if route.methods == (method,):
+                    return self.served[route], asked
+                allowed += route.methods
+        if not allowed:
+            raise NoSuchPath(f"There is nothing at /{'/'.join(call.parts)}")
+        head = ("HEAD",) if "GET" in allowed else ()
+        raise WrongMethod(call.method, (*allowed, *head, "OPTIONS"))
+
     def _options(self, call: Call) -> Reply:
         try:
-            self.table.find(call)
+            self._find(call)
         except WrongMethod as error:
             return Reply(204, b"", "", (("Allow", ", ".join(error.allowed)),))
-        raise AssertionError("no route has the method OPTIONS")
+        raise AssertionError("no operation has the method OPTIONS")
+
+
+def _route(operation: Operation) -> Route:
+    pattern = operation.path[1:].replace("{", "<").replace("}", ">")
+    return Route(pattern, _not_called, operation.right, (operation.method,))
+
+
+async def _not_called(asked: Asked) -> None:
+    raise AssertionError("the face performs operations itself")
+
+
+def _body(call: Call) -> Mapping[str, object]:
+    """The JSON object that was sent; raises `BadRequest`."""
+    content = call.request.content
+    try:
+        document = json.loads(content.read() if content is not None else b"")
+    except (ValueError, RecursionError) as error:
+        raise BadRequest("The body is not JSON") from error
+    if not isinstance(document, dict):
+        raise BadRequest("The body is not a JSON object")
+    return document
+
+
+def json_reply(body: bytes, status: int = 200, *headers: tuple[str, str]) -> Reply:
+    """A document as an answer."""
+    return Reply(status, body, JSON, (("Cache-Control", "no-store"), *headers))

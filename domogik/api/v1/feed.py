@@ -3,68 +3,59 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import attrs
 from twisted.web.http import Request
 
 from domogik.api.http.exchange import Stream
-from domogik.api.http.streams import OpenStream, Streams
-from domogik.api.v1.routes import BASE, Asked, Parameter, Route
-from domogik.api.v1.shapes.components import INTEGER, TEXT, event_json
+from domogik.api.http.streams import OpenStream, Streams, TooManyStreams
+from domogik.api.router import Asked
+from domogik.api.v1.face import Served
 from domogik.components.events import Event, EventStream
+from domogik.manager.operations.answers import EVENT
+from domogik.manager.operations.shape import TEXT
+from domogik.manager.operations.table import BASE, LAST_EVENT_ID, Operation
 
 EVENTS = "text/event-stream"
 #: sent in place of events that are no longer kept: the client reads everything again
 RESYNC = b"resync"
 
-_QUERY = (
-    Parameter(
-        "last_event_id",
-        "Begin behind this one, as the header Last-Event-ID does.",
-        {**INTEGER, "minimum": 0},
+FOLLOW = Operation(
+    "event.follow",
+    f"GET {BASE}/events",
+    TEXT,
+    "What happens, from now on or from behind an event already seen",
+    "followEvents",
+    parameters=(LAST_EVENT_ID,),
+    errors=(TooManyStreams,),
+    text=(
+        "`event` is the type, `data` a JSON object {id, time, type, data}. Numbers never go back, "
+        "and are below 2**53. A client whose number is unknown, or too old for what is kept, gets "
+        "`resync` first: it should read again what it shows. A client that does not read is "
+        "dropped."
     ),
 )
 
 
-@attrs.define(eq=False)
-class FeedRoutes:
-    """One path."""
+def event_feed(events: EventStream, streams: Streams) -> Served:
+    """The path of events."""
 
-    _events: EventStream
-    _streams: Streams
-
-    def routes(self) -> tuple[Route, ...]:
-        """The lines of the table."""
-        return (
-            Route(
-                "GET",
-                f"{BASE}/events",
-                "followEvents",
-                "What happens, from now on or from behind an event already seen",
-                self.follow,
-                {EVENTS: TEXT},
-                query=_QUERY,
-                errors=(503,),
-                description=(
-                    "`event` is the type, `data` a JSON object {id, time, type, data}. Numbers "
-                    "never go back, and are below 2**53. A client whose number is unknown, or too "
-                    "old for what is kept, gets `resync` first: it should read again what it "
-                    "shows. A client that does not read is dropped."
-                ),
-            ),
-        )
-
-    async def follow(self, asked: Asked) -> Stream:
-        """The number of the header comes before that of the query."""
-        header = asked.call.request.getHeader("last-event-id")
-        given = asked.text("last_event_id") if header is None else header
-        last: int | None = None
+    async def follow(asked: Asked, values: Mapping[str, Any]) -> Stream:
+        # the number of the header comes before that of the query
+        given = asked.call.request.getHeader("last-event-id")
+        last: int | None = values["last_event_id"]
         if given:
             # what no event of ours ever had is unknown, as one is that is no longer kept
             is_number = given.isascii() and given.isdigit() and len(given) < 20
             last = int(given) if is_number else -1
-        self._streams.check()
-        return Feed(self._events, self._streams, last)
+        elif given is not None:
+            last = None
+        streams.check()
+        return Feed(events, streams, last)
+
+    return Served(FOLLOW, follow, {EVENTS: TEXT.schema})
 
 
 @attrs.define(eq=False)
@@ -104,5 +95,5 @@ class Feed:
 
 def spelled(event: Event) -> bytes:
     """One event as it stands on the wire."""
-    data = json.dumps(event_json(event), default=str)
+    data = json.dumps(EVENT.json(event), default=str)
     return f"id: {event.id}\nevent: {event.type}\ndata: {data}\n\n".encode("ascii")

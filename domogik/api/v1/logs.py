@@ -2,90 +2,87 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import attrs
 from twisted.web.http import Request
 
 from domogik.api.http.exchange import Reply, Stream
-from domogik.api.http.streams import OpenStream, Streams
-from domogik.api.v1.components import HOST, NAMING, ONE, find
-from domogik.api.v1.routes import FLAG, JSON, Asked, Parameter, Route, json_reply
-from domogik.api.v1.shapes.components import INTEGER, TEXT, named
+from domogik.api.http.streams import OpenStream, Streams, TooManyStreams
+from domogik.api.router import Asked
+from domogik.api.v1.face import Served, json_reply
+from domogik.api.v1.openapi import JSON
 from domogik.components.model import Component
-from domogik.manager.interfaces import IAllHosts
+from domogik.manager.operations.answers import LOG
+from domogik.manager.operations.shape import INTEGER, TEXT
+from domogik.manager.operations.table import (
+    BASE,
+    COMPONENT,
+    NAMING,
+    Context,
+    Operation,
+    Parameter,
+    flag,
+)
 
 PLAIN = "text/plain"
 EVENTS = "text/event-stream"
 DEFAULT_LINES = 100
 MOST_LINES = 10_000
 
-_QUERY = (
-    HOST,
-    Parameter(
-        "lines",
-        "How many of the last lines.",
-        {**INTEGER, "minimum": 0, "maximum": MOST_LINES, "default": DEFAULT_LINES},
+_LINES = Parameter(
+    "lines",
+    "How many of the last lines.",
+    {**INTEGER.schema, "minimum": 0, "maximum": MOST_LINES, "default": DEFAULT_LINES},
+)
+LOGS = Operation(
+    "component.logs",
+    f"GET {BASE}/components/{{id}}/logs",
+    LOG,
+    "The last lines of its output, and with follow=true those to come",
+    "getLogs",
+    subject=COMPONENT,
+    parameters=(_LINES, flag("follow", "Go on with every new line.")),
+    errors=(*NAMING, TooManyStreams),
+    text=(
+        "A line of text each, or by `Accept` a JSON document; while following, text that goes on, "
+        "or Server-Sent Events with a line each in `data`."
     ),
-    Parameter("follow", "Go on with every new line.", {**FLAG, "default": False}),
 )
 
 
-@attrs.define(eq=False)
-class LogRoutes:
-    """Plain text unless `Accept` asks for JSON, or for events while following."""
+def log_paths(context: Context, streams: Streams) -> Served:
+    """Plain text unless `Accept` asks for JSON, or for events while following; oldest first."""
 
-    _all_hosts: IAllHosts
-    _streams: Streams
-
-    def routes(self) -> tuple[Route, ...]:
-        """The lines of the table."""
-        return (
-            Route(
-                "GET",
-                f"{ONE}/logs",
-                "getLogs",
-                "The last lines of its output, and with follow=true those to come",
-                self.get,
-                {PLAIN: TEXT, JSON: named("Log"), EVENTS: TEXT},
-                query=_QUERY,
-                errors=(*NAMING, 503),
-                description=(
-                    "A line of text each, or by `Accept` a JSON document; while following, "
-                    "text that goes on, or Server-Sent Events with a line each in `data`."
-                ),
-            ),
-        )
-
-    async def get(self, asked: Asked) -> Reply | Stream:
-        """Oldest first."""
-        component = find(self._all_hosts, asked)
-        count = asked.integer("lines", DEFAULT_LINES)
-        follow = asked.flag("follow")
+    async def get(asked: Asked, values: Mapping[str, Any]) -> Reply | Stream:
+        count = values["lines"]
+        component = LOGS.find(context, asked.values, values)
         accept = asked.call.request.getHeader(b"accept") or b""
-        if follow:
-            self._streams.check()
-            tail = Tail(self._streams, EVENTS if EVENTS.encode() in accept else PLAIN)
-            tail.forget = self._all_hosts.follow_log(component, tail.line)
+        if values["follow"]:
+            streams.check()
+            tail = Tail(streams, EVENTS if EVENTS.encode() in accept else PLAIN)
+            tail.forget = context.all_hosts.follow_log(component, tail.line)
             try:
-                tail.begin_with(await self._lines(component, count))
+                tail.begin_with(await _lines(context, component, count))
             except BaseException:
                 tail.discard()
                 raise
             return tail
-        lines = await self._lines(component, count)
+        lines = await _lines(context, component, count)
         if JSON.encode() in accept:
-            return json_reply(
-                {"id": str(component.id), "host": component.host, "lines": list(lines)}
-            )
+            document = LOG.json({"id": component.id, "host": component.host, "lines": lines})
+            return json_reply(json.dumps(document).encode("ascii"))
         body = "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
         return Reply(200, body, f"{PLAIN}; charset=utf-8", (("Cache-Control", "no-store"),))
 
-    async def _lines(self, component: Component, count: int) -> Sequence[str]:
-        if count == 0:
-            return ()
-        return await self._all_hosts.log_lines(component, count)
+    return Served(LOGS, get, {PLAIN: TEXT.schema, JSON: LOG.schema, EVENTS: TEXT.schema})
+
+
+async def _lines(context: Context, component: Component, count: int) -> Sequence[str]:
+    return await context.all_hosts.log_lines(component, count) if count else ()
 
 
 def _nothing() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import attrs
 from prometheus_client import CollectorRegistry, generate_latest
@@ -12,11 +13,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from domogik.api.http.exchange import Reply
-from domogik.api.v1.routes import Asked, Route
-from domogik.api.v1.shapes.components import TEXT
+from domogik.api.router import Asked
+from domogik.api.v1.face import Served
 from domogik.components.health import Result
 from domogik.components.model import State
 from domogik.manager.interfaces import IAllHosts
+from domogik.manager.operations.shape import TEXT
+from domogik.manager.operations.table import Operation
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -116,34 +119,17 @@ class _AllHosts(Collector):
         yield from (up, restarts, memory, cpu)
 
 
-@attrs.define(eq=False)
-class MetricsRoutes:
+METRICS = Operation("metrics", "GET /metrics", TEXT, "Figures for Prometheus", "getMetrics")
+
+
+def metrics(all_hosts: IAllHosts, requests: Requests, counters: Counters = no_counters) -> Served:
     """One path, outside `/api/v1`, where Prometheus looks for it."""
+    # a registry of our own: the global one holds figures of the process that nobody asked for
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_AllHosts(all_hosts, requests, counters))
 
-    _all_hosts: IAllHosts
-    _requests: Requests
-    _counters: Counters = no_counters
-    _registry: CollectorRegistry = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        # a registry of our own: the global one holds figures of the process that nobody asked for
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_AllHosts(self._all_hosts, self._requests, self._counters))
-
-    def routes(self) -> tuple[Route, ...]:
-        """The lines of the table."""
-        return (
-            Route(
-                "GET",
-                "/metrics",
-                "getMetrics",
-                "Figures for Prometheus",
-                self.get,
-                {"text/plain": TEXT},
-            ),
-        )
-
-    async def get(self, asked: Asked) -> Reply:
-        """Prometheus' text format."""
-        body = generate_latest(self._registry)
+    async def get(asked: Asked, values: Mapping[str, Any]) -> Reply:
+        body = generate_latest(registry)
         return Reply(200, body, CONTENT_TYPE, (("Cache-Control", "no-store"),))
+
+    return Served(METRICS, get, {"text/plain": TEXT.schema})

@@ -4,32 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
-from domogik.api.access import Need
-from domogik.api.v1.problems import CONTENT_TYPE
-from domogik.api.v1.routes import JSON, Route, Schema, matching
-from domogik.api.v1.shapes.components import INTEGER, SCHEMAS, named
-from domogik.api.v1.shapes.health import HEALTH_SCHEMAS
-from domogik.api.v1.shapes.packages import PACKAGE_SCHEMAS, TYPE
+from domogik.api.v1.problems import CONTENT_TYPE, status_of
+from domogik.manager.operations.answers import TYPE
+from domogik.manager.operations.shape import INTEGER, SCHEMAS, TEXT, Schema, listed
+from domogik.manager.operations.table import Right, matching
 from domogik.packages.descriptor.reference import ID, TYPES
 
+if TYPE_CHECKING:
+    from domogik.api.v1.face import Served
+
+JSON = "application/json"
 #: what a name of a path can be; others are one line of text
 _NAMES: Mapping[str, Schema] = {
-    "type": TYPE,
-    "job": {**INTEGER, "minimum": 0},
+    "type": TYPE.schema,
+    "job": {**INTEGER.schema, "minimum": 0},
     "fullname": {"type": "string", "pattern": f"^({'|'.join(TYPES)})-{ID.pattern}$"},
 }
 _LINE: Schema = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f]+$"}
+_PROBLEM: Schema = {
+    "type": "object",
+    "properties": {
+        "type": TEXT.schema,
+        "title": TEXT.schema,
+        "status": INTEGER.schema,
+        "detail": TEXT.schema,
+        "candidates": listed(TEXT).schema,
+    },
+    "required": ["type", "title", "status", "detail"],
+}
 
 #: any path can end in one of these
 _ALWAYS = (400, 401, 403, 500)
 
 
-def document(routes: Iterable[Route], version: str) -> dict[str, object]:
-    """Everything in `routes`, and nothing else."""
+def document(served: Iterable[Served], version: str) -> dict[str, object]:
+    """Everything that is served, and nothing else."""
     paths: dict[str, dict[str, object]] = {}
-    for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    for one in served:
+        operation = one.operation
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(one)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -44,7 +59,7 @@ def document(routes: Iterable[Route], version: str) -> dict[str, object]:
         "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
-            "schemas": {**SCHEMAS, **PACKAGE_SCHEMAS, **HEALTH_SCHEMAS},
+            "schemas": {**SCHEMAS, "Problem": _PROBLEM},
             "securitySchemes": {
                 "token": {
                     "type": "http",
@@ -56,18 +71,21 @@ def document(routes: Iterable[Route], version: str) -> dict[str, object]:
     }
 
 
-def _operation(route: Route) -> dict[str, object]:
-    operation: dict[str, object] = {
-        "operationId": route.name,
-        "summary": route.summary,
-        "security": [{}, {"token": []}] if route.need is Need.READ else [{"token": []}],
-        "responses": _responses(route),
+def _operation(served: Served) -> dict[str, object]:
+    operation = served.operation
+    is_open = operation.right is Right.READ
+    told: dict[str, object] = {
+        "operationId": operation.identifier,
+        "summary": operation.summary,
+        "security": [{}, {"token": []}] if is_open else [{"token": []}],
+        "responses": _responses(served),
     }
-    if route.description:
-        operation["description"] = route.description
+    if operation.description:
+        told["description"] = operation.description
+    names = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
     parameters: list[dict[str, object]] = [
-        {"name": name, "in": "path", "required": True, "schema": _name(route, name)}
-        for name in route.names
+        {"name": name, "in": "path", "required": True, "schema": _name(names, name)}
+        for name in names
     ]
     parameters += [
         {
@@ -77,44 +95,39 @@ def _operation(route: Route) -> dict[str, object]:
             "schema": parameter.schema,
             **({"required": True} if parameter.required else {}),
         }
-        for parameter in route.query
+        for parameter in operation.query
     ]
     if parameters:
-        operation["parameters"] = parameters
-    if route.body is not None:
-        operation["requestBody"] = {
-            "required": True,
-            "content": {kind: {"schema": route.body} for kind in route.body_types},
-        }
-    return operation
+        told["parameters"] = parameters
+    if operation.body is not None:
+        schema = operation.body.schema
+        content = {kind: {"schema": schema} for kind in served.body_types}
+        told["requestBody"] = {"required": True, "content": content}
+    return told
 
 
-def _name(route: Route, name: str) -> Schema:
-    if name == "id" and "type" in route.names:
+def _name(names: list[str], name: str) -> Schema:
+    if name == "id" and "type" in names:
         return matching(ID)
     return _NAMES.get(name, _LINE)
 
 
-def _responses(route: Route) -> dict[str, object]:
-    responses: dict[str, object] = {
-        str(route.status): {
-            "description": HTTPStatus(route.status).phrase,
-            "content": {kind: {"schema": schema} for kind, schema in route.answers.items()},
-        }
-    }
-    if route.accepted is not None:
-        responses["202"] = {
-            "description": HTTPStatus.ACCEPTED.phrase,
-            "content": _content(route.accepted, JSON),
-        }
-    too_large = (413,) if route.body is not None else ()
-    for status in sorted({*_ALWAYS, *too_large, *route.errors}):
-        responses[str(status)] = {
-            "description": HTTPStatus(status).phrase,
-            "content": {CONTENT_TYPE: {"schema": named("Problem")}},
-        }
+def _responses(served: Served) -> dict[str, object]:
+    operation = served.operation
+    contents = served.contents or {JSON: operation.answer.schema}
+    responses: dict[str, object] = {str(operation.status): _response(operation.status, contents)}
+    if operation.job:
+        responses["202"] = _response(202, {JSON: {"$ref": "#/components/schemas/Job"}})
+    too_large = (413,) if operation.body is not None else ()
+    errors = {status_of(error) for error in operation.errors}
+    problem = {CONTENT_TYPE: {"$ref": "#/components/schemas/Problem"}}
+    for status in sorted({*_ALWAYS, *too_large, *errors, *served.statuses}):
+        responses[str(status)] = _response(status, problem)
     return responses
 
 
-def _content(schema: Schema, kind: str) -> Mapping[str, object]:
-    return {kind: {"schema": schema}}
+def _response(status: int, contents: Mapping[str, Schema]) -> dict[str, object]:
+    return {
+        "description": HTTPStatus(status).phrase,
+        "content": {kind: {"schema": schema} for kind, schema in contents.items()},
+    }

@@ -15,6 +15,7 @@ from domogik.components.model import InvalidId
 from domogik.errors import (
     AmbiguousComponent,
     DomogikError,
+    FetchFailed,
     InvalidFileName,
     NoAnswer,
     NotAllowed,
@@ -22,6 +23,7 @@ from domogik.errors import (
     OperationFailed,
     UnknownComponent,
 )
+from domogik.manager.operations.table import InvalidParameter
 from domogik.packages.descriptor.files import BrokenDescriptor
 from domogik.packages.descriptor.reference import InvalidReference
 from domogik.packages.repositories.index import UnknownRelease
@@ -46,6 +48,7 @@ class WrongMethod(DomogikError):
 #: the most special first; what is not here is our own fault: 500
 _STATUS: tuple[tuple[type[DomogikError], int], ...] = (
     (BadRequest, 400),
+    (InvalidParameter, 400),
     (InvalidFileName, 400),
     (TokenNeeded, 401),
     (NotAllowed, 403),
@@ -63,6 +66,7 @@ _STATUS: tuple[tuple[type[DomogikError], int], ...] = (
     (BrokenDescriptor, 422),
     (TooManyStreams, 503),
     (TooManyUploads, 503),
+    (FetchFailed, 502),
     (NoAnswer, 504),
 )
 
@@ -99,11 +103,14 @@ class Problem:
         return Reply(self.status, self.body(), CONTENT_TYPE, headers)
 
 
+def status_of(error: type[Exception]) -> int | None:
+    """The status of a class of errors; None for one that nobody foresaw."""
+    return next((status for kind, status in _STATUS if issubclass(error, kind)), None)
+
+
 def problem_of(error: Exception) -> Problem | None:
     """The problem that an error is; None for one that nobody foresaw."""
-    status = next((status for kind, status in _STATUS if isinstance(error, kind)), None)
-    if status is None and _is_of_a_repository(error):
-        status = 502
+    status = status_of(type(error))
     if status is None:
         return None
     headers: tuple[tuple[str, str], ...] = ()
@@ -116,12 +123,3 @@ def problem_of(error: Exception) -> Problem | None:
         candidates = error.candidates
     text = error.words if isinstance(error, DomogikError) else str(error)
     return Problem(status, text, candidates, headers)
-
-
-def _is_of_a_repository(error: Exception) -> bool:
-    """Whether it could not be fetched. What fetches imports TLS; what never fetched need not."""
-    if not isinstance(error, DomogikError):
-        return False
-    from domogik.packages.http.client import FetchFailed
-
-    return isinstance(error, FetchFailed)

@@ -50,7 +50,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
-from domogik.errors import DomogikError
+from domogik.errors import FetchFailed
 from domogik.packages.http.reasons import NO_TLS, reasons, unconnected, was_cancelled
 
 _T = TypeVar("_T")
@@ -60,14 +60,6 @@ _REDIRECT_BODY_BYTES = 64 * 1024
 _FLUSH_BYTES = 256 * 1024
 _PORTS = {"http": 80, "https": 443}
 _BROKEN = (ResponseFailed, RequestTransmissionFailed, RequestGenerationFailed, ConnectionClosed)
-
-
-class FetchFailed(DomogikError):
-    """Something could not be fetched; `str()` is a sentence that names the address."""
-
-    def __init__(self, url: str, sentence: str) -> None:
-        super().__init__(f"{url}: {sentence}")
-        self.url = url
 
 
 class Unreachable(FetchFailed):

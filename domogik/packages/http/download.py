@@ -15,7 +15,8 @@ import attrs
 from twisted.internet.defer import CancelledError
 
 from domogik.config.files import read_bounded, write_atomically
-from domogik.packages.http.client import FetchFailed, Response, Transport, Unreachable
+from domogik.errors import FetchFailed
+from domogik.packages.http.client import Response, Transport, Unreachable
 from domogik.threads import Threads
 
 #: received bytes, and all of them where that is known

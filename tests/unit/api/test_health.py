@@ -11,7 +11,6 @@ from domogik.components.health import DiagnosticCheck, Result, Suggestion
 from domogik.components.model import HostInfo, Kind
 from domogik.errors import NoAnswer, OperationFailed
 from domogik.manager.health.centre import Health
-from domogik.manager.jobs import Jobs
 from domogik.manager.kinds.interfaces import Kinds
 from domogik.testing.all_hosts import plugin
 from domogik.testing.local_host import NOON, checked_kind
@@ -45,7 +44,7 @@ def checker(door, all_hosts, tmp_path: Path) -> Checker:
         door.clock,
         lambda: NOON,
         all_hosts.events,
-        Jobs(all_hosts.events, lambda: NOON),
+        all_hosts.queue,
         Kinds("vm"),
         tmp_path / "health.json",
         at_once,

@@ -8,6 +8,9 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from domogik.components.model import State
+from domogik.errors import OperationFailed
+from domogik.manager.operations.shape import TEXT, TEXT_OF, record
+from domogik.manager.operations.table import COMPONENT, TABLE, Parameter, flag, operation
 from domogik.manager.packages.interfaces import RepositoryInfo
 from domogik.packages.needs.dependencies import DependencyState
 from domogik.testing.all_hosts import plugin
@@ -57,9 +60,10 @@ def test_every_route_is_in_the_document(door, document):
         for path, operations in document["paths"].items()
         for method in operations
     }
-    served = {(route.method, route.path) for route in door.site.resource._v1.table.routes}
+    table = [one.operation for one in door.site.resource._v1.served.values()]
+    served = {(operation.method, operation.path) for operation in table}
     assert described == served
-    assert len(served) == len(door.site.resource._v1.table.routes)
+    assert len(served) == len(table)
 
 
 def test_the_contract_s_paths_are_there(document):
@@ -117,9 +121,9 @@ def test_answers_have_the_shape_that_is_described(package_access, document):
 
 def test_what_changes_something_is_marked_as_needing_the_token(document):
     for operations in document["paths"].values():
-        for method, operation in operations.items():
-            is_open = method == "get" and operation["operationId"] != "getCredentials"
-            assert (operation["security"] == [{"token": []}]) is not is_open
+        for method, told in operations.items():
+            is_open = method == "get" and told["operationId"] != "getCredentials"
+            assert (told["security"] == [{"token": []}]) is not is_open
 
 
 def test_the_document_is_encoded_once(door):
@@ -168,8 +172,8 @@ def test_a_host_that_was_never_heard_is_not_found(package_access):
 
 def test_each_name_of_a_path_says_what_it_can_be(document):
     for path, operations in document["paths"].items():
-        for operation in operations.values():
-            for told in operation.get("parameters", ()):
+        for described in operations.values():
+            for told in described.get("parameters", ()):
                 if told["in"] == "path":
                     assert {"pattern", "enum", "minimum"} & set(told["schema"]), (path, told)
 
@@ -191,3 +195,54 @@ def test_a_stored_value_is_sent_alone(door):
     door.all_hosts.put(plugin("demo"))
     path = "/api/v1/components/demo/config/key"
     assert door.ask("PUT", path, token=True, body=b'{"value": "1", "more": 2}').status == 400
+
+
+@pytest.fixture
+def greeting(monkeypatch):
+    """An operation that only this test has."""
+    parts = (
+        Parameter("word", "What is said.", {"type": "string", "pattern": "^[a-z]+$"}, True),
+        flag("loud", "In capitals."),
+    )
+    monkeypatch.setattr("domogik.manager.operations.table.TABLE", dict(TABLE))
+    answer = record(said=TEXT, about=TEXT_OF)
+
+    @operation(
+        "component.greet",
+        "POST /components/{id}/greet",
+        answer,
+        subject=COMPONENT,
+        parameters=parts,
+        errors=(OperationFailed,),
+    )
+    async def greet(context, component, word, loud):
+        """Greet it.
+
+        Nothing of it changes.
+        """
+        if word == "nothing":
+            raise OperationFailed("It was not heard")
+        return {"said": word.upper() if loud else word, "about": component.id}
+
+
+def test_an_operation_is_served_and_described_where_it_is_declared(greeting, make_door):
+    door = make_door()
+    door.all_hosts.put(plugin("demo"))
+    path = "/api/v1/components/{id}/greet"
+    told = door.get("/api/v1/openapi.json").json["paths"][path]["post"]
+    assert told["operationId"] == "greetComponent"
+    assert told["summary"] == "Greet it"
+    assert told["description"] == "Nothing of it changes."
+    assert [one["name"] for one in told["parameters"]] == ["id", "host", "word", "loud"]
+    assert told["parameters"][3]["schema"]["default"] is False
+    assert sorted(told["responses"]) == ["200", "400", "401", "403", "409", "500"]
+    answers = told["responses"]["200"]["content"]["application/json"]["schema"]
+    assert answers["required"] == ["said", "about"]
+    path = "/api/v1/components/demo/greet"
+    answer = door.post(f"{path}?word=hello&loud=yes")
+    assert answer.json == {"said": "HELLO", "about": "plugin:demo"}
+    assert door.post(path).json["detail"] == "word is missing: What is said."
+    assert door.post(f"{path}?word=Hello").status == 400
+    assert door.post(f"{path}?word=nothing").json["detail"] == "It was not heard"
+    assert door.post("/api/v1/components/lamp/greet?word=hello").status == 404
+    assert door.post(f"{path}?word=hello", token=False).status == 401

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from domogik.api.rinor.package_items import AT_A_TIME
+from domogik.api.encoding import OFFERS_AT_A_TIME as AT_A_TIME
 from domogik.errors import NoAnswer, NotPossible, OperationFailed
 from domogik.manager.packages.interfaces import InstalledPackage, RepositoryInfo
 from domogik.packages.descriptor.package import Dependency, UdevRule

@@ -6,9 +6,9 @@ import ipaddress
 
 import pytest
 
-from domogik.api.passwords import MASK
 from domogik.components.model import ConfigurationKey
 from domogik.errors import NoAnswer
+from domogik.manager.operations.passwords import MASK
 from domogik.testing.all_hosts import plugin
 
 SET = "/plugin/config/set/hostname/vm/id/mail/key/{}/value/{}"

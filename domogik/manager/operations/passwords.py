@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 import attrs
 from twisted.internet.defer import Deferred, gatherResults
 
-from domogik.api.access import Caller
 from domogik.components.model import ConfigurationKey, ConfigValue
 from domogik.errors import DomogikError
 from domogik.manager.interfaces import IAllHosts
@@ -49,10 +48,10 @@ async def declared_keys(
 
 
 async def for_caller(
-    all_hosts: IAllHosts, values: Iterable[ConfigValue], caller: Caller
+    all_hosts: IAllHosts, values: Iterable[ConfigValue], sees_passwords: bool
 ) -> list[ConfigValue]:
     """The values as this caller may see them."""
-    if caller.sees_passwords:
+    if sees_passwords:
         return list(values)
     values = list(values)
     owners = sorted({(value.host, value.plugin) for value in values})

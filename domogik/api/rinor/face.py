@@ -1,90 +1,27 @@
-"""Which RINOR path is which operation, and what is said where there is none?
+"""The face for Domogik's own clients: their paths, and what is said where there is none.
 
-The table is the grammar: a pattern is literal words and `<names>`; `<rest...>` takes what is left.
-An operation that changes something accepts GET, as Domogik's clients do it, POST and PUT.
+A path that changes something accepts GET, as Domogik's clients do it, POST and PUT.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import attrs
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from domogik.api.access import ForeignSite, Need, TokenNeeded
+from domogik.api.access import ForeignSite, TokenNeeded
 from domogik.api.http.exchange import Call, Reply, Stream
 from domogik.api.http.files import not_found
 from domogik.api.rinor import envelope
 from domogik.api.rinor.envelope import RinorAnswer, RinorError
+from domogik.api.router import Asked, Handler, Route, Router
 from domogik.errors import DomogikError
+from domogik.manager.operations.table import Right
 
 _READ_METHODS = ("GET", "HEAD", "OPTIONS")
 _CHANGE_METHODS = ("GET", "POST", "PUT", "OPTIONS")
-
-
-@attrs.frozen
-class Asked:
-    """The names of the pattern with what stood in their place, and who asks."""
-
-    call: Call
-    values: Mapping[str, str]
-    rest: tuple[str, ...] = ()
-
-    def __getitem__(self, name: str) -> str:
-        return self.values[name]
-
-
-#: an operation answers, hands out an envelope that was encoded before, or a file
-Handler = Callable[[Asked], Awaitable[RinorAnswer | bytes | Reply | Stream]]
-
-
-@attrs.frozen
-class Operation:
-    """One line of the table; `pattern` such as `plugin/detail/<host>/<id>`.
-
-    Where it gives a file (`is_file`), whatever cannot be given is a plain 404: who asks keeps what
-    comes, and an envelope is no archive.
-    """
-
-    pattern: str
-    handler: Handler
-    need: Need = Need.READ
-    is_file: bool = False
-    words: tuple[str, ...] = attrs.field(init=False)
-
-    @words.default
-    def _words(self) -> tuple[str, ...]:
-        return tuple(self.pattern.split("/"))
-
-    @property
-    def fixed(self) -> tuple[str, ...]:
-        """The literal words before the first name."""
-        words = []
-        for word in self.words:
-            if word.startswith("<"):
-                break
-            words.append(word)
-        return tuple(words)
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """The methods that this path accepts."""
-        return _CHANGE_METHODS if self.need is Need.CHANGE else _READ_METHODS
-
-    def match(self, call: Call, parts: Sequence[str]) -> Asked | None:
-        """The call, where it is for this operation."""
-        open_ended = self.words[-1] == "<rest...>"
-        words = self.words[:-1] if open_ended else self.words
-        if len(parts) < len(words) or (len(parts) > len(words) and not open_ended):
-            return None
-        values = {}
-        for word, part in zip(words, parts, strict=False):
-            if word.startswith("<"):
-                values[word[1:-1]] = part
-            elif word != part:
-                return None
-        return Asked(call, values, tuple(parts[len(words) :]))
 
 
 class WrongMethod(RinorError):
@@ -100,13 +37,12 @@ class Rinor:
     """The face for Domogik's own clients; every error ends in an envelope."""
 
     _root: Handler
-    _operations: Sequence[Operation]
+    _routes: Sequence[Route]
     _log: Logger = Logger()
-    _by_first: dict[str, list[Operation]] = attrs.field(init=False, factory=dict)
+    _router: Router = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        for operation in self._operations:
-            self._by_first.setdefault(operation.words[0], []).append(operation)
+        self._router = Router(self._routes)
 
     async def answer(self, call: Call) -> Reply | Stream:
         """Never raises what a request can cause."""
@@ -116,14 +52,15 @@ class Rinor:
             if call.query_string and "callback" in call.query:
                 call.access.check_script(call.caller)
                 callback = envelope.check_callback(call.query["callback"])
-            asked, operation = self._find(call)
-            if call.method not in operation.methods:
-                raise WrongMethod(call.method, operation.methods)
+            route, asked = self._find(call)
+            methods = _CHANGE_METHODS if route.right is Right.CHANGE else _READ_METHODS
+            if call.method not in methods:
+                raise WrongMethod(call.method, methods)
             if call.method == "OPTIONS":
-                return Reply(204, b"", "", (("Allow", ", ".join(operation.methods)),))
-            call.allow(operation.need)
-            is_file = operation.is_file
-            found = await operation.handler(asked)
+                return Reply(204, b"", "", (("Allow", ", ".join(methods)),))
+            call.allow(route.right)
+            is_file = route.is_file
+            found = await route.handler(asked)
             if isinstance(found, RinorAnswer):
                 found = found.encoded()
             return envelope.reply(found, callback) if isinstance(found, bytes) else found
@@ -154,19 +91,14 @@ class Rinor:
         self._log.failure("a RINOR path failed", failure=Failure(error))
         return envelope.reply(envelope.encode_error("Internal error, see the log"), callback)
 
-    def _find(self, call: Call) -> tuple[Asked, Operation]:
+    def _find(self, call: Call) -> tuple[Route, Asked]:
         if not call.parts:
-            return Asked(call, {}), Operation("", self._root)
+            return Route("", self._root), Asked(call, {})
         first = call.parts[0].lower()
-        operations = self._by_first.get(first)
-        if operations is None:
-            raise RinorError(f"Type [{first}] is not supported")
         parts = (first, *call.parts[1:])
-        for operation in operations:
-            asked = operation.match(call, parts)
-            if asked is not None:
-                return asked, operation
-        raise _no_such_path(parts, operations)
+        for found in self._router.find(call, parts):
+            return found
+        raise _no_such_path(parts, tuple(self._router.beginning(first)))
 
 
 def identifier(text: str, what: str) -> str:
@@ -176,16 +108,18 @@ def identifier(text: str, what: str) -> str:
     return text
 
 
-def _no_such_path(parts: tuple[str, ...], operations: Iterable[Operation]) -> RinorError:
+def _no_such_path(parts: tuple[str, ...], routes: Iterable[Route]) -> RinorError:
     """What Domogik said: too few parts, too many, or a word it does not know."""
+    if not routes:
+        return RinorError(f"Type [{parts[0]}] is not supported")
     if len(parts) == 1:
         return RinorError("Url too short")
-    best: Operation | None = None
-    for operation in operations:
-        fixed = operation.fixed
+    best: Route | None = None
+    for route in routes:
+        fixed = route.fixed
         if len(fixed) > 1 and parts[: len(fixed)] == fixed:
-            best = operation
-            if len(parts) < len(operation.words):
+            best = route
+            if len(parts) < len(route.words):
                 return RinorError("Url too short")
     if best is not None:
         return RinorError(f"Wrong syntax for {best.fixed[-1]}")

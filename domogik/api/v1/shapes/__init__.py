@@ -1,1 +1,0 @@
-"""How values look in JSON, each beside its schema."""

@@ -1,0 +1,337 @@
+"""The table: what each operation is called, acts on, takes, answers and needs.
+
+A module of this package declares operations with `@operation`; `TABLE` has all of them. From it
+come the paths of `/api/v1` with their OpenAPI text, the commands on xPL and the terminal's part
+(`python -m domogik.manager.operations`).
+"""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import attrs
+
+from domogik.components.model import Component
+from domogik.errors import (
+    AmbiguousComponent,
+    DomogikError,
+    NotPossible,
+    UnknownComponent,
+)
+from domogik.manager.health.centre import Health
+from domogik.manager.interfaces import IAllHosts
+from domogik.manager.jobs import Job
+from domogik.manager.operations.shape import INTEGER, TEXT, Schema, Shape
+from domogik.manager.packages.interfaces import IPackages
+from domogik.packages.descriptor.reference import fullname
+from domogik.packages.repositories.index import Offer
+
+BASE = "/api/v1"
+#: how yes and no are written
+FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+FLAG: Schema = {
+    "anyOf": [{"type": "boolean"}, {"type": "string", "enum": ["yes", "no", "1", "0"]}],
+}
+_LISTED = (
+    "This is development mode: packages are listed, not managed (package_path in [domogik] "
+    "switches that on)"
+)
+_HERE = "Of what runs on this host only: elsewhere it is `Not available from another host`."
+_ELSEWHERE = "On another host the answer is 202 and the job, where it takes long."
+_ALONE = "Packages are managed by a manager, and REST runs here without one: start dmg_manager -r"
+
+
+class InvalidParameter(DomogikError):
+    """What was given cannot be read; the text says what is wrong with it."""
+
+
+class Right(enum.Enum):
+    """What an operation asks of its caller."""
+
+    NOTHING = "nothing"
+    READ = "read"
+    CHANGE = "change"
+    PRIVATE = "private"
+
+
+class Where(enum.Flag):
+    """For which hosts an operation is a job, whose end a caller need not wait for."""
+
+    NOWHERE = 0
+    HERE = enum.auto()
+    ELSEWHERE = enum.auto()
+
+
+@attrs.frozen
+class Context:
+    """What operations work on, for one caller. `given` is None where no packages are managed."""
+
+    all_hosts: IAllHosts
+    given: IPackages | None = None
+    sees_passwords: bool = False
+
+    @property
+    def packages(self) -> IPackages:
+        """Raises `NotPossible` where none are managed."""
+        if not self.all_hosts.package_mode:
+            raise NotPossible(_LISTED)
+        if self.given is None:
+            raise NotPossible(_ALONE)
+        return self.given
+
+    @property
+    def health(self) -> Health:
+        """Checks and issues of this host; raises `NotPossible` where no manager runs."""
+        health: Health | None = self.all_hosts.health
+        if health is None:
+            raise NotPossible("Health is a manager's, and REST runs here without one")
+        return health
+
+    def offers(self) -> tuple[Offer, ...]:
+        """All that the repositories offer."""
+        return self.packages.offers()
+
+    def jobs(self) -> tuple[Job, ...]:
+        """What is under way and what ended last, not only of packages."""
+        return self.all_hosts.jobs() if self.given is None else self.given.jobs()
+
+
+@attrs.frozen
+class Parameter:
+    """One value that an operation takes: what is told of it is what is accepted.
+
+    `choices` gives the words that it can be, where they are known only when it is asked for.
+    """
+
+    name: str
+    description: str
+    _schema: Schema
+    required: bool = False
+    _choices: Callable[[], list[str]] | None = None
+
+    @property
+    def schema(self) -> Schema:
+        """As it is now."""
+        return {**self._schema, "enum": self._choices()} if self._choices else self._schema
+
+    def read(self, given: str | None) -> Any:
+        """The value, its default where nothing is given; raises `InvalidParameter`."""
+        if given is None:
+            if self.required:
+                raise InvalidParameter(f"{self.name} is missing: {self.description}")
+            return self.schema.get("default")
+        complaint = _complaint(self.schema, given)
+        if complaint:
+            raise InvalidParameter(f"{self.name} {complaint}")
+        if "anyOf" in self.schema:
+            return FLAGS[given.lower()]
+        if self.schema["type"] == "integer":
+            return _number(given)
+        return given or None
+
+
+def _complaint(schema: Schema, given: str) -> str:
+    """What is wrong with a text by the schema: of these, by the few words that ours use."""
+    if "anyOf" in schema:
+        return "is true or false" if given.lower() not in FLAGS else ""
+    options: Any = schema.get("enum")
+    if options is not None:
+        return "" if given in options else f"is one of {', '.join(options)}"
+    if schema["type"] == "integer":
+        if not (given.isascii() and given.isdigit()):
+            return "is not a number"
+        least, most = schema.get("minimum", 0), schema.get("maximum")
+        number: Any = _number(given)
+        if number < least or (most is not None and number > most):
+            return f"is from {least} to {most}"
+    pattern: Any = schema.get("pattern")
+    if pattern is not None and not re.fullmatch(pattern, given):
+        return f"does not match {pattern}"
+    return ""
+
+
+def _number(digits: str) -> int:
+    """As many digits as no bound has are not counted."""
+    return int(digits) if len(digits) < 20 else 10**20
+
+
+def matching(pattern: re.Pattern[str]) -> Schema:
+    """A text that is the whole of what `pattern` matches."""
+    return {"type": "string", "pattern": f"^{pattern.pattern}$"}
+
+
+def flag(name: str, description: str, default: bool = False) -> Parameter:
+    """A parameter that is yes or no."""
+    return Parameter(name, description, {**FLAG, "default": default})
+
+
+HOST = Parameter("host", "The host it is on, by default the one that answers.", TEXT.schema)
+OF_HOST = Parameter("host", "Only those of one host.", TEXT.schema)
+WAIT = flag(
+    "wait",
+    "With `no` the answer is 202 and the job, at once; its end is an event `job.changed`.",
+    default=True,
+)
+LAST_EVENT_ID = Parameter(
+    "last_event_id",
+    "Begin behind this one, as the header Last-Event-ID does.",
+    {**INTEGER.schema, "minimum": 0},
+)
+
+
+@attrs.frozen
+class PackageName:
+    """A package on a host, by its names; it need not be there."""
+
+    host: str
+    type: str
+    id: str
+
+
+@attrs.frozen(eq=False)
+class Subject:
+    """What an operation acts on: it is found by the `names` in its path, and where it can be.
+
+    `label` is what jobs about it have as their subject.
+    """
+
+    names: tuple[str, ...]
+    find: Callable[[Context, Mapping[str, str], str | None], Any]
+    label: Callable[[Any], str | None]
+    has_host: bool = False
+
+
+def _find_component(context: Context, names: Mapping[str, str], host: str | None) -> Component:
+    return context.all_hosts.find(names["id"], host)
+
+
+def _find_host(context: Context, names: Mapping[str, str], host: str | None) -> Component:
+    return context.all_hosts.find(f"host:{host or context.all_hosts.host}")
+
+
+def _find_package(context: Context, names: Mapping[str, str], host: str | None) -> PackageName:
+    packages = context.packages
+    fullname(names["type"], names["id"])
+    return PackageName(host or packages.host, names["type"], names["id"])
+
+
+NOTHING = Subject((), lambda context, names, host: None, lambda found: None)
+COMPONENT = Subject(("id",), _find_component, lambda found: str(found.id), has_host=True)
+ONE_HOST = Subject((), _find_host, lambda found: str(found.id), has_host=True)
+PACKAGE = Subject(
+    ("type", "id"), _find_package, lambda found: fullname(found.type, found.id), has_host=True
+)
+ISSUE = Subject(
+    ("issue",),
+    lambda context, names, host: context.health.issue(names["issue"]),
+    lambda found: found.component,
+)
+
+#: what naming a component can end in
+NAMING = (UnknownComponent, AmbiguousComponent)
+Run = Callable[..., Awaitable[Any]]
+
+
+@attrs.frozen(eq=False)
+class Operation:
+    """One operation. `route` is its method and path, `identifier` its name for generated clients.
+
+    `run` gets the context, what the operation acts on (unless that is nothing), and by name what
+    else stands in the path, the parameters, and a body as a mapping. `answer` is how what it
+    returns looks in JSON. `errors` are those that it can end in, beside what any operation can.
+    `is_local`: it is for what runs on the host that is asked.
+    """
+
+    name: str
+    route: str
+    answer: Shape
+    summary: str
+    identifier: str
+    run: Run | None = None
+    text: str = ""
+    subject: Subject = NOTHING
+    parameters: tuple[Parameter, ...] = ()
+    body: Shape | None = None
+    right: Right = Right.READ
+    errors: tuple[type[DomogikError], ...] = ()
+    job: Where = Where.NOWHERE
+    is_local: bool = False
+    status: int = 200
+    xpl: bool = False
+    terminal: bool = False
+
+    @property
+    def method(self) -> str:
+        """Of HTTP."""
+        return self.route.partition(" ")[0]
+
+    @property
+    def path(self) -> str:
+        """On `/api/v1`."""
+        return self.route.partition(" ")[2]
+
+    @property
+    def description(self) -> str:
+        """What is told beside the summary."""
+        if self.is_local:
+            return f"{self.text} {_HERE}".lstrip()
+        return f"{self.text} {_ELSEWHERE}".lstrip() if self.job is Where.ELSEWHERE else self.text
+
+    @property
+    def query(self) -> tuple[Parameter, ...]:
+        """All that can be given beside the names in the path."""
+        host = (HOST,) if self.subject.has_host else ()
+        return (*host, *self.parameters, *((WAIT,) if self.job else ()))
+
+    def read(self, given: Mapping[str, str]) -> dict[str, Any]:
+        """The parameters; raises `InvalidParameter`."""
+        return {one.name: one.read(given.get(one.name)) for one in self.query}
+
+    def find(self, context: Context, names: Mapping[str, str], values: Mapping[str, Any]) -> Any:
+        """What it acts on; raises what `errors` says."""
+        host = values.get("host") if self.subject.has_host else None
+        return self.subject.find(context, names, host)
+
+    def start(
+        self, context: Context, found: Any, names: Mapping[str, str], values: Mapping[str, Any]
+    ) -> Awaitable[Any]:
+        """Begin; what comes of it is awaited."""
+        assert self.run is not None
+        of_path = {name: text for name, text in names.items() if name not in self.subject.names}
+        given = {one.name: values[one.name] for one in self.parameters}
+        body = {"body": values["body"]} if self.body is not None else {}
+        acts_on = () if self.subject is NOTHING else (found,)
+        return self.run(context, *acts_on, **of_path, **given, **body)
+
+
+TABLE: dict[str, Operation] = {}
+
+
+def operation(name: str, route: str, answer: Shape, **rest: Any) -> Callable[[Run], Run]:
+    """Declare the function as an operation; its docstring is what is told of it.
+
+    Its first paragraph is the summary. A method other than GET needs `Right.CHANGE` unless said
+    otherwise; the identifier is made of the name (`component.stop`: `stopComponent`) likewise.
+    """
+
+    def declare(run: Run) -> Run:
+        summary, _, description = inspect.cleandoc(run.__doc__ or "").partition("\n\n")
+        subject, _, verb = name.partition(".")
+        rest.setdefault("right", Right.READ if route.startswith("GET ") else Right.CHANGE)
+        rest.setdefault("identifier", f"{verb}{subject.capitalize()}")
+        TABLE[name] = Operation(
+            name,
+            route.replace(" ", f" {BASE}", 1),
+            answer,
+            " ".join(summary.split()).removesuffix("."),
+            run=run,
+            text=" ".join(description.split()),
+            **rest,
+        )
+        return run
+
+    return declare
