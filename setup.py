@@ -58,6 +58,8 @@ setup(
         "packaging>=23",
         "psutil>=5.9",
         "jeepney>=0.8",
+        # before that a server could ask for a password under a key of its own
+        "PyMySQL>=1.2.4",
         "prometheus-client>=0.20",
         "tuf>=6",
         "securesystemslib[crypto]>=1.2",
@@ -66,7 +68,7 @@ setup(
         "tls": ["Twisted[tls]"],
         "postgresql": ["psycopg[binary]>=3.1"],
         # the clients of the servers that the fixtures of pytest start
-        "mysql": ["PyMySQL>=1.1"],
+        "mysql": [],  # PyMySQL is there anyway
         "rabbitmq": ["pika>=1.3"],
         "redis": ["redis>=5"],
         "mosquitto": ["paho-mqtt>=2"],
@@ -90,7 +92,6 @@ setup(
             "paho-mqtt>=2",
             "pika>=1.3",
             "psycopg[binary]>=3.1",
-            "PyMySQL>=1.1",
             "redis>=5",
             "async-timeout>=4",  # which redis needs on Debian's own Python
             "lxml-stubs",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 
 import attrs
 
 from domogik.daemons.errors import InvalidParameters
-from domogik.daemons.mywire import kept
 from domogik.daemons.parameters import Option
 
 _SAID = re.compile(r"Ver (\d+)\.(\d+)(?:\.\d+)?\S*")
@@ -92,6 +92,12 @@ def size_bytes(size: object) -> int:
 def literal(text: str) -> str:
     """A text in a statement; `sql_mode` must not hold NO_BACKSLASH_ESCAPES or ANSI_QUOTES."""
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def kept(password: str) -> str:
+    """What a server keeps of a password: `IDENTIFIED BY PASSWORD '<this>'`."""
+    once = hashlib.sha1(password.encode()).digest()  # noqa: S324 - what its protocol says
+    return "*" + hashlib.sha1(once).hexdigest().upper()  # noqa: S324
 
 
 def password_statements(password: str, version: ServerVersion) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from domogik.daemons.backups import BackupContents
 from domogik.daemons.base import ManagedDaemon
 from domogik.daemons.directory import CONFIGURATION
 from domogik.daemons.errors import ManagedDaemonError, NotReady
+from domogik.daemons.myclient import Refused, Row, ask, check_greeting
 from domogik.daemons.myfiles import (
     ServerVersion,
     further_settings,
@@ -33,7 +34,6 @@ from domogik.daemons.myfiles import (
     password_statements,
     size_bytes,
 )
-from domogik.daemons.mywire import Greeting, Refused, Session
 from domogik.daemons.parameters import Option, Parameters
 from domogik.daemons.probing import exchange
 from domogik.daemons.templates import Template
@@ -253,7 +253,7 @@ class MySQLDaemon(ManagedDaemon):
             if self._version is None:
                 await self.find_programs()
             if self.version.is_mariadb:
-                await (await self.session(self.password)).end()
+                await self.ask()
             else:
                 await self._probe_mysql()
         except Refused as refused:
@@ -264,18 +264,19 @@ class MySQLDaemon(ManagedDaemon):
             return
         (self.directory / _INIT).unlink(missing_ok=True)
 
-    async def session(self, password: str) -> Session:
-        """For questions to MariaDB; the caller closes it."""
+    async def ask(self, *statements: str, password: str | None = None) -> tuple[Row, ...]:
+        """Say the statements to MariaDB, as `myclient.ask`; `password` is one it had before."""
         parameters = self.parameters
         host, port = parameters.reachable_host, parameters.port
-        return await Session.open(self.reactor, host, port, password)
+        password = self.password if password is None else password
+        return await self.tools.in_thread(ask, host, port, password, *statements)
 
     async def _probe_mysql(self) -> None:
         """Its greeting, and then its own client: it asks for the password in ways of its own."""
         parameters = self.parameters
         host, port = parameters.reachable_host, parameters.port
         answer = await exchange(self.reactor, host, port, b"", _is_packet)
-        Greeting.parse(answer[4:])
+        check_greeting(answer[4:])
         try:
             await self.client("SELECT 1", "one cannot log in")
         except ManagedDaemonError as error:
@@ -320,12 +321,8 @@ class MySQLDaemon(ManagedDaemon):
         self._leave_password()
         if known.password is None or not self.is_running() or not self.version.is_mariadb:
             return
-        session = await self.session(known.password)
-        try:
-            for statement in password_statements(self.password, self.version):
-                await session.query(statement)
-        finally:
-            session.close()
+        statements = password_statements(self.password, self.version)
+        await self.ask(*statements, password=known.password)
         (self.directory / _INIT).unlink(missing_ok=True)
 
     async def reread(self) -> None:
@@ -335,15 +332,10 @@ class MySQLDaemon(ManagedDaemon):
             f"SET GLOBAL innodb_buffer_pool_size = {size_bytes(self.option('buffer_pool_size'))}",
             f"SET GLOBAL innodb_flush_log_at_trx_commit = {1 if self.option('fsync') else 0}",
         )
-        if not self.version.is_mariadb:
+        if self.version.is_mariadb:
+            await self.ask(*changes)
+        else:
             await self.client("; ".join(changes), "its settings cannot be changed")
-            return
-        session = await self.session(self.password)
-        try:
-            for change in changes:
-                await session.query(change)
-        finally:
-            session.close()
 
     # Its backups
 

@@ -13,14 +13,13 @@ import os
 import secrets
 import shutil
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred
 
-from domogik.daemons.base import ManagedDaemon
 from domogik.daemons.blocking import BlockingDaemon, Reached, Turns
 from domogik.daemons.errors import ManagedDaemonError
 from domogik.daemons.reaper import Reaper
@@ -191,51 +190,45 @@ def _clean(server: Shared, url: str, name: str, path: Path | None = None) -> Cle
 
 
 def _by_sql(
-    begin: Callable[[ManagedDaemon], Awaitable[Any]],
-    drop: Callable[[Any, str], Awaitable[None]],
+    say: Callable[[Any, str], Coroutine[Any, Any, object]],
+    drop: Callable[[Any, str], Coroutine[Any, Any, object]],
     until: str,
 ) -> Callable[[Shared, str, contextlib.ExitStack], Clean]:
-    async def create(session: Any, name: str) -> None:
-        await session.query(f"CREATE DATABASE {name}")
-
-    async def done(server: Shared, work: Callable[[Any, str], Awaitable[None]], name: str) -> None:
-        session = await begin(server.daemon)
-        try:
-            await work(session, name)
-        finally:
-            session.close()
-
     def fresh(server: Shared, name: str, undo: contextlib.ExitStack) -> Clean:
-        server.wait(lambda: done(server, create, name))
-        undo.callback(server.wait, lambda: done(server, drop, name))
+        server.wait(lambda: say(server.daemon, f"CREATE DATABASE {name}"))
+        undo.callback(server.wait, lambda: drop(server.daemon, name))
         return _clean(server, server.url.removesuffix(until) + name, name)
 
     return fresh
 
 
-async def _postgres(daemon: Any) -> Any:
+async def _say_to_postgres(daemon: Any, sql: str) -> None:
     from domogik.daemons.pgwire import Session
 
-    return await Session.open(daemon.reactor, daemon.login())
+    session = await Session.open(daemon.reactor, daemon.login())
+    try:
+        await session.query(sql)
+    finally:
+        session.close()
 
 
-async def _drop_postgres(session: Any, name: str) -> None:
-    await session.query(f"DROP DATABASE {name} WITH (FORCE)")
+async def _drop_postgres(daemon: Any, name: str) -> None:
+    await _say_to_postgres(daemon, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-async def _mysql(daemon: Any) -> Any:
-    return await daemon.session(daemon.password)
+async def _say_to_mysql(daemon: Any, sql: str) -> None:
+    await daemon.ask(sql)
 
 
-async def _drop_mysql(session: Any, name: str) -> None:
+async def _drop_mysql(daemon: Any, name: str) -> None:
     """Drop a database; the connections that are open to it are ended, as they might hold locks."""
-    from domogik.daemons.mywire import Refused
+    from domogik.daemons.myclient import Refused
 
     using = f"SELECT id FROM information_schema.processlist WHERE db = '{name}'"  # noqa: S608
-    for (number,) in await session.query(using):
+    for (number,) in await daemon.ask(using):
         with contextlib.suppress(Refused):  # it has ended meanwhile
-            await session.query(f"KILL {number}")
-    await session.query(f"DROP DATABASE {name}")
+            await daemon.ask(f"KILL {number}")
+    await daemon.ask(f"DROP DATABASE {name}")
 
 
 def _redis(server: Shared, _: str, undo: contextlib.ExitStack) -> Clean:
@@ -298,8 +291,8 @@ def _mosquitto(server: Shared, name: str, _: contextlib.ExitStack) -> Clean:
 
 _FRESH = {
     "redis": _redis,
-    "postgres": _by_sql(_postgres, _drop_postgres, "postgres"),
-    "mysql": _by_sql(_mysql, _drop_mysql, ""),
+    "postgres": _by_sql(_say_to_postgres, _drop_postgres, "postgres"),
+    "mysql": _by_sql(_say_to_mysql, _drop_mysql, ""),
     "rabbitmq": _rabbitmq,
     "nginx": _web,
     "apache": _web,

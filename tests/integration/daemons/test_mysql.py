@@ -14,12 +14,13 @@ import pymysql
 import pytest
 from daemons.cases import ManagedDaemonCases
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from domogik.daemons.errors import NotReady
+from domogik.daemons.myclient import Refused
 from domogik.daemons.mysql import MySQLDaemon, MySQLDaemonError
-from domogik.daemons.mywire import Refused, Session
 from domogik.daemons.tools import DaemonTools
 
 pytestmark = pytest.mark.integration
@@ -232,23 +233,19 @@ class MySQLTests(MySQLCases, TestCase):
         self.assertEqual(await deferToThread(look), [(33,)])
         self.assertEqual(daemon.get_pid(), pid)
 
-    async def test_questions_in_its_own_protocol(self) -> None:
+    async def test_questions(self) -> None:
         daemon = await self.running()
-        host, port = "127.0.0.1", daemon.get_port()
-        session = await daemon.session(daemon.parameters.password)
-        self.assertEqual(await session.query("SELECT 1, NULL, 'ü'"), [("1", None, "ü")])
-        [(long,)] = await session.query("SELECT REPEAT('x', 70000)")
+        rows = await daemon.ask("SELECT 2", "SELECT 1, NULL, 'ü'")
+        self.assertEqual(rows, ((1, None, "ü"),))
+        [(long,)] = await daemon.ask("SELECT REPEAT('x', 70000)")
         self.assertEqual(len(long), 70000)
-        with self.assertRaises(Refused) as caught:
-            await session.query("NONSENSE")
-        self.assertEqual(caught.exception.code, 1064)
-        session.close()
-        with self.assertRaises(Refused) as caught:
-            await Session.open(reactor, host, port, "wrong")
-        self.assertEqual(caught.exception.code, 1045)
+        for question, code in (({}, 1064), ({"password": "wrong"}, 1045)):
+            error = await self.assertFailure(
+                Deferred.fromCoroutine(daemon.ask("NONSENSE", **question)), Refused
+            )
+            self.assertEqual(error.code, code)
         await daemon.stop()
-        with self.assertRaises(NotReady):
-            await Session.open(reactor, host, port, "wrong")
+        await self.assertFailure(Deferred.fromCoroutine(daemon.ask()), NotReady)
 
 
 class MySQLItselfTests(TestCase):

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import socket
+from collections.abc import Iterator
+from threading import Thread
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domogik.daemons.errors import InvalidParameters, NotReady
+from domogik.daemons.myclient import Refused, ask, check_greeting
 from domogik.daemons.myfiles import (
     ServerVersion,
     further_settings,
+    kept,
     literal,
     option_file,
     password_statements,
     quoted,
     size_bytes,
 )
-from domogik.daemons.mywire import Greeting, Refused, kept, scrambled
 
 MARIADB = ServerVersion("10.11.19-MariaDB", 10, 11)
 MYSQL = ServerVersion("8.0.36", 8, 0)
@@ -106,14 +111,81 @@ def test_a_persons_settings() -> None:
 def test_what_a_server_keeps_is_what_the_manual_says() -> None:
     # MariaDB Knowledge Base, "PASSWORD": of `notagoodpwd`
     assert kept("notagoodpwd") == "*3A70EE9FC6594F88CE9E959CD51C5A1C002DC937"
-    assert len(scrambled("x", b"1" * 20)) == 20
+
+
+def packet(number: int, content: bytes) -> bytes:
+    return len(content).to_bytes(3, "little") + bytes([number]) + content
+
+
+def greeting(plugin: bytes = b"mysql_native_password") -> bytes:
+    content = b"\x0a10.11.19-MariaDB\0" + bytes(4) + b"12345678\0" + b"\xff\xf7\x2d\2\0\xff\xdf\x15"
+    return packet(0, content + bytes(10) + b"123456789012\0" + plugin + b"\0")
+
+
+@contextlib.contextmanager
+def server(*said: bytes) -> Iterator[tuple[int, list[bytes]]]:
+    """Says one thing after each that it hears, and hangs up; yields its port and what it heard."""
+    heard: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with listening.accept()[0] as connection, contextlib.suppress(OSError):
+                for one in said:
+                    connection.sendall(one)
+                    heard.append(connection.recv(4096))
+
+        serving = Thread(target=serve)
+        serving.start()
+        yield listening.getsockname()[1], heard
+        serving.join()
+
+
+@given(st.lists(st.binary(max_size=60), min_size=1, max_size=3), st.booleans(), st.booleans())
+def test_whatever_answers_is_refused_or_is_not_ready(
+    answers: list[bytes], greets: bool, are_packets: bool
+) -> None:
+    said = [packet(2 * at + 2, one) for at, one in enumerate(answers)] if are_packets else answers
+    with server(*([greeting()] if greets else []), *said) as (port, _):
+        with contextlib.suppress(NotReady, Refused):
+            ask("127.0.0.1", port, "secret", "SELECT 1")
+
+
+def test_where_nothing_listens_it_is_not_ready() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    with pytest.raises(NotReady, match="refused"):
+        ask("127.0.0.1", port, "secret")
+
+
+def test_a_server_that_is_full_says_so_in_place_of_a_greeting() -> None:
+    full = b"\xff\x10\x04Too many connections"
+    with server(packet(0, full)) as (port, _), pytest.raises(Refused, match="Too many") as caught:
+        ask("127.0.0.1", port, "secret")
+    assert caught.value.code == 1040
+    with pytest.raises(Refused, match="Too many") as caught:
+        check_greeting(full)
+    assert caught.value.code == 1040
+
+
+@pytest.mark.parametrize(
+    "plugin",
+    ["mysql_clear_password", "dialog", "sha256_password", "caching_sha2_password", "", "new"],
+)
+def test_a_password_is_given_to_nobody_who_asks_for_more_than_a_proof(plugin: str) -> None:
+    """Whatever it offers first, and whatever it wants then."""
+    switch = packet(2, b"\xfe" + plugin.encode() + b"\0" + b"\x02Password: ")
+    full = packet(2, b"\x01\x04")
+    for first in (greeting(), greeting(plugin.encode())):
+        for then in (switch, full):
+            with server(first, then, packet(4, b"\0" * 9)) as (port, heard):
+                with pytest.raises((Refused, NotReady)):
+                    ask("127.0.0.1", port, "secret")
+            assert b"secret" not in b"".join(heard)
+            assert not any(heard[1:])
 
 
 @given(st.binary(max_size=200))
-def test_whatever_greets_us_is_a_greeting_or_is_not(packet: bytes) -> None:
-    for content in (packet, b"\x0a" + packet, b"\xff" + packet):
-        try:
-            greeting = Greeting.parse(content)
-        except (NotReady, Refused):
-            continue
-        assert len(greeting.nonce) <= 20
+def test_whatever_greets_us_is_a_greeting_or_is_not(content: bytes) -> None:
+    with contextlib.suppress(NotReady, Refused):
+        check_greeting(content)
+        assert content.startswith(b"\x0a")
