@@ -39,36 +39,42 @@ MESSAGES = [
         STAT,
         "domogik-manager.vm",
         "*",
-        "hbeat.app",
-        [("interval", "5"), ("port", "56607"), ("remote-ip", "127.0.0.1"), ("status", "2")],
+        schema="hbeat.app",
+        body=[("interval", "5"), ("port", "56607"), ("remote-ip", "127.0.0.1"), ("status", "2")],
     ),
     Message(
         CMND,
         "domogik-rest.vm",
         "*",
-        "domogik.system",
-        [("command", "start"), ("host", "vm"), ("plugin", "diskfree"), ("type", "plugin")],
+        schema="domogik.system",
+        body=[("command", "start"), ("host", "vm"), ("plugin", "diskfree"), ("type", "plugin")],
     ),
     Message(
         TRIG,
         "bnz-owfs.livingroom",
         "*",
-        "sensor.basic",
-        [("device", "28.112233445566"), ("type", "temp"), ("current", "21.5")],
+        schema="sensor.basic",
+        body=[("device", "28.112233445566"), ("type", "temp"), ("current", "21.5")],
     ),
     Message(
         TRIG,
         "domogik-x10_heyu.cellar",
         "*",
-        "x10.basic",
-        [("command", "on"), ("device", "a1"), ("house", "a"), ("level", "100"), ("kind", "lamp")],
+        schema="x10.basic",
+        body=[
+            ("command", "on"),
+            ("device", "a1"),
+            ("house", "a"),
+            ("level", "100"),
+            ("kind", "lamp"),
+        ],
     ),
     Message(
         TRIG,
         "domogik-manager.vm",
         "*",
-        "domogik.system",
-        [("command", "list"), ("host", "vm"), *_LISTED[:18]],
+        schema="domogik.system",
+        body=[("command", "list"), ("host", "vm"), *_LISTED[:18]],
     ),
 ]
 MIX = [encode(message) for message in MESSAGES]
@@ -138,7 +144,11 @@ def _ours_unkept(data: bytes) -> bytes:
 def _ours_anew(data: bytes) -> bytes:
     read = decode(data)
     _read(read)
-    return encode(Message(read.type, read.source, read.target, read.schema, read.body, read.hop))
+    return encode(
+        Message(
+            read.type, read.source, read.target, schema=read.schema, body=read.body, hop=read.hop
+        )
+    )
 
 
 def _ours_parse(data: bytes) -> Message:
@@ -153,7 +163,9 @@ def _ours_lazy(data: bytes) -> bytes:
 
 def _ours_write(message: Message) -> bytes:
     return encode(
-        Message(message.type, message.source, message.target, message.schema, message.body)
+        Message(
+            message.type, message.source, message.target, schema=message.schema, body=message.body
+        )
     )
 
 

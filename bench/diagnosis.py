@@ -168,13 +168,13 @@ def _health(reactor, events, directory: Path):
     home.create()
     host, components = manager.local_host.host, manager.components
     health = Health(
-        reactor,
-        time.time,
-        events,
-        Jobs(events, time.time),
-        Kinds(host),
-        home.run / "health.json",
-        thread,
+        clock=reactor,
+        wall_clock=time.time,
+        events=events,
+        jobs=Jobs(events, time.time),
+        kinds=Kinds(host),
+        state=home.run / "health.json",
+        in_thread=thread,
     )
     repositories = [
         RepositoryInfo(f"http://packages{number}.localhost", 10, time.time(), 100)
@@ -186,11 +186,23 @@ def _health(reactor, events, directory: Path):
 
     checkers = {
         Kind.PLUGIN: PluginChecker(
-            manager.plugins, components, home.plugin_data, time.time, thread
+            plugins=manager.plugins,
+            components=components,
+            data=home.plugin_data,
+            wall_clock=time.time,
+            in_thread=thread,
         ),
         Kind.EXTERNAL: ExternalChecker(manager.externals, components),
         Kind.HOST: HostChecker(
-            host, home, (), home.cache, lambda: "", lambda: 0.0, lambda: (), time.time, thread
+            host=host,
+            home=home,
+            directories=(),
+            archives=home.cache,
+            hub_problem=lambda: "",
+            last_known=lambda: 0.0,
+            broken_packages=lambda: (),
+            wall_clock=time.time,
+            in_thread=thread,
         ),
         Kind.REPOSITORY: RepositoryChecker(lambda: repositories, refresh, time.time),
     }

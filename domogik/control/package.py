@@ -38,7 +38,7 @@ from domogik.xpl.node.port import Identity
 LIST = "installed-packages-list"
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class PackageControl:
     """Answers every `domogik.package` command aimed at this host; sends the list when it changes.
 

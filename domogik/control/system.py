@@ -46,7 +46,7 @@ _PLUGIN = Kind.PLUGIN.value
 _SWITCHING = ("enable", "disable")
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class SystemControl:
     """Answers every `domogik.system` command aimed at this host; sends the list when it changes.
 

@@ -29,7 +29,7 @@ _MODE = 0o600
 _TURNS = 3
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Clean:
     """What one test has to itself: a database, virtual host, document root or prefix of topics.
 
@@ -186,7 +186,15 @@ class Servers:
 
 
 def _clean(server: Shared, url: str, name: str, path: Path | None = None) -> Clean:
-    return Clean(url, name, server.host, server.port, server.password, server, path)
+    return Clean(
+        url=url,
+        name=name,
+        host=server.host,
+        port=server.port,
+        password=server.password,
+        server=server,
+        path=path,
+    )
 
 
 def _by_sql(

@@ -88,7 +88,12 @@ class Assembly:
         self.supervisor = ends.make_supervisor(self.status_changed)
         tools = DaemonTools.of(reactor)
         self.daemons = Daemons(
-            host, tools, self.supervisor, self.components, ends.directory, ends.daemons
+            host=host,
+            tools=tools,
+            supervisor=self.supervisor,
+            components=self.components,
+            home=ends.directory,
+            directory=ends.daemons,
         )
         self.plugins = Plugins(
             plugin_launch=ends.launch,
@@ -104,13 +109,13 @@ class Assembly:
         self.units = ends.make_units(self.components, self.jobs)
         self.kinds = Kinds(host)
         self.health = Health(
-            reactor,
-            ends.wall_clock,
-            self.events,
-            self.jobs,
-            self.kinds,
-            ends.remembered,
-            ends.threads,
+            clock=reactor,
+            wall_clock=ends.wall_clock,
+            events=self.events,
+            jobs=self.jobs,
+            kinds=self.kinds,
+            state=ends.remembered,
+            in_thread=ends.threads,
         )
         self.local_host = LocalHost(
             host=host,
@@ -142,16 +147,22 @@ class Assembly:
         """Make what speaks: the other hosts, and all hosts as one."""
         ends = self._ends
         self.hosts = Hosts(
-            ends.reactor, ends.wall_clock, identity, ends.bus, self.events, ends.host, patience_s
+            clock=ends.reactor,
+            wall_clock=ends.wall_clock,
+            identity=identity,
+            bus=ends.bus,
+            events=self.events,
+            own=ends.host,
+            patience_s=patience_s,
         )
         self.all_hosts = AllHosts(
-            ends.host,
-            self.events,
-            package_mode,
-            self.hosts,
-            self.jobs,
-            self.local_host,
-            values,
+            host=ends.host,
+            events=self.events,
+            package_mode=package_mode,
+            hosts=self.hosts,
+            jobs=self.jobs,
+            local_host=self.local_host,
+            values=values,
         )
 
     def register_kinds(
@@ -166,7 +177,12 @@ class Assembly:
         """Register every kind of this program, `more_checks` beside those of every manager."""
         ends, components = self._ends, self.components
         plugin_checks = PluginChecker(
-            self.plugins, components, ends.launch.data, ends.wall_clock, ends.threads, previous
+            plugins=self.plugins,
+            components=components,
+            data=ends.launch.data,
+            wall_clock=ends.wall_clock,
+            in_thread=ends.threads,
+            previous=previous,
         )
         checks: dict[Kind, IChecked] = {
             Kind.PLUGIN: plugin_checks,

@@ -28,7 +28,7 @@ Apply = Callable[[Inventory, Configuration], None]
 def _tell_nobody(remarks: Mapping[str, str], sentence: str) -> None: ...
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class ConfigurationInForce:
     """Reads both, in a thread, and hands them to `apply`.
 

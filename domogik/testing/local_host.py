@@ -243,28 +243,38 @@ class FakeManager(Assembly):
         self.core = CoreParts(HOST, self.components)
         self.register_kinds(self.core, {})
         self.keeper = ConfigurationInForce(
-            (self.file,), load([self.file]), self._scan, self._apply, at_once, self.events
+            paths=(self.file,),
+            current=load([self.file]),
+            scan=self._scan,
+            apply=self._apply,
+            in_thread=at_once,
+            events=self.events,
         )
         self.pings = PluginPings(
-            clock,
-            self.identity,
-            bus,
-            self.plugins,
-            HOST,
-            Speakers(
+            clock=clock,
+            identity=self.identity,
+            bus=bus,
+            plugins=self.plugins,
+            host=HOST,
+            speakers=Speakers(
                 self.trust.is_own,
                 self.plugins.pids,
                 lambda: self.hub_is_elsewhere,
                 self._receivers,
                 self._owners,
             ),
-            self._find,
-            self.ping_timeout_s,
-            self.ping_pause_s,
+            find=self._find,
+            timeout_s=self.ping_timeout_s,
+            pause_s=self.ping_pause_s,
         )
         self.connect(self.identity, patience_s=10.0, package_mode=False)
         self.control = SystemControl(
-            clock, self.identity, bus, self.local_host, self.trust, self.events
+            clock=clock,
+            identity=self.identity,
+            bus=bus,
+            local_host=self.local_host,
+            trust=self.trust,
+            events=self.events,
         )
 
     def _make_supervisor(self, on_change: StatusChanged) -> Supervisor:
@@ -283,13 +293,19 @@ class FakeManager(Assembly):
     def _make_units(self, components: ComponentList, jobs: Jobs) -> SystemUnits:
         clock = self.network.clock
         units, apps = fake_units(self.systemd, clock, {}), EnabledApps(self.directory / "apps.json")
-        return SystemUnits(HOST, units, components, jobs, clock, enabled_apps=apps)
+        return SystemUnits(
+            host=HOST, units=units, components=components, jobs=jobs, clock=clock, enabled_apps=apps
+        )
 
     async def _find(self, processes: Mapping[str, frozenset[int]]) -> dict[str, list[Address]]:
         return {name: self.bound[name] for name in processes if name in self.bound}
 
     def _receivers(self, ip: str, port: int) -> list[Listener]:
-        return [] if port in self.free_ports else [Listener("udp4", ip, port, port, False, 0)]
+        return (
+            []
+            if port in self.free_ports
+            else [Listener(kind="udp4", address=ip, port=port, inode=port, v6only=False, uid=0)]
+        )
 
     def _owners(self, inodes: Iterable[int], among: Iterable[int]) -> dict[int, list[Owner]]:
         mine = [Owner(pid, "plugin", None) for pid in among]

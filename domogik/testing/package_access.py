@@ -71,34 +71,34 @@ class FakePackageManager(FakeManager):
         self.store = Store(self.home)
         run, thread = self._run, at_once
         self.package_access = LocalPackages(
-            HOST,
-            self.managed,
-            self.handles_externals,
-            self.file,
-            self.plugins,
-            self.store,
-            self._fetch,
-            self.home.run / "updates",
-            self.jobs,
-            PythonEnvironment(Path("python"), run),
-            EnvironmentMaker(run, thread),
-            lambda release_of: DependencyChecker(run, thread, release_of, self._offer),
-            thread,
-            self.reload,
-            self.events,
-            self.network.clock,
+            host=HOST,
+            managed=self.managed,
+            handles_externals=self.handles_externals,
+            configuration_file=self.file,
+            plugins=self.plugins,
+            store=self.store,
+            fetch=self._fetch,
+            updates_directory=self.home.run / "updates",
+            jobs=self.jobs,
+            own_environment=PythonEnvironment(Path("python"), run),
+            environments=EnvironmentMaker(run, thread),
+            make_checker=lambda release_of: DependencyChecker(run, thread, release_of, self._offer),
+            in_thread=thread,
+            reload=self.reload,
+            events=self.events,
+            clock=self.network.clock,
         )
         self.rests = Rests(self.identity, self.network.bus)
         others = PackageHosts(self.identity, self.network.bus, self.events, self.hosts.asking, HOST)
         self.package_control = PackageControl(
-            self.network.clock,
-            self.identity,
-            self.network.bus,
-            self.package_access,
-            self.trust,
-            self.rests,
-            MainHostOffers(HOST, self.rests, others),
-            self.events,
+            clock=self.network.clock,
+            identity=self.identity,
+            bus=self.network.bus,
+            local_host=self.package_access,
+            trust=self.trust,
+            rests=self.rests,
+            elsewhere=MainHostOffers(HOST, self.rests, others),
+            events=self.events,
         )
 
     def _scan(self) -> Inventory:

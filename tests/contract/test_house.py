@@ -158,13 +158,13 @@ class TestAllHosts(AllHostsContract, SynchronousTestCase):
         manager = self.manager
         values = Values(MemoryStore())
         self.all_hosts = AllHosts(
-            "vm",
-            manager.events,
-            True,
-            manager.hosts,
-            manager.jobs,
-            manager.local_host,
-            lambda: values,
+            host="vm",
+            events=manager.events,
+            package_mode=True,
+            hosts=manager.hosts,
+            jobs=manager.jobs,
+            local_host=manager.local_host,
+            values=lambda: values,
         )
 
     def turn(self):

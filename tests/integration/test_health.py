@@ -137,7 +137,7 @@ def test_domogiks_own_clients_and_xpl_get_the_same(world: World) -> None:
     assert results == {"core-running": "passed", "core-configuration": "passed"}
     body = (("command", "diagnose"), ("host", HOST), ("type", "core"), ("plugin", "core:manager"))
     with XplClient(world) as client:
-        client.send(Message(CMND, client.source, "*", "domogik.system", body))
+        client.send(Message(CMND, client.source, "*", schema="domogik.system", body=body))
         answer = client.expect(
             lambda message: message.get("command") == "diagnose" and message.get("checks")
         )

@@ -114,7 +114,9 @@ def test_a_name_that_is_a_command_or_code_runs_nothing_over_xpl(world: World) ->
                 (PACKAGE, {"command": "check-dependencies", "dep0": command, "dep0-type": "other"}),
             ):
                 order = {"host": HOST, "type": "plugin", "source": "cache"} | body
-                client.send(Message(CMND, client.source, "*", schema, tuple(order.items())))
+                client.send(
+                    Message(CMND, client.source, "*", schema=schema, body=tuple(order.items()))
+                )
 
                 def is_answer(
                     message: Message, schema: str = schema, body: dict[str, str] = body

@@ -64,7 +64,7 @@ def test_a_thousand_requests_at_once_on_one_connection_hold_nobody_up(world: Wor
         sock.sendall(request * 1300)
         wait_until(lambda: answered(world) > before + 1, "the first of them are answered")
         body = (("command", "list"), ("host", HOST))
-        client.send(Message(CMND, client.source, "*", "domogik.system", body))
+        client.send(Message(CMND, client.source, "*", schema="domogik.system", body=body))
         client.answer("list")
         # who reads nothing is not answered further than the buffers of the network reach
         assert answered(world) < before + 650

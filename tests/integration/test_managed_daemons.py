@@ -565,7 +565,7 @@ def test_it_is_steered_over_xpl(all_hosts: AllHosts) -> None:
 
         def order(command: str, name: str = "cache") -> dict[str, str]:
             body = (("command", command), ("type", "daemon"), ("host", HOST), ("plugin", name))
-            client.send(Message(CMND, client.source, "*", "domogik.system", body))
+            client.send(Message(CMND, client.source, "*", schema="domogik.system", body=body))
             return client.answer(command)
 
         listed = order("list")

@@ -241,7 +241,7 @@ def test_a_terminal_steers_it(all_hosts: Inside, systemd: RealSystemd) -> None:
 def test_other_hosts_give_orders_over_xpl(all_hosts: Inside, systemd: RealSystemd) -> None:
     with XplClient(all_hosts) as client:
         body = (("command", "start"), ("host", HOST), ("type", "unit"), ("plugin", "network"))
-        client.send(Message(CMND, client.source, "*", "domogik.system", body))
+        client.send(Message(CMND, client.source, "*", schema="domogik.system", body=body))
         answer = client.answer("start")
     assert (answer["type"], answer["plugin"]) == ("unit", "network")
     assert "error" not in answer

@@ -141,7 +141,7 @@ def test_a_key_that_is_not_declared_is_refused_by_every_way_to_set_it(running: W
     assert (refused.returncode, said in refused.stderr) == (1, True)
     with XplClient(running) as client:
         body = (("technology", "demo"), ("hostname", HOST), ("key", "intervall"), ("value", "7"))
-        client.send(Message(CMND, client.source, "*", "domogik.config", body))
+        client.send(Message(CMND, client.source, "*", schema="domogik.config", body=body))
         answer = client.expect(lambda message: message.get("key") and message.type == STAT)
         assert answer.get("error") == said
     assert running.request(f"/plugin/config/list/by-name/{HOST}/demo/")[1]["config"] == []
@@ -220,7 +220,9 @@ def test_orders_on_xpl_are_obeyed_and_answered(running: World, client: XplClient
 
 
 def test_the_list_is_sent_when_a_status_changes(running: World, client: XplClient) -> None:
-    client.send(Message(CMND, client.source, "*", "domogik.system", (("command", "list"),)))
+    client.send(
+        Message(CMND, client.source, "*", schema="domogik.system", body=(("command", "list"),))
+    )
     client.expect(lambda message: message.get("plugin0-status") == "ON")
     os.kill(running.component("demo")["pid"], signal.SIGKILL)
     client.expect(lambda message: message.get("plugin0-status") == "OFF")

@@ -54,7 +54,9 @@ def installed(world: World) -> dict[str, str]:
 def ask(client: XplClient, command: str, **pairs: str) -> dict[str, str]:
     """Send a command about packages; the answer to it."""
     body = {"command": command, "host": HOST, **pairs}
-    client.send(Message(CMND, client.source, "*", "domogik.package", tuple(body.items())))
+    client.send(
+        Message(CMND, client.source, "*", schema="domogik.package", body=tuple(body.items()))
+    )
     return answer(client, command)
 
 
@@ -195,7 +197,9 @@ def test_the_list_is_sent_before_the_answer_to_what_changed_it(
         "part": "xpl",
     }
     with XplClient(world) as client:
-        client.send(Message(CMND, client.source, "*", "domogik.package", tuple(body.items())))
+        client.send(
+            Message(CMND, client.source, "*", schema="domogik.package", body=tuple(body.items()))
+        )
         heard = [
             client.expect(lambda message: message.schema == "domogik.package").get("command")
             for _ in range(3)

@@ -152,7 +152,7 @@ def test_an_order_with_exactly_the_keys_of_the_package_document_is_carried_out(
         keys = ("command", "host", "source", "type", "id", "release", "part")
         said = ("install", "cellar", "cache", "plugin", "lamp", "1.0", "xpl")
         body = tuple(zip(keys, said, strict=True))
-        admin.send(Message(CMND, admin.source, "*", "domogik.package", body))
+        admin.send(Message(CMND, admin.source, "*", schema="domogik.package", body=body))
         answer = admin.expect(
             lambda message: (
                 message.type == "xpl-trig"
@@ -176,7 +176,7 @@ def test_a_host_without_repositories_knows_what_the_main_host_offers(hosts: Host
             ("dep0", "lamp (>=1)"),
             ("dep0-type", "plugin"),
         )
-        admin.send(Message(CMND, admin.source, "*", "domogik.package", body))
+        admin.send(Message(CMND, admin.source, "*", schema="domogik.package", body=body))
         answer = admin.expect(
             lambda message: (
                 message.type == "xpl-trig"

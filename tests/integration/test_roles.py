@@ -127,7 +127,7 @@ def _set(world: World, key: str, value: str, said: str = "") -> None:
     """As Domogik's own programs tell dbmgr a value; `said` is what it repeats."""
     with XplClient(world) as client:
         body = (("technology", "asks"), ("hostname", HOST), ("key", key), ("value", value))
-        client.send(Message(CMND, client.source, "*", "domogik.config", body))
+        client.send(Message(CMND, client.source, "*", schema="domogik.config", body=body))
         client.expect(
             lambda message: (
                 message.schema == "domogik.config" and message.get("value") == (said or value)

@@ -364,7 +364,7 @@ class XplClient:
         self.hub = (hub, int((world.home / "run" / "xpl.port").read_text()))
         ip, port = self.sock.getsockname()
         body = (("interval", "5"), ("port", str(port)), ("remote-ip", ip))
-        self.send(Message(STAT, source, "*", "hbeat.app", body))
+        self.send(Message(STAT, source, "*", schema="hbeat.app", body=body))
         self.expect(lambda message: message.source == source)
 
     def __enter__(self) -> XplClient:
@@ -378,7 +378,7 @@ class XplClient:
 
     def order(self, command: str, plugin: str, host: str = HOST) -> None:
         body = (("command", command), ("host", host), ("plugin", plugin))
-        self.send(Message(CMND, self.source, "*", "domogik.system", body))
+        self.send(Message(CMND, self.source, "*", schema="domogik.system", body=body))
 
     def expect(self, wanted: Callable[[Message], Any], patience: float = PATIENCE) -> Message:
         end = time.monotonic() + patience

@@ -29,9 +29,9 @@ def _manager(options: Options, run: DaemonRun, foundation: Foundation) -> IServi
         run.reactor,
         foundation,
         ManagerRoles.from_options(options),
-        run.progress,
-        run.fail,
-        run.upgrade,
+        progress=run.progress,
+        on_failure=run.fail,
+        on_upgrade=run.upgrade,
     )
     if options["foreground"]:
         run.progress.on_ready.append(lambda: _banner(daemon, foundation))

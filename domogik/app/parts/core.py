@@ -51,7 +51,7 @@ _DESCRIPTIONS = {
 }
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class CoreServices:
     """Asks for them by heartbeat, starts what is missing, and says in the one list how they are.
 
@@ -170,12 +170,12 @@ class CoreServices:
         Raises `CannotStart`.
         """
         self._rest_role = RestRole(
-            self._reactor,
-            self._foundation,
-            self._xpl_node,
-            all_hosts,
-            self._xpl_node.counters,
-            packages,
+            reactor=self._reactor,
+            foundation=self._foundation,
+            xpl_node=self._xpl_node,
+            all_hosts=all_hosts,
+            counters=self._xpl_node.counters,
+            packages=packages,
         )
         return await self._open_rest(self._rest_role)
 
@@ -313,13 +313,13 @@ class CoreServices:
     async def _open_database(self, *, anew: bool) -> None:
         self._cancel_retry()
         role = self._dbmgr = self._dbmgr or DbmgrRole(
-            self._reactor,
-            self._foundation,
-            self._xpl_node,
-            self._trust,
-            self._declared,
-            self.on_value,
-            self._database_failed,
+            reactor=self._reactor,
+            foundation=self._foundation,
+            xpl_node=self._xpl_node,
+            trust=self._trust,
+            declared=self._declared,
+            changed=self.on_value,
+            on_broken=self._database_failed,
         )
         try:
             if role.values is not None:

@@ -22,7 +22,7 @@ from domogik.xpl.node.port import Identity
 from domogik.xpl.node.presence import Presence
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class DbmgrRole:
     """`values` is None until it is opened, and after it was closed; it may be opened again."""
 

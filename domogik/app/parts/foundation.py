@@ -23,7 +23,7 @@ class CannotStart(DomogikError):
     """One line that says what to change."""
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Foundation:
     """Made before the reactor runs: what is wrong here is said on the terminal."""
 
@@ -55,7 +55,14 @@ class Foundation:
             raise
         except DomogikError as error:
             raise CannotStart(str(error)) from error
-        return cls(home, files, configuration, settings, network, (*notices, *settings.notices))
+        return cls(
+            home=home,
+            files=files,
+            configuration=configuration,
+            settings=settings,
+            network=network,
+            notices=(*notices, *settings.notices),
+        )
 
     def take_home(self) -> HomeLock:
         """No other manager has the home until the lock is released; `CannotStart`."""

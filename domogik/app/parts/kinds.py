@@ -55,13 +55,13 @@ class Checkers:
         home = self.foundation.home
         made: dict[Kind, IChecked] = {
             Kind.CORE: CoreChecker(
-                components,
-                partial(findings, self.foundation.files, home),
-                lambda: self.core.rest_problem,
-                self.core.check_database,
-                self.core.open_database,
-                self.notice,
-                thread,
+                components=components,
+                findings=partial(findings, self.foundation.files, home),
+                rest_problem=lambda: self.core.rest_problem,
+                check_database=self.core.check_database,
+                open_database=self.core.open_database,
+                notice=self.notice,
+                in_thread=thread,
             ),
             Kind.HOST: self._host(),
         }
@@ -81,15 +81,15 @@ class Checkers:
         )
         kept_by = self.local_host.supervisor.confinement.in_force
         return HostChecker(
-            host,
-            foundation.home,
-            (foundation.log_directory, foundation.pid_file.parent, cache),
-            cache / "archives",
-            self._hub_problem,
-            lambda: self.local_host.health.last_known_time,
-            self.broken_packages,
-            time.time,
-            threads_of(self.reactor),
+            host=host,
+            home=foundation.home,
+            directories=(foundation.log_directory, foundation.pid_file.parent, cache),
+            archives=cache / "archives",
+            hub_problem=self._hub_problem,
+            last_known=lambda: self.local_host.health.last_known_time,
+            broken_packages=self.broken_packages,
+            wall_clock=time.time,
+            in_thread=threads_of(self.reactor),
             more=lambda: [*network(), escape_check(host, *kept_by())],
         )
 

@@ -66,6 +66,7 @@ class ManagerDaemon(Assembly, Service):
         reactor: IWholeReactor,
         foundation: Foundation,
         roles: ManagerRoles,
+        *,
         progress: StartProgress,
         on_failure: Callable[[str], None],
         on_upgrade: Callable[[], None],
@@ -127,30 +128,35 @@ class ManagerDaemon(Assembly, Service):
             lambda: self.health.look_soon("core:manager"),
         )
         self.rivals = Rivals(
-            reactor, xpl_node, host, self.trust.is_own, self._thread, self._look_at_host
+            clock=reactor,
+            xpl_node=xpl_node,
+            host=host,
+            is_own=self.trust.is_own,
+            in_thread=self._thread,
+            changed=self._look_at_host,
         )
         self.core = CoreServices(
-            reactor,
-            foundation,
-            xpl_node,
-            self.components,
-            self.trust,
-            self._progress,
-            self.rivals,
-            self._roles.ping_duration,
-            self._declared,
-            self.daemons.url,
-            self.supervisor.hold,
+            reactor=reactor,
+            foundation=foundation,
+            xpl_node=xpl_node,
+            components=self.components,
+            trust=self.trust,
+            progress=self._progress,
+            rivals=self.rivals,
+            patience_s=self._roles.ping_duration,
+            declared=self._declared,
+            daemon_url=self.daemons.url,
+            hold=self.supervisor.hold,
         )
         self.keeper = ConfigurationInForce(
-            foundation.files,
-            foundation.configuration,
-            self._scan,
-            self._apply,
-            self._thread,
-            self.events,
-            readers(foundation.home),
-            self._say_configuration,
+            paths=foundation.files,
+            current=foundation.configuration,
+            scan=self._scan,
+            apply=self._apply,
+            in_thread=self._thread,
+            events=self.events,
+            readers=readers(foundation.home),
+            tell=self._say_configuration,
         )
         self.watcher = DirectoryWatcher(reactor, self.keeper.changed)
 
@@ -283,32 +289,39 @@ class ManagerDaemon(Assembly, Service):
             values=self.core.values,
         )
         self.package_access = PackageServices(
-            reactor,
-            self._foundation,
-            self.xpl_node,
-            self.identity,
-            self.events,
-            self.hosts,
-            self.core.rest_address,
-            self._roles.rest,
-            self.jobs,
-            ManagerParts(self.plugins, self.trust, self.reload, self._roles.external),
+            reactor=reactor,
+            foundation=self._foundation,
+            xpl_node=self.xpl_node,
+            identity=self.identity,
+            events=self.events,
+            hosts=self.hosts,
+            address=self.core.rest_address,
+            has_rest=self._roles.rest,
+            jobs=self.jobs,
+            manager=ManagerParts(self.plugins, self.trust, self.reload, self._roles.external),
         )
         self._stops.append(self.package_access.stop)
         self._register_own_kinds(host)
         self.control = SystemControl(
-            reactor, self.identity, bus, self.local_host, self.trust, self.events
+            clock=reactor,
+            identity=self.identity,
+            bus=bus,
+            local_host=self.local_host,
+            trust=self.trust,
+            events=self.events,
         )
         self.pings = PluginPings(
-            reactor,
-            self.identity,
-            bus,
-            self.plugins,
-            host,
-            Speakers(self.trust.is_own, self.plugins.pids, lambda: self.xpl_node.hub is None),
-            lambda processes: self._thread(udp_addresses, processes),
-            self._roles.ping_duration,
-            self._roles.wait_between_pings if self._roles.ping else None,
+            clock=reactor,
+            identity=self.identity,
+            bus=bus,
+            plugins=self.plugins,
+            host=host,
+            speakers=Speakers(
+                self.trust.is_own, self.plugins.pids, lambda: self.xpl_node.hub is None
+            ),
+            find=lambda processes: self._thread(udp_addresses, processes),
+            timeout_s=self._roles.ping_duration,
+            pause_s=self._roles.wait_between_pings if self._roles.ping else None,
         )
 
     def _register_own_kinds(self, host: str) -> None:
@@ -402,14 +415,14 @@ class ManagerDaemon(Assembly, Service):
         remembered.mkdir(mode=0o700, exist_ok=True)
         self.core.on_trouble = self.health.look_soon
         made = Autostart(
-            self.identity,
-            settings.hostname,
-            self.plugins,
-            remembered,
-            time.time,
-            settings.query_timeout_s,
-            settings.config_provider or "",
-            self.notice,
+            identity=self.identity,
+            host=settings.hostname,
+            plugins=self.plugins,
+            remembered=remembered,
+            now=time.time,
+            timeout_s=settings.query_timeout_s,
+            provider=settings.config_provider or "",
+            notice=self.notice,
         )
         self.plugins.on_enabled, self.core.on_value = made.look, made.value_changed
         return made

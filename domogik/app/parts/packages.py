@@ -53,7 +53,7 @@ class ManagerParts:
     handles_externals: bool
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class PackageServices:
     """`packages` is what the doors get; `manager` is None where no manager runs in this process.
 
@@ -86,13 +86,13 @@ class PackageServices:
         cache = cache_directory(foundation)
         self._fetcher = Fetcher(self._reactor, thread)
         self._repositories = Repositories(
-            home.sources,
-            home.uploads,
-            Cache(cache, self._fetcher, thread, time.time, home.trust),
-            Archives(cache / "archives", self._fetcher, thread),
-            thread,
-            self._events,
-            _now,
+            sources_path=home.sources,
+            uploads=home.uploads,
+            cache=Cache(cache, self._fetcher, thread, time.time, home.trust),
+            archives=Archives(cache / "archives", self._fetcher, thread),
+            in_thread=thread,
+            events=self._events,
+            today=_now,
         )
         own = host if self._manager is not None else None
         self._others = PackageHosts(self._identity, bus, self._events, self._hosts.asking, own)
@@ -102,51 +102,51 @@ class PackageServices:
             rests = Rests(self._identity, bus)
             elsewhere = MainHostOffers(host, rests, self._others)
             control = PackageControl(
-                self._reactor,
-                self._identity,
-                bus,
-                self._local_host,
-                self._manager.trust,
-                rests,
-                elsewhere,
-                self._events,
+                clock=self._reactor,
+                identity=self._identity,
+                bus=bus,
+                local_host=self._local_host,
+                trust=self._manager.trust,
+                rests=rests,
+                elsewhere=elsewhere,
+                events=self._events,
             )
             self._parts = (rests, control)
         self.packages = Packages(
-            host,
-            self._repositories,
-            self._hosts,
-            self._others,
-            self._jobs,
-            store,
-            thread,
-            self._address,
-            self._local_host,
-            elsewhere,
+            host=host,
+            repositories=self._repositories,
+            hosts=self._hosts,
+            others=self._others,
+            jobs=self._jobs,
+            store=store,
+            in_thread=thread,
+            address=self._address,
+            local_host=self._local_host,
+            elsewhere=elsewhere,
         )
 
     def _make_local_host(self, manager: ManagerParts, store: Store) -> LocalPackages:
         foundation, thread = self._foundation, threads_of(self._reactor)
         command = partial(run, self._reactor)
         return LocalPackages(
-            foundation.settings.hostname,
-            foundation.settings.package_mode,
-            manager.handles_externals,
-            foundation.configuration_file,
-            manager.plugins,
-            store,
-            self._fetch,
-            foundation.home.run / "updates",
-            self._jobs,
-            PythonEnvironment.own(command),
-            EnvironmentMaker(command, thread),
-            lambda release_of: DependencyChecker(
+            host=foundation.settings.hostname,
+            managed=foundation.settings.package_mode,
+            handles_externals=manager.handles_externals,
+            configuration_file=foundation.configuration_file,
+            plugins=manager.plugins,
+            store=store,
+            fetch=self._fetch,
+            updates_directory=foundation.home.run / "updates",
+            jobs=self._jobs,
+            own_environment=PythonEnvironment.own(command),
+            environments=EnvironmentMaker(command, thread),
+            make_checker=lambda release_of: DependencyChecker(
                 command, thread, release_of, self._repositories.newest_plugin
             ),
-            thread,
-            manager.reload,
-            self._events,
-            self._reactor,
+            in_thread=thread,
+            reload=manager.reload,
+            events=self._events,
+            clock=self._reactor,
         )
 
     async def _fetch(self, installation: Installation) -> Path:

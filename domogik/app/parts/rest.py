@@ -69,7 +69,7 @@ def _place(settings: RestSettings) -> tuple[object, ...]:
     return settings.ip, settings.port, settings.use_ssl, settings.certificate
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class RestRole:
     """Listens from `open` on, also after `close`; is the REST of this host from `speak` on."""
 

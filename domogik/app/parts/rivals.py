@@ -42,7 +42,7 @@ _COMMANDS = {
 }
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class Rivals:
     """Asks for `domogik-<role>.<host>`; a claim that nothing proves is a namesake's.
 

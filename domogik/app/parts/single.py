@@ -83,7 +83,12 @@ class SingleDaemon(Service):
         host, network = self.foundation.settings.hostname, self.foundation.network
         is_own = Trust(network.bind_interface).is_own
         rivals = Rivals(
-            self.reactor, self.xpl_node, host, is_own, threads_of(self.reactor), lambda: None
+            clock=self.reactor,
+            xpl_node=self.xpl_node,
+            host=host,
+            is_own=is_own,
+            in_thread=threads_of(self.reactor),
+            changed=lambda: None,
         )
         answer = await rivals.find(role, ASK_FOR_RIVAL)
         rivals.leave()
@@ -115,7 +120,13 @@ class DbmgrDaemon(SingleDaemon):
             foundation.settings.src_prefixes,
         )
         trust = Trust(foundation.network.bind_interface, foundation.settings.trusted)
-        self._role = DbmgrRole(self.reactor, foundation, self.xpl_node, trust, inventory.declared)
+        self._role = DbmgrRole(
+            reactor=self.reactor,
+            foundation=foundation,
+            xpl_node=self.xpl_node,
+            trust=trust,
+            declared=inventory.declared,
+        )
         url = self._url(foundation)
         await self.refuse_second("dbmgr")
         await self._role.open(url)
@@ -152,34 +163,40 @@ class RestDaemon(SingleDaemon):
         file = foundation.home.run / "events-rest.json"
         await EventNumbers(events, file, threads_of(self.reactor), time.time).begin()
         self._hosts = Hosts(
-            self.reactor,
-            time.time,
-            identity,
-            xpl_node.bus,
-            events,
-            host,
-            foundation.settings.query_timeout_s,
+            clock=self.reactor,
+            wall_clock=time.time,
+            identity=identity,
+            bus=xpl_node.bus,
+            events=events,
+            own=host,
+            patience_s=foundation.settings.query_timeout_s,
         )
         jobs = Jobs(events, time.time)
-        all_hosts = AllHosts(host, events, foundation.settings.package_mode, self._hosts, jobs)
+        all_hosts = AllHosts(
+            host=host,
+            events=events,
+            package_mode=foundation.settings.package_mode,
+            hosts=self._hosts,
+            jobs=jobs,
+        )
         self._package_access = PackageServices(
-            self.reactor,
-            foundation,
-            xpl_node,
-            identity,
-            events,
-            self._hosts,
-            self._address,
-            True,
-            jobs,
+            reactor=self.reactor,
+            foundation=foundation,
+            xpl_node=xpl_node,
+            identity=identity,
+            events=events,
+            hosts=self._hosts,
+            address=self._address,
+            has_rest=True,
+            jobs=jobs,
         )
         self._role = RestRole(
-            self.reactor,
-            foundation,
-            xpl_node,
-            all_hosts,
-            xpl_node.counters,
-            self._package_access.packages,
+            reactor=self.reactor,
+            foundation=foundation,
+            xpl_node=xpl_node,
+            all_hosts=all_hosts,
+            counters=xpl_node.counters,
+            packages=self._package_access.packages,
         )
         await self._role.open()
         self._role.announce()

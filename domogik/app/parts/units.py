@@ -18,5 +18,11 @@ def make_units(
     """Those of the systemd that runs this host, if one does; nothing is asked yet."""
     here, apps = Here.of(reactor), EnabledApps(run / "apps.json")
     return SystemUnits(
-        host, here.units(), components, jobs, reactor, here.changes, enabled_apps=apps
+        host=host,
+        units=here.units(),
+        components=components,
+        jobs=jobs,
+        clock=reactor,
+        changes=here.changes,
+        enabled_apps=apps,
     )

@@ -70,7 +70,7 @@ def _holders(addresses: Collection[Address], ours: frozenset[int]) -> dict[Addre
     return holders
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class XplNode:
     """A bus and a port, and a hub in this process unless somebody else's is used."""
 
@@ -115,7 +115,15 @@ class XplNode:
         except (DomogikError, OSError) as error:
             raise CannotStart(str(error)) from error
         joins = hub is None and mode == "auto"
-        xpl_node = cls(reactor, foundation, bus, port, hub, sockets, joins)
+        xpl_node = cls(
+            reactor=reactor,
+            foundation=foundation,
+            bus=bus,
+            port=port,
+            hub=hub,
+            sockets=sockets,
+            joins=joins,
+        )
         if hub is not None:
             xpl_node._adopt(hub)
         return xpl_node

@@ -177,7 +177,9 @@ def _work(arguments: list[str]) -> int:
     home = home_of(options, os.environ)
     network = Network.of_home(home, configuration_files(home, options, os.environ))
     source = options.source or f"domogik-send.{network.host}"
-    message = Message(options.type, source, options.target, options.schema, read_body(options.body))
+    message = Message(
+        options.type, source, options.target, schema=options.schema, body=read_body(options.body)
+    )
     if options.wait is None:
         send(network, parts_of(message))
         return 0

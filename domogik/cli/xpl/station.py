@@ -101,7 +101,9 @@ class Station:
         """Say that we go, if ever we were here, and go."""
         if self._next is not None:
             with contextlib.suppress(OSError, NoHubKnown):
-                self.send(Message(STAT, self.source, "*", "hbeat.end", self._whereabouts()))
+                self.send(
+                    Message(STAT, self.source, "*", schema="hbeat.end", body=self._whereabouts())
+                )
         self._socket.close()
 
     def send(self, message: Message) -> None:
@@ -154,7 +156,7 @@ class Station:
     def _beat(self) -> None:
         self._then(ECHO_TIMEOUT, self._unheard)
         with contextlib.suppress(OSError, NoHubKnown):  # then there is no echo, which is told
-            self.send(Message(STAT, self.source, "*", "hbeat.app", self._whereabouts()))
+            self.send(Message(STAT, self.source, "*", schema="hbeat.app", body=self._whereabouts()))
 
     def _then(self, delay: float, work: Callable[[], object]) -> None:
         if self._next is not None:

@@ -38,7 +38,7 @@ _UP = (State.STARTING, State.RUNNING, State.ALIVE, State.NOT_RESPONDING, State.S
 _USABLE = (State.STARTING, State.RUNNING, State.ALIVE, State.NOT_RESPONDING)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class Daemons:
     """Turns `[daemon:<name>]` into supervised components, and back into the one list.
 

@@ -31,7 +31,7 @@ from domogik.manager.plugins.values import Values
 
 
 @implementer(IAllHosts)
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class AllHosts:
     """`IAllHosts` over this host's office (None where no manager runs in this process).
 

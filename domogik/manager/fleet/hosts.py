@@ -62,7 +62,7 @@ class _Host:
         return self.heard + 2 * self.interval + 60
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class Hosts:
     """Known by the messages of their manager; a host that falls silent is kept, as off.
 

@@ -52,7 +52,7 @@ class Look:
     taken: float
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class Health:
     """The checks of every component of this host, and the issues that are open.
 
@@ -389,8 +389,8 @@ def _not_examined(component_id: str, reason: str) -> DiagnosticCheck:
         "examined",
         "{component} could not be examined: {reason}",
         Result.ERROR,
-        {"component": component_id, "reason": reason},
-        component_id,
+        parameters={"component": component_id, "reason": reason},
+        component_id=component_id,
     )
 
 

@@ -57,7 +57,7 @@ _RESTORE = only_by_hand(
 
 
 @implementer(IChecked)
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class CoreChecker:
     """The parts of this process.
 

@@ -80,7 +80,7 @@ _MEMORY_BYTES = 65536
 
 
 @implementer(IChecked)
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class HostChecker:
     """This one host.
 

@@ -80,7 +80,7 @@ _ON_ITS_WAY = (State.STARTING, State.STOPPING)
 
 
 @implementer(IChecked)
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class PluginChecker:
     """Every plugin in the one list.
 

@@ -36,7 +36,14 @@ class Question:
         text = self.wrong if result.is_issue and self.wrong else self.text
         if parameters.get("reason") and "{reason}" not in text:
             text += ": not looked at, {reason}" if result in _NOT_LOOKED_AT else ": {reason}"
-        return DiagnosticCheck(self.id, text, result, parameters, component_id, suggestions)
+        return DiagnosticCheck(
+            self.id,
+            text,
+            result,
+            parameters=parameters,
+            component_id=component_id,
+            suggestions=suggestions,
+        )
 
 
 def look_at_logs(command: str) -> Suggestion:

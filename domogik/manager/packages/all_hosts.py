@@ -48,7 +48,7 @@ _ICONS = ("icon.png", "src/share/domogik/design/{type}/{id}/icon.png")
 
 
 @implementer(IPackages)
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class Packages:
     """`IPackages` over this host's office (None where no manager runs in this process).
 

@@ -45,7 +45,7 @@ DEVELOPMENT = (
 MAX_CHECKS = 20
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class LocalPackages:
     """Installed packages, jobs and dependencies of one host.
 
@@ -90,13 +90,13 @@ class LocalPackages:
             self._prepare,
         )
         self._update = PackageUpdate(
-            self._installer,
-            self._plugins,
-            self._in_thread,
-            self._changed,
-            self._updates_directory,
-            self._clock,
-            self._carry_on,
+            installer=self._installer,
+            plugins=self._plugins,
+            in_thread=self._in_thread,
+            changed=self._changed,
+            directory=self._updates_directory,
+            clock=self._clock,
+            started=self._carry_on,
         )
         self._checker = self._make_checker(self._release_of)
         self._stored = StoredPackages(self._store, self._release_of)

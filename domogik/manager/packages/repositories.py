@@ -26,7 +26,7 @@ from domogik.packages.store.installation import Place
 from domogik.threads import Threads
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class Repositories:
     """The index in memory, and what changes it.
 

@@ -51,7 +51,7 @@ class Note:
     awaits_start: bool = False
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class PackageUpdate:
     """Changes the release of an installed package; the plugin runs again at the end if it ran.
 

@@ -25,7 +25,7 @@ _STARTED_BEFORE = "True"
 _IMPATIENT_S = 1.0
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class Autostart:
     """Every enabled plugin starts with the manager, unless its stored `startup-plugin` is false.
 
@@ -105,13 +105,13 @@ class Autostart:
     async def _look(self, name: str, timeout_s: float | None = None) -> str:
         """The value that counts, empty for none; the one list says whether it is kept back."""
         client = ConfigurationClient(
-            self._identity,
-            name,
-            self._host,
-            Remembered(self._remembered / f"{name}.json"),
-            self._now,
-            self._timeout_s if timeout_s is None else timeout_s,
-            self._provider,
+            identity=self._identity,
+            technology=name,
+            hostname=self._host,
+            remembered=Remembered(self._remembered / f"{name}.json"),
+            now=self._now,
+            timeout=self._timeout_s if timeout_s is None else timeout_s,
+            provider=self._provider,
         )
         value = await client.value(STARTUP_KEY)
         text = (value.text or "").strip()

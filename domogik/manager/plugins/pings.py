@@ -28,7 +28,7 @@ LOOPBACK = "127.0.0.1"
 LOOK_TWICE = 0.3
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class PluginPings:
     """Heartbeats of this host's plugins -> alive or left; an unanswered ping -> silent.
 

@@ -33,7 +33,7 @@ _TRIED_AGAIN = (State.BACKOFF, State.FAILED)
 _OFF = Status(State.STOPPED)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class Plugins:
     """Turns descriptors and `[plugins]` into supervised components, and back into the one list.
 

@@ -60,7 +60,7 @@ def own_user() -> str:
         return str(uid)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class SystemUnits:
     """Turns `[unit:<name>]` into apps and components, and back into the one list.
 

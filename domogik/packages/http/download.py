@@ -58,7 +58,7 @@ class _Note:
         return cls(url, etag or "")
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class Download:
     """One file on its way from `url` to `target`."""
 

@@ -193,13 +193,13 @@ class Fetcher:
         """
         transport = self._for_anybody(url) if from_anybody and sha256 else self._transport
         download = Download(
-            transport,
-            self._in_thread,
-            url,
-            target,
-            Expected(limit_bytes, size, sha256),
-            {"User-Agent": _AGENT},
-            progress,
+            transport=transport,
+            in_thread=self._in_thread,
+            url=url,
+            target=target,
+            expected=Expected(limit_bytes, size, sha256),
+            headers={"User-Agent": _AGENT},
+            progress=progress,
         )
         if _is_file(url):
             await self._in_thread(download.copy, file_path(url))

@@ -90,7 +90,7 @@ def _meet(one: str | None, other: str | None) -> bool:
     return one is not None and other is not None and (one == other or _ANY in (one, other))
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Listener:
     """A socket that anybody may talk to: TCP in LISTEN, UDP without a peer.
 
@@ -151,7 +151,15 @@ def listeners(port: int | None = None) -> tuple[Listener, ...]:
 
 def _listeners(found: Iterable[Row]) -> tuple[Listener, ...]:
     made = [
-        Listener(row.kind, row.address, row.port, row.inode, row.v6only, row.uid) for row in found
+        Listener(
+            kind=row.kind,
+            address=row.address,
+            port=row.port,
+            inode=row.inode,
+            v6only=row.v6only,
+            uid=row.uid,
+        )
+        for row in found
     ]
     made.sort(key=lambda one: (KINDS.index(one.kind), one.port, one.address, one.inode))
     return tuple(made)

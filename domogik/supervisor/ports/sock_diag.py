@@ -156,12 +156,12 @@ def _parse_message(payload: bytes, kind: Kind) -> Row:
     return Row(
         kind,
         socket.inet_ntop(family, address[: 4 if family == socket.AF_INET else 16]),
-        int.from_bytes(port, "big"),
-        any(peer_port) or any(peer),
-        state,
-        inode,
-        _v6only(payload) if family == socket.AF_INET6 else False,
-        uid,
+        port=int.from_bytes(port, "big"),
+        has_peer=any(peer_port) or any(peer),
+        state=state,
+        inode=inode,
+        v6only=_v6only(payload) if family == socket.AF_INET6 else False,
+        uid=uid,
     )
 
 
@@ -208,7 +208,16 @@ def parse_proc(content: bytes, kind: Kind) -> list[Row]:
         v6only = None if family == socket.AF_INET6 else False
         has_peer = any(peer) or peer_port != 0
         found.append(
-            Row(kind, socket.inet_ntop(family, address), port, has_peer, state, inode, v6only, uid)
+            Row(
+                kind,
+                socket.inet_ntop(family, address),
+                port=port,
+                has_peer=has_peer,
+                state=state,
+                inode=inode,
+                v6only=v6only,
+                uid=uid,
+            )
         )
     return found
 

@@ -57,7 +57,15 @@ def stop_tree(
     `StillRunning` about 5 s after the first SIGKILL without effect.
     """
     is_alone = leader_first and signal != signals.SIGKILL
-    stop = _TreeStop(reactor, table, leader, run_id, group_signalled, is_alone, last_signal)
+    stop = _TreeStop(
+        reactor=reactor,
+        table=table,
+        leader=leader,
+        run_id=run_id,
+        group_signalled=group_signalled,
+        leader_first=is_alone,
+        last_signal=last_signal,
+    )
     return Deferred.fromCoroutine(stop.run(signal, reactor.seconds() + timeout, known))
 
 
@@ -94,7 +102,7 @@ def _is_simple(table: ProcessTable, leader: ProcessIdentity) -> bool:
     )
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class _TreeStop:
     _reactor: IProcessReactor
     _table: ProcessTable

@@ -41,8 +41,8 @@ async def diagnose_netcat(
         f"{prefix}-{host}-{port}",
         "Cannot connect to {host}:{port}" if negate else "Connect to {host}:{port}",
         Result.PASSED if negate is bool(reason) else Result.FAILED,
-        parameters,
-        component_id,
+        parameters=parameters,
+        component_id=component_id,
     )
 
 

@@ -127,5 +127,11 @@ def _port_check(
         description = "Listening on {kind} port {listen_address}:{port}"
         parameters["listen_address"] = address
     return DiagnosticCheck(
-        check_id, description, result, {**parameters, **given}, component_id, suggestions, finding
+        check_id,
+        description,
+        result,
+        parameters={**parameters, **given},
+        component_id=component_id,
+        suggestions=suggestions,
+        finding=finding,
     )

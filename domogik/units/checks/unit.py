@@ -128,8 +128,8 @@ def _check(
         f"daemon-running-{name}",
         _DESCRIPTION,
         result,
-        {"service_name": name, **more},
-        component_id,
-        suggestions,
-        finding,
+        parameters={"service_name": name, **more},
+        component_id=component_id,
+        suggestions=suggestions,
+        finding=finding,
     )

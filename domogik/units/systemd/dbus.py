@@ -116,10 +116,10 @@ def _message(data: bytes, order: Endianness) -> Message:
     return Message(
         data[1],
         str(fields.get(HeaderFields.path, "")),
-        str(fields.get(HeaderFields.interface, "")),
-        str(fields.get(HeaderFields.member, "")),
-        serial if isinstance(serial, int) else 0,
-        words,
+        interface=str(fields.get(HeaderFields.interface, "")),
+        member=str(fields.get(HeaderFields.member, "")),
+        reply_serial=serial if isinstance(serial, int) else 0,
+        words=words,
     )
 
 

@@ -99,7 +99,9 @@ def request_body(identifier: str, missing: Sequence[int]) -> tuple[Pair, ...]:
 
 def _part(message: Message, partid: str, pairs: Sequence[Pair]) -> Message:
     body = (("partid", partid), *pairs)
-    return Message(message.type, message.source, message.target, SCHEMA, body, message.hop)
+    return Message(
+        message.type, message.source, message.target, schema=SCHEMA, body=body, hop=message.hop
+    )
 
 
 def _size(pair: Pair) -> int:
@@ -194,7 +196,7 @@ class _Set:
         if schema in (SCHEMA, REQUEST_SCHEMA):
             raise InvalidMessage("fragments of fragments")
         of = self.first
-        return Message(of.type, of.source, of.target, schema, body, of.hop)
+        return Message(of.type, of.source, of.target, schema=schema, body=body, hop=of.hop)
 
 
 @attrs.define(eq=False)

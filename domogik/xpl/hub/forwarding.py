@@ -174,7 +174,12 @@ class Hub:
             return
         self._table = ClientTable(self._monotonic, self._local_addresses, port, local.has)
         self._places = HubPlaces(
-            self._reactor, self._table, local, self._admit, self._changed, self._full
+            clock=self._reactor,
+            table=self._table,
+            sockets=local,
+            admit=self._admit,
+            changed=self._changed,
+            on_full=self._full,
         )
 
     def stop(self) -> Deferred[None]:
@@ -425,7 +430,7 @@ class Hub:
     def _ask_for_heartbeats(self) -> None:
         """Straight to each client: it may have to wait for minutes before its next one is due."""
         source = f"domogik-hub.{self._host}"
-        request = encode(Message(CMND, source, "*", "hbeat.request", REQUEST))
+        request = encode(Message(CMND, source, "*", schema="hbeat.request", body=REQUEST))
         for target in self._targets:
             log.info("taken over from the last hub: {address}", address=target.address)
             try:

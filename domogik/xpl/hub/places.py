@@ -45,7 +45,7 @@ class Newcomer:
     data: bytes
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class HubPlaces:
     """Looks whose the places are, and gives some of them to newcomers that have fewer.
 

@@ -49,7 +49,7 @@ class Value:
     remembered: bool = False
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class ConfigurationClient:
     """Asks for the values of one plugin on one host, and keeps the last answers.
 

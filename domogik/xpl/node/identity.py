@@ -81,7 +81,7 @@ class Identity:
         the sends and whatever becomes of the datagram; never before this call has returned.
         Raises `InvalidMessage` for what xPL cannot say, and nothing else.
         """
-        self._port.carry(Message(type, self.source, target, schema, tuple(body)), to)
+        self._port.carry(Message(type, self.source, target, schema=schema, body=tuple(body)), to)
 
     def request(
         self,

@@ -184,7 +184,7 @@ class Port:
             extra=tuple(extra),
         )
         body = identity.presence.body("255.255.255.255", 65535)
-        encode(Message(STAT, source, "*", "hbeat.app", body))
+        encode(Message(STAT, source, "*", schema="hbeat.app", body=body))
         self._identities[source] = identity
         return identity
 

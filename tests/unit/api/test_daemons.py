@@ -95,7 +95,9 @@ def test_a_silent_host_is_named(door, all_hosts):
 
 
 def test_checks_are_shown_by_both_faces(door, all_hosts):
-    check = DiagnosticCheck("daemon-ready", "It is {what}", Result.PASSED, {"what": "well"})
+    check = DiagnosticCheck(
+        "daemon-ready", "It is {what}", Result.PASSED, parameters={"what": "well"}
+    )
     all_hosts.checks["cache"] = [check]
     shown = check.to_json()
     assert door.get("/daemon/diagnose/vm/cache").json["check"] == [{**shown, "component_id": ""}]

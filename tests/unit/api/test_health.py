@@ -41,13 +41,13 @@ class Checker:
 @pytest.fixture
 def checker(door, all_hosts, tmp_path: Path) -> Checker:
     health = Health(
-        door.clock,
-        lambda: NOON,
-        all_hosts.events,
-        all_hosts.queue,
-        Kinds("vm"),
-        tmp_path / "health.json",
-        at_once,
+        clock=door.clock,
+        wall_clock=lambda: NOON,
+        events=all_hosts.events,
+        jobs=all_hosts.queue,
+        kinds=Kinds("vm"),
+        state=tmp_path / "health.json",
+        in_thread=at_once,
     )
     made = Checker()
     health.kinds.register(checked_kind(Kind.PLUGIN, made))

@@ -77,7 +77,13 @@ def test_there_is_no_restart_of_units_in_this_style(door):
 
 def test_a_diagnosis_is_a_list_of_checks(door, all_hosts):
     all_hosts.checks["web"] = [
-        DiagnosticCheck("daemon-running-nginx", "It is running", Result.PASSED, {}, "daemon-web")
+        DiagnosticCheck(
+            "daemon-running-nginx",
+            "It is running",
+            Result.PASSED,
+            parameters={},
+            component_id="daemon-web",
+        )
     ]
     (check,) = door.get("/unit/diagnose/vm/web").json["check"]
     assert (check["check_id"], check["component_id"]) == ("daemon-running-nginx", "daemon-web")

@@ -35,12 +35,12 @@ class Place:
 
     def __attrs_post_init__(self) -> None:
         self.rivals = Rivals(
-            self.network.clock,
-            self,
-            "vm",
-            lambda ip: ip.startswith("127."),
-            self._in_thread,
-            self._changed,
+            clock=self.network.clock,
+            xpl_node=self,
+            host="vm",
+            is_own=lambda ip: ip.startswith("127."),
+            in_thread=self._in_thread,
+            changed=self._changed,
         )
 
     @property

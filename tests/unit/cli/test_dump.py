@@ -6,8 +6,8 @@ from domogik.cli.xpl.dump import Filter
 from domogik.cli.xpl.station import Heard
 from domogik.xpl.codec.message import STAT, TRIG, Message
 
-BEAT = Heard(Message(STAT, "domogik-clock.attic", "*", "hbeat.app"))
-LAMP = Heard(Message(TRIG, "acme-lamp.hall", "*", "sensor.basic"))
+BEAT = Heard(Message(STAT, "domogik-clock.attic", "*", schema="hbeat.app"))
+LAMP = Heard(Message(TRIG, "acme-lamp.hall", "*", schema="sensor.basic"))
 INVALID = Heard(None, error="no message")
 
 

@@ -70,12 +70,14 @@ def test_anybody_may_ask(manager):
 
 def check(n, result=Result.PASSED, description="d"):
     advice = [Suggestion("start", "Start it")]
-    return DiagnosticCheck(f"c{n}", description, result, {}, f"plugin:p{n}", advice)
+    return DiagnosticCheck(
+        f"c{n}", description, result, parameters={}, component_id=f"plugin:p{n}", suggestions=advice
+    )
 
 
 def test_what_did_not_pass_comes_first():
     body = checks_body([check(1), check(2, Result.WARNING), check(3, Result.FAILED)])
-    message = Message(TRIG, "domogik-manager.vm", "*", "domogik.system", tuple(body))
+    message = Message(TRIG, "domogik-manager.vm", "*", schema="domogik.system", body=tuple(body))
     assert [one.check_id for one in read_checks(message)] == ["c3", "c2", "c1"]
     assert [len(one.suggestions) for one in read_checks(message)] == [1, 1, 0]
 
@@ -84,7 +86,9 @@ def test_an_answer_has_an_end_and_can_be_sent():
     body = checks_body([check(n, description="x\n{y} \x00 é" * 300) for n in range(2000)])
     assert sum(len(name) + len(value.encode()) + 2 for name, value in body) < LARGEST_LIST + 100
     assert dict(body)["checks"] == "2000"
-    message = Message(TRIG, "domogik-manager.vm", "*", "domogik.system", tuple(body[:6]))
+    message = Message(
+        TRIG, "domogik-manager.vm", "*", schema="domogik.system", body=tuple(body[:6])
+    )
     assert decode(encode(message)) == message
 
 

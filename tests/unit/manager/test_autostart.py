@@ -32,14 +32,14 @@ class Beginning:
         self.network = self.manager.network
         self.network.bus.subscribe(self._ask, type=CMND, schema="domogik.config")
         self.autostart = Autostart(
-            self.manager.identity,
-            "vm",
-            self.manager.plugins,
-            self.remembered,
-            lambda: NOON,
-            10.0,
-            provider,
-            StartupNotice(directory / "notice.json", self.manager.plugins.is_kept_back),
+            identity=self.manager.identity,
+            host="vm",
+            plugins=self.manager.plugins,
+            remembered=self.remembered,
+            now=lambda: NOON,
+            timeout_s=10.0,
+            provider=provider,
+            notice=StartupNotice(directory / "notice.json", self.manager.plugins.is_kept_back),
         )
         self.manager.plugins.on_enabled = self.autostart.look
 

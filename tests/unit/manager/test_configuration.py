@@ -26,14 +26,14 @@ class Keeper:
         self.events = EventStream(lambda: 1000.0)
         self.told = []
         self.keeper = ConfigurationInForce(
-            (self.file,),
-            load([self.file]),
-            lambda: self.scanned,
-            self.apply,
-            self.in_thread,
-            self.events,
-            (enabled_plugins, read_units),
-            lambda *told: self.told.append(told),
+            paths=(self.file,),
+            current=load([self.file]),
+            scan=lambda: self.scanned,
+            apply=self.apply,
+            in_thread=self.in_thread,
+            events=self.events,
+            readers=(enabled_plugins, read_units),
+            tell=lambda *told: self.told.append(told),
         )
 
     def apply(self, inventory, configuration):

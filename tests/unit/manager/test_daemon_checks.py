@@ -23,7 +23,16 @@ class Sockets:
     trouble: Exception | None = None
 
     def open(self, pid):
-        self.owned[pid] = [Listener("tcp4", "127.0.0.1", FREE_PORT, 1000 + pid, None, 0)]
+        self.owned[pid] = [
+            Listener(
+                kind="tcp4",
+                address="127.0.0.1",
+                port=FREE_PORT,
+                inode=1000 + pid,
+                v6only=None,
+                uid=0,
+            )
+        ]
 
     def holders(self, host, port):
         assert (host, port) == ("127.0.0.1", FREE_PORT)

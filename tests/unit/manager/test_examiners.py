@@ -223,12 +223,12 @@ def test_one_that_fails_after_an_update_can_go_back(
     # the clock of a fake manager stands at noon of a day of its own
     os.utime(manager.descriptor("clock"), (NOON - 60, NOON - 60))
     checker = PluginChecker(
-        manager.plugins,
-        manager.components,
-        lambda name: manager.directory,
-        lambda: NOON,
-        at_once,
-        lambda name: "1.0.1",
+        plugins=manager.plugins,
+        components=manager.components,
+        data=lambda name: manager.directory,
+        wall_clock=lambda: NOON,
+        in_thread=at_once,
+        previous=lambda name: "1.0.1",
     )
     failed = attrs.evolve(manager.plugin("clock"), state=State.FAILED, reason="exit status 3")
     manager.components.put(failed)
@@ -274,13 +274,13 @@ class Core:
         self.file.write_text("[domogik]\n")
         self.broken = self.rest_problem = ""
         self.checker = CoreChecker(
-            self.components,
-            lambda: findings((self.file,), Home(directory)),
-            lambda: self.rest_problem,
-            self._check,
-            self._open,
-            StartupNotice(directory / "notice.json", lambda name: True),
-            at_once,
+            components=self.components,
+            findings=lambda: findings((self.file,), Home(directory)),
+            rest_problem=lambda: self.rest_problem,
+            check_database=self._check,
+            open_database=self._open,
+            notice=StartupNotice(directory / "notice.json", lambda name: True),
+            in_thread=at_once,
         )
         for name in ("manager", "hub", "dbmgr"):
             self.put(name, State.RUNNING)
@@ -455,16 +455,16 @@ class AllHosts:
         self.archives = self.home.cache / "archives"
         self.has(100, 50)
         self.checker = HostChecker(
-            "vm",
-            self.home,
-            (self.home.log, directory / "not" / "there"),
-            self.archives,
-            lambda: self.hub,
-            lambda: self.known,
-            lambda: self.packages,
-            lambda: self.time,
-            at_once,
-            self.memory,
+            host="vm",
+            home=self.home,
+            directories=(self.home.log, directory / "not" / "there"),
+            archives=self.archives,
+            hub_problem=lambda: self.hub,
+            last_known=lambda: self.known,
+            broken_packages=lambda: self.packages,
+            wall_clock=lambda: self.time,
+            in_thread=at_once,
+            memory=self.memory,
         )
 
     def has(self, total: int, available: int) -> None:

@@ -62,7 +62,12 @@ class FakeChecker:
             raise self.failures[component_id]
         return [
             DiagnosticCheck(
-                check, "{x} works", result, {"x": check}, component_id, self.suggestions
+                check,
+                "{x} works",
+                result,
+                parameters={"x": check},
+                component_id=component_id,
+                suggestions=self.suggestions,
             )
             for check, result in found.items()
         ]
@@ -94,7 +99,13 @@ class Ward:
         self.components = ComponentList(self.events)
         jobs = Jobs(self.events, self.now)
         self.health = Health(
-            self.clock, self.now, self.events, jobs, Kinds("vm"), self.state, self.in_thread
+            clock=self.clock,
+            wall_clock=self.now,
+            events=self.events,
+            jobs=jobs,
+            kinds=Kinds("vm"),
+            state=self.state,
+            in_thread=self.in_thread,
         )
         self.health.kinds.register(checked_kind(Kind.PLUGIN, self.checker))
 

@@ -264,7 +264,13 @@ def test_an_upgrade_is_the_managers(manager):
 def test_values_are_stored_listed_and_deleted(manager):
     values = Values(MemoryStore())
     all_hosts = AllHosts(
-        "vm", manager.events, True, manager.hosts, manager.jobs, manager.local_host, lambda: values
+        host="vm",
+        events=manager.events,
+        package_mode=True,
+        hosts=manager.hosts,
+        jobs=manager.jobs,
+        local_host=manager.local_host,
+        values=lambda: values,
     )
     stored = ConfigValue("kitchen", "cat", "colour", "red")
     assert outcome(all_hosts.config_set("kitchen", "cat", "colour", "red")) == [stored]
@@ -289,7 +295,13 @@ def test_without_a_database_there_are_none(manager):
 
 
 def test_without_a_manager_in_the_process_this_host_is_asked_like_any_other(manager):
-    all_hosts = AllHosts("kitchen", manager.events, True, manager.hosts, manager.jobs)
+    all_hosts = AllHosts(
+        host="kitchen",
+        events=manager.events,
+        package_mode=True,
+        hosts=manager.hosts,
+        jobs=manager.jobs,
+    )
     with pytest.raises(UnknownComponent, match="was ever heard"):
         all_hosts.find("cat")
     listed(manager)

@@ -56,28 +56,28 @@ class AllHosts:
         home.sources.write_text(f"500 {self.repository}\n")
         self.fetcher = Fetcher(clock, thread)
         self.repositories = Repositories(
-            home.sources,
-            home.uploads,
-            Cache(home.cache, self.fetcher, thread, lambda: 1_800_000_000.0, home.trust),
-            Archives(home.cache / "archives", self.fetcher, thread),
-            thread,
-            manager.events,
-            lambda: "2026-11-21",
+            sources_path=home.sources,
+            uploads=home.uploads,
+            cache=Cache(home.cache, self.fetcher, thread, lambda: 1_800_000_000.0, home.trust),
+            archives=Archives(home.cache / "archives", self.fetcher, thread),
+            in_thread=thread,
+            events=manager.events,
+            today=lambda: "2026-11-21",
         )
         bus = manager.network.bus
         self.others = PackageHosts(
             manager.identity, bus, manager.events, manager.hosts.asking, HOST
         )
         self.packages = Packages(
-            HOST,
-            self.repositories,
-            manager.hosts,
-            self.others,
-            manager.jobs,
-            manager.store,
-            thread,
-            self.address_for,
-            manager.package_access,
+            host=HOST,
+            repositories=self.repositories,
+            hosts=manager.hosts,
+            others=self.others,
+            jobs=manager.jobs,
+            store=manager.store,
+            in_thread=thread,
+            address=self.address_for,
+            local_host=manager.package_access,
         )
         self.others.start()
         manager.network.turn()

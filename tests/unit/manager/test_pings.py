@@ -177,7 +177,13 @@ def seeking(manager, find):
     network = manager.network
     speakers = Speakers(manager.trust.is_own, Adopted().pids, lambda: False)
     return PluginPings(
-        network.clock, manager.identity, network.bus, Adopted(), HOST, speakers, find
+        clock=network.clock,
+        identity=manager.identity,
+        bus=network.bus,
+        plugins=Adopted(),
+        host=HOST,
+        speakers=speakers,
+        find=find,
     )
 
 

@@ -56,7 +56,7 @@ class Network:
 
 def said(*pairs: tuple[str, str], source: str = "domogik-dbmgr.main", host: str = "vm") -> Message:
     head = (("technology", "hello"), ("hostname", host))
-    return Message(STAT, source, "*", "domogik.config", (*head, *pairs))
+    return Message(STAT, source, "*", schema="domogik.config", body=(*head, *pairs))
 
 
 class ConfigurationCase(SynchronousTestCase):

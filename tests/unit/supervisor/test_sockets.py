@@ -23,7 +23,7 @@ LINE = "%d (%s) S 1 7 7 0 -1 4194304 120 0 0 0 5 6 0 0 20 0 1 0 %d 5000 600 1 1 
 
 
 def listener(kind: Kind, address: str, v6only: bool | None = False) -> Listener:
-    return Listener(kind, address, 1234, 99, v6only, 105)
+    return Listener(kind=kind, address=address, port=1234, inode=99, v6only=v6only, uid=105)
 
 
 @pytest.mark.parametrize(

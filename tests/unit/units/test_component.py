@@ -396,7 +396,7 @@ class DiagnosisTests(UnitTestCase):
             self.assertEqual(check.parameters["log"], (line,))
 
     def listens(self, port, *names, group="/system.slice/web.service", pid=4242, kind="tcp4"):
-        listener = Listener(kind, "0.0.0.0", port, 1, None, 0)
+        listener = Listener(kind=kind, address="0.0.0.0", port=port, inode=1, v6only=None, uid=0)
         holders = tuple(PortOwner(pid, name, group) for name in names)
         self.ports[port] = (OpenPort(listener, holders),)
 

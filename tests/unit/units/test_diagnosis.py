@@ -54,16 +54,16 @@ class PortTests(SynchronousTestCase):
             ("udp6", "::1", False): {"udp", "udp6"},
         }
         for (kind, address, v6only), expected in table.items():
-            listener = Listener(kind, address, 80, 1, v6only, 0)
+            listener = Listener(kind=kind, address=address, port=80, inode=1, v6only=v6only, uid=0)
             passing = {asked for asked in KINDS if self.passes(listener, asked)}
             self.assertEqual((kind, address, v6only, passing), (kind, address, v6only, expected))
 
     def test_a_wildcard_serves_every_address_of_its_family(self):
-        every = Listener("tcp4", "0.0.0.0", 80, 1, None, 0)
+        every = Listener(kind="tcp4", address="0.0.0.0", port=80, inode=1, v6only=None, uid=0)
         self.assertTrue(self.passes(every, "tcp", "127.0.0.5"))
         self.assertFalse(self.passes(every, "tcp", "1.1.1.1"))  # no address of this host
         self.assertFalse(self.passes(every, "tcp", "::1"))
-        one = Listener("tcp4", "127.0.0.1", 80, 1, None, 0)
+        one = Listener(kind="tcp4", address="127.0.0.1", port=80, inode=1, v6only=None, uid=0)
         self.assertTrue(self.passes(one, "tcp", "127.0.0.1"))
         self.assertFalse(self.passes(one, "tcp", "127.0.0.5"))
 
@@ -118,7 +118,9 @@ class PortTests(SynchronousTestCase):
     def test_what_is_no_port_kind_or_address_is_told(self):
         self.failureResultOf(diagnose_port_listening(self.table, 0), InvalidPort)
         self.failureResultOf(diagnose_port_listening(self.table, 80, "inet"), InvalidPort)
-        self.found = [OpenPort(Listener("tcp4", "0.0.0.0", 80, 1, None, 0))]
+        self.found = [
+            OpenPort(Listener(kind="tcp4", address="0.0.0.0", port=80, inode=1, v6only=None, uid=0))
+        ]
         check = self.check(80, "tcp", "localhost")
         self.assertEqual(check.result, Result.ERROR)
         self.assertIn("'localhost' is no IP address", check.parameters["reason"])
@@ -133,7 +135,7 @@ class PortTests(SynchronousTestCase):
         self.assertEqual(check.parameters["reason"], "out of descriptors")
 
     def test_several_owners_are_named_but_not_a_hundred(self):
-        listener = Listener("tcp4", "0.0.0.0", 80, 1, None, 0)
+        listener = Listener(kind="tcp4", address="0.0.0.0", port=80, inode=1, v6only=None, uid=0)
         holders = tuple(PortOwner(pid, "web", "") for pid in (1, 2, 3, 4, 4))
         self.found = [OpenPort(listener, holders)]
         self.assertEqual(
@@ -146,8 +148,13 @@ class PortTests(SynchronousTestCase):
         ours = PortOwner(7, "web", "/system.slice/web.service")
         other = PortOwner(8, "other", "/system.slice/other.service")
         self.found = [
-            OpenPort(Listener("tcp4", "127.0.0.1", 80, 1, None, 0), (other,)),
-            OpenPort(Listener("tcp6", "::1", 80, 2, None, 0), (ours,)),
+            OpenPort(
+                Listener(kind="tcp4", address="127.0.0.1", port=80, inode=1, v6only=None, uid=0),
+                (other,),
+            ),
+            OpenPort(
+                Listener(kind="tcp6", address="::1", port=80, inode=2, v6only=None, uid=0), (ours,)
+            ),
         ]
         self.assertEqual(self.check(80, "tcp", unit=unit).result, Result.PASSED)
         self.assertEqual(self.check(80, "tcp4", unit=unit).result, Result.WARNING)

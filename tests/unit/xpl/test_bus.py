@@ -15,7 +15,7 @@ NETWORK = Origin(("127.0.0.1", 50000))
 def a_message(
     schema="hbeat.app", type=STAT, source="domogik-clock.vm", body=(("interval", "5"),)
 ) -> Message:
-    return Message(type, source, "*", schema, tuple(body))
+    return Message(type, source, "*", schema=schema, body=tuple(body))
 
 
 class Ears:

@@ -145,7 +145,7 @@ def test_damaged_datagrams_raise_nothing_else_and_leave_nothing_behind() -> None
     asked: list[tuple[object, ...]] = []
     reassembler = Reassembler(clock, lambda *request: asked.append(request))
     sent = SentFragments(clock)
-    sent.split(Message(TRIG, "domogik-manager.vm", "*", "x.y", [("a", "x" * 100)] * 40))
+    sent.split(Message(TRIG, "domogik-manager.vm", "*", schema="x.y", body=[("a", "x" * 100)] * 40))
     chance = random.Random(20120211)
     understood = 0
     for number in range(DATAGRAMS):

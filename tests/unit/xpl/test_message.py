@@ -54,8 +54,8 @@ class TestReading:
         assert (odd.vendor_device, odd.instance) == ("acme-old-thing", "")
 
     def test_it_comes_from_one_network_unless_said_otherwise(self) -> None:
-        assert Message(STAT, "a-b.c", "*", "x.y").hop == 1
-        assert Message(STAT, "a-b.c", "*", "x.y").body == ()
+        assert Message(STAT, "a-b.c", "*", schema="x.y").hop == 1
+        assert Message(STAT, "a-b.c", "*", schema="x.y").body == ()
 
 
 class TestFrozen:

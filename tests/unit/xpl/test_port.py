@@ -129,7 +129,11 @@ def test_what_an_identity_sends_goes_to_the_hub_from_its_own_source(process, man
     ((data, address),) = process.socket.sent
     assert address == HUB
     assert decode(data) == Message(
-        TRIG, "domogik-manager.vm", "*", "domogik.system", order(command="list", host="vm")
+        TRIG,
+        "domogik-manager.vm",
+        "*",
+        schema="domogik.system",
+        body=order(command="list", host="vm"),
     )
 
 
@@ -245,14 +249,18 @@ def test_heartbeats_announce_the_port_and_what_the_identity_adds(process):
     ],
 )
 def test_for_me_is_what_is_for_all_or_for_me_and_not_from_me(manager, source, target, mine):
-    assert manager.is_for_me(Message(CMND, source, target, "domogik.system", ())) is mine
+    assert (
+        manager.is_for_me(Message(CMND, source, target, schema="domogik.system", body=())) is mine
+    )
 
 
 # -- what is heard from the network
 
 
 def test_what_others_send_is_delivered_with_their_address(process):
-    process.hears(Message(STAT, "acme-panel.attic", "*", "sensor.basic", order(current="1")))
+    process.hears(
+        Message(STAT, "acme-panel.attic", "*", schema="sensor.basic", body=order(current="1"))
+    )
     ((message, origin),) = process.heard
     assert message.source == "acme-panel.attic"
     assert origin.address == OTHER
@@ -279,7 +287,7 @@ def test_any_bytes_do_no_harm(data):
 def test_a_handler_that_raises_does_not_keep_later_datagrams_out(process):
     process.bus.subscribe(lambda *_: 1 / 0, schema="sensor.basic")
     for _ in range(2):
-        process.hears(Message(STAT, "acme-panel.attic", "*", "sensor.basic", ()))
+        process.hears(Message(STAT, "acme-panel.attic", "*", schema="sensor.basic", body=()))
     assert len(process.heard) == 2
 
 
@@ -341,13 +349,15 @@ def ask(identity, **more):
     return identity.request("domogik.system", order(command="start", host="attic"), **wanted)
 
 
-AN_ANSWER = Message(TRIG, "domogik-manager.attic", "*", "domogik.system", order(command="start"))
+AN_ANSWER = Message(
+    TRIG, "domogik-manager.attic", "*", schema="domogik.system", body=order(command="start")
+)
 
 
 def test_a_request_ends_with_the_first_answer_and_leaves_nothing_behind(process, manager):
     asked = ask(manager, repeat=3)
     process.clock.advance(0)
-    process.hears(Message(STAT, "acme-panel.attic", "*", "sensor.basic", ()))
+    process.hears(Message(STAT, "acme-panel.attic", "*", schema="sensor.basic", body=()))
     process.hears(AN_ANSWER)
     process.hears(AN_ANSWER)
     assert result_of(asked) == [AN_ANSWER]
@@ -405,9 +415,11 @@ def test_a_request_that_cannot_be_said_fails_at_once(process, manager):
 def test_an_answer_that_the_predicate_chokes_on_does_not_end_the_wait(process, manager):
     asked = ask(manager, answer=lambda message: int(message.get("n")) == 1)
     answers = result_of(asked)
-    process.hears(Message(TRIG, "acme-panel.attic", "*", "sensor.basic", order(n="one")))
+    process.hears(
+        Message(TRIG, "acme-panel.attic", "*", schema="sensor.basic", body=order(n="one"))
+    )
     assert answers == []
-    process.hears(Message(TRIG, "acme-panel.attic", "*", "sensor.basic", order(n="1")))
+    process.hears(Message(TRIG, "acme-panel.attic", "*", schema="sensor.basic", body=order(n="1")))
     assert len(answers) == 1
 
 

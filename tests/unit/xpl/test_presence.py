@@ -47,7 +47,7 @@ class Network:
     def send(self, type, schema, body, target="*", to=None):
         if "!" in target:
             raise InvalidMessage("not an address")
-        message = Message(type, ME, target, schema, body)
+        message = Message(type, ME, target, schema=schema, body=body)
         self.said.append(message)
         self.straight.append(to)
         if self.echoes_at_once:
@@ -60,7 +60,7 @@ class Network:
     def ask(
         self, source="acme-panel.attic", target="*", body=(("command", "request"),), origin=HUB
     ):
-        self.bus.deliver(Message(CMND, source, target, "hbeat.request", body), origin)
+        self.bus.deliver(Message(CMND, source, target, schema="hbeat.request", body=body), origin)
 
     def wait(self, seconds):
         """Time passes in steps of half a second; how many messages that brought."""
@@ -159,7 +159,7 @@ def test_the_interval_is_kept_in_minutes():
 @pytest.mark.parametrize("schema", ["hbeat.basic", "hbeat.end", "hbeat.blah", "config.app"])
 def test_only_the_own_heartbeat_is_proof_of_the_hub(harness, schema):
     harness.presence.start()
-    harness.presence.heard(Message(STAT, ME, "*", schema, harness.said[-1].body), HUB)
+    harness.presence.heard(Message(STAT, ME, "*", schema=schema, body=harness.said[-1].body), HUB)
     assert not harness.presence.hub_found
 
 
@@ -169,14 +169,16 @@ def test_a_program_of_the_same_name_elsewhere_is_no_echo_and_is_told(harness, ip
     harness.presence.on_namesake(lambda message, origin: others.append(message.get("port")))
     harness.presence.start()
     body = (("interval", "5"), ("port", port), ("remote-ip", ip))
-    harness.presence.heard(Message(STAT, ME, "*", "hbeat.app", body), HUB)
+    harness.presence.heard(Message(STAT, ME, "*", schema="hbeat.app", body=body), HUB)
     assert not harness.presence.hub_found
     assert others == [port]
 
 
 def test_a_hub_that_drops_the_names_it_does_not_know_is_a_hub_all_the_same(harness):
     harness.presence.start()
-    harness.presence.heard(Message(STAT, ME, "*", "hbeat.app", (("interval", "5"),)), HUB)
+    harness.presence.heard(
+        Message(STAT, ME, "*", schema="hbeat.app", body=(("interval", "5"),)), HUB
+    )
     assert harness.presence.hub_found
 
 
