@@ -105,8 +105,11 @@ class ApacheDaemon(WebDaemon):
         self, callback: Callback | None = None, error_callback: ErrorCallback | None = None
     ) -> Deferred[str]:
         """As `reload`: requests that are under way are finished."""
-        done = self.reload().addCallback(lambda _: "Successfully gracefulled.")
-        return self._told(done, callback, error_callback)
+        return self._told(
+            lambda: self.reload().addCallback(lambda _: "Successfully gracefulled."),
+            callback,
+            error_callback,
+        )
 
     def completed(self, wanted: Parameters, known: Parameters | None) -> Parameters:
         """What Apache cannot be told is refused before anything is made of it."""

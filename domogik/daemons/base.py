@@ -96,14 +96,14 @@ class ManagedDaemon(Instance):
                 return await self._configure(directory(working_dir), word, **given)
 
         told = None if isinstance(callback, str) else callback
-        return self._told(self._do(configure), told, error_callback)
+        return self._told(lambda: self._do(configure), told, error_callback)
 
     def load_parameters(self, working_dir: str | os.PathLike[str]) -> None:
         """See `IManagedDaemon`; raises the kind's error, and nothing else."""
         with self.translated(f"{self.title} in {working_dir} cannot be used"):
-            directory = WorkingDirectory(Path(working_dir).absolute(), self.kind)
-            directory.check()
-            self._take(directory, Parameters.load(directory))
+            place = WorkingDirectory(directory(working_dir), self.kind)
+            place.check()
+            self._take(place, Parameters.load(place))
 
     def save_parameters(self) -> None:
         """See `IManagedDaemon`; raises the kind's error."""
@@ -114,11 +114,14 @@ class ManagedDaemon(Instance):
         self, callback: Callback | None = None, error_callback: ErrorCallback | None = None
     ) -> Deferred[str]:
         """See `IManagedDaemon`."""
+        return self._told(self._begin_start, callback, error_callback)
+
+    def _begin_start(self) -> Deferred[str]:
         started: Deferred[str] = Answer()
         self._starts.append(started)
         if len(self._starts) == 1:
             _ = self._do(self._start).addBoth(self._tell_starts)
-        return self._told(started, callback, error_callback)
+        return started
 
     def start_if_not_running(
         self, callback: Callback | None = None, error_callback: ErrorCallback | None = None
@@ -126,7 +129,7 @@ class ManagedDaemon(Instance):
         """See `IManagedDaemon`."""
         if self._starts:
             return self.start(callback, error_callback)
-        return self._told(self._do(self._start_if_not_running), callback, error_callback)
+        return self._told(lambda: self._do(self._start_if_not_running), callback, error_callback)
 
     def stop(
         self,
@@ -135,30 +138,42 @@ class ManagedDaemon(Instance):
         sig: int | None = None,
     ) -> Deferred[str]:
         """See `IManagedDaemon`."""
-        return self._told(self._do(lambda: self._stop(sig)), callback, error_callback)
+        return self._told(lambda: self._do(lambda: self._stop(sig)), callback, error_callback)
 
     def reload(
         self, callback: Callback | None = None, error_callback: ErrorCallback | None = None
     ) -> Deferred[str]:
         """See `IManagedDaemon`."""
-        return self._told(self._do(self._reload), callback, error_callback)
+        return self._told(lambda: self._do(self._reload), callback, error_callback)
 
     def destroy(
         self, callback: Callback | None = None, error_callback: ErrorCallback | None = None
     ) -> Deferred[str]:
         """See `IManagedDaemon`."""
-        return self._told(self._do(self._destroy), callback, error_callback)
+        return self._told(lambda: self._do(self._destroy), callback, error_callback)
 
-    @staticmethod
     def _told(
-        operation: Deferred[str], callback: Callback | None, error_callback: ErrorCallback | None
+        self,
+        begin: Callable[[], Deferred[str]],
+        callback: Callback | None,
+        error_callback: ErrorCallback | None,
     ) -> Deferred[str]:
-        """Tell the outcome to whoever prefers callbacks; the Deferred is theirs then."""
+        """Begin, and tell the outcome to whoever prefers callbacks; the Deferred is theirs then."""
+        places: dict[str, object] = {"callback": callback, "error_callback": error_callback}
+        for name, given in places.items():
+            if given is not None and not callable(given):  # not quoted: it may be a password
+                found = type(given).__name__
+                text = f"{name} is of type {found} and cannot be called: name it, as in sig="
+                return answer_of(self._refused(text))
+        operation = begin()
         if callback is None and error_callback is None:
             return operation
         ignore: Callback = lambda _: None  # noqa: E731
         with_callbacks(operation, callback or ignore, error_callback or (lambda *_: None))
         return operation
+
+    async def _refused(self, text: str) -> str:
+        raise self.error(text)
 
     def backup(self, target: str | os.PathLike[str]) -> Deferred[str]:
         """See `IManagedDaemon`."""

@@ -25,6 +25,15 @@ from domogik.supervisor.ports.reservation import Reservation
 _ANY_PORT = 1
 
 
+#: type of a default -> the types that are taken in its place, and what they are called
+_TYPES: Mapping[type, tuple[tuple[type, ...], str]] = {
+    bool: ((bool,), "True or False"),
+    int: ((int,), "a whole number"),
+    str: ((str, int), "text"),
+    Path: ((str,), "the path of a program, as text"),
+}
+
+
 @attrs.define(eq=False)
 class Instance(Server):
     """A server that can be configured."""
@@ -43,9 +52,11 @@ class Instance(Server):
         **given: Option,
     ) -> str:
         options = {**self.defaults, **given}
-        self._refuse_unknown(options)
+        self._check_options(options)
         # what cannot be is refused before anything is made of it
-        wanted = Parameters(self.kind, port or _ANY_PORT, address(bind_host), password, run_as)
+        wanted = Parameters(
+            self.kind, _ANY_PORT if port is None else port, address(bind_host), password, run_as
+        )
         run_as = run_as or self._chosen_user(path)
         directory = WorkingDirectory(path, self.kind, self._user(run_as))
         await self.tools.in_thread(partial(directory.claim, beside=self.needed_names))
@@ -107,10 +118,17 @@ class Instance(Server):
             self._parameters, self._directory = before
             raise
 
-    def _refuse_unknown(self, options: Mapping[str, Option]) -> None:
+    def _check_options(self, options: Mapping[str, Option]) -> None:
         unknown = sorted(options.keys() - self.defaults.keys())
         if unknown:
             raise InvalidParameters(f"{self.title} has no option {', '.join(unknown)}")
+        for name, value in options.items():
+            if value == self.defaults[name] and type(value) is type(self.defaults[name]):
+                continue
+            kind = Path if name == "binary" else type(self.defaults[name])
+            types, words = _TYPES.get(kind, ((type(value),), ""))  # the kind looks at others
+            if type(value) not in types:
+                raise InvalidParameters(f"{name} is {words}, not {value!r}")
 
     def _user(self, run_as: str | None) -> User | None:
         if run_as is not None:

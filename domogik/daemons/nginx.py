@@ -86,9 +86,12 @@ class NginxDaemon(WebDaemon):
         """
         if is_address(config_file_string):
             config_file_string, bind_host = None, str(config_file_string)
-        given: dict[str, Any] = {"port": port_to_monitor or port, "bind_host": bind_host}
-        given |= {"run_as": run_as, "config_file_string": config_file_string, **options}
-        return self._configured(working_dir, callback, error_callback, password, given)
+        given: dict[str, Any] = {"port": port if port_to_monitor is None else port_to_monitor}
+        given |= {"bind_host": bind_host, "run_as": run_as}
+        given |= {"config_file_string": config_file_string, **options}
+        twice = port is not None and given["port"] != port
+        problem = "two ports were given: name one with port=" if twice else ""
+        return self._configured(working_dir, callback, error_callback, password, given, problem)
 
     @property
     def configured_sentence(self) -> str:

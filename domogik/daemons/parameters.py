@@ -49,12 +49,14 @@ def _valid_host(_instance: object, _attribute: Any, host: Any) -> None:
 def _valid_password(_instance: object, _attribute: Any, password: Any) -> None:
     if password is None:
         return
-    if not isinstance(password, str) or not password:
+    if not isinstance(password, str):
+        raise InvalidParameters(f"a password is text, not of type {type(password).__name__}")
+    if not password:
         raise InvalidParameters("an empty password is none: leave it out")
     if len(password) > _LONGEST_PASSWORD:
         raise InvalidParameters(f"a password has at most {_LONGEST_PASSWORD} characters")
-    if any(letter in password for letter in "\0\r\n"):
-        raise InvalidParameters("a password is one line, without zero bytes")
+    if any(letter in "\0\r\n" or "\ud800" <= letter <= "\udfff" for letter in password):
+        raise InvalidParameters("a password is one line of letters, without zero bytes")
 
 
 def _valid_user(_instance: object, _attribute: Any, user: Any) -> None:

@@ -298,6 +298,9 @@ class ManagedDaemonCases:
             ({"port": "x"}, "'x'"),
             ({"port": 1.5}, "1.5"),
             ({"port": True}, "True"),
+            ({"port": 0}, "0"),
+            ({"port": []}, "[]"),
+            ({"error_callback": "x"}, "error_callback is of type str"),
             ({"bind_host": 5}, "5"),
             ({"run_as": 5}, "5"),
         ):
@@ -305,6 +308,9 @@ class ManagedDaemonCases:
             await self.assert_refused(self.make().configure(self.directory, **options), word)
         for place in (5, None, "", "a\0b"):
             await self.assert_refused(self.make().configure(place, **self.given({})), repr(place))
+            with self.assertRaises(self.daemon_class.error):
+                self.make().load_parameters(place)
+        await self.assert_refused(self.make().stop(15), "callback is of type int", "sig=")
         self.assertFalse(self.directory.exists())
 
     # Where it listens, and for whom

@@ -136,7 +136,8 @@ class MosquittoTests(ManagedDaemonCases, TestCase):
         for options, words in (
             ({"user": "a:b"}, "user"),
             ({"certificate": "/a"}, "TLS needs both"),
-            ({"max_connections": "rather many"}, "is no number"),
+            ({"max_connections": "rather many"}, "a whole number"),
+            ({"max_connections": -2}, "is no number"),
             ({"acl_file": "a\nallow_anonymous true"}, "is not a path"),
         ):
             daemon = self.make()

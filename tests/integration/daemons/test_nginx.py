@@ -68,6 +68,10 @@ class NginxTests(WebCases, TestCase):
         path.unlink()
         await self.assert_refused(daemon.reload(), str(path))
 
+    async def test_two_ports_are_refused(self) -> None:
+        operation = self.make().configure(self.directory, 8001, port=8002)
+        await self.assert_refused(operation, "two ports were given")
+
     async def test_a_broken_new_configuration_leaves_the_old_one_serving(self) -> None:
         daemon = await self.configured_whole()
         await daemon.start()

@@ -99,6 +99,19 @@ class RedisTests(ManagedDaemonCases, TestCase):
         await daemon.start()
         await self.assert_reads(daemon, "kept")
 
+    async def test_an_option_of_the_wrong_type_is_refused_before_anything_is_made(self):
+        for name, wrong, words in (
+            ("appendonly", "no", "True or False, not 'no'"),
+            ("databases", True, "a whole number, not True"),
+            ("save", None, "text, not None"),
+            ("binary", 3, "as text, not 3"),
+            ("password", 3, "a password is text, not of type int"),
+            ("password", "\udcff", "one line of letters"),
+        ):
+            operation = self.make().configure(self.directory, **{name: wrong})
+            await self.assert_refused(operation, words)
+        self.assertFalse(self.directory.exists())
+
     async def test_what_it_says_of_a_bad_option_is_in_the_error(self):
         daemon = await self.configured(maxmemory="rather much")
         error = await self.assert_refused(daemon.start(), "maxmemory")
