@@ -78,9 +78,6 @@ def fresh(
     return throwaway.begin(daemon, **options).addCallback(serves)
 
 
-_one_at_a_time = threading.Lock()
-
-
 def fresh_clean(test_case: _TestCase, kind: str) -> Deferred[Clean]:
     """For trial: fires with what `clean` gives, which is gone when the test is over.
 
@@ -90,15 +87,15 @@ def fresh_clean(test_case: _TestCase, kind: str) -> Deferred[Clean]:
     """
     from twisted.internet.threads import deferToThread
 
-    part, made = clean(kind), []
+    part, made, turn = clean(kind), [], threading.Lock()
 
     def make() -> Clean:
-        with _one_at_a_time:
+        with turn:
             made.append(part.__enter__())
             return made[0]
 
     def remove() -> None:
-        with _one_at_a_time:  # after `make`, also where the test was given up meanwhile
+        with turn:  # after `make`, also where the test was given up meanwhile
             if made:
                 part.__exit__(None, None, None)
 
