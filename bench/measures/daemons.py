@@ -17,7 +17,7 @@ from bench.run import Run
 from domogik.daemons.blocking import BlockingDaemon
 from domogik.daemons.errors import ManagedDaemonError, NotReady
 from domogik.daemons.keeper import end_marked
-from domogik.daemons.kinds import KINDS
+from domogik.daemons.kinds import kinds
 from domogik.supervisor.interfaces import Program
 from domogik.supervisor.processes.spawn import signal_number
 
@@ -29,7 +29,7 @@ _SLOW = ("rabbitmq",)
 def run(run: Run) -> None:
     servers = {}
     try:
-        for kind in KINDS:
+        for kind in kinds():
             try:
                 servers[kind] = BlockingDaemon(kind)
                 servers[kind].stop()
