@@ -1,4 +1,4 @@
-"""xPL, the protocol of home automation; knows nothing of plugins or packages."""
+"""The xPL protocol for home automation."""
 
 from pkgutil import extend_path
 

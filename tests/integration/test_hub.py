@@ -23,7 +23,7 @@ from domogik.xpl.hub import sockets as hubsocket
 from domogik.xpl.hub.forwarding import CannotListen, Hub, HubPortTaken
 from domogik.xpl.hub.sockets import LocalAddresses
 from domogik.xpl.node.bus import Bus
-from domogik.xpl.node.datagrams import PORTION
+from domogik.xpl.node.datagrams import READS_PER_TURN
 from domogik.xpl.node.port import NetworkSettings, Port
 
 HERE = "127.0.0.1"
@@ -230,7 +230,7 @@ class HubTests(TestCase):
                 client.say(presence(client.port, instance="afterwards"))
         received = hub.counters["received"]
         self.assertGreater(received + hub.counters["dropped"], 50_000)
-        self.assertGreaterEqual(turns, received // (2 * PORTION))
+        self.assertGreaterEqual(turns, received // (2 * READS_PER_TURN))
         self.assertEqual(hub.counters["invalid"], 0)
         self.assertEqual(hub.clients[0].forwarded, received)
 

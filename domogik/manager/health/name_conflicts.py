@@ -76,7 +76,7 @@ class NameConflicts:
         """From now on its namesakes are known."""
         if presence not in self._watched:
             self._watched.append(presence)
-            presence.on_namesake(self.heard)
+            presence.on_name_conflict(self.heard)
 
     def heard(self, message: Message, origin: Origin) -> None:
         """A heartbeat of such a program."""

@@ -1,1 +1,1 @@
-"""Bytes to messages and back."""
+"""Messages, their encoding and their fragments."""

@@ -1,22 +1,22 @@
-"""Bytes to messages and back: strict in what is sent, lenient in what is received.
+"""Converts datagrams to messages and back: strict when sending, lenient when receiving.
 
-Nearly every datagram has the one form that the specification gives and that we send ourselves. That
-*canonical* form is read by one regular expression and one pass over the body. Everything else is
-read line by line, and slower, by `_read_leniently`; on a canonical datagram both give the same.
+Nearly every datagram has the *canonical* form of the specification, which is also the one that is
+sent. It is read by one regular expression. Other datagrams are read line by line, and slower, by
+`_read_leniently`; for a canonical datagram both give the same result.
 
-What is received and not canonical:
+What is received and not canonical is
 
 - accepted, with a warning: CR LF; another order of the header; unknown header lines; no hop (read
-  as 1); a hop of 0 or above 9 (it guards those who relay between networks: to a receiver the
-  message is whole, and xpl-perl and xPLHub pass it on too); upper case, folded everywhere but in
-  values; ids, schemas and names that are too long or hold `_`, ids without a dot; names of any
-  printable ASCII; control characters in values; empty lines in the body; no LF at the end; bytes
-  behind the last brace, which are cut off;
+  as 1); a hop of 0 or above 9 (only relays between networks need it, and xpl-perl and xPLHub pass
+  such messages on too); upper case, folded everywhere but in values; ids, schemas and names that
+  are too long or contain `_`, ids without a dot; names of any printable ASCII; control characters
+  in values; empty lines in the body; no LF at the end; bytes after the last brace, which are cut
+  off;
 - accepted as it is: an empty body, empty values, `=` in values, values of any length, bytes that
   are not UTF-8, addressed messages of any type, `xpl-group` targets, repeated names;
-- refused: everything else. A body line without `=` refuses the message. xPL4Linux drops the line,
-  Domogik dropped it and all that followed; in the field such a line is the second half of a value
-  with a line feed in it, and half an order is not to be obeyed.
+- refused: everything else. A body line without `=` refuses the message: usually it is the second
+  half of a value with a line feed, and half a command must not be obeyed. (xPL4Linux drops the
+  line, Domogik dropped it and all that followed.)
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _CANONICAL = re.compile(
     r"((?:[a-z0-9-]{1,16}+=[^\x00-\x1f\x7f]*+\n)*+)\}\n"
 )
 _match_canonical = _CANONICAL.fullmatch
-#: Only for a body that has been matched: it checks nothing, and goes back nowhere.
+#: Only for a body that has been matched: it checks nothing and does not backtrack.
 _split_pairs = re.compile(r"([^=]++)=([^\n]*+)\n").findall
 _HOPS = {str(hop): hop for hop in range(1, 10)}
 #: `=` signs in a message without a body
@@ -58,8 +58,8 @@ _STRICT_SCHEMA = re.compile(r"[a-z0-9-]{1,8}\.[a-z0-9-]{1,8}")
 _STRICT_NAME = re.compile(r"[a-z0-9-]{1,16}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
-# What is received may be longer than the specification has it, but no word without end gets into
-# the tables of those who keep sources and schemas.
+# What is received may be longer than the specification allows, but not without limit, since
+# sources and schemas are stored in tables.
 _ADDRESS = re.compile(r"[A-Za-z0-9_]{1,64}-[A-Za-z0-9_-]{1,64}(?:\.[A-Za-z0-9_.-]{1,64})?")
 _SCHEMA = re.compile(r"[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_.-]{1,64}")
 _NAME = re.compile(r"[ -<>-~]{1,64}")
@@ -67,26 +67,24 @@ _HOP = re.compile(r"[0-9]{1,3}")
 
 
 def decode(data: bytes) -> Message:
-    """The message that a datagram holds; raises `InvalidMessage` and nothing else."""
+    """Return the message in a datagram; raises `InvalidMessage` and nothing else."""
     message = _read_canonical(data)
     return _read_leniently(data)[0] if message is None else message
 
 
 def decode_with_warnings(data: bytes) -> tuple[Message, tuple[str, ...]]:
-    """As `decode`, with a sentence for everything that is not as the specification has it."""
+    """Return the message, and a sentence for each deviation from the specification."""
     message = _read_canonical(data)
     return _read_leniently(data) if message is None else (message, ())
 
 
 def encode(message: Message, *, addressed: bool = False) -> bytes:
-    """The canonical bytes of a message; raises `InvalidMessage`, which names what xPL forbids.
+    """Return the canonical bytes of a message, which `decode` reads as an equal one.
 
-    Values may be longer than the 128 bytes of the oldest specification: Domogik's descriptions
-    are, and only xPLHub minds. `addressed` lets an `xpl-stat` or `xpl-trig` have a target:
-    the specification has them always broadcast. Heartbeats need no such leave, for Domogik answers
-    `hbeat.request` to the one who asked.
-
-    What `decode` reads from these bytes equals `message`.
+    Values may exceed the 128 bytes of the oldest specification, as Domogik's descriptions do; only
+    xPLHub refuses them. `addressed` allows an `xpl-stat` or `xpl-trig` to have a target, which the
+    specification does not; heartbeats may always have one, for Domogik's answers to
+    `hbeat.request`. Raises `InvalidMessage` for what xPL does not allow.
     """
     if message.target != "*" and not addressed:
         _check_target(message)
@@ -98,7 +96,7 @@ def encode(message: Message, *, addressed: bool = False) -> bytes:
 
 
 def read_schema(text: str) -> str:
-    """A schema that came in from outside, folded to lower case; raises `InvalidMessage`."""
+    """Return a received schema in lower case; raises `InvalidMessage`."""
     if not _SCHEMA.fullmatch(text):
         raise InvalidMessage(f"the schema {shown(text)} is not class.type")
     return text.lower()
@@ -127,7 +125,7 @@ def _write(message: Message) -> bytes:
     if match is None:
         _refuse(message)
     # A line feed or `=` that came in with a field would be one `=` too many: every line of the
-    # canonical form has one. `=` in a value is allowed, so then we look closer.
+    # canonical form has one. `=` in a value is allowed, so the pairs are compared then.
     if text.count("=") != _EQUALS_IN_HEADER + len(body) and _split_pairs(match[6]) != list(body):
         _refuse(message)
     if not text.isascii() and wire.decode("utf-8", "surrogateescape") != text:
@@ -144,7 +142,7 @@ def _check_target(message: Message) -> None:
 
 
 def _refuse(message: Message, error: Exception | None = None) -> NoReturn:
-    """Raise what is wrong with a message that has no canonical form."""
+    """Raise the error of a message that has no canonical form."""
     raise InvalidMessage(_fault(message)) from error
 
 
@@ -178,7 +176,7 @@ def _is(pattern: re.Pattern[str], text: object) -> bool:
 
 
 class _Lines:
-    """The lines of a datagram, one after the other, and what was odd on the way."""
+    """Reads the lines of a datagram and collects warnings."""
 
     def __init__(self, data: bytes) -> None:
         if not data:
@@ -199,7 +197,7 @@ class _Lines:
         return self._lines[self._next :]
 
     def next(self, missing: str) -> str:
-        """The next line; `InvalidMessage(missing)` where there is none."""
+        """Return the next line; raise `InvalidMessage(missing)` if there is none."""
         if self._next >= len(self._lines):
             raise InvalidMessage(missing)
         line = self._lines[self._next]
@@ -215,7 +213,7 @@ class _Lines:
             raise InvalidMessage(missing)
 
     def block(self, what: str) -> list[Pair]:
-        """Everything up to the closing brace, split at the first `=`."""
+        """Return the lines up to the closing brace, split at the first `=`."""
         pairs = []
         while (line := self.next(f"the {what} is cut off: no closing brace")) != "}":
             name, equals, value = line.partition("=")
@@ -229,7 +227,7 @@ class _Lines:
 
 
 def _read_leniently(data: bytes) -> tuple[Message, tuple[str, ...]]:
-    """Line by line, in time and memory proportional to the datagram."""
+    """Read line by line, in time and memory proportional to the datagram."""
     lines = _Lines(data)
     line = lines.next("the datagram is empty")
     type_ = line.lower()

@@ -1,11 +1,11 @@
-"""Messages larger than a datagram: cut into parts, and put together again.
+"""Splits messages that are larger than a datagram, and joins received parts.
 
-`fragment.basic` (W-frag): every part begins with `partid=<part>/<parts>:<id>`, the first one goes
-on with `schema=<the message's schema>`, then come whole name=value pairs. The receiver joins them
-by source and id, and asks with `fragment.request` for what is missing.
+`fragment.basic` (W-frag): every part begins with `partid=<part>/<parts>:<id>`, the first one
+continues with `schema=<the message's schema>`, then whole name=value pairs follow. The receiver
+joins them by source and id, and requests missing parts with `fragment.request`.
 
-Domogik repeats `schema=` in every part, which nobody else does. It is taken out where each later
-part begins with the very same one: a message of our own that this would damage is not cut at all.
+Domogik repeats `schema=` in every part, unlike other programs. It is removed where every later part
+begins with the same one; a message of our own that this would damage is not split.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ REQUEST_SCHEMA: Final = "fragment.request"
 LARGEST_PART_BYTES = 1472
 MOST_PARTS = 99
 
-#: seconds without a new part until the missing ones are asked for, and then until it is given up
+#: seconds without a new part until the missing ones are requested, and then until it is dropped
 ASK_AFTER = 3.0
 GIVE_UP_AFTER = 5.0
-#: seconds that the id of a whole message is ignored: a resent part goes to everybody
+#: seconds that the id of a complete message is ignored, since resent parts are broadcast
 IGNORE_FOR = 60.0
-#: seconds that sent parts are kept after they were last sent or asked for
+#: seconds that sent parts are kept after they were last sent or requested
 KEEP_FOR = 20.0
-#: seconds in which a part is sent again once at most: one broadcast serves all who miss it, and a
-#: small request shall not buy a large answer as often as one likes
+#: seconds in which a part is resent at most once: a broadcast serves all receivers, and small
+#: requests must not cause an unlimited number of large answers
 RESEND_PAUSE = 1.0
 
-# What strangers may make us remember. `_weight` counts what Python needs for it.
+# Limits of what other programs can make us store. `_weight` estimates the memory for it.
 MOST_SETS = 64
 MOST_SETS_OF_A_SOURCE = 8
 LARGEST_WEIGHT = 8 << 20
@@ -58,33 +58,33 @@ Key = tuple[str, str]
 
 
 def split(message: Message, identifier: int) -> list[Message]:
-    """The parts of a message too large for a datagram; of any other, itself alone.
+    """Return the parts of a message that is too large for a datagram, else the message alone.
 
-    `identifier` is 0 or more and not used by this source a minute before. Raises `InvalidMessage`
-    where a pair does not fit into a part, and for a message of more than 99 parts.
+    `identifier` is 0 or more and was not used by this source within a minute. Raises
+    `InvalidMessage` if a pair does not fit into a part or the message has more than 99 parts.
     """
     if len(encode(message, addressed=True)) <= LARGEST_PART_BYTES:
         return [message]
     largest = encode(_part(message, f"99/99:{identifier}", ()), addressed=True)
-    room = LARGEST_PART_BYTES - len(largest)
-    pages: list[list[Pair]] = [[]]
-    left = room - _size(("schema", message.schema))
+    space = LARGEST_PART_BYTES - len(largest)
+    chunks: list[list[Pair]] = [[]]
+    left = space - _size(("schema", message.schema))
     for pair in message.body:
         size = _size(pair)
-        if size > room:
+        if size > space:
             raise InvalidMessage(f"the value of {pair[0]} fits into no datagram: {size} bytes")
         if size > left:
-            pages.append([])
-            left = room
-        pages[-1].append(pair)
+            chunks.append([])
+            left = space
+        chunks[-1].append(pair)
         left -= size
-    total = len(pages)
+    total = len(chunks)
     if total > MOST_PARTS:
         raise InvalidMessage(f"the message would need {total} parts: at most {MOST_PARTS} may be")
-    pages[0].insert(0, ("schema", message.schema))
+    chunks[0].insert(0, ("schema", message.schema))
     parts = [
-        _part(message, f"{number}/{total}:{identifier}", page)
-        for number, page in enumerate(pages, start=1)
+        _part(message, f"{number}/{total}:{identifier}", chunk)
+        for number, chunk in enumerate(chunks, start=1)
     ]
     if _join([part.body for part in parts]) != (message.schema, message.body):
         raise InvalidMessage("values named schema would be lost when the message is cut")
@@ -92,7 +92,7 @@ def split(message: Message, identifier: int) -> list[Message]:
 
 
 def request_body(identifier: str, missing: Sequence[int]) -> tuple[Pair, ...]:
-    """The body of the `fragment.request` (an `xpl-cmnd`) for the parts `missing`."""
+    """Return the body of the `fragment.request` (an `xpl-cmnd`) for the parts `missing`."""
     parts = tuple(("part", str(number)) for number in missing)
     return (("command", "resend"), ("message", identifier), *parts)
 
@@ -110,9 +110,10 @@ def _size(pair: Pair) -> int:
 
 
 def _join(bodies: Sequence[tuple[Pair, ...]]) -> tuple[str, tuple[Pair, ...]]:
-    """The schema and the body of the message whose parts these are, in order.
+    """Return schema and body of the message that these parts, in order, contain.
 
-    Only the first `partid` of each part and the first `schema` of part 1 are not the message's own.
+    Only the first `partid` of each part and the first `schema` of part 1 do not belong to the
+    message.
     """
     first, *later = [_without_first("partid", body) for body in bodies]
     schema = next((value for name, value in first if name == "schema"), None)
@@ -132,20 +133,20 @@ def _without_first(name: str, body: tuple[Pair, ...]) -> tuple[Pair, ...]:
 
 
 def _weight(body: tuple[Pair, ...]) -> int:
-    """Bytes of memory, roughly."""
+    """Return an estimate of the memory in bytes."""
     return sum([_PAIR_OVERHEAD_BYTES + len(name) + len(value) for name, value in body])
 
 
 @attrs.define(eq=False)
-class _Alarm:
-    """One timer for many deadlines: rings at the earliest, or before it."""
+class _DeadlineTimer:
+    """One delayed call for many deadlines; it may call back before the earliest."""
 
     _clock: IReactorTime
-    _ring: Callable[[], None]
+    _callback: Callable[[], None]
     _call: IDelayedCall | None = None
 
     def set(self, deadline: float | None) -> None:
-        """Ring at `deadline` (of the clock's seconds) at the latest; None: not at all."""
+        """Call back by `deadline`, in seconds of the clock; None cancels."""
         if self._call is not None:
             if deadline is not None and self._call.getTime() <= deadline:
                 return
@@ -153,18 +154,18 @@ class _Alarm:
             self._call = None
         if deadline is not None:
             delay = max(0.0, deadline - self._clock.seconds())
-            self._call = self._clock.callLater(delay, self._rings)
+            self._call = self._clock.callLater(delay, self._fire)
 
-    def _rings(self) -> None:
+    def _fire(self) -> None:
         self._call = None
-        self._ring()
+        self._callback()
 
 
 @attrs.define
 class FragmentCounters:
-    """Since the start: messages put together (`whole`) and given up (`lost`); sets let go for want
-    of room (`dropped`) or for another of the same id (`superseded`); parts that made no sense or
-    no message (`refused`) and that were there already (`repeated`)."""
+    """Counts since the start: messages joined (`whole`) and given up (`lost`); partial messages
+    dropped at a limit (`dropped`) or for another of the same id (`superseded`); parts that were
+    invalid (`refused`) or received before (`repeated`)."""
 
     whole: int = 0
     lost: int = 0
@@ -175,7 +176,7 @@ class FragmentCounters:
 
 
 @attrs.define(eq=False)
-class _Set:
+class _PartialMessage:
     first: Message
     total: int
     deadline: float
@@ -201,31 +202,31 @@ class _Set:
 
 @attrs.define(eq=False)
 class Reassembler:
-    """Puts the parts of other programs' messages together, in whatever order they come.
+    """Joins the parts of received messages, in any order.
 
-    `request(target, identifier, missing)` is called 3 s after the last new part of a message that
-    is not whole: it should send `request_body(identifier, missing)` to `target`. 5 s later the
-    message is given up. What is remembered is bounded, for each source and for all together; the
-    message that has waited longest is let go first.
+    `request(target, identifier, missing)` is called 3 s after the last new part of an incomplete
+    message: it should send `request_body(identifier, missing)` to `target`. After 5 s more the
+    message is dropped. Memory is limited for each source and in total; the message without a new
+    part for the longest time is dropped first.
     """
 
     _clock: IReactorTime
     _request: Callable[[str, str, tuple[int, ...]], object]
     counters: FragmentCounters = attrs.field(init=False, factory=FragmentCounters)
-    #: the one that has waited longest for a new part comes first
-    _sets: dict[Key, _Set] = attrs.field(init=False, factory=dict)
-    #: how many parts it had, and when to forget that; oldest first
+    #: ordered by the time since the last new part, longest first
+    _sets: dict[Key, _PartialMessage] = attrs.field(init=False, factory=dict)
+    #: the number of parts, and when to forget it; oldest first
     _done: dict[Key, tuple[int, float]] = attrs.field(init=False, factory=dict)
-    _alarm: _Alarm = attrs.field(init=False)
+    _timer: _DeadlineTimer = attrs.field(init=False)
     _is_stopped: bool = attrs.field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
-        self._alarm = _Alarm(self._clock, self._look)
+        self._timer = _DeadlineTimer(self._clock, self._check_deadlines)
 
     def add(self, part: Message) -> Message | None:
-        """Take a `fragment.basic`; the message that it makes whole, else None.
+        """Add a `fragment.basic`; return the message if it is complete now, else None.
 
-        Raises nothing: what makes no sense is counted and forgotten.
+        Invalid parts are counted and ignored.
         """
         match = _PARTID.fullmatch(part.get("partid", "") or "")
         number, total = (int(match[1]), int(match[2])) if match else (0, 0)
@@ -236,7 +237,7 @@ class Reassembler:
         if self._is_done(key, total):
             self.counters.repeated += 1
             return None
-        found = self._set_of(key, part, total)
+        found = self._partial_for(key, part, total)
         if number in found.parts:
             self.counters.repeated += 1
             return None
@@ -247,32 +248,34 @@ class Reassembler:
         found.deadline = self._clock.seconds() + ASK_AFTER
         found.is_asked = False
         self._sets[key] = self._sets.pop(key)
-        self._make_room(part.source)
+        self._evict(part.source)
         self._reschedule()
         return None
 
     def stop(self) -> None:
-        """Forget everything and let go of the timer; later parts are refused."""
+        """Drop all partial messages and cancel the timer; later parts are refused."""
         self._is_stopped = True
         self._sets.clear()
         self._done.clear()
-        self._alarm.set(None)
+        self._timer.set(None)
 
     def _is_done(self, key: Key, total: int) -> bool:
         known, until = self._done.get(key, (0, 0.0))
         return known == total and self._clock.seconds() < until
 
-    def _set_of(self, key: Key, part: Message, total: int) -> _Set:
-        """The set that the part belongs to. A sender that starts again may use an id again."""
+    def _partial_for(self, key: Key, part: Message, total: int) -> _PartialMessage:
+        """Return the partial message of this part. A restarted sender may use an id again."""
         found = self._sets.get(key)
         if found is not None and not found.belongs(part, total):
             self.counters.superseded += 1
             found = None
         if found is None:
-            found = self._sets[key] = _Set(part, total, self._clock.seconds() + ASK_AFTER)
+            found = self._sets[key] = _PartialMessage(
+                part, total, self._clock.seconds() + ASK_AFTER
+            )
         return found
 
-    def _finish(self, key: Key, found: _Set) -> Message | None:
+    def _finish(self, key: Key, found: _PartialMessage) -> Message | None:
         del self._sets[key]
         self._reschedule()
         self._done.pop(key, None)
@@ -287,13 +290,13 @@ class Reassembler:
         self.counters.whole += 1
         return whole
 
-    def _make_room(self, source: str) -> None:
+    def _evict(self, source: str) -> None:
         mine = [key for key in self._sets if key[0] == source]
-        self._drop(mine, MOST_SETS_OF_A_SOURCE, LARGEST_WEIGHT_OF_A_SOURCE)
-        self._drop(list(self._sets), MOST_SETS, LARGEST_WEIGHT)
+        self._evict_from(mine, MOST_SETS_OF_A_SOURCE, LARGEST_WEIGHT_OF_A_SOURCE)
+        self._evict_from(list(self._sets), MOST_SETS, LARGEST_WEIGHT)
 
-    def _drop(self, keys: list[Key], most: int, largest: int) -> None:
-        """Let the first of `keys` go until there are `most`, of `largest` weight together."""
+    def _evict_from(self, keys: list[Key], most: int, largest: int) -> None:
+        """Drop the first of `keys` until at most `most`, of `largest` weight together, remain."""
         weight = sum([self._sets[key].weight for key in keys])
         left = len(keys)
         for key in keys:
@@ -304,10 +307,10 @@ class Reassembler:
             self.counters.dropped += 1
 
     def _reschedule(self) -> None:
-        self._alarm.set(min([found.deadline for found in self._sets.values()], default=None))
+        self._timer.set(min([found.deadline for found in self._sets.values()], default=None))
 
-    def _look(self) -> None:
-        """Ask for, or give up, one message whose time is out; the next one has its own turn."""
+    def _check_deadlines(self) -> None:
+        """Request the parts of one overdue message, or drop it."""
         now = self._clock.seconds()
         due = next((item for item in self._sets.items() if item[1].deadline <= now), None)
         if due is None:
@@ -325,12 +328,12 @@ class Reassembler:
         try:
             Address.parse(key[0])
         except InvalidMessage:
-            return  # we take messages from such a source, but may not send to it
+            return  # such a source is accepted but cannot be a target
         self._request(*key, found.missing())
 
 
 @attrs.define(eq=False)
-class _Kept:
+class _SentMessage:
     parts: list[Message]
     until: float
     weight: int
@@ -340,39 +343,38 @@ class _Kept:
 
 @attrs.define(eq=False)
 class SentFragments:
-    """Cuts what this process sends, and keeps the parts for those who miss some."""
+    """Splits sent messages, and keeps their parts for receivers that miss some."""
 
     _clock: IReactorTime
     _random: Random = attrs.field(factory=Random)
-    #: Not from a fixed number: receivers ignore for a minute what they take for a repetition, also
-    #: when it is the first message of a program that was started again.
+    #: Random at the start: receivers ignore repeated ids for a minute, also after a restart.
     _identifier: int = attrs.field(init=False)
-    #: the one that will be forgotten first comes first
-    _kept: dict[Key, _Kept] = attrs.field(init=False, factory=dict)
-    _alarm: _Alarm = attrs.field(init=False)
+    #: ordered by the time of removal
+    _kept: dict[Key, _SentMessage] = attrs.field(init=False, factory=dict)
+    _timer: _DeadlineTimer = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._identifier = self._random.randrange(_IDENTIFIERS)
-        self._alarm = _Alarm(self._clock, self._forget)
+        self._timer = _DeadlineTimer(self._clock, self._forget)
 
     def split(self, message: Message) -> list[Message]:
-        """As the function `split`, with an id of its own choice; raises `InvalidMessage`."""
+        """Split like the function `split`, with a new id; raises `InvalidMessage`."""
         parts = split(message, self._identifier)
         if len(parts) > 1:
             weight = sum([_weight(part.body) for part in parts])
             until = self._clock.seconds() + KEEP_FOR
             key = (message.source, str(self._identifier))
             self._kept.pop(key, None)
-            self._kept[key] = _Kept(parts, until, weight)
+            self._kept[key] = _SentMessage(parts, until, weight)
             self._identifier = (self._identifier + 1) % _IDENTIFIERS
-            self._make_room()
+            self._evict()
             self._reschedule()
         return parts
 
     def answer(self, request: Message) -> list[Message]:
-        """The parts to send again for a `fragment.request` to one of our sources; none for others.
+        """Return the parts to resend for a `fragment.request` to one of our sources, else none.
 
-        A request without `part` asks for all. A part is sent again once a second at most.
+        A request without `part` asks for all. A part is resent at most once a second.
         """
         key = (request.target, request.get("message") or "")
         kept = self._kept.get(key)
@@ -389,11 +391,11 @@ class SentFragments:
         return [kept.parts[number - 1] for number in due]
 
     def stop(self) -> None:
-        """Forget everything and let go of the timer."""
+        """Drop all parts and cancel the timer."""
         self._kept.clear()
-        self._alarm.set(None)
+        self._timer.set(None)
 
-    def _make_room(self) -> None:
+    def _evict(self) -> None:
         weight = sum([kept.weight for kept in self._kept.values()])
         while len(self._kept) > MOST_KEPT or (weight > LARGEST_WEIGHT and len(self._kept) > 1):
             weight -= self._kept.pop(next(iter(self._kept))).weight
@@ -405,11 +407,11 @@ class SentFragments:
         self._reschedule()
 
     def _reschedule(self) -> None:
-        self._alarm.set(min([kept.until for kept in self._kept.values()], default=None))
+        self._timer.set(min([kept.until for kept in self._kept.values()], default=None))
 
 
 def _numbers(texts: tuple[str, ...], total: int) -> list[int]:
-    """The part numbers that a request names, each once and in order; all, where it names none."""
+    """Return the requested part numbers, each once and in order; all if none is named."""
     if not texts:
         return list(range(1, total + 1))
     named = {int(text) for text in texts if _NUMBER.fullmatch(text)}

@@ -1,7 +1,7 @@
-"""What a message is: the value that every part of this package passes on.
+"""The xPL message.
 
-Neither this module nor the codec imports attrs or Twisted: `dmg_send` shall be through before a
-person notices, and attrs alone takes 70 ms to import.
+This module and the codec import neither attrs nor Twisted, since attrs alone takes 70 ms and
+`dmg_send` should be quick.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _ADDRESS = re.compile(r"([a-z0-9]{1,8})-([a-z0-9_]{1,8})\.([a-z0-9-]{1,16})")
 
 
 class InvalidMessage(DomogikError):
-    """Not an xPL message, or not one that may be sent; the text names the fault."""
+    """The text is not an xPL message, or the message may not be sent."""
 
 
 class Address(NamedTuple):
-    """Who sends or is meant: `vendor-device.instance`."""
+    """The address of a program: `vendor-device.instance`."""
 
     vendor: str
     device: str
@@ -41,7 +41,7 @@ class Address(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """The address that `text` spells; raises `InvalidMessage`."""
+        """Return the address that `text` spells; raises `InvalidMessage`."""
         match = _ADDRESS.fullmatch(text)
         if match is None:
             raise InvalidMessage(f"{shown(text)} is not an address (vendor-device.instance)")
@@ -49,18 +49,18 @@ class Address(NamedTuple):
 
 
 class Message:
-    """One xPL message, frozen.
+    """An xPL message, immutable.
 
     `type` is `CMND`, `STAT` or `TRIG`; `source` and `target` are addresses as text, `target` may
-    also be `*` or `xpl-group.<name>`; `schema` is `class.type`; `body` holds (name, value) in
-    order, names may repeat; `hop` counts the networks crossed, 1 for a message of one's own.
-    Raises `InvalidMessage` for another type. The rest is checked when the message is encoded, for
-    what others send is not always what we would.
+    also be `*` or `xpl-group.<name>`; `schema` is `class.type`; `body` contains (name, value) pairs
+    in order, names may repeat; `hop` counts the networks crossed, 1 for a new message. Raises
+    `InvalidMessage` for another type. The rest is checked when the message is encoded, since
+    received messages may deviate from the specification.
 
-    Values are text; bytes of theirs that are not UTF-8 appear as lone surrogates (PEP 383) and
-    become the same bytes again when sent.
+    Values are text; bytes that are not UTF-8 appear as lone surrogates (PEP 383) and become the
+    same bytes when sent.
 
-    A plain class: building it as an attrs value doubles the cost of decoding.
+    It is a plain class because an attrs class doubles the cost of decoding.
     """
 
     __slots__ = ("_wire", "body", "hop", "schema", "source", "target", "type")
@@ -97,28 +97,28 @@ class Message:
 
     @property
     def vendor_device(self) -> str:
-        """The source up to its dot: what kind of device it is."""
+        """The source up to its dot."""
         return self.source.partition(".")[0]
 
     @property
     def instance(self) -> str:
-        """The source behind its dot: which one of its kind; empty where there is no dot."""
+        """The source after its dot; empty if there is no dot."""
         return self.source.partition(".")[2]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the body, each once, in the order in which they first appear."""
+        """The names of the body, each once, in the order of their first appearance."""
         return tuple(dict(self.body))
 
     def get(self, name: str, default: str | None = None) -> str | None:
-        """The first value of that name."""
+        """Return the first value of that name."""
         for key, value in self.body:
             if key == name:
                 return value
         return default
 
     def values(self, name: str) -> tuple[str, ...]:
-        """Every value of that name, in order."""
+        """Return all values of that name, in order."""
         return tuple([value for key, value in self.body if key == name])
 
     def _fields(self) -> tuple[str, str, str, str, tuple[Pair, ...], int]:
@@ -166,7 +166,7 @@ def restore(
     hop: int,
     wire: bytes | None,
 ) -> Message:
-    """For the codec: a message of parts that it has checked, with the bytes it was read from."""
+    """Return a message of parts that the codec has checked, with the bytes it was read from."""
     message = _new(Message)
     _set_type(message, type)
     _set_source(message, source)
@@ -179,6 +179,6 @@ def restore(
 
 
 def shown(text: object) -> str:
-    """Text from outside, short and in ASCII, for the message of an error."""
+    """Return text from outside, short and in ASCII, for an error message."""
     printed = ascii(text)
     return printed if len(printed) <= 60 else f"{printed[:56]}...{printed[-1]}"

@@ -1,1 +1,1 @@
-"""The hub: every message to every program of this computer."""
+"""The xPL hub, which forwards every message to every program of this computer."""

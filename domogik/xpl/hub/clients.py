@@ -1,4 +1,4 @@
-"""Which programs of this computer get a copy of every message, and until when."""
+"""The table of programs to which the hub forwards, and their expiry."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import attrs
 
 from domogik.errors import DomogikError
 
-#: a hostile program can make up clients; each costs a copy of every datagram
+#: a hostile program can invent clients; each costs a copy of every datagram
 MAX_CLIENTS = 256
 #: of these, at one address that is not loopback
 MAX_AT_ADDRESS = 192
@@ -19,14 +19,14 @@ PROVEN_AFTER = 60.0
 #: devices of one program: a gateway to another bus may well have dozens
 MAX_SOURCES = 64
 
-#: minutes: what a heartbeat without a usable interval means (the protocol's default)
+#: minutes: for a heartbeat without a valid interval (the protocol's default)
 DEFAULT_INTERVAL = 5
-#: minutes: the protocol's longest. Some Arduino code sends seconds, and must not stay for ever.
+#: minutes: the protocol's maximum. Some Arduino code sends seconds and must expire nevertheless.
 LONGEST_INTERVAL = 30
 
 
 class Refusal(StrEnum):
-    """Why a heartbeat made nobody a client."""
+    """The reason for which a heartbeat registers no client."""
 
     STRANGER = "it was sent from another computer"
     NOT_HERE = "its remote-ip is not an address of this computer"
@@ -37,8 +37,8 @@ class Refusal(StrEnum):
     TOO_MANY_SOURCES = "there are too many sources at its port"
 
 
-class PlaceRefused(DomogikError):
-    """This heartbeat registers nobody."""
+class RegistrationRefused(DomogikError):
+    """The heartbeat registers no client."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.value)
@@ -47,7 +47,7 @@ class PlaceRefused(DomogikError):
 
 @attrs.frozen
 class HeardDevice:
-    """A device heard at a client's port: `interval` in minutes, `last_heard` in Unix time."""
+    """A device behind a client's port: `interval` in minutes, `last_heard` in Unix time."""
 
     name: str
     interval: int
@@ -56,10 +56,10 @@ class HeardDevice:
 
 @attrs.frozen
 class HubClient:
-    """A program that gets a copy of every message.
+    """A program to which every message is forwarded.
 
-    `forwarded` and `errors` count datagrams since this hub started; `attached`: it lives in the
-    hub's own process and is called instead of sent to.
+    `forwarded` and `errors` count datagrams since this hub started; an `attached` client is in the
+    hub's own process and is called directly.
     """
 
     address: str
@@ -71,19 +71,22 @@ class HubClient:
 
     @property
     def interval(self) -> int:
-        """Minutes: the longest of its sources'."""
+        """The longest interval of its sources in minutes."""
         return max(source.interval for source in self.sources)
 
     @property
     def last_heard(self) -> float:
-        """Unix time of its last heartbeat."""
+        """The Unix time of its last heartbeat."""
         return max(source.last_heard for source in self.sources)
 
 
 @attrs.frozen
 class PortHolder:
-    """The process that has a client's port: its number, or another for each user whose processes
-    may not be seen. `words` say which it is; `is_ours`: a child of the manager, or the manager."""
+    """The process that owns a client's socket.
+
+    `process` is its pid, or a number for the user whose processes cannot be seen. `words` describe
+    it; `is_ours` is true for the manager and its children.
+    """
 
     process: int
     words: str
@@ -92,7 +95,7 @@ class PortHolder:
 
 @attrs.define(eq=False)
 class Receiver:
-    """A client as the hub works with it; `since` is when it was first heard."""
+    """A client in the hub's table; `since` is the time of its first heartbeat."""
 
     address: tuple[str, int]
     since: float
@@ -103,20 +106,20 @@ class Receiver:
 
     @property
     def is_proven(self) -> bool:
-        """Whether it was heard again, and not only at once."""
+        """Whether it sent a heartbeat some time after its first one."""
         return any(heard - self.since >= PROVEN_AFTER for _, heard in self.sources.values())
 
 
 def read_port(text: str | None) -> int:
-    """The port of a heartbeat's body; raises `PlaceRefused`."""
+    """Return the port of a heartbeat's body; raises `RegistrationRefused`."""
     text = (text or "").strip()
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65_535):
-        raise PlaceRefused(Refusal.BAD_PORT)
+        raise RegistrationRefused(Refusal.BAD_PORT)
     return int(text)
 
 
 def read_interval(text: str | None) -> int:
-    """Minutes between two heartbeats: 1 to 30, and 5 where the text says nothing sensible."""
+    """Return the interval of a heartbeat in minutes, 1 to 30; 5 if the text is not valid."""
     text = (text or "").strip()
     if not (text.isascii() and text.isdigit() and len(text) <= 9) or int(text) == 0:
         return DEFAULT_INTERVAL
@@ -125,12 +128,12 @@ def read_interval(text: str | None) -> int:
 
 @attrs.define(eq=False)
 class ClientTable:
-    """The clients of one hub, keyed by address and port.
+    """The clients of one hub, by address and port.
 
-    Two programs never share a port, but one program may speak for several devices: a client stays
-    as long as one of its sources does. `clock` must be one that nobody sets: after a jump of the
-    time of day everybody would have been silent for hours. `is_held` says whether a socket of this
-    computer gets what is sent to an address and port; it is asked about what is new.
+    A port belongs to one program, which may send for several devices: a client stays as long as one
+    of its sources does. `clock` must be monotonic, so that setting the time expires no client.
+    `is_held` returns whether a socket of this computer has an address and port; it is called for
+    new sources.
     """
 
     _clock: Callable[[], float]
@@ -148,30 +151,31 @@ class ClientTable:
     def register(
         self, address: str, port: int, source: str, interval: int, age: float = 0.0
     ) -> bool:
-        """A heartbeat of `source`, `age` seconds ago: True where the table has changed by it.
+        """Register a heartbeat of `source`, `age` seconds old; return whether the table has
+        changed.
 
-        Raises `PlaceRefused`. `interval` in minutes.
+        Raises `RegistrationRefused`. `interval` is in minutes.
         """
         if port == self.own_port:  # it would be a loop (xpl-perl's hub never comes out of it)
-            raise PlaceRefused(Refusal.OWN_PORT)
+            raise RegistrationRefused(Refusal.OWN_PORT)
         if not self._is_local(address):
-            raise PlaceRefused(Refusal.NOT_HERE)
+            raise RegistrationRefused(Refusal.NOT_HERE)
         receiver = self._receivers.get((address, port))
         known = receiver.sources.get(source) if receiver is not None else None
         if known is None and not self._is_held((address, port)):
-            raise PlaceRefused(Refusal.NO_SOCKET)
+            raise RegistrationRefused(Refusal.NO_SOCKET)
         if receiver is None:
             if self.is_full(address):
-                raise PlaceRefused(Refusal.TOO_MANY_CLIENTS)
+                raise RegistrationRefused(Refusal.TOO_MANY_CLIENTS)
             since = self._clock() - age
             receiver = self._receivers[address, port] = Receiver((address, port), since)
         if known is None and len(receiver.sources) >= MAX_SOURCES:
-            raise PlaceRefused(Refusal.TOO_MANY_SOURCES)
+            raise RegistrationRefused(Refusal.TOO_MANY_SOURCES)
         receiver.sources[source] = (interval, self._clock() - age)
         return known is None or known[0] != interval
 
     def leave(self, address: str, port: int, source: str) -> bool:
-        """`source` has ended; the client goes with its last source. False: it was not known."""
+        """Remove `source`, and the client with its last source; return False if it is unknown."""
         receiver = self._receivers.get((address, port))
         if receiver is None or receiver.sources.pop(source, None) is None:
             return False
@@ -180,9 +184,9 @@ class ClientTable:
         return True
 
     def is_full(self, address: str) -> bool:
-        """Whether a new client at that address finds no place.
+        """Return whether a new client at that address would exceed a limit.
 
-        Where others than loopback ones are heard, they do not get all places.
+        An address other than loopback has a lower limit than all together.
         """
         if len(self._receivers) >= MAX_CLIENTS:
             return True
@@ -191,13 +195,14 @@ class ClientTable:
             and sum(ip == address for ip, _ in self._receivers) >= MAX_AT_ADDRESS
         )
 
-    def make_room(
-        self, newcomer: tuple[str, int], holders: Mapping[tuple[str, int], PortHolder]
+    def evict_for(
+        self, address: tuple[str, int], holders: Mapping[tuple[str, int], PortHolder]
     ) -> Receiver | None:
-        """Drop a client for a newcomer; None where those that are there have the better right.
+        """Remove and return a client in favour of that at `address`; None if none may be removed.
 
-        A process gives way that has more places than the newcomer's has, the one with most of all;
-        of its clients those that have not proven themselves, the oldest first. Ours never do.
+        It is a client of the process with most clients, which must have more than that of
+        `address`: one that is not proven before others, then the oldest. Clients of our processes
+        are never removed.
         """
         places = Counter(holders[one.address].process for one in self if one.address in holders)
         is_full = len(self._receivers) >= MAX_CLIENTS
@@ -205,30 +210,30 @@ class ClientTable:
         def weight(one: Receiver) -> tuple[int, bool, float]:
             return (places[holders[one.address].process], not one.is_proven, -one.since)
 
-        yielding = [
+        candidates = [
             one
             for one in self
             if one.address in holders
             and not holders[one.address].is_ours
-            and (is_full or one.address[0] == newcomer[0])
+            and (is_full or one.address[0] == address[0])
         ]
-        last = max(yielding, key=weight, default=None)
-        its = holders[newcomer]
+        last = max(candidates, key=weight, default=None)
+        its = holders[address]
         if last is None or not (its.is_ours or places[its.process] < weight(last)[0]):
             return None
         return self._receivers.pop(last.address)
 
-    def keep_only(self, addresses: Collection[tuple[str, int]]) -> list[Receiver]:
-        """Drop the clients at all other addresses; the answer is which they were."""
+    def retain(self, addresses: Collection[tuple[str, int]]) -> list[Receiver]:
+        """Remove and return the clients at all other addresses."""
         gone = [one for one in self if one.address not in addresses]
         for one in gone:
             del self._receivers[one.address]
         return gone
 
     def expire(self) -> list[tuple[tuple[str, int], str]]:
-        """Drop every source silent for more than twice its interval and a minute.
+        """Remove sources that were silent for more than twice their interval and a minute.
 
-        The answer is what was dropped: (address and port, source).
+        Returns their (address and port, source).
         """
         now = self._clock()
         silent = [
@@ -243,5 +248,5 @@ class ClientTable:
 
 
 def allowed_silence(interval: int) -> float:
-    """Seconds after which a client with that interval (minutes) counts as dead."""
+    """Return the seconds after which a client with that interval (minutes) is removed."""
     return 60.0 * (2 * interval + 1)

@@ -1,21 +1,21 @@
-"""The xPL hub: every message to every program of this computer, its bytes unchanged.
+"""The xPL hub: forwards every message, unchanged, to every program of this computer.
 
-Where the peers and the texts of the protocol disagree, this hub does the following.
+Where other hubs and the specification differ, this hub behaves as follows.
 
-- A client is made by `hbeat.app` or `config.app`, from `port` and `remote-ip` of the body, not from
-  where the datagram came from; `hbeat.basic` is for devices that need no hub.
+- A client is registered by `hbeat.app` or `config.app`, with `port` and `remote-ip` of the body,
+  not with the sender's address; `hbeat.basic` is for devices that need no hub.
 - The datagram must have been *sent* on this computer as well. Otherwise any host of the network
-  could make the hub send to ports of its choice, or end our clients in their name.
-- An end removes before it is forwarded: who ends has usually closed its socket. The port stays as
-  long as another source is heard from it.
-- A client is new only where a socket of this computer has its port, which the kernel says; a client
-  that the last hub had and whose port nobody has is not taken over.
-- A port that refuses is not dropped early: only silence or an end removes a client. A program that
-  is being started again on its old port must not find itself forgotten.
-- Well-formed is what our codec reads, leniently: odd ids, hop counts, CR LF and upper case are
-  their receivers' affair.
-- The hub has no identity of its own and sends no heartbeat. The one message it makes is the
-  `hbeat.request` to clients taken over from the last hub; its source is `domogik-hub.<host>`.
+  could make the hub send to arbitrary ports, or remove clients.
+- An end removes the source before it is forwarded, since the program has usually closed its
+  socket. The client stays as long as another source uses its port.
+- A new client must have a socket of this computer, as the kernel reports; a client of the previous
+  hub without a socket is not restored.
+- A port that refuses datagrams stays registered until it is silent or sends an end: the program
+  may be restarting on its old port.
+- A message is valid if our codec reads it leniently: odd ids, hop counts, CR LF and upper case are
+  left to the receivers.
+- The hub has no identity and sends no heartbeat. Its only message is the `hbeat.request` to
+  clients restored from the previous hub, with the source `domogik-hub.<host>`.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ from domogik.xpl.hub.clients import (
     ClientTable,
     HeardDevice,
     HubClient,
-    PlaceRefused,
     Receiver,
     Refusal,
+    RegistrationRefused,
     read_interval,
     read_port,
 )
 from domogik.xpl.hub.invalid import InvalidLog
-from domogik.xpl.hub.places import HubPlaces, LocalSockets, Newcomer
+from domogik.xpl.hub.slots import ClientSlots, LocalSockets, PendingClient
 from domogik.xpl.hub.sockets import CannotListen, HubPortTaken, LocalAddresses, Sockets
 from domogik.xpl.node.datagrams import Address
 from domogik.xpl.node.port import NetworkSettings
@@ -57,8 +57,8 @@ __all__ = ["CannotListen", "HeardDevice", "Hub", "HubClient", "HubPortTaken"]
 log = Logger()
 
 _ID = rb"[a-z0-9_]{1,64}-[a-z0-9_-]{1,64}\.[a-z0-9_.-]{1,64}"
-#: The shape of nearly every message there is: a part of what the codec reads, in a tenth of its
-#: time. Possessive, so nothing is tried twice. Group 1: the schemas that concern the hub itself.
+#: Matches nearly all messages in a tenth of the codec's time. Possessive, so nothing is tried
+#: twice. Group 1: the schemas that the hub has to read itself.
 _SHAPE = re.compile(
     rb"xpl-(?:cmnd|stat|trig)\n\{\n"
     rb"hop=[0-9]{1,3}\nsource=" + _ID + rb"\ntarget=(?:\*|" + _ID + rb")\n\}\n"
@@ -72,7 +72,7 @@ CHECK_EVERY = 60.0
 
 
 class AttachedPort(Protocol):
-    """A client in this process: `domogik.xpl.node.port.Port`."""
+    """A client in this process, such as `domogik.xpl.node.port.Port`."""
 
     @property
     def address(self) -> Address: ...
@@ -87,7 +87,7 @@ class _Attached:
     errors: int = 0
 
     def has(self, address: Address, any_ip: bool) -> bool:
-        """Whether datagrams to `address` reach it; `any_ip`: it is bound to all of them."""
+        """Return whether datagrams to `address` reach it; with `any_ip` only ports are compared."""
         try:
             ip, port = self.port.address
         except RuntimeError:  # it is not started, or stopped
@@ -109,10 +109,10 @@ class _Counts:
 
 @attrs.define(eq=False)
 class Hub:
-    """Listens where `settings` say and forwards to every client, the sender included.
+    """Listens as in `settings` and forwards to every client, the sender included.
 
-    `state` is where the client table is kept, `invalid_log` where datagrams are written down that
-    are no messages. `wall_clock` gives Unix time; `monotonic` is a clock that nobody sets.
+    `state` is the file of the client table, `invalid_log` that of invalid datagrams. `wall_clock`
+    returns Unix time; `monotonic` is a monotonic clock.
     """
 
     _reactor: IReactorTime
@@ -125,15 +125,15 @@ class Hub:
     #: the instance part of the source of our `hbeat.request`
     _host: str = attrs.field(kw_only=True, default="localhost")
     _bind: Callable[[NetworkSettings], Sockets] = attrs.field(kw_only=True, default=hubsocket.bind)
-    #: None: the kernel is not asked, and every heartbeat is believed
+    #: None: no heartbeat is checked against the sockets of this computer
     _local_sockets: LocalSockets | None = attrs.field(kw_only=True, default=None)
-    #: called when a newcomer finds no place, at most once in a while
+    #: called when a new client is refused because the table is full, once in `FULL_FOR` seconds
     on_full: Callable[[], object] = attrs.field(kw_only=True, default=lambda: None)
 
     _sockets: Sockets | None = attrs.field(init=False, default=None)
     _send: Callable[[bytes, Address], int] = attrs.field(init=False)
     _table: ClientTable = attrs.field(init=False)
-    _places: HubPlaces | None = attrs.field(init=False, default=None)
+    _slots: ClientSlots | None = attrs.field(init=False, default=None)
     _invalid: InvalidLog = attrs.field(init=False)
     _attached: list[_Attached] = attrs.field(init=False, factory=list)
     #: the receivers that are sent to: all but the attached ones
@@ -141,28 +141,29 @@ class Hub:
     _counts: _Counts = attrs.field(init=False, factory=_Counts)
     _tick: IDelayedCall | None = attrs.field(init=False, default=None)
     _file: hubstate.StateFile = attrs.field(init=False)
-    #: what was complained of since the last tick: once a minute is enough
-    _told: set[object] = attrs.field(init=False, factory=set)
+    #: subjects that were logged since the last check, so that each is logged once a minute
+    _logged: set[object] = attrs.field(init=False, factory=set)
 
     def __attrs_post_init__(self) -> None:
         self._table = ClientTable(self._monotonic, self._local_addresses)
-        self._file = hubstate.StateFile(self._reactor, self._state, self._kept, self._cannot_write)
+        self._file = hubstate.StateFile(
+            self._reactor, self._state, self._saved_clients, self._cannot_write
+        )
         self._invalid = InvalidLog(self._reactor, self._invalid_log, self._wall_clock)
 
-    # -- life
+    # -- start and stop
 
     def start(self) -> None:
-        """Bind, take over the last hub's clients and ask them for a heartbeat.
+        """Bind, restore the clients of the previous hub and ask them for a heartbeat.
 
-        Raises `HubPortTaken`, or `CannotListen` for other reasons; then nothing was changed and it
-        may be called again.
+        Raises `HubPortTaken`, or `CannotListen` for other reasons; it may be called again then.
         """
         if self._sockets is not None:
             return
         sockets = self._bind(self._settings)
         self._sockets, self._send = sockets, sockets.send
         self._make_table(sockets.port)
-        self._take_over()
+        self._restore_clients()
         sockets.listen(self._reactor, self.received)
         self._tick = self._reactor.callLater(CHECK_EVERY, self._check)
         log.info("the xPL hub listens on UDP port {port}", port=sockets.port)
@@ -173,23 +174,23 @@ class Hub:
             self._table = ClientTable(self._monotonic, self._local_addresses, port)
             return
         self._table = ClientTable(self._monotonic, self._local_addresses, port, local.has)
-        self._places = HubPlaces(
+        self._slots = ClientSlots(
             clock=self._reactor,
             table=self._table,
             sockets=local,
             admit=self._admit,
             changed=self._changed,
-            on_full=self._full,
+            on_full=self._on_full,
         )
 
     def stop(self) -> Deferred[None]:
-        """Let go of the port and write down what is known; fires when that is done (at once)."""
+        """Close the port and save the clients; the Deferred fires when that is done (at once)."""
         if self._sockets is None:
             return succeed(None)
         self._sockets.close()
         self._sockets = None
-        if self._places is not None:
-            self._places.stop()
+        if self._slots is not None:
+            self._slots.stop()
         if self._tick is not None:
             self._tick.cancel()
         self._invalid.flush()
@@ -197,38 +198,38 @@ class Hub:
         return succeed(None)
 
     def attach(self, port: AttachedPort) -> None:
-        """Hand every datagram to this client of our own process by a call, not by UDP.
+        """Pass every datagram to this client of our process directly, not by UDP.
 
-        `port.received(data, sender)` is called after the others have been sent to. Its heartbeats
-        list it as a client like any other.
+        `port.received(data, sender)` is called after the other clients. Its heartbeats register it
+        like any other.
         """
         self._attached.append(_Attached(port))
         self._retarget()
 
-    # -- what can be seen
+    # -- information
 
     @property
     def port(self) -> int:
-        """The number the hub listens on; 0 when it does not."""
+        """The port of the hub; 0 when it does not listen."""
         return self._sockets.port if self._sockets is not None else 0
 
     @property
     def clients(self) -> tuple[HubClient, ...]:
-        """The programs that get a copy of everything, in order of registration."""
-        return tuple(map(self._seen, self._table))
+        """The programs to which every message is forwarded, in order of registration."""
+        return tuple(map(self._describe, self._table))
 
     @property
     def fullness(self) -> str:
-        """Say that a newcomer found no place lately, and which program has most; else empty."""
-        return self._places.sentence if self._places is not None else ""
+        """A sentence if a client was refused lately, with the program that has most; else empty."""
+        return self._slots.sentence if self._slots is not None else ""
 
     @property
     def counters(self) -> dict[str, int]:
-        """Datagrams since this hub was made, and how it stands.
+        """Counts of datagrams since this hub was created, and its current size.
 
-        `received`, of these `invalid`; `forwarded` (copies handed on), `send_errors`; sources
-        `registered`, `refused`, `ended`, `expired`; `clients` now; `receive_buffer_bytes` as
-        granted; `dropped` by the kernel since the sockets were bound.
+        `received`, of these `invalid`; `forwarded` (copies), `send_errors`; sources `registered`,
+        `refused`, `ended`, `expired`; `clients` now; `receive_buffer_bytes` as granted; `dropped`
+        by the kernel since the sockets were bound.
         """
         counters: dict[str, int] = attrs.asdict(self._counts)
         counters["clients"] = len(self._table)
@@ -240,7 +241,7 @@ class Hub:
     # -- forwarding
 
     def received(self, data: bytes, sender: Address) -> None:
-        """A datagram: forward it, or write it down as none of ours."""
+        """Forward a datagram, or log it as invalid."""
         counts = self._counts
         counts.received += 1
         shape = _SHAPE.match(data)
@@ -256,37 +257,38 @@ class Hub:
                 counts.forwarded -= 1
         counts.forwarded += len(targets)
         for attached in tuple(self._attached):
-            self._hand_over(attached, data, sender)
+            self._deliver_attached(attached, data, sender)
 
     def _send_failed(self, target: Receiver, error: OSError) -> None:
         target.errors += 1
         self._counts.send_errors += 1
-        self._complain(
+        self._warn_once(
             target.address,
             "cannot send to {address}: {error}",
             address=target.address,
             error=error,
         )
 
-    def _hand_over(self, attached: _Attached, data: bytes, sender: Address) -> None:
+    def _deliver_attached(self, attached: _Attached, data: bytes, sender: Address) -> None:
         try:
             attached.port.received(data, sender)
-        except Exception:  # noqa: BLE001 - a door: one client's fault is not the others'
+        except Exception:  # noqa: BLE001 - other clients are not affected
             attached.errors += 1
             self._counts.send_errors += 1
-            log.failure("a client of this process could not take a datagram")
+            log.failure("a client of this process failed on a datagram")
         else:
             attached.forwarded += 1
             self._counts.forwarded += 1
 
     def _read(self, data: bytes, sender: Address) -> bool:
-        """Decode what concerns the hub, or what has no ordinary shape; False: do not forward."""
+        """Decode a message that concerns the hub or has an unusual form; return whether to forward
+        it."""
         try:
             message = decode(data)
         except InvalidMessage as error:
             self._counts.invalid += 1
             self._invalid.record(data, sender, str(error))
-            self._complain(
+            self._warn_once(
                 "invalid",
                 "{sender} sent what is not a message: {error} (more in {path})",
                 sender=sender,
@@ -304,7 +306,7 @@ class Hub:
         source = message.source
         try:
             if not (sender[0].startswith("127.") or self._local_addresses(sender[0])):
-                raise PlaceRefused(Refusal.STRANGER)
+                raise RegistrationRefused(Refusal.STRANGER)
             address = (message.get("remote-ip") or "").strip()
             port = read_port(message.get("port"))
             if message.schema.endswith(".end"):
@@ -313,45 +315,44 @@ class Hub:
                     self._changed()
                 return
             interval = read_interval(message.get("interval"))
-            self._register((address, port), Newcomer(source, interval, data))
-        except PlaceRefused as refused:
+            self._register((address, port), PendingClient(source, interval, data))
+        except RegistrationRefused as refused:
             self._refuse(refused.refusal, sender, source)
 
-    def _register(self, address: Address, client: Newcomer) -> None:
-        """Raises `PlaceRefused`."""
+    def _register(self, address: Address, client: PendingClient) -> None:
+        """Register the client; raises `RegistrationRefused`."""
         try:
             is_new = self._table.register(*address, client.source, client.interval)
-        except PlaceRefused as refused:
-            if refused.refusal is Refusal.TOO_MANY_CLIENTS and self._places is not None:
-                self._places.wait(address, client)
+        except RegistrationRefused as refused:
+            if refused.refusal is Refusal.TOO_MANY_CLIENTS and self._slots is not None:
+                self._slots.wait(address, client)
             raise
         if is_new:
             self._counts.registered += 1
             self._changed()
         self._file.is_stale = True
 
-    def _full(self) -> None:
+    def _on_full(self) -> None:
         self.on_full()
 
-    def _admit(self, address: Address, client: Newcomer) -> None:
-        """A heartbeat that found no place at first: the client has its echo now."""
+    def _admit(self, address: Address, client: PendingClient) -> None:
+        """Register a client that was refused at first, and echo its heartbeat."""
         try:
             self._register(address, client)
             self._send(client.data, address)
-        except (PlaceRefused, OSError) as error:
-            log.info("{source} finds no place: {error}", source=client.source, error=error)
+        except (RegistrationRefused, OSError) as error:
+            log.info("{source} is not registered: {error}", source=client.source, error=error)
 
     def _refuse(self, refusal: Refusal, sender: Address, source: str) -> None:
-        """Count it.
+        """Count the refusal, and log it if it is unusual.
 
-        Heartbeats of other computers pass here all day, and some programs only send: they are no
-        complaint.
+        Heartbeats of other computers and of programs that only send arrive all day.
         """
         self._counts.refused += 1
         if refusal not in (Refusal.STRANGER, Refusal.NOT_HERE, Refusal.NO_SOCKET):
-            self._complain(
+            self._warn_once(
                 refusal,
-                "the heartbeat of {source}, sent by {sender}, is not obeyed: {refusal}",
+                "the heartbeat of {source}, sent by {sender}, is ignored: {refusal}",
                 source=source,
                 sender=sender,
                 refusal=refusal.value,
@@ -359,7 +360,7 @@ class Hub:
 
     def _check(self) -> None:
         self._tick = self._reactor.callLater(CHECK_EVERY, self._check)
-        self._told.clear()
+        self._logged.clear()
         silent = self._table.expire()
         for address, name in silent:
             self._counts.expired += 1
@@ -385,7 +386,7 @@ class Hub:
                 return attached
         return None
 
-    def _seen(self, receiver: Receiver) -> HubClient:
+    def _describe(self, receiver: Receiver) -> HubClient:
         attached = self._attachment(receiver)
         since = self._wall_clock() - self._monotonic()
         counted = attached or receiver
@@ -400,13 +401,13 @@ class Hub:
             attached is not None,
         )
 
-    # -- from one hub to the next
+    # -- clients of the previous hub
 
-    def _take_over(self) -> None:
+    def _restore_clients(self) -> None:
         try:
             clients = hubstate.load(self._state)
         except (hubstate.BrokenState, OSError) as error:
-            log.warn("no clients are taken over: {error}", error=error)
+            log.warn("the clients of the last hub are not restored: {error}", error=error)
             return
         now = self._wall_clock()
         for client in clients:
@@ -415,9 +416,9 @@ class Hub:
                 age = max(0.0, now - source.last_heard)  # the clock may have been set back
                 try:
                     self._table.register(client.address, client.port, source.name, interval, age)
-                except PlaceRefused as refused:
+                except RegistrationRefused as refused:
                     log.info(
-                        "{source} at {address}:{port} is not taken over: {refused}",
+                        "{source} at {address}:{port} is not restored: {refused}",
                         source=source.name,
                         address=client.address,
                         port=client.port,
@@ -428,25 +429,25 @@ class Hub:
         self._ask_for_heartbeats()
 
     def _ask_for_heartbeats(self) -> None:
-        """Straight to each client: it may have to wait for minutes before its next one is due."""
+        """Send a request directly to each client, whose next heartbeat may be minutes away."""
         source = f"domogik-hub.{self._host}"
         request = encode(Message(CMND, source, "*", schema="hbeat.request", body=REQUEST))
         for target in self._targets:
-            log.info("taken over from the last hub: {address}", address=target.address)
+            log.info("restored from the last hub: {address}", address=target.address)
             try:
                 self._send(request, target.address)
             except OSError as error:
                 self._send_failed(target, error)
 
-    def _kept(self) -> list[HubClient]:
-        """The clients that are in the file: all but those of this process."""
+    def _saved_clients(self) -> list[HubClient]:
+        """Return the clients for the file: all but those of this process."""
         return [client for client in self.clients if not client.attached]
 
     def _cannot_write(self, error: OSError) -> None:
-        self._complain("state", "cannot write {path}: {error}", path=self._state, error=error)
+        self._warn_once("state", "cannot write {path}: {error}", path=self._state, error=error)
 
-    def _complain(self, about: object, format: str, **fields: object) -> None:
-        """Warn, but of one thing only once between two ticks: the network decides how often."""
-        if about not in self._told:
-            self._told.add(about)
+    def _warn_once(self, about: object, format: str, **fields: object) -> None:
+        """Log a warning, unless one about the same subject was logged since the last check."""
+        if about not in self._logged:
+            self._logged.add(about)
             log.warn(format, **fields)

@@ -1,4 +1,4 @@
-"""Datagrams that are no xPL: written down with their sender, in bounded space and time."""
+"""A bounded log of datagrams that are not xPL messages."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ DELAY = 1.0
 
 @attrs.define(eq=False)
 class InvalidLog:
-    """One line for a datagram: time (UTC), sender, what is wrong, its first bytes escaped.
+    """Writes a line for each datagram: time (UTC), sender, error, its first bytes escaped.
 
-    Lines are gathered for a second and written at once.
+    Lines are collected for a second and written together.
     """
 
     _reactor: IReactorTime
@@ -39,7 +39,7 @@ class InvalidLog:
     _pending: IDelayedCall | None = None
 
     def record(self, data: bytes, sender: tuple[str, int], reason: str) -> None:
-        """Keep a line for this datagram; cheap when there are too many."""
+        """Add a line for this datagram, or count it if there are too many."""
         if len(self._lines) >= LINES:
             self._left_out += 1
             return
@@ -52,7 +52,7 @@ class InvalidLog:
             self._pending = self._reactor.callLater(DELAY, self.flush)
 
     def flush(self) -> None:
-        """Write what waits, now; a file that cannot be written is said once a flush."""
+        """Write the waiting lines now; an error is logged."""
         if self._pending is not None and self._pending.active():
             self._pending.cancel()
         self._pending = None
@@ -80,7 +80,7 @@ class InvalidLog:
 
 
 def _escaped(data: bytes) -> str:
-    """Printable ASCII on one line, each byte told apart: LF is \\n, others \\xNN."""
+    r"""Return printable ASCII on one line: LF as \\n, others as \\xNN."""
     return data[:SHOWN].decode("latin-1").encode("unicode_escape").decode("ascii")
 
 

@@ -1,4 +1,4 @@
-"""Where a hub listens: its sockets, and which addresses are this computer's."""
+"""The sockets of a hub, and the addresses of this computer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from domogik.errors import DomogikError
 from domogik.xpl.node.datagrams import Address, DatagramSocket
 from domogik.xpl.node.port import NetworkSettings
 
-#: asked of the kernel, which cuts it to net.core.rmem_max: room for a burst while others work
+#: requested from the kernel, which limits it to net.core.rmem_max; it buffers bursts
 RECEIVE_BUFFER_BYTES = 4 << 20
 LOOPBACK = "127.0.0.1"
 #: the broadcast address of lo: clients that compute one (ip | ~netmask) send there
@@ -28,18 +28,18 @@ ANY = "0.0.0.0"  # noqa: S104 - a hub hears the whole network unless told to sta
 _SO_MEMINFO = 55
 _MEMINFO = struct.Struct("9I")
 
-#: how long a list of interface addresses is believed, in seconds: one that is on it, and how soon
-#: it is read anew for the sake of one that is not
+#: seconds after which the list of interface addresses is read again: for an address that is on it,
+#: and for one that is not
 _KNOWN_FOR = 60.0
 _UNKNOWN_FOR = 5.0
 
 
 class CannotListen(DomogikError):
-    """The hub's port cannot be bound; the text is one line that says why."""
+    """The hub's port cannot be bound; the text is one line with the cause."""
 
 
 class Sockets(Protocol):
-    """What a hub wants of its bound sockets."""
+    """The interface of the sockets that a hub uses."""
 
     @property
     def port(self) -> int: ...
@@ -61,15 +61,15 @@ class Sockets(Protocol):
 
 
 class HubPortTaken(CannotListen):
-    """Another program, most likely another hub, has the hub's port."""
+    """Another program, usually another hub, uses the hub's port."""
 
 
 def bind(settings: NetworkSettings) -> HubSockets:
-    """The bound sockets of a hub; raises `HubPortTaken` or `CannotListen`.
+    """Return the bound sockets of a hub; raises `HubPortTaken` or `CannotListen`.
 
-    On loopback two, 127.0.0.1 and 127.255.255.255 (a socket on 0.0.0.0 would hear both, and the
-    network as well); otherwise one, 0.0.0.0. SO_REUSEADDR is never set: with it a second hub would
-    start in silence and one of the two would get no unicast. Port 0 takes any free one.
+    On loopback there are two, 127.0.0.1 and 127.255.255.255 (0.0.0.0 would also receive from the
+    network), otherwise one, 0.0.0.0. SO_REUSEADDR is never set: with it a second hub would start,
+    and one of the two would get no unicast. Port 0 selects a free one.
     """
     if not settings.is_loopback:
         return HubSockets((_bound(ANY, settings.xpl_port),))
@@ -109,7 +109,8 @@ def _bound(address: str, port: int) -> socket.socket:
 
 
 def _holder(port: int) -> str:
-    """Who has that UDP port, in words. Reads /proc once (milliseconds), only when a bind failed."""
+    """Return a description of the process that has the UDP port. Reads /proc once, for
+    milliseconds."""
     try:
         pids = {
             connection.pid
@@ -125,37 +126,35 @@ def _holder(port: int) -> str:
 
 @attrs.define(eq=False)
 class HubSockets:
-    """The sockets of one hub, bound. What they receive goes to the callable given to `listen`."""
+    """The bound sockets of one hub; datagrams are passed to the callable given to `listen`."""
 
     _sockets: tuple[socket.socket, ...]
     _listening: list[DatagramSocket] = attrs.field(factory=list)
 
     @property
     def port(self) -> int:
-        """The number all of them listen on."""
+        """The port of all sockets."""
         port: int = self._sockets[0].getsockname()[1]
         return port
 
     @property
     def send(self) -> Callable[[bytes, Address], int]:
-        """`sendto` of the first socket; raises `OSError`.
+        """The `sendto` method of the first socket; raises `OSError`.
 
-        Sending from the listening socket and not from one connected socket for each client costs
-        some 20 % of the possible rate and buys: the datagrams come from the hub's own port, as
-        from every other hub; an ICMP error of one client is never reported on the next call for
-        another (Linux does that to connected sockets only); and no client, however many register,
-        costs a descriptor. `bench/hub.py` shows both beside each other.
+        A connected socket for each client would be some 20 % faster (`bench/hub.py`). But this way
+        datagrams come from the hub's own port, as from every other hub, an ICMP error of one client
+        is never reported for another, and no client costs a descriptor.
         """
         return self._sockets[0].sendto
 
     @property
     def receive_buffer_bytes(self) -> int:
-        """What the kernel granted, as it counts (twice what programs may ask for)."""
+        """The size that the kernel granted, twice what programs may request."""
         return min(sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) for sock in self._sockets)
 
     @property
     def dropped(self) -> int:
-        """Datagrams the kernel threw away because the receive buffer was full."""
+        """The number of datagrams that the kernel dropped because the buffer was full."""
         return sum(_drops(sock) for sock in self._sockets)
 
     def listen(self, reactor: IReactorTime, receive: Callable[[bytes, Address], object]) -> None:
@@ -167,7 +166,7 @@ class HubSockets:
             descriptors.addReader(listening)
 
     def close(self) -> None:
-        """Let go of the port at once; nothing is received after this call."""
+        """Close the sockets; nothing is received after this call."""
         for listening in self._listening:
             listening.close()
         for sock in self._sockets:
@@ -185,9 +184,9 @@ def _drops(sock: socket.socket) -> int:
 
 @attrs.define(eq=False)
 class LocalAddresses:
-    """Is this address one of this computer's? Interfaces come and go, so they are read again.
+    """Returns whether an address is one of this computer's; the list is refreshed regularly.
 
-    127.0.0.2 is not, unless an interface has exactly that address (as xpl-perl's hub has it).
+    127.0.0.2 is not, unless an interface has exactly that address (as in xpl-perl's hub).
     """
 
     _monotonic: Callable[[], float] = time.monotonic

@@ -1,4 +1,4 @@
-"""The client table in a file: what the next hub takes over when this one is gone."""
+"""The client table in a file, from which the next hub restores it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from domogik.config.files import read_bounded, write_atomically
 from domogik.errors import DomogikError
 from domogik.xpl.hub.clients import MAX_CLIENTS, MAX_SOURCES, HeardDevice, HubClient
 
-#: a full table is smaller; anything larger is not ours
+#: a full table is smaller
 _LARGEST_BYTES = 4 << 20
-#: seconds between two writings of a changed client table: what joins in this time just before a
-#: crash is lost to the next hub
+#: seconds between two writes of a changed table; after a crash those changes are lost
 SAVE_AFTER = 0.1
 
 
@@ -26,33 +25,33 @@ class BrokenState(DomogikError):
 
 @attrs.define(eq=False)
 class StateFile:
-    """Decides when the client table is written.
+    """Writes the client table when it changes.
 
-    A change is written at once, for a client that joins just before a crash must not be forgotten;
-    those that follow within a pause are written together at its end. `clients` gives those that are
-    to be kept, `failed` is called when they could not be written.
+    A first change is written at once, so that a crash does not lose the client; those that follow
+    within `SAVE_AFTER` are written together. `clients` returns the clients to save, `failed` is
+    called with a write error.
     """
 
     _clock: IReactorTime
     _path: Path
     _clients: Callable[[], list[HubClient]]
     _failed: Callable[[OSError], None]
-    #: heartbeats were heard that the file does not know of
+    #: heartbeats were received since the last write
     is_stale: bool = False
     _pause: IDelayedCall | None = None
-    #: the table changed within the pause
+    #: the table changed during the pause
     _is_unsaved: bool = False
     _written: frozenset[tuple[str, int, str]] | None = None
 
     def changed(self) -> None:
-        """A client or a source came or went."""
+        """Note that a client or a source was added or removed."""
         if self._pause is None:
             self._write_and_pause()
         else:
             self._is_unsaved = True
 
     def write(self) -> None:
-        """Write it now; after a failure the file counts as stale."""
+        """Write the table now; after an error the file counts as stale."""
         clients = self._clients()
         self._written = _names(clients)
         self.is_stale = False
@@ -63,7 +62,7 @@ class StateFile:
             self._failed(error)
 
     def close(self) -> None:
-        """Write it for the last time."""
+        """Write the table for the last time."""
         if self._pause is not None:
             self._pause.cancel()
             self._pause = None
@@ -71,7 +70,7 @@ class StateFile:
 
     def _write_and_pause(self) -> None:
         self._is_unsaved = False
-        if _names(self._clients()) != self._written:  # else it was a client that is not kept
+        if _names(self._clients()) != self._written:  # else a client that is not saved
             self.write()
             self._pause = self._clock.callLater(SAVE_AFTER, self._end_pause)
 
@@ -92,8 +91,7 @@ def _names(clients: Iterable[HubClient]) -> frozenset[tuple[str, int, str]]:
 def save(path: Path, clients: Iterable[HubClient]) -> None:
     """Replace the file in one step; raises `OSError`.
 
-    Not synced to the disk: it serves when the hub's process dies, and after a power cut there are
-    no clients left that it could name.
+    It is not synced to disk: after a power cut there are no clients to restore.
     """
     table = [
         {
@@ -117,9 +115,9 @@ def save(path: Path, clients: Iterable[HubClient]) -> None:
 
 
 def load(path: Path) -> list[HubClient]:
-    """The clients of the file, each entry checked: hub.json is input like any other.
+    """Return the clients in the file, each entry checked; none if there is no file.
 
-    No file: nobody. Raises `BrokenState`, or `OSError` where it cannot be read.
+    Raises `BrokenState`, or `OSError` if it cannot be read.
     """
     try:
         document = json.loads(read_bounded(path, _LARGEST_BYTES))
@@ -135,7 +133,7 @@ def load(path: Path) -> list[HubClient]:
 
 
 def _client(entry: object) -> HubClient | None:
-    """The client that an entry describes; None where it is none."""
+    """Return the client that an entry describes, or None."""
     match entry:
         case {"address": str(address), "port": int(port), "sources": list(sources)}:
             heard = tuple(filter(None, map(_source, sources[:MAX_SOURCES])))
@@ -156,5 +154,5 @@ def _source(entry: object) -> HeardDevice | None:
 
 
 def _is_word(name: str) -> bool:
-    """Nothing but what the codec lets through as a source."""
+    """Return whether the codec would accept the name as a source."""
     return 0 < len(name) <= 200 and name.isascii() and name.isprintable()

@@ -1,1 +1,1 @@
-"""One process on the network: its socket, its identities, what they hear and say."""
+"""A process on the xPL network: its socket, its identities and the messages they exchange."""

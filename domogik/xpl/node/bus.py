@@ -1,10 +1,11 @@
-"""Who in this process wants to hear a message: subscriptions, and delivery to them."""
+"""Subscriptions of this process to messages, and delivery to them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from fnmatch import translate
+from operator import attrgetter
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -13,25 +14,25 @@ from twisted.python.failure import Failure
 
 from domogik.xpl.codec.message import Message
 
-#: what a subscriber gives: called with the message and where it came from; it may be `async def`
+#: called with the message and its origin; it may be `async def`
 Handler = Callable[[Message, "Origin"], object]
 
 
 @attrs.frozen
 class Origin:
-    """Where a message came from: the sender's (ip, port), or None for this very process."""
+    """The origin of a message: the sender's (ip, port), or None for this process."""
 
     address: tuple[str, int] | None = None
 
     @property
     def ip(self) -> str | None:
-        """The sender's dotted quad, for those who decide on trust; None for this process."""
+        """The sender's address as text, or None for this process."""
         return self.address[0] if self.address is not None else None
 
 
 @attrs.define(eq=False)
 class Subscription:
-    """What one subscriber wants to hear, until `cancel`."""
+    """A handler with the messages it gets, until `cancel`."""
 
     _bus: Bus
     _number: int
@@ -43,12 +44,12 @@ class Subscription:
     active: bool = True
 
     def cancel(self) -> None:
-        """Hear nothing more, also of a message that is just being delivered; twice is once."""
+        """Stop, also for a message that is being delivered; may be called twice."""
         if self.active:
             self.active = False
             self._bus._forget(self)
 
-    def _wants(self, message: Message) -> bool:
+    def _matches(self, message: Message) -> bool:
         return (
             (self._type is None or message.type == self._type)
             and (self._source is None or bool(self._source(message.source)))
@@ -58,10 +59,10 @@ class Subscription:
 
 @attrs.define(eq=False)
 class Bus:
-    """Hands each message to the subscribers that want it, in the order in which they came.
+    """Delivers each message to the matching subscriptions, in the order of subscription.
 
-    Subscriptions are found by schema, so that a flood of messages nobody asked for costs three
-    look-ups each.
+    Subscriptions are looked up by schema, so that a message without subscribers costs three
+    look-ups.
     """
 
     _log: Logger = Logger()
@@ -78,15 +79,14 @@ class Bus:
         source: str | None = None,
         body: Mapping[str, str] | None = None,
     ) -> Subscription:
-        """Call `handler(message, origin)` for every later message that fits all that is given.
+        """Call `handler(message, origin)` for every later message that matches all conditions.
 
-        `schema` is exact or one class (`hbeat.*`); `source` is exact or has wildcards
-        (`domogik-*.vm`); of `body`, each name must have that value, in any case of letters, in at
-        least one of its lines. Whom a message is aimed at is not looked at: see
-        `Identity.is_for_me`.
+        `schema` is exact or a class (`hbeat.*`); `source` is exact or has wildcards
+        (`domogik-*.vm`); each name in `body` must have that value, in any case, at least once. The
+        target is not compared: see `Identity.is_for_me`.
 
-        A handler that raises, or whose coroutine or Deferred fails, is logged and silences nobody.
-        It may subscribe and cancel while it is called; a new subscription hears the next message.
+        An error of a handler, its coroutine or Deferred is logged, and other handlers are still
+        called. Handlers may subscribe and cancel; a new subscription gets the next message.
         """
         self._count += 1
         subscription = Subscription(
@@ -102,13 +102,13 @@ class Bus:
         return subscription
 
     def deliver(self, message: Message, origin: Origin) -> None:
-        """Hand `message` to everyone who wants it; raises nothing."""
-        for subscription in self._interested(message.schema):
-            if subscription.active and subscription._wants(message):
+        """Deliver `message` to the matching subscriptions; raises nothing."""
+        for subscription in self._candidates(message.schema):
+            if subscription.active and subscription._matches(message):
                 self._call(subscription._handler, message, origin)
 
-    def _interested(self, schema: str) -> list[Subscription]:
-        """A copy: handlers subscribe and cancel while we go through it."""
+    def _candidates(self, schema: str) -> list[Subscription]:
+        """Return a copy of the subscriptions for the schema, since handlers may change them."""
         found = [
             subscriptions
             for key in (schema, schema.partition(".")[0] + ".*", None)
@@ -116,12 +116,12 @@ class Bus:
         ]
         if len(found) == 1:
             return found[0].copy()
-        return sorted((one for some in found for one in some), key=_number)
+        return sorted((one for some in found for one in some), key=attrgetter("_number"))
 
     def _call(self, handler: Handler, message: Message, origin: Origin) -> None:
         try:
             result = handler(message, origin)
-        except Exception:  # noqa: BLE001 - a door for callbacks: one never silences the next
+        except Exception:  # noqa: BLE001 - other handlers are still called
             self._log.failure("a handler of {message.schema} raised", message=message)
             return
         if isinstance(result, Coroutine):
@@ -137,10 +137,6 @@ class Bus:
         remaining.remove(subscription)
         if not remaining:
             del self._by_schema[subscription.schema]
-
-
-def _number(subscription: Subscription) -> int:
-    return subscription._number
 
 
 def _source_matcher(source: str | None) -> Callable[[str], object] | None:

@@ -1,4 +1,4 @@
-"""Asking the database manager what a person has set: the client's side of `domogik.config`."""
+"""The client of `domogik.config`, which reads plugin settings from dbmgr."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from domogik.xpl.node.identity import Identity, NoReply
 
 SCHEMA = "domogik.config"
 
-#: how the wire says "not set": an empty value would make 0.2 and 0.3 refuse the whole message
+#: "not set" in messages: versions 0.2 and 0.3 refuse a message with an empty value
 UNSET = "None"
 
-#: what stands in the place of a password; giving it back as a new value changes nothing
+#: replaces a password; setting it as a new value changes nothing
 MASK = "********"
-#: seconds in which a password itself has to come where the mask came first
+#: seconds to wait for the password itself if the mask came first
 _PASSWORD_S = 3.0
 
-#: once dbmgr has been silent for a whole time-out, later questions wait no longer than this until
-#: it answers one: ten keys must not cost ten time-outs
-IMPATIENT_S = 0.3
+#: seconds to wait after dbmgr has not answered once, until it answers again: ten keys must not cost
+#: ten time-outs
+SILENT_TIMEOUT_S = 0.3
 _REPEAT_S = 2.0
 
 MOST_INTERFACES = 100
@@ -38,10 +38,10 @@ N = TypeVar("N", int, float)
 
 @attrs.frozen
 class Value:
-    """One value as it was last heard.
+    """A value as it was last received.
 
-    `text` is None when nothing is set. `received_at` is the Unix time in seconds at which dbmgr
-    said so, None when it never did; `remembered` that it did not answer this time.
+    `text` is None if nothing is set. `received_at` is the Unix time in seconds at which dbmgr sent
+    it, or None if it never did; `remembered` means that dbmgr did not answer this time.
     """
 
     text: str | None = None
@@ -51,10 +51,10 @@ class Value:
 
 @attrs.define(eq=False, kw_only=True)
 class ConfigurationClient:
-    """Asks for the values of one plugin on one host, and keeps the last answers.
+    """Reads the settings of one plugin on one host, and stores the last answers.
 
-    `now` gives Unix time in seconds; `timeout` is in seconds. With a `provider` only that host's
-    dbmgr is asked and believed, otherwise any.
+    `now` returns Unix time in seconds; `timeout` is in seconds. With a `provider` only that host's
+    dbmgr is asked, otherwise any.
     """
 
     _identity: Identity
@@ -74,14 +74,14 @@ class ConfigurationClient:
     async def __call__(self, key: str, default: None = None) -> str | None: ...
 
     async def __call__(self, key: str, default: str | None = None) -> str | None:
-        """The value of `key` as text; `default` where nothing is set or ever was heard."""
+        """Return the value of `key` as text; `default` if nothing is set or was ever received."""
         text = (await self.value(key)).text
         return default if text is None else text
 
     async def integer(
         self, key: str, default: int, *, minimum: int | None = None, maximum: int | None = None
     ) -> int:
-        """A whole number; `default`, with a line in the log, where it is none or out of bounds."""
+        """Return a whole number; `default`, with a log line, if it is none or out of bounds."""
         return await self._read(key, default, int, minimum, maximum)
 
     async def number(
@@ -92,18 +92,18 @@ class ConfigurationClient:
         minimum: float | None = None,
         maximum: float | None = None,
     ) -> float:
-        """A number; `default`, with a line in the log, where it is none or out of bounds."""
+        """Return a number; `default`, with a log line, if it is none or out of bounds."""
         return await self._read(key, default, _finite, minimum, maximum)
 
     async def boolean(self, key: str, default: bool = False) -> bool:
-        """True for True, yes, on and 1, False for False, no, off and 0, in any case of letters."""
-        return bool(await self._read(key, default, _truth, None, None))
+        """Return True for True, yes, on and 1, False for False, no, off and 0, in any case."""
+        return bool(await self._read(key, default, _parse_boolean, None, None))
 
     async def interfaces(self, *keys: str) -> list[dict[str, str]]:
-        """What belongs together: `<key>-1` of every key, `<key>-2`, ... as one mapping each.
+        """Return a mapping for each number: `<key>-1` of every key, then `<key>-2`, ...
 
-        `nb-int` says how many there are. Where it is not set, they are read until nothing new is
-        found. An interface whose first key is not set is left out; others that are not set are
+        `nb-int` is their number; if it is not set, they are read until a number is missing or
+        repeats. An interface whose first key is not set is left out; other missing values are
         empty.
         """
         count = await self.integer("nb-int", 0, minimum=0, maximum=MOST_INTERFACES)
@@ -119,19 +119,19 @@ class ConfigurationClient:
         return found
 
     async def value(self, key: str) -> Value:
-        """What dbmgr says, else what it said last; never raises for want of an answer.
+        """Return what dbmgr answers, else its last answer.
 
-        The request carries `technology`, `hostname` and `key`; the answer repeats the first two and
-        has the key itself as the name of the value.
+        The request has `technology`, `hostname` and `key`; the answer repeats the first two and has
+        the key as the name of the value.
         """
         try:
             answer = await self._ask(
-                key, min(IMPATIENT_S, self._timeout) if self._silent else self._timeout
+                key, min(SILENT_TIMEOUT_S, self._timeout) if self._silent else self._timeout
             )
         except NoReply:
-            self._was_silent()
+            self._on_no_reply()
             return self._last(key)
-        if answer.get(key) == MASK:  # the password comes straight to our port, as a rule before
+        if answer.get(key) == MASK:  # the password is sent to our port, usually before this
             try:
                 answer = await self._ask(key, min(_PASSWORD_S, self._timeout), masked=False)
             except NoReply:
@@ -141,11 +141,11 @@ class ConfigurationClient:
         if answer.get(key) is None:
             self._log.warn("dbmgr on {key}: {error}", key=key, error=answer.get("error"))
             return self._last(key)
-        text = _meaning(answer.get(key))
+        text = _unset_to_none(answer.get(key))
         self._remembered.put(key, text, self._now())
         return Value(text, self._now())
 
-    async def _ask(self, key: str, patience_s: float, *, masked: bool = True) -> Message:
+    async def _ask(self, key: str, timeout_s: float, *, masked: bool = True) -> Message:
         body = (("technology", self._technology), ("hostname", self._hostname), ("key", key))
         return await self._identity.request(
             SCHEMA,
@@ -154,7 +154,7 @@ class ConfigurationClient:
                 self._is_answer(message, key) and (masked or message.get(key) != MASK)
             ),
             target=f"domogik-dbmgr.{self._provider}" if self._provider else "*",
-            timeout=patience_s,
+            timeout=timeout_s,
             repeat=_REPEAT_S,
         )
 
@@ -172,16 +172,16 @@ class ConfigurationClient:
             )
         )
 
-    def _was_silent(self) -> None:
+    def _on_no_reply(self) -> None:
         if not self._silent:
             self._silent = True
             self._log.warn("the database manager does not answer: using the values it gave last")
 
     def _last(self, key: str) -> Value:
-        kept = self._remembered.get(key)
-        if kept is None:
+        remembered = self._remembered.get(key)
+        if remembered is None:
             return Value(remembered=True)
-        return Value(kept.value, kept.received, remembered=True)
+        return Value(remembered.value, remembered.received, remembered=True)
 
     async def _read(
         self,
@@ -215,7 +215,7 @@ class ConfigurationClient:
         return default
 
 
-def _meaning(text: str | None) -> str | None:
+def _unset_to_none(text: str | None) -> str | None:
     return None if text is None or text.strip() in ("", UNSET) else text
 
 
@@ -226,7 +226,7 @@ def _finite(text: str) -> float:
     return number
 
 
-def _truth(text: str) -> bool:
+def _parse_boolean(text: str) -> bool:
     word = text.lower()
     if word not in _TRUE | _FALSE:
         raise ValueError(text)

@@ -1,4 +1,4 @@
-"""A UDP socket in the reactor: read in fair portions, written without waiting."""
+"""A UDP socket in the reactor."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ Receiver = Callable[[bytes, Address], object]
 
 LARGEST_DATAGRAM_BYTES = 65507
 RECEIVE_BUFFER_BYTES = 1 << 20
-#: datagrams read before the reactor's timers and its other descriptors get their turn
-PORTION = 64
+#: datagrams read before the reactor serves timers and other descriptors
+READS_PER_TURN = 64
 
 
 @implementer(IReadDescriptor)
 @attrs.define(eq=False)
 class DatagramSocket:
-    """One bound socket that may broadcast.
+    """A bound UDP socket that may broadcast.
 
-    Twisted's own UDP port counts bytes before it lets others take their turn: a flood of tiny
-    datagrams keeps it reading for seconds, one of empty datagrams for ever. This one counts
-    datagrams.
+    Twisted's UDP port limits the bytes, not the datagrams, that it reads in one turn: small or
+    empty datagrams can block the reactor. This one limits datagrams.
     """
 
     _reactor: IReactorFDSet
@@ -38,7 +37,8 @@ class DatagramSocket:
 
     @classmethod
     def open(cls, reactor: IReactorFDSet, address: Address, receive: Receiver) -> DatagramSocket:
-        """Bind `address` (port 0: any free one) and hand what comes to `receive`; `OSError`."""
+        """Bind `address` (port 0: any free one) and pass datagrams to `receive`; raises
+        `OSError`."""
         bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             bound.setblocking(False)
@@ -54,26 +54,26 @@ class DatagramSocket:
 
     @property
     def address(self) -> Address:
-        """What it is bound to."""
+        """The bound address."""
         ip, port = self._socket.getsockname()
         return ip, port
 
     def send(self, data: bytes, address: Address) -> None:
-        """Send one datagram now; `OSError` where the kernel or the address will not have it."""
+        """Send a datagram; raises `OSError`."""
         try:
             self._socket.sendto(data, (_checked(address[0]), address[1]))
         except OverflowError as error:
             raise OSError(f"{address[1]} is not a port") from error
 
     def close(self) -> None:
-        """Receive nothing more; twice is once."""
+        """Close the socket; may be called twice."""
         if self._socket.fileno() >= 0:
             self._reactor.removeReader(self)
             self._socket.close()
 
     def doRead(self) -> None:
-        """Hand on what has arrived, a portion at most."""
-        for _ in range(PORTION):
+        """Read up to `READS_PER_TURN` datagrams."""
+        for _ in range(READS_PER_TURN):
             try:
                 data, address = self._socket.recvfrom(LARGEST_DATAGRAM_BYTES)
             except BlockingIOError:
@@ -83,26 +83,27 @@ class DatagramSocket:
                 return
             try:
                 self._receive(data, address)
-            except Exception:  # noqa: BLE001 - a door: raising here would close the socket
-                self._log.failure("a datagram from {address} was not digested", address=address)
+            except Exception:  # noqa: BLE001 - raising would close the socket
+                self._log.failure("handling a datagram from {address} failed", address=address)
             if self._socket.fileno() < 0:
                 return
 
     def fileno(self) -> int:
-        """For the reactor; -1 when closed."""
+        """Return the descriptor, -1 when closed."""
         return self._socket.fileno()
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor gives up on the descriptor, or shuts down."""
+        """Close the socket."""
         self._socket.close()
 
     def logPrefix(self) -> str:
-        """For the reactor's log."""
+        """Return the prefix for the reactor's log."""
         return "xPL"
 
 
 def local_address(towards: Address) -> str:
-    """The address of the interface that datagrams to `towards` leave by; `OSError` without one."""
+    """Return the address of the interface that datagrams to `towards` leave by; raises
+    `OSError`."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         probe.connect((_checked(towards[0]), towards[1]))
@@ -111,7 +112,7 @@ def local_address(towards: Address) -> str:
 
 
 def _checked(ip: str) -> str:
-    """`ip`, where it is a dotted quad: for anything else the system's library would ask the DNS."""
+    """Return `ip` if it is a dotted quad; others would cause a DNS query."""
     try:
         socket.inet_pton(socket.AF_INET, ip)
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""One role on the network: a source of its own, what it sends, and the questions it asks."""
+"""An identity on the network: its source, its messages and its requests."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from domogik.xpl.node.bus import Bus, Origin, Subscription
 from domogik.xpl.node.datagrams import Address
 from domogik.xpl.node.presence import Body, Presence
 
-#: why nobody can answer any more
+#: the error of requests that are pending when the port stops
 CLOSED = "the network was closed before an answer came"
 
 
 class NoReply(DomogikError):
-    """Nobody answered in time."""
+    """No answer came in time."""
 
 
 class Carrier(Protocol):
-    """What an identity needs of the port it is on."""
+    """The interface of the port that an identity uses."""
 
     @property
     def address(self) -> Address: ...
@@ -35,7 +35,7 @@ class Carrier(Protocol):
 
 @attrs.define(eq=False)
 class Identity:
-    """A source on the port of this process; `Port.identity` makes one."""
+    """A source on the port of this process; `Port.identity` creates it."""
 
     source: str
     _port: Carrier
@@ -45,7 +45,7 @@ class Identity:
     _interval: int = 5
     _extra: Body = ()
     presence: Presence = attrs.field(init=False)
-    _questions: set[_Question] = attrs.field(init=False, factory=set)
+    _requests: set[_Request] = attrs.field(init=False, factory=set)
     _is_closed: bool = attrs.field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
@@ -61,9 +61,9 @@ class Identity:
         )
 
     def is_for_me(self, message: Message) -> bool:
-        """Whether it is aimed at everyone or at this identity, and is not this identity's own.
+        """Return whether the message is for everyone or this identity, and not from it.
 
-        Groups (`xpl-group.*`) are not supported: nobody here is a member.
+        Groups (`xpl-group.*`) are not supported.
         """
         return message.target.lower() in ("*", self.source) and message.source != self.source
 
@@ -75,11 +75,11 @@ class Identity:
         target: str = "*",
         to: Address | None = None,
     ) -> None:
-        """Send through the hub, or straight to the (ip, port) `to`; in fragments if it is long.
+        """Send through the hub, or directly to the (ip, port) `to`; in fragments if it is long.
 
-        The process's other identities hear it in the reactor's next turn, whole, in the order of
-        the sends and whatever becomes of the datagram; never before this call has returned.
-        Raises `InvalidMessage` for what xPL cannot say, and nothing else.
+        Other identities of this process get the whole message in the reactor's next turn, in the
+        order of the sends, even if the datagram is lost. Raises `InvalidMessage` for what xPL does
+        not allow.
         """
         self._port.carry(Message(type, self.source, target, schema=schema, body=tuple(body)), to)
 
@@ -94,76 +94,76 @@ class Identity:
         timeout: float,
         repeat: float | None = None,
     ) -> Deferred[Message]:
-        """Send a command and wait for the first message that is its `answer`, from whomever.
+        """Send a command and wait for the first message that is its `answer`, from any source.
 
         The Deferred fires with that message. It fails with `NoReply` after `timeout` seconds or
-        when the port stops, with `InvalidMessage` where the command cannot be said. Until then the
-        command is sent again every `repeat` seconds (None: never). Cancelling ends the wait.
+        when the port stops, and with `InvalidMessage` if the command is not valid. The command is
+        sent again every `repeat` seconds (None: never). Cancelling ends the wait.
         """
         if self._is_closed:
             return fail(NoReply(CLOSED))
-        said = tuple(body)
-        question = _Question(
+        pairs = tuple(body)
+        request = _Request(
             clock=self._clock,
-            ask=lambda: self.send(CMND, schema, said, target=target, to=to),
+            ask=lambda: self.send(CMND, schema, pairs, target=target, to=to),
             is_answer=lambda message: message.source != self.source and answer(message),
             repeat=repeat,
-            waiting=self._questions,
+            waiting=self._requests,
         )
-        question.put(self._bus, timeout, f"no answer to {schema} within {timeout:g} s")
-        return question.result
+        request.start(self._bus, timeout, f"no answer to {schema} within {timeout:g} s")
+        return request.result
 
-    def hang_up(self) -> None:
-        """Fail what still waits for an answer, and leave; the port does this when it stops."""
+    def close(self) -> None:
+        """Fail pending requests, and send `hbeat.end`; the port does this when it stops."""
         self._is_closed = True
-        for question in tuple(self._questions):
-            question.give_up(CLOSED)
+        for request in tuple(self._requests):
+            request.fail(CLOSED)
         self.presence.leave()
 
 
 @attrs.define(eq=False)
-class _Question:
-    """A command that waits for its answer; everything it holds is let go when `result` fires."""
+class _Request:
+    """A command that waits for its answer, until `result` fires."""
 
     _clock: IReactorTime
     _ask: Callable[[], None]
     _is_answer: Callable[[Message], bool]
     _repeat: float | None
-    #: where we are until `result` fires
-    _waiting: set[_Question]
+    #: contains this request until `result` fires
+    _waiting: set[_Request]
     result: Deferred[Message] = attrs.field(init=False)
     _subscription: Subscription | None = None
     _calls: dict[str, IDelayedCall] = attrs.field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
-        self.result = Deferred(lambda _: self._let_go())
+        self.result = Deferred(lambda _: self._release())
 
-    def put(self, bus: Bus, timeout: float, complaint: str) -> None:
-        """Ask. We listen before, for the answer may be there before the send returns."""
+    def start(self, bus: Bus, timeout: float, reason: str) -> None:
+        """Subscribe, then send, since the answer may arrive before the send returns."""
         self._waiting.add(self)
-        self._subscription = bus.subscribe(self._heard)
-        self._calls["end"] = self._clock.callLater(timeout, self.give_up, complaint)
-        self._put_again()
+        self._subscription = bus.subscribe(self._on_message)
+        self._calls["end"] = self._clock.callLater(timeout, self.fail, reason)
+        self._send_again()
 
-    def give_up(self, complaint: str) -> None:
-        self._let_go()
-        self.result.errback(NoReply(complaint))
+    def fail(self, reason: str) -> None:
+        self._release()
+        self.result.errback(NoReply(reason))
 
-    def _put_again(self) -> None:
+    def _send_again(self) -> None:
         if self._repeat is not None:
-            self._calls["again"] = self._clock.callLater(self._repeat, self._put_again)
+            self._calls["again"] = self._clock.callLater(self._repeat, self._send_again)
         try:
             self._ask()
         except InvalidMessage as error:
-            self._let_go()
+            self._release()
             self.result.errback(error)
 
-    def _heard(self, message: Message, _: Origin) -> None:
+    def _on_message(self, message: Message, _: Origin) -> None:
         if self._is_answer(message):
-            self._let_go()
+            self._release()
             self.result.callback(message)
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         self._waiting.discard(self)
         if self._subscription is not None:
             self._subscription.cancel()

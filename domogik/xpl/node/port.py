@@ -1,4 +1,4 @@
-"""The one UDP socket of a process; its identities share it."""
+"""The UDP socket of a process, which its identities share."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from domogik.xpl.node.identity import Identity, NoReply
 
 __all__ = ["CannotBind", "Counters", "Identity", "NetworkSettings", "NoReply", "Port"]
 
-#: seconds between two lines in the log about the same trouble
+#: seconds between two log lines of the same kind
 LOG_PAUSE = 60
 
-_ANY = "0.0.0.0"  # noqa: S104 - who binds it has said so in the configuration
+_ANY = "0.0.0.0"  # noqa: S104 - set in the configuration
 
 
 class CannotBind(DomogikError):
-    """The address to bind is not there; the text is one line that says what to change."""
+    """The address cannot be bound; the text is one line that says what to change."""
 
 
 @attrs.frozen
 class NetworkSettings:
-    """`bind_interface`, `broadcast` and `xpl_port` of the section [domogik]."""
+    """The keys `bind_interface`, `broadcast` and `xpl_port` of [domogik]."""
 
     bind_interface: str = "127.0.0.1"
     broadcast: str = "255.255.255.255"
@@ -49,23 +49,23 @@ class NetworkSettings:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether nothing leaves this computer."""
+        """Whether all traffic stays on this computer."""
         return self.bind_interface.startswith("127.")
 
     @property
     def hub_address(self) -> Address:
-        """Where everything is sent that is not sent straight to somebody.
+        """The address of all messages that are not sent directly.
 
-        On loopback that is 127.0.0.1 whatever `broadcast` says: 255.255.255.255 leaves by the
-        default route and reaches no socket of ours.
+        On loopback it is 127.0.0.1 whatever `broadcast` is: 255.255.255.255 leaves by the default
+        route and reaches no local socket.
         """
         return ("127.0.0.1" if self.is_loopback else self.broadcast, self.xpl_port)
 
 
 @attrs.define
 class Counters:
-    """Since the start: datagrams received, sent, invalid and refused by the kernel; and messages
-    handed to the process's own identities."""
+    """Counts since the start: datagrams received, sent, invalid and refused by the kernel; messages
+    delivered to identities of this process."""
 
     received: int = 0
     sent: int = 0
@@ -75,7 +75,7 @@ class Counters:
 
 
 class Socket(Protocol):
-    """What the port needs of a `DatagramSocket`."""
+    """The methods of `DatagramSocket` that the port uses."""
 
     @property
     def address(self) -> Address: ...
@@ -91,11 +91,10 @@ def _open_socket(reactor: IReactorTime, address: Address, receive: Receiver) -> 
 
 @attrs.define(eq=False)
 class Port:
-    """Sends from the socket it listens on, as hubs that answer the datagram's source need it.
+    """Sends from the socket it listens on, since some hubs answer to the source of a datagram.
 
-    What comes in is decoded, put together where it comes in fragments, and delivered on the bus.
-    Not delivered is what came from one of our own identities: the bus had it when it was sent, so
-    its echo serves presence only.
+    Received datagrams are decoded, joined if they are fragments, and delivered on the bus. Echoes
+    of our own messages are used for presence only, because the bus got them when they were sent.
     """
 
     _reactor: IReactorTime
@@ -107,25 +106,25 @@ class Port:
     counters: Counters = attrs.field(init=False, factory=Counters)
     _socket: Socket | None = attrs.field(init=False, default=None)
     _identities: dict[str, Identity] = attrs.field(init=False, factory=dict)
-    #: messages of our identities that the bus has not had yet, oldest first
-    _said: deque[Message] = attrs.field(init=False, factory=deque)
+    #: messages of our identities that are not yet on the bus, oldest first
+    _published: deque[Message] = attrs.field(init=False, factory=deque)
     _flush: IDelayedCall | None = attrs.field(init=False, default=None)
     _sent_fragments: SentFragments = attrs.field(init=False)
     _reassembler: Reassembler = attrs.field(init=False)
-    _invalid_lines: _Seldom = attrs.field(init=False)
-    _unsent_lines: _Seldom = attrs.field(init=False)
+    _invalid_limit: _RateLimit = attrs.field(init=False)
+    _unsent_limit: _RateLimit = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._sent_fragments = SentFragments(self._reactor, self._random)
         self._reassembler = Reassembler(self._reactor, self._ask_for_missing)
-        self._invalid_lines = _Seldom(self._reactor)
-        self._unsent_lines = _Seldom(self._reactor)
+        self._invalid_limit = _RateLimit(self._reactor)
+        self._unsent_limit = _RateLimit(self._reactor)
 
     @property
     def address(self) -> Address:
-        """Our (ip, port), as heartbeats announce it; `RuntimeError` before `start`.
+        """The (ip, port) that heartbeats announce; `RuntimeError` before `start`.
 
-        Bound to 0.0.0.0, the ip is that of the interface towards `broadcast` as it is now.
+        If bound to 0.0.0.0, the ip is that of the current interface towards `broadcast`.
         """
         if self._socket is None:
             raise RuntimeError("the port is not started")
@@ -133,12 +132,13 @@ class Port:
         if ip == _ANY:
             try:
                 ip = local_address(self.settings.hub_address)
-            except OSError:  # no network now: the hub of this host may still hear us
+            except OSError:  # without a network the hub of this host may still receive it
                 ip = "127.0.0.1"
         return ip, port
 
     def start(self) -> None:
-        """Bind and listen; `CannotBind` where `bind_interface` is no address of this host."""
+        """Bind and listen; raises `CannotBind` if `bind_interface` is not an address of this
+        host."""
         wanted = self.settings.bind_interface
         try:
             self._socket = self._open(self._reactor, (wanted, 0), self.received)
@@ -149,11 +149,11 @@ class Port:
             ) from error
 
     def stop(self) -> Deferred[None]:
-        """Every identity leaves, then the socket is closed; fires when that is done."""
-        # a copy: who is told that nobody answers any more may speak as somebody new
+        """Close every identity, then the socket; the Deferred fires when that is done."""
+        # a copy: a failed request may lead to a new identity
         for identity in tuple(self._identities.values()):
-            identity.hang_up()
-        self._deliver_said()  # the end of one is news to the others
+            identity.close()
+        self._deliver_published()  # other identities receive the `hbeat.end`
         self._reassembler.stop()
         self._sent_fragments.stop()
         if self._flush is not None:
@@ -167,7 +167,8 @@ class Port:
     def identity(
         self, device: str, host: str, *, interval: int = 5, extra: Iterable[tuple[str, str]] = ()
     ) -> Identity:
-        """A new `domogik-<device>.<host>`; `InvalidMessage`, or `ValueError` if it is here already.
+        """Return a new `domogik-<device>.<host>`; raises `InvalidMessage`, or `ValueError` if it
+        exists.
 
         `interval` is in minutes, 5 to 30; `extra` ends the body of its heartbeats.
         """
@@ -189,7 +190,7 @@ class Port:
         return identity
 
     def carry(self, message: Message, to: Address | None) -> None:
-        """What `Identity.send` does; `InvalidMessage`."""
+        """Send a message for an identity; raises `InvalidMessage`."""
         data = encode(message)
         parts = [message]
         if len(data) > LARGEST_PART_BYTES and self._socket is not None:
@@ -197,20 +198,18 @@ class Port:
         self._transmit(parts, to or self.settings.hub_address)
         if self._socket is None:
             return
-        self._said.append(message)
+        self._published.append(message)
         if self._flush is None:
-            self._flush = self._reactor.callLater(0, self._deliver_said)
+            self._flush = self._reactor.callLater(0, self._deliver_published)
 
     def received(self, data: bytes, address: Address) -> None:
-        """One datagram from the network; an embedded hub calls this with the sender's address.
-
-        Raises nothing, whatever the bytes are.
-        """
+        """Handle a datagram; an embedded hub calls this with the sender's address. Raises
+        nothing."""
         self.counters.received += 1
         try:
             message = decode(data)
         except InvalidMessage as error:
-            self._refused(error, address)
+            self._on_invalid(error, address)
             return
         origin = Origin(address)
         mine = self._identities.get(message.source)
@@ -226,18 +225,18 @@ class Port:
             self._transmit(self._sent_fragments.answer(message), self.settings.hub_address)
         self._bus.deliver(message, origin)
 
-    def _deliver_said(self) -> None:
-        """What our identities said until now; what handlers say to that has its own turn."""
+    def _deliver_published(self) -> None:
+        """Deliver the pending messages; those that handlers send follow in the next turn."""
         if self._flush is not None and self._flush.active():
             self._flush.cancel()
         self._flush = None
-        said, self._said = self._said, deque()
-        for message in said:
+        published, self._published = self._published, deque()
+        for message in published:
             self.counters.in_process += 1
             self._bus.deliver(message, Origin(None))
 
     def _ask_for_missing(self, source: str, identifier: str, missing: tuple[int, ...]) -> None:
-        """Parts of a message did not come; who has no name here cannot ask for them."""
+        """Request missing parts; a process without an identity cannot."""
         for identity in self._identities.values():
             identity.send(CMND, REQUEST_SCHEMA, request_body(identifier, missing), target=source)
             return
@@ -249,13 +248,13 @@ class Port:
                     raise OSError("the port is closed")
                 self._socket.send(encode(message, addressed=True), address)
             except OSError as error:
-                self._not_sent(error, address)
+                self._on_send_error(error, address)
             else:
                 self.counters.sent += 1
 
-    def _not_sent(self, error: OSError, address: Address) -> None:
+    def _on_send_error(self, error: OSError, address: Address) -> None:
         self.counters.unsent += 1
-        if self._unsent_lines.is_due():
+        if self._unsent_limit.is_due():
             self._log.warn(
                 "not sent to {address}: {error} ({count} until now)",
                 address=address,
@@ -263,9 +262,9 @@ class Port:
                 count=self.counters.unsent,
             )
 
-    def _refused(self, error: InvalidMessage, address: Address) -> None:
+    def _on_invalid(self, error: InvalidMessage, address: Address) -> None:
         self.counters.invalid += 1
-        if self._invalid_lines.is_due():
+        if self._invalid_limit.is_due():
             self._log.warn(
                 "invalid datagram from {address}: {error} ({count} until now)",
                 address=address,
@@ -275,8 +274,8 @@ class Port:
 
 
 @attrs.define(eq=False)
-class _Seldom:
-    """Whether the same trouble may be logged again: once in `LOG_PAUSE`."""
+class _RateLimit:
+    """Allows one log line in `LOG_PAUSE` seconds."""
 
     _clock: IReactorTime
     _silent_until: float = float("-inf")

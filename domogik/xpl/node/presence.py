@@ -1,4 +1,4 @@
-"""Finding the hub, and saying that we are here: the heartbeats of one identity."""
+"""The heartbeats of one identity, and the search for the hub."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ P = ParamSpec("P")
 Body = tuple[tuple[str, str], ...]
 
 #: seconds between heartbeats while the hub is looked for (W-spec: 3 to 10)
-FAST = 3
+SEARCH_INTERVAL_S = 3
 #: seconds after which the search slows down, and between heartbeats from then on (xpllib, xpl-perl)
-PATIENCE = 120
-SLOW = 30
-#: seconds within which the echo of a heartbeat must be back, or the hub is lost (xpllib)
+FAST_SEARCH_S = 120
+SLOW_SEARCH_INTERVAL_S = 30
+#: seconds after which the hub is lost if a heartbeat has not been echoed (xpllib)
 ECHO_TIMEOUT = 5
-#: seconds before a heartbeat that everyone was asked for, so that not all answer at once
+#: seconds before the answer to a broadcast request, so that not all programs answer at once
 ANSWER_DELAY = (2, 6)
 
 MINUTES_ALLOWED = range(5, 31)
@@ -33,7 +33,7 @@ REQUEST: Body = (("command", "request"),)
 
 
 class Send(Protocol):
-    """`Identity.send`."""
+    """The signature of `Identity.send`."""
 
     def __call__(
         self,
@@ -47,11 +47,11 @@ class Send(Protocol):
 
 @attrs.define(eq=False)
 class Presence:
-    """One identity's `hbeat.app` and `hbeat.end`, and what their echo tells about the hub.
+    """Sends `hbeat.app` and `hbeat.end` of one identity, and finds the hub by the echo.
 
-    From `start` to `leave` exactly one call waits in the clock for the next heartbeat, whatever
-    happens inside a send: it is set before the heartbeat leaves, so that an echo that is back
-    before the send returns replaces it.
+    From `start` to `leave` exactly one delayed call is waiting for the next heartbeat. It is
+    created before the heartbeat is sent, because the echo may arrive before the send returns and
+    replace it.
     """
 
     _clock: IReactorTime
@@ -69,7 +69,7 @@ class Presence:
     _hub_found: bool = attrs.field(init=False, default=False)
     _is_ready: bool = attrs.field(init=False, default=False)
     _last_echo: float | None = attrs.field(init=False, default=None)
-    #: the port that echoes come from: what comes from there was forwarded
+    #: the source port of echoes: messages from there were forwarded by the hub
     _hub_port: int | None = attrs.field(init=False, default=None)
     _announced: tuple[str, int] | None = attrs.field(init=False, default=None)
     _search_began: float = attrs.field(init=False, default=0)
@@ -78,8 +78,8 @@ class Presence:
     _echo_missing: IDelayedCall | None = attrs.field(init=False, default=None)
     _answer: IDelayedCall | None = attrs.field(init=False, default=None)
     _recipients: set[str] = attrs.field(init=False, factory=set)
-    _when_found: list[Callable[[], object]] = attrs.field(init=False, factory=list)
-    _namesakes: list[Handler] = attrs.field(init=False, factory=list)
+    _on_hub_callbacks: list[Callable[[], object]] = attrs.field(init=False, factory=list)
+    _conflict_handlers: list[Handler] = attrs.field(init=False, factory=list)
 
     @interval.validator
     def _check_interval(self, _: object, minutes: int) -> None:
@@ -88,49 +88,51 @@ class Presence:
 
     @property
     def hub_found(self) -> bool:
-        """Whether the hub gave us the last heartbeat back."""
+        """Whether the hub echoed the last heartbeat."""
         return self._hub_found
 
     @property
     def last_echo(self) -> float | None:
-        """When the hub last gave us one back, in seconds of the clock; None: never."""
+        """The time of the last echo in seconds of the clock, or None."""
         return self._last_echo
 
     @property
     def status(self) -> int:
-        """0: looks for the hub; 1: found it, configures itself; 2: ready. In every heartbeat."""
+        """The status in every heartbeat: 0 searching the hub, 1 configuring, 2 ready."""
         if self._is_ready:
             return 2
         return 1 if self._hub_found else 0
 
     def on_hub(self, callback: Callable[[], object]) -> None:
-        """Call once, when the hub is found; at once where it is."""
+        """Call `callback` once, when the hub is found, or now if it is."""
         if self._hub_found:
             self._run(callback)
         else:
-            self._when_found.append(callback)
+            self._on_hub_callbacks.append(callback)
 
-    def on_namesake(self, handler: Handler) -> None:
-        """Call for every `hbeat.app` of our own source that announces another address or port.
+    def on_name_conflict(self, handler: Handler) -> None:
+        """Call `handler` for every `hbeat.app` of our source with another address or port.
 
-        The body's `remote-ip` and `port` say where that other program is.
+        `remote-ip` and `port` of the body are those of the other program.
         """
-        self._namesakes.append(handler)
+        self._conflict_handlers.append(handler)
 
     def start(self) -> None:
-        """Say that we are here and look for the hub; when started, nothing happens."""
+        """Send heartbeats and search the hub; further calls have no effect."""
         if self._requests is None:
-            self._requests = self._bus.subscribe(self._asked, type=CMND, schema="hbeat.request")
+            self._requests = self._bus.subscribe(
+                self._on_request, type=CMND, schema="hbeat.request"
+            )
             self._search()
 
     def ready(self) -> None:
-        """From now on `status` is 2; tell at once where we are started."""
+        """Set `status` to 2 and send a heartbeat, if started."""
         self._is_ready = True
         if self._requests is not None:
             self._beat()
 
     def leave(self) -> None:
-        """Say `hbeat.end` and nothing more; where we are not started, nothing happens."""
+        """Send `hbeat.end` and stop, if started."""
         if self._requests is None:
             return
         self._requests.cancel()
@@ -141,21 +143,22 @@ class Presence:
         self._echo_missing = None
         self._forget_recipients()
         self._hub_found = self._is_ready = False
-        self._send(STAT, "hbeat.end", self._whereabouts(*self._where()))
+        self._send(STAT, "hbeat.end", self._address_pairs(*self._where()))
 
     def body(self, ip: str, port: int) -> Body:
-        """Of an `hbeat.app`: interval, port and remote-ip in this order, the extras last."""
-        return (*self._whereabouts(ip, port), ("status", str(self.status)), *self._extra)
+        """Return the body of an `hbeat.app`: interval, port and remote-ip in this order, extras
+        last."""
+        return (*self._address_pairs(ip, port), ("status", str(self.status)), *self._extra)
 
     def heard(self, message: Message, origin: Origin) -> None:
-        """A message of our own source came from the network: an echo, or a namesake's."""
+        """Handle a received message of our own source: an echo or a name conflict."""
         if message.schema != "hbeat.app":
             return
         if not self._is_mine(message):
-            for handler in tuple(self._namesakes):
+            for handler in tuple(self._conflict_handlers):
                 self._run(handler, message, origin)
         elif self._requests is not None:
-            self._echoed(origin)
+            self._on_echo(origin)
 
     def _is_mine(self, message: Message) -> bool:
         if self._announced is None:
@@ -163,23 +166,23 @@ class Presence:
         ip, port = self._announced
         return message.get("remote-ip", ip) == ip and message.get("port", str(port)) == str(port)
 
-    def _echoed(self, origin: Origin) -> None:
+    def _on_echo(self, origin: Origin) -> None:
         self._last_echo = self._clock.seconds()
         self._hub_port = origin.address[1] if origin.address is not None else None
         _cancel(self._echo_missing)
         self._echo_missing = None
         if not self._hub_found:
-            self._found()
+            self._on_hub_found()
 
-    def _found(self) -> None:
+    def _on_hub_found(self) -> None:
         self._hub_found = True
         self._log.info("{source}: the hub is found", source=self._source)
         self._beat()
-        callbacks, self._when_found = self._when_found, []
+        callbacks, self._on_hub_callbacks = self._on_hub_callbacks, []
         for callback in callbacks:
             self._run(callback)
 
-    def _lost(self) -> None:
+    def _on_hub_lost(self) -> None:
         self._echo_missing = None
         self._hub_found = False
         self._log.warn("{source}: the hub does not answer any more", source=self._source)
@@ -190,63 +193,62 @@ class Presence:
         self._beat()
 
     def _beat(self) -> None:
-        """A heartbeat to everyone, and the next one in the clock."""
+        """Broadcast a heartbeat and schedule the next one."""
         _cancel(self._next)
         self._next = self._clock.callLater(self._pause(), self._beat)
         if self._hub_found and self._echo_missing is None:
-            self._echo_missing = self._clock.callLater(ECHO_TIMEOUT, self._lost)
-        self._forget_recipients()  # this one is their answer
-        self._say_here()
+            self._echo_missing = self._clock.callLater(ECHO_TIMEOUT, self._on_hub_lost)
+        self._forget_recipients()  # this heartbeat answers them
+        self._send_heartbeat()
 
     def _pause(self) -> float:
         if self._hub_found:
             return self.interval * 60
         searched = self._clock.seconds() - self._search_began
-        return FAST if searched < PATIENCE else SLOW
+        return SEARCH_INTERVAL_S if searched < FAST_SEARCH_S else SLOW_SEARCH_INTERVAL_S
 
-    def _say_here(self, target: str = "*", to: tuple[str, int] | None = None) -> None:
+    def _send_heartbeat(self, target: str = "*", to: tuple[str, int] | None = None) -> None:
         ip, port = self._announced = self._where()
         try:
             self._send(STAT, "hbeat.app", self.body(ip, port), target=target, to=to)
-        except InvalidMessage as error:  # whoever asked has a name that we may read but not write
+        except InvalidMessage as error:  # the requester's name may be read but not written
             self._log.debug("no answer to {target}: {error}", target=target, error=error)
 
-    def _whereabouts(self, ip: str, port: int) -> Body:
+    def _address_pairs(self, ip: str, port: int) -> Body:
         return (("interval", str(self.interval)), ("port", str(port)), ("remote-ip", ip))
 
-    def _asked(self, message: Message, origin: Origin) -> None:
-        """`hbeat.request`: its body is `command=request` or empty."""
+    def _on_request(self, message: Message, origin: Origin) -> None:
+        """Handle an `hbeat.request`, whose body is `command=request` or empty."""
         if message.source == self._source or message.get("command", "request") != "request":
             return
         if message.target == self._source and message.vendor_device.startswith("domogik-"):
-            self._say_here(target=message.source, to=self._straight_to(origin))
+            self._send_heartbeat(target=message.source, to=self._direct_address(origin))
         elif message.target in ("*", self._source):
-            if len(self._recipients) < 2:  # it only matters whether there is one
+            if len(self._recipients) < 2:  # it only matters whether it is one
                 self._recipients.add(message.source)
             if self._answer is None:
                 delay = self._random.uniform(*ANSWER_DELAY)
                 self._answer = self._clock.callLater(delay, self._answer_recipients)
 
-    def _straight_to(self, origin: Origin) -> tuple[str, int] | None:
-        """The asker's own address; None where the request came through the hub or from inside.
+    def _direct_address(self, origin: Origin) -> tuple[str, int] | None:
+        """Return the requester's address, or None if the request came from the hub or this process.
 
-        A ping sent straight to our port is answered straight, so that no hub is needed. The
-        forwarder's address would not do: the asker may be on another host.
+        A ping to our port is answered directly, so that no hub is needed. The forwarder's address
+        cannot be used, since the requester may be on another host.
         """
         if origin.address is None or origin.address[1] == self._hub_port:
             return None
         return origin.address
 
     def _answer_recipients(self) -> None:
-        """To the only asker, or to all.
+        """Send a heartbeat to the only requester, or to all.
 
-        The next heartbeat stays where it is in the clock: otherwise somebody who asks often
-        enough would keep it from everyone else for ever.
+        The next periodic heartbeat is not postponed; frequent requests could otherwise prevent it.
         """
         self._answer = None
         target = next(iter(self._recipients)) if len(self._recipients) == 1 else "*"
         self._recipients.clear()
-        self._say_here(target=target)
+        self._send_heartbeat(target=target)
 
     def _forget_recipients(self) -> None:
         self._recipients.clear()
@@ -256,7 +258,7 @@ class Presence:
     def _run(self, callback: Callable[P, object], *args: P.args, **more: P.kwargs) -> None:
         try:
             callback(*args, **more)
-        except Exception:  # noqa: BLE001 - a door for callbacks: heartbeats go on
+        except Exception:  # noqa: BLE001 - heartbeats go on
             self._log.failure("{source}: a callback raised", source=self._source)
 
 

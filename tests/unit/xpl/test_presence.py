@@ -166,7 +166,7 @@ def test_only_the_own_heartbeat_is_proof_of_the_hub(harness, schema):
 @pytest.mark.parametrize(("ip", "port"), [("127.0.0.1", "41000"), ("192.168.1.7", "40999")])
 def test_a_program_of_the_same_name_elsewhere_is_no_echo_and_is_told(harness, ip, port):
     others = []
-    harness.presence.on_namesake(lambda message, origin: others.append(message.get("port")))
+    harness.presence.on_name_conflict(lambda message, origin: others.append(message.get("port")))
     harness.presence.start()
     body = (("interval", "5"), ("port", port), ("remote-ip", ip))
     harness.presence.heard(Message(STAT, ME, "*", schema="hbeat.app", body=body), HUB)
