@@ -78,9 +78,9 @@ def make_site(
         reactor,
         all_hosts,
         packages,
-        version,
-        tuple(all_operations.table.TABLE.values()),
-        (
+        version=version,
+        table=tuple(all_operations.table.TABLE.values()),
+        own=(
             log_paths(context, streams),
             upload(context),
             event_feed(all_hosts.events, streams),
@@ -93,4 +93,6 @@ def make_site(
             part.stop()
 
     root = Root(access, rinor, v1)
-    return Site(root, requests, Uploads(access, uploads), access, reactor, stop)
+    return Site(
+        root, requests, Uploads(access, uploads), access=access, reactor=reactor, on_stop=stop
+    )

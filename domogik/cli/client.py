@@ -226,7 +226,7 @@ class ApiClient:
 
         Raises `ManagerUnreachable`.
         """
-        return self._ask(method, path, timeout_s, JSON, query)
+        return self._ask(method, path, timeout_s=timeout_s, accept=JSON, query=query)
 
     def send(
         self,
@@ -241,12 +241,16 @@ class ApiClient:
         body = Body(
             io.BytesIO(content), {"Content-Type": JSON, "Content-Length": str(len(content))}
         )
-        return self._ask(method, path, timeout_s, JSON, query, body).document()
+        return self._ask(
+            method, path, timeout_s=timeout_s, accept=JSON, query=query, body=body
+        ).document()
 
     def upload(self, path: str, content: Readable, size: int, timeout_s: float) -> Any:
         """Send a file, `size` bytes, and hear what came of it; raises as `get` does."""
         body = Body(content, {"Content-Type": GZIP, "Content-Length": str(size)})
-        return self._ask("POST", path, timeout_s, JSON, {}, body).document()
+        return self._ask(
+            "POST", path, timeout_s=timeout_s, accept=JSON, query={}, body=body
+        ).document()
 
     def stream(
         self, path: str, accept: str, timeout_s: float | None, **query: str | None
@@ -255,12 +259,13 @@ class ApiClient:
 
         Ends when the server ends it.
         """
-        return self._ask("GET", path, timeout_s, accept, query).lines()
+        return self._ask("GET", path, timeout_s=timeout_s, accept=accept, query=query).lines()
 
     def _ask(
         self,
         method: str,
         path: str,
+        *,
         timeout_s: float | None,
         accept: str,
         query: Mapping[str, str | None],

@@ -251,7 +251,9 @@ async def back_up(daemon: BackedUpDaemon, target: Path) -> Manifest:
             if not was_running:
                 await daemon.end_serving(gently=True)
         made = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        return await daemon.tools.in_thread(write, target, payload, daemon.kind, made, contents)
+        return await daemon.tools.in_thread(
+            write, target, payload, daemon.kind, made=made, contents=contents
+        )
 
 
 async def restore(daemon: BackedUpDaemon, source: Path) -> Manifest:

@@ -84,6 +84,7 @@ class ManagedDaemon(Instance):
         error_callback: ErrorCallback | None,
         password: str | None,
         given: dict[str, Any],
+        *,
         problem: str = "",
     ) -> Deferred[str]:
         """Configure it with what a signature has sorted out; `problem` is why it could not."""

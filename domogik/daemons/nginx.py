@@ -91,7 +91,9 @@ class NginxDaemon(WebDaemon):
         given |= {"config_file_string": config_file_string, **options}
         twice = port is not None and given["port"] != port
         problem = "two ports were given: name one with port=" if twice else ""
-        return self._configured(working_dir, callback, error_callback, password, given, problem)
+        return self._configured(
+            working_dir, callback, error_callback, password, given, problem=problem
+        )
 
     @property
     def configured_sentence(self) -> str:

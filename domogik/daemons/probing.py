@@ -45,7 +45,9 @@ def exchange(
     With `tls` the certificate is not looked at: the server is this host's own. `timeout` seconds
     for all of it. Fails with `NotReady`; the connection is closed then, as it is after an answer.
     """
-    return Deferred.fromCoroutine(_exchange(reactor, host, port, question, is_enough, timeout, tls))
+    return Deferred.fromCoroutine(
+        _exchange(reactor, host, port, question, is_enough, patience=timeout, tls=tls)
+    )
 
 
 async def _exchange(
@@ -54,6 +56,7 @@ async def _exchange(
     port: int,
     question: bytes,
     is_enough: Callable[[bytes], bool],
+    *,
     patience: float,
     tls: bool,
 ) -> bytes:

@@ -276,7 +276,9 @@ log.connection.level = warning
         """See `IManagedDaemon`; `nodepurpose` has to be named, for a password stood there, too."""
         given = {"port": port, "bind_host": bind_host, "run_as": run_as, **options}
         given["nodepurpose"] = nodepurpose
-        return self._configured(working_dir, callback, error_callback, password, given, problem)
+        return self._configured(
+            working_dir, callback, error_callback, password, given, problem=problem
+        )
 
     async def _destroy(self) -> str:
         sentence = await super()._destroy()

@@ -116,7 +116,9 @@ class FakeAllHosts:
             receive(line)
 
     def hosts(self) -> tuple[HostInfo, ...]:
-        here = HostInfo(self.host, True, True, "127.0.0.1", 300.0, 1000.0)
+        here = HostInfo(
+            self.host, True, primary=True, ip="127.0.0.1", interval=300.0, last_seen=1000.0
+        )
         return (here, *self.others)
 
     def components(self, host: str | None = None) -> tuple[Component, ...]:

@@ -171,7 +171,9 @@ class FakePackageManager(FakeManager):
 
     def hear(self, body: Mapping[str, str], *, target: str = "*", address: Address = HERE) -> None:
         """A command about packages comes in, whatever it holds."""
-        self.network.hear(CMND, "domogik-test.vm", "domogik.package", body.items(), target, address)
+        self.network.hear(
+            CMND, "domogik-test.vm", "domogik.package", body.items(), target=target, address=address
+        )
 
     def install_package(self, ref: PackageRef, part: str = "xpl") -> None:
         """Have it installed, and forget what was said of it."""

@@ -56,7 +56,9 @@ def offer(
     """A release that a repository offers."""
     url = f"{repository}/download/{type}/{id}/{release}"
     source = Source(priority, repository)
-    return Offer(package(id, release, type, **fields), source, url, sha256, size, icon)
+    return Offer(
+        package(id, release, type, **fields), source, url=url, sha256=sha256, size=size, icon=icon
+    )
 
 
 @implementer(IPackages)
@@ -239,7 +241,16 @@ class FakePackages:
             releases: Iterable[str] = () if before is None else before.releases
             kept = tuple(dict.fromkeys((*releases, ref.release)))
             enabled = before is not None and before.enabled
-            self.put(InstalledPackage(ref, host, enabled, (), kept, bool(before and before.held)))
+            self.put(
+                InstalledPackage(
+                    ref,
+                    host,
+                    enabled=enabled,
+                    updates=(),
+                    releases=kept,
+                    held=bool(before and before.held),
+                )
+            )
             self.done.append((verb, host, str(ref)))
             return ref
 

@@ -240,7 +240,14 @@ def diagnose_port_listening(
 ) -> DiagnosticCheck:
     """Return whether a socket of this host serves `port`; see `domogik.units`."""
     ports = this_host().here.ports
-    return wait(diagnosis.diagnose_port_listening, ports, port, kind, listen_address, component_id)
+    return wait(
+        diagnosis.diagnose_port_listening,
+        ports,
+        port,
+        kind,
+        listen_address,
+        component_id=component_id,
+    )
 
 
 def diagnose_netcat(

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from functools import partial
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import attrs
 
@@ -19,6 +19,7 @@ from domogik.units.apps import app as apps
 from domogik.units.apps.app import NotAttached, UnitLogs
 from domogik.units.here import Here
 
+P = ParamSpec("P")
 T = TypeVar("T")
 C = TypeVar("C")
 _PATIENCE_S = 600.0  # for one call; each order and question has a shorter limit of its own
@@ -45,11 +46,11 @@ def this_host() -> Host:
     return _hosts.get(os.getpid()) or _hosts.setdefault(os.getpid(), Host())
 
 
-def wait(ask: Callable[..., Awaitable[T]], *args: Any) -> T:
+def wait(ask: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
     """Return what `ask` comes to."""
 
     async def answer() -> T:
-        return await ask(*args)
+        return await ask(*args, **kwargs)
 
     ours = this_host()
     with ours.turned.lock:

@@ -64,10 +64,10 @@ class Call:
         return cls(
             request,
             request.method.decode("latin-1"),
-            split_path(path),
-            query,
-            access.caller(request),
-            access,
+            parts=split_path(path),
+            query_string=query,
+            caller=access.caller(request),
+            access=access,
         )
 
     def allow(self, right: Right) -> None:

@@ -56,7 +56,15 @@ def file_answer(call: Call, path: Path, content_type: str, clock: IReactorTime) 
         return Reply(304, b"", content_type, headers)
     part = _range(call, etag, status.st_size)
     if part is None:
-        return File(content, 200, 0, status.st_size, content_type, headers, clock)
+        return File(
+            content,
+            200,
+            first=0,
+            left=status.st_size,
+            content_type=content_type,
+            headers=headers,
+            clock=clock,
+        )
     first, length = part
     if not length:
         content.close()
@@ -64,7 +72,15 @@ def file_answer(call: Call, path: Path, content_type: str, clock: IReactorTime) 
         return Reply(416, b"", "text/plain", headers)
     where = f"bytes {first}-{first + length - 1}/{status.st_size}"
     headers = (*headers, ("Content-Range", where))
-    return File(content, 206, first, length, content_type, headers, clock)
+    return File(
+        content,
+        206,
+        first=first,
+        left=length,
+        content_type=content_type,
+        headers=headers,
+        clock=clock,
+    )
 
 
 def _has_it(call: Call, etag: str) -> bool:

@@ -46,9 +46,9 @@ class LocalRole:
             self._reactor,
             self._foundation,
             settings,
-            self._all_hosts,
-            self._counters,
-            self._packages,
+            all_hosts=self._all_hosts,
+            counters=self._counters,
+            packages=self._packages,
         )
         path = self._foundation.home.socket
         try:

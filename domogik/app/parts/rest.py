@@ -29,6 +29,7 @@ def site_and_access(
     reactor: IWholeReactor,
     foundation: Foundation,
     settings: RestSettings,
+    *,
     all_hosts: IAllHosts,
     counters: Callable[[], Mapping[str, float]],
     packages: IPackages | None,
@@ -94,9 +95,9 @@ class RestRole:
             self._reactor,
             self._foundation,
             settings,
-            self._all_hosts,
-            self._counters,
-            self._packages,
+            all_hosts=self._all_hosts,
+            counters=self._counters,
+            packages=self._packages,
         )
         self._settings, self._site = settings, site
         self._listening = await listen(self._reactor, site, settings)

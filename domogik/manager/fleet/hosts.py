@@ -292,7 +292,9 @@ class Hosts:
         if component.id.kind is Kind.EXTERNAL:
             name, host = component.model, component.name.partition(".")[2]
         kind = component.id.kind
-        answer = await self._ask(host, "detail", kind, name, component.host, timeout_s)
+        answer = await self._ask(
+            host, "detail", kind, name, manager=component.host, timeout_s=timeout_s
+        )
         error = answer.get("error")
         if error:
             raise self._refused(error, component.host, name, "Error on detail request : ")
@@ -335,6 +337,7 @@ class Hosts:
         command: str,
         kind: Kind,
         name: str,
+        *,
         manager: str | None = None,
         timeout_s: float | None = None,
     ) -> Message:

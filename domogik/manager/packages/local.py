@@ -195,7 +195,9 @@ class LocalPackages:
 
         work = self._serve if part == RINOR else self._install
         request = (ref, part, with_dependencies)
-        await self._job("install", ref, work, request, place, with_dependencies)
+        await self._job(
+            "install", ref, work, request, place=place, with_dependencies=with_dependencies
+        )
 
     async def install_both(self, ref: PackageRef, with_dependencies: bool = False) -> None:
         """Both parts on this host; raises as `install` does, and then nothing has changed."""
@@ -203,7 +205,14 @@ class LocalPackages:
         self._check_handled(ref.type)
 
         request = (ref, "both", with_dependencies)
-        await self._job("install", ref, self._install_both, request, None, with_dependencies)
+        await self._job(
+            "install",
+            ref,
+            self._install_both,
+            request,
+            place=None,
+            with_dependencies=with_dependencies,
+        )
 
     def _job(
         self,
@@ -211,6 +220,7 @@ class LocalPackages:
         ref: PackageRef,
         work: Callable[[Installation], Awaitable[None]],
         request: object,
+        *,
         place: Place | None = None,
         with_dependencies: bool = False,
     ) -> Deferred[Any]:

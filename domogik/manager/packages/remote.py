@@ -135,7 +135,9 @@ class PackageHosts:
         body += [("sha256", place.sha256)] if place is not None and place.sha256 else []
         body += [("dependencies", "yes")] if with_dependencies else []
         what = "installing package"
-        answer = await self._ask(body, ("type", "id"), ORDER_TIMEOUT, what, part, ORDER_AGAIN)
+        answer = await self._ask(
+            body, ("type", "id"), ORDER_TIMEOUT, what, part=part, again_s=ORDER_AGAIN
+        )
         _raise_error(answer)
 
     async def uninstall(self, host: str, type: str, id: str, *, with_data: bool) -> None:
@@ -143,7 +145,11 @@ class PackageHosts:
         body = [("command", "uninstall"), ("host", host), ("type", type), ("id", id)]
         body += [("data", "yes")] if with_data else []
         what = "uninstalling package"
-        _raise_error(await self._ask(body, ("type", "id"), ORDER_TIMEOUT, what, None, ORDER_AGAIN))
+        _raise_error(
+            await self._ask(
+                body, ("type", "id"), ORDER_TIMEOUT, what, part=None, again_s=ORDER_AGAIN
+            )
+        )
 
     async def check(
         self, host: str, dependencies: Sequence[Dependency]
@@ -183,6 +189,7 @@ class PackageHosts:
         same: tuple[str, ...],
         timeout_s: float,
         what: str,
+        *,
         part: str | None = None,
         again_s: float | None = None,
     ) -> Message:

@@ -106,7 +106,14 @@ class DependencyChecker:
                 return DependencyState(PYTHON, requirement.text, installed=True, release=release)
             return await turns.run(
                 lambda: Deferred.fromCoroutine(
-                    _python(requirement, release, problem, environment, wheels, offline)
+                    _python(
+                        requirement,
+                        release,
+                        problem,
+                        environment=environment,
+                        wheels=wheels,
+                        offline=offline,
+                    )
                 )
             )
 
@@ -193,6 +200,7 @@ async def _python(
     requirement: Requirement,
     release: str,
     problem: str,
+    *,
     environment: PythonEnvironment,
     wheels: Path | None,
     offline: bool,

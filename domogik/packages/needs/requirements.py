@@ -95,7 +95,12 @@ def parse_requirement(text: str, kind: str = PYTHON) -> Requirement:
         # where a package comes from is what the person's pip is configured with
         raise _wrong_format(text)
     return Requirement(
-        kind, text, parsed.name, parsed.specifier, tuple(sorted(parsed.extras)), parsed.marker
+        kind,
+        text,
+        parsed.name,
+        specifier=parsed.specifier,
+        extras=tuple(sorted(parsed.extras)),
+        marker=parsed.marker,
     )
 
 

@@ -233,11 +233,11 @@ class Cache:
         record = ManifestEntry(
             source,
             directory.name,
-            self._now(),
-            "",
-            _saved(entrance),
-            verified is not None,
-            expires,
+            as_of=self._now(),
+            error="",
+            entrance=_saved(entrance),
+            signed=verified is not None,
+            expires=expires,
         )
         return record, _report(record, listing)
 

@@ -144,10 +144,10 @@ def _record(values: dict[str, object]) -> ManifestEntry:
             return ManifestEntry(
                 source,
                 snapshot,
-                as_of,
-                error,
-                entrance,
-                values.get("signed") is True,
-                expires if isinstance(expires, int | float) else None,
+                as_of=as_of,
+                error=error,
+                entrance=entrance,
+                signed=values.get("signed") is True,
+                expires=expires if isinstance(expires, int | float) else None,
             )
     raise ValueError("not a record of ours")

@@ -129,7 +129,15 @@ def read_offers(directory: Path, source: Source) -> Iterator[Offer]:
                 package = read(directory / f"{ref.file_stem}.xml")
             except BrokenDescriptor:
                 continue
-        yield Offer(package, source, url, sha256, size, icon, archive is not None)
+        yield Offer(
+            package,
+            source,
+            url=url,
+            sha256=sha256,
+            size=size,
+            icon=icon,
+            signed=archive is not None,
+        )
 
 
 def _addresses(base: str, entry: Entry) -> list[str]:

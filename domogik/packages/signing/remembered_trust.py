@@ -103,7 +103,9 @@ class Signatures:
         known: dict[str, bytes | None] = {}
         await self._in_thread(_make, directory)
         while True:
-            outcome = await self._in_thread(_verify, directory, anchor, known, source.url, advice)
+            outcome = await self._in_thread(
+                _verify, directory, anchor, known, url=source.url, advice=advice
+            )
             if isinstance(outcome, Verified):
                 return outcome
             url = f"{source.url}/{METADATA}/{outcome.name}"

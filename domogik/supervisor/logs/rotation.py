@@ -12,6 +12,7 @@ import contextlib
 import gzip
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -183,10 +184,7 @@ class RotatingFile:
         done = deferToThreadPool(
             self._reactor,
             self._reactor.getThreadPool(),
-            _compress,
-            source,
-            self._temporary,
-            self._compression_is_vain,
+            partial(_compress, source, self._temporary, self._compression_is_vain),
         )
         self._compression = done.addCallback(self._compressed).addErrback(self._not_compressed)
 

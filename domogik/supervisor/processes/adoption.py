@@ -95,7 +95,7 @@ class ProcessRecord:
         restarts = content.get("restarts")
         count = restarts if isinstance(restarts, int) and restarts > 0 else 0
         wanted, ending = content.get("wanted") is not False, content.get("ending") is True
-        return cls(id, run_id, started, identity, wanted, count, ending)
+        return cls(id, run_id, started, identity, wanted=wanted, restarts=count, ending=ending)
 
 
 def file_name(component_id: str) -> str:

@@ -145,12 +145,20 @@ class HostProcesses:
         first = signal_number(signal)
         last = signal_number(last_signal) if last_signal else None
         return Deferred.fromCoroutine(
-            self._end(started, exited, first, timeout, leader_first, last)
+            self._end(
+                started,
+                exited=exited,
+                signal=first,
+                patience=timeout,
+                leader_first=leader_first,
+                last_signal=last,
+            )
         )
 
     async def _end(
         self,
         started: Started,
+        *,
         exited: bool,
         signal: int,
         patience: float,

@@ -64,18 +64,30 @@ async def diagnose_port_listening(
         found = [one for one in await ports.on(port) if one.listener.serves(kind, listen_address)]
         if listen_address is not None and not is_own_address(listen_address):
             more = {"finding": f"Port {port} ({kind}): {listen_address} is no address of this host"}
-            return _port_check(port, kind, listen_address, component_id, Result.FAILED, more)
+            return _port_check(
+                port, kind, listen_address, component_id, result=Result.FAILED, more=more
+            )
     except DomogikError as error:
         more = {"reason": str(error), "finding": f"Who listens on {kind} {port}: {error}"}
-        return _port_check(port, kind, listen_address, component_id, Result.ERROR, more)
+        return _port_check(port, kind, listen_address, component_id, result=Result.ERROR, more=more)
     if not found:
         advice = (_nobody_listens(unit),)
         more = {"finding": f"Nobody listens on {kind} port {port}"}
-        return _port_check(port, kind, listen_address, component_id, Result.FAILED, more, advice)
+        return _port_check(
+            port,
+            kind,
+            listen_address,
+            component_id,
+            result=Result.FAILED,
+            more=more,
+            suggestions=advice,
+        )
     holders = [holder for one in found for holder in one.holders]
     more = {"owner": _names(holders)} if holders else {}
     if unit is None or not holders or any(_belongs(holder, unit) for holder in holders):
-        return _port_check(port, kind, listen_address, component_id, Result.PASSED, more)
+        return _port_check(
+            port, kind, listen_address, component_id, result=Result.PASSED, more=more
+        )
     more["reason"] = f"held by {more['owner']}, which is not of {unit.name}"
     more["finding"] = f"Port {port} ({kind}) is {more['reason']}"
     suggestion = Suggestion(
@@ -84,7 +96,13 @@ async def diagnose_port_listening(
         is_repairable=False,
     )
     return _port_check(
-        port, kind, listen_address, component_id, Result.WARNING, more, (suggestion,)
+        port,
+        kind,
+        listen_address,
+        component_id,
+        result=Result.WARNING,
+        more=more,
+        suggestions=(suggestion,),
     )
 
 
@@ -114,6 +132,7 @@ def _port_check(
     kind: str,
     address: str | None,
     component_id: str | None,
+    *,
     result: Result,
     more: dict[str, str] | None = None,
     suggestions: Sequence[Suggestion] = (),

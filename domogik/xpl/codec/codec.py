@@ -107,7 +107,9 @@ def _read_canonical(data: bytes) -> Message | None:
     if match is None:
         return None
     type_, hop, source, target, schema, body = match.groups()
-    return restore(type_, source, target, schema, tuple(_split_pairs(body)), _HOPS[hop], data)
+    return restore(
+        type_, source, target, schema, body=tuple(_split_pairs(body)), hop=_HOPS[hop], wire=data
+    )
 
 
 def _write(message: Message) -> bytes:
@@ -248,7 +250,7 @@ def _read_leniently(data: bytes) -> tuple[Message, tuple[str, ...]]:
             pass
         case _:
             lines.warn("bytes after the last brace are ignored")
-    return restore(type_, source, target, schema, body, hop, None), lines.warnings
+    return restore(type_, source, target, schema, body=body, hop=hop, wire=None), lines.warnings
 
 
 def _header(lines: _Lines) -> tuple[int, str, str]:

@@ -162,6 +162,7 @@ def restore(
     source: str,
     target: str,
     schema: str,
+    *,
     body: tuple[Pair, ...],
     hop: int,
     wire: bytes | None,

@@ -48,7 +48,12 @@ class XplMessage:
             for one in (value if isinstance(value, list) else [value])
         )
         return Message(
-            self.type, self.source or source, self.target or "*", self.schema, pairs, self.hop_count
+            self.type,
+            self.source or source,
+            self.target or "*",
+            schema=self.schema,
+            body=pairs,
+            hop=self.hop_count,
         )
 
     def set_type(self, type_: str) -> None:
