@@ -1,1 +1,1 @@
-"""Workroom: keeps processes running. Knows no xPL; others tell it ALIVE or SILENT."""
+"""Keeps processes running, whatever they are."""

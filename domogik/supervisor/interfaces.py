@@ -1,4 +1,4 @@
-"""What the two halves of the workroom, and its callers, say to each other about a process."""
+"""Values and interfaces of the supervisor and its callers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from domogik.components.model import State
 
 @attrs.frozen
 class User:
-    """Whom a program runs as: numbers, as the kernel wants them. Only root may change who it is."""
+    """The user to run a program as, with numeric ids; only root may change the user."""
 
     uid: int
     gid: int
@@ -25,15 +25,15 @@ class User:
 
 @attrs.frozen
 class Program:
-    """What to execute, and where.
+    """The program to execute, with its environment and limits.
 
-    `environment` is the whole environment, nothing is added to it. `argv[0]` is looked for in its
-    PATH when it holds no slash. `memory_max` bounds the address space in bytes, `open_files_max`
-    the number of descriptors (None: as the manager's own); `memory_max_words` is the former as the
-    configuration says it, with its place; `nice` is added to the manager's own.
-    `user` is None for the manager's own; its directory is entered before the user is changed.
-    With `marks_at_birth` nobody it forks can be without its mark, but whatever this process forks
-    in the same moment, in another thread, carries it too: not in a program of somebody else's.
+    `environment` is complete. `argv[0]` without a slash is searched in its PATH. `memory_max`
+    limits the address space in bytes, `open_files_max` the number of descriptors (None: as the
+    manager); `memory_max_words` is the former as written in the configuration, with its position;
+    `nice` is added to the manager's. `user` is None for the manager's; its directory is entered
+    before the user is changed. With `marks_at_birth` all processes that it forks are marked, but
+    also those that other threads of this process fork meanwhile, so it is off in programs of
+    others.
     """
 
     argv: tuple[str, ...] = attrs.field(validator=attrs.validators.min_len(1))
@@ -48,7 +48,7 @@ class Program:
 
     @property
     def has_limits(self) -> bool:
-        """Whether anything has to be set between the start and the program itself."""
+        """Whether a launcher has to set limits."""
         return self.memory_max is not None or self.open_files_max is not None or self.nice != 0
 
 
@@ -65,8 +65,8 @@ class Policy:
     """How a component is kept running: the keys of `[supervision]` and `[component:<id>]`.
 
     Times are seconds, sizes bytes. `restart_after_misses` and `watchdog` are off at 0. With
-    `leader_first` the stop signal is for the first process alone, which ends the others itself;
-    `last_signal` is what that one gets when the time is out, before everybody is killed.
+    `leader_first` only the first process gets the stop signal, and ends the others itself;
+    `last_signal` is sent to it after the timeout, before all are killed.
     """
 
     restart: Restart = Restart.ON_FAILURE
@@ -87,7 +87,7 @@ class Policy:
 
 
 class Readiness(enum.Enum):
-    """Who says that a started process is ready."""
+    """How a started process becomes ready."""
 
     TOLD = "told"  # somebody outside (a heartbeat): `Supervisor.alive`
     NOTIFY = "notify"  # the process itself, READY=1 on NOTIFY_SOCKET
@@ -96,13 +96,12 @@ class Readiness(enum.Enum):
 
 @attrs.frozen
 class Specification:
-    """One component to be kept running. `id` is `<kind>:<name>`, `needs` are such ids.
+    """A component to keep running. `id` is `<kind>:<name>`, `needs` are such ids.
 
-    `prepare` is awaited before every start, of whoever's doing, with `program`, and answers with
-    what to execute; a `DomogikError` of it is why it cannot be started. It may be cancelled.
-    `before_stop` is awaited before it is stopped while it is up; a `DomogikError` of it refuses
-    the stop, and it may end the process itself. With `keep` it outlives a supervisor that stops,
-    for the next one to take over.
+    `prepare` is awaited with `program` before every start and returns what to execute; its
+    `DomogikError` prevents the start. It may be cancelled. `before_stop` is awaited before a
+    running component is stopped; its `DomogikError` prevents the stop, and it may end the process
+    itself. With `keep` the processes survive a stop of the supervisor, for the next one to adopt.
     """
 
     id: str
@@ -117,19 +116,19 @@ class Specification:
 
 @attrs.frozen
 class Exit:
-    """How a process ended: by a status, by a signal's number, or nobody could tell (both None)."""
+    """The end of a process by a status or a signal's number; both None if unknown."""
 
     code: int | None = None
     signal: int | None = None
 
     @property
     def unknown(self) -> bool:
-        """It was not our child, so the kernel told its status to somebody else."""
+        """Whether the status is unknown, because the process was not our child."""
         return self.code is None and self.signal is None
 
     @property
     def words(self) -> str:
-        """The end in words for a person."""
+        """The end in words."""
         if self.signal is not None:
             return f"killed by {_signal_name(self.signal)}"
         if self.code is not None:
@@ -146,11 +145,11 @@ def _signal_name(number: int) -> str:
 
 @attrs.frozen
 class Status:
-    """How one component is now.
+    """The current status of one component.
 
-    `since` is the Unix time in seconds of the last change of state; `reason` a sentence for a
-    person, empty when there is nothing to say; `restarts` counts those nobody asked for;
-    `run_id` marks this start (`DOMOGIK_RUN_ID`), empty before the first; `exit` is the last end.
+    `since` is the Unix time in seconds of the last change of state; `reason` is a sentence, or
+    empty; `restarts` counts automatic ones; `run_id` marks this start (`DOMOGIK_RUN_ID`), empty
+    before the first; `exit` is the last end.
     """
 
     state: State
@@ -164,24 +163,23 @@ class Status:
 
 
 class IRunner(Interface):
-    """One component that can be started and stopped, whatever stands behind it."""
+    """A component that can be started and stopped."""
 
     specification = Attribute("Specification: what it runs; a change counts from the next start")
     status = Attribute("Status: how it is now")
 
     def start() -> Deferred[Status]:
-        """Fires when it is ready.
+        """Start; the Deferred fires when it is ready.
 
-        Fails with `NotPossible` when it already is, with `OperationFailed` when it ended, or was
-        not ready in time.
+        Fails with `NotPossible` if it already is, with `OperationFailed` if it ended or was not
+        ready in time.
         """
 
     def stop() -> Deferred[Status]:
-        """Fires when no process of it is left.
+        """Stop; the Deferred fires when no process of it is left.
 
-        Fails with `NotPossible` when there was none, with `OperationFailed` when one cannot be
-        killed.
+        Fails with `NotPossible` if there was none, with `OperationFailed` if one cannot be killed.
         """
 
     def restart() -> Deferred[Status]:
-        """`stop`, then `start`, with nothing between them."""
+        """Stop, then start, with nothing in between."""

@@ -1,4 +1,4 @@
-"""Reactors for programs that run none: on asyncio's loop, or turned while somebody waits."""
+"""Reactors for programs that have none: on asyncio's loop, or run while a caller waits."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _on_loops: dict[asyncio.AbstractEventLoop, tuple[Any, AsyncIterator[None]]] = {}
 
 
 def usual_reactor() -> Any:
-    """Return the reactor that a program means which names none.
+    """Return the default reactor.
 
-    Under `asyncio.run` it is one on the running loop, which ends with it; else Twisted's.
+    Under `asyncio.run` it runs on that loop and ends with it; otherwise it is Twisted's.
     """
     installed = sys.modules.get("twisted.internet.reactor")
     try:
@@ -58,7 +58,7 @@ def usual_reactor() -> Any:
 async def _ended_with(
     loop: asyncio.AbstractEventLoop, reactor: AsyncioSelectorReactor
 ) -> AsyncIterator[None]:
-    """Release what the reactor holds when `asyncio.run` ends the loop's generators."""
+    """Release the reactor when `asyncio.run` ends the loop's generators."""
     try:
         yield
     finally:
@@ -76,7 +76,7 @@ def _release(reactor: PosixReactorBase) -> None:
 
 
 class _Inline:
-    """Stands for a thread pool: whoever waits anyway needs no thread for what blocks."""
+    """A thread pool that calls the function at once, for callers that wait anyway."""
 
     def callInThreadWithCallback(
         self, told: Callable[[bool, Any], object], work: Callable[..., Any], *args: Any, **kw: Any
@@ -90,9 +90,9 @@ class _Inline:
 
 
 class TurnedReactor:
-    """A reactor of its own, which nobody else knows, and which stands still between two `wait`.
+    """A private reactor that runs only during `wait`.
 
-    Threads that share it hold its `lock` from the beginning of an operation until `wait` returns.
+    Threads that share it hold its `lock` from the start of an operation until `wait` returns.
     """
 
     def __init__(self) -> None:
@@ -107,11 +107,11 @@ class TurnedReactor:
 
     @property
     def reactor(self) -> Any:
-        """What is turned; None once it is closed."""
+        """The reactor; None once it is closed."""
         return self._reactor
 
     def wait(self, operation: Deferred[T], seconds: float = _PATIENCE_S) -> T:
-        """What it fires with; raises what it fails with, and `TimeoutError`."""
+        """Return the result of the Deferred; raises its error, and `TimeoutError`."""
         outcome: list[T | Failure] = []
         _ = operation.addTimeout(seconds, self._reactor).addBoth(outcome.append)
         while not outcome:
@@ -127,14 +127,11 @@ class TurnedReactor:
 
     @property
     def is_closed(self) -> bool:
-        """Whether nothing can be waited for any more."""
+        """Whether the reactor is closed."""
         return self._reactor is None
 
     def close(self) -> None:
-        """Give back what the reactor holds.
-
-        A process that was forked gives nothing back: its parent goes on with the same descriptors.
-        """
+        """Release the reactor; in a forked process its descriptors belong to the parent."""
         reactor, self._reactor = self._reactor, None
         if os.getpid() != self._pid:
             return

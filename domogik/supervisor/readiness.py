@@ -1,12 +1,11 @@
-"""When is a started process ready? What it says itself, by sd_notify.
+"""Readiness of started processes, by sd_notify(3).
 
-One datagram socket serves all components; whose message it is, is decided by the pid that the
-kernel attaches to each datagram (SCM_CREDENTIALS), never by what the message says. A sender that
-has ended before its message is read can no longer be told and is dropped; systemd does the same.
+One datagram socket serves all components; the sender is identified by the pid that the kernel
+attaches (SCM_CREDENTIALS). A sender that has ended before its message is read cannot be identified,
+and its message is dropped, as in systemd.
 
-Protocol: sd_notify(3): lines `NAME=value`. Understood are READY, STOPPING, STATUS and WATCHDOG; a
-descriptor sent along is closed by the kernel, because there is no room to receive it, which is all
-that `BARRIER=1` wants.
+Lines `NAME=value` with READY, STOPPING, STATUS and WATCHDOG are understood. A descriptor that is
+sent along is closed by the kernel, which is all that `BARRIER=1` requires.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ _LONGEST_PATH = 107  # sun_path, without its zero
 
 @attrs.frozen
 class Notice:
-    """What a process said of itself; `status` is None where it said nothing about that."""
+    """A message of a process; `status` is None if it contains none."""
 
     ready: bool = False
     stopping: bool = False
@@ -48,7 +47,7 @@ class Notice:
 
     @classmethod
     def parse(cls, data: bytes) -> Notice:
-        """The notice in any bytes whatever; what is not understood is left out."""
+        """Return the notice in any bytes; unknown lines are ignored."""
         said = dict(
             line.partition("=")[::2] for line in data.decode("utf-8", "replace").split("\n")
         )
@@ -66,16 +65,16 @@ def _one_line(text: str) -> str:
 
 
 def not_ready(specification: Specification) -> str:
-    """What it did not do in the time it had for its start."""
+    """Return the reason for a start timeout."""
     told = specification.readiness is Readiness.TOLD
     what = "did not answer" if told else "did not say that it is ready"
     return f"{what} within {specification.policy.start_timeout:g} s"
 
 
 def notify_address(path: Path) -> str:
-    """What NOTIFY_SOCKET is for a socket at `path`: steady, so that adopted processes find it.
+    """Return the constant value of NOTIFY_SOCKET for a socket at `path`.
 
-    A path too long for the kernel becomes a name of the abstract kind, derived from it.
+    A path that is too long for the kernel is replaced by an abstract name derived from it.
     """
     if len(bytes(path)) <= _LONGEST_PATH:
         return str(path)
@@ -99,7 +98,7 @@ class NotifySocket:
         return notify_address(self._path)
 
     def open(self) -> None:
-        """Listen; a socket left by a dead manager gives way. Raises `OSError`."""
+        """Listen, replacing a socket of a dead manager; raises `OSError`."""
         address = self.address
         listening = socket.socket(
             socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
@@ -119,31 +118,26 @@ class NotifySocket:
         self._reactor.addReader(self)
 
     def close(self) -> None:
-        """Listen no longer. May be called twice.
-
-        The name stays: processes that are kept send to it when the next manager listens there.
-        """
+        """Stop listening; may be called twice. The path stays for processes that are kept."""
         if self._socket is not None:
             self._reactor.removeReader(self)
             self._socket.close()
             self._socket = None
 
     def fileno(self) -> int:
-        """For the reactor."""
         return -1 if self._socket is None else self._socket.fileno()
 
     def logPrefix(self) -> str:
-        """For the reactor."""
         return "sd_notify"
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor ends, or had a failure with this descriptor."""
+        """Close the socket."""
         if not reason.check(ConnectionLost):
             self._log.error("sd_notify is closed: {reason}", reason=reason.getErrorMessage())
         self.close()
 
     def doRead(self) -> None:
-        """Some datagrams are there."""
+        """Read a limited number of datagrams."""
         for _ in range(_AT_A_TIME):
             if self._socket is None or not self._read_one(self._socket):
                 return

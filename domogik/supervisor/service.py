@@ -1,8 +1,8 @@
-"""The components that are kept running: id -> runner, and what their predecessors left.
+"""The service that keeps components running.
 
-At its start a supervisor reads the records of the manager before it. Whoever of those processes
-still lives is taken over when its component is configured; what was wanted and is gone is told by
-`wanted_after_crash`; what nobody configures is an orphan.
+At its start it reads the records of the previous manager. Processes that still run are adopted when
+their component is configured; `wanted_after_crash` names the components that are to be started
+again; running processes without a configured component are orphans.
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ SAMPLE_S, FIRST_SAMPLE_S = 60.0, 5.0  # seconds between two samples of usage, an
 
 
 class ISupervisorReactor(IProcessReactor, IOutputReactor):
-    """What is asked of a reactor here."""
+    """The interfaces of the reactor that a supervisor needs."""
 
 
 @attrs.define(eq=False)
 class Supervisor(Service):
     """Keeps processes running.
 
-    `run` and `log` are directories: state, and output. `on_change(id, before, after)` is called
-    after every change of a status. `wall_clock` gives Unix time in seconds, `random` numbers from
-    [0, 1). With `keep_children` a stop leaves the processes, and the records by which the next
-    supervisor takes them over.
+    `run` and `log` are the directories of state and output. `on_change(id, before, after)` is
+    called after every change of a status. `wall_clock` returns Unix time in seconds, `random`
+    numbers from [0, 1). With `keep_children` a stop leaves the processes and their records to the
+    next supervisor.
     """
 
     _log = Logger()
@@ -105,7 +105,8 @@ class Supervisor(Service):
         )
 
     def startService(self) -> None:
-        """Listen for sd_notify, and look at what the manager before us left; raises `OSError`."""
+        """Listen for sd_notify, and look for processes of the previous manager; raises
+        `OSError`."""
         super().startService()
         run = self._run_directory
         for directory in (run, run / "output", run / "processes", self._log_directory):
@@ -116,7 +117,8 @@ class Supervisor(Service):
         self._left.look(self._fifo, self._wall_clock())
 
     def stopService(self) -> Deferred[None]:
-        """Fires when nothing is left running; with `keep_children`, at once."""
+        """Stop everything; the Deferred fires when no process is left, or at once with
+        `keep_children`."""
         super().stopService()
         self._is_closing = True
         self.confinement.stop()
@@ -136,10 +138,7 @@ class Supervisor(Service):
         await gatherResults([runner.output.close() for runner in self._runners.values()])
 
     def prepare_exec(self) -> None:
-        """Let go of everybody: from here on they, and the records of them, are a successor's.
-
-        For who executes the manager anew, and for a stop that keeps the children.
-        """
+        """Release all processes and their records for the next manager."""
         self._is_closing = True
         for runner in self._runners.values():
             runner.release_processes()
@@ -148,21 +147,21 @@ class Supervisor(Service):
     # What there is
 
     def ids(self) -> tuple[str, ...]:
-        """The components that are configured."""
+        """Return the configured components."""
         return tuple(self._runners)
 
     def status(self, id: str) -> Status:
-        """How it is now; raises `UnknownComponent`."""
+        """Return the current status; raises `UnknownComponent`."""
         return self._runner(id).status
 
     def output(self, id: str) -> OutputLog:
-        """What it writes; raises `UnknownComponent`."""
+        """Return the output log; raises `UnknownComponent`."""
         output = self._runner(id).output
         assert isinstance(output, OutputLog)
         return output
 
     async def usage(self, ids: Iterable[str]) -> Mapping[str, Usage]:
-        """What the processes of those that run use now; who does not run is left out."""
+        """Return the current usage of the running components among `ids`."""
         found = {
             id: self._processes.members(runner.started)
             for id in ids
@@ -172,12 +171,12 @@ class Supervisor(Service):
         return await deferToThreadPool(self._reactor, pool, self._usage.usage, found)
 
     def restarted_within(self, id: str, seconds: float) -> int:
-        """How often it was started again by itself lately; 0 for what is not known here."""
+        """Return the number of automatic restarts in the last `seconds`; 0 if unknown."""
         runner = self._runners.get(id)
         return 0 if runner is None else runner.restarted_within(seconds)
 
     def _sample(self) -> None:
-        """Look at all of them, and again in a minute."""
+        """Sample the usage of all components, now and every minute."""
         self._sampling = self._reactor.callLater(SAMPLE_S, self._sample)
 
         async def look() -> None:
@@ -188,7 +187,7 @@ class Supervisor(Service):
         )
 
     def pids(self, id: str) -> frozenset[int]:
-        """The numbers of its living processes; raises `UnknownComponent`."""
+        """Return the pids of its running processes; raises `UnknownComponent`."""
         started = self._runner(id).started
         members = () if started is None else self._processes.members(started)
         return frozenset(one.pid for one in members)
@@ -202,10 +201,10 @@ class Supervisor(Service):
     # What is configured
 
     def configure(self, specification: Specification, left: ProcessRecord | None = None) -> None:
-        """Know a component, or know it better: who runs is not touched until its next start.
+        """Add a component, or change it from its next start on.
 
-        If the manager before us left it running, it is taken over now; `left` is a record kept
-        elsewhere, which counts where ours says nothing.
+        If the previous manager left it running, it is adopted now; `left` is a record kept
+        elsewhere, used if ours has none.
         """
         id, policy = specification.id, specification.policy
         runner = self._runners.get(id)
@@ -235,7 +234,7 @@ class Supervisor(Service):
         self._runner(id).output_trouble(reason)
 
     def forget(self, id: str) -> Deferred[None]:
-        """Stop it, if it runs, and know it no longer; fails with `OperationFailed`."""
+        """Stop a component and remove it; fails with `OperationFailed`."""
         return Deferred.fromCoroutine(self._forget(self._runner(id)))
 
     async def _forget(self, runner: Runner) -> None:
@@ -247,7 +246,7 @@ class Supervisor(Service):
     # What people ask
 
     def start(self, id: str) -> Deferred[Status]:
-        """As `Runner.start`, after what it needs has been started.
+        """Start what it needs, then the component; see `Runner.start`.
 
         Fails with `UnknownComponent`, `AlreadyRunning`, `StartFailed`, and with `NotPossible` when
         the manager stops.
@@ -255,18 +254,15 @@ class Supervisor(Service):
         return Deferred.fromCoroutine(self._start(id, ()))
 
     def stop(self, id: str, *, again: bool = False) -> Deferred[Status]:
-        """As `Runner.stop`, after those who need it; fails with `UnknownComponent` too."""
+        """Stop the components that need it, then itself; fails with `UnknownComponent` too."""
         return Deferred.fromCoroutine(self._stop(self._runner(id), again))
 
     def restart(self, id: str) -> Deferred[Status]:
-        """As `Runner.restart`; fails as `start` does.
-
-        Who needs it and is up is stopped before and started again after it.
-        """
+        """Restart it; fails as `start` does. Running components that need it are restarted too."""
         return Deferred.fromCoroutine(self._restart(self._runner(id)))
 
     async def stop_with_users(self, id: str) -> list[str]:
-        """Stop it and who needs it, if they are up; who was, in the order to start them again.
+        """Stop it and the components that need it; return those stopped, in start order.
 
         Raises `UnknownComponent`, `OperationFailed`.
         """
@@ -294,10 +290,7 @@ class Supervisor(Service):
         return status
 
     def resume_users(self, id: str) -> None:
-        """It is ready: who needs it and waits for another try, or for it alone, is started.
-
-        What comes of that their status tells.
-        """
+        """Start the components that wait for a retry or for this one, which is ready now."""
         interrupted = self._interrupted.pop(id, set())
         for runner in tuple(self._runners.values()):
             waits = runner.status.state in (State.BACKOFF, State.FAILED)
@@ -310,7 +303,7 @@ class Supervisor(Service):
             self._log.failure("a start after that of what it needs", failure)
 
     async def _stop_those_who_need(self, runner: Runner, *, again: bool) -> list[Runner]:
-        """In the order in which they may be started again."""
+        """Stop the components that need it; return them in start order."""
         users = users_of(runner, self._runners.values())
         for user in reversed(users):
             with contextlib.suppress(NotRunning):
@@ -319,7 +312,7 @@ class Supervisor(Service):
         return users
 
     def hold(self, id: str, release: Callable[[], Awaitable[None]]) -> None:
-        """Somebody who is no component uses `id`: he is awaited before every stop of it."""
+        """Await `release` before every stop of `id`, for a user that is not a component."""
         self._holds[id].append(release)
 
     async def _released(self, runner: Runner) -> None:
@@ -353,7 +346,7 @@ class Supervisor(Service):
             raise StartFailed(f"{id} needs {need}: {error}", str(error)) from error
 
     async def _stop_everybody(self) -> None:
-        """All at once, but who is needed after those who need it."""
+        """Stop all components in parallel, but those needed after those that need them."""
         ending = [one for one in self._runners.values() if not one.specification.keep]
         for together in in_order_of_stop(ending):
             self._announce_ends(together)
@@ -366,7 +359,7 @@ class Supervisor(Service):
         self._left.forget()
 
     def _announce_ends(self, runners: Iterable[Runner]) -> None:
-        """To die takes as long as all we have to do: so let everybody begin with it."""
+        """Signal all processes before waiting for any, since they end in parallel."""
         ready = [one for one in runners if one.stops_at_once]
         for runner in ready:
             runner.note_stop(again=True)
@@ -377,7 +370,7 @@ class Supervisor(Service):
         )
 
     async def _ended(self, id: str, ending: Awaitable[None]) -> None:
-        """Wait for it; what goes wrong with one keeps nobody else from being waited for."""
+        """Await the end; an error does not affect other components."""
         with self._log.failuresHandled("while {id} was ended", id=id):
             try:
                 await ending
@@ -396,19 +389,19 @@ class Supervisor(Service):
     # What others tell
 
     def alive(self, id: str) -> None:
-        """Its check passed; raises `UnknownComponent`."""
+        """Report that its check passed; raises `UnknownComponent`."""
         self._runner(id).alive()
 
     def silent(self, id: str, reason: str = "did not answer") -> None:
-        """Its check failed; raises `UnknownComponent`."""
+        """Report that its check failed; raises `UnknownComponent`."""
         self._runner(id).silent(reason)
 
     def hopeless(self, id: str, reason: str) -> None:
-        """While it starts: to wait longer does not help; raises `UnknownComponent`."""
+        """Report during its start that it will not become ready; raises `UnknownComponent`."""
         self._runner(id).hopeless(reason)
 
     def left(self, id: str) -> None:
-        """It said that it is about to end; raises `UnknownComponent`."""
+        """Report that it announced its end; raises `UnknownComponent`."""
         self._runner(id).left()
 
     def _heard(self, pid: int, notice: Notice) -> None:
@@ -428,15 +421,15 @@ class Supervisor(Service):
     # What the manager before us left
 
     def wanted_after_crash(self) -> frozenset[str]:
-        """What was wanted running when the manager before us died, and is to be started again."""
+        """Return the components to start again after a crash of the previous manager."""
         return self._left.wanted
 
     def orphans(self) -> tuple[str, ...]:
-        """Components that still run and that nobody has configured."""
+        """Return the components that still run and are not configured."""
         return self._left.orphans()
 
     def stop_orphan(self, id: str) -> Deferred[None]:
-        """Fires when no process of it is left; fails with `UnknownComponent`, `OperationFailed`."""
+        """End all its processes; fails with `UnknownComponent`, `OperationFailed`."""
         return Deferred.fromCoroutine(self._left.stop(id))
 
     def _take_over(self, runner: Runner, found: LeftoverRun) -> None:

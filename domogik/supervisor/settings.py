@@ -1,4 +1,4 @@
-"""What `[supervision]` and `[component:<id>]` say about keeping a component running."""
+"""The settings of `[supervision]` and `[component:<id>]`."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _PROBATION_S = 60.0
 
 @attrs.frozen
 class Supervision:
-    """The policy of one component, and what belongs to its program and its order of start.
+    """The policy, limits and needs of one component.
 
-    Sizes in bytes; `needs` are component ids. `update_probation_s`: how long a new release is
+    Sizes are in bytes; `needs` are component ids. `update_probation_s` is how long a new release is
     watched.
     """
 
@@ -37,7 +37,8 @@ class Supervision:
     def of(
         cls, configuration: Configuration, component_id: str, usual: Policy = _USUAL
     ) -> Supervision:
-        """`[component:<id>]` over `[supervision]` over `usual`; raises `BrokenConfiguration`."""
+        """Read `[component:<id>]` over `[supervision]` over `usual`; raises
+        `BrokenConfiguration`."""
         settings = _settings(configuration, component_id)
 
         def read(key: str, reader: Callable[[Setting], T], otherwise: T) -> T:
@@ -61,16 +62,13 @@ class Supervision:
 
 
 def check(configuration: Configuration) -> None:
-    """Whether all of it can be meant, of components too that are not here (yet).
-
-    Raises `BrokenConfiguration`.
-    """
+    """Raise `BrokenConfiguration` for an invalid value, also of unknown components."""
     for section in ("component:", *configuration.sections("component:")):
         Supervision.of(configuration, section.removeprefix("component:"))
 
 
 def _settings(configuration: Configuration, component_id: str) -> dict[str, Setting]:
-    """Key by key; one without a value is as if it were not there."""
+    """Return the settings by key; empty ones are ignored."""
     return {
         key: setting
         for section in ("supervision", f"component:{component_id}")

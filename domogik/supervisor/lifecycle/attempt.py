@@ -1,7 +1,7 @@
-"""One start of a component: from its mark in the records to the last of its processes.
+"""One start of a component, from its record to the end of its last process.
 
-A program that puts itself into the background ends its first process with status 0 and goes on in
-another one. While it starts, that one is followed: it takes the place of the first, on record too.
+A program that daemonizes ends its first process with status 0 and continues in another one. That
+one is then watched, and recorded, in place of the first.
 """
 
 from __future__ import annotations
@@ -37,30 +37,30 @@ _SOON = 1.0
 
 
 class Output(Protocol):
-    """Where the words of a component go."""
+    """The interface of a component's output log."""
 
     def open(self) -> None:
-        """Begin to take them; raises `CannotCapture`."""
+        """Start reading; raises `CannotCapture`."""
 
     def writer(self) -> int:
-        """A descriptor for a new process; the caller closes it."""
+        """Return a descriptor for a new process; the caller closes it."""
         ...
 
     def last_line(self) -> str:
-        """The last line of the process that `writer` was for; empty where it said nothing."""
+        """Return the last line of the process that `writer` was for, or an empty text."""
         ...
 
     def close(self) -> Deferred[None]:
-        """Take what is there, and no more."""
+        """Read what is there, and stop."""
         ...
 
 
 @attrs.frozen
 class Tools:
-    """What every component of a supervisor works with.
+    """What all components of a supervisor share.
 
     `changed(id, before, after)` is called after every change of a status and must not raise; `now`
-    is Unix time in seconds; `random` gives numbers from [0, 1).
+    returns Unix time in seconds; `random` numbers from [0, 1).
     """
 
     clock: IReactorTime
@@ -75,7 +75,7 @@ class Tools:
 
 @attrs.define(eq=False)
 class Attempt:
-    """One start. `exit` is how its first process ended, or the one in its place; None before."""
+    """One start. `exit` is the end of its first process, or of its successor; None before."""
 
     _log: ClassVar[Logger] = Logger()
 
@@ -101,8 +101,8 @@ class Attempt:
     ) -> Attempt:
         """Execute `program`; `exited` is called when its first process has ended.
 
-        It is on record before there is a process: a manager that is killed right after is followed
-        by one that finds the process by its mark. Raises `CannotSpawn`.
+        The record is written before the process exists, so that after a crash the next manager
+        finds it by its mark. Raises `CannotSpawn`.
         """
         run = cls(ProcessRecord.new(specification.id, tools.now(), restarts))
         tools.records.begin(run.record)
@@ -128,7 +128,7 @@ class Attempt:
         leader: ProcessIdentity,
         exited: Callable[[Attempt], None],
     ) -> Attempt:
-        """Take over what another manager began; raises `NoSuchProcess`."""
+        """Adopt a process that another manager started; raises `NoSuchProcess`."""
         run = cls(record)
         run._watched = tools.processes.adopt(_Leader(run, exited), leader)
         run._know(tools, leader)
@@ -136,7 +136,7 @@ class Attempt:
 
     @classmethod
     def remains(cls, record: ProcessRecord, member: ProcessIdentity) -> Attempt:
-        """What another manager began and whose first process is gone; `member` is somebody left."""
+        """Return a start of another manager whose first process is gone, but not `member`."""
         return cls(attrs.evolve(record, process=member), exit=Exit())
 
     def _know(self, tools: Tools, leader: ProcessIdentity) -> None:
@@ -145,22 +145,22 @@ class Attempt:
 
     @property
     def id(self) -> str:
-        """Its mark, `DOMOGIK_RUN_ID`."""
+        """The mark, `DOMOGIK_RUN_ID`."""
         return self.record.run_id
 
     @property
     def started(self) -> Started:
-        """By what its processes are recognised."""
+        """The values by which its processes are recognised."""
         assert self.record.process is not None
         return Started(self.record.process, self.record.run_id)
 
     def follow(
         self, tools: Tools, exited: Callable[[Attempt], None], up_since: float | None
     ) -> bool:
-        """Whether it has to be looked up who goes on in the place of the process that ended.
+        """Return whether a successor of the ended process has to be searched.
 
-        `exited` is called when that is known: with `exit` None where there is one. `up_since` is
-        None while it starts. A sign of the new process may be heard before the end of the first is.
+        `exited` is called with the result, with `exit` None if there is one. `up_since` is None
+        while it starts. The successor may report before the end of the first process is known.
         """
         if self._is_looked_for or not self._may_go_on(tools, up_since):
             self._is_looked_for = False
@@ -200,10 +200,7 @@ class Attempt:
             return
 
     async def end(self, processes: Processes, policy: Policy) -> None:
-        """Until nobody of it is left, and the end of its first process was told.
-
-        Raises `StillRunning`.
-        """
+        """End all its processes and wait for the exit of the first; raises `StillRunning`."""
         self._is_ending = True
         await processes.end(
             self.started,
@@ -218,27 +215,27 @@ class Attempt:
             await self._end_told
 
     def has_exited(self, exit: Exit) -> None:
-        """Its first process has ended."""
+        """Store the exit of its first process."""
         self.exit = exit
         if self._end_told is not None:
             self._end_told.callback(None)
 
     def note(self, tools: Tools, *, wanted: bool, ending: bool) -> None:
-        """Put on record what is wanted of it, as `ProcessRecord` has it."""
+        """Record what is wanted of it, as in `ProcessRecord`."""
         record = attrs.evolve(self.record, wanted=wanted, ending=ending)
         if record != self.record:
             self.record = record
             tools.records.add(record)
 
     def release_processes(self) -> None:
-        """Watch no longer; the next manager finds the record."""
+        """Stop watching; the next manager finds the record."""
         self._is_let_go = True
         if self._watched is not None:
             self._watched.detach()
 
 
 class _Leader(ProcessProtocol):
-    """Hears how the first process of one run ended, and of that run only."""
+    """Receives the exit of the first process of one run."""
 
     def __init__(self, run: Attempt, exited: Callable[[Attempt], None]) -> None:
         self._run = run

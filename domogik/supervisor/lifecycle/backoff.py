@@ -1,13 +1,13 @@
-"""How long to wait before a component that failed is started again: arithmetic only.
+"""The delay before a failed component is restarted.
 
-The first restart comes `backoff_first` seconds after the failure (0: at once, and so are all that
-follow), each later one after twice as long, up to `backoff_max`; a quarter of each wait is left to
-chance, so that components that failed together do not come back together. `start_limit` automatic
-starts within `start_limit_window` seconds are enough: then the answer is to give up, and it stays
-so for each later try until the component has run steadily or a person has started it.
+The first restart comes `backoff_first` seconds after the failure (0: at once, and so do all that
+follow), each later one after twice as long, up to `backoff_max`; up to a quarter of each delay is
+random, so that components that failed together are not restarted together. After `start_limit`
+automatic starts within `start_limit_window` seconds the component is given up until it has run
+steadily or the user has started it.
 
-Steady is who ran longer than `start_limit_window / start_limit`: at that pace the limit is never
-reached. A limit of 0 is no limit.
+It runs steadily if it ran longer than `start_limit_window / start_limit`: at that pace the limit is
+never reached. A limit of 0 is no limit.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ _MOST_DOUBLINGS = 60  # keeps the power in the range of a float
 
 @attrs.frozen
 class Wait:
-    """Start it again in `seconds`."""
+    """Restart it in `seconds`."""
 
     seconds: float
 
 
 @attrs.frozen
 class GiveUp:
-    """It failed too often; `reason` says so in words."""
+    """It failed too often; `reason` is a sentence."""
 
     reason: str
 
 
 @attrs.define(eq=False)
 class Restarts:
-    """The automatic starts of one component so far. `random` gives numbers from [0, 1)."""
+    """The automatic starts of one component. `random` returns numbers from [0, 1)."""
 
     _random: Callable[[], float]
     _failures: int = 0
@@ -51,7 +51,7 @@ class Restarts:
     _lately: deque[float] = attrs.field(factory=partial(deque, maxlen=_REMEMBERED))
 
     def after_failure(self, policy: Policy, now: float, ran_for: float) -> Wait | GiveUp:
-        """What to do about a failure at `now`, after `ran_for` seconds of running."""
+        """Return what to do about a failure at `now`, after `ran_for` seconds of running."""
         if ran_for > _steady(policy):
             self.forget()
         if self._gave_up or self._too_often(policy, now):
@@ -65,18 +65,18 @@ class Restarts:
         return Wait(min(wait, policy.backoff_max) * (1 - _JITTER * self._random()))
 
     def started(self, now: float) -> None:
-        """An automatic start took place at `now`."""
+        """Note an automatic start at `now`."""
         if self._starts is None:
             self._starts = deque()
         self._starts.append(now)
         self._lately.append(now)
 
     def within(self, seconds: float, now: float) -> int:
-        """Count the restarts of the last `seconds`; a start by a person does not reset them."""
+        """Return the number of restarts in the last `seconds`; `forget` does not reset them."""
         return sum(moment > now - seconds for moment in self._lately)
 
     def forget(self) -> None:
-        """A person started it, or it ran steadily: what was before does not count."""
+        """Reset the backoff, after a manual start or a steady run."""
         self._failures = 0
         self._gave_up = False
         self._starts = None

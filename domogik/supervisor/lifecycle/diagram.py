@@ -1,4 +1,4 @@
-"""The life-cycle table as a page of documentation.
+"""Writes the life-cycle table as a page of documentation.
 
 `python -m domogik.supervisor.lifecycle.diagram > docs/reference/lifecycle.md`
 """
@@ -23,7 +23,7 @@ gives them: `disabled` (not running and not enabled) and `unknown`.
 
 
 def document() -> str:
-    """The whole page, in Markdown with a Mermaid diagram."""
+    """Return the page, in Markdown with a Mermaid diagram."""
     return "\n".join([_HEAD, *_diagram(), "", *_table()]) + "\n"
 
 

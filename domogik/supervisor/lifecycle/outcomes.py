@@ -1,4 +1,4 @@
-"""What came of a start or a stop: as errors, and in words for a person."""
+"""Results of starts and stops: errors, and sentences."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ _NO_MEMORY = re.compile(
 
 
 class StartFailed(OperationFailed):
-    """It ended, or was not ready in time; it may go on being tried, as its policy says."""
+    """The component ended or was not ready in time; its policy may retry."""
 
 
 class AlreadyRunning(NotPossible):
-    """A start of what runs."""
+    """The component to start is running."""
 
 
 class NotRunning(NotPossible):
-    """A stop of what does not run and is not about to."""
+    """The component to stop is not running."""
 
 
 def last_line(output: bytes) -> str:
-    """The last line that says something, without control characters and passwords of addresses."""
+    """Return the last informative line, without control characters and passwords in addresses."""
     for line in reversed(output.decode("utf-8", "replace").splitlines()):
         text = "".join(letter if letter.isprintable() else " " for letter in line).strip()
         if text and not _AFTER_FATAL.match(text):
@@ -49,7 +49,7 @@ def last_line(output: bytes) -> str:
 
 
 def ending(exit: Exit, line: str, program: Program, *, was_ready: bool) -> str:
-    """How it ended: in its own last words where it failed by itself."""
+    """Return how it ended, with its last line if it failed by itself."""
     words = exit.words
     if line and (exit.code or exit.signal == signal.SIGABRT):
         words = f"{line} ({words})"
@@ -59,7 +59,7 @@ def ending(exit: Exit, line: str, program: Program, *, was_ready: bool) -> str:
 
 
 def span(seconds: float) -> str:
-    """As people say it: `0.8 s`, `8 s`, `10 minutes`, `2 hours`."""
+    """Return a duration in words: `0.8 s`, `8 s`, `10 minutes`, `2 hours`."""
     for size, unit in ((3600, "hour"), (60, "minute")):
         if seconds >= size and seconds % size == 0:
             count = int(seconds // size)

@@ -1,7 +1,7 @@
-"""How many processes are started at once? As many as fit into a few milliseconds.
+"""Limits how many processes are started in one turn of the reactor.
 
-To start a process holds the reactor up for half a millisecond. Three hundred of them in one go
-would be heard as silence on the network; here the reactor has its turn after every slice.
+Starting a process blocks the reactor for half a millisecond; three hundred in one turn would delay
+everything else on the network.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 @attrs.define(eq=False)
 class Pacing:
-    """Does what it is asked, in that order, at most `slice_s` seconds of it in one reactor turn."""
+    """Calls functions in order, for at most `slice_s` seconds in one reactor turn."""
 
     _clock: IReactorTime
     _slice_s: float = 0.005
@@ -24,14 +24,14 @@ class Pacing:
     _next: IDelayedCall | None = attrs.field(init=False, default=None)
 
     def ask(self, work: Callable[[], None]) -> object:
-        """Have `work` called soon, never at once; the answer is for `cancel`."""
+        """Call `work` in a later turn; return a ticket for `cancel`."""
         ticket = object()
         self._waiting[ticket] = work
         self._schedule()
         return ticket
 
     def cancel(self, ticket: object) -> None:
-        """Call it off; too late is no fault."""
+        """Cancel the call, if it is still waiting."""
         self._waiting.pop(ticket, None)
         if not self._waiting and self._next is not None:
             self._next.cancel()

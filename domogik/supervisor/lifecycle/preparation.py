@@ -1,4 +1,4 @@
-"""What comes before a process: is it prepared, and is it its turn?"""
+"""The preparation of a start, which can be cancelled."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from domogik.supervisor.lifecycle.pacing import Pacing
 
 @attrs.define(eq=False)
 class Starting:
-    """The way of one component to its next process, which may be called off at any point.
+    """Prepares a component's next process, and spawns it in its turn.
 
-    It ends in `spawn(program)` or in `failed(reason)`, and never within `begin`. A preparation that
-    was called off is waited for before the next one begins.
+    It calls `spawn(program)` or `failed(reason)`, never within `begin`. The next preparation waits
+    for a cancelled one.
     """
 
     _log = Logger()
@@ -33,7 +33,7 @@ class Starting:
     _lock: DeferredLock = attrs.field(init=False, factory=DeferredLock)
 
     def begin(self, specification: Specification) -> None:
-        """Prepare it, if it wants to be, and have it spawned in its turn."""
+        """Prepare the component, if it has a `prepare`, and spawn it in its turn."""
         if specification.prepare is None:
             self._spawn_in_turn(specification.program)
         else:
@@ -41,7 +41,7 @@ class Starting:
             self._ticket = self._pacing.ask(partial(self._prepare, specification))
 
     def call_off(self) -> None:
-        """Neither spawn nor fail, whatever is under way."""
+        """Cancel the preparation or the spawn, so that nothing is called."""
         self._pacing.cancel(self._ticket)
         self._ticket = None
         preparation, self._preparation = self._preparation, None

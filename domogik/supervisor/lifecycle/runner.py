@@ -1,11 +1,11 @@
-"""One component: carries out what the life-cycle table says.
+"""Runs one component as the life-cycle table says.
 
-Events are queued: what happens while an action is under way waits for its turn, so nothing is ever
-re-entered. At most one process tree, one timer and one ending are under way at any time. Changes
-are published when the queue is empty, and only then are those told who wait for a start or a stop.
+Events are queued while an action is running, so nothing is re-entered. There is at most one process
+tree, one timer and one ending at a time. Changes are published when the queue is empty, and then
+the Deferreds of starts and stops fire.
 
-What people ask (`start`, `stop`, `restart`) queues behind a lock of the component's own, which a
-start gives back as soon as it is under way: a stop need not wait for a start to succeed.
+`start`, `stop` and `restart` wait for a lock of the component, which a start releases once it is
+under way: a stop need not wait until a start succeeds.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _LEFTOVERS = "ending what an earlier start left behind"
 @implementer(IRunner)
 @attrs.define(eq=False)
 class Runner:
-    """One component. `specification` may be replaced at any time and counts from the next start."""
+    """One component. `specification` may be replaced and counts from the next start."""
 
     _log: ClassVar[Logger] = Logger()
 
@@ -100,47 +100,47 @@ class Runner:
 
     @property
     def id(self) -> str:
-        """`<kind>:<name>`."""
+        """The component's id, `<kind>:<name>`."""
         return self.specification.id
 
     @property
     def started(self) -> Started | None:
-        """The start whose processes are there, or may be; None while there are none."""
+        """The start whose processes may exist; None if there are none."""
         return None if self._run is None else self._run.started
 
     @property
     def is_up(self) -> bool:
-        """Whether it is ready, or about to be, or was and does not answer."""
+        """Whether it is starting, ready, or not responding."""
         return self._phase.is_up or self._phase in (Phase.SPAWNING, Phase.STARTING)
 
     @property
     def stops_at_once(self) -> bool:
-        """Whether a `stop` has nothing to wait for: it is up, and nobody asks anything else."""
+        """Whether it is up and a stop has nothing to wait for."""
         is_asked = self._lock.locked or self._is_busy or self.specification.before_stop is not None
         return self._phase.is_up and not is_asked
 
     # What people ask
 
     def start(self) -> Deferred[Status]:
-        """Fires when it is `alive` or `running`. A start that is under way already is joined.
+        """Start; the Deferred fires when it is `alive` or `running`. Joins a start under way.
 
-        Fails with `AlreadyRunning`; with `StartFailed` at the first failure, after which it may be
-        tried again in the background, as its policy says.
+        Fails with `AlreadyRunning`; with `StartFailed` at the first failure, after which its policy
+        may retry in the background.
         """
         return Deferred.fromCoroutine(self._start())
 
     def stop(self, *, again: bool = False) -> Deferred[Status]:
-        """Fires when no process of it is left. A stop that is under way already is joined.
+        """Stop; the Deferred fires when no process of it is left. Joins a stop under way.
 
-        The record says before any signal that it is not to run any more, or with `again` that it
-        shall: a manager that follows ends what is left, and starts it then. Fails with
-        `NotRunning`, unless it went by itself just after taking its leave; with `OperationFailed`
-        when a process cannot be ended, which is then tried again and again.
+        Before any signal the record says that it is not wanted any more, or with `again` that it
+        is: the next manager ends what is left, and then starts it. Fails with `NotRunning`, unless
+        it ended by itself just after announcing it; with `OperationFailed` if a process cannot be
+        ended, which is then retried.
         """
         return Deferred.fromCoroutine(self._stop(again))
 
     def restart(self) -> Deferred[Status]:
-        """`stop` if there is anything to stop, then `start`, with nothing between them."""
+        """Stop it if it runs, then start it, with nothing in between."""
         return Deferred.fromCoroutine(self._restart())
 
     async def _start(self) -> Status:
@@ -198,35 +198,35 @@ class Runner:
     # What others tell
 
     def alive(self) -> None:
-        """Its check passed."""
+        """Report that its check passed."""
         self._left_at = None
         self._post(LifecycleEvent.ALIVE, "")
 
     def silent(self, reason: str) -> None:
-        """Its check failed; `reason` in words."""
+        """Report that its check failed, with the reason."""
         self._silence = reason
         self._post(LifecycleEvent.SILENT, reason)
 
     def hopeless(self, reason: str) -> None:
-        """While it starts: it will not be ready, however long one waits; `reason` in words."""
+        """Report during its start that it will not become ready, with the reason."""
         self._post(LifecycleEvent.HOPELESS, reason)
 
     def explain(self, reason: str) -> None:
-        """Why nobody could even begin to start it."""
+        """Set the reason why no start could be attempted."""
         if self._phase is Phase.STOPPED:
             self._show(reason=reason)
 
     def note_stop(self, *, again: bool) -> None:
-        """A stop of it is about to be asked, and signals may come before: put it on record."""
+        """Record an imminent stop, before signals are sent."""
         if self._run is not None:
             self._run.note(self._tools, wanted=again, ending=True)
 
     def left(self) -> None:
-        """It said that it is about to end."""
+        """Report that it announced its end."""
         self._post(LifecycleEvent.LEFT)
 
     def notified(self, notice: Notice) -> None:
-        """One of its processes said this by sd_notify."""
+        """Handle an sd_notify message of one of its processes."""
         if notice.status is not None:
             self._said = notice.status
             if self._phase in (Phase.STARTING, Phase.RUNNING, Phase.ALIVE):
@@ -239,15 +239,15 @@ class Runner:
             self._post(LifecycleEvent.READY, self._said)
 
     def output_trouble(self, reason: str) -> None:
-        """Its output is being lost because of `reason`; is kept again when that is empty."""
+        """Report why its output is lost; an empty reason means that it is kept again."""
         self._show(reason=f"its output is lost: {reason}" if reason else "")
 
     # What a manager before this one left, or leaves
 
     def adopt(self, record: ProcessRecord, identity: ProcessIdentity) -> None:
-        """Take over the process of `record`; raises `NoSuchProcess`.
+        """Adopt the process of `record`; raises `NoSuchProcess`.
 
-        It is `starting` until its readiness is told; where nobody would tell, it runs.
+        It is `starting` until its readiness is reported, or running if nothing would report it.
         """
         self._run = Attempt.adopt(self._tools, record, identity, self._exited)
         try:
@@ -262,12 +262,12 @@ class Runner:
         self._work()
 
     def clear_away(self, record: ProcessRecord, member: ProcessIdentity) -> None:
-        """End what is left of the start of `record`, before anything new starts."""
+        """End what is left of the start of `record`, before a new start."""
         self._run, self._wanted = Attempt.remains(record, member), record.wanted
         self._post(LifecycleEvent.LEFTOVERS, _LEFTOVERS)
 
     def release_processes(self) -> None:
-        """Watch no longer; its processes, and the record of them, are for the next manager."""
+        """Stop watching; the processes and their record are for the next manager."""
         self._timer.drop()
         if self._phase is Phase.SPAWNING:
             self._call_off()
@@ -337,14 +337,14 @@ class Runner:
         self._gone.release(self.status)
 
     def _since(self) -> float:
-        """Now; of one that a manager before us started, and that has not ended, when it did."""
+        """Return the start time of an adopted process that still runs, else now."""
         known = self._taken_over_since
         if self._phase is not Phase.STARTING:
             self._taken_over_since = 0.0
         return known if known and not self._phase.is_ending else self._tools.now()
 
     def restarted_within(self, seconds: float) -> int:
-        """How often it was started again by itself lately."""
+        """Return the number of automatic restarts in the last `seconds`."""
         return self._restarts.within(seconds, self._tools.clock.seconds())
 
     # The timer

@@ -1,4 +1,4 @@
-"""Which components use which, and in what order they are stopped for that reason."""
+"""The order in which components are stopped, by their needs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from domogik.supervisor.lifecycle.runner import Runner
 
 
 def users_of(runner: Runner, runners: Iterable[Runner]) -> list[Runner]:
-    """Those that are up and need it, and that need those, each after what it needs."""
+    """Return the running components that need it, directly or not, in start order."""
     users: dict[str, Runner] = {runner.id: runner}
     up = [one for one in runners if one.is_up]
     while more := {
@@ -20,7 +20,7 @@ def users_of(runner: Runner, runners: Iterable[Runner]) -> list[Runner]:
 
 
 def in_order_of_stop(runners: Iterable[Runner]) -> Iterator[list[Runner]]:
-    """Yield those that may be stopped together: what is needed comes after what needs it."""
+    """Yield groups that may be stopped together: a component comes after those that need it."""
     remaining = {one.id: one for one in runners}
     while remaining:
         needed = {need for one in remaining.values() for need in one.specification.needs}

@@ -1,17 +1,15 @@
-"""What happens next to a component: a table, without a clock, a process or a reactor.
+"""The life cycle of a component as a table, without a clock, a process or a reactor.
 
-A component is in one *phase*; something happens (an *event*); the table answers with the next phase
-and with what has to be done about it (*actions*), in order. `step` is total: what a phase takes no
-notice of is listed, not forgotten. `docs/reference/lifecycle.md` is drawn from this table.
+A component is in one *phase*; for an *event* the table returns the next phase and the *actions* to
+carry out, in order. `step` is total: ignored events are listed as well.
+`docs/reference/lifecycle.md` is drawn from this table.
 
-Phases are the states that people see, with two more. `SPAWNING` has no process yet (many are
-started one after the other), so nothing that is heard can be of it; people see `starting`.
-`FAILING` has failed and what is left of it is being ended; people see `stopping`, what comes next
-differs.
+Phases are the states that users see, with two more: `SPAWNING` has no process yet and is shown as
+`starting`; `FAILING` has failed, its remaining processes are being ended, and it is shown as
+`stopping`.
 
 A timer belongs to the phase that armed it; the watchdog's to all phases in which the component is
-up, that of another try to end somebody to both in which it is ending. Whoever carries the actions
-out drops it when that is over.
+up, the one for ending again to both in which it is ending. It is dropped when these are left.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ from domogik.supervisor.interfaces import Exit, Restart
 
 
 class Phase(enum.Enum):
-    """Where a component is; `state` is the word people see for it."""
+    """The phase of a component; `state` is the word that users see."""
 
     STOPPED = "stopped"
     SPAWNING = "spawning"
@@ -41,21 +39,21 @@ class Phase(enum.Enum):
 
     @property
     def state(self) -> State:
-        """The word of the common vocabulary."""
+        """The state that is shown."""
         return _SHOWN.get(self) or State[self.name]
 
     @property
     def is_ending(self) -> bool:
-        """Processes are being ended; nothing new may be started yet."""
+        """Whether processes are being ended, so that nothing may be started."""
         return self in (Phase.STOPPING, Phase.FAILING)
 
     @property
     def is_up(self) -> bool:
-        """It was ready once and has not ended since."""
+        """Whether it became ready and has not ended since."""
         return self in (Phase.RUNNING, Phase.ALIVE, Phase.NOT_RESPONDING)
 
     def shares_timer_with(self, other: Phase) -> bool:
-        """A timer that was armed in one goes on in the other."""
+        """Return whether a timer armed in one phase continues in the other."""
         return self is other or (self.is_up and other.is_up) or (self.is_ending and other.is_ending)
 
 
@@ -63,7 +61,7 @@ _SHOWN = {Phase.SPAWNING: State.STARTING, Phase.FAILING: State.STOPPING}
 
 
 class LifecycleEvent(enum.Enum):
-    """What can happen to a component; the value is how the diagram says it."""
+    """An event of a component; the value is its name in the diagram."""
 
     START = "start asked"
     STOP = "stop asked"
@@ -90,7 +88,7 @@ class LifecycleEvent(enum.Enum):
 
 
 class Action(enum.Enum):
-    """What has to be done about it."""
+    """What the runner has to do."""
 
     SPAWN = enum.auto()  # in its turn; ends in SPAWNED or CANNOT_SPAWN
     CALL_OFF = enum.auto()  # before its turn came
@@ -307,23 +305,23 @@ IGNORED: Mapping[Phase, frozenset[LifecycleEvent]] = {
 
 
 def step(phase: Phase, event: LifecycleEvent) -> Step:
-    """What comes after `event` in `phase`; the same phase and nothing to do where it is ignored."""
+    """Return what follows `event` in `phase`; the same phase and no action if it is ignored."""
     return TABLE[phase].get(event, (phase, ()))
 
 
 @attrs.frozen
 class Ended:
-    """How a process ended, and what was known of its intentions."""
+    """How a process ended, and whether it had announced it."""
 
     exit: Exit
     said_it_leaves: bool
 
     def event(self, restart: Restart) -> LifecycleEvent:
-        """Whether that was a wanted end under the policy `restart`.
+        """Return whether the end was wanted under the policy `restart`.
 
-        Exit 0 is wanted, unless the policy is to start it again always and it did not take leave;
-        any other status, or a signal, is a failure. Where the kernel told the status to somebody
-        else (an adopted process), only a leave just taken speaks for it.
+        Exit 0 is wanted, unless the policy is `always` and the end was not announced; another
+        status or a signal is a failure. If the status is unknown (an adopted process), only a
+        recent announcement makes it wanted.
         """
         if self.exit.unknown:
             wanted = self.said_it_leaves

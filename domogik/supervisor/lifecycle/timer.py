@@ -1,4 +1,4 @@
-"""One timer, and never a second one beside it."""
+"""A single timer."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ P = ParamSpec("P")
 
 @attrs.define(eq=False)
 class OneTimer(Generic[P]):
-    """Calls `went` with what it was armed with, unless it is armed again or dropped before."""
+    """Calls `went` with the arguments of `arm`, unless it is armed again or dropped before."""
 
     _clock: IReactorTime
     _went: Callable[P, None]
     _call: IDelayedCall | None = attrs.field(init=False, default=None)
 
     def arm(self, seconds: float, *arguments: P.args, **keywords: P.kwargs) -> None:
-        """From now on, in place of what it was armed for."""
+        """Set the timer, instead of what it was set for."""
         self.drop()
         self._call = self._clock.callLater(seconds, self._is_due, *arguments, **keywords)
 
     def extend(self, seconds: float) -> None:
-        """What it is armed for, if anything, is due that much later than now."""
+        """Reset the delay, if the timer is set."""
         if self._call is not None:
             self._call.reset(seconds)
 
     def drop(self) -> None:
-        """It is armed no longer."""
+        """Cancel the timer."""
         if self._call is not None:
             self._call.cancel()
             self._call = None

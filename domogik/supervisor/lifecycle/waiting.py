@@ -1,4 +1,4 @@
-"""The Deferreds that a start or a stop was answered with, and how they are fired."""
+"""The Deferreds of pending starts and stops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from domogik.supervisor.interfaces import Status
 
 @attrs.define(eq=False)
 class Waiting:
-    """The Deferreds for one outcome: `tell` decides how they end, `release` fires them."""
+    """The Deferreds for one outcome: `tell` sets their result, `release` fires them."""
 
     _waiting: list[Deferred[Status]] = attrs.field(init=False, factory=list)
     _told: list[tuple[Deferred[Status], DomogikError | None]] = attrs.field(
@@ -25,12 +25,12 @@ class Waiting:
         return deferred
 
     def tell(self, error: DomogikError | None = None) -> None:
-        """Decide for all that wait now: the outcome is there, or it failed with `error`."""
+        """Set success, or `error`, for all that wait now."""
         self._told += [(deferred, error) for deferred in self._waiting]
         self._waiting.clear()
 
     def release(self, status: Status) -> None:
-        """Fire those that `tell` decided about."""
+        """Fire those with a result."""
         while self._told:
             deferred, error = self._told.pop(0)
             if error is None:

@@ -1,1 +1,1 @@
-"""The output of components: kept in rotated files, and read from them."""
+"""The output of components in rotated files."""

@@ -1,4 +1,4 @@
-"""Lines of a log: the last ones of its files, and new ones as they come."""
+"""Lines of a log: the last ones of its files, and new ones."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def _text(line: bytes) -> str:
 
 @attrs.define(eq=False)
 class LineSplitter:
-    """Bytes as they come -> complete lines; longer ones than 64 KiB come in pieces."""
+    """Splits bytes into complete lines; those longer than 64 KiB are cut."""
 
     _skipping: bool = attrs.field(alias="skip_first", default=False)
     _rest: bytes = attrs.field(init=False, default=b"")
 
     def feed(self, data: bytes) -> list[str]:
-        """The lines that are complete now."""
+        """Return the lines that are complete now."""
         if self._skipping:
             _, end, data = data.partition(b"\n")
             if not end:
@@ -45,7 +45,7 @@ class LineSplitter:
         return lines
 
     def flush(self) -> list[str]:
-        """The line that was begun and will not be ended."""
+        """Return the incomplete last line."""
         rest, self._rest = self._rest, b""
         return [_text(rest)] if rest else []
 
@@ -57,7 +57,7 @@ def _cut(line: bytes) -> list[bytes]:
 
 
 def open_pieces(path: Path, files: int) -> list[BinaryIO]:
-    """The log and its older pieces, opened, newest first; none where there is no log yet."""
+    """Return the log and its older pieces, opened, newest first."""
     opened: list[BinaryIO] = []
     for piece in (path, *older_pieces(path, files)):
         try:
@@ -69,7 +69,7 @@ def open_pieces(path: Path, files: int) -> list[BinaryIO]:
 
 
 def last_lines(pieces: list[BinaryIO], count: int) -> list[str]:
-    """The last `count` lines of files given newest first; closes them. For a thread."""
+    """Return the last `count` lines of files given newest first; closes them. Blocks."""
     found: deque[bytes] = deque()
     room = _TAIL_LIMIT
     try:
@@ -86,7 +86,7 @@ def last_lines(pieces: list[BinaryIO], count: int) -> list[str]:
 
 
 def _backwards(file: BinaryIO, count: int, room: int) -> list[bytes]:
-    """The last `count` lines within the last `room` bytes, newest first."""
+    """Return the last `count` lines within the last `room` bytes, newest first."""
     compressed = str(file.name).endswith(".gz")
     tail = _end_unpacked(file, room) if compressed else _end(file, count, room)
     lines = tail.removesuffix(b"\n").split(b"\n") if tail else []
@@ -94,7 +94,7 @@ def _backwards(file: BinaryIO, count: int, room: int) -> list[bytes]:
 
 
 def _end(file: BinaryIO, count: int, room: int) -> bytes:
-    """The end of a file, from the beginning of a line, with `count` lines if there are."""
+    """Return the end of a file, from the start of a line, with `count` lines if there are."""
     size = position = os.fstat(file.fileno()).st_size
     blocks: list[bytes] = []
     ends = 0
@@ -128,7 +128,7 @@ def _blocks(plain: gzip.GzipFile) -> Iterator[bytes]:
 
 
 def _whole_lines(tail: bytes, from_the_beginning: bool) -> bytes:
-    """Without the line that began before, unless there is nothing else."""
+    """Return the text without its incomplete first line, unless there is nothing else."""
     if from_the_beginning or b"\n" not in tail[:-1]:
         return tail
     return tail.partition(b"\n")[2]

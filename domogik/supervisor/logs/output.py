@@ -1,8 +1,7 @@
-"""The output of one component: from a FIFO into rotated files, and to who wants to see it.
+"""The output of one component: from a FIFO to rotated files and to followers.
 
-The child writes into a FIFO that it holds open for reading too. So when the manager dies, nothing
-breaks: what was written waits in the FIFO, and the next manager reads on. docs/adr/0002-output.md
-has the reasons and the figures.
+The child has the FIFO open for reading too. So it survives the death of the manager: the output
+stays in the FIFO, and the next manager continues to read. docs/adr/0002-output.md has the reasons.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class CannotCapture(DomogikError):
 
 
 class IOutputReactor(IReactorFDSet, IRotationReactor):
-    """What is asked of a reactor here."""
+    """The interfaces of the reactor that an output log needs."""
 
 
 _LAST = 4096  # bytes, for the last words of a child
@@ -46,9 +45,9 @@ _WIDE_PIPE = 2**20  # for who fills a pipe; all pipes of a user together are lim
 class OutputLog:
     """Reads `fifo` and appends to `file`, of which `files` older pieces of `max_size` are kept.
 
-    Output that cannot be written (a full disk) is dropped, so that the child never waits for it,
-    and counted in `lost_bytes`; `on_error` gets the reason once, and an empty one when it is over.
-    A line in the file then says how much is missing. Nothing happens here while the child is quiet.
+    Output that cannot be written (a full disk) is dropped, so that the child never waits, and
+    counted in `lost_bytes`; `on_error` is called with the reason, and with an empty one afterwards.
+    A line in the file then says how much is missing.
     """
 
     _log = Logger()
@@ -74,10 +73,8 @@ class OutputLog:
         self._rotating = RotatingFile(self._reactor, self.file, self._max_size, self._files)
 
     def open(self) -> None:
-        """Begin to read; raises `CannotCapture`.
-
-        A log file that cannot be written does not prevent it: the output is lost, as told above.
-        """
+        """Start reading; raises `CannotCapture`. If the log file cannot be written, output is
+        lost."""
         if self._descriptor != -1:
             return
         self._descriptor = _open_fifo(self._fifo)
@@ -89,9 +86,9 @@ class OutputLog:
         self._reactor.addReader(self)
 
     def writer(self) -> int:
-        """A descriptor for the child's output; the caller closes it once the child has it.
+        """Return a descriptor for the child's output; the caller closes it.
 
-        Blocking, and open for reading too: the child is never told that nobody listens.
+        It is blocking, and open for reading too, so that the child never gets SIGPIPE.
         """
         assert self._descriptor != -1, "not open"
         self._last = b""
@@ -99,15 +96,15 @@ class OutputLog:
         return os.open(f"/proc/self/fd/{self._descriptor}", os.O_RDWR | os.O_CLOEXEC)
 
     def last_line(self) -> str:
-        """The last line since `writer` was called, as `outcomes.last_line` gives it."""
+        """Return the last line since `writer` was called, by `outcomes.last_line`."""
         if self._descriptor != -1:
             self.drain()
         return last_line(self._last)
 
     def drain(self) -> None:
-        """Take what is in the FIFO now: the last words of a child that has ended.
+        """Read what is in the FIFO now, after a child has ended.
 
-        A last line without an end is handed to the followers as it is.
+        An incomplete last line is passed to the followers.
         """
         left = max(self._capacity, _READ)
         while left > 0 and (data := self._read()):
@@ -117,9 +114,9 @@ class OutputLog:
             self._hand(splitter.flush(), key)
 
     def close(self) -> Deferred[None]:
-        """Drain, and read no longer; fires when nothing is being compressed any more.
+        """Drain, and stop reading; fires when no compression is running.
 
-        The FIFO stays: a child that goes on may write into it, and waits when it is full.
+        The FIFO stays: a child that continues may write to it until it is full.
         """
         if self._descriptor != -1:
             self.drain()
@@ -129,12 +126,13 @@ class OutputLog:
         return self._rotating.close()
 
     def limit(self, max_size: int, files: int) -> None:
-        """Other limits from the next rotation on."""
+        """Set limits for the next rotations."""
         self._rotating.max_size = max_size
         self._rotating.files = files
 
     def tail(self, lines: int) -> Deferred[list[str]]:
-        """The last `lines` lines, oldest first, also from compressed pieces; read in a thread.
+        """Return the last `lines` lines, oldest first, also from compressed pieces; read in a
+        thread.
 
         At most 8 MiB, a line at most 64 KiB; bytes that are not UTF-8 are replaced.
         """
@@ -145,7 +143,7 @@ class OutputLog:
         return deferToThreadPool(self._reactor, pool, last_lines, pieces, lines)
 
     def follow(self, receive: Callable[[str], None]) -> Callable[[], None]:
-        """Hand every complete line from now on to `receive`; the answer ends that."""
+        """Pass every new complete line to `receive`; return a function that ends it."""
         key = object()
         self._followers[key] = LineSplitter(skip_first=not self._rotating.at_line_start), receive
 
@@ -168,7 +166,7 @@ class OutputLog:
                 break
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor stops before we were closed."""
+        """Close when the reactor stops."""
         if self._descriptor != -1:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -183,7 +181,7 @@ class OutputLog:
         return data
 
     def _widen(self) -> None:
-        """The child had to wait for us: give it more room, once and if we may."""
+        """Enlarge the pipe, once and if allowed, since the child had to wait."""
         try:
             self._capacity = fcntl.fcntl(self._descriptor, fcntl.F_SETPIPE_SZ, _WIDE_PIPE)
         except OSError:
@@ -218,7 +216,8 @@ class OutputLog:
                 self._recover()
 
     def _resume(self, data: bytes) -> bytes:
-        """Say first what is missing; then go on at the beginning of a line, if that works."""
+        """Write how much is missing; return the data from the next line on, or none if it
+        failed."""
         begin = data.find(b"\n") + 1
         missing = self._unreported + begin
         start = "" if self._rotating.at_line_start else "\n"
@@ -255,7 +254,7 @@ class OutputLog:
 
 
 def _open_fifo(path: Path) -> int:
-    """Open for reading and writing, so that it never ends; made when missing."""
+    """Open the FIFO for reading and writing, so that it never ends; create it if missing."""
     try:
         try:
             os.mkfifo(path, 0o600)

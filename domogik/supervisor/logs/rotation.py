@@ -1,9 +1,9 @@
-"""A log file that never grows beyond its size: older pieces are kept beside it, compressed.
+"""A log file of limited size with compressed older pieces.
 
 `x.log` is the newest, `x.log.1.gz` the one before it, and so on. Pieces are compressed in a thread,
-one at a time, when none was put aside for a second: while output comes in a flood, they stay as
-they are (`x.log.1`) until it ebbs or they are dropped. So at no time is there more than `files`
-pieces of at most `max_size` bytes (and a line), and one half-made `.tmp`.
+one at a time, when there was no rotation for a second; until then they stay as they are
+(`x.log.1`). So there are never more than `files` pieces of at most `max_size` bytes (and a line),
+and one incomplete `.tmp`.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _QUIET = 1.0  # seconds
 
 
 class IRotationReactor(IReactorTime, IReactorThreads):
-    """What is asked of a reactor here."""
+    """The interfaces of the reactor that a rotating file needs."""
 
 
 @attrs.define(eq=False)
 class RotatingFile:
-    """Bytes are appended to `path`, which is put aside at the end of a line when it is full.
+    """Appends to `path`, which is rotated at the end of a line when it is full.
 
-    `files` older pieces are kept, none at 0. Nothing here is lost or reordered: `write` either
-    takes everything or raises `OSError` and says how much it took in `taken`.
+    `files` older pieces are kept, none at 0. Nothing is lost or reordered: `write` either takes
+    everything or raises `OSError` and sets `taken` to how much it took.
     """
 
     _log = Logger()
@@ -55,7 +55,7 @@ class RotatingFile:
     _closed: bool = attrs.field(init=False, default=True)
 
     def open(self) -> None:
-        """Go on where the file ends, and tidy up what a crash left; raises `OSError`."""
+        """Continue at the end of the file, and clean up after a crash; raises `OSError`."""
         self._closed = False
         self._open_file()
         self._temporary.unlink(missing_ok=True)
@@ -63,7 +63,7 @@ class RotatingFile:
             self._compress_later()
 
     def close(self) -> Deferred[None]:
-        """Fires when the last thread is done; a compression that was begun is given up."""
+        """Close; fires when the last thread is done. A running compression is cancelled."""
         self._closed = True
         self._close_file()
         if self._timer is not None and self._timer.active():
@@ -71,7 +71,7 @@ class RotatingFile:
         return self._compression if self._compression is not None else succeed(None)
 
     def write(self, data: bytes) -> None:
-        """Append `data`; raises `OSError`, with `taken` bytes of it written before."""
+        """Append `data`; raises `OSError` after `taken` bytes."""
         self.taken = 0
         if self._descriptor != -1 and os.fstat(self._descriptor).st_nlink == 0:
             self._close_file()  # somebody removed the file: what comes now shall be found
@@ -90,7 +90,7 @@ class RotatingFile:
             rest = rest[written:]
 
     def _fitting(self, data: bytes, begin: int) -> int:
-        """How many bytes from `begin` still belong to this piece; 0 means the next one."""
+        """Return how many bytes from `begin` belong to this piece; 0 means the next one."""
         room = self.max_size - self._size
         if len(data) - begin <= room:
             return len(data) - begin
@@ -134,10 +134,7 @@ class RotatingFile:
         self._compress_later()
 
     def _close_gaps(self) -> bool:
-        """After a crash within `_rotate`, or when `files` was made smaller.
-
-        Whether there is something to compress.
-        """
+        """Rename the pieces after a crash or a smaller `files`; return whether to compress."""
         pieces = older_pieces(self.path, self.files)
         for piece in pieces[self.files :]:
             self._drop(piece)
@@ -173,7 +170,7 @@ class RotatingFile:
             self._timer = self._reactor.callLater(_QUIET, self._compress_next)
 
     def _compress_next(self) -> None:
-        """Begin with the newest piece that is waiting: it will stay here longest."""
+        """Compress the newest uncompressed piece, which will be kept longest."""
         if self._compression is not None or self._closed:
             return
         waiting = [piece for piece in older_pieces(self.path, self.files) if piece.suffix != ".gz"]
@@ -189,7 +186,7 @@ class RotatingFile:
         self._compression = done.addCallback(self._compressed).addErrback(self._not_compressed)
 
     def _compression_is_vain(self) -> bool:
-        """Asked by the thread: the manager stops, or the piece has been dropped."""
+        """Return, in the thread, whether the manager stops or the piece was dropped."""
         return self._closed or self._compressing is None
 
     def _compressed(self, complete: bool) -> None:
@@ -202,7 +199,7 @@ class RotatingFile:
         self._compress_next()
 
     def _not_compressed(self, failure: object) -> None:
-        """A full disk, most likely: the piece stays as it is until the next one is put aside."""
+        """Leave the piece as it is until the next rotation; the disk may be full."""
         self._compressing = self._compression = None
         self._log.warn("{path} is kept uncompressed: {failure}", path=self.path, failure=failure)
         with contextlib.suppress(OSError):
@@ -210,10 +207,10 @@ class RotatingFile:
 
 
 def older_pieces(path: Path, files: int) -> list[Path]:
-    """The pieces beside `path`, newest first; of a piece in both forms, the compressed one.
+    """Return the pieces beside `path`, newest first; of a piece in both forms, the compressed one.
 
-    Asks for names up to number `files`, and beyond as long as there are some; the directory may
-    hold the logs of hundreds of others.
+    It tests names up to number `files`, and beyond while there are some, instead of listing the
+    directory, which may contain hundreds of other logs.
     """
     pieces = []
     number = 1
@@ -229,7 +226,8 @@ def older_pieces(path: Path, files: int) -> list[Path]:
 
 
 def _compress(source: int, target: Path, stop: Callable[[], bool]) -> bool:
-    """In a thread: whether all of `source` is safely in `target`; closes `source`."""
+    """Compress `source` to `target` and close it; return whether that was completed. In a
+    thread."""
     with open(source, "rb", buffering=0) as plain:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         with open(os.open(target, flags, 0o600), "wb") as file:

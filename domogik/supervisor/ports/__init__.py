@@ -1,1 +1,1 @@
-"""TCP and UDP ports of this host: which are free, and which process has one."""
+"""TCP and UDP ports of this host: which are free, and which process uses one."""

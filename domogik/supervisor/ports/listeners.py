@@ -1,8 +1,9 @@
-"""Who listens where on this host?
+"""The listening sockets of this host, and their processes.
 
-All of it blocks. With 1,000 sockets and 500 processes, on a slow core: one port 0.3 ms (`listeners`
-of one, `holders`; 0.7 `occupants`), which the reactor can bear; all `listeners` 6 ms (22 from
-/proc); `owners` among all processes 25 to 45 ms, which belongs in a thread, as `described` does.
+All functions block. With 1,000 sockets and 500 processes, on a slow core: one port 0.3 ms
+(`listeners` of one, `holders`; 0.7 `occupants`), which the reactor can bear; all `listeners` 6 ms
+(22 from /proc); `owners` among all processes 25 to 45 ms, which belongs in a thread, like
+`described`.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ __all__ = [
 
 
 class InvalidAddress(DomogikError):
-    """Not an address of IPv4 or IPv6; names are not looked up here."""
+    """The text is not an IPv4 or IPv6 address; names are not resolved."""
 
 
 _ANY = "any"
@@ -55,7 +56,7 @@ _ANY = "any"
 
 @attrs.frozen
 class Reach:
-    """Which addresses a socket is bound to, by family: None for none of that family."""
+    """The addresses of a socket by family; None for none of that family."""
 
     ipv4: str | None
     ipv6: str | None
@@ -75,11 +76,11 @@ class Reach:
         return cls(_ANY if text == _ANY and not v6only else None, text)
 
     def meets(self, other: Reach) -> bool:
-        """Whether Linux refuses to bind both to one port (inet_rcv_saddr_equal)."""
+        """Return whether Linux refuses to bind both to one port (inet_rcv_saddr_equal)."""
         return _meet(self.ipv4, other.ipv4) or _meet(self.ipv6, other.ipv6)
 
     def includes(self, other: Reach) -> bool:
-        """Whether it gets all that is sent to `other`."""
+        """Return whether it receives all that is sent to `other`."""
         return all(
             theirs is None or ours in (_ANY, theirs)
             for ours, theirs in ((self.ipv4, other.ipv4), (self.ipv6, other.ipv6))
@@ -92,11 +93,11 @@ def _meet(one: str | None, other: str | None) -> bool:
 
 @attrs.frozen(kw_only=True)
 class Listener:
-    """A socket that anybody may talk to: TCP in LISTEN, UDP without a peer.
+    """A socket that accepts any peer: TCP in LISTEN, UDP without a peer.
 
-    `inode` is its number, which /proc/PID/fd shows too. `v6only` is None where the kernel does not
-    say (see `sockdiag`): then a socket of `::` is taken for one that serves IPv4 as well, which is
-    Linux's default. `uid` is that of the user whose process made the socket.
+    `inode` is its number, as in /proc/PID/fd. If `v6only` is None (see `sock_diag`), a socket of
+    `::` is assumed to serve IPv4 as well, which is Linux's default. `uid` is the user that created
+    the socket.
     """
 
     kind: Kind
@@ -107,11 +108,10 @@ class Listener:
     uid: int
 
     def serves(self, kind: str, address: str | None = None) -> bool:
-        """Whether it gets what is sent by `kind`: tcp, tcp4, tcp6, udp, udp4 or udp6.
+        """Return whether it receives what is sent by `kind`: tcp, tcp4, tcp6, udp, udp4 or udp6.
 
-        With `address`, what is sent to that address of this host. Raises `InvalidAddress`.
-
-        A socket of `::` serves IPv4 too unless it is `v6only`; one of `::1` does not.
+        With `address`, what is sent to that address of this host. A socket of `::` serves IPv4 too
+        unless it is `v6only`; one of `::1` does not. Raises `InvalidAddress`.
         """
         if not self.kind.startswith(kind[:3]):
             return False
@@ -131,7 +131,7 @@ class Listener:
 class Owner:
     """A process that has a socket open. `name` is the kernel's (at most 15 letters), printable.
 
-    `identity` is None if the kernel does not say when it was started.
+    `identity` is None if its start time is unknown.
     """
 
     pid: int
@@ -140,7 +140,7 @@ class Owner:
 
 
 def listeners(port: int | None = None) -> tuple[Listener, ...]:
-    """All of this host (of this network namespace), or those of one port; by kind, port, address.
+    """Return those of this network namespace, or of one port; sorted by kind, port, address.
 
     Raises `CannotSeeSockets`.
     """
@@ -168,11 +168,11 @@ def _listeners(found: Iterable[Row]) -> tuple[Listener, ...]:
 def holders(
     bind_address: str, port: int, kind: str = "tcp", *, v6only: bool = False
 ) -> tuple[Listener, ...]:
-    """Who listens where a server that binds `bind_address` and `port` cannot: EADDRINUSE.
+    """Return the listeners because of which `bind_address` and `port` cannot be bound (EADDRINUSE).
 
-    `kind` is tcp or udp; `v6only` says whether the server sets IPV6_V6ONLY on its `::`. Right for
-    the usual server, which sets SO_REUSEADDR for TCP and not for UDP; sockets that share a port on
-    purpose (SO_REUSEPORT) are counted as holders. Raises `InvalidAddress`, `CannotSeeSockets`.
+    `kind` is tcp or udp; `v6only` says whether the server sets IPV6_V6ONLY on its `::`. This holds
+    for a server that sets SO_REUSEADDR for TCP and not for UDP; sockets with SO_REUSEPORT count.
+    Raises `InvalidAddress`, `CannotSeeSockets`.
     """
     ours = Reach.of(bind_address, v6only=v6only)
     return tuple(
@@ -185,11 +185,11 @@ def holders(
 def occupants(
     bind_address: str, port: int, kind: str = "tcp", *, v6only: bool = False
 ) -> tuple[Listener, ...]:
-    """Sockets there that are no listeners: connections, or bound and not (yet) listening.
+    """Return other sockets there: connections, or bound ones that do not listen.
 
-    They too can make a bind fail, if they were made without SO_REUSEADDR, which the kernel tells
-    nobody: to be asked once a bind has failed and there are no `holders`. (Not told before Linux
-    6.8: who is bound and does not listen.) Raises `InvalidAddress`, `CannotSeeSockets`.
+    They can make a bind fail if they were created without SO_REUSEADDR, which the kernel does not
+    show: call it after a failed bind without `holders`. Bound sockets are shown from Linux 6.8 on.
+    Raises `InvalidAddress`, `CannotSeeSockets`.
     """
     ours = Reach.of(bind_address, v6only=v6only)
     if kind == "udp":
@@ -202,10 +202,10 @@ def occupants(
 
 
 def udp_receivers(address: str, port: int) -> tuple[Listener, ...]:
-    """The UDP sockets of this host that get what is sent to an address of IPv4 and a port.
+    """Return the UDP sockets that receive what is sent to an IPv4 address and a port.
 
-    Also those that take datagrams of one sender only. One port costs 0.1 ms. Raises
-    `InvalidAddress`, `CannotSeeSockets`.
+    Sockets with a peer are included. One port takes 0.1 ms. Raises `InvalidAddress`,
+    `CannotSeeSockets`.
     """
     there = Reach.of(address, v6only=True)
     found = _listeners(rows(("udp4", "udp6"), port=port))
@@ -215,11 +215,10 @@ def udp_receivers(address: str, port: int) -> tuple[Listener, ...]:
 def owners(
     inodes: Iterable[int], among: Iterable[int] | None = None, *, proc: str = "/proc"
 ) -> dict[int, tuple[Owner, ...]]:
-    """The processes that have these sockets open, as far as we may see, the oldest first.
+    """Return the visible processes that have each socket open, the oldest first.
 
-    Every inode asked for is in the answer, some with nobody. One pass over all processes, or over
-    those whose numbers are `among`, however many sockets are asked for. Raises `CannotSeeSockets`
-    (out of descriptors is not the same as nobody).
+    Every inode is in the result, possibly without a process. One pass over all processes, or those
+    `among`, serves all sockets. Raises `CannotSeeSockets`.
     """
     found: dict[int, list[Owner]] = {inode: [] for inode in inodes}
     wanted = {f"socket:[{inode}]": inode for inode in found if inode > 0}
@@ -241,7 +240,7 @@ def _age(owner: Owner) -> tuple[float, int]:
 
 
 def _open_in(pid: int, wanted: Mapping[str, int], proc: str) -> list[tuple[int, Owner]]:
-    """Which of the wanted ones a process has open; none if it has ended or may not be looked at."""
+    """Return which of the wanted sockets a process has open; none if it cannot be read."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
         directory = os.open(f"{proc}/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -275,17 +274,17 @@ def _owner(pid: int, directory: int) -> Owner:
 
 
 def words(owner: Owner | None, listener: Listener) -> str:
-    """Who has it, as a part of a sentence: "held by redis-server (process 1234)"."""
+    """Return the owner as a part of a sentence: "held by redis-server (process 1234)"."""
     if owner is None:
         return f"held by a process that may not be seen (user {listener.uid})"
     return f"held by {owner.name} (process {owner.pid})"
 
 
 def described(found: Sequence[Listener]) -> str:
-    """`words` about the first of them that has an owner to be named, looked up now.
+    """Return `words` about the first listener with a visible owner.
 
-    Of several owners the oldest is named: of a server and its workers, the server. `found` is not
-    empty. Raises `CannotSeeSockets`.
+    Of several owners it is the oldest: the server, not a worker. `found` is not empty. Raises
+    `CannotSeeSockets`.
     """
     by_inode = owners(listener.inode for listener in found)
     for listener in found:
@@ -295,9 +294,9 @@ def described(found: Sequence[Listener]) -> str:
 
 
 def is_own_address(address: str) -> bool:
-    """Return whether something on this host could listen at that address; raises `InvalidAddress`.
+    """Return whether this host has that address; raises `InvalidAddress`.
 
-    The kernel is asked by binding a socket: all of 127.0.0.0/8 is this host's, and in no list.
+    It binds a socket, since all of 127.0.0.0/8 is local but in no list.
     """
     Reach.of(address, v6only=True)
     host, _, zone = address.partition("%")

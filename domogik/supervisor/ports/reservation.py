@@ -1,9 +1,8 @@
-"""Which TCP port is free, and stays so until the server that shall have it is up?
+"""Reserves free TCP ports until a server uses them.
 
-A table that all programs of one user share: a directory with a file for each port that is reserved.
-Whoever holds the lock of the file, flock(2), has the port; so a reservation ends with its program,
-however that ends. A file that was left behind means nothing, and the next reservation removes it;
-the last one that is released removes the directory, too.
+All programs of one user share a directory with a file for each reserved port. The process that has
+locked the file, flock(2), has the port; so a reservation ends with its process. The next
+reservation removes files without a lock; the last release removes the directory.
 """
 
 from __future__ import annotations
@@ -43,11 +42,11 @@ _MEMORY = Path("/dev/shm")  # noqa: S108 - the directory in it is private, or is
 
 
 class CannotReserve(DomogikError):
-    """No port can be had; the text says why."""
+    """No port is available; the text says why."""
 
 
 class PortTaken(CannotReserve):
-    """The port that was asked for has another holder, whom `words` names: "held by ..."."""
+    """The requested port is used; `held` describes its holder: "held by ..."."""
 
     def __init__(self, port: int, words: str) -> None:
         super().__init__(f"port {port} is {words}")
@@ -56,17 +55,17 @@ class PortTaken(CannotReserve):
 
 
 class NoFreePort(CannotReserve):
-    """All ports to choose from are taken."""
+    """All ports of the range are used."""
 
 
 class UnsafeDirectory(CannotReserve):
-    """Others may write where the table is, or something else has its name."""
+    """Others may write to the directory, or something else has its name."""
 
 
 def default_directory() -> Path:
-    """Where the table of this user is unless told otherwise; the same for all of his programs.
+    """Return the directory of this user's reservations.
 
-    In memory where the host has a place for that: the directory is made and removed at each start.
+    It is in memory if possible, since it is created and removed at each start.
     """
     place = _MEMORY if os.access(_MEMORY, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
     return place / f"domogik-ports-{os.geteuid()}"
@@ -74,7 +73,7 @@ def default_directory() -> Path:
 
 @attrs.define(eq=False)
 class Reservation:
-    """A port that no other program of this user gets from a table, until `release` or our end."""
+    """A port reserved for this process, until `release` or its end."""
 
     port: int
     _lock: int | None
@@ -83,7 +82,7 @@ class Reservation:
     _directory: int
 
     def release(self) -> None:
-        """Give it back; a second call does nothing."""
+        """Release the port; further calls have no effect."""
         if self._lock is not None:
             lock, self._lock = self._lock, None
             _unlock(self._directory, self.port, lock)
@@ -94,9 +93,9 @@ class Reservation:
 
 @attrs.define(eq=False)
 class PortTable:
-    """The table in `directory`, which is made (0700) if it is missing. `random` chooses.
+    """The table in `directory`, which is created (0700) if it is missing. `random` chooses.
 
-    Several tables on one directory exclude each other, in one process too.
+    Several tables on one directory exclude each other, also in one process.
     """
 
     _directory: Path
@@ -105,15 +104,15 @@ class PortTable:
     _settings: Path = _SETTINGS
 
     def reserve(self, bind_address: str, wanted: int | None = None) -> Reservation:
-        """A port that a server can bind at that address now, and that nobody else is given.
+        """Reserve a port that a server can bind at that address now.
 
-        Chosen from `RANGE`, without those that the kernel connects from or has reserved (with those
-        it connects from, if nothing is left otherwise); or the `wanted` one and no other. Raises
-        `PortTaken` for a wanted one, `NoFreePort`, `UnsafeDirectory`, `InvalidAddress` and, if the
-        address is not this host's or the port is not for this user, `CannotReserve`.
+        It is chosen from `RANGE`, without the kernel's ephemeral and reserved ports (with the
+        ephemeral ones if nothing else is left); or it is the `wanted` one. Raises `PortTaken` for a
+        wanted one, `NoFreePort`, `UnsafeDirectory`, `InvalidAddress`, and `CannotReserve` if the
+        address is not this host's or the port is not permitted.
 
-        Blocks for half a millisecond, as a rule. To name the holder of a wanted port all processes
-        are looked at (see `owners`): whoever wants one asks in a thread.
+        Blocks for half a millisecond. For a wanted one it may examine all processes (see `owners`),
+        so it belongs in a thread.
         """
         if wanted is not None and not 0 < wanted < 65536:
             raise CannotReserve(f"{wanted} is no port")
@@ -135,7 +134,7 @@ class PortTable:
         raise NoFreePort(f"all ports from {self._ports[0]} to {self._ports[-1]} are taken")
 
     def candidates(self) -> Iterator[int]:
-        """The ports to be chosen from as the kernel is set now, in the order to try them."""
+        """Yield the ports to try, in random order."""
         reserved = parse_ranges(_setting(self._settings / "ip_local_reserved_ports"))
         ephemeral = parse_ephemeral(_setting(self._settings / "ip_local_port_range"))
         if ephemeral.start <= self._ports[0] and self._ports[-1] < ephemeral.stop:
@@ -147,7 +146,7 @@ class PortTable:
 
 
 def in_random_order(ports: range, random: Random) -> Iterator[int]:
-    """Each once, from a random one on in steps that share no divisor with their count."""
+    """Yield each once, from a random one on in steps that share no divisor with their count."""
     count = len(ports)
     step = random.randrange(count)
     while math.gcd(step, count) != 1:
@@ -159,7 +158,7 @@ def in_random_order(ports: range, random: Random) -> Iterator[int]:
 
 @attrs.frozen
 class _Server:
-    """Where a server is going to listen, as `bind` takes it."""
+    """The address of a server, as `bind` takes it."""
 
     text: str
     family: int
@@ -177,7 +176,7 @@ class _Server:
         return cls(address, family, where[3] if len(where) == 4 else 0)
 
     def can_bind(self, port: int) -> bool:
-        """Whether it would not hear EADDRINUSE; raises `CannotReserve` for what else it hears."""
+        """Return False for EADDRINUSE; raises `CannotReserve` for another error."""
         try:
             with socket.socket(self.family, socket.SOCK_STREAM) as test:
                 test.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -231,7 +230,7 @@ def _holder(address: str, port: int) -> str:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[int]:
-    """The directory of the table; raises `UnsafeDirectory` unless it is ours and only ours."""
+    """Open the directory; raises `UnsafeDirectory` unless it is private to this user."""
     try:
         with contextlib.suppress(FileExistsError):
             path.mkdir(0o700, parents=True, exist_ok=True)
@@ -256,7 +255,7 @@ def _opened(path: Path) -> Iterator[int]:
 
 
 def _sweep(directory: int) -> None:
-    """Remove the files of programs that have ended without a release."""
+    """Remove the files of programs that ended without a release."""
     for name in os.listdir(directory):
         if name.isascii() and name.isdigit():
             lock = _lock(directory, int(name))
@@ -265,7 +264,7 @@ def _sweep(directory: int) -> None:
 
 
 def _lock(directory: int, port: int) -> int | None:
-    """Return the descriptor that holds the lock of this port, None if somebody else has it."""
+    """Return the descriptor with the lock of this port, None if another process has it."""
     while True:
         lock = _lock_once(directory, port)
         if lock is None or _is_there(directory, port, lock):
@@ -316,7 +315,7 @@ def _unlock(directory: int, port: int, descriptor: int) -> None:
 
 
 def _write_note(descriptor: int) -> None:
-    """Who reserved it, for a person who finds it taken."""
+    """Write the name of this process, for messages about the port."""
     name = Path("/proc/self/comm").read_text("utf-8", "replace").strip()
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{name} (process {os.getpid()})".encode(), 0)
@@ -344,7 +343,7 @@ def _setting(path: Path) -> str:
 
 
 def parse_ephemeral(text: str) -> range:
-    """ip_local_port_range (ip(7)), two numbers; Linux's default for anything else."""
+    """Return ip_local_port_range (ip(7)); Linux's default if it is not two numbers."""
     try:
         first, last = map(int, text.split())
     except ValueError:
@@ -353,7 +352,7 @@ def parse_ephemeral(text: str) -> range:
 
 
 def parse_ranges(text: str) -> list[range]:
-    """ip_local_reserved_ports: `8080,10000-10010`; what is no such range is left out."""
+    """Return ip_local_reserved_ports: `8080,10000-10010`; invalid ranges are ignored."""
     found = []
     for item in text.strip().split(","):
         first, _, last = item.partition("-")

@@ -1,7 +1,8 @@
-"""The kernel's tables of TCP and UDP sockets: asking for them, and reading the answer.
+"""The kernel's tables of TCP and UDP sockets.
 
-Asked through netlink (sock_diag(7)), which alone says whether a socket of `::` serves IPv4 as well;
-where that is refused (an old kernel, a sandbox) /proc/net/{tcp,tcp6,udp,udp6} are read (proc(5)).
+They are read by netlink (sock_diag(7)), which alone says whether a socket of `::` serves IPv4 as
+well; where that is refused (an old kernel, a sandbox), from /proc/net/{tcp,tcp6,udp,udp6}
+(proc(5)).
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ KINDS: tuple[Kind, ...] = ("tcp4", "tcp6", "udp4", "udp6")
 
 
 class CannotSeeSockets(DomogikError):
-    """The kernel does not say which sockets there are."""
+    """The kernel does not list its sockets."""
 
 
 class BrokenTable(CannotSeeSockets):
-    """What was read is not what the kernel writes."""
+    """The table is not in the kernel's format."""
 
 
 class Row(NamedTuple):
-    """One socket. `inode` is 0 if no process holds it; `v6only` None where that is not known."""
+    """One socket. `inode` is 0 if no process has it; `v6only` is None if unknown."""
 
     kind: Kind
     address: str
@@ -72,10 +73,10 @@ _PROC_FILES: dict[Kind, str] = {"tcp4": "tcp", "tcp6": "tcp6", "udp4": "udp", "u
 
 
 def rows(kinds: Iterable[Kind], states: int = ANY_STATE, port: int = 0) -> list[Row]:
-    """The sockets of these kinds in these states (a bit for each); 0 is every port.
+    """Return the sockets of these kinds in these states (a bit for each); port 0 is every port.
 
-    Raises `CannotSeeSockets`. Netlink is asked first; of the kinds it does not answer for (each
-    needs a module of its own in the kernel) /proc is read, and `v6only` is None there.
+    Raises `CannotSeeSockets`. Kinds that netlink does not list (each needs a kernel module) are
+    read from /proc, where `v6only` is None.
     """
     found: list[Row] = []
     for kind in kinds:
@@ -110,9 +111,9 @@ def _datagrams(netlink: socket.socket) -> Iterator[bytes]:
 
 
 def parse_dump(datagrams: Iterable[bytes], kind: Kind) -> list[Row]:
-    """What the kernel answered for sockets of this kind, up to the end it announces.
+    """Return the sockets in the kernel's answer.
 
-    Raises `OSError` with the number it refused with, and `BrokenTable` for anything else.
+    Raises `OSError` with the number of a refusal, and `BrokenTable` for anything else.
     """
     found: list[Row] = []
     for data in datagrams:
@@ -135,7 +136,7 @@ def parse_dump(datagrams: Iterable[bytes], kind: Kind) -> list[Row]:
 
 
 def _raise_refusal(payload: bytes) -> None:
-    """Both kinds of message begin with 0 or a negative error number (netlink(7))."""
+    """Raise the error in a message, which begins with 0 or a negative number (netlink(7))."""
     number = int.from_bytes(payload[:4], sys.byteorder, signed=True)
     if number < 0:
         raise OSError(-number, os.strerror(-number))
@@ -189,9 +190,9 @@ def _from_proc(kind: Kind) -> list[Row]:
 
 
 def parse_proc(content: bytes, kind: Kind) -> list[Row]:
-    """The lines of such a file, below its heading; raises `BrokenTable`, and nothing else.
+    """Return the sockets in such a file; raises `BrokenTable`, and nothing else.
 
-    An address is words of 32 bits in the computer's own order of bytes, a port is a number.
+    An address is words of 32 bits in the computer's byte order, a port is a number.
     """
     found: list[Row] = []
     for line in content.splitlines()[1:]:

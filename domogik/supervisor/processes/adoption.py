@@ -1,17 +1,15 @@
-"""Which processes did the manager before us start? One small file for each wanted component.
+"""Records of started processes, one file for each wanted component.
 
-A record is written before a process is started, with the mark of that start (`DOMOGIK_RUN_ID`); a
-second line is added when its identity is known. So there is no moment at which a killed manager
-loses a child: one without identity is found by the mark in its environment. The file is
-there as long as the component is wanted running, through backoff and slow retry too; before anybody
-is told to end, a line is added that says what is wanted afterwards. So a manager that dies in the
-middle of a stop is followed by one that carries it out. When nobody is left and nothing is wanted
-the file goes. After a power cut it says what was running.
+A record with the mark of the start (`DOMOGIK_RUN_ID`) is written before the process is started; a
+second line is added when its identity is known. So a manager killed at any moment loses no child:
+one without an identity is found by the mark in its environment. The file exists as long as the
+component is wanted, also during backoff and slow retry. Before a process is told to end, a line is
+added that says what is wanted afterwards, so that the next manager completes an interrupted stop.
+The file is removed when no process is left and none is wanted.
 
-The last good line of a file counts. Each line is one write, and the first replaces what was there
-before only when no process of the component is left; so nothing needs to be renamed into its place,
-which costs four times as much. Nothing is flushed to the disk: the death of the manager loses
-nothing, a power cut at most the starts of the last seconds.
+The last valid line counts. Each line is one write, and the first replaces the old file only when no
+process of the component is left. Nothing is flushed to disk: a crash of the manager loses nothing,
+a power cut at most the starts of the last seconds.
 """
 
 from __future__ import annotations
@@ -35,15 +33,15 @@ _MARK = b"DOMOGIK_RUN_ID="
 
 
 class BrokenRecord(DomogikError):
-    """A file that does not hold a record; the text says why."""
+    """The file does not contain a record; the text says why."""
 
 
 @attrs.frozen
 class ProcessRecord:
-    """A start. `started` is Unix time in seconds; `process` None before it ran.
+    """A start. `started` is Unix time in seconds; `process` is None before it ran.
 
-    `wanted` is false once it is not to run any more; `ending` is true once its processes are, or
-    are about to be, told to end; `restarts` counts those that nobody asked for.
+    `wanted` is false once it is to stay stopped; `ending` is true once its processes are told, or
+    about to be told, to end; `restarts` counts automatic ones.
     """
 
     id: str
@@ -56,11 +54,11 @@ class ProcessRecord:
 
     @classmethod
     def new(cls, id: str, started: float, restarts: int) -> ProcessRecord:
-        """That of a start which is about to be, with a mark of its own."""
+        """Return the record of an imminent start, with a new mark."""
         return cls(id, uuid.uuid4().hex, started, restarts=restarts)
 
     def to_json(self) -> bytes:
-        """The content of the file."""
+        """Return a line of the file."""
         process = None if self.process is None else self.process.to_dict()
         content = {
             "id": self.id,
@@ -75,7 +73,7 @@ class ProcessRecord:
 
     @classmethod
     def from_json(cls, data: bytes) -> ProcessRecord:
-        """Raises `BrokenRecord`, and nothing else."""
+        """Return the record in a line; raises `BrokenRecord`, and nothing else."""
         try:
             content = json.loads(data)
         except (ValueError, RecursionError) as error:
@@ -99,29 +97,29 @@ class ProcessRecord:
 
 
 def file_name(component_id: str) -> str:
-    """`component_id` as the beginning of a file's name; no two ids share one."""
+    """Return the stem of the component's file; it is unique."""
     kind, _, name = component_id.partition(":")
     return f"{kind}-{urllib.parse.quote(name, safe='')}"
 
 
 def component_id(file_name: str) -> str:
-    """What `file_name` was made from."""
+    """Return the id that `file_name` was called with."""
     kind, _, name = file_name.partition("-")
     return f"{kind}:{urllib.parse.unquote(name)}"
 
 
 @attrs.define(eq=False)
 class Records:
-    """The records in one directory, which has to be there."""
+    """The records in one existing directory."""
 
     _directory: Path
     _log: Logger = Logger()
 
     def begin(self, record: ProcessRecord) -> None:
-        """Keep it in place of what was there.
+        """Replace the component's record.
 
-        A kill leaves the one or the other. A full disk must not keep a house from running: there
-        the old one gives its room up, and what cannot be written even so is logged.
+        A crash leaves the old or the new one. On a full disk the old one is overwritten, and an
+        error is logged only: it does not prevent the start.
         """
         path = self._path(record.id)
         try:
@@ -131,7 +129,7 @@ class Records:
             self._write(record, os.O_CREAT | os.O_TRUNC)
 
     def add(self, record: ProcessRecord) -> None:
-        """Keep what is known now of the start that `begin` was called with."""
+        """Add a line to the record that `begin` created."""
         self._write(record, os.O_CREAT | os.O_APPEND)
 
     def _write(self, record: ProcessRecord, how: int) -> None:
@@ -145,7 +143,7 @@ class Records:
             )
 
     def remove(self, component_id: str) -> None:
-        """Remove the record of a component. Nothing happens where there is none."""
+        """Remove the record of a component, if there is one."""
         try:
             Path(self._path(component_id)).unlink()
         except FileNotFoundError:
@@ -158,9 +156,9 @@ class Records:
             )
 
     def load(self) -> Iterator[tuple[str, ProcessRecord | None]]:
-        """Every component that was wanted, with its record.
+        """Yield every component that was wanted, with its record.
 
-        What cannot be read is put aside as `.broken`; its name still says which one was wanted.
+        An invalid file is renamed to `.broken`; the component in its name is yielded with None.
         """
         for path in sorted(self._directory.glob(f"*{_ENDING}")):
             wanted = component_id(path.name.removesuffix(_ENDING))
@@ -209,9 +207,9 @@ def _read(path: Path, wanted: str) -> ProcessRecord:
 
 
 def mark_of_writer(fifo: Path, proc: str = "/proc") -> str | None:
-    """The `DOMOGIK_RUN_ID` of a process whose standard output is `fifo`; None where nobody's is.
+    """Return the `DOMOGIK_RUN_ID` of a process whose standard output is `fifo`, or None.
 
-    Looks at every process of this machine: for the rare case that a record cannot be read.
+    It examines every process of this machine, for the rare case that a record cannot be read.
     """
     try:
         wanted = fifo.stat()

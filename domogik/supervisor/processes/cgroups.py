@@ -1,8 +1,8 @@
-"""A control group for each start, where the system gives one (cgroups(7)).
+"""A control group for each start, if the system offers one (cgroups(7)).
 
-A process that is started in one stays in it, whatever else it does. The groups lie below the one
-that this process is in: of version 2 where that may be written (systemd: `Delegate=yes`), or else
-in the first hierarchy of version 1 that may. No controller is switched on in them.
+A process started in one stays in it. The groups are below the one of this process: of version 2 if
+it is writable (systemd: `Delegate=yes`), else in the first writable hierarchy of version 1. No
+controller is enabled in them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LARGEST = 65536
 
 
 def run_ids_of(pid: int, proc: str = "/proc") -> list[str]:
-    """The starts in whose groups a process is: none, one, or those of a manager in a manager."""
+    """Return the starts in whose groups a process is: several for a manager inside a manager."""
     try:
         with open(f"{proc}/{pid}/cgroup", "rb", buffering=0) as file:
             return [os.fsdecode(found) for found in set(_IN_PATH.findall(file.read(_LARGEST)))]
@@ -34,7 +34,7 @@ def run_ids_of(pid: int, proc: str = "/proc") -> list[str]:
 
 @attrs.define(eq=False)
 class Groups:
-    """The groups below `place`, None where there can be none; `sentence` says which it is."""
+    """The groups below `place`, None if there can be none; `sentence` describes them."""
 
     _log = Logger()
 
@@ -43,7 +43,8 @@ class Groups:
 
     @classmethod
     def find(cls, hierarchies: tuple[str, ...] = HIERARCHIES) -> Groups:
-        """The first of them where a group can be made, and what is empty there removed."""
+        """Return the first hierarchy where a group can be created, and remove empty groups in
+        it."""
         for name, place in _own_groups(hierarchies):
             with contextlib.suppress(OSError):
                 trial = place / f"{_NAME}trial-{os.getpid()}"
@@ -57,7 +58,7 @@ class Groups:
         return cls()
 
     def enter(self, run_id: str, pid: int) -> None:
-        """Put a process that was just started into the group of its start, which is made."""
+        """Move a process that was just started into the group of its start."""
         if self.place is None or not run_id:
             return
         group = self.place / f"{_NAME}{run_id}"
@@ -70,14 +71,14 @@ class Groups:
             self._log.warn("process {pid} has no control group: {error}", pid=pid, error=str(error))
 
     def remove(self, run_id: str) -> None:
-        """Remove the group of a start of which no process is left."""
+        """Remove the group of a start that has no process left."""
         if self.place is not None and run_id:
             with contextlib.suppress(OSError):
                 (self.place / f"{_NAME}{run_id}").rmdir()
 
 
 def _own_groups(hierarchies: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
-    """Where this process is in each hierarchy that is mounted."""
+    """Yield the group of this process in each mounted hierarchy."""
     try:
         mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
         lines = Path("/proc/self/cgroup").read_text(encoding="utf-8", errors="replace")

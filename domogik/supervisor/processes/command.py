@@ -1,4 +1,4 @@
-"""Run one command to its end: with a time limit, bounded output, and nobody left behind."""
+"""Runs a command with a time limit and bounded output, and leaves no process behind."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _READ = 65536  # bytes at a time, and what a pipe holds
 
 @attrs.frozen
 class Completed:
-    """How a command went. `output` is what it said, standard error included, up to the limit."""
+    """The result of a command. `output` includes standard error, up to the limit."""
 
     status: Exit
     output: bytes
@@ -35,12 +35,12 @@ class Completed:
 
     @property
     def succeeded(self) -> bool:
-        """In time and with exit status 0."""
+        """Whether it ended in time and with exit status 0."""
         return self.status.code == 0 and not self.timed_out
 
 
 class RunCommand(Protocol):
-    """`run` with its reactor, or what stands for it in a test."""
+    """The signature of `run` without its reactor."""
 
     def __call__(
         self,
@@ -62,11 +62,11 @@ def run(
     directory: Path | None = None,
     user: User | None = None,
 ) -> Deferred[Completed]:
-    """Fires when the command has ended; after `timeout` seconds its processes are killed.
+    """Run a command; fires when it has ended. After `timeout` seconds its processes are killed.
 
-    What it says beyond `limit_bytes` is dropped. What it leaves running in the background after a
-    timely end is left alone. By default it gets this process's environment, `/` and user. Fails
-    with `CannotStart`, and with `StillRunning` when it outlives being killed. Cancelling kills it.
+    Output beyond `limit_bytes` is dropped. Background processes that it leaves after a timely end
+    are not ended. By default it gets this process's environment, `/` and user. Fails with
+    `CannotStart`, and with `StillRunning` if it survives being killed. Cancelling kills it.
     """
     program = Program(
         argv=tuple(argv),
@@ -150,7 +150,7 @@ class _Output:
             self._reactor.removeReader(self)
 
     def drain(self) -> None:
-        """Take what is in the pipe now, but do not wait for who may still hold it."""
+        """Read what is in the pipe now, without waiting for other writers."""
         left = _READ
         while left > 0 and (taken := self._read()):
             left -= taken
@@ -166,11 +166,11 @@ class _Output:
         return len(data)
 
     def close(self) -> None:
-        """Let go of the pipe."""
+        """Close the pipe."""
         if self._descriptor != -1:
             self._reactor.removeReader(self)
             os.close(self._descriptor)
             self._descriptor = -1
 
     def connectionLost(self, reason: Failure) -> None:
-        """Nobody holds the other end any more: the reactor has let go of ours already."""
+        """The reactor has already removed the reader."""

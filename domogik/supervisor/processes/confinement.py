@@ -1,4 +1,4 @@
-"""What keeps the processes of a component together, as far as this system allows it."""
+"""Keeps the processes of a component together, as far as the system allows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from domogik.supervisor.processes.subreaper import Orphans
 
 @attrs.define(eq=False)
 class Confinement:
-    """A control group for each start, orphans that come to this process, and a mark."""
+    """Combines a control group for each start, subreaping of orphans, and a mark."""
 
     _orphans: Orphans | None = None
     _hierarchies: tuple[str, ...] = ()
@@ -20,22 +20,22 @@ class Confinement:
 
     @classmethod
     def of(cls, reactor: IReactorTime) -> Confinement:
-        """With all that this system gives; nothing is in force before `start`."""
+        """Return one with all that this system offers; nothing is active before `start`."""
         return cls(Orphans(reactor), HIERARCHIES)
 
     def start(self) -> None:
-        """Look what there is. From now on this process is the parent of all orphans below it."""
+        """Find a control group, and become the parent of orphans."""
         self.groups = Groups.find(self._hierarchies)
         if self._orphans is not None:
             self._orphans.start()
 
     def stop(self) -> None:
-        """Look for orphans no more."""
+        """Stop collecting orphans."""
         if self._orphans is not None:
             self._orphans.stop()
 
     def in_force(self) -> tuple[str, bool]:
-        """What there is, as a part of a sentence, and whether nothing can get away by it."""
+        """Return what is active, as part of a sentence, and whether no process can escape."""
         marked = can_mark()
         is_parent = self._orphans is not None and self._orphans.is_in_force
         parts = [

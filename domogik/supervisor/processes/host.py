@@ -1,4 +1,4 @@
-"""What a runner asks of the machine: start a process, take one over, end all that belongs to it."""
+"""The processes of this machine, as a runner uses them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _ORPHANS = 0.3  # seconds for those whose leader would have ended them, and ende
 
 @attrs.frozen
 class Started:
-    """One start: its first process, and the mark that all its processes carry."""
+    """One start: its first process, and the mark of all its processes."""
 
     leader: ProcessIdentity
     run_id: str
 
 
 def session_of(process: ProcessIdentity) -> int | None:
-    """The number of its session; None when it has ended."""
+    """Return the number of its session; None if it has ended."""
     try:
         return os.getsid(process.pid)
     except ProcessLookupError:
@@ -38,35 +38,35 @@ def session_of(process: ProcessIdentity) -> int | None:
 
 
 class Watched(Protocol):
-    """The first process of a start, as long as somebody watches it."""
+    """The first process of a start, while it is watched."""
 
     @property
     def identity(self) -> ProcessIdentity:
-        """Which process it is."""
+        """The identity of the process."""
         ...
 
     def detach(self) -> None:
-        """Watch no longer; the process goes on."""
+        """Stop watching; the process continues."""
 
 
 class Processes(Protocol):
-    """The processes of this machine, as far as a runner is concerned."""
+    """The interface to the processes of this machine."""
 
     def spawn(self, protocol: IProcessProtocol, program: Program, output: int) -> Watched:
-        """Start it; its end is told by `processExited`, never before this returns.
+        """Start a program; `processExited` is called at its end, never before this returns.
 
         Raises `CannotStart`.
         """
         ...
 
     def adopt(self, protocol: IProcessProtocol, identity: ProcessIdentity) -> Watched:
-        """The same for a process that is there already; raises `NoSuchProcess`."""
+        """Watch a process that is running already; raises `NoSuchProcess`."""
         ...
 
     def announce(self, ends: Iterable[tuple[Started, str]]) -> None:
-        """Many are about to be ended, each with that signal; `end` follows in this same turn.
+        """Signal many that are about to be ended; `end` follows in this turn.
 
-        So all can be signalled first and waited for after. Who hears it now does not hear it again.
+        A process that is signalled now is not signalled again.
         """
         ...
 
@@ -80,36 +80,37 @@ class Processes(Protocol):
         leader_first: bool = False,
         last_signal: str = "",
     ) -> Deferred[None]:
-        """End all that belongs to a start; fires when nobody is left.
+        """End all processes of a start; fires when none is left.
 
-        `exited`: its first process is known to have ended. `signal` is a name, and who is left
-        after `timeout` seconds is killed. `leader_first` and `last_signal` are those of a `Policy`.
-        Fails with `StillRunning`.
+        `exited`: its first process is known to have ended. `signal` is a name; after `timeout`
+        seconds the rest is killed. `leader_first` and `last_signal` are those of a `Policy`. Fails
+        with `StillRunning`.
         """
         ...
 
     def marked(self, run_id: str) -> frozenset[ProcessIdentity]:
-        """The living processes with this mark in their environment, and their descendants."""
+        """Return the running processes with this mark in their environment, and their
+        descendants."""
         ...
 
     def members(self, started: Started) -> frozenset[ProcessIdentity]:
-        """The living processes of that start."""
+        """Return the running processes of that start."""
         ...
 
     def successor(
         self, started: Started, session: int, *, apart: bool
     ) -> Deferred[ProcessIdentity | None]:
-        """The process that goes on when the leader of that start has ended; None if none is left.
+        """Return the process that continues after the leader has ended, or None.
 
-        The oldest outside of `session`, as a program that has put itself into the background is;
-        else, unless it has to be `apart`, the oldest.
+        It is the oldest outside of `session`, as a daemonized program is; without one, unless it
+        has to be `apart`, the oldest.
         """
         ...
 
 
 @attrs.define(eq=False)
 class HostProcesses:
-    """The real ones."""
+    """The processes of this machine."""
 
     _reactor: IProcessReactor
     _table: ProcessTable

@@ -1,7 +1,6 @@
-"""Which process is it? A number alone does not say: numbers are used again.
+"""The identity of a process: its pid, start time and boot id, since pids are reused.
 
-A process is its number, the kernel's start time (field 22 of /proc/PID/stat, see proc(5)) and the
-boot it happened in. Never a name, never a piece of a command line.
+The start time is field 22 of /proc/PID/stat, see proc(5).
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ from domogik.errors import DomogikError
 
 
 class NoSuchProcess(DomogikError):
-    """It has ended, or its number belongs to another process by now."""
+    """The process has ended, or its pid belongs to another one."""
 
 
 class InvalidIdentity(DomogikError):
-    """What was read back is not what `ProcessIdentity.to_dict` gives."""
+    """The value is not what `ProcessIdentity.to_dict` returns."""
 
 
 class Stat(NamedTuple):
-    """What the kernel says of one process, as far as we ask (proc(5), /proc/PID/stat)."""
+    """The fields of /proc/PID/stat that are used (proc(5))."""
 
     pid: int
     state: str
@@ -39,9 +38,9 @@ class Stat(NamedTuple):
 
     @property
     def is_gone(self) -> bool:
-        """Ended, though perhaps not yet collected by its parent.
+        """Whether it has ended, collected or not.
 
-        A zombie with living threads has only lost its first thread, and still works.
+        A zombie with other threads has only lost its first thread, and still works.
         """
         return self.state in "ZXx" and self.threads <= 1
 
@@ -50,9 +49,9 @@ _KERNEL_THREAD = 0x00200000  # PF_KTHREAD
 
 
 def read_stat(pid: int, proc: str = "/proc") -> Stat:
-    """The kernel's word on `pid` now; raises `NoSuchProcess`, and `OSError` if it cannot be asked.
+    """Return the current stat of `pid`; raises `NoSuchProcess`, and `OSError` if it cannot be read.
 
-    (Out of descriptors is not the same as gone: who confuses the two starts a program twice.)
+    The two are distinct, since a lack of descriptors must not lead to a second start.
     """
     try:
         descriptor = os.open(f"{proc}/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
@@ -66,7 +65,7 @@ def read_stat(pid: int, proc: str = "/proc") -> Stat:
 
 
 def parse_stat(data: bytes) -> Stat:
-    """Take a line of /proc/PID/stat apart; the name in it may hold spaces and parentheses."""
+    """Parse a line of /proc/PID/stat, whose name may contain spaces and parentheses."""
     number, _, rest = data.partition(b" ")
     fields = rest[rest.rindex(b")") + 2 :].split(b" ", 20)
     return Stat(
@@ -83,13 +82,13 @@ def parse_stat(data: bytes) -> Stat:
 
 @functools.cache
 def current_boot() -> str:
-    """The id of this boot of the machine."""
+    """Return the id of this boot of the machine."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 @attrs.frozen
 class ProcessIdentity:
-    """One process, for ever: no other will compare equal. `start_ticks` counts since the boot."""
+    """The unique identity of a process. `start_ticks` counts since the boot."""
 
     pid: int
     start_ticks: int
@@ -97,16 +96,16 @@ class ProcessIdentity:
 
     @classmethod
     def of(cls, pid: int) -> ProcessIdentity:
-        """The process that has this number now, a zombie too; raises `NoSuchProcess`."""
+        """Return the process that has this pid now, a zombie too; raises `NoSuchProcess`."""
         return cls.from_stat(read_stat(pid))
 
     @classmethod
     def from_stat(cls, stat: Stat) -> ProcessIdentity:
-        """The process that `stat` was read from, just now."""
+        """Return the process that `stat` was read from."""
         return cls(stat.pid, stat.start_ticks, current_boot())
 
     def is_running(self) -> bool:
-        """Whether it is still there; a zombie counts as gone."""
+        """Return whether it still runs; a zombie does not."""
         try:
             stat = read_stat(self.pid)
         except NoSuchProcess:
@@ -114,20 +113,18 @@ class ProcessIdentity:
         return not stat.is_gone and ProcessIdentity.from_stat(stat) == self
 
     def command_line(self) -> str:
-        """Return its arguments with blanks between them, as it has written them over; may be empty.
-
-        Raises `OSError` where it has ended.
-        """
+        """Return its arguments separated by blanks; may be empty. Raises `OSError` if it has
+        ended."""
         content = Path(f"/proc/{self.pid}/cmdline").read_bytes()
         return content.replace(b"\0", b" ").decode(errors="replace").strip()
 
     def to_dict(self) -> dict[str, int | str]:
-        """As JSON can carry it."""
+        """Return values that JSON can represent."""
         return attrs.asdict(self)
 
     @classmethod
     def from_dict(cls, data: object) -> ProcessIdentity:
-        """What `to_dict` gave; raises `InvalidIdentity` for anything else."""
+        """Return what `to_dict` described; raises `InvalidIdentity` for anything else."""
         if not isinstance(data, Mapping):
             raise InvalidIdentity("a process is described by an object")
         pid, ticks, boot = data.get("pid"), data.get("start_ticks"), data.get("boot_id")

@@ -1,4 +1,4 @@
-"""What is left of a start of the manager before us?"""
+"""Processes that a previous manager started."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from domogik.supervisor.processes.tree import StillRunning
 
 @attrs.frozen
 class LeftoverRun:
-    """What is left of a start of the manager before us.
+    """What is left of a start of the previous manager.
 
-    `leader` is its first process, if that is still in the process table; `member` somebody who is
-    there though the first one is gone.
+    `leader` is its first process, if that still exists; `member` any process that remains.
     """
 
     record: ProcessRecord | None
@@ -29,7 +28,7 @@ class LeftoverRun:
 
     @property
     def goes_on(self) -> bool:
-        """Whether its first process is there and is not being ended."""
+        """Whether its first process runs and is not being ended."""
         record = self.record
         return (
             self.leader is not None and record is not None and record.wanted and not record.ending
@@ -42,9 +41,9 @@ class LeftoverRun:
 
 @attrs.define(eq=False)
 class Leftovers:
-    """What was left of each start, until its component is configured or its processes have ended.
+    """What is left of each start, until its component is configured or its processes have ended.
 
-    `wanted` are the components that were wanted running, and have to be started again.
+    `wanted` are the components that have to be started again.
     """
 
     _records: Records
@@ -53,7 +52,7 @@ class Leftovers:
     _found: dict[str, LeftoverRun] = attrs.field(factory=dict)
 
     def look(self, fifo: Callable[[str], Path], now: float) -> None:
-        """Read the records and look for the processes; `fifo` is where a component writes."""
+        """Read the records and find the processes; `fifo` returns the output of a component."""
         for component, record in self._records.load():
             if record is None:
                 record = _restored(component, fifo(component), now)
@@ -65,9 +64,9 @@ class Leftovers:
         )
 
     def take(self, id: str, kept_elsewhere: ProcessRecord | None) -> LeftoverRun:
-        """Give what is left of a component to its runner.
+        """Return and remove what is left of a component.
 
-        A record kept elsewhere counts where ours says nothing.
+        A record kept elsewhere is used if ours has no process.
         """
         found = self._found.pop(id, LeftoverRun(None))
         if kept_elsewhere is not None and not found.lives:
@@ -75,7 +74,7 @@ class Leftovers:
         return found
 
     def orphans(self) -> tuple[str, ...]:
-        """Components that still run and that no runner has taken."""
+        """Return the components that still run and were not taken."""
         return tuple(id for id, found in self._found.items() if found.lives)
 
     async def stop(self, id: str) -> None:
@@ -98,20 +97,20 @@ class Leftovers:
         self._records.remove(id)
 
     def forget(self) -> None:
-        """Remove the records of what no runner has taken and of which no process is left."""
+        """Remove the records that were not taken and have no process left."""
         for id, found in self._found.items():
             if not found.lives:
                 self._records.remove(id)
 
 
 def _restored(id: str, fifo: Path, now: float) -> ProcessRecord | None:
-    """In place of a record that cannot be read: who it spoke of may hold the output still."""
+    """Return a record instead of an unreadable one, from a process that still writes to `fifo`."""
     run_id = mark_of_writer(fifo)
     return None if run_id is None else ProcessRecord(id, run_id, now)
 
 
 def look_for(record: ProcessRecord | None, processes: Processes) -> LeftoverRun:
-    """Who of that start is there; blocks for a moment."""
+    """Return which processes of that start exist; blocks shortly."""
     if record is None:
         return LeftoverRun(None)
     if record.process is not None:
@@ -125,7 +124,7 @@ def look_for(record: ProcessRecord | None, processes: Processes) -> LeftoverRun:
 
 
 def _is_there(process: ProcessIdentity) -> bool:
-    """In the process table: one that has just ended still has its status to tell."""
+    """Return whether it is in the process table; a zombie still has its status to report."""
     try:
         return ProcessIdentity.of(process.pid) == process
     except NoSuchProcess:

@@ -1,8 +1,8 @@
-"""A mark that every process of a start inherits and an emptied environment does not take away.
+"""A mark that every process of a start inherits and that survives an emptied environment.
 
-It is the soft limit RLIMIT_RTTIME, made from the run id: it survives fork, setsid and exec, anybody
-may read it, and it limits nothing, being 150,000 years of real-time scheduling without a rest
-(getrlimit(2)). docs/adr/0009-escaped-processes.md says what else was tried.
+It is the soft limit RLIMIT_RTTIME, derived from the run id: it survives fork, setsid and exec, can
+be read by all, and limits nothing, being 150,000 years of real-time scheduling (getrlimit(2)).
+docs/adr/0009-escaped-processes.md lists the alternatives.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LINE = b"Max realtime timeout"
 
 
 def label_of(run_id: str) -> str:
-    """As `read_label` gives it for a process of that start."""
+    """Return the label that `read_label` returns for a process of that start."""
     return str(_limit(run_id))
 
 
@@ -27,17 +27,17 @@ def _limit(run_id: str) -> int:
 
 
 def can_mark() -> bool:
-    """Whether this process may give such a limit to its children."""
+    """Return whether this process may set such a limit for its children."""
     with passed_on("a try") as is_marked:
         return is_marked
 
 
 @contextlib.contextmanager
 def passed_on(run_id: str) -> Iterator[bool]:
-    """A child that is forked meanwhile carries the mark from its first moment on.
+    """Mark children that are forked in the context; yield whether the mark could be set.
 
-    An empty run id marks nobody; the answer is whether the mark could be set. The whole process has
-    the limit meanwhile, so whatever another thread forks carries the mark, too.
+    An empty run id marks none. The whole process has the limit meanwhile, so children forked by
+    other threads are marked, too.
     """
     before = resource.getrlimit(resource.RLIMIT_RTTIME)
     try:
@@ -53,14 +53,14 @@ def passed_on(run_id: str) -> Iterator[bool]:
 
 
 def mark(pid: int, run_id: str) -> None:
-    """Our child `pid` carries the mark from now on, and so does whom it forks; if it may be set."""
+    """Mark our child `pid` and the processes that it forks from now on, if possible."""
     with contextlib.suppress(OSError, ValueError):
         _, hard = resource.prlimit(pid, resource.RLIMIT_RTTIME)
         resource.prlimit(pid, resource.RLIMIT_RTTIME, (_limit(run_id), hard))
 
 
 def read_label(pid: int, proc: str = "/proc") -> str:
-    """The mark of a process, a zombie too; empty for one that carries none."""
+    """Return the mark of a process, also of a zombie; empty if it has none."""
     try:
         descriptor = os.open(f"{proc}/{pid}/limits", os.O_RDONLY | os.O_CLOEXEC)
         try:

@@ -1,7 +1,7 @@
-"""Which processes belong to a component?
+"""The processes that belong to a component.
 
-Those of its session, its descendants, and every process that carries the mark of this start: in
-its environment (`DOMOGIK_RUN_ID`), in a limit (`mark`) or by its control group (`groups`). So a
+They are those of its session, its descendants, and every process with the mark of this start: in
+its environment (`DOMOGIK_RUN_ID`), in a limit (`mark`) or by its control group (`cgroups`). So a
 grandchild is found in a session of its own, after its parent has died, and with an empty
 environment.
 """
@@ -37,7 +37,7 @@ _latest: tuple[str, _Labels] = "", {}
 
 @attrs.frozen
 class _Pass:
-    """All living processes at one moment."""
+    """All running processes at one moment."""
 
     stats: Mapping[int, Stat]
     children: Mapping[int, list[int]]
@@ -48,7 +48,7 @@ class _Pass:
 
 @attrs.define(eq=False)
 class ProcessTable:
-    """The process table of this machine, read once for everybody who asks at the same time."""
+    """The process table of this machine, read once for concurrent callers."""
 
     _reactor: IReactorTime
     _proc: str = "/proc"
@@ -68,7 +68,7 @@ class ProcessTable:
         return dict(labels) if proc == self._proc else {}
 
     def born(self, identity: ProcessIdentity, run_id: str) -> None:
-        """A process just started carries this mark, even while /proc does not show it yet."""
+        """Note the mark of a process just started, which /proc may not show yet."""
         self._labels[identity.pid, identity.start_ticks] = (run_id, label_of(run_id))
 
     def members(
@@ -79,12 +79,11 @@ class ProcessTable:
         run_id: str = "",
         known: Iterable[ProcessIdentity] = (),
     ) -> frozenset[ProcessIdentity]:
-        """The living processes of one component; never this process itself.
+        """Return the running processes of one component; never this process itself.
 
-        `session` and `root` are numbers of its first process, 0 for none. `known` were seen before:
-        those that still live are members, with their descendants, and a number that has passed
-        from one of them to a stranger finds nothing. What this returns is at most 0.1 s old; after
-        `fresh` it is as new as that.
+        `session` and `root` are pids of its first process, 0 for none. `known` were found before:
+        those that still run are members, with their descendants; a pid that was reused matches
+        nothing. The result is at most 0.1 s old; after `fresh` it is as new as that.
         """
         now = self._reactor.seconds()
         if self._pass is None or not 0 <= now - self._begun <= _SHARE:
@@ -111,7 +110,7 @@ class ProcessTable:
         )
 
     def groups_within(self, members: Iterable[ProcessIdentity]) -> frozenset[int]:
-        """The process groups that hold nobody but `members`, as of the last pass."""
+        """Return the process groups that contain only `members`, as of the last pass."""
         if self._pass is None:
             return frozenset()
         pids = {identity.pid for identity in members}
@@ -120,7 +119,7 @@ class ProcessTable:
         )
 
     def has_children(self, stat: Stat) -> bool:
-        """False if it surely has none now: one look at each /proc/PID/task/TID/children."""
+        """Return False if it surely has no children now, from /proc/PID/task/TID/children."""
         if stat.threads > _MOST_THREADS:
             return True
         tasks = f"{self._proc}/{stat.pid}/task"
@@ -131,11 +130,10 @@ class ProcessTable:
             return True
 
     def fresh(self, *, settle: float | None = None) -> Deferred[None]:
-        """Fires right after a pass that began after this call; several callers share one.
+        """Fire after a pass that began after this call; several callers share one.
 
-        Fails with `OSError` where the process table cannot be read.
-        `settle`: for how many seconds others who ask are waited for, if not as usual for this
-        table; with 0, for this turn only.
+        `settle` is for how many seconds other callers are awaited, by default as usual for this
+        table; 0 is for this turn only. Fails with `OSError` if the process table cannot be read.
         """
         if not self._waiting:
             usual = self._settle if settle is None else settle
@@ -146,7 +144,7 @@ class ProcessTable:
         return waiter
 
     def together(self) -> Deferred[None]:
-        """Fires in the next turn, for everybody who asked in this one."""
+        """Fire in the next turn, for all callers in this one."""
         if not self._gathered:
             self._reactor.callLater(0, self._release)
         waiter: Deferred[None] = Deferred()
@@ -167,9 +165,9 @@ class ProcessTable:
             _fire(waiting)
 
     def _look(self) -> None:
-        """Read all of /proc, and list it again until no new process has appeared.
+        """Read /proc, and list it again until no new process has appeared.
 
-        A process that forks and ends between the list and the look at it would hide its child.
+        A process that forks and ends before it is read would otherwise hide its child.
         """
         self._begun = self._reactor.seconds()
         seen: dict[int, Stat] = {}
@@ -204,7 +202,7 @@ class ProcessTable:
         return stat
 
     def _read_labels(self, stat: Stat, seen: Mapping[int, Stat]) -> tuple[str, ...] | None:
-        """The marks it carries; a process that carries none gets those of its parent."""
+        """Return the marks of a process, or those of its parent if it has none."""
         run_id = self._run_id(stat.pid)
         carried = [label for label in (run_id, read_label(stat.pid, self._proc)) if label]
         carried.extend(run_ids_of(stat.pid, self._proc))
@@ -214,10 +212,11 @@ class ProcessTable:
         return None if run_id is None and not carried else tuple(carried)
 
     def _run_id(self, pid: int) -> str | None:
-        """The `DOMOGIK_RUN_ID` it was started with; empty if none, or not ours to see.
+        """Return the `DOMOGIK_RUN_ID` of its environment; empty if there is none or it is not
+        readable.
 
-        None while it has no environment: for a moment within every exec the kernel shows none, so
-        the next pass looks again.
+        None if it has no environment: the kernel shows none during an exec, so the next pass reads
+        again.
         """
         try:
             with open(f"{self._proc}/{pid}/environ", "rb", buffering=0) as file:

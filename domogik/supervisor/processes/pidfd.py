@@ -1,8 +1,8 @@
-"""A process held by its pidfd: we are told when it ends, and signal it and no other.
+"""A process watched and signalled by its pidfd.
 
-Works for any process, our child or not (pidfd_open(2), Linux 5.3): the descriptor becomes
-readable when the last thread of the process is gone, and a signal sent through it can never hit a
-process that got the same number later.
+This works for any process, our child or not (pidfd_open(2), Linux 5.3): the descriptor becomes
+readable when the last thread is gone, and a signal sent through it never hits another process that
+got the same pid later.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from domogik.supervisor.processes.identity import NoSuchProcess, ProcessIdentity
 
 
 class IProcessReactor(IReactorFDSet, IReactorTime):
-    """What is asked of a reactor by who watches processes."""
+    """The interfaces of the reactor that watching processes needs."""
 
 
 @implementer(IReadDescriptor)
 @attrs.define(eq=False)
 class ProcessHandle:
-    """One process, watched until it ends or `close` is called.
+    """A process that is watched until it ends or `close` is called.
 
-    `on_end` is called once, from the reactor; a zombie counts as ended. `stat` is how it was when
-    it was opened.
+    `on_end` is called once, from the reactor; a zombie has ended. `stat` is from the time of
+    opening.
     """
 
     identity: ProcessIdentity
@@ -42,7 +42,7 @@ class ProcessHandle:
     def open(
         cls, reactor: IReactorFDSet, identity: ProcessIdentity, on_end: Callable[[], None]
     ) -> ProcessHandle:
-        """Raises `NoSuchProcess` when it is gone already, a zombie not yet collected excepted."""
+        """Open it; raises `NoSuchProcess` if it is gone, but not for a zombie."""
         try:
             descriptor = os.pidfd_open(identity.pid)
         except (ProcessLookupError, OverflowError, ValueError) as error:
@@ -74,7 +74,7 @@ class ProcessHandle:
             raise NoSuchProcess(f"process {self.identity.pid} has ended") from error
 
     def close(self) -> None:
-        """Watch no longer; nothing is called after this."""
+        """Stop watching; nothing is called after this."""
         if self.is_open:
             self._reactor.removeReader(self)
             os.close(self._descriptor)
@@ -91,12 +91,12 @@ class ProcessHandle:
         self._on_end()
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor lets go of everything: it stops."""
+        """Close when the reactor stops."""
         self.close()
 
 
 def send_signal(identity: ProcessIdentity, number: int) -> None:
-    """Signal that process and no other; raises `NoSuchProcess`, `PermissionError`."""
+    """Signal exactly that process; raises `NoSuchProcess`, `PermissionError`."""
     try:
         descriptor = os.pidfd_open(identity.pid)
     except (ProcessLookupError, OverflowError, ValueError) as error:

@@ -1,7 +1,7 @@
 """Child processes: the only module that starts one.
 
-Not `reactor.spawnProcess`, which makes neither a session nor a directory of its own at its fast
-path, but `subprocess.Popen` (vfork) and a pidfd; docs/adr/0001-processes.md has the figures. The
+`reactor.spawnProcess` creates no session and, at its fast path, sets no directory, so
+`subprocess.Popen` (vfork) and a pidfd are used; docs/adr/0001-processes.md has measurements. The
 same transport drives the `ProcessProtocol` of a process that another manager started.
 """
 
@@ -36,7 +36,7 @@ from domogik.supervisor.processes.pidfd import IProcessReactor, ProcessHandle
 
 
 class CannotSpawn(DomogikError):
-    """The program could not be executed at all; the text says what to change."""
+    """The program could not be executed; the text says what to change."""
 
 
 _UMASK = 0o077  # whether the manager runs in the foreground or as a daemon
@@ -52,9 +52,9 @@ def spawn(
 ) -> ProcessTransport:
     """Start `program` in a session of its own; its output goes to the descriptor `output`.
 
-    `output` stays the caller's, who may close it at once. The reactor stands still for about
-    0.6 ms (1.5 with limits). Ends are told by `processExited` and then `processEnded`, whoever
-    may still hold the output. Raises `CannotSpawn`.
+    The caller closes `output`. The reactor is blocked for about 0.6 ms (1.5 with limits).
+    `processExited` and `processEnded` are called at the end, even if another process still has the
+    output open. Raises `CannotSpawn`.
     """
     return watch(reactor, protocol, execute(program, output))
 
@@ -107,10 +107,9 @@ def watch(reactor: IProcessReactor, protocol: IProcessProtocol, pid: int) -> Pro
 def adopt(
     reactor: IProcessReactor, protocol: IProcessProtocol, identity: ProcessIdentity
 ) -> ProcessTransport:
-    """Drive `protocol` for a process that is already there, our child or not.
+    """Drive `protocol` for a running process, our child or not.
 
-    Of a process that is not our child the kernel does not tell how it ended: its `exit` is
-    unknown then. Raises `NoSuchProcess`.
+    If it is not our child, its `exit` will be unknown. Raises `NoSuchProcess`.
     """
     transport = ProcessTransport(reactor, protocol)
     transport.attach(identity)
@@ -121,10 +120,9 @@ def adopt(
 @implementer(IProcessTransport)
 @attrs.define(eq=False)
 class ProcessTransport:
-    """One running process under a `ProcessProtocol`.
+    """One running process under a `ProcessProtocol`, without pipes.
 
-    `exit` is how it ended, None before. There are no pipes: its input is empty, and its output
-    went elsewhere when it was started.
+    `exit` is None until it ends.
     """
 
     _log = Logger()
@@ -137,19 +135,19 @@ class ProcessTransport:
     _collecting: IDelayedCall | None = None
 
     def attach(self, identity: ProcessIdentity) -> None:
-        """Begin to watch; raises `NoSuchProcess`."""
+        """Start watching; raises `NoSuchProcess`."""
         self._handle = ProcessHandle.open(self._reactor, identity, self._collect)
         self.pid = identity.pid
         watched.add(identity.pid)
 
     @property
     def identity(self) -> ProcessIdentity:
-        """Which process this is, or was."""
+        """The identity of the process."""
         assert self._handle is not None
         return self._handle.identity
 
     def detach(self) -> None:
-        """Watch no longer; the process goes on and the protocol hears nothing more."""
+        """Stop watching; the process continues, and the protocol is not called any more."""
         if self._handle is not None:
             self._handle.close()
         if self._collecting is not None and self._collecting.active():
@@ -206,19 +204,19 @@ class ProcessTransport:
         self.writeToChild(0, b"".join(data))
 
     def closeStdin(self) -> None:
-        """Its input has ended from the beginning."""
+        """Do nothing: the input is empty."""
 
     def closeStdout(self) -> None:
-        """We do not hold it."""
+        """Do nothing: there is no pipe."""
 
     def closeStderr(self) -> None:
-        """We do not hold it."""
+        """Do nothing: there is no pipe."""
 
     def closeChildFD(self, descriptor: int) -> None:
-        """We hold none."""
+        """Do nothing: there is no pipe."""
 
     def loseConnection(self) -> None:
-        """There is none; the process goes on."""
+        """Do nothing: there is no pipe, and the process continues."""
 
     def getPeer(self) -> IAddress:
         raise NotImplementedError("a process has no address")
@@ -228,7 +226,7 @@ class ProcessTransport:
 
 
 def exit_of(reason: Failure) -> Exit:
-    """How a process ended, from what its protocol was told."""
+    """Return the exit in the reason that a protocol was given."""
     error = reason.value
     if isinstance(error, ProcessDone | ProcessTerminated):
         return Exit(code=error.exitCode, signal=error.signal)
@@ -236,7 +234,7 @@ def exit_of(reason: Failure) -> Exit:
 
 
 def signal_number(name: str | int) -> int:
-    """9 for `KILL`, `SIGKILL` and 9; raises `ValueError` for what is no signal."""
+    """Return 9 for `KILL`, `SIGKILL` and 9; raises `ValueError` for an unknown name."""
     if isinstance(name, int):
         return name
     try:
@@ -246,10 +244,10 @@ def signal_number(name: str | int) -> int:
 
 
 def _with_limits(program: Program) -> list[str]:
-    """The command, behind nice(1) and prlimit(1) where limits are asked for.
+    """Return the command, run by nice(1) and prlimit(1) if it has limits.
 
-    Limits have to be there before the first instruction of the program, and Python code between
-    fork and exec (`preexec_fn`) is unsafe beside threads and slower than both launchers.
+    Limits must apply before the program's first instruction; `preexec_fn` is unsafe with threads
+    and slower than both launchers.
     """
     argv = list(program.argv)
     if not program.has_limits:
@@ -284,7 +282,7 @@ def _launcher(name: str, package: str) -> str:
 
 
 def _check_executable(program: Program) -> None:
-    """A launcher's own complaint would only stand in the output: look before."""
+    """Raise `CannotSpawn` here, since a launcher's error would only be in the output."""
     path = program.directory / program.argv[0]
     if not path.is_file():
         raise CannotSpawn(_sentence(program, FileNotFoundError(errno.ENOENT, "", str(path))))
@@ -293,7 +291,7 @@ def _check_executable(program: Program) -> None:
 
 
 def _sentence(program: Program, error: OSError) -> str:
-    """What went wrong between fork and exec, in words for a person."""
+    """Return what failed between fork and exec, as a sentence."""
     name, directory = program.argv[0], program.directory
     if not directory.is_dir():
         return f"its directory {directory} is missing"

@@ -1,4 +1,4 @@
-"""Processes whose parent has ended become children of this one, and are collected when they end."""
+"""Makes this process the parent of orphaned descendants, and collects their exit statuses."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _FIRST_LOOK_S = 60.0
 
 
 def become_subreaper() -> bool:
-    """Be the parent of every descendant whose own parent ends (prctl(2)); whether that is so."""
+    """Become a child subreaper (prctl(2)); return whether it succeeded."""
     libc = ctypes.CDLL(None, use_errno=True)
     return bool(libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
 
 
 @attrs.define(eq=False)
 class Orphans:
-    """Collects the children that nobody here started or watches, one by one, once they have ended.
+    """Collects ended children that this process neither started nor watches.
 
-    Never one that a `ProcessTransport` or Twisted watches: its status is collected there.
+    Children watched by a `ProcessTransport` or by Twisted are collected there.
     """
 
     _reactor: IReactorTime
@@ -41,12 +41,12 @@ class Orphans:
     _next: IDelayedCall | None = attrs.field(init=False, default=None)
 
     def start(self) -> None:
-        """From now on orphans come here."""
+        """Become the parent of orphans, and collect them regularly."""
         self.is_in_force = become_subreaper()
         self._next = self._reactor.callLater(_FIRST_LOOK_S, self._again)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop collecting."""
         if self._next is not None and self._next.active():
             self._next.cancel()
 
@@ -55,9 +55,9 @@ class Orphans:
         self.look()
 
     def look(self) -> None:
-        """Collect those that had ended at the last look already.
+        """Collect those that had already ended at the previous call.
 
-        Whatever else in this process waits for one of them has had the time in between.
+        So other code in this process has had time to collect its own.
         """
         ended = frozenset(pid for pid in _children() if _is_ours_to_collect(pid))
         for pid in ended & self._ended:
@@ -77,7 +77,7 @@ def _is_ours_to_collect(pid: int) -> bool:
 
 
 def _children() -> Iterable[int]:
-    """The children of the first thread, where orphans come; all processes on an older kernel."""
+    """Return the children of the main thread; all processes on an older kernel."""
     own = os.getpid()
     try:
         with open(f"/proc/{own}/task/{own}/children", encoding="ascii") as file:

@@ -1,4 +1,4 @@
-"""End every process of a component, so that none of them is left."""
+"""Ends every process of a component."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from domogik.supervisor.processes.pidfd import IProcessReactor, ProcessHandle
 
 
 class StillRunning(DomogikError):
-    """Processes that even SIGKILL does not end: they hang in the kernel or are not ours to kill."""
+    """Processes survive SIGKILL: they hang in the kernel or may not be killed."""
 
     def __init__(self, pids: Iterable[int]) -> None:
         self.pids = tuple(sorted(pids))
@@ -47,14 +47,15 @@ def stop_tree(
 ) -> Deferred[None]:
     """End every process of the component whose first process is, or was, `leader`.
 
-    All that are there get `signal` in the next turn of the reactor (one signal each: the whole
-    group at once, and who is elsewhere); who comes later gets it when the leader is gone. Whoever
-    is left after `timeout` seconds is killed, with everybody who appears meanwhile. With
-    `leader_first` the others get it when the leader is gone; `last_signal` is for a leader who is
-    still there after `timeout`, some seconds before he is killed too. Fires when a pass over the
-    process table that began after the last of them had ended finds nobody; zombies count as ended.
-    Whom `signal_ahead` signalled at `group_signalled` is not signalled again. Fails with
-    `StillRunning` about 5 s after the first SIGKILL without effect.
+    All get `signal` once in the next turn of the reactor (the group of the leader with one call);
+    those found later get it when the leader is gone. After `timeout` seconds the rest is killed,
+    and all that appear meanwhile. With `leader_first` the others get it when the leader is gone;
+    `last_signal` is sent to a leader that remains after `timeout`, some seconds before it is
+    killed.
+
+    Fires when a pass over the process table that began after the last end finds none; zombies have
+    ended. A leader whose group `signal_ahead` signalled, at `group_signalled`, is not signalled
+    again. Fails with `StillRunning` about 5 s after the first SIGKILL without effect.
     """
     is_alone = leader_first and signal != signals.SIGKILL
     stop = _TreeStop(
@@ -72,10 +73,10 @@ def stop_tree(
 def signal_ahead(
     table: ProcessTable, wanted: Mapping[ProcessIdentity, int]
 ) -> dict[ProcessIdentity, float]:
-    """Signal the group of each leader that is a child of ours and has no children, and of no other.
+    """Signal the group of each leader that is our child and has no children, and no other.
 
-    What `stop_tree` does first, for many at once and without anything between two signals. The
-    answer says who was signalled, and when, in seconds since the boot; `stop_tree` takes it.
+    It is the first step of `stop_tree`, for many at once. Returns the signalled leaders with the
+    time in seconds since the boot, which `stop_tree` takes.
     """
     # The dying make the kernel slow to answer: all are looked up before the first is signalled.
     simple = [leader for leader in wanted if _is_simple(table, leader)]
@@ -88,7 +89,7 @@ def signal_ahead(
 
 
 def _is_simple(table: ProcessTable, leader: ProcessIdentity) -> bool:
-    """Only its own parent may signal it by number, which nobody else gets before we collect it."""
+    """Return whether the leader may be signalled by pid, which only its parent may do safely."""
     try:
         stat = read_stat(leader.pid)
     except (NoSuchProcess, OSError):
@@ -156,7 +157,7 @@ class _TreeStop:
         return False
 
     async def _warn_the_leader(self) -> None:
-        """Some servers leave less behind at a signal that they hear than when they are killed."""
+        """Send `last_signal`, at which some servers clean up more than when they are killed."""
         leader = self._held.get(self._leader)
         if self._last_signal is None or leader is None:
             return
@@ -182,7 +183,7 @@ class _TreeStop:
             self._hold_newcomers()
 
     def _hold_newcomers(self, known: Iterable[ProcessIdentity] = ()) -> list[ProcessIdentity]:
-        """Look who is there, and hold those we did not hold yet."""
+        """Find the processes, and open those that are not open yet."""
         self._found = self._table.members(
             session=self._leader.pid,
             root=self._leader.pid,
@@ -210,7 +211,7 @@ class _TreeStop:
             ended.callback(None)
 
     def _signal_first(self, signal: int) -> None:
-        """To the whole group of the leader at once, and to who is elsewhere."""
+        """Signal the whole group of the leader, and processes outside of it."""
         leader = self._held.get(self._leader)
         if self._leader_first:
             self._signal([] if leader is None else [self._leader], signal)
@@ -227,9 +228,9 @@ class _TreeStop:
         self._signal(self._held, signal)
 
     def _signal(self, identities: Iterable[ProcessIdentity], signal: int) -> None:
-        """One signal for everybody: twice means "now, without tidying up" to some programs.
+        """Signal each process once, since some programs exit without cleanup at a second signal.
 
-        Who was stopped could not hear it: SIGCONT comes after.
+        A stopped process also gets SIGCONT.
         """
         for identity in identities:
             handle = self._held[identity]
@@ -240,7 +241,7 @@ class _TreeStop:
                     handle.signal(signals.SIGCONT)
 
     def _has_heard(self, handle: ProcessHandle) -> bool:
-        """Whether it was there, and in the group, when that was signalled."""
+        """Return whether it was in the group when that was signalled."""
         there_since = (handle.stat.start_ticks + 1) / _TICKS
         return handle.identity in self._heard or (
             handle.stat.group == self._leader.pid and there_since < self._group_signalled
@@ -253,7 +254,7 @@ class _TreeStop:
         return not self._held
 
     async def _until(self, condition: Callable[[], bool], deadline: float) -> bool:
-        """Wait until `condition` holds, but not beyond `deadline`; whether it did in time."""
+        """Wait until `condition` holds or `deadline`; return whether it held in time."""
         while self._reactor.seconds() < deadline:
             if condition():
                 return True

@@ -1,4 +1,4 @@
-"""What do the processes of the components use? Sampled once a minute, and whenever asked."""
+"""CPU and memory usage of components."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @attrs.define(eq=False)
 class UsageMeter:
-    """`monotonic` gives seconds. One look at each process, and none within a second of the last.
+    """Measures each process, at most once a second. `monotonic` returns seconds.
 
-    To be called in a thread: it reads some files of every process. Several threads may.
+    It reads some files of every process, so it is called in a thread; several threads may do so.
     """
 
     _monotonic: Callable[[], float]
@@ -33,9 +33,9 @@ class UsageMeter:
     _asked: Mapping[str, frozenset[ProcessIdentity]] = attrs.field(init=False, factory=dict)
 
     def usage(self, identities_by_id: Mapping[str, Iterable[ProcessIdentity]]) -> dict[str, Usage]:
-        """The figures of every component, summed over those of its processes that live.
+        """Return the usage of every component, summed over its running processes.
 
-        CPU is that since the last look at the process, and since its start at the first.
+        CPU is measured since the previous sample of the process, at first since its start.
         """
         asked = {key: frozenset(processes) for key, processes in identities_by_id.items()}
         with self._lock:
