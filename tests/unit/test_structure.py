@@ -16,7 +16,6 @@ VARIADIC = {"pack", "register"}
 LONG_MODULES: dict[str, int] = {
     "app/parts/manager.py": 462,
     "manager/units/units.py": 457,
-    "packages/http/client.py": 459,
     "supervisor/lifecycle/runner.py": 518,
     "supervisor/service.py": 454,
     "testing/local_host.py": 463,

@@ -16,7 +16,8 @@ from twisted.internet.defer import CancelledError
 
 from domogik.config.files import read_bounded, write_atomically
 from domogik.errors import FetchFailed
-from domogik.packages.http.client import Response, Transport, Unreachable
+from domogik.packages.http.client import Transport
+from domogik.packages.http.response import Response, Unreachable
 from domogik.threads import Threads
 
 #: received bytes, and all of them where that is known

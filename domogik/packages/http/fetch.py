@@ -15,9 +15,10 @@ from twisted.web.iweb import IPolicyForHTTPS
 from domogik import __version__
 from domogik.config.files import read_bounded
 from domogik.errors import FetchFailed
-from domogik.packages.http.client import FetchLimits, IClientReactor, Transport, Unreachable
+from domogik.packages.http.client import IClientReactor, Transport
 from domogik.packages.http.download import Download, Expected, Progress
 from domogik.packages.http.reasons import NO_TLS
+from domogik.packages.http.response import FetchLimits, Unreachable
 from domogik.packages.repositories.sources import file_path
 from domogik.threads import Threads
 

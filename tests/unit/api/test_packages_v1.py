@@ -9,11 +9,10 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from domogik.api.http.uploads import MAX_UPLOAD, MAX_UPLOADS, UPLOAD_TIMEOUT
-from domogik.errors import NoAnswer, NotPossible, OperationFailed
+from domogik.errors import FetchFailed, NoAnswer, NotPossible, OperationFailed
 from domogik.manager.packages.interfaces import InstalledPackage, RepositoryInfo
 from domogik.packages.descriptor.package import Dependency
 from domogik.packages.descriptor.reference import PackageRef
-from domogik.packages.http.client import FetchFailed
 from domogik.testing.packages import FakePackages, offer
 
 BASE = "/api/v1/packages"

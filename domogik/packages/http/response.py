@@ -1,0 +1,219 @@
+"""An answer over HTTP as it arrives: its head, then its body, within a limit and at a rate."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, ITransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseDone
+from twisted.web.http import PotentialDataLoss
+from twisted.web.iweb import IResponse
+
+from domogik.errors import FetchFailed
+
+_FLUSH_BYTES = 256 * 1024
+
+
+class Unreachable(FetchFailed):
+    """No connection, no answer in time, or one that broke off: another try may succeed."""
+
+
+@attrs.frozen
+class FetchLimits:
+    """How much patience there is; times in seconds, rate in bytes a second over `rate_window_s`.
+
+    Before what broke off is tried again there is a pause, each twice as long as the one before.
+    """
+
+    connections_per_host: int = 16
+    connect_timeout_s: float = 15
+    redirects: int = 5
+    minimum_rate: int = 512
+    rate_window_s: float = 20
+    first_pause_s: float = 0.5
+
+
+@attrs.frozen
+class Response:
+    """The head of an answer, whose body `Transport.read` or `.spool` has still to take.
+
+    `url` is where it came from at last; `length` what it says about itself, None when it does not.
+    """
+
+    url: str
+    status: int
+    length: int | None
+    response: IResponse
+
+    def header(self, name: str) -> str | None:
+        """A header's first value."""
+        values = self.response.headers.getRawHeaders(name)
+        return values[0] if values else None
+
+
+@attrs.define(eq=False)
+class Body(Protocol):
+    """Collects a body; `done` fires when it is complete, or fails with `FetchFailed`."""
+
+    _answer: Response
+    _limit: int
+    chunks: list[bytes] = attrs.field(factory=list, init=False)
+    received: int = attrs.field(default=0, init=False)
+    done: Deferred[None] = attrs.field(init=False)
+    _over: bool = attrs.field(default=False, init=False)
+    transport: ITransport | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.done = Deferred(lambda _: self._give_up())
+
+    def connectionMade(self) -> None:
+        length = self._answer.length
+        if length is not None and length > self._limit:
+            self._fail(FetchFailed(self._answer.url, self._too_long(f"is {length} bytes")))
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._over:
+            return
+        self.received += len(data)
+        if self.received > self._limit:
+            self._fail(FetchFailed(self._answer.url, self._too_long("does not end")))
+            return
+        self.chunks.append(data)
+        self._arrived()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._over:
+            return
+        self._over = True
+        # Without a length and without chunks, the end of the connection is the end of the body.
+        if reason.check(ResponseDone, PotentialDataLoss):
+            self._complete()
+            return
+        said = f" of {self._answer.length}" if self._answer.length is not None else ""
+        sentence = f"broke off after {self.received}{said} bytes"
+        self._broke_off(Unreachable(self._answer.url, sentence))
+
+    def _arrived(self) -> None:
+        """Something is in `chunks`."""
+
+    def _complete(self) -> None:
+        self.done.callback(None)
+
+    def _broke_off(self, error: Exception) -> None:
+        self.done.errback(error)
+
+    def _too_long(self, what: str) -> str:
+        return f"{what}, and at most {self._limit} bytes are taken"
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._over:
+            self._give_up()
+            self.done.errback(error)
+
+    def _give_up(self) -> None:
+        self._over = True
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+
+@attrs.define(eq=False)
+class Spool(Body):
+    """Hands a body on in pieces; while one is written no more is read."""
+
+    _write: Callable[[bytes], Awaitable[object]]
+    _clock: IReactorTime
+    _limits: FetchLimits
+    _writing: bool = attrs.field(default=False, init=False)
+    _ending: BaseException | None = attrs.field(default=None, init=False)
+    _before: int = attrs.field(default=0, init=False)
+    _waiting: int = attrs.field(default=0, init=False)
+    _watch: IDelayedCall | None = attrs.field(default=None, init=False)
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        if not self._over:
+            self._watch = self._clock.callLater(self._limits.rate_window_s, self._look)
+
+    def _look(self) -> None:
+        """Called once in a window: was there enough?"""
+        wanted = self._limits.minimum_rate * self._limits.rate_window_s
+        came, self._before = self.received - self._before, self.received
+        self._watch = None
+        if came < wanted and not self._writing:
+            sentence = f"only {came} bytes came in {self._limits.rate_window_s:g} seconds"
+            self._fail(Unreachable(self._answer.url, sentence))
+        else:
+            self._watch = self._clock.callLater(self._limits.rate_window_s, self._look)
+
+    def _arrived(self) -> None:
+        self._waiting += len(self.chunks[-1])
+        if self._waiting >= _FLUSH_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._writing:
+            return
+        self._writing = True
+        data = b"".join(self.chunks)
+        self.chunks.clear()
+        self._waiting = 0
+        producer = IPushProducer(self.transport)
+        producer.pauseProducing()
+        written = Deferred.fromCoroutine(_awaited(self._write(data)))
+        _ = written.addCallbacks(self._written, self._not_written, (producer,))
+
+    def _written(self, _: object, producer: IPushProducer) -> None:
+        self._writing = False
+        if self._over:
+            self._finish()
+        else:
+            producer.resumeProducing()
+
+    def _not_written(self, failure: Failure) -> None:
+        self._writing = False
+        self.chunks.clear()
+        self._give_up()
+        self._ending = failure.value
+        self._finish()
+
+    def _complete(self) -> None:
+        self._finish()
+
+    def _broke_off(self, error: Exception) -> None:
+        self._ending = error
+        self._finish()
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._over:
+            self._give_up()
+            self._ending = error
+            self._finish()
+
+    def _finish(self) -> None:
+        """Once nothing more comes: write what is left, then say that it is over."""
+        self._unwatch()
+        if self._writing or self.done.called:
+            return
+        if self.chunks:
+            self._flush()
+        elif self._ending is not None:
+            self.done.errback(self._ending)
+        else:
+            self.done.callback(None)
+
+    def _give_up(self) -> None:
+        super()._give_up()
+        self._unwatch()
+
+    def _unwatch(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+
+async def _awaited(work: Awaitable[object]) -> None:
+    await work
