@@ -17,8 +17,6 @@ from pathlib import Path
 import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -34,16 +32,15 @@ from domogik.supervisor.logs.output import IOutputReactor, OutputLog
 from domogik.supervisor.processes.adoption import ProcessRecord, Records, file_name
 from domogik.supervisor.processes.confinement import Confinement
 from domogik.supervisor.processes.host import HostProcesses, Processes
-from domogik.supervisor.processes.identity import NoSuchProcess
+from domogik.supervisor.processes.identity import NoSuchProcess, ProcessIdentity
 from domogik.supervisor.processes.leftovers import LeftoverRun, Leftovers
 from domogik.supervisor.processes.membership import ProcessTable
 from domogik.supervisor.processes.pidfd import IProcessReactor
-from domogik.supervisor.processes.usage import UsageMeter
+from domogik.supervisor.processes.usage import UsageSampler
 from domogik.supervisor.readiness import Notice, NotifySocket
+from domogik.threads import threads_of
 
 __all__ = ["AlreadyRunning", "NotRunning", "StartFailed", "Supervisor"]
-
-SAMPLE_S, FIRST_SAMPLE_S = 60.0, 5.0  # seconds between two samples of usage, and until the first
 
 
 class ISupervisorReactor(IProcessReactor, IOutputReactor):
@@ -73,10 +70,7 @@ class Supervisor(Service):
     _processes: Processes = attrs.field(init=False)
     _records: Records = attrs.field(init=False)
     _notify: NotifySocket = attrs.field(init=False)
-    #: what each that runs used when all were looked at last
-    sampled: Mapping[str, Usage] = attrs.field(init=False, factory=dict)
-    _sampling: IDelayedCall | None = attrs.field(init=False, default=None)
-    _usage: UsageMeter = attrs.field(init=False)
+    _sampler: UsageSampler = attrs.field(init=False)
     _tools: Tools = attrs.field(init=False)
     _runners: dict[str, Runner] = attrs.field(init=False, factory=dict)
     _left: Leftovers = attrs.field(init=False)
@@ -89,7 +83,9 @@ class Supervisor(Service):
     def __attrs_post_init__(self) -> None:
         table = ProcessTable(self._reactor)
         self._processes = HostProcesses(self._reactor, table, self.confinement)
-        self._usage = UsageMeter(self._reactor.seconds)
+        self._sampler = UsageSampler(
+            self._reactor, threads_of(self._reactor), lambda: self._members(self._runners)
+        )
         self._records = Records(self._run_directory / "processes")
         self._left = Leftovers(self._records, self._processes)
         self._notify = NotifySocket(self._reactor, self._run_directory / "notify.sock", self._heard)
@@ -113,7 +109,7 @@ class Supervisor(Service):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._notify.open()
         self.confinement.start()
-        self._sampling = self._reactor.callLater(FIRST_SAMPLE_S, self._sample)
+        self._sampler.start()
         self._left.look(self._fifo, self._wall_clock())
 
     def stopService(self) -> Deferred[None]:
@@ -122,8 +118,7 @@ class Supervisor(Service):
         super().stopService()
         self._is_closing = True
         self.confinement.stop()
-        if self._sampling is not None and self._sampling.active():
-            self._sampling.cancel()
+        self._sampler.stop()
         return Deferred.fromCoroutine(self._close())
 
     async def _close(self) -> None:
@@ -162,29 +157,24 @@ class Supervisor(Service):
 
     async def usage(self, ids: Iterable[str]) -> Mapping[str, Usage]:
         """Return the current usage of the running components among `ids`."""
-        found = {
+        return await self._sampler.usage(self._members(ids))
+
+    @property
+    def sampled(self) -> Mapping[str, Usage]:
+        """The usage of each running component when all were sampled last."""
+        return self._sampler.sampled
+
+    def _members(self, ids: Iterable[str]) -> dict[str, frozenset[ProcessIdentity]]:
+        return {
             id: self._processes.members(runner.started)
             for id in ids
             if (runner := self._runners.get(id)) is not None and runner.started is not None
         }
-        pool = self._reactor.getThreadPool()
-        return await deferToThreadPool(self._reactor, pool, self._usage.usage, found)
 
     def restarted_within(self, id: str, seconds: float) -> int:
         """Return the number of automatic restarts in the last `seconds`; 0 if unknown."""
         runner = self._runners.get(id)
         return 0 if runner is None else runner.restarted_within(seconds)
-
-    def _sample(self) -> None:
-        """Sample the usage of all components, now and every minute."""
-        self._sampling = self._reactor.callLater(SAMPLE_S, self._sample)
-
-        async def look() -> None:
-            self.sampled = await self.usage(self.ids())
-
-        _ = Deferred.fromCoroutine(look()).addErrback(
-            lambda failure: self._log.failure("memory and CPU were not sampled", failure)
-        )
 
     def pids(self, id: str) -> frozenset[int]:
         """Return the pids of its running processes; raises `UnknownComponent`."""

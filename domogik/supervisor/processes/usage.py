@@ -9,10 +9,16 @@ from pathlib import Path
 
 import attrs
 import psutil
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 
 from domogik.components.model import Usage
 from domogik.supervisor.processes.identity import ProcessIdentity
+from domogik.threads import Threads
 
+#: seconds between two samples of all that run, and until the first
+_SAMPLE_S, _FIRST_SAMPLE_S = 60.0, 5.0
 _FRESH_FOR = 1.0  # seconds
 _KEPT_FOR = 300.0  # seconds for which the last look at a process is remembered
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -78,6 +84,49 @@ class UsageMeter:
         self._cpu_seconds[identity] = now, seconds
         percent = 100 * (seconds - seconds_then) / max(now - then, 0.01)
         return Usage(percent, memory, files, 1)
+
+
+Members = Mapping[str, frozenset[ProcessIdentity]]
+
+
+@attrs.define(eq=False)
+class UsageSampler:
+    """Samples the usage of all components once a minute; `members()` returns their processes."""
+
+    _log = Logger()
+
+    _clock: IReactorTime
+    _in_thread: Threads
+    _members: Callable[[], Members]
+    #: the usage of each running component at the last sample
+    sampled: Mapping[str, Usage] = attrs.field(init=False, factory=dict)
+    _meter: UsageMeter = attrs.field(init=False)
+    _next: IDelayedCall | None = attrs.field(init=False, default=None)
+
+    def __attrs_post_init__(self) -> None:
+        self._meter = UsageMeter(self._clock.seconds)
+
+    def start(self) -> None:
+        """Sample soon, and from then on every minute."""
+        self._next = self._clock.callLater(_FIRST_SAMPLE_S, self._sample)
+
+    def stop(self) -> None:
+        """End the regular samples."""
+        if self._next is not None and self._next.active():
+            self._next.cancel()
+
+    async def usage(self, members: Members) -> Mapping[str, Usage]:
+        """Return the current usage of these processes."""
+        return await self._in_thread(self._meter.usage, members)
+
+    def _sample(self) -> None:
+        self._next = self._clock.callLater(_SAMPLE_S, self._sample)
+        _ = Deferred.fromCoroutine(self._look()).addErrback(
+            lambda failure: self._log.failure("memory and CPU were not sampled", failure)
+        )
+
+    async def _look(self) -> None:
+        self.sampled = await self.usage(self._members())
 
 
 def _sum(parts: Iterable[Usage | None]) -> Usage:

@@ -405,26 +405,10 @@ class Hub:
 
     def _restore_clients(self) -> None:
         try:
-            clients = hubstate.load(self._state)
+            hubstate.restore(self._state, self._table, self._wall_clock())
         except (hubstate.BrokenState, OSError) as error:
             log.warn("the clients of the last hub are not restored: {error}", error=error)
             return
-        now = self._wall_clock()
-        for client in clients:
-            for source in client.sources:
-                interval = read_interval(str(source.interval))
-                age = max(0.0, now - source.last_heard)  # the clock may have been set back
-                try:
-                    self._table.register(client.address, client.port, source.name, interval, age)
-                except RegistrationRefused as refused:
-                    log.info(
-                        "{source} at {address}:{port} is not restored: {refused}",
-                        source=source.name,
-                        address=client.address,
-                        port=client.port,
-                        refused=refused,
-                    )
-        self._table.expire()
         self._retarget()
         self._ask_for_heartbeats()
 

@@ -8,11 +8,21 @@ from pathlib import Path
 
 import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 
 from domogik.config.files import read_bounded, write_atomically
 from domogik.errors import DomogikError
-from domogik.xpl.hub.clients import MAX_CLIENTS, MAX_SOURCES, HeardDevice, HubClient
+from domogik.xpl.hub.clients import (
+    MAX_CLIENTS,
+    MAX_SOURCES,
+    ClientTable,
+    HeardDevice,
+    HubClient,
+    RegistrationRefused,
+    read_interval,
+)
 
+_log = Logger()
 #: a full table is smaller
 _LARGEST_BYTES = 4 << 20
 #: seconds between two writes of a changed table; after a crash those changes are lost
@@ -156,3 +166,22 @@ def _source(entry: object) -> HeardDevice | None:
 def _is_word(name: str) -> bool:
     """Return whether the codec would accept the name as a source."""
     return 0 < len(name) <= 200 and name.isascii() and name.isprintable()
+
+
+def restore(path: Path, table: ClientTable, now: float) -> None:
+    """Register the clients in the file, at Unix time `now`; raises as `load` does."""
+    for client in load(path):
+        for source in client.sources:
+            interval = read_interval(str(source.interval))
+            age = max(0.0, now - source.last_heard)  # the clock may have been set back
+            try:
+                table.register(client.address, client.port, source.name, interval, age)
+            except RegistrationRefused as refused:
+                _log.info(
+                    "{source} at {address}:{port} is not restored: {refused}",
+                    source=source.name,
+                    address=client.address,
+                    port=client.port,
+                    refused=refused,
+                )
+    table.expire()
