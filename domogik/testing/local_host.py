@@ -258,7 +258,6 @@ class FakeManager(Assembly):
             host=HOST,
             speakers=Speakers(
                 self.trust.is_own,
-                self.plugins.pids,
                 lambda: self.hub_is_elsewhere,
                 self._receivers,
                 self._owners,

@@ -316,9 +316,7 @@ class ManagerDaemon(Assembly, Service):
             bus=bus,
             plugins=self.plugins,
             host=host,
-            speakers=Speakers(
-                self.trust.is_own, self.plugins.pids, lambda: self.xpl_node.hub is None
-            ),
+            speakers=Speakers(self.trust.is_own, lambda: self.xpl_node.hub is None),
             find=lambda processes: self._thread(udp_addresses, processes),
             timeout_s=self._roles.ping_duration,
             pause_s=self._roles.wait_between_pings if self._roles.ping else None,

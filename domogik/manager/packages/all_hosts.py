@@ -19,7 +19,7 @@ from domogik.errors import DomogikError, NoAnswer, NotPossible, OperationFailed,
 from domogik.manager.fleet.hosts import Hosts
 from domogik.manager.jobs import Job, Jobs, Progress
 from domogik.manager.packages.interfaces import InstalledPackage, IPackages, RepositoryInfo
-from domogik.manager.packages.local import LocalPackages
+from domogik.manager.packages.local import BOTH, LocalPackages
 from domogik.manager.packages.offers import MainHostOffers, is_wanted, offered
 from domogik.manager.packages.remote import PackageHosts
 from domogik.manager.packages.repositories import Repositories
@@ -166,7 +166,7 @@ class Packages:
         self._check_host(host)
         ref = self._offered(type, id, release)
         if self._local_host is not None and host == self.host:
-            await _told(self._local_host.install_both(ref, with_dependencies))
+            await _told(self._local_host.install(ref, BOTH, None, with_dependencies))
             return ref
 
         async def work(progress: Progress) -> None:
@@ -174,7 +174,7 @@ class Packages:
             await self._install_there(host, ref, progress, with_dependencies)
             await self._serve(host, ref, before)
 
-        await self._job("install", host, ref.fullname, work, (ref, with_dependencies))
+        await self._jobs.run("install", f"{ref.fullname}@{host}", work, (ref, with_dependencies))
         return ref
 
     async def _install_there(
@@ -237,7 +237,7 @@ class Packages:
         async def work(progress: Progress) -> None:
             await self._update_there(host, ref, progress)
 
-        await self._job("update", host, ref.fullname, work, ref)
+        await self._jobs.run("update", f"{ref.fullname}@{host}", work, ref)
         return ref
 
     async def _update_there(self, host: str, ref: PackageRef, progress: Progress) -> None:
@@ -305,7 +305,7 @@ class Packages:
             await self._others.uninstall(host, type, id, with_data=with_data)
             await self._unserve(host, type, id)
 
-        await self._job("uninstall", host, name, work, with_data)
+        await self._jobs.run("uninstall", f"{name}@{host}", work, with_data)
 
     async def _unserve(self, host: str, type: str, id: str) -> None:
         """What was served of it here goes with the last host that had it, which was `host`."""
@@ -340,7 +340,7 @@ class Packages:
         if not found:
             return ()
         if here is not None:
-            states = await here.check(found, (type, id))
+            states = await here.check(found, id if type == "plugin" else "")
             return states if self._elsewhere is None else await self._elsewhere.complete(states)
         states = await self._others.check(host, found)
         return tuple(self._offered_here(host, state) for state in states)
@@ -376,17 +376,6 @@ class Packages:
     def _entry_at(self, host: str, type: str, id: str) -> InstalledPackage | None:
         name = (type, id)
         return next((one for one in self._of(host) if (one.ref.type, one.ref.id) == name), None)
-
-    def _job(
-        self,
-        kind: str,
-        host: str,
-        name: str,
-        work: Callable[[Progress], Awaitable[None]],
-        request: object,
-    ) -> Deferred[Any]:
-        """On another host: a queue of its own for each package there."""
-        return self._jobs.run(kind, f"{name}@{host}", work, request)
 
     def _check_managed(self) -> None:
         if self._local_host is not None:

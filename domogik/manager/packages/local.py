@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ from twisted.logger import Logger
 
 from domogik.components.events import EventStream
 from domogik.config.edit import remove_value, set_value
-from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownComponent
+from domogik.errors import DomogikError, NotPossible, OperationFailed
 from domogik.manager.jobs import Jobs, Progress
 from domogik.manager.packages.interfaces import InstalledPackage
-from domogik.manager.packages.stored import StoredPackages
+from domogik.manager.packages.stored import look
 from domogik.manager.packages.update import Note, PackageUpdate, at_rest
 from domogik.manager.plugins.plugins import Plugins
 from domogik.packages.descriptor.package import WHEELS, Dependency, Package
@@ -30,7 +30,7 @@ from domogik.packages.needs.environment import (
     interpreter,
 )
 from domogik.packages.needs.requirements import PYTHON, parse_requirement
-from domogik.packages.store.changes import RINOR, XPL, NotInstalled, Staged, Store
+from domogik.packages.store.changes import RINOR, NotInstalled, Staged, Store
 from domogik.packages.store.install import Installer
 from domogik.packages.store.installation import Installation, Place
 from domogik.packages.store.installed import Installed, Inventory
@@ -41,6 +41,8 @@ DEVELOPMENT = (
     "Packages are listed and not managed in development mode: set package_path in [domogik] to "
     "switch package mode on"
 )
+#: the parts of a package on a host that is main host and target
+BOTH = "both"
 #: checks of dependencies that wait for their turn; each may start processes
 MAX_CHECKS = 20
 
@@ -79,15 +81,12 @@ class LocalPackages:
     _inventory: Inventory = attrs.field(init=False, factory=lambda: Inventory({}, {}))
     _list: tuple[InstalledPackage, ...] = attrs.field(init=False, default=())
     _told: int = attrs.field(init=False, default=0)
-    _stored: StoredPackages = attrs.field(init=False)
+    #: full name -> what the store knew of it when it was read last
+    _stored: Mapping[str, Mapping[str, Any]] = attrs.field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self._installer = Installer(
-            self._store,
-            self._fetch,
-            self._in_thread,
-            self._is_running,
-            self._prepare,
+            self._store, self._fetch, self._in_thread, self._plugins.is_up, self._prepare
         )
         self._update = PackageUpdate(
             installer=self._installer,
@@ -98,8 +97,7 @@ class LocalPackages:
             clock=self._clock,
             started=self._carry_on,
         )
-        self._checker = self._make_checker(self._release_of)
-        self._stored = StoredPackages(self._store, self._release_of)
+        self._checker = self._make_checker(self._plugins.release_of)
 
     # What there is
 
@@ -121,10 +119,7 @@ class LocalPackages:
 
     def _carry_on(self, note: Note) -> Deferred[Any]:
         async def work(installation: Installation) -> None:
-            try:
-                await self._update.finish(installation, note)
-            finally:
-                await self.look()
+            await self._update.finish(installation, note)
 
         return self._job("update", note.after, work, note).addErrback(
             lambda failure: self._log.error("{error}", error=failure.getErrorMessage())
@@ -154,11 +149,15 @@ class LocalPackages:
 
     def installed(self) -> tuple[InstalledPackage, ...]:
         """What is installed, by name; what could be updated is not known here."""
-        return tuple(self._stored.complete(entry) for entry in self._list)
+        stored = self._stored
+        return tuple(attrs.evolve(one, **stored.get(one.ref.fullname, {})) for one in self._list)
 
     async def look(self) -> None:
         """Read what only the store knows."""
-        await self._in_thread(self._stored.look, self._list, self._inventory)
+        release_of = self._plugins.release_of
+        self._stored = await self._in_thread(
+            look, self._store, release_of, self._list, self._inventory
+        )
 
     def package(self, type: str, id: str) -> Package:
         """The descriptor of an installed package; `UnknownComponent`, `InvalidReference`."""
@@ -171,10 +170,6 @@ class LocalPackages:
             raise NotInstalled(f"Package '{name}' is not installed on {self.host}")
         return place[id]
 
-    def _release_of(self, plugin: str) -> str | None:
-        installed = self._inventory.plugins.get(plugin)
-        return installed.package.release if installed is not None else None
-
     # What changes it
 
     async def install(
@@ -184,34 +179,33 @@ class LocalPackages:
         place: Place | None = None,
         with_dependencies: bool = False,
     ) -> None:
-        """One part, the archive from `place` or from the repositories.
+        """One part or `BOTH`, the archive from `place` or from the repositories.
 
         `with_dependencies`: a plugin gets an environment of its own, with what it needs of Python.
-        Raises `OperationFailed`, `NotPossible`, and what fetching raises.
+        Raises `OperationFailed`, `NotPossible`, and what fetching raises; then nothing has changed.
         """
         self.check_managed()
-        if part == XPL:
+        if part != RINOR:
             self._check_handled(ref.type)
 
-        work = self._serve if part == RINOR else self._install
+        async def work(installation: Installation) -> None:
+            if part == RINOR:
+                await self._installer.install(installation, RINOR)
+                return
+            with at_rest(self._plugins, ref.type, ref.id):
+                await self._give_up(ref.type, ref.id)
+                try:
+                    if part == BOTH:
+                        await self._installer.install_both(installation)
+                    else:
+                        await self._installer.install(installation)
+                    await self._update.forget(ref.type, ref.id)
+                finally:
+                    await self._reload()
+
         request = (ref, part, with_dependencies)
         await self._job(
             "install", ref, work, request, place=place, with_dependencies=with_dependencies
-        )
-
-    async def install_both(self, ref: PackageRef, with_dependencies: bool = False) -> None:
-        """Both parts on this host; raises as `install` does, and then nothing has changed."""
-        self.check_managed()
-        self._check_handled(ref.type)
-
-        request = (ref, "both", with_dependencies)
-        await self._job(
-            "install",
-            ref,
-            self._install_both,
-            request,
-            place=None,
-            with_dependencies=with_dependencies,
         )
 
     def _job(
@@ -228,38 +222,19 @@ class LocalPackages:
 
         async def all_of_it(progress: Progress) -> None:
             told = self._told
-            await work(Installation(ref, progress.stage, place, with_dependencies))
+            try:
+                await work(Installation(ref, progress.stage, place, with_dependencies))
+            finally:
+                await self.look()
             if told == self._told:
                 self._tell()  # the same release anew
 
         return self.jobs.run(kind, ref.fullname, all_of_it, request)
 
-    async def _serve(self, installation: Installation) -> None:
-        await self._installer.install(installation, RINOR)
-        await self.look()
-
-    async def _install(self, installation: Installation) -> None:
-        ref = installation.ref
-        with at_rest(self._plugins, ref.type, ref.id):
-            await self._give_up(ref.type, ref.id)
-            await self._installer.install(installation, XPL)
-            await self._update.forget(ref.type, ref.id)
-            await self._changed()
-
-    async def _install_both(self, installation: Installation) -> None:
-        ref = installation.ref
-        with at_rest(self._plugins, ref.type, ref.id):
-            await self._give_up(ref.type, ref.id)
-            try:
-                await self._installer.install_both(installation)
-                await self._update.forget(ref.type, ref.id)
-            finally:
-                await self._changed()
-
     async def update(self, ref: PackageRef) -> None:
         """Another release of an installed package in one job; see `package_update.py`."""
         self.check_managed()
-        self._update.end_probation(ref.fullname)
+        self._update.end_probation(ref.type, ref.id)
         await self._job("update", ref, self._update_to, ref)
 
     async def _update_to(self, installation: Installation) -> None:
@@ -269,16 +244,13 @@ class LocalPackages:
             held = f"{ref.fullname} is held: take the hold off it first"
             plain = f"{ref.id} is held; first: dmg_pkgmgr unhold {ref.id}"
             raise OperationFailed(held, plain=plain)
-        try:
-            await self._update.run(installation)
-        finally:
-            await self.look()
+        await self._update.run(installation)
 
     async def rollback(self, type: str, id: str) -> PackageRef:
         """To the release before; a plugin that runs is stopped for it and started again."""
         self.check_managed()
         name = self._found(type, id).package.full_name
-        self._update.end_probation(name)
+        self._update.end_probation(type, id)
 
         async def work(progress: Progress) -> PackageRef:
             ref = await self._update.back(type, id)
@@ -297,35 +269,32 @@ class LocalPackages:
         """
         self.check_managed()
         name = fullname(type, id)
-        self._update.end_probation(name)
+        self._update.end_probation(type, id)
 
         async def work(progress: Progress) -> None:
             progress.stage("removing")
-            await self._uninstall(type, id, with_data, keep_served)
+            try:
+                self._found(type, id)
+            except NotInstalled:
+                self._check_handled(type)
+                raise
+            with at_rest(self._plugins, type, id):
+                await self._give_up(type, id)
+                # first: a package that comes back later is not enabled, whatever happens now
+                unmarked = type == "plugin" and await self._edit(remove_value, "plugins", id)
+                try:
+                    await self._installer.uninstall(
+                        type, id, with_data=with_data, keep_served=keep_served
+                    )
+                    await self._update.forget(type, id)
+                except DomogikError:
+                    if unmarked:
+                        await self._edit(set_value, "plugins", id, "enabled")
+                    raise
+                finally:
+                    await self._changed()
 
         await self.jobs.run("uninstall", name, work, with_data)
-
-    async def _uninstall(self, type: str, id: str, with_data: bool, keep_served: bool) -> None:
-        try:
-            self._found(type, id)
-        except NotInstalled:
-            self._check_handled(type)
-            raise
-        with at_rest(self._plugins, type, id):
-            await self._give_up(type, id)
-            # first: a package that comes back later is not enabled, whatever happens now
-            unmarked = type == "plugin" and await self._edit(remove_value, "plugins", id)
-            try:
-                await self._installer.uninstall(
-                    type, id, with_data=with_data, keep_served=keep_served
-                )
-                await self._update.forget(type, id)
-            except DomogikError:
-                if unmarked:
-                    await self._edit(set_value, "plugins", id, "enabled")
-                raise
-            finally:
-                await self._changed()
 
     async def hold(self, type: str, id: str, *, held: bool) -> None:
         """Whether updates leave it alone."""
@@ -345,7 +314,7 @@ class LocalPackages:
 
     async def _give_up(self, type: str, id: str) -> None:
         """One that waits for its next try must not have it in the middle of a change."""
-        if type == "plugin" and self._plugins.is_tried_again(id):
+        if type == "plugin" and self._plugins.plugin(id).is_tried_again:
             await self._plugins.stop(id)
 
     async def _edit(self, change: Callable[..., bool], *words: str) -> bool:
@@ -360,9 +329,6 @@ class LocalPackages:
         await self._reload()
         await self.look()
 
-    def _is_running(self, type: str, id: str) -> bool:
-        return type == "plugin" and self._plugins.is_up(id)
-
     # Dependencies
 
     async def _prepare(self, installation: Installation, staged: Staged) -> None:
@@ -372,9 +338,8 @@ class LocalPackages:
             return
         wanted = installation.with_dependencies
         installed = self._inventory.plugins.get(ref.id)
-        if not wanted and installed is not None:
-            has_one, _ = await self._in_thread(_environment, installed.directory)
-            wanted = has_one is not None
+        if not wanted:
+            wanted = (await self._in_thread(_environment, installed))[0] is not None
         needs = [one.id for one in staged.content.package.dependencies if one.type == PYTHON]
         if wanted and needs:
             wheels = staged.directory / WHEELS
@@ -385,7 +350,7 @@ class LocalPackages:
             )
 
     async def check(
-        self, dependencies: Sequence[Dependency], package: tuple[str, str] | None = None
+        self, dependencies: Sequence[Dependency], plugin: str = ""
     ) -> tuple[DependencyState, ...]:
         """How they are met here, in the environment of that plugin if it is installed.
 
@@ -393,8 +358,9 @@ class LocalPackages:
         """
         if len(self._checks.waiting) >= MAX_CHECKS:
             raise OperationFailed("Too many dependencies are being checked: ask again later")
-        directory = self._directory(package)
-        environment, wheels = await self._in_thread(_environment, directory)
+        environment, wheels = await self._in_thread(
+            _environment, self._inventory.plugins.get(plugin)
+        )
         await self._checks.acquire()
         try:
             return await self._checker.check(
@@ -407,18 +373,10 @@ class LocalPackages:
         finally:
             self._checks.release()
 
-    def _directory(self, package: tuple[str, str] | None) -> Path | None:
-        if package is None:
-            return None
-        try:
-            return self._found(*package).directory
-        except UnknownComponent:
-            return None
 
-
-def _environment(directory: Path | None) -> tuple[Path | None, Path | None]:
-    """A release's own interpreter and wheels, where it has them."""
-    if directory is None:
+def _environment(plugin: Installed | None) -> tuple[Path | None, Path | None]:
+    """An installed plugin's own interpreter and wheels, where it has them."""
+    if plugin is None or plugin.directory is None:
         return None, None
-    wheels = directory / WHEELS
-    return interpreter(directory / ENVIRONMENT), wheels if wheels.is_dir() else None
+    wheels = plugin.directory / WHEELS
+    return interpreter(plugin.directory / ENVIRONMENT), wheels if wheels.is_dir() else None

@@ -12,8 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Awaitable, Callable, Collection
-from functools import partial
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from pathlib import Path
 
 import attrs
@@ -24,6 +23,7 @@ from twisted.logger import Logger
 from domogik.components.model import State
 from domogik.config.files import read_bounded, write_atomically
 from domogik.errors import DomogikError, OperationFailed
+from domogik.manager.plugins.one_plugin import Plugin
 from domogik.manager.plugins.plugins import Plugins
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef
 from domogik.packages.store.changes import RINOR, XPL, Change, Staged, StoreFailed
@@ -32,6 +32,7 @@ from domogik.packages.store.installation import Installation
 from domogik.threads import Threads
 
 _NOTE_BYTES = 4096
+_FLAGS = ("runs", "on_probation", "awaits_start")
 #: what the supervisor says before the cause, and what does not hold for a release that is given up
 _BEFORE_THE_CAUSE = re.compile(r"^(started again in [^:]+: )?(ended before it was ready: )?")
 
@@ -67,10 +68,6 @@ class PackageUpdate:
     _clock: IReactorTime
     _started: Callable[[Note], object]
     _log: Logger = Logger()
-    #: full name -> fires when what is on probation has failed, with the reason, or is let off
-    _verdicts: dict[str, Deferred[str]] = attrs.field(init=False, factory=dict)
-    #: full name -> the update whose plugin was not started since
-    _awaiting: dict[str, Note] = attrs.field(init=False, factory=dict)
 
     async def run(self, installation: Installation) -> None:
         """To that release, both parts; `OperationFailed` says why the old one is back.
@@ -85,7 +82,7 @@ class PackageUpdate:
         if before == ref:
             return
         staged = await self._installer.stage(installation)
-        self._await_no_start(ref)
+        await self.forget(ref.type, ref.id)
         if before is None:
             await self._installer.switch_to(installation, staged)
             await self._changed()
@@ -105,10 +102,14 @@ class PackageUpdate:
             await self._end(ref)
         await self._installer.tidy(installation, change)
 
-    def end_probation(self, name: str) -> None:
+    def end_probation(self, type: str, id: str) -> None:
         """A person wants something else of it: what is on probation counts as good."""
-        if name in self._verdicts and not self._verdicts[name].called:
-            self._verdicts[name].callback("")
+        follower = self._follower(type, id)
+        if isinstance(follower, _Probation):
+            follower.end()
+
+    def _follower(self, type: str, id: str) -> object:
+        return self._plugins.plugin(id).follower if type == "plugin" else None
 
     async def back(self, type: str, id: str) -> PackageRef:
         """To the release before; it is what worked, so it is not asked to prove itself."""
@@ -138,31 +139,19 @@ class PackageUpdate:
 
     async def forget(self, type: str, id: str) -> None:
         """Another release of it is installed now, or none: its next start proves nothing."""
-        for note in self._awaiting.values():
-            if (note.after.type, note.after.id) == (type, id):
-                self._await_no_start(note.after)
-                await self._in_thread(_remove, self._directory, note.after)
-                return
+        follower = self._follower(type, id)
+        if isinstance(follower, _AwaitedStart):
+            self._plugins.plugin(id).follower = None
+            await self._in_thread(_remove, self._directory, follower.note.after)
 
     def await_start(self, note: Note) -> None:
         """Have `started` called when somebody starts it; at once where that was before."""
-        ref = note.after
-        self._awaiting[ref.fullname] = note
-        self._plugins.followers[ref.id] = partial(self._look_for_start, note)
-        self._look_for_start(note)
-
-    def _look_for_start(self, note: Note) -> None:
-        id = note.after.id
-        if self._plugins.is_there(id) or self._plugins.is_tried_again(id):
-            self._await_no_start(note.after)
-            self._started(attrs.evolve(note, runs=True, on_probation=True, awaits_start=False))
-
-    def _await_no_start(self, ref: PackageRef) -> None:
-        if self._awaiting.pop(ref.fullname, None) is not None:
-            del self._plugins.followers[ref.id]
+        plugin = self._plugins.plugin(note.after.id)
+        plugin.follower = _AwaitedStart(plugin, note, self._started)
+        plugin.follower()
 
     async def _end(self, ref: PackageRef) -> None:
-        if ref.fullname not in self._awaiting:
+        if not isinstance(self._follower(ref.type, ref.id), _AwaitedStart):
             await self._in_thread(_remove, self._directory, ref)
 
     async def finish(self, installation: Installation, note: Note) -> None:
@@ -197,16 +186,16 @@ class PackageUpdate:
         ref, runs = change.ref, note.runs
         try:
             # on probation the manager starts it, if it is wanted
-            if runs and not note.on_probation and not self._plugins.is_there(ref.id):
+            if runs and not note.on_probation and not self._plugins.plugin(ref.id).is_there:
                 await self._plugins.start(ref.id)
             await self._installer.install(installation, RINOR)
-            if not runs and ref.type == "plugin" and self._plugins.probation_s(ref.id):
+            if not runs and ref.type == "plugin" and self._plugins.plugin(ref.id).probation_s:
                 waiting = attrs.evolve(note, awaits_start=True)
                 await self._in_thread(_write, self._directory, waiting)
                 self.await_start(waiting)
                 return
             if runs:
-                installation.tell("on probation")
+                installation.stage("on probation")
                 await self._pass_probation(note)
             await self._in_thread(self._installer.store.succeeded, ref)
         except DomogikError as error:
@@ -215,35 +204,10 @@ class PackageUpdate:
 
     async def _pass_probation(self, note: Note) -> None:
         """Watch it for its time; raises `OperationFailed` where it fails within that."""
-        ref, seconds = note.after, self._plugins.probation_s(note.after.id)
-        if not seconds:
-            return
-        await self._in_thread(_write, self._directory, attrs.evolve(note, on_probation=True))
-        verdict: Deferred[str] = Deferred()
-        timer: IDelayedCall | None = None
-
-        def look(failures: Collection[State] = (State.BACKOFF, State.FAILED)) -> None:
-            nonlocal timer
-            status = self._plugins.status(ref.id)
-            if status.state in failures and not verdict.called:
-                verdict.callback(status.reason or f"it is {status.state.value}")
-            elif status.state is not State.STARTING and timer is None:
-                timer = self._clock.callLater(seconds, end)
-
-        def end() -> None:
-            look((State.BACKOFF, State.FAILED, State.NOT_RESPONDING))
-            self.end_probation(ref.fullname)
-
-        self._verdicts[ref.fullname], self._plugins.followers[ref.id] = verdict, look
-        look()
-        try:
-            reason = await verdict
-        finally:
-            del self._verdicts[ref.fullname], self._plugins.followers[ref.id]
-            if timer is not None and timer.active():
-                timer.cancel()
-        if reason:
-            raise _FailedOnProbation(f"failed within {seconds:g} s of its start", reason)
+        plugin = self._plugins.plugin(note.after.id)
+        if plugin.probation_s:
+            await self._in_thread(_write, self._directory, attrs.evolve(note, on_probation=True))
+            await _Probation(plugin, self._clock, plugin.probation_s).passed()
 
     async def _undo(self, change: Change, runs: bool, cause: DomogikError) -> str:
         """Back to the old release; what became of both, as a sentence."""
@@ -273,7 +237,7 @@ class PackageUpdate:
         if not runs:
             return "is installed again"
         try:
-            if not self._plugins.is_there(ref.id):
+            if not self._plugins.plugin(ref.id).is_there:
                 await self._plugins.start(ref.id)
         except DomogikError as error:
             self._log.error("{id} does not start: {reason}", id=ref.id, reason=_reason(error))
@@ -282,28 +246,84 @@ class PackageUpdate:
 
     def _is_to_run(self, ref: PackageRef) -> bool:
         """Whether it is up, or would be tried again; what is disabled is not started."""
-        return (
-            ref.type == "plugin"
-            and ref.id in self._plugins.enabled_names()
-            and (self._plugins.is_up(ref.id) or self._plugins.is_tried_again(ref.id))
-        )
+        return self._is_on(ref) and self._plugins.plugin(ref.id).is_enabled
+
+    def _is_on(self, ref: PackageRef) -> bool:
+        plugin = self._plugins.plugin(ref.id)
+        return ref.type == "plugin" and (plugin.is_up or plugin.is_tried_again)
 
     def _is_alive(self, ref: PackageRef) -> bool:
-        return ref.type == "plugin" and self._plugins.status(ref.id).state is State.ALIVE
+        return ref.type == "plugin" and self._plugins.plugin(ref.id).status.state is State.ALIVE
 
     async def _stop(self, ref: PackageRef, runs: bool) -> None:
-        if ref.type == "plugin" and (
-            self._plugins.is_up(ref.id) or self._plugins.is_tried_again(ref.id)
-        ):
+        if self._is_on(ref):
             await self._plugins.stop(ref.id, again=runs)
 
     async def _present(self, type: str, id: str) -> PackageRef | None:
         return await self._in_thread(self._installer.store.present, type, id)
 
 
-def at_rest(plugins: Plugins, type: str, id: str) -> contextlib.AbstractContextManager[None]:
+@contextlib.contextmanager
+def at_rest(plugins: Plugins, type: str, id: str) -> Iterator[None]:
     """A context in which nothing starts that package, where it is a plugin."""
-    return plugins.at_rest(id) if type == "plugin" else contextlib.nullcontext()
+    plugin = plugins.plugin(id)
+    plugin.is_at_rest = type == "plugin"
+    try:
+        yield
+    finally:
+        plugin.is_at_rest = False
+
+
+@attrs.frozen(eq=False)
+class _AwaitedStart:
+    """Follows a plugin that was not started with its new release yet."""
+
+    _plugin: Plugin
+    note: Note
+    _started: Callable[[Note], object]
+
+    def __call__(self) -> None:
+        if self._plugin.is_there or self._plugin.is_tried_again:
+            self._plugin.follower = None
+            self._started(attrs.evolve(self.note, runs=True, on_probation=True, awaits_start=False))
+
+
+@attrs.define(eq=False)
+class _Probation:
+    """Follows a plugin for some seconds from when its new release is up."""
+
+    _plugin: Plugin
+    _clock: IReactorTime
+    _seconds: float
+    _verdict: Deferred[str] = attrs.field(init=False, factory=Deferred)
+    _timer: IDelayedCall | None = attrs.field(init=False, default=None)
+
+    async def passed(self) -> None:
+        """Wait for the verdict; raises `_FailedOnProbation`."""
+        self._plugin.follower = self
+        self()
+        if reason := await self._verdict:
+            raise _FailedOnProbation(f"failed within {self._seconds:g} s of its start", reason)
+
+    def __call__(self, failures: Collection[State] = (State.BACKOFF, State.FAILED)) -> None:
+        status = self._plugin.status
+        if status.state in failures:
+            self.end(status.reason or f"it is {status.state.value}")
+        elif status.state is not State.STARTING and self._timer is None:
+            self._timer = self._clock.callLater(self._seconds, self._time_is_up)
+
+    def _time_is_up(self) -> None:
+        self((State.BACKOFF, State.FAILED, State.NOT_RESPONDING))
+        self.end()
+
+    def end(self, verdict: str = "") -> None:
+        """Watch it no longer; `verdict` says what is wrong."""
+        if self._verdict.called:
+            return
+        self._plugin.follower = None
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._verdict.callback(verdict)
 
 
 class _FailedOnProbation(OperationFailed):
@@ -328,9 +348,7 @@ def _write(directory: Path, note: Note) -> None:
         "id": note.after.id,
         "before": note.before.release,
         "after": note.after.release,
-        "runs": note.runs,
-        "on_probation": note.on_probation,
-        "awaits_start": note.awaits_start,
+        **{key: getattr(note, key) for key in _FLAGS},
     }
     write_atomically(_path(directory, note.after), json.dumps(words).encode())
 
@@ -348,8 +366,7 @@ def _read(directory: Path) -> tuple[Note, ...]:
             type, id = words["type"], words["id"]
             before = PackageRef(type, id, words["before"])
             after = PackageRef(type, id, words["after"])
-            keys = ("runs", "on_probation", "awaits_start")
-            notes.append(Note(before, after, *(words.get(key) is True for key in keys)))
+            notes.append(Note(before, after, *(words.get(key) is True for key in _FLAGS)))
         except (OSError, ValueError, LookupError, TypeError, AttributeError, InvalidReference):
             path.unlink(missing_ok=True)
     return tuple(notes)

@@ -84,7 +84,7 @@ class Autostart:
 
     async def _start(self, name: str) -> None:
         try:
-            if self._plugins.is_there(name) or name in self._plugins.stopped:
+            if self._plugins.plugin(name).is_there or name in self._plugins.stopped:
                 return
             self._log.info("{name} starts with the manager", name=name)
             await self._plugins.start(name)
@@ -122,5 +122,7 @@ class Autostart:
                 key=STARTUP_KEY,
                 text=text or "not set",
             )
-        self._plugins.keep_back(name, text if text.lower() in _KEPT_BACK else "")
+        plugin = self._plugins.plugin(name)
+        plugin.kept_back = text if text.lower() in _KEPT_BACK else ""
+        plugin.refresh()
         return text

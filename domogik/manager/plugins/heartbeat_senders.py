@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
+from domogik.manager.plugins.one_plugin import Plugin
 from domogik.supervisor.ports.listeners import (
     CannotSeeSockets,
     InvalidAddress,
@@ -26,18 +27,15 @@ MOST_SOCKETS = 8
 class Speakers:
     """Whether a heartbeat came from this host, and from a process of the plugin that it names.
 
-    `is_own(ip)` says whether an address is one of this host; `pids(name)` gives the plugin's
-    processes, which is asked only about a socket that is new. Where the hub is another program,
-    every datagram comes from the hub, and only what the heartbeat announces can be looked at.
+    `is_own(ip)` says whether an address is one of this host; a plugin's processes are asked for
+    only about a socket that is new. Where the hub is another program, every datagram comes from
+    the hub, and only what the heartbeat announces can be looked at.
     """
 
     is_own: Callable[[str], bool]
-    _pids: Callable[[str], Iterable[int]]
     _hub_is_elsewhere: Callable[[], bool]
     _receivers: Callable[[str, int], Sequence[Listener]] = udp_receivers
     _owners: Callable[..., Mapping[int, Sequence[Owner]]] = owners
-    #: the sockets that were found to be a plugin's; they are while they are there
-    _known: dict[str, frozenset[int]] = attrs.field(factory=dict)
 
     def is_here(self, message: Message, origin: Origin) -> bool:
         """Whether a program of this host sent it, as far as can be told."""
@@ -46,9 +44,9 @@ class Speakers:
         if not self._hub_is_elsewhere():
             return True
         claimed = announced(message)
-        return claimed is not None and self._holds("", claimed) is not None
+        return claimed is not None and self._holds(None, claimed) is not None
 
-    def is_from(self, name: str, message: Message, origin: Origin) -> bool:
+    def is_from(self, plugin: Plugin, message: Message, origin: Origin) -> bool:
         """Whether a process of that plugin has the port that it came from.
 
         Where no process has it any more, or the hub stands between, the port that the heartbeat
@@ -56,11 +54,11 @@ class Speakers:
         """
         if origin.address is None or not self.is_own(origin.address[0]):
             return False
-        held = self._holds(name, origin.address)
+        held = self._holds(plugin, origin.address)
         if held or (held is False and not self._hub_is_elsewhere()):
             return bool(held)
         claimed = announced(message)
-        return claimed is not None and bool(self._holds(name, claimed))
+        return claimed is not None and bool(self._holds(plugin, claimed))
 
     def is_last_word(self, message: Message, origin: Origin, last: Address | None) -> bool:
         """Whether it announces `last`, and neither that port nor the sender's is held any more.
@@ -71,14 +69,10 @@ class Speakers:
             return False
         places = [last] if self._hub_is_elsewhere() else [last, origin.address]
         return announced(message) == last and all(
-            self._holds("", place) is None for place in places
+            self._holds(None, place) is None for place in places
         )
 
-    def forget(self, name: str) -> None:
-        """Its processes have ended."""
-        self._known.pop(name, None)
-
-    def _holds(self, name: str, address: Address) -> bool | None:
+    def _holds(self, plugin: Plugin | None, address: Address) -> bool | None:
         """Whether that plugin's processes have the port; None where no socket of ours has it."""
         if not self.is_own(address[0]):
             return None
@@ -86,19 +80,19 @@ class Speakers:
             inodes = frozenset(one.inode for one in self._receivers(*address))
             if not inodes:
                 return None
-            if not name:
+            if plugin is None:
                 return False
-            known = self._known.get(name, frozenset())
+            known = plugin.sockets
             if inodes <= known:
                 return True
-            found = self._owners(inodes, among=self._pids(name))
+            found = self._owners(inodes, among=plugin.pids)
         except InvalidAddress:
             return None
         except CannotSeeSockets:
             return True  # a plugin must not count as dead because the kernel tells nothing
         if not all(found.values()):
             return False
-        self._known[name] = inodes | (known if len(known) < MOST_SOCKETS else frozenset())
+        plugin.sockets = inodes | (known if len(known) < MOST_SOCKETS else frozenset())
         return True
 
 

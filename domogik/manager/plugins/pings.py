@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from domogik.errors import OperationFailed
 from domogik.manager.plugins.heartbeat_senders import Address, Speakers, announced
+from domogik.manager.plugins.one_plugin import Plugin
 from domogik.manager.plugins.plugins import Plugins
 from domogik.supervisor.ports.listeners import CannotSeeSockets, listeners, owners
 from domogik.xpl.codec.message import CMND, STAT, Message
@@ -26,6 +27,23 @@ LOOPBACK = "127.0.0.1"
 #: seconds until what was not believed is looked at once more: a process that was started just now
 #: may be missing in the process table that is shared
 LOOK_TWICE = 0.3
+
+
+@attrs.define(eq=False)
+class _Contact:
+    """What is going on with one plugin; `address` is where its last heartbeat said it listens."""
+
+    plugin: Plugin
+    address: Address | None = None
+    ping: Deferred[Message] | None = None
+    leaving: list[Deferred[None]] = attrs.field(factory=list)
+    second_look: IDelayedCall | None = None
+
+    def close(self) -> None:
+        """Wait for nothing any more."""
+        for waiting in (self.ping, self.second_look, *self.leaving):
+            if waiting is not None:
+                waiting.cancel()
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -52,10 +70,7 @@ class PluginPings:
     _timeout_s: float = 10.0
     _pause_s: float | None = None
     _log: Logger = Logger()
-    _addresses: dict[str, Address] = attrs.field(factory=dict)
-    _waiting: dict[str, Deferred[Message]] = attrs.field(factory=dict)
-    _leaving: dict[str, list[Deferred[None]]] = attrs.field(factory=dict)
-    _looking_twice: dict[str, IDelayedCall] = attrs.field(factory=dict)
+    _contacts: dict[str, _Contact] = attrs.field(init=False, factory=dict)
     _subscriptions: list[Subscription] = attrs.field(factory=list)
     _loop: LoopingCall | None = None
 
@@ -75,22 +90,19 @@ class PluginPings:
             self._loop.stop()
         while self._subscriptions:
             self._subscriptions.pop().cancel()
-        for waiting in tuple(self._waiting.values()):
-            waiting.cancel()
-        for leaving in [one for several in self._leaving.values() for one in several]:
-            leaving.cancel()
-        for call in self._looking_twice.values():
-            call.cancel()
+        for contact in self._contacts.values():
+            contact.close()
 
     def ping_all(self) -> None:
         """Ask every plugin that should be there; one that is being asked is not asked twice."""
-        for name in self._plugins.watched():
-            if name not in self._waiting:
-                self._ping(name)
+        watched = [self._contact(plugin) for plugin in self._plugins.watched()]
+        for contact in watched:
+            if contact.ping is None:
+                self._ping(contact)
         unheard = {
-            name: self._plugins.pids(name)
-            for name in self._plugins.watched()
-            if self._plugins.is_unheard(name) and name not in self._addresses
+            contact.plugin.name: contact.plugin.pids
+            for contact in watched
+            if contact.address is None and contact.plugin.is_unheard
         }
         if unheard:
             _ = ensureDeferred(self._seek(unheard)).addErrback(
@@ -111,108 +123,103 @@ class PluginPings:
                     CMND, "hbeat.request", REQUEST, target=self._source(name), to=address
                 )
 
-    def _ping(self, name: str) -> None:
-        """Until it is heard, which ends the wait, or not: see `_heard`."""
-        waiting = self._identity.request(
+    def _contact(self, plugin: Plugin) -> _Contact:
+        return self._contacts.setdefault(plugin.name, _Contact(plugin))
+
+    def _ping(self, contact: _Contact) -> None:
+        """Until it is heard, which ends the wait, or not: see `_beat`."""
+        contact.ping = self._identity.request(
             "hbeat.request",
             REQUEST,
             answer=lambda message: False,
-            target=self._source(name),
-            to=self._addresses.get(name),
+            target=self._source(contact.plugin.name),
+            to=contact.address,
             timeout=self._timeout_s,
             repeat=max(1.0, self._timeout_s / 3),
         )
-        self._waiting[name] = waiting
-        _ = waiting.addErrback(self._unanswered, name, waiting)
+        _ = contact.ping.addErrback(self._unanswered, contact, contact.ping)
 
-    def _unanswered(self, failure: Failure, name: str, waiting: Deferred[Message]) -> None:
-        if self._waiting.get(name) is waiting:
-            del self._waiting[name]
+    def _unanswered(self, failure: Failure, contact: _Contact, ping: Deferred[Message]) -> None:
+        if contact.ping is ping:
+            contact.ping = None
         if failure.check(NoReply):
-            if self._plugins.is_by_hand(name):
+            if contact.plugin.is_by_hand:
                 # nobody tells us that it ended: when it is heard again it was started again
-                self._addresses.pop(name, None)
-            self._plugins.silent(name)
+                contact.address = None
+            contact.plugin.silent()
         elif not failure.check(CancelledError):
-            self._log.failure("pinging {name}", failure, name=name)
+            self._log.failure("pinging {name}", failure, name=contact.plugin.name)
 
     def _source(self, name: str) -> str:
         return f"domogik-{name}.{self._host}"
 
-    def _name(self, message: Message) -> str | None:
+    def _speaker(self, message: Message) -> _Contact | None:
         """The plugin that speaks; None for another host's or another vendor's program."""
         device, _, instance = message.source.removeprefix("domogik-").partition(".")
-        if instance != self._host or not self._plugins.is_ours(device):
+        plugin = self._plugins.get(device)
+        if instance != self._host or plugin is None or message.source != self._source(device):
             return None
-        return device if message.source == self._source(device) else None
+        return self._contact(plugin)
 
     def _beat(self, message: Message, origin: Origin, *, again: bool = False) -> None:
-        name = self._name(message)
-        if name is None:
+        contact = self._speaker(message)
+        if contact is None:
             return
-        address = announced(message)
+        plugin, address = contact.plugin, announced(message)
         if address is not None and not self._speakers.is_own(address[0]):
             address = None
-        if not self._plugins.is_up(name) and address and address == self._addresses.get(name):
+        if not plugin.is_up and address and address == contact.address:
             return  # the last words of a process that has ended: nobody started one by hand
-        if self._is_child(name):
-            if not self._speakers.is_from(name, message, origin):
+        if plugin.is_up and not plugin.is_by_hand:
+            if not self._speakers.is_from(plugin, message, origin):
                 if not again:
-                    self._look_twice(name, message, origin)
+                    self._look_twice(contact, message, origin)
                 return
         elif not self._speakers.is_here(message, origin):
             return
-        self._heard(name, message, address)
+        if contact.ping is not None:
+            contact.ping.cancel()
+        if message.get("status", READY) == READY:
+            plugin.alive()
+        if address is not None and plugin.is_up:
+            contact.address = address
 
-    def _is_child(self, name: str) -> bool:
-        return self._plugins.is_up(name) and not self._plugins.is_by_hand(name)
-
-    def _look_twice(self, name: str, message: Message, origin: Origin) -> None:
+    def _look_twice(self, contact: _Contact, message: Message, origin: Origin) -> None:
         def look() -> None:
-            del self._looking_twice[name]
+            contact.second_look = None
             self._beat(message, origin, again=True)
 
-        if name not in self._looking_twice and origin.ip and self._speakers.is_own(origin.ip):
-            self._looking_twice[name] = self._clock.callLater(LOOK_TWICE, look)
-
-    def _heard(self, name: str, message: Message, address: Address | None) -> None:
-        waiting = self._waiting.pop(name, None)
-        if waiting is not None:
-            waiting.cancel()
-        if message.get("status", READY) == READY:
-            self._plugins.alive(name)
-        if address is not None and self._plugins.is_up(name):
-            self._addresses[name] = address
+        if contact.second_look is None and origin.ip and self._speakers.is_own(origin.ip):
+            contact.second_look = self._clock.callLater(LOOK_TWICE, look)
 
     def _end(self, message: Message, origin: Origin) -> None:
-        name = self._name(message)
-        if name is None:
+        contact = self._speaker(message)
+        if contact is None:
             return
-        if self._plugins.is_by_hand(name):
+        plugin = contact.plugin
+        if plugin.is_by_hand:
             believed = self._speakers.is_here(message, origin)
         else:
-            last = self._addresses.get(name)
-            believed = self._speakers.is_from(name, message, origin) or self._speakers.is_last_word(
-                message, origin, last
-            )
+            believed = self._speakers.is_from(plugin, message, origin)
+            believed = believed or self._speakers.is_last_word(message, origin, contact.address)
         if not believed:
             return
-        self._speakers.forget(name)
-        self._addresses.pop(name, None)
-        self._plugins.left(name)
-        for leaving in tuple(self._leaving.pop(name, ())):
-            leaving.callback(None)
+        plugin.sockets, contact.address = frozenset(), None
+        plugin.left()
+        leaving, contact.leaving = contact.leaving, []
+        for one in leaving:
+            one.callback(None)
 
     async def dismiss(self, name: str) -> None:
         """Ask a plugin that is no child of ours to stop, and wait until it says that it leaves."""
         leaving: Deferred[None] = Deferred()
-        waiting = self._leaving.setdefault(name, [])
-        waiting.append(leaving)
+        contact = self._contact(self._plugins.plugin(name))
+        contact.leaving.append(leaving)
         self._identity.send(
             CMND,
             "domogik.system",
             [("command", "stop"), ("host", self._host), ("plugin", name)],
-            to=self._addresses.get(name),
+            to=contact.address,
         )
         try:
             await leaving.addTimeout(self._timeout_s, self._clock)
@@ -222,8 +229,8 @@ class PluginPings:
                 "it was started by hand and does not obey",
             ) from None
         finally:
-            if leaving in waiting:
-                waiting.remove(leaving)
+            if leaving in contact.leaving:
+                contact.leaving.remove(leaving)
 
 
 def udp_addresses(processes: Mapping[str, frozenset[int]]) -> dict[str, list[Address]]:

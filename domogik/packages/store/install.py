@@ -72,7 +72,7 @@ def check_version(package: Package, version: str = __version__) -> None:
 class Installer:
     """Changes of what is installed on this host.
 
-    `fetch_archive` gives the archive of a release as a file. `is_running(type, id)` is asked in
+    `fetch_archive` gives the archive of a release as a file. `is_running(plugin)` is asked in
     the reactor. `prepare` is called with what was staged and may add to its directory, such as a
     virtual environment; its error gives the installation up. Changes of one package wait for each
     other. A switch that has begun is carried out, also when who waits for it gives up.
@@ -81,7 +81,7 @@ class Installer:
     store: Store
     _fetch_archive: Callable[[Installation], Awaitable[Path]]
     _in_thread: Threads
-    _is_running: Callable[[str, str], bool]
+    _is_running: Callable[[str], bool]
     _prepare: Callable[[Installation, Staged], Awaitable[None]] = _no_preparation
     _limits: Limits = Limits()
     _version: str = __version__
@@ -166,15 +166,17 @@ class Installer:
         """Remove all that the package brought. Raises `NotInstalled`, `PackageRunning`."""
         async with self._lock(type, id):
             self._refuse_running(type, id, XPL)
-            await self._in_thread(self._uninstall, type, id, with_data, keep_served)
+            await self._in_thread(
+                self.store.uninstall, type, id, with_data=with_data, keep_served=keep_served
+            )
 
     async def _stage(self, installation: Installation) -> Staged:
-        installation.tell("fetching")
+        installation.stage("fetching")
         archive = await self._fetch_archive(installation)
-        installation.tell("unpacking")
+        installation.stage("unpacking")
         staged = await self._in_thread(self._unpack, archive, installation.ref)
         if self._prepare is not _no_preparation:
-            installation.tell("preparing")
+            installation.stage("preparing")
             try:
                 await self._prepare(installation, staged)
                 await self._in_thread(self.store.seal, staged)
@@ -201,7 +203,7 @@ class Installer:
         except PackageRunning:
             await self.discard(staged)
             raise
-        installation.tell("switching")
+        installation.stage("switching")
         return await self._in_thread(self.store.install, staged, part)
 
     async def _tidy(self, installation: Installation, change: Change) -> None:
@@ -211,7 +213,7 @@ class Installer:
         except StoreFailed as error:
             # what was asked is done; the next change tries again
             _log.warn("old releases of {package} stay: {error}", package=ref.fullname, error=error)
-        installation.tell("done")
+        installation.stage("done")
 
     def _back(self, type: str, id: str) -> Change:
         present, previous = self.store.present(type, id), self.store.previous(type, id)
@@ -225,11 +227,8 @@ class Installer:
             self.store.switch(previous, RINOR)
         return change
 
-    def _uninstall(self, type: str, id: str, with_data: bool, keep_served: bool) -> None:
-        self.store.uninstall(type, id, with_data=with_data, keep_served=keep_served)
-
     def _refuse_running(self, type: str, id: str, part: str) -> None:
-        if part == XPL and type == "plugin" and self._is_running(type, id):
+        if part == XPL and type == "plugin" and self._is_running(id):
             raise PackageRunning(id)
 
     def _lock(self, type: str, id: str) -> DeferredLock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
 
 import attrs
 
@@ -18,30 +18,24 @@ class Place:
     size: int | None = None
 
 
-class Tell(Protocol):
-    """Is told what an installation does; `percent` of it is done, where that is known."""
-
-    def __call__(self, text: str, percent: float | None = None) -> None: ...
-
-
-def _untold(text: str, percent: float | None = None) -> None:
-    pass
-
-
 @attrs.frozen
 class Installation:
     """One release that is being installed.
 
-    `tell` is told `fetching`, `unpacking`, `preparing`, `switching` and `done`. `place` is where
-    the archive is, None for the repositories. `with_dependencies`: a plugin gets an environment of
-    its own, with what it needs of Python.
+    `tell` is told each stage, and how many percent of it are done where that is known. `place` is
+    where the archive is, None for the repositories. `with_dependencies`: a plugin gets an
+    environment of its own, with what it needs of Python.
     """
 
     ref: PackageRef
-    tell: Tell = _untold
+    _tell: Callable[[str, float | None], None] = lambda stage, percent: None
     place: Place | None = None
     with_dependencies: bool = False
 
+    def stage(self, text: str) -> None:
+        """Tell what is done now."""
+        self._tell(text, None)
+
     def fetched(self, received: int, total: int | None) -> None:
         """Tell how much of the archive has arrived, in bytes."""
-        self.tell("fetching", 100 * received / total if total else None)
+        self._tell("fetching", 100 * received / total if total else None)

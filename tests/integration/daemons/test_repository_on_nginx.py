@@ -60,7 +60,7 @@ class RepositoryOnNginxTests(TestCase):
             )
 
         store = Store(home)
-        installer = Installer(store, fetched, deferToThread, lambda type, id: False)
+        installer = Installer(store, fetched, deferToThread, lambda plugin: False)
         await installer.install(Installation((await cache.load()).find("plugin", "lamp").ref))
         installed = store.present("plugin", "lamp")
         self.assertEqual(str(installed.release), "1.1")

@@ -106,7 +106,7 @@ def test_of_a_disabled_plugin_nobody_expects_anything(manager: FakeManager) -> N
 
 def test_a_plugin_that_does_not_answer_can_be_restarted(manager: FakeManager) -> None:
     manager.start("clock")
-    manager.plugins.silent("clock")
+    manager.plugins.plugin("clock").silent()
     check = plugin_checks(manager)["plugin-alive"]
     assert check.result is Result.FAILED
     assert [one.action for one in check.suggestions if one.is_repairable] == ["restart"]

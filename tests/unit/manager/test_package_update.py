@@ -285,9 +285,7 @@ def test_the_probation_goes_on_after_a_crash_of_the_manager(watched):
     (path,) = (watched.home.run / "updates").iterdir()
     left = path.read_text()
     assert json.loads(left)["on_probation"]
-    watched.package_access._update.end_probation(
-        "plugin-lamp"
-    )  # what the dead manager does no more
+    watched.package_access._update.end_probation("plugin", "lamp")  # as a dead manager does not
     watched.network.turn()
     path.write_text(left)
     ended = resume(watched)

@@ -5,8 +5,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from domogik.components.model import State
 from domogik.manager.plugins.heartbeat_senders import Speakers
+from domogik.manager.plugins.one_plugin import Plugin
 from domogik.manager.plugins.pings import PluginPings
-from domogik.manager.plugins.plugins import Plugins
 from domogik.supervisor.ports.listeners import CannotSeeSockets
 from domogik.testing.local_host import HERE, HOST, FakeManager
 from domogik.xpl.codec.message import STAT
@@ -162,20 +162,18 @@ def test_an_address_that_cannot_be_its_own_is_not_pinged(pinging, ip, port):
 class Adopted:
     """The plugin clock, left by another manager and not heard yet."""
 
+    name = "clock"
+    is_unheard = True
+    pids = frozenset({17, 18})
+
     def watched(self):
-        return ("clock",)
-
-    def is_unheard(self, name):
-        return True
-
-    def pids(self, name):
-        return frozenset({17, 18})
+        return (self,)
 
 
 def seeking(manager, find):
     """Pings of the adopted plugin; `find` says where it listens."""
     network = manager.network
-    speakers = Speakers(manager.trust.is_own, Adopted().pids, lambda: False)
+    speakers = Speakers(manager.trust.is_own, lambda: False)
     return PluginPings(
         clock=network.clock,
         identity=manager.identity,
@@ -285,7 +283,7 @@ def test_nobody_elses_goodbye_makes_a_crash_a_wanted_end(manager, monkeypatch):
     manager.strange_ports = {STRANGER[1]}
     manager.start("clock")
     left = []
-    monkeypatch.setattr(Plugins, "left", lambda plugins, name: left.append(name))
+    monkeypatch.setattr(Plugin, "left", lambda plugin: left.append(plugin.name))
     for address in (NEIGHBOUR, STRANGER):
         says(manager, "clock", "hbeat.end", address=address)
     assert left == []
@@ -326,7 +324,7 @@ def test_behind_another_programs_hub_the_announced_port_counts(frozen):
 def test_a_goodbye_counts_though_its_socket_is_closed_when_it_is_heard(manager, monkeypatch):
     manager.start("clock")
     left = []
-    monkeypatch.setattr(Plugins, "left", lambda plugins, name: left.append(name))
+    monkeypatch.setattr(Plugin, "left", lambda plugin: left.append(plugin.name))
     manager.free_ports = {HERE[1], 50001, 50002}
     says(manager, "clock", "hbeat.end", port="50002")
     assert left == []
@@ -344,9 +342,8 @@ def test_a_process_that_is_too_new_to_be_seen_is_looked_at_once_more(manager):
     assert manager.plugin("clock").state is State.ALIVE
 
 
-def test_a_socket_that_is_known_is_not_looked_for_among_processes_again(manager):
+def test_a_socket_that_is_known_is_not_looked_for_among_processes_again(manager, monkeypatch):
     manager.start("clock")
-    manager.plugins.status("clock")
-    manager.pings._speakers._pids = lambda name: pytest.fail("looked again")
+    monkeypatch.setattr(Plugin, "pids", property(lambda plugin: pytest.fail("looked again")))
     manager.beat("clock")
     assert manager.plugin("clock").state is State.ALIVE

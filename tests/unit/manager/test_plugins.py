@@ -299,7 +299,7 @@ def test_a_plugin_whose_package_is_removed_while_it_runs_goes_on_and_can_be_stop
     manager.read()
     clock = manager.plugin("clock")
     assert (clock.state, clock.enabled, clock.version) == (State.ALIVE, False, "1.0")
-    assert manager.plugins.watched() == ("clock",)
+    assert [one.name for one in manager.plugins.watched()] == ["clock"]
     manager.order("stop", "clock")
     manager.network.turn(1)
     assert "error" not in manager.answer()

@@ -53,7 +53,7 @@ class InstallTest(TestCase):
             Store(self.home),
             self.fetch,
             maybeDeferred,
-            lambda type, id: id in self.running,
+            self.running.__contains__,
             **parts,
         )
 
@@ -74,7 +74,7 @@ class InstallTest(TestCase):
 
     async def test_who_waits_is_told_the_steps(self) -> None:
         steps: list[str] = []
-        told = Installation(ONE.ref, lambda step, percent=None: steps.append(step))
+        told = Installation(ONE.ref, lambda step, percent: steps.append(step))
         await self.installer.install(told)
         self.assertEqual(steps, ["fetching", "unpacking", "switching", "done"])
 
@@ -124,7 +124,7 @@ class InstallTest(TestCase):
         async def fetch(installation: Installation) -> Path:
             raise StoreFailed("the repository is gone")
 
-        installer = Installer(Store(self.home), fetch, maybeDeferred, lambda type, id: False)
+        installer = Installer(Store(self.home), fetch, maybeDeferred, lambda plugin: False)
         await self.failure(lambda: installer.install(TWO), StoreFailed)
         self.assertEqual(tree(self.packages), before)
 
@@ -134,7 +134,7 @@ class InstallTest(TestCase):
         async def fetch(installation: Installation) -> Path:
             return package(self.directory / "evil.tgz", "1.0", id="evil")
 
-        installer = Installer(Store(self.home), fetch, maybeDeferred, lambda type, id: False)
+        installer = Installer(Store(self.home), fetch, maybeDeferred, lambda plugin: False)
         await self.failure(lambda: installer.install(ONE), BrokenArchive)
         self.assertEqual(tree(self.packages), before)
 
@@ -229,7 +229,7 @@ class InstallTest(TestCase):
 
             return waiting.addCallback(run)
 
-        installer = Installer(Store(self.home), self.fetch, in_thread, lambda type, id: False)
+        installer = Installer(Store(self.home), self.fetch, in_thread, lambda plugin: False)
         both = [Deferred.fromCoroutine(installer.install(one)) for one in (ONE, TWO)]
         while held:
             held.pop(0).callback(None)
