@@ -90,9 +90,7 @@ class Rivals:
             address = announced(message)
             if origin.address is None:
                 return
-            if address is None or not (
-                self._is_own(origin.address[0]) and self._is_own(address[0])
-            ):
+            if address is None or not self._are_own(origin.address, address):
                 self.namesakes.heard(message, origin)
                 return
             is_straight = origin.address[1] == address[1]
@@ -130,6 +128,9 @@ class Rivals:
             subscription.cancel()
         await DeferredList(looking)
         return found[0] if found else None
+
+    def _are_own(self, *addresses: Address) -> bool:
+        return all(self._is_own(ip) for ip, _ in addresses)
 
     def leave(self) -> None:
         """All questions are answered; namesakes that were heard meanwhile are told again."""
