@@ -15,7 +15,6 @@ VARIADIC = {"pack", "register"}
 # below its limit is taken out.
 LONG_MODULES: dict[str, int] = {
     "app/parts/manager.py": 462,
-    "manager/units/units.py": 457,
     "supervisor/lifecycle/runner.py": 518,
     "testing/local_host.py": 463,
 }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 
@@ -35,7 +33,7 @@ from domogik.units.settings import UnitSettings, make_apps, read_units
 from domogik.units.systemd import starting
 from domogik.units.systemd.backend import NoSystemd, Order
 from domogik.units.systemd.names import InvalidUnitName, unit_name
-from domogik.units.systemd.polkit import InvalidUser, polkit_rule
+from domogik.units.systemd.polkit import InvalidUser, own_user, polkit_rule
 from domogik.units.systemd.status import UnitStatus
 from domogik.units.systemd.watch import UnitWatch
 
@@ -49,15 +47,6 @@ _IDLE = (State.STOPPED, State.DISABLED)
 def is_unit(component_id: str) -> bool:
     """Whether a declared unit is meant, and nothing that we run ourselves."""
     return component_id.startswith(f"{Kind.UNIT.value}:")
-
-
-def own_user() -> str:
-    """Who this process runs as; his number where he has no name."""
-    uid = os.geteuid()
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 @attrs.define(eq=False, kw_only=True)

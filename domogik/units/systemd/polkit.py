@@ -7,6 +7,8 @@ polkit the unit and the verb of a start or stop; about enabling it asks for all 
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import re
 from collections.abc import Iterable
 
@@ -27,6 +29,15 @@ _VERBS = (
 
 class InvalidUser(DomogikError):
     """Not the name of a user."""
+
+
+def own_user() -> str:
+    """Return the user that this process runs as, by number where it has no name."""
+    uid = os.geteuid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def polkit_rule(units: Iterable[str], user: str) -> str:
