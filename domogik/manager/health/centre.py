@@ -7,6 +7,7 @@ changes. An issue is a check that did not pass: it opens, and closes, with what 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -52,6 +53,19 @@ class Look:
     taken: float
 
 
+@attrs.define(eq=False)
+class _Subject:
+    """One component: the last look at it, and the number of the last one whose end was noted."""
+
+    look: Look | None = None
+    noted: int = 0
+    #: when it was started; after it failed, how long that took
+    started: float | None = None
+    took: float = 0.0
+    #: it was repaired; fires when that held long enough, or did not
+    proof: Deferred[None] | None = None
+
+
 @attrs.define(eq=False, kw_only=True)
 class Health:
     """The checks of every component of this host, and the issues that are open.
@@ -70,16 +84,10 @@ class Health:
     _state: Path
     _in_thread: Threads
     _issues: Issues = attrs.field(init=False)
-    _looks: dict[str, Look] = attrs.field(init=False, factory=dict)
-    #: looks that were begun, and of each component the last one whose end was noted
+    _known: dict[str, _Subject] = attrs.field(init=False, factory=lambda: defaultdict(_Subject))
+    #: looks that were begun
     _begun: int = attrs.field(init=False, default=0)
-    _noted: dict[str, int] = attrs.field(init=False, factory=dict)
     _timers: dict[str, IDelayedCall] = attrs.field(init=False, factory=dict)
-    #: of components that were started: when; of those that failed after that: how long it took
-    _started: dict[str, float] = attrs.field(init=False, factory=dict)
-    _took: dict[str, float] = attrs.field(init=False, factory=dict)
-    #: those that were repaired, and what fires when that held long enough, or did not
-    _proofs: dict[str, Deferred[None]] = attrs.field(init=False, factory=dict)
     #: of those that nobody in particular waits for
     _gate: DeferredSemaphore = attrs.field(init=False, factory=lambda: DeferredSemaphore(_AT_ONCE))
     _unsubscribe: Callable[[], None] | None = attrs.field(init=False, default=None)
@@ -155,7 +163,9 @@ class Health:
 
     def looks(self) -> tuple[Look, ...]:
         """The last look at each component since the start, in the order of `subjects`."""
-        return tuple(self._looks[id] for id in self.subjects() if id in self._looks)
+        known = self._known
+        looks = (known[id].look for id in self.subjects() if id in known)
+        return tuple(look for look in looks if look is not None)
 
     def jobs(self) -> tuple[Job, ...]:
         """Those under way and the last that ended, newest first; not only of health."""
@@ -207,9 +217,10 @@ class Health:
         if component_id not in checker.subjects():
             raise self._unknown(component_id)
         # of two looks at a time the one that was begun later is right, whichever ends first
-        if number > self._noted.get(component_id, 0):
-            self._noted[component_id] = number
-            self._looks[component_id] = Look(component_id, checks, self._wall_clock())
+        subject = self._known[component_id]
+        if number > subject.noted:
+            subject.noted = number
+            subject.look = Look(component_id, checks, self._wall_clock())
             self._issues.note(component_id, checks, is_whole=is_whole)
             if is_alone:
                 _ = self._issues.save()
@@ -267,11 +278,12 @@ class Health:
             self._changed(str(event.data["id"]), str(event.data.get("state")))
 
     def _changed(self, component_id: str, state: str) -> None:
-        is_bad = state in _BAD
+        is_bad, subject = state in _BAD, self._known[component_id]
         if state == State.STARTING.value:
-            self._started[component_id] = self._clock.seconds()
-        elif is_bad and component_id in self._started:
-            self._took[component_id] = self._clock.seconds() - self._started.pop(component_id)
+            subject.started = self._clock.seconds()
+        elif is_bad and subject.started is not None:
+            subject.took = self._clock.seconds() - subject.started
+            subject.started = None
         if is_bad:
             self._end_proof(component_id)
         concerned = [component_id]
@@ -294,14 +306,14 @@ class Health:
 
     def _look_now(self, component_id: str) -> None:
         self._timers.pop(component_id, None)
-        if component_id in self.subjects() and component_id not in self._proofs:
+        if component_id in self.subjects() and self._known[component_id].proof is None:
             _ = self._behind(self._look_in_turn(component_id), f"looking at {component_id}")
 
     def _forget_those_gone(self) -> None:
         there = set(self.subjects())
-        for known in (self._looks, self._noted):
-            for component_id in [id for id in known if id not in there]:
-                del known[component_id]
+        for component_id in self._known.keys() - there:
+            if self._known[component_id].proof is None:
+                del self._known[component_id]
         self._issues.forget_all_but(there)
         _ = self._issues.save()
 
@@ -363,11 +375,12 @@ class Health:
 
     async def _prove(self, component_id: str, progress: Progress) -> None:
         """Wait as long as it took to fail; less where it fails again."""
-        seconds = min(self._took.get(component_id, 0.0), LONGEST_PROOF)
-        if not seconds or component_id not in self._started:
+        subject = self._known[component_id]
+        seconds = min(subject.took, LONGEST_PROOF)
+        if not seconds or subject.started is None:
             return
         progress.stage(f"watching for {seconds:.0f} s whether that holds")
-        proof = self._proofs[component_id] = Deferred()
+        proof = subject.proof = Deferred()
         self._later(f"proof {component_id}", seconds, lambda: self._end_proof(component_id))
         await proof
 
@@ -375,7 +388,8 @@ class Health:
         waiting = self._timers.pop(f"proof {component_id}", None)
         if waiting is not None and waiting.active():
             waiting.cancel()
-        proof = self._proofs.pop(component_id, None)
+        subject = self._known[component_id]
+        proof, subject.proof = subject.proof, None
         if proof is not None:
             proof.callback(None)
 
