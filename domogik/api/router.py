@@ -32,7 +32,7 @@ class Asked:
 Handler = Callable[[Asked], Awaitable[Any]]
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Route:
     """A pattern, and what answers there.
 
@@ -43,7 +43,6 @@ class Route:
     pattern: str
     handler: Handler
     right: Right = Right.READ
-    methods: tuple[str, ...] = ()
     is_file: bool = False
     words: tuple[str, ...] = attrs.field(init=False)
 

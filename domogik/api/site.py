@@ -28,7 +28,7 @@ from domogik.api.v1.logs import log_paths
 from domogik.api.v1.metrics import Counters, Requests, metrics, no_counters
 from domogik.api.v1.uploading import upload
 from domogik.manager.interfaces import IAllHosts
-from domogik.manager.operations import all as all_operations
+from domogik.manager.operations.all import TABLE
 from domogik.manager.operations.table import Context
 from domogik.manager.packages.interfaces import IPackages
 
@@ -59,7 +59,7 @@ def make_site(
     context = Context(all_hosts, packages)
     package_paths = PackagePaths(reactor, context)
     groups = (
-        PluginPaths(reactor, all_hosts),
+        PluginPaths(reactor, context),
         PluginConfigPaths(all_hosts),
         DiagnosePaths(reactor, all_hosts),
         HostPaths(all_hosts),
@@ -70,19 +70,18 @@ def make_site(
     rinor = Rinor(
         StatusDocument(all_hosts, events, version, use_ssl).show,
         (
-            *kind_paths(all_hosts),
+            *kind_paths(context),
             *(route for group in groups for route in group.routes()),
         ),
     )
     v1 = V1(
         reactor,
-        all_hosts,
-        packages,
+        context,
         version=version,
-        table=tuple(all_operations.table.TABLE.values()),
+        table=tuple(TABLE.values()),
         own=(
-            log_paths(context, streams),
-            upload(context),
+            log_paths(streams),
+            upload(),
             event_feed(all_hosts.events, streams),
             metrics(all_hosts, requests, counters),
         ),

@@ -13,7 +13,7 @@ from twisted.web.http import Request
 
 from domogik.api.access import Access, Caller
 from domogik.errors import DomogikError
-from domogik.manager.operations.table import Right
+from domogik.manager.operations.table import Context, Right
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MAX_PARAMETERS = 64
@@ -74,6 +74,11 @@ class Call:
         """Go on, or raise what `Access.check` raises. That something changes, the log tells."""
         self.access.check(self.caller, right)
         self.request.changes = right is Right.CHANGE  # type: ignore[attr-defined]
+
+    def acting_on(self, context: Context) -> Context:
+        """What operations work on, for who calls."""
+        sees_passwords = self.caller.sees_passwords
+        return attrs.evolve(context, allow=self.allow, sees_passwords=sees_passwords)
 
     @cached_property
     def query(self) -> Mapping[str, str]:

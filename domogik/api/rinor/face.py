@@ -5,7 +5,8 @@ A path that changes something accepts GET, as Domogik's clients do it, POST and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import attrs
 from twisted.logger import Logger
@@ -17,8 +18,10 @@ from domogik.api.http.files import not_found
 from domogik.api.rinor import envelope
 from domogik.api.rinor.envelope import RinorAnswer, RinorError
 from domogik.api.router import Asked, Handler, Route, Router
-from domogik.errors import DomogikError
-from domogik.manager.operations.table import Right
+from domogik.components.model import Component
+from domogik.errors import DomogikError, NoAnswer
+from domogik.manager.operations.all import TABLE
+from domogik.manager.operations.table import Context, Right
 
 _READ_METHODS = ("GET", "HEAD", "OPTIONS")
 _CHANGE_METHODS = ("GET", "POST", "PUT", "OPTIONS")
@@ -58,7 +61,7 @@ class Rinor:
                 raise WrongMethod(call.method, methods)
             if call.method == "OPTIONS":
                 return Reply(204, b"", "", (("Allow", ", ".join(methods)),))
-            call.allow(route.right)
+            call.allow(route.right)  # before any text that an adapter has for a refusal
             is_file = route.is_file
             found = await route.handler(asked)
             if isinstance(found, RinorAnswer):
@@ -106,6 +109,25 @@ def identifier(text: str, what: str) -> str:
     if not text or "/" in text or len(text) > 255:
         raise RinorError(f"Bad value for {what}")
     return text
+
+
+def order(
+    context: Context, kind: str, verb: str, last: str, find: Callable[[Asked], Component]
+) -> Route:
+    """`/<kind>/<verb>/<host>/<last>`: an operation on the component that `find` finds."""
+    operation = TABLE[f"component.{verb}"]
+
+    async def handler(asked: Asked) -> RinorAnswer:
+        call = asked.call
+        try:
+            await operation.order(
+                call.acting_on(context), call.query, find=partial(find, asked)
+            ).begin()
+        except NoAnswer as error:
+            raise RinorError(f"No data or timeout on {verb} {kind} {asked[last]}") from error
+        return RinorAnswer()
+
+    return Route(f"{kind}/{verb}/<host>/<{last}>", handler, operation.right)
 
 
 def _no_such_path(parts: tuple[str, ...], routes: Iterable[Route]) -> RinorError:

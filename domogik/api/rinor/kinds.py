@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-
 import attrs
 
 from domogik.api.rinor.envelope import RinorAnswer, RinorError
-from domogik.api.rinor.face import identifier
+from domogik.api.rinor.face import identifier, order
 from domogik.api.rinor.plugin import status
 from domogik.api.router import Asked, Route
 from domogik.components.model import Component, Detail, Kind
 from domogik.errors import NoAnswer, UnknownComponent
-from domogik.manager.interfaces import IAllHosts
-from domogik.manager.operations.table import Right
+from domogik.manager.operations.table import Context
+
+#: units are started again on `/api/v1` only
+_NOT_HERE = ((Kind.UNIT, "restart"),)
 
 
 @attrs.define(eq=False)
 class KindPaths:
-    """Everything under `/{kind}`: look at components of it, and the `orders` that they obey."""
+    """Everything under `/{kind}`: look at components of it, and the orders that they obey."""
 
-    _all_hosts: IAllHosts
+    _context: Context
     _kind: Kind
-    _orders: Mapping[str, Callable[[Component], Awaitable[None]]]
 
     @property
     def _word(self) -> str:
@@ -35,8 +34,9 @@ class KindPaths:
             Route(f"{word}/list", self.list),
             Route(f"{word}/detail/<host>/<name>", self.detail),
             *(
-                Route(f"{word}/{verb}/<host>/<name>", self._order(verb, act), Right.CHANGE)
-                for verb, act in self._orders.items()
+                order(self._context, word, verb, "name", self._find)
+                for verb in self._kind.orders
+                if (self._kind, verb) not in _NOT_HERE
             ),
             Route(f"{word}/diagnose/<host>/<name>", self.diagnose),
         )
@@ -44,7 +44,7 @@ class KindPaths:
     async def list(self, asked: Asked) -> RinorAnswer:
         """One item for each host that has some."""
         groups: dict[str, list[dict[str, object]]] = {}
-        for component in self._all_hosts.components():
+        for component in self._context.all_hosts.components():
             if component.id.kind is self._kind:
                 groups.setdefault(component.host, []).append(_item(component))
         lists = [{"host": host, "list": items} for host, items in groups.items()]
@@ -54,7 +54,7 @@ class KindPaths:
         """One of them with what it was configured with, secrets excepted."""
         component = self._find(asked)
         try:
-            detail = await self._all_hosts.detail(component)
+            detail = await self._context.all_hosts.detail(component)
         except NoAnswer as error:
             text = f"No data or timeout on getting {self._word} detail for {asked['name']}"
             raise RinorError(text, self._word) from error
@@ -62,52 +62,23 @@ class KindPaths:
 
     async def diagnose(self, asked: Asked) -> RinorAnswer:
         """Every check of it."""
-        checks = await self._all_hosts.diagnose(self._find(asked))
+        checks = await self._context.all_hosts.diagnose(self._find(asked))
         return RinorAnswer("check", [check.to_json() for check in checks])
 
     def _find(self, asked: Asked) -> Component:
         host, name = identifier(asked["host"], "host"), identifier(asked["name"], "name")
         try:
-            return self._all_hosts.find(f"{self._word}:{name}", host)
+            return self._context.all_hosts.find(f"{self._word}:{name}", host)
         except UnknownComponent as error:
             why = str(error).partition(": ")[2] if self._kind is Kind.UNIT else ""
             text = f"Component {name} doesn't exists on {host}"
             raise RinorError(f"{text}: {why}" if why else text) from error
 
-    def _order(
-        self, verb: str, act: Callable[[Component], Awaitable[None]]
-    ) -> Callable[[Asked], Awaitable[RinorAnswer]]:
-        async def order(asked: Asked) -> RinorAnswer:
-            component = self._find(asked)
-            try:
-                await act(component)
-            except NoAnswer as error:
-                text = f"No data or timeout on {verb} {self._word} {asked['name']}"
-                raise RinorError(text) from error
-            return RinorAnswer()
 
-        return order
-
-
-#: units are started again on `/api/v1` only
-_NOT_HERE = ((Kind.UNIT, "restart"),)
-
-
-def kind_paths(all_hosts: IAllHosts) -> tuple[Route, ...]:
+def kind_paths(context: Context) -> tuple[Route, ...]:
     """Return the paths of every kind that has a list of its own, each with the orders it obeys."""
-    acts: Mapping[str, Callable[[Component], Awaitable[None]]] = {
-        "start": all_hosts.start,
-        "stop": all_hosts.stop,
-        "restart": all_hosts.restart,
-        "enable": all_hosts.enable,
-        "disable": all_hosts.disable,
-    }
-    made: list[Route] = []
-    for kind in Kind.all():
-        if kind.has_own_list:
-            orders = [order for order in kind.orders if (kind, order) not in _NOT_HERE]
-            made += KindPaths(all_hosts, kind, {one: acts[one] for one in orders}).routes()
-    return tuple(made)
+    kinds = [kind for kind in Kind.all() if kind.has_own_list]
+    return tuple(route for kind in kinds for route in KindPaths(context, kind).routes())
 
 
 def _item(component: Component) -> dict[str, object]:

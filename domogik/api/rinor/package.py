@@ -6,8 +6,9 @@ The texts of errors are those of Domogik; where it hid the cause, the cause foll
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
@@ -26,6 +27,7 @@ from domogik.api.rinor.package_items import (
 )
 from domogik.api.router import Asked, Route
 from domogik.errors import DomogikError, NoAnswer, NotPossible, OperationFailed, UnknownComponent
+from domogik.manager.operations.all import TABLE
 from domogik.manager.operations.table import Context, Right
 from domogik.packages.descriptor.reference import TYPES, InvalidReference, PackageRef, fullname
 from domogik.packages.publish.uploads import OtherPackage
@@ -96,9 +98,9 @@ class PackagePaths:
 
         So is what a failing one offered before.
         """
-        packages = self._context.packages
         try:
-            known = await packages.refresh()
+            order = TABLE["repository.refresh"].order(asked.call.acting_on(self._context))
+            known = (await order.begin())["repositories"]
         except (OperationFailed, NoAnswer) as error:
             raise RinorError(f"Error while updating cache : {error}", "cache") from error
         failed = [_failure(repository.url, repository.error) for repository in known]
@@ -148,21 +150,21 @@ class PackagePaths:
     async def install_upload(self, asked: Asked) -> RinorAnswer:
         """The body is the archive; its name has to be the one of the package in it."""
         packages = self._context.packages
-        host = _host(asked)
+        _host(asked)
         named = _named(asked.call.query.get("filename", ""))
         try:
             with upload_of(asked.call).taken() as path:
                 await packages.upload(path, named)
         except OtherPackage as error:
             raise RinorError(f"Bad filename provided. {error}") from error
-        await self._install(asked, named.type, named.id, named.release, host)
+        await self._install(asked, named.type, named.id, named.release)
         return RinorAnswer("install")
 
     async def uninstall(self, asked: Asked) -> RinorAnswer:
         """Answered once everything that the package brought is gone; its data stays."""
-        packages = self._context.packages
         with _answering("No data or timeout on uninstalling package", "uninstall"):
-            await packages.uninstall(_host(asked), asked["type"], asked["id"])
+            host, type, id = _host(asked), asked["type"], asked["id"]
+            await self._begin(asked, "package.uninstall", type, id, host=host)
         return RinorAnswer("uninstall")
 
     async def download(self, asked: Asked) -> Reply | Stream:
@@ -192,13 +194,16 @@ class PackagePaths:
                 raise RinorError("No package corresponding to request", "dependency") from error
         return RinorAnswer("dependency", dependency_items(states))
 
-    async def _install(
-        self, asked: Asked, type: str, id: str, release: str, host: str | None = None
-    ) -> None:
-        packages = self._context.packages
-        host = host or _host(asked)
+    def _begin(
+        self, asked: Asked, name: str, type: str, id: str, **typed: object
+    ) -> Awaitable[Any]:
+        context, names = asked.call.acting_on(self._context), {"type": type, "id": id}
+        return TABLE[name].order(context, names=names, typed=typed).begin()
+
+    async def _install(self, asked: Asked, type: str, id: str, release: str) -> None:
+        host = _host(asked)
         try:
-            await packages.install(host, type, id, release)
+            await self._begin(asked, "package.install", type, id, host=host, release=release)
         except NoAnswer as error:
             raise RinorError("No data or timeout on installing package", "install") from error
         except UnknownComponent as error:

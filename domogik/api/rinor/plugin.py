@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
 from domogik.api.rinor.envelope import RinorAnswer, RinorError
-from domogik.api.rinor.face import identifier
+from domogik.api.rinor.face import identifier, order
 from domogik.api.router import Asked, Route
 from domogik.components.model import Component, ConfigurationKey, Detail, InvalidId, Kind
 from domogik.errors import AmbiguousComponent, NoAnswer, OperationFailed, UnknownComponent
 from domogik.manager.interfaces import IAllHosts
-from domogik.manager.operations.table import Right
+from domogik.manager.operations.table import Context
 
 #: seconds an encoded list may be handed out again while no event said that something changed
 LIST_AGE = 1.0
@@ -24,28 +24,24 @@ class PluginPaths:
     """Everything under `/plugin` but its configuration."""
 
     _clock: IReactorTime
-    _all_hosts: IAllHosts
+    _context: Context
     _list: bytes = b""
     _list_event: int = -1
     _list_until: float = 0.0
 
     def routes(self) -> tuple[Route, ...]:
         """Every path with what answers there."""
-        all_hosts = self._all_hosts
-        changing = {
-            "start": all_hosts.start,
-            "stop": all_hosts.stop,
-            "enable": all_hosts.enable,
-            "disable": all_hosts.disable,
-        }
         return (
             Route("plugin/list", self.list),
             Route("plugin/detail/<host>/<id>", self.detail),
             *(
-                Route(f"plugin/{verb}/<host>/<id>", _order(all_hosts, verb, act), Right.CHANGE)
-                for verb, act in changing.items()
+                order(self._context, "plugin", verb, "id", self._find)
+                for verb in ("start", "stop", "enable", "disable")
             ),
         )
+
+    def _find(self, asked: Asked) -> Component:
+        return find_member(self._context.all_hosts, asked["host"], asked["id"])
 
     async def list(self, asked: Asked) -> bytes:
         """One item per host with plugins, then one per host of external members.
@@ -54,18 +50,20 @@ class PluginPaths:
         what no event announces is at most `LIST_AGE` seconds old.
         """
         now = self._clock.seconds()
-        event = self._all_hosts.events.last_id
+        event = self._context.all_hosts.events.last_id
         if event != self._list_event or now >= self._list_until:
-            self._list = RinorAnswer("plugin", plugin_list(self._all_hosts.components())).encoded()
+            self._list = RinorAnswer(
+                "plugin", plugin_list(self._context.all_hosts.components())
+            ).encoded()
             self._list_event = event
             self._list_until = now + LIST_AGE
         return self._list
 
     async def detail(self, asked: Asked) -> RinorAnswer:
         """One plugin or member with what can be configured."""
-        component = find_member(self._all_hosts, asked["host"], asked["id"])
+        component = self._find(asked)
         try:
-            detail = await self._all_hosts.detail(component)
+            detail = await self._context.all_hosts.detail(component)
         except NoAnswer as error:
             text = f"No data or timeout on getting plugin detail for {asked['id']}"
             raise RinorError(text, "plugin") from error
@@ -124,20 +122,6 @@ def find_member(all_hosts: IAllHosts, host: str, name: str) -> Component:
         return all_hosts.find(f"plugin:{name}", host)
     except (UnknownComponent, AmbiguousComponent, InvalidId) as error:
         raise RinorError(f"Component {name} doesn't exists on {host}") from error
-
-
-def _order(
-    all_hosts: IAllHosts, verb: str, act: Callable[[Component], Awaitable[None]]
-) -> Callable[[Asked], Awaitable[RinorAnswer]]:
-    async def order(asked: Asked) -> RinorAnswer:
-        component = find_member(all_hosts, asked["host"], asked["id"])
-        try:
-            await act(component)
-        except NoAnswer as error:
-            raise RinorError(f"No data or timeout on {verb} plugin {asked['id']}") from error
-        return RinorAnswer()
-
-    return order
 
 
 def _detail_item(detail: Detail) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
@@ -15,22 +16,20 @@ from domogik.api.encoding import Encoded, array
 from domogik.api.http.exchange import BadRequest, Call, Reply, Stream
 from domogik.api.router import Asked, Route, Router
 from domogik.api.v1 import openapi
-from domogik.api.v1.jobs import Patience, result_or_job
+from domogik.api.v1.jobs import result_or_job
 from domogik.api.v1.openapi import JSON
 from domogik.api.v1.problems import NoSuchPath, Problem, WrongMethod, problem_of
 from domogik.errors import DomogikError
-from domogik.manager.interfaces import IAllHosts
 from domogik.manager.operations import answers
 from domogik.manager.operations.shape import OBJECT, Schema, Shape
-from domogik.manager.operations.table import BASE, Context, Operation, Where
-from domogik.manager.packages.interfaces import IPackages
+from domogik.manager.operations.table import BASE, Context, Operation, Order, Where
 
-Handler = Callable[[Asked, Mapping[str, Any]], Awaitable[Reply | Stream]]
+Handler = Callable[[Call, Order], Awaitable[Reply | Stream]]
 
 
 @attrs.frozen(eq=False)
 class Served:
-    """An operation that HTTP answers in its own way: `handler` gets the call and the parameters.
+    """An operation that HTTP answers in its own way: `handler` gets the call and the order.
 
     `contents`: content type to schema, where the answer is not JSON only; `body_types` what a body
     can be sent as; `statuses` of errors beside those of the operation.
@@ -48,8 +47,7 @@ class V1:
     """Every operation of the table, those that HTTP answers in its own way, and the description."""
 
     _clock: IReactorTime
-    _all_hosts: IAllHosts
-    _packages: IPackages | None
+    _context: Context
     _version: str
     _table: Sequence[Operation]
     _own: Sequence[Served]
@@ -66,20 +64,15 @@ class V1:
         served = [*map(Served, self._table), *self._own, Served(description, self.describe)]
         self.served = {_route(one.operation): one for one in served}
         self._router = Router(tuple(self.served))
-        self._offers = Encoded(
-            self._clock, answers.OFFER.json, self.context().offers, self._all_hosts.events
-        )
+        context = self._context = attrs.evolve(self._context, wants_warnings=True)
+        events = context.all_hosts.events
+        self._offers = Encoded(self._clock, answers.OFFER.json, context.offers, events)
 
     def stop(self) -> None:
         """Nothing goes on by itself any more."""
         self._offers.stop()
 
-    def context(self, call: Call | None = None) -> Context:
-        """What operations work on, for who calls."""
-        sees_passwords = call is not None and call.caller.sees_passwords
-        return Context(self._all_hosts, self._packages, sees_passwords)
-
-    async def describe(self, asked: Asked, values: Mapping[str, Any]) -> Reply:
+    async def describe(self, call: Call, order: Order) -> Reply:
         """OpenAPI 3.1; made once, for that takes its time."""
         if self._description is None:
             document = openapi.document(self.served.values(), self._version)
@@ -92,12 +85,12 @@ class V1:
             if call.method == "OPTIONS":
                 return self._options(call)
             served, asked = self._find(call)
-            operation = served.operation
-            call.allow(operation.right)
-            values = operation.read(call.query)
+            context = call.acting_on(self._context)
+            body = partial(_body, call) if served.handler is None else None
+            order = served.operation.order(context, call.query, asked.values, body=body)
             if served.handler is not None:
-                return await served.handler(asked, values)
-            return await self._perform(operation, asked, values)
+                return await served.handler(call, order)
+            return await self._carry_out(order)
         except Exception as error:  # noqa: BLE001 - the door: every request gets an answer
             return self.failed(error)
 
@@ -110,31 +103,18 @@ class V1:
             problem = Problem(500, str(error) if ours else "Internal error, see the log")
         return problem.reply()
 
-    async def _perform(self, operation: Operation, asked: Asked, values: dict[str, Any]) -> Reply:
-        context = self.context(asked.call)
-        found = operation.find(context, asked.values, values)
-        if operation.body is not None:
-            values["body"] = _body(asked.call)
-
-        def begin() -> Awaitable[Any]:
-            return operation.start(context, found, asked.values, values)
-
-        own = self._all_hosts.host
-        is_elsewhere = getattr(found, "host", own) != own
-        if (Where.ELSEWHERE if is_elsewhere else Where.HERE) not in operation.job:
-            return json_reply(await self.encoded(operation.answer, await begin()), operation.status)
-        subject = operation.subject.label(found)
-        result, job = await result_or_job(
-            context,
-            begin,
-            f"{subject}@{found.host}" if is_elsewhere else subject,
-            waits=values["wait"],
-            patience=Patience(self._clock, self._all_hosts.patience_s) if is_elsewhere else None,
-        )
+    async def _carry_out(self, order: Order) -> Reply:
+        operation, job = order.operation, None
+        where = Where.ELSEWHERE if order.is_elsewhere else Where.HERE
+        if where in operation.job:
+            patience_s = self._context.all_hosts.patience_s if order.is_elsewhere else None
+            result, job = await result_or_job(self._clock, order, patience_s)
+        else:
+            result = await order.begin()
         if job is None:
             return json_reply(await self.encoded(operation.answer, result), operation.status)
-        where = ("Location", f"{BASE}/jobs/{job.id}")
-        return json_reply(await self.encoded(answers.JOB, job), 202, where)
+        location = ("Location", f"{BASE}/jobs/{job.id}")
+        return json_reply(await self.encoded(answers.JOB, job), 202, location)
 
     async def encoded(self, shape: Shape, value: Any) -> bytes:
         """A value as JSON; what is long is encoded in several turns of the reactor."""
@@ -158,9 +138,10 @@ class V1:
         allowed: list[str] = []
         for route, asked in found:
             if "" not in asked.values.values():
-                if route.methods == (method,):
-                    return self.served[route], asked
-                allowed += route.methods
+                served = self.served[route]
+                if served.operation.method == method:
+                    return served, asked
+                allowed.append(served.operation.method)
         if not allowed:
             raise NoSuchPath(f"There is nothing at /{'/'.join(call.parts)}")
         head = ("HEAD",) if "GET" in allowed else ()
@@ -176,7 +157,7 @@ class V1:
 
 def _route(operation: Operation) -> Route:
     pattern = operation.path[1:].replace("{", "<").replace("}", ">")
-    return Route(pattern, _not_called, operation.right, (operation.method,))
+    return Route(pattern, _not_called, operation.right)
 
 
 async def _not_called(asked: Asked) -> None:

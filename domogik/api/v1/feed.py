@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 import attrs
 from twisted.web.http import Request
 
-from domogik.api.http.exchange import Stream
+from domogik.api.http.exchange import Call, Stream
 from domogik.api.http.streams import OpenStream, Streams, TooManyStreams
-from domogik.api.router import Asked
 from domogik.api.v1.face import Served
 from domogik.components.events import Event, EventStream
 from domogik.manager.operations.answers import EVENT
 from domogik.manager.operations.shape import TEXT
-from domogik.manager.operations.table import BASE, LAST_EVENT_ID, Operation
+from domogik.manager.operations.table import BASE, LAST_EVENT_ID, Operation, Order
 
 EVENTS = "text/event-stream"
 #: sent in place of events that are no longer kept: the client reads everything again
@@ -42,10 +39,10 @@ FOLLOW = Operation(
 def event_feed(events: EventStream, streams: Streams) -> Served:
     """The path of events."""
 
-    async def follow(asked: Asked, values: Mapping[str, Any]) -> Stream:
+    async def follow(call: Call, order: Order) -> Stream:
         # the number of the header comes before that of the query
-        given = asked.call.request.getHeader("last-event-id")
-        last: int | None = values["last_event_id"]
+        given = call.request.getHeader("last-event-id")
+        last: int | None = order.values["last_event_id"]
         if given:
             # what no event of ours ever had is unknown, as one is that is no longer kept
             is_number = given.isascii() and given.isdigit() and len(given) < 20

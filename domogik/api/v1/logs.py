@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import attrs
 from twisted.web.http import Request
 
-from domogik.api.http.exchange import Reply, Stream
+from domogik.api.http.exchange import Call, Reply, Stream
 from domogik.api.http.streams import OpenStream, Streams, TooManyStreams
-from domogik.api.router import Asked
 from domogik.api.v1.face import Served, json_reply
 from domogik.api.v1.openapi import JSON
 from domogik.components.model import Component
@@ -24,6 +22,7 @@ from domogik.manager.operations.table import (
     NAMING,
     Context,
     Operation,
+    Order,
     Parameter,
     flag,
 )
@@ -54,14 +53,14 @@ LOGS = Operation(
 )
 
 
-def log_paths(context: Context, streams: Streams) -> Served:
+def log_paths(streams: Streams) -> Served:
     """Plain text unless `Accept` asks for JSON, or for events while following; oldest first."""
 
-    async def get(asked: Asked, values: Mapping[str, Any]) -> Reply | Stream:
-        count = values["lines"]
-        component = LOGS.find(context, asked.values, values)
-        accept = asked.call.request.getHeader(b"accept") or b""
-        if values["follow"]:
+    async def get(call: Call, order: Order) -> Reply | Stream:
+        count = order.values["lines"]
+        context, component = order.context, order.found
+        accept = call.request.getHeader(b"accept") or b""
+        if order.values["follow"]:
             streams.check()
             tail = Tail(streams, EVENTS if EVENTS.encode() in accept else PLAIN)
             tail.forget = context.all_hosts.follow_log(component, tail.line)

@@ -5,21 +5,19 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import attrs
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from domogik.api.http.exchange import Reply
-from domogik.api.router import Asked
+from domogik.api.http.exchange import Call, Reply
 from domogik.api.v1.face import Served
 from domogik.components.health import Result
 from domogik.components.model import State
 from domogik.manager.interfaces import IAllHosts
 from domogik.manager.operations.shape import TEXT
-from domogik.manager.operations.table import Operation
+from domogik.manager.operations.table import Operation, Order
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -128,7 +126,7 @@ def metrics(all_hosts: IAllHosts, requests: Requests, counters: Counters = no_co
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_AllHosts(all_hosts, requests, counters))
 
-    async def get(asked: Asked, values: Mapping[str, Any]) -> Reply:
+    async def get(call: Call, order: Order) -> Reply:
         body = generate_latest(registry)
         return Reply(200, body, CONTENT_TYPE, (("Cache-Control", "no-store"),))
 

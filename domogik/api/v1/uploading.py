@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
-from domogik.api.http.exchange import Reply
+from domogik.api.http.exchange import Call, Reply
 from domogik.api.http.uploads import TooManyUploads, WrongBody, upload_of
-from domogik.api.router import Asked
 from domogik.api.v1.face import Served, json_reply
 from domogik.errors import NotPossible
 from domogik.manager.operations.answers import UPLOADED
 from domogik.manager.operations.shape import Shape
-from domogik.manager.operations.table import BASE, Context, Operation, Right
+from domogik.manager.operations.table import BASE, Operation, Order, Right
 from domogik.packages.store.tarball import BrokenArchive
 
 _TYPES = ("application/octet-stream", "application/gzip")
@@ -30,12 +27,12 @@ UPLOAD = Operation(
 )
 
 
-def upload(context: Context) -> Served:
+def upload() -> Served:
     """Answered with what was in it."""
 
-    async def take(asked: Asked, values: Mapping[str, Any]) -> Reply:
-        packages = context.packages
-        with upload_of(asked.call).taken() as path:
+    async def take(call: Call, order: Order) -> Reply:
+        packages = order.context.packages
+        with upload_of(call).taken() as path:
             ref = await packages.upload(path)
         where = ("Location", f"{BASE}/packages/{ref.fullname}")
         return json_reply(json.dumps(UPLOADED.json(ref)).encode("ascii"), 201, where)

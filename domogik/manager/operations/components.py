@@ -45,8 +45,7 @@ _ORDER: dict[str, Any] = {
     "subject": COMPONENT,
     "errors": (*NAMING, NoAnswer),
     "job": Where.ELSEWHERE,
-    "xpl": True,
-    "terminal": True,
+    "xpl": (),
 }
 
 
@@ -111,6 +110,8 @@ async def _with_warnings(
     context: Context, component: Component, act: Callable[[Component], Awaitable[None]]
 ) -> Changed:
     """The same, with what it needs and lacks; where the order fails the error says so too."""
+    if not context.wants_warnings:
+        return await _after(context, component, act(component))
     warnings = await context.all_hosts.warnings(component)
     try:
         changed = await _after(context, component, act(component))

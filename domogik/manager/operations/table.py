@@ -11,6 +11,7 @@ import enum
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -68,11 +69,17 @@ class Where(enum.Flag):
 
 @attrs.frozen
 class Context:
-    """What operations work on, for one caller. `given` is None where no packages are managed."""
+    """What operations work on, for one caller.
+
+    `given` is None where no packages are managed. `allow` raises `NotAllowed` for what the caller
+    may not do. With `wants_warnings` what a plugin needs and lacks is looked for at its start.
+    """
 
     all_hosts: IAllHosts
     given: IPackages | None = None
+    allow: Callable[[Right], None] = lambda right: None
     sees_passwords: bool = False
+    wants_warnings: bool = False
 
     @property
     def packages(self) -> IPackages:
@@ -243,7 +250,8 @@ class Operation:
     `run` gets the context, what the operation acts on (unless that is nothing), and by name what
     else stands in the path, the parameters, and a body as a mapping. `answer` is how what it
     returns looks in JSON. `errors` are those that it can end in, beside what any operation can.
-    `is_local`: it is for what runs on the host that is asked.
+    `is_local`: it is for what runs on the host that is asked. `xpl` are the fields of the answer
+    that are said on xPL, where its name is a command of `domogik.system`; None where it is none.
     """
 
     name: str
@@ -261,8 +269,7 @@ class Operation:
     job: Where = Where.NOWHERE
     is_local: bool = False
     status: int = 200
-    xpl: bool = False
-    terminal: bool = False
+    xpl: tuple[str, ...] | None = None
 
     @property
     def method(self) -> str:
@@ -287,25 +294,64 @@ class Operation:
         host = (HOST,) if self.subject.has_host else ()
         return (*host, *self.parameters, *((WAIT,) if self.job else ()))
 
-    def read(self, given: Mapping[str, str]) -> dict[str, Any]:
-        """The parameters; raises `InvalidParameter`."""
-        return {one.name: one.read(given.get(one.name)) for one in self.query}
+    def order(
+        self,
+        context: Context,
+        given: Mapping[str, str] = MappingProxyType({}),
+        names: Mapping[str, str] = MappingProxyType({}),
+        find: Callable[[], Any] | None = None,
+        body: Callable[[], Mapping[str, object]] | None = None,
+        typed: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Order:
+        """The operation, ready to be carried out for a caller that has the right.
 
-    def find(self, context: Context, names: Mapping[str, str], values: Mapping[str, Any]) -> Any:
-        """What it acts on; raises what `errors` says."""
-        host = values.get("host") if self.subject.has_host else None
-        return self.subject.find(context, names, host)
+        Every interface asks for it here: `given` are the parameters as texts, `typed` those that
+        need no reading any more, `names` what stands in the path, `find` is another way to find
+        what it acts on. Raises `NotAllowed`, `InvalidParameter`, and what `find` raises.
+        """
+        context.allow(self.right)
+        values = {
+            one.name: typed[one.name] if one.name in typed else one.read(given.get(one.name))
+            for one in self.query
+        }
+        host = values.get("host")
+        found = self.subject.find(context, names, host) if find is None else find()
+        values.update((name, names[name]) for name in names if name not in self.subject.names)
+        if self.body is not None and body is not None:
+            values["body"] = body()
+        return Order(self, context, found, values)
 
-    def start(
-        self, context: Context, found: Any, names: Mapping[str, str], values: Mapping[str, Any]
-    ) -> Awaitable[Any]:
-        """Begin; what comes of it is awaited."""
-        assert self.run is not None
-        of_path = {name: text for name, text in names.items() if name not in self.subject.names}
-        given = {one.name: values[one.name] for one in self.parameters}
-        body = {"body": values["body"]} if self.body is not None else {}
-        acts_on = () if self.subject is NOTHING else (found,)
-        return self.run(context, *acts_on, **of_path, **given, **body)
+
+@attrs.frozen(eq=False)
+class Order:
+    """An operation with what it acts on and what was given, which is about to be carried out."""
+
+    operation: Operation
+    context: Context
+    found: Any
+    values: Mapping[str, Any]
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it is for another host."""
+        own = self.context.all_hosts.host
+        return bool(getattr(self.found, "host", own) != own)
+
+    @property
+    def job_subject(self) -> str | None:
+        """What its job, where it is one, is about."""
+        label = self.operation.subject.label(self.found)
+        return f"{label}@{self.found.host}" if self.is_elsewhere else label
+
+    def begin(self) -> Awaitable[Any]:
+        """Carry it out; what comes of it is awaited."""
+        run = self.operation.run
+        assert run is not None
+        own = {one.name for one in self.operation.parameters}
+        added = {one.name for one in self.operation.query} - own
+        given = {name: value for name, value in self.values.items() if name not in added}
+        acts_on = () if self.operation.subject is NOTHING else (self.found,)
+        return run(self.context, *acts_on, **given)
 
 
 TABLE: dict[str, Operation] = {}

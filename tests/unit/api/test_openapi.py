@@ -198,13 +198,12 @@ def test_a_stored_value_is_sent_alone(door):
 
 
 @pytest.fixture
-def greeting(monkeypatch):
+def greeting():
     """An operation that only this test has."""
     parts = (
         Parameter("word", "What is said.", {"type": "string", "pattern": "^[a-z]+$"}, True),
         flag("loud", "In capitals."),
     )
-    monkeypatch.setattr("domogik.manager.operations.table.TABLE", dict(TABLE))
     answer = record(said=TEXT, about=TEXT_OF)
 
     @operation(
@@ -223,6 +222,9 @@ def greeting(monkeypatch):
         if word == "nothing":
             raise OperationFailed("It was not heard")
         return {"said": word.upper() if loud else word, "about": component.id}
+
+    yield TABLE["component.greet"]
+    del TABLE["component.greet"]
 
 
 def test_an_operation_is_served_and_described_where_it_is_declared(greeting, make_door):
