@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from domogik.components.events import Event, EventStream
+from domogik.control.access import XplAccess
 from domogik.control.package_wording import (
     BadCommand,
     InstallCommand,
@@ -21,9 +22,10 @@ from domogik.control.package_wording import (
     rules_list,
     word,
 )
-from domogik.control.system import NO_COMMAND, ONE_HOST, REFUSED_PAUSE
+from domogik.control.system import NO_COMMAND, ONE_HOST
 from domogik.control.wording import Body, escape_value
-from domogik.errors import DomogikError, NotAllowed, OperationFailed
+from domogik.errors import DomogikError, OperationFailed
+from domogik.manager.operations.all import TABLE
 from domogik.manager.packages.local import LocalPackages
 from domogik.manager.packages.offers import MainHostOffers
 from domogik.manager.packages.rest_servers import Rests
@@ -57,8 +59,11 @@ class PackageControl:
     _events: EventStream
     _log: Logger = Logger()
     _subscription: Subscription | None = None
-    _silent_until: float = float("-inf")
     _unsubscribe: Callable[[], None] = attrs.field(default=lambda: None)
+    _access: XplAccess = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._access = XplAccess(self._clock, self._trust)
 
     def start(self) -> None:
         """Listen for commands and for changes, and say what is installed."""
@@ -123,7 +128,7 @@ class PackageControl:
 
     async def _uninstall(self, message: Message, origin: Origin) -> None:
         async def work() -> Body:
-            self._check_trust("uninstall", origin)
+            self._access.check("uninstall", origin, TABLE["package.uninstall"].right)
             type, id = word(message, "type"), word(message, "id")
             _check_host(message)
             with_data = message.get("data") == "yes"
@@ -145,7 +150,7 @@ class PackageControl:
 
     async def _install(self, message: Message, origin: Origin) -> None:
         async def work() -> None:
-            self._check_trust("install", origin)
+            self._access.check("install", origin, TABLE["package.install"].right)
             command = InstallCommand.of(message)
             _check_host(message)
             if command.place is not None:
@@ -200,20 +205,6 @@ class PackageControl:
             self._log.failure("{command}", command=command)
             return f"{command} failed on {self._local_host.host}: its log says why"
         return ""
-
-    def _check_trust(self, command: str, origin: Origin) -> None:
-        if self._trust.allows(origin.ip):
-            return
-        now = self._clock.seconds()
-        if now >= self._silent_until:
-            self._silent_until = now + REFUSED_PAUSE
-            self._log.warn(
-                "{command}: not allowed from {ip} ({count} refused until now)",
-                command=command,
-                ip=origin.ip,
-                count=self._trust.refused,
-            )
-        raise NotAllowed(f"Not allowed from {origin.ip}")
 
 
 def _check_host(message: Message) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import attrs
 from twisted.internet.defer import Deferred, gatherResults
@@ -11,6 +12,7 @@ from twisted.logger import Logger
 
 from domogik.components.events import Event, EventStream
 from domogik.components.model import Component, Kind, State
+from domogik.control.access import XplAccess
 from domogik.control.wording import (
     Body,
     checks_body,
@@ -19,8 +21,11 @@ from domogik.control.wording import (
     list_body,
     name_and_host,
 )
-from domogik.errors import DomogikError, UnknownComponent
+from domogik.errors import DomogikError, NotAllowed, UnknownComponent
+from domogik.manager.interfaces import IAllHosts
 from domogik.manager.local_host import LocalHost
+from domogik.manager.operations.all import TABLE
+from domogik.manager.operations.table import Context, Operation
 from domogik.manager.trust import Trust
 from domogik.xpl.codec.message import CMND, TRIG, Message
 from domogik.xpl.node.bus import Bus, Origin, Subscription
@@ -28,9 +33,6 @@ from domogik.xpl.node.port import Identity
 
 #: changes of status within this many seconds share one list
 LIST_DELAY = 0.2
-#: seconds between two lines in the log about refused orders
-REFUSED_PAUSE = 60.0
-CHANGING = ("start", "stop", "restart", "enable", "disable")
 #: what is answered where a command says nothing, or names no one host
 NO_COMMAND = "No command given"
 ONE_HOST = "host must be the name of one host"
@@ -58,6 +60,7 @@ class SystemControl:
     _identity: Identity
     _bus: Bus
     _local_host: LocalHost
+    _all_hosts: IAllHosts
     _trust: Trust
     _events: EventStream
     _log: Logger = Logger()
@@ -65,9 +68,12 @@ class SystemControl:
     _pending: IDelayedCall | None = None
     _status_changed: bool = False
     _said: Body | None = None
-    _silent_until: float = float("-inf")
     _under_way: set[tuple[str, str, str]] = attrs.field(factory=set)
     _unsubscribe: Callable[[], None] = attrs.field(default=lambda: None)
+    _access: XplAccess = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._access = XplAccess(self._clock, self._trust)
 
     def start(self) -> None:
         """Listen for commands and for changes."""
@@ -139,43 +145,33 @@ class SystemControl:
             return None
         elif command == "diagnose":
             return Deferred.fromCoroutine(self._diagnose(kind, name))
-        elif command in CHANGING:
-            return Deferred.fromCoroutine(self._change(command, kind, name, origin))
+        elif (operation := _operation(command)) is not None:
+            return Deferred.fromCoroutine(self._change(operation, message, origin))
         else:
             self._answer(command, kind, name, f"Unknown command '{command}'")
         return None
 
-    async def _change(self, command: str, kind: str, name: str, origin: Origin) -> None:
-        if not self._trust.allows(origin.ip):
-            self._refused(command, kind, name, origin)
-        elif (command, kind, name) not in self._under_way:
-            # what is given again while we are at it has its answer when that is done
-            self._under_way.add((command, kind, name))
-            try:
-                await self._obey_or_stop_all(command, kind, name)
-            finally:
-                self._under_way.discard((command, kind, name))
+    async def _change(self, operation: Operation, message: Message, origin: Origin) -> None:
+        (kind, name), command = _meant(message), _command(operation)
+        allow = partial(self._access.check, f"{command} {name}", origin)
+        context = Context(self._all_hosts, allow=allow)
+        try:
+            allow(operation.right)
+        except NotAllowed as error:
+            self._answer(command, kind, name, str(error))
+            return
+        if (command, kind, name) in self._under_way:
+            return  # it has its answer when that is done
+        self._under_way.add((command, kind, name))
+        try:
+            if (command, kind, name) == ("stop", _PLUGIN, "*"):
+                await self._stop_all(context, operation)
+            else:
+                await self._obey(context, operation, kind, name, message)
+        finally:
+            self._under_way.discard((command, kind, name))
 
-    async def _obey_or_stop_all(self, command: str, kind: str, name: str) -> None:
-        if (command, kind, name) == ("stop", _PLUGIN, "*"):
-            await self._stop_all()
-        else:
-            await self._obey(command, kind, name)
-
-    def _refused(self, command: str, kind: str, name: str, origin: Origin) -> None:
-        self._answer(command, kind, name, f"Not allowed from {origin.ip}")
-        now = self._clock.seconds()
-        if now >= self._silent_until:
-            self._silent_until = now + REFUSED_PAUSE
-            self._log.warn(
-                "{command} {name}: not allowed from {ip} ({count} refused until now)",
-                command=command,
-                name=name,
-                ip=origin.ip,
-                count=self._trust.refused,
-            )
-
-    async def _stop_all(self) -> None:
+    async def _stop_all(self, context: Context, operation: Operation) -> None:
         """What an init script sends; each plugin obeys it by itself, too, and has its answer."""
         plugins = self._local_host.plugins
         names = [
@@ -187,14 +183,25 @@ class SystemControl:
             error = f"Component * is not running on {self._local_host.host}"
             self._answer("stop", _PLUGIN, "*", error)
         await gatherResults(
-            [Deferred.fromCoroutine(self._obey("stop", _PLUGIN, name)) for name in names]
+            Deferred.fromCoroutine(self._obey(context, operation, _PLUGIN, name)) for name in names
         )
 
-    async def _obey(self, command: str, kind: str, name: str) -> None:
-        error = ""
-        unknown = False
+    async def _obey(
+        self,
+        context: Context,
+        operation: Operation,
+        kind: str,
+        name: str,
+        message: Message | None = None,
+    ) -> None:
+        command, error, unknown, more = _command(operation), "", False, []
+        words = {} if message is None else dict(message.body)
+        given = {one.name: words[one.name] for one in operation.parameters if one.name in words}
         try:
-            await self._do(command, self._target(command, kind, name))
+            find = partial(self._target, command, kind, name)
+            answer = await operation.order(context, given, find=find).begin()
+            said = operation.answer.json(answer) if operation.xpl else {}
+            more = [(key, escape_value(str(said[key]))) for key in operation.xpl or ()]
         except UnknownComponent as failure:
             error, unknown = str(failure), True
         except DomogikError as failure:
@@ -203,7 +210,7 @@ class SystemControl:
             self._log.failure("{command} {name}", command=command, name=name)
             error = f"{command} failed on {self._local_host.host}: its log says why"
         self._send_waiting_list()
-        self._answer(command, kind, name, error, unknown=unknown)
+        self._answer(command, kind, name, error, more, unknown=unknown)
 
     def _target(self, command: str, kind: str, name: str) -> Component:
         """What is meant; a disabled plugin is unknown here, but for enabling it or while it is up.
@@ -223,19 +230,15 @@ class SystemControl:
             raise unknown
         return component
 
-    async def _do(self, command: str, component: Component) -> None:
-        kind = self._local_host.kind_of(component)
-        action = {
-            "start": kind.start,
-            "stop": kind.stop,
-            "restart": kind.restart,
-            "enable": kind.enable,
-            "disable": kind.disable,
-        }[command]
-        await action(component.name)
-
     def _answer(
-        self, command: str, kind: str, name: str, error: str, *, unknown: bool = False
+        self,
+        command: str,
+        kind: str,
+        name: str,
+        error: str,
+        more: Sequence[tuple[str, str]] = (),
+        *,
+        unknown: bool = False,
     ) -> None:
         """In the order of the released manager, which differed from command to command."""
         head = [("command", escape_value(command))] if command else []
@@ -246,7 +249,7 @@ class SystemControl:
             or (command == "stop" and not error)
         ):
             head.reverse()
-        body = [*head, *_named(kind, name)]
+        body = [*head, *_named(kind, name), *more]
         if error:
             body.append(("error", escape_value(error)))
         self._send(body)
@@ -306,6 +309,16 @@ class SystemControl:
             ):
                 return component
         return None
+
+
+def _operation(command: str) -> Operation | None:
+    """The operation on a component that a command means."""
+    found = TABLE.get(f"component.{command}")
+    return None if found is None or found.xpl is None else found
+
+
+def _command(operation: Operation) -> str:
+    return operation.name.removeprefix("component.")
 
 
 def _meant(message: Message) -> tuple[str, str]:

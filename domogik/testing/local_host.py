@@ -272,6 +272,7 @@ class FakeManager(Assembly):
             identity=self.identity,
             bus=bus,
             local_host=self.local_host,
+            all_hosts=self.all_hosts,
             trust=self.trust,
             events=self.events,
         )

@@ -307,6 +307,7 @@ class ManagerDaemon(Assembly, Service):
             identity=self.identity,
             bus=bus,
             local_host=self.local_host,
+            all_hosts=self.all_hosts,
             trust=self.trust,
             events=self.events,
         )
