@@ -40,6 +40,21 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {' or '.join(forms[one] for one in near)}?" if near else ""
 
 
+def does_not_exist(name: str, host: str) -> str:
+    """Return the text by which Domogik's clients recognise an unknown name, spelled as theirs."""
+    return f"Component {name} doesn't exists on {host}"
+
+
+def already_running(name: str, host: str) -> str:
+    """Return the text that Domogik's clients compare after a second start."""
+    return f"Component {name} is already running on {host}"
+
+
+def not_running(name: str, host: str) -> str:
+    """Return the text that Domogik's clients compare after a stop of what does not run."""
+    return f"Component {name} is not running on {host}"
+
+
 class UnknownComponent(DomogikError):
     """No component has the given name."""
 
@@ -48,7 +63,7 @@ class UnknownComponent(DomogikError):
         """Return the error with the text that clients compare; `known` are the existing names or
         ids."""
         plain = f"There is no component {name} on {host}.{did_you_mean(name, known)}"
-        return cls(f"Component {name} doesn't exists on {host}", plain=plain)
+        return cls(does_not_exist(name, host), plain=plain)
 
 
 class AmbiguousComponent(DomogikError):

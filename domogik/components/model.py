@@ -174,6 +174,27 @@ class Component:
         """The second half of the id, which Domogik's clients use as the plugin's id."""
         return self.id.name
 
+    @property
+    def name_and_host(self) -> tuple[str, str]:
+        """The name and host that Domogik's clients know.
+
+        Those of an external member are its model, until one is known its `vendor-device`, and the
+        instance of its address.
+        """
+        if self.id.kind is not Kind.EXTERNAL:
+            return self.name, self.host
+        device, _, instance = self.name.partition(".")
+        return self.model or device, instance or self.host
+
+    def is_member(self, name: str, host: str) -> bool:
+        """Return whether it is the external member of that name and host.
+
+        It is recognised by its model and by the name that it had before a model was known.
+        """
+        if self.id.kind is not Kind.EXTERNAL:
+            return False
+        return self.name_and_host == (name, host) or self.name == f"{name}.{host}"
+
 
 #: the first key of every plugin's configuration: stored as false, it keeps an enabled plugin from
 #: starting with the manager

@@ -6,13 +6,11 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from domogik.clock import LogThrottle
 from domogik.errors import NotAllowed
 from domogik.manager.operations.table import Right
 from domogik.manager.trust import Trust
 from domogik.xpl.node.bus import Origin
-
-#: seconds between two lines in the log about refused orders
-REFUSED_PAUSE = 60.0
 
 
 @attrs.define(eq=False)
@@ -22,15 +20,16 @@ class XplAccess:
     _clock: IReactorTime
     _trust: Trust
     _log: Logger = Logger()
-    _silent_until: float = float("-inf")
+    _refusals: LogThrottle = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._refusals = LogThrottle(self._clock)
 
     def check(self, what: str, origin: Origin, right: Right) -> None:
         """Raises `NotAllowed`, whose text is the answer; `what` is named in the log."""
         if right is Right.READ or self._trust.allows(origin.ip):
             return
-        now = self._clock.seconds()
-        if now >= self._silent_until:
-            self._silent_until = now + REFUSED_PAUSE
+        if self._refusals.is_due():
             self._log.warn(
                 "{what}: not allowed from {ip} ({count} refused until now)",
                 what=what,

@@ -19,9 +19,8 @@ from domogik.control.wording import (
     detail_body,
     escape_value,
     list_body,
-    name_and_host,
 )
-from domogik.errors import DomogikError, NotAllowed, UnknownComponent
+from domogik.errors import DomogikError, NotAllowed, UnknownComponent, not_running
 from domogik.manager.interfaces import IAllHosts
 from domogik.manager.local_host import LocalHost
 from domogik.manager.operations.all import TABLE
@@ -180,7 +179,7 @@ class SystemControl:
             if entry.id.kind is Kind.PLUGIN and plugins.is_up(entry.name)
         ]
         if not names:
-            error = f"Component * is not running on {self._local_host.host}"
+            error = not_running("*", self._local_host.host)
             self._answer("stop", _PLUGIN, "*", error)
         await gatherResults(
             Deferred.fromCoroutine(self._obey(context, operation, _PLUGIN, name)) for name in names
@@ -304,9 +303,7 @@ class SystemControl:
     def _external(self, name: str, host: str) -> Component | None:
         """By its model, or by the name it was heard with before its model was known."""
         for component in self._local_host.components.all():
-            if component.id.kind is Kind.EXTERNAL and (
-                name_and_host(component) == (name, host) or component.name == f"{name}.{host}"
-            ):
+            if component.is_member(name, host):
                 return component
         return None
 

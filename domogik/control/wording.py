@@ -39,13 +39,6 @@ def escape_value(text: str, otherwise: str = "None") -> str:
     return data[:LARGEST_VALUE].decode("utf-8", "ignore") or otherwise
 
 
-def name_and_host(component: Component) -> tuple[str, str]:
-    """In Domogik's words: an external member's are its model and its own instance."""
-    if component.id.kind is Kind.EXTERNAL:
-        return component.model, component.name.partition(".")[2]
-    return component.name, component.host
-
-
 def status(component: Component) -> str:
     """`ON` or `OFF`; there is no third word."""
     return "ON" if component.state.is_on else "OFF"
@@ -61,7 +54,7 @@ def list_body(host: str, components: Iterable[Component]) -> Body:
     body: Body = []
     listed = [component for component in components if _is_listed(component)]
     for place, component in enumerate(listed[:MOST_LISTED]):
-        name, where = name_and_host(component)
+        name, where = component.name_and_host
         words = (
             ("name", name),
             ("type", component.id.kind.value),
@@ -107,7 +100,7 @@ def detail_body(detail: Detail, asked: str) -> Body:
     It has the name that was `asked` for: whoever asked waits for that one.
     """
     component = detail.component
-    _, host = name_and_host(component)
+    _, host = component.name_and_host
     described = _within(LARGEST_DESCRIPTION, list(_description(component.description)))
     return [
         ("command", "detail"),

@@ -8,7 +8,7 @@ import attrs
 from twisted.internet.defer import DeferredLock
 
 from domogik.components.model import Component, ComponentId, Kind, State
-from domogik.errors import NotPossible, OperationFailed
+from domogik.errors import NotPossible, OperationFailed, already_running, not_running
 from domogik.manager.components import ComponentList
 from domogik.manager.messages import not_started
 
@@ -43,7 +43,7 @@ class CoreParts:
         """Until it works no more; `OperationFailed`, `NotPossible`."""
         async with self._turn:
             if self._now(name).state in _OFF:
-                raise OperationFailed(f"Component {name} is not running on {self._host}")
+                raise OperationFailed(not_running(name, self._host))
             await self._stop(name)
 
     async def restart(self, name: str) -> None:
@@ -54,7 +54,7 @@ class CoreParts:
             await self._start(name)
 
     async def _start(self, name: str) -> None:
-        running = f"Component {name} is already running on {self._host}"
+        running = already_running(name, self._host)
         # what runs in another process may have ended: the part asks for it
         if self._now(name).state in (State.STARTING, State.RUNNING):
             raise OperationFailed(running)

@@ -29,6 +29,9 @@ from domogik.errors import (
     NotPossible,
     OperationFailed,
     UnknownComponent,
+    already_running,
+    does_not_exist,
+    not_running,
 )
 from domogik.manager.health.centre import Health
 from domogik.manager.interfaces import IAllHosts
@@ -147,7 +150,7 @@ class FakeAllHosts:
             if component.id == wanted or component.name == name
         ]
         if not found:
-            raise UnknownComponent(f"There is no {name} on {where}")
+            raise UnknownComponent(does_not_exist(name, where))
         if len(found) > 1:
             raise AmbiguousComponent(name, tuple(str(component.id) for component in found))
         return found[0]
@@ -171,14 +174,12 @@ class FakeAllHosts:
 
     async def start(self, component: Component) -> None:
         if component.state.is_on:
-            raise OperationFailed(
-                f"Component {component.name} is already running on {component.host}"
-            )
+            raise OperationFailed(already_running(component.name, component.host))
         await self._do("start", component, state=State.ALIVE, pid=42)
 
     async def stop(self, component: Component) -> None:
         if not component.state.is_on:
-            raise OperationFailed(f"Component {component.name} is not running on {component.host}")
+            raise OperationFailed(not_running(component.name, component.host))
         await self._do("stop", component, state=State.STOPPED, pid=None)
 
     async def restart(self, component: Component) -> None:

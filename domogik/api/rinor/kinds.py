@@ -9,7 +9,7 @@ from domogik.api.rinor.face import identifier, order
 from domogik.api.rinor.plugin import status
 from domogik.api.router import Asked, Route
 from domogik.components.model import Component, Detail, Kind
-from domogik.errors import NoAnswer, UnknownComponent
+from domogik.errors import NoAnswer, UnknownComponent, does_not_exist
 from domogik.manager.operations.table import Context
 
 #: units are started again on `/api/v1` only
@@ -71,7 +71,7 @@ class KindPaths:
             return self._context.all_hosts.find(f"{self._word}:{name}", host)
         except UnknownComponent as error:
             why = str(error).partition(": ")[2] if self._kind is Kind.UNIT else ""
-            text = f"Component {name} doesn't exists on {host}"
+            text = does_not_exist(name, host)
             raise RinorError(f"{text}: {why}" if why else text) from error
 
 

@@ -11,7 +11,13 @@ from domogik.api.rinor.envelope import RinorAnswer, RinorError
 from domogik.api.rinor.face import identifier, order
 from domogik.api.router import Asked, Route
 from domogik.components.model import Component, ConfigurationKey, Detail, InvalidId, Kind
-from domogik.errors import AmbiguousComponent, NoAnswer, OperationFailed, UnknownComponent
+from domogik.errors import (
+    AmbiguousComponent,
+    NoAnswer,
+    OperationFailed,
+    UnknownComponent,
+    does_not_exist,
+)
 from domogik.manager.interfaces import IAllHosts
 from domogik.manager.operations.table import Context
 
@@ -81,7 +87,7 @@ def plugin_list(components: Iterable[Component]) -> list[dict[str, object]]:
             continue
         if component.enabled is False and not component.state.is_on:
             continue  # what is disabled is, for these clients, a package and no plugin
-        name, host = member(component)
+        name, host = component.name_and_host
         item: dict[str, object] = {
             "id": name,
             "technology": component.technology,
@@ -95,14 +101,6 @@ def plugin_list(components: Iterable[Component]) -> list[dict[str, object]]:
     return [{"host": host, "list": items} for (_, host), items in ordered]
 
 
-def member(component: Component) -> tuple[str, str]:
-    """(id, host) in Domogik's words: an external member's are its model and its own instance."""
-    if component.id.kind is not Kind.EXTERNAL:
-        return component.name, component.host
-    device, _, instance = component.name.partition(".")
-    return component.model or device, instance or component.host
-
-
 def status(component: Component) -> str:
     """`ON` or `OFF`; there is no third word."""
     return "ON" if component.state.is_on else "OFF"
@@ -114,19 +112,17 @@ def find_member(all_hosts: IAllHosts, host: str, name: str) -> Component:
     identifier(name, "id")
     # members first: their host is no host of the house, and of that one anything may be asked
     for component in all_hosts.components():
-        if component.id.kind is Kind.EXTERNAL and (
-            member(component) == (name, host) or component.name == f"{name}.{host}"
-        ):
+        if component.is_member(name, host):
             return component
     try:
         return all_hosts.find(f"plugin:{name}", host)
     except (UnknownComponent, AmbiguousComponent, InvalidId) as error:
-        raise RinorError(f"Component {name} doesn't exists on {host}") from error
+        raise RinorError(does_not_exist(name, host)) from error
 
 
 def _detail_item(detail: Detail) -> dict[str, object]:
     component = detail.component
-    name, host = member(component)
+    name, host = component.name_and_host
     if component.id.kind is Kind.EXTERNAL:
         configuration: list[dict[str, object]] = [
             {"id": place, "key": key, "value": value}

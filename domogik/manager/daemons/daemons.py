@@ -21,7 +21,14 @@ from domogik.daemons.kinds import daemon_class
 from domogik.daemons.probing import Watch
 from domogik.daemons.settings import DaemonSettings, daemon_policies
 from domogik.daemons.tools import DaemonTools
-from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownComponent
+from domogik.errors import (
+    DomogikError,
+    NotPossible,
+    OperationFailed,
+    UnknownComponent,
+    already_running,
+    not_running,
+)
 from domogik.manager.components import ComponentList
 from domogik.manager.daemons.one_daemon import DeclaredDaemon
 from domogik.manager.daemons.permissions import grant_access
@@ -321,7 +328,7 @@ class Daemons:
         try:
             await self._supervisor.start(entry.id)
         except AlreadyRunning:
-            raise OperationFailed(f"Component {name} is already running on {self._host}") from None
+            raise OperationFailed(already_running(name, self._host)) from None
         except StartFailed as error:
             raise _not_started(name, error) from error
 
@@ -331,7 +338,7 @@ class Daemons:
         try:
             await self._supervisor.stop(entry.id)
         except NotRunning:
-            raise OperationFailed(f"Component {name} is not running on {self._host}") from None
+            raise OperationFailed(not_running(name, self._host)) from None
 
     async def restart(self, name: str) -> None:
         """Stop it if it is up, then start it, with who needs it."""
@@ -345,7 +352,7 @@ class Daemons:
         """Have it read its configuration again as the section says now; `OperationFailed`."""
         entry = self._entry(name)
         if not self._supervisor.status(entry.id).state.is_on:
-            raise OperationFailed(f"Component {name} is not running on {self._host}")
+            raise OperationFailed(not_running(name, self._host))
         entry.refuse_to_move()
         try:
             await entry.configure()

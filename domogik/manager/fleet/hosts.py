@@ -288,9 +288,7 @@ class Hosts:
 
     async def detail(self, component: Component, timeout_s: float | None = None) -> Detail:
         """What the manager that knows it says of it; `OperationFailed`, `NoAnswer`."""
-        host, name = component.host, component.name
-        if component.id.kind is Kind.EXTERNAL:
-            name, host = component.model, component.name.partition(".")[2]
+        name, host = component.name_and_host
         kind = component.id.kind
         answer = await self._ask(
             host, "detail", kind, name, manager=component.host, timeout_s=timeout_s

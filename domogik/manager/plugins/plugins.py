@@ -10,7 +10,14 @@ import attrs
 from domogik.components.model import Component, ComponentId, Detail, State
 from domogik.config.edit import set_value
 from domogik.config.load import Configuration
-from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownComponent
+from domogik.errors import (
+    DomogikError,
+    NotPossible,
+    OperationFailed,
+    UnknownComponent,
+    already_running,
+    not_running,
+)
 from domogik.manager.components import ComponentList
 from domogik.manager.messages import not_started
 from domogik.manager.packages.missing import warnings
@@ -181,7 +188,7 @@ class Plugins:
     async def start(self, name: str) -> None:
         """Until it is alive; `UnknownComponent`, `NotPossible`, `OperationFailed`."""
         plugin, installed = self._startable(name)
-        running = f"Component {name} is already running on {self._plugin_launch.host}"
+        running = already_running(name, self._plugin_launch.host)
         logs = f"dmg_ctl logs {name}"
         if plugin.is_by_hand:
             raise OperationFailed(running)
@@ -214,7 +221,7 @@ class Plugins:
         try:
             await self._supervisor.stop(plugin.id, again=again)
         except (NotRunning, UnknownComponent):
-            off = f"Component {plugin.name} is not running on {self._plugin_launch.host}"
+            off = not_running(plugin.name, self._plugin_launch.host)
             raise OperationFailed(off) from None
 
     async def restart(self, name: str) -> None:

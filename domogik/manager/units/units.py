@@ -21,6 +21,7 @@ from domogik.errors import (
     NotPossible,
     OperationFailed,
     UnknownComponent,
+    does_not_exist,
 )
 from domogik.manager.components import ComponentList
 from domogik.manager.jobs import Jobs
@@ -155,7 +156,7 @@ class SystemUnits:
         if component is None:
             unknown = UnknownComponent.named(bare, self._host, self._settings)
             plain = f"{unknown.words} {_ONLY_DECLARED.capitalize()}."
-            why = f"Component {name} doesn't exists on {self._host}: {_ONLY_DECLARED}"
+            why = f"{does_not_exist(name, self._host)}: {_ONLY_DECLARED}"
             raise UnknownComponent(why, plain=plain)
         return component
 

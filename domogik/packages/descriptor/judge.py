@@ -17,15 +17,11 @@ from domogik.packages.descriptor.package import (
     Repository,
     UdevRule,
 )
+from domogik.packages.descriptor.reference import ID, RELEASE
 from domogik.packages.needs.requirements import BadRequirement, parse_requirement
 
 PLUGIN, EXTERNAL = "plugin", "external"
 
-#: an id is half of an xPL address (`domogik-<id>`), which limits it to 8 characters; the
-#: underscore is not xPL's, but packages have it
-_ID = re.compile(r"[a-z0-9_]{1,8}")
-#: a release is the name of a directory too
-_RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+!_-]{0,63}")
 _XPL_DEVICE = re.compile(r"[a-z0-9]{1,8}")
 _XPL_NAME = re.compile(r"[a-z0-9-]{1,16}")
 _PRIORITY = re.compile(r"-?[0-9]{1,9}")
@@ -45,7 +41,7 @@ def judge(draft: Draft) -> Package:
     if kind.text not in (PLUGIN, EXTERNAL):
         raise draft.broken(f"'{kind.text}' is neither {PLUGIN} nor {EXTERNAL}", kind)
     name = _required(draft, "id")
-    if not _ID.fullmatch(name.text):
+    if not ID.fullmatch(name.text):
         raise draft.broken(f"'{name.text}' must be 1 to 8 of a-z, 0-9 and '_'", name)
     for field in _EXPECTED:
         if not draft.text(field):
@@ -94,7 +90,7 @@ def _required(draft: Draft, field: str) -> FoundText:
 
 def _release(draft: Draft) -> str:
     found = _required(draft, "release")
-    if not _RELEASE.fullmatch(found.text):
+    if not RELEASE.fullmatch(found.text):
         raise draft.broken(f"'{found.text}' cannot be a release", found)
     for field in ("release", "min_version"):
         text = draft.text(field)

@@ -14,6 +14,9 @@ WHEELS = "wheels"
 #: where a plugin's script is in its package, newest layout first
 SCRIPTS = ("src/domogik_packages/xpl/bin/{id}.py", "src/domogik/xpl/bin/{id}.py")
 
+#: what the file of an icon begins with (PNG specification, section 5.2)
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
 
 def missing_script(type: str, id: str, is_there: Callable[[str], bool]) -> str:
     """Return where the script of a plugin's package should be; nothing where all is well."""

@@ -12,13 +12,15 @@ from domogik.packages.descriptor.package import Package
 
 TYPES = ("plugin", "external")
 
-#: the same as descriptors are held to (`judge.py`)
+#: an id is half of an xPL address (`domogik-<id>`), which limits it to 8 characters; the
+#: underscore is not xPL's, but packages have it
 ID = re.compile(r"[a-z0-9_]{1,8}")
 #: names of programs of ours, most of which speak on xPL as `domogik-<name>`; some are commands only
 OUR_NAMES = frozenset(
     {"manager", "rest", "dbmgr", "hub", "send", "dump", "ctl", "daemon", "plugin", "pkgmgr"}
 )
-RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+!_-]{0,39}")
+#: a release is the name of a directory too
+RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+!_-]{0,63}")
 #: what no release written as PEP 440 has it comes after
 _LOWEST = Version("0.dev0")
 
@@ -40,7 +42,7 @@ def _check_id(_instance: object, _attribute: object, value: str) -> None:
 def _check_release(_instance: object, _attribute: object, value: str) -> None:
     if not RELEASE.fullmatch(value):
         raise InvalidReference(
-            f"'{value}' is no release: at most 40 of A-Z, a-z, 0-9 and '.+!_-', a letter or digit "
+            f"'{value}' is no release: at most 64 of A-Z, a-z, 0-9 and '.+!_-', a letter or digit "
             "first"
         )
 
@@ -55,7 +57,7 @@ class PackageRef:
 
     @classmethod
     def of(cls, package: Package) -> PackageRef:
-        """What a descriptor describes; raises `InvalidReference` for a release of over 40."""
+        """What a descriptor describes; raises `InvalidReference`."""
         return cls(package.type, package.id, package.release)
 
     @property

@@ -7,13 +7,13 @@ from pathlib import Path
 import attrs
 
 from domogik.packages.descriptor.files import MAXIMUM_BYTES
+from domogik.packages.descriptor.package import PNG_SIGNATURE
 from domogik.packages.publish import scripts
 from domogik.packages.store.archive import Unpacked, inspect
 from domogik.packages.store.tarball import Limits, members
 
 _ICONS = ("icon.png", "src/share/domogik/design/{type}/{id}/icon.png")
 _ICON_BYTES = 512 * 1024
-_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @attrs.frozen
@@ -38,7 +38,7 @@ def read_contents(archive: Path, limits: Limits | None = None) -> ArchiveContent
     wanted |= dict.fromkeys(icons, _ICON_BYTES)
     found = _read(archive, limits, wanted)
     pictures = (found.get(name, b"") for name in icons)
-    icon = next((picture for picture in pictures if picture.startswith(_PNG)), b"")
+    icon = next((picture for picture in pictures if picture.startswith(PNG_SIGNATURE)), b"")
     return ArchiveContents(unpacked, found.get(unpacked.descriptor, b""), icon)
 
 

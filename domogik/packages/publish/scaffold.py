@@ -9,7 +9,7 @@ import zlib
 from pathlib import Path
 
 from domogik.errors import NotPossible
-from domogik.packages.descriptor.package import SCRIPTS
+from domogik.packages.descriptor.package import PNG_SIGNATURE, SCRIPTS
 from domogik.packages.descriptor.reference import ID, refusal
 
 _SIZE = 96
@@ -163,4 +163,4 @@ def _icon() -> bytes:
     row = b"\0" + bytes((0, 150, 136)) * _SIZE
     header = struct.pack("!IIBBBBB", _SIZE, _SIZE, 8, 2, 0, 0, 0)
     parts = ((b"IHDR", header), (b"IDAT", zlib.compress(row * _SIZE)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind, content) for kind, content in parts)
+    return PNG_SIGNATURE + b"".join(chunk(kind, content) for kind, content in parts)

@@ -13,7 +13,7 @@ import attrs
 
 from domogik.config.files import read_bounded
 from domogik.packages.descriptor.files import BrokenDescriptor, read
-from domogik.packages.descriptor.package import Dependency, Package
+from domogik.packages.descriptor.package import PNG_SIGNATURE, Dependency, Package
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef
 from domogik.packages.repositories.catalogue import place
 from domogik.packages.repositories.index import Offer
@@ -22,7 +22,6 @@ from domogik.packages.signing.targets import Target
 
 LISTING_FILE = "listing.json"
 _MAXIMUM_BYTES = 64 * 1024 * 1024
-_PNG = b"\x89PNG\r\n\x1a\n"
 _HEX = frozenset("0123456789abcdef")
 _MAXIMUM_TEXT = 20_000
 
@@ -272,4 +271,4 @@ def _link(source: Path, target: Path) -> None:
 
 def is_png(content: bytes) -> bool:
     """Whether that is a picture, and not a page that says there is none."""
-    return content.startswith(_PNG)
+    return content.startswith(PNG_SIGNATURE)

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReactorTime
 from twisted.logger import Logger
 
+from domogik.clock import LogThrottle
 from domogik.errors import DomogikError
 from domogik.xpl.codec.codec import decode, encode
 from domogik.xpl.codec.fragments import (
@@ -28,9 +29,6 @@ from domogik.xpl.node.datagrams import Address, DatagramSocket, Receiver, local_
 from domogik.xpl.node.identity import Identity, NoReply
 
 __all__ = ["CannotBind", "Counters", "Identity", "NetworkSettings", "NoReply", "Port"]
-
-#: seconds between two log lines of the same kind
-LOG_PAUSE = 60
 
 _ANY = "0.0.0.0"  # noqa: S104 - set in the configuration
 
@@ -111,14 +109,14 @@ class Port:
     _flush: IDelayedCall | None = attrs.field(init=False, default=None)
     _sent_fragments: SentFragments = attrs.field(init=False)
     _reassembler: Reassembler = attrs.field(init=False)
-    _invalid_limit: _RateLimit = attrs.field(init=False)
-    _unsent_limit: _RateLimit = attrs.field(init=False)
+    _invalid_limit: LogThrottle = attrs.field(init=False)
+    _unsent_limit: LogThrottle = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._sent_fragments = SentFragments(self._reactor, self._random)
         self._reassembler = Reassembler(self._reactor, self._ask_for_missing)
-        self._invalid_limit = _RateLimit(self._reactor)
-        self._unsent_limit = _RateLimit(self._reactor)
+        self._invalid_limit = LogThrottle(self._reactor)
+        self._unsent_limit = LogThrottle(self._reactor)
 
     @property
     def address(self) -> Address:
@@ -271,18 +269,3 @@ class Port:
                 error=error,
                 count=self.counters.invalid,
             )
-
-
-@attrs.define(eq=False)
-class _RateLimit:
-    """Allows one log line in `LOG_PAUSE` seconds."""
-
-    _clock: IReactorTime
-    _silent_until: float = float("-inf")
-
-    def is_due(self) -> bool:
-        now = self._clock.seconds()
-        if now < self._silent_until:
-            return False
-        self._silent_until = now + LOG_PAUSE
-        return True

@@ -46,7 +46,7 @@ def test_what_is_no_version_is_older_than_every_version() -> None:
         ("plugin", "x", "1/2"),
         ("plugin", "x", "1\0"),
         ("plugin", "x", "1\n"),
-        ("plugin", "x", "1" * 41),
+        ("plugin", "x", "1" * 65),
         ("plugin", "x", "é"),
     ],
 )
