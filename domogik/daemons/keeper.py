@@ -158,7 +158,7 @@ class Keeper:
             self._daemon.probe,
             alive=self._runner.alive,
             silent=self._runner.silent,
-            hopeless=self._give_up,
+            cannot_become_ready=self._give_up,
         )
         self._take_over()
 

@@ -138,8 +138,8 @@ class Watch:
 
     `follow(state)` is called after every change of its state. While it is `starting` it is asked
     again and again, until `alive` is called; then every `interval` seconds, each answer within
-    `timeout`. `silent(reason)` is called for each question without an answer, `hopeless(error)`
-    where the answer says that waiting does not help.
+    `timeout`. `silent(reason)` is called for each question without an answer,
+    `cannot_become_ready(error)` where the answer says that waiting does not help.
     """
 
     _log = Logger()
@@ -148,7 +148,7 @@ class Watch:
     _probe: Callable[[], Awaitable[None]]
     alive: Callable[[], None]
     silent: Callable[[str], None]
-    hopeless: Callable[[ManagedDaemonError], None]
+    cannot_become_ready: Callable[[ManagedDaemonError], None]
     interval: float = 10.0
     timeout: float = 5.0
     _asked: Deferred[None] | None = attrs.field(init=False, default=None)
@@ -204,7 +204,7 @@ class Watch:
         self._pause = min(_GROWTH * self._pause, _LONGEST_PAUSE)
         error = failure.value
         if isinstance(error, ManagedDaemonError) and self._state is State.STARTING:
-            self.hopeless(error)
+            self.cannot_become_ready(error)
         elif isinstance(error, TimeoutError | CancelledError):
             self.silent(f"did not answer within {self.timeout:g} s")
         else:

@@ -89,9 +89,9 @@ class Policy:
 class Readiness(enum.Enum):
     """How a started process becomes ready."""
 
-    TOLD = "told"  # somebody outside (a heartbeat): `Supervisor.alive`
-    NOTIFY = "notify"  # the process itself, READY=1 on NOTIFY_SOCKET
-    SURVIVAL = "survival"  # nobody: it is there
+    TOLD = "told"  # another part reports it (a heartbeat): `Supervisor.alive`
+    NOTIFY = "notify"  # the process reports it, READY=1 on NOTIFY_SOCKET
+    SURVIVAL = "survival"  # it has not ended after a while
 
 
 @attrs.frozen

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from twisted.internet.posixbase import PosixReactorBase
 
 T = TypeVar("T")
-_PATIENCE_S = 180.0  # for one operation; each has shorter limits of its own
+_TIMEOUT_S = 180.0  # for one operation; each has shorter limits of its own
 
 #: loop -> its reactor, and what ends that with the loop
 _on_loops: dict[asyncio.AbstractEventLoop, tuple[Any, AsyncIterator[None]]] = {}
@@ -79,14 +79,18 @@ class _Inline:
     """A thread pool that calls the function at once, for callers that wait anyway."""
 
     def callInThreadWithCallback(
-        self, told: Callable[[bool, Any], object], work: Callable[..., Any], *args: Any, **kw: Any
+        self,
+        callback: Callable[[bool, Any], object],
+        work: Callable[..., Any],
+        *args: Any,
+        **kw: Any,
     ) -> None:
         try:
             result = work(*args, **kw)
-        except Exception:  # noqa: BLE001 - the Deferred carries whatever it is
-            told(False, Failure())
+        except Exception:  # noqa: BLE001 - passed to the Deferred
+            callback(False, Failure())
         else:
-            told(True, result)
+            callback(True, result)
 
 
 class TurnedReactor:
@@ -110,7 +114,7 @@ class TurnedReactor:
         """The reactor; None once it is closed."""
         return self._reactor
 
-    def wait(self, operation: Deferred[T], seconds: float = _PATIENCE_S) -> T:
+    def wait(self, operation: Deferred[T], seconds: float = _TIMEOUT_S) -> T:
         """Return the result of the Deferred; raises its error, and `TimeoutError`."""
         outcome: list[T | Failure] = []
         _ = operation.addTimeout(seconds, self._reactor).addBoth(outcome.append)

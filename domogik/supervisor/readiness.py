@@ -26,12 +26,12 @@ from zope.interface import implementer
 
 from domogik.supervisor.interfaces import Readiness, Specification
 
-#: how long a process without any better sign has to live to count as running, in seconds
+#: seconds after which a process without any other sign is running
 SURVIVAL = 1.0
 
 _CREDENTIALS = struct.Struct("iII")  # struct ucred: pid, uid, gid (unix(7))
 _MOST_BYTES = 4096
-_AT_A_TIME = 32  # datagrams read before others have their turn
+_AT_A_TIME = 32  # datagrams read in one turn of the reactor
 _LONGEST_STATUS = 200
 _LONGEST_PATH = 107  # sun_path, without its zero
 
@@ -48,14 +48,14 @@ class Notice:
     @classmethod
     def parse(cls, data: bytes) -> Notice:
         """Return the notice in any bytes; unknown lines are ignored."""
-        said = dict(
+        fields = dict(
             line.partition("=")[::2] for line in data.decode("utf-8", "replace").split("\n")
         )
-        status = said.get("STATUS")
+        status = fields.get("STATUS")
         return cls(
-            ready=said.get("READY") == "1",
-            stopping=said.get("STOPPING") == "1",
-            watchdog=said.get("WATCHDOG") == "1",
+            ready=fields.get("READY") == "1",
+            stopping=fields.get("STOPPING") == "1",
+            watchdog=fields.get("WATCHDOG") == "1",
             status=None if status is None else _one_line(status),
         )
 
@@ -143,9 +143,9 @@ class NotifySocket:
                 return
 
     def _read_one(self, listening: socket.socket) -> bool:
-        room = socket.CMSG_SPACE(_CREDENTIALS.size)
+        space = socket.CMSG_SPACE(_CREDENTIALS.size)
         try:
-            data, extra, flags, _ = listening.recvmsg(_MOST_BYTES, room)
+            data, extra, flags, _ = listening.recvmsg(_MOST_BYTES, space)
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR):
                 self._log.error("sd_notify cannot be read: {error}", error=error)
@@ -155,7 +155,7 @@ class NotifySocket:
             return True
         try:
             self._receive(pid, Notice.parse(data))
-        except Exception:  # noqa: BLE001 - a door: one message never silences the next
+        except Exception:  # noqa: BLE001 - later messages are still handled
             self._log.failure("a notice of process {pid} was not understood", pid=pid)
         return True
 

@@ -73,7 +73,7 @@ class Supervisor(Service):
     _sampler: UsageSampler = attrs.field(init=False)
     _tools: Tools = attrs.field(init=False)
     _runners: dict[str, Runner] = attrs.field(init=False, factory=dict)
-    _left: Leftovers = attrs.field(init=False)
+    _leftovers: Leftovers = attrs.field(init=False)
     _holds: dict[str, list[Callable[[], Awaitable[None]]]] = attrs.field(
         init=False, factory=lambda: defaultdict(list)
     )
@@ -87,8 +87,10 @@ class Supervisor(Service):
             self._reactor, threads_of(self._reactor), lambda: self._members(self._runners)
         )
         self._records = Records(self._run_directory / "processes")
-        self._left = Leftovers(self._records, self._processes)
-        self._notify = NotifySocket(self._reactor, self._run_directory / "notify.sock", self._heard)
+        self._leftovers = Leftovers(self._records, self._processes)
+        self._notify = NotifySocket(
+            self._reactor, self._run_directory / "notify.sock", self._on_notice
+        )
         self._tools = Tools(
             clock=self._reactor,
             processes=self._processes,
@@ -110,7 +112,7 @@ class Supervisor(Service):
         self._notify.open()
         self.confinement.start()
         self._sampler.start()
-        self._left.look(self._fifo, self._wall_clock())
+        self._leftovers.look(self._fifo, self._wall_clock())
 
     def stopService(self) -> Deferred[None]:
         """Stop everything; the Deferred fires when no process is left, or at once with
@@ -125,7 +127,7 @@ class Supervisor(Service):
         if self.keep_children:
             self.prepare_exec()
         else:
-            await self._stop_everybody()
+            await self._stop_all()
             for runner in self._runners.values():
                 if runner.specification.keep:
                     runner.release_processes()
@@ -139,7 +141,7 @@ class Supervisor(Service):
             runner.release_processes()
         self._notify.close()
 
-    # What there is
+    # Information
 
     def ids(self) -> tuple[str, ...]:
         """Return the configured components."""
@@ -188,7 +190,7 @@ class Supervisor(Service):
         except KeyError:
             raise UnknownComponent(f"{id} is not known here") from None
 
-    # What is configured
+    # Configuration
 
     def configure(self, specification: Specification, left: ProcessRecord | None = None) -> None:
         """Add a component, or change it from its next start on.
@@ -204,7 +206,7 @@ class Supervisor(Service):
             return
         runner = Runner(specification, self._output(specification), self._tools)
         self._runners[id] = runner
-        self._take_over(runner, self._left.take(id, left))
+        self._take_over(runner, self._leftovers.take(id, left))
 
     def _output(self, specification: Specification) -> OutputLog:
         name, policy = file_name(specification.id), specification.policy
@@ -233,7 +235,7 @@ class Supervisor(Service):
             del self._runners[runner.id]
         await runner.output.close()
 
-    # What people ask
+    # Operations
 
     def start(self, id: str) -> Deferred[Status]:
         """Start what it needs, then the component; see `Runner.start`.
@@ -257,7 +259,7 @@ class Supervisor(Service):
         Raises `UnknownComponent`, `OperationFailed`.
         """
         runner = self._runner(id)
-        stopped = await self._stop_those_who_need(runner, again=True)
+        stopped = await self._stop_users(runner, again=True)
         if runner.is_up:
             stopped.insert(0, runner)
             with contextlib.suppress(NotRunning):
@@ -267,11 +269,11 @@ class Supervisor(Service):
     async def _stop(self, runner: Runner, again: bool) -> Status:
         for waiting in self._interrupted.values():
             waiting.discard(runner.id)
-        await self._stop_those_who_need(runner, again=again)
+        await self._stop_users(runner, again=again)
         return await runner.stop(again=again)
 
     async def _restart(self, runner: Runner) -> Status:
-        stopped = await self._stop_those_who_need(runner, again=True)
+        stopped = await self._stop_users(runner, again=True)
         self._interrupted[runner.id] |= {one.id for one in stopped}
         status = await runner.restart()
         for one in stopped:
@@ -292,7 +294,7 @@ class Supervisor(Service):
         if not failure.check(NotPossible, OperationFailed, UnknownComponent):
             self._log.failure("a start after that of what it needs", failure)
 
-    async def _stop_those_who_need(self, runner: Runner, *, again: bool) -> list[Runner]:
+    async def _stop_users(self, runner: Runner, *, again: bool) -> list[Runner]:
         """Stop the components that need it; return them in start order."""
         users = users_of(runner, self._runners.values())
         for user in reversed(users):
@@ -307,7 +309,7 @@ class Supervisor(Service):
 
     async def _released(self, runner: Runner) -> None:
         for release in self._holds.get(runner.id, ()):
-            with self._log.failuresHandled("while {id} was let go of", id=runner.id):
+            with self._log.failuresHandled("while {id} was released", id=runner.id):
                 await release()
 
     async def _start(self, id: str, needed_by: tuple[str, ...]) -> Status:
@@ -335,7 +337,7 @@ class Supervisor(Service):
             self._runners[id].explain(str(error))
             raise StartFailed(f"{id} needs {need}: {error}", str(error)) from error
 
-    async def _stop_everybody(self) -> None:
+    async def _stop_all(self) -> None:
         """Stop all components in parallel, but those needed after those that need them."""
         ending = [one for one in self._runners.values() if not one.specification.keep]
         for together in in_order_of_stop(ending):
@@ -344,9 +346,12 @@ class Supervisor(Service):
                 [Deferred.fromCoroutine(self._ended(one.id, self._end(one))) for one in together]
             )
         await gatherResults(
-            [Deferred.fromCoroutine(self._ended(id, self._left.stop(id))) for id in self.orphans()]
+            [
+                Deferred.fromCoroutine(self._ended(id, self._leftovers.stop(id)))
+                for id in self.orphans()
+            ]
         )
-        self._left.forget()
+        self._leftovers.forget()
 
     def _announce_ends(self, runners: Iterable[Runner]) -> None:
         """Signal all processes before waiting for any, since they end in parallel."""
@@ -376,7 +381,7 @@ class Supervisor(Service):
             await runner.stop(again=again)
         self._records.remove(runner.id)
 
-    # What others tell
+    # Reports
 
     def alive(self, id: str) -> None:
         """Report that its check passed; raises `UnknownComponent`."""
@@ -386,15 +391,15 @@ class Supervisor(Service):
         """Report that its check failed; raises `UnknownComponent`."""
         self._runner(id).silent(reason)
 
-    def hopeless(self, id: str, reason: str) -> None:
+    def cannot_become_ready(self, id: str, reason: str) -> None:
         """Report during its start that it will not become ready; raises `UnknownComponent`."""
-        self._runner(id).hopeless(reason)
+        self._runner(id).cannot_become_ready(reason)
 
     def left(self, id: str) -> None:
         """Report that it announced its end; raises `UnknownComponent`."""
         self._runner(id).left()
 
-    def _heard(self, pid: int, notice: Notice) -> None:
+    def _on_notice(self, pid: int, notice: Notice) -> None:
         try:
             session = os.getsid(pid)
         except ProcessLookupError:  # ended meanwhile: the leader itself may still be known
@@ -405,22 +410,22 @@ class Supervisor(Service):
                 return
 
     def _changed(self, id: str, before: Status, after: Status) -> None:
-        with self._log.failuresHandled("while a change of {id} was told", id=id):
+        with self._log.failuresHandled("while a change of {id} was reported", id=id):
             self._on_change(id, before, after)
 
-    # What the manager before us left
+    # Processes of the previous manager
 
     def wanted_after_crash(self) -> frozenset[str]:
         """Return the components to start again after a crash of the previous manager."""
-        return self._left.wanted
+        return self._leftovers.wanted
 
     def orphans(self) -> tuple[str, ...]:
         """Return the components that still run and are not configured."""
-        return self._left.orphans()
+        return self._leftovers.orphans()
 
     def stop_orphan(self, id: str) -> Deferred[None]:
         """End all its processes; fails with `UnknownComponent`, `OperationFailed`."""
-        return Deferred.fromCoroutine(self._left.stop(id))
+        return Deferred.fromCoroutine(self._leftovers.stop(id))
 
     def _take_over(self, runner: Runner, found: LeftoverRun) -> None:
         record = found.record
@@ -431,7 +436,7 @@ class Supervisor(Service):
                 runner.adopt(record, found.leader)
                 return
             except NoSuchProcess:
-                self._left.wanted |= {runner.id}
-        someone = found.leader or found.member
-        if someone is not None:
-            runner.clear_away(record, someone)
+                self._leftovers.wanted |= {runner.id}
+        process = found.leader or found.member
+        if process is not None:
+            runner.clear_away(record, process)

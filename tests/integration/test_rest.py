@@ -142,14 +142,14 @@ class RestOnARealPort(TestCase):
         client.transport.resumeProducing()
 
     async def test_what_cannot_be_read_is_answered_before_the_connection_closes(self) -> None:
-        hopeless = (
+        cannot_become_ready = (
             (b"\x00\xff\xfe\r\n\r\n", b"400"),
             (b"GET /" + b"x" * 100_000, b"414"),
             (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 100_000, b"431"),
             (b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n", b"413"),
             (b"GET / HTTP/1.1\r\nHost\r\n\r\n", b"400"),
         )
-        for data, status in hopeless:
+        for data, status in cannot_become_ready:
             client = await self.connect()
             client.transport.write(data)
             received = await client.until(b"}")

@@ -31,7 +31,7 @@ from domogik.daemons.kinds import daemon_class, kinds
 from domogik.daemons.parameters import Option
 from domogik.errors import DomogikError
 from domogik.supervisor.processes.identity import NoSuchProcess
-from domogik.supervisor.processes.mark import passed_on
+from domogik.supervisor.processes.mark import inherited_mark
 from domogik.supervisor.processes.pidfd import ProcessHandle
 
 _COMMAND_PATIENCE = 10.0  # seconds for the command to end once it was told to
@@ -328,7 +328,7 @@ class _Foreground:
 def _executed(
     argv: Sequence[str], environment: dict[str, str], mark: str
 ) -> subprocess.Popen[bytes]:
-    with passed_on(mark):
+    with inherited_mark(mark):
         return subprocess.Popen(argv, env=environment)
 
 

@@ -137,7 +137,7 @@ class Daemons:
             daemon.probe,
             alive=partial(self._supervisor.alive, id),
             silent=partial(self._supervisor.silent, id),
-            hopeless=partial(self._hopeless, name),
+            cannot_become_ready=partial(self._hopeless, name),
         )
         self._entries[name] = DeclaredDaemon(
             settings, daemon, watch, specification, self._directory / name
@@ -277,7 +277,7 @@ class Daemons:
     def _hopeless(self, name: str, error: ManagedDaemonError) -> None:
         """To wait does not help."""
         entry = self._entries[name]
-        self._supervisor.hopeless(entry.id, str(entry.failed(error)))
+        self._supervisor.cannot_become_ready(entry.id, str(entry.failed(error)))
 
     # Those who need them
 

@@ -32,8 +32,8 @@ from domogik.supervisor.processes.host import Processes, Started, Watched
 from domogik.supervisor.processes.identity import NoSuchProcess, ProcessIdentity
 from domogik.supervisor.processes.spawn import CannotSpawn, exit_of
 
-#: seconds after its first sign in which the end of the first process may still be on its way
-_SOON = 1.0
+#: seconds after it became ready within which its first process may end and have a successor
+_SUCCESSOR_S = 1.0
 
 
 class Output(Protocol):
@@ -82,12 +82,12 @@ class Attempt:
     record: ProcessRecord
     exit: Exit | None = None
     _watched: Watched | None = None
-    _end_told: Deferred[None] | None = None
+    _exit_reported: Deferred[None] | None = None
     #: the number of its first process; 0 where another manager started that
     _first_pid: int = 0
-    _is_looked_for: bool = False
+    _is_searching: bool = False
     _is_ending: bool = False
-    _is_let_go: bool = False
+    _is_released: bool = False
 
     @classmethod
     def begin(
@@ -117,7 +117,7 @@ class Attempt:
         finally:
             os.close(writer)
         run._first_pid = run._watched.identity.pid
-        run._know(tools, run._watched.identity)
+        run._set_leader(tools, run._watched.identity)
         return run
 
     @classmethod
@@ -131,7 +131,7 @@ class Attempt:
         """Adopt a process that another manager started; raises `NoSuchProcess`."""
         run = cls(record)
         run._watched = tools.processes.adopt(_Leader(run, exited), leader)
-        run._know(tools, leader)
+        run._set_leader(tools, leader)
         return run
 
     @classmethod
@@ -139,7 +139,7 @@ class Attempt:
         """Return a start of another manager whose first process is gone, but not `member`."""
         return cls(attrs.evolve(record, process=member), exit=Exit())
 
-    def _know(self, tools: Tools, leader: ProcessIdentity) -> None:
+    def _set_leader(self, tools: Tools, leader: ProcessIdentity) -> None:
         self.record = attrs.evolve(self.record, process=leader)
         tools.records.add(self.record)
 
@@ -162,18 +162,22 @@ class Attempt:
         `exited` is called with the result, with `exit` None if there is one. `up_since` is None
         while it starts. The successor may report before the end of the first process is known.
         """
-        if self._is_looked_for or not self._may_go_on(tools, up_since):
-            self._is_looked_for = False
+        if self._is_searching or not self._may_go_on(tools, up_since):
+            self._is_searching = False
             return False
-        self._is_looked_for = True
+        self._is_searching = True
 
-        def is_known(_: object) -> None:
-            if not self._is_let_go:
+        def on_known(_: object) -> None:
+            if not self._is_released:
                 exited(self)
 
-        looked = Deferred.fromCoroutine(self._look(tools, exited, apart=up_since is not None))
-        _ = looked.addErrback(lambda failure: self._log.failure("{id}", failure, id=self.record.id))
-        _ = looked.addCallback(is_known)
+        searching = Deferred.fromCoroutine(
+            self._find_successor(tools, exited, apart=up_since is not None)
+        )
+        _ = searching.addErrback(
+            lambda failure: self._log.failure("{id}", failure, id=self.record.id)
+        )
+        _ = searching.addCallback(on_known)
         return True
 
     def _may_go_on(self, tools: Tools, up_since: float | None) -> bool:
@@ -183,20 +187,22 @@ class Attempt:
             self._first_pid != 0
             and not self._is_ending
             and (self.exit.code == 0 or (self.exit.unknown and is_followed))
-            and (up_since is None or tools.clock.seconds() - up_since <= _SOON)
+            and (up_since is None or tools.clock.seconds() - up_since <= _SUCCESSOR_S)
         )
 
-    async def _look(self, tools: Tools, exited: Callable[[Attempt], None], apart: bool) -> None:
+    async def _find_successor(
+        self, tools: Tools, exited: Callable[[Attempt], None], apart: bool
+    ) -> None:
         processes = tools.processes
         while found := await processes.successor(self.started, self._first_pid, apart=apart):
-            if self._is_ending or self._is_let_go:
+            if self._is_ending or self._is_released:
                 return
             try:
                 self._watched = processes.adopt(_Leader(self, exited), found)
             except NoSuchProcess:
                 continue
-            self.exit, self._is_looked_for = None, False
-            self._know(tools, found)
+            self.exit, self._is_searching = None, False
+            self._set_leader(tools, found)
             return
 
     async def end(self, processes: Processes, policy: Policy) -> None:
@@ -211,14 +217,14 @@ class Attempt:
             last_signal=policy.last_signal,
         )
         if self.exit is None:
-            self._end_told = Deferred()
-            await self._end_told
+            self._exit_reported = Deferred()
+            await self._exit_reported
 
     def has_exited(self, exit: Exit) -> None:
         """Store the exit of its first process."""
         self.exit = exit
-        if self._end_told is not None:
-            self._end_told.callback(None)
+        if self._exit_reported is not None:
+            self._exit_reported.callback(None)
 
     def note(self, tools: Tools, *, wanted: bool, ending: bool) -> None:
         """Record what is wanted of it, as in `ProcessRecord`."""
@@ -229,7 +235,7 @@ class Attempt:
 
     def release_processes(self) -> None:
         """Stop watching; the next manager finds the record."""
-        self._is_let_go = True
+        self._is_released = True
         if self._watched is not None:
             self._watched.detach()
 

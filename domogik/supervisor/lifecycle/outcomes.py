@@ -8,18 +8,18 @@ import signal
 from domogik.errors import NotPossible, OperationFailed
 from domogik.supervisor.interfaces import Exit, Program
 
-#: characters of a last line that are shown
-_LONGEST_LINE = 200
+#: characters
+_MAXIMUM_LINE = 200
 #: time and level, which lines of `domogik.plugin` begin with; and what Twisted puts before errors
 _HEAD = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \w+ |^builtins\.")
 #: a name and a password in an address
 _SECRET = re.compile(r"://[^/@\s]+@")
-#: what Python says after the line that tells its fatal error
+#: what Python writes after the line with its fatal error
 _AFTER_FATAL = re.compile(
     r"<no Python frame>|(?:Current thread|Thread) 0x|Extension modules:|Python runtime state:"
     r'|File ".*", line \d+ in '
 )
-#: what programs say when they get no more memory
+#: what programs write when they get no more memory
 _NO_MEMORY = re.compile(
     r"MemoryError|bad_alloc|init_import|Fatal Python error|failed to map segment"
     r"|(?i:cannot allocate memory|out of memory)"
@@ -44,7 +44,7 @@ def last_line(output: bytes) -> str:
         text = "".join(letter if letter.isprintable() else " " for letter in line).strip()
         if text and not _AFTER_FATAL.match(text):
             text = _HEAD.sub("", _HEAD.sub("", text))
-            return _SECRET.sub("://***@", text)[:_LONGEST_LINE]
+            return _SECRET.sub("://***@", text)[:_MAXIMUM_LINE]
     return ""
 
 

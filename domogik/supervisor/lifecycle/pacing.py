@@ -50,7 +50,7 @@ class Pacing:
                 continue
             try:
                 work()
-            except Exception:  # noqa: BLE001 - a door: the others still want to be started
+            except Exception:  # noqa: BLE001 - others are still started
                 self._log.failure("a start raised")
             if self._clock.seconds() >= end:
                 break

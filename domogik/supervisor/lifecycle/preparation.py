@@ -40,7 +40,7 @@ class Starting:
             # A preparation that fails at once must not fail within the caller's own step.
             self._ticket = self._pacing.ask(partial(self._prepare, specification))
 
-    def call_off(self) -> None:
+    def cancel(self) -> None:
         """Cancel the preparation or the spawn, so that nothing is called."""
         self._pacing.cancel(self._ticket)
         self._ticket = None

@@ -50,7 +50,7 @@ from domogik.supervisor.processes.spawn import CannotSpawn
 from domogik.supervisor.processes.tree import StillRunning
 from domogik.supervisor.readiness import SURVIVAL, Notice, not_ready
 
-#: how long after its leave a process that is gone counts as one that left by itself, in seconds
+#: seconds after its announcement within which an end counts as announced
 LEAVE = 5.0
 #: the reason while that goes on
 _LEFTOVERS = "ending what an earlier start left behind"
@@ -77,25 +77,25 @@ class Runner:
     _timer: OneTimer[[LifecycleEvent, str | None]] = attrs.field(init=False)
     _lock: DeferredLock = attrs.field(init=False, factory=DeferredLock)
     _ready: Waiting = attrs.field(init=False, factory=Waiting)
-    _gone: Waiting = attrs.field(init=False, factory=Waiting)
-    #: whether it is to run, now or when what is left of it has ended; the record says the same
+    _stopped: Waiting = attrs.field(init=False, factory=Waiting)
+    #: whether it is to run, now or after the end of its remaining processes; as in the record
     _wanted: bool = attrs.field(init=False, default=False)
-    #: whether it is to run again after the stop that was asked last
+    #: whether it is to run again after the last stop
     _again: bool = attrs.field(init=False, default=False)
     _misses: int = attrs.field(init=False, default=0)
     _left_at: float | None = attrs.field(init=False, default=None)
-    _said: str = attrs.field(init=False, default="")
-    _silence: str = attrs.field(init=False, default="")
+    _notified_status: str = attrs.field(init=False, default="")
+    _silence_reason: str = attrs.field(init=False, default="")
     _failure: str = attrs.field(init=False, default="")
-    _stuck: str = attrs.field(init=False, default="")
-    _taken_over_since: float = attrs.field(init=False, default=0.0)
+    _stuck_reason: str = attrs.field(init=False, default="")
+    _adopted_since: float = attrs.field(init=False, default=0.0)
     _up_since: float = attrs.field(init=False, default=0.0)
     _was_up_for: float = attrs.field(init=False, default=0.0)
 
     def __attrs_post_init__(self) -> None:
         self.status = self._published = Status(State.STOPPED, since=self._tools.now())
         self._restarts = Restarts(self._tools.random)
-        self._timer = OneTimer(self._tools.clock, self._timer_went)
+        self._timer = OneTimer(self._tools.clock, self._on_timer)
         self._starting = Starting(self._tools.pacing, self._spawn_now, self._cannot_spawn)
 
     @property
@@ -119,7 +119,7 @@ class Runner:
         is_asked = self._lock.locked or self._is_busy or self.specification.before_stop is not None
         return self._phase.is_up and not is_asked
 
-    # What people ask
+    # Operations
 
     def start(self) -> Deferred[Status]:
         """Start; the Deferred fires when it is `alive` or `running`. Joins a start under way.
@@ -150,7 +150,7 @@ class Runner:
 
     async def _ask_for_start(self) -> Deferred[Status]:
         while self._phase.is_ending:
-            await self._gone.join()
+            await self._stopped.join()
         if self._phase.is_up:
             raise AlreadyRunning(f"{self.id} is already running")
         ready = self._ready.join()
@@ -159,12 +159,12 @@ class Runner:
 
     async def _stop(self, again: bool) -> Status:
         if self._phase is Phase.STOPPING and not self._lock.waiting:
-            return await self._gone.join()
+            return await self._stopped.join()
         async with self._lock:
             if self._phase is Phase.STOPPED:
                 if self._wanted and not again:
                     self._again = False
-                    self._note_wish()
+                    self._record_wanted()
                 if self._has_just_left():
                     return self.status
                 raise NotRunning(f"{self.id} is not running")
@@ -184,7 +184,7 @@ class Runner:
                 raise
             if self._phase is Phase.STOPPED:
                 return self.status
-        gone = self._gone.join()
+        gone = self._stopped.join()
         self._post(LifecycleEvent.STOP, "")
         return await gone
 
@@ -195,7 +195,7 @@ class Runner:
             ready = await self._ask_for_start()
         return await ready
 
-    # What others tell
+    # Reports
 
     def alive(self) -> None:
         """Report that its check passed."""
@@ -204,12 +204,12 @@ class Runner:
 
     def silent(self, reason: str) -> None:
         """Report that its check failed, with the reason."""
-        self._silence = reason
+        self._silence_reason = reason
         self._post(LifecycleEvent.SILENT, reason)
 
-    def hopeless(self, reason: str) -> None:
+    def cannot_become_ready(self, reason: str) -> None:
         """Report during its start that it will not become ready, with the reason."""
-        self._post(LifecycleEvent.HOPELESS, reason)
+        self._post(LifecycleEvent.CANNOT_BECOME_READY, reason)
 
     def explain(self, reason: str) -> None:
         """Set the reason why no start could be attempted."""
@@ -228,7 +228,7 @@ class Runner:
     def notified(self, notice: Notice) -> None:
         """Handle an sd_notify message of one of its processes."""
         if notice.status is not None:
-            self._said = notice.status
+            self._notified_status = notice.status
             if self._phase in (Phase.STARTING, Phase.RUNNING, Phase.ALIVE):
                 self._show(reason=notice.status)
         if notice.watchdog and self._phase.is_up:
@@ -236,13 +236,13 @@ class Runner:
         if notice.stopping:
             self._post(LifecycleEvent.LEFT)
         if notice.ready and self.specification.readiness is Readiness.NOTIFY:
-            self._post(LifecycleEvent.READY, self._said)
+            self._post(LifecycleEvent.READY, self._notified_status)
 
     def output_trouble(self, reason: str) -> None:
         """Report why its output is lost; an empty reason means that it is kept again."""
         self._show(reason=f"its output is lost: {reason}" if reason else "")
 
-    # What a manager before this one left, or leaves
+    # Processes of the previous manager, and for the next one
 
     def adopt(self, record: ProcessRecord, identity: ProcessIdentity) -> None:
         """Adopt the process of `record`; raises `NoSuchProcess`.
@@ -253,13 +253,15 @@ class Runner:
         try:
             self.output.open()
         except CannotCapture as error:
-            self._log.error("{component} goes unheard: {error}", component=self.id, error=error)
+            self._log.error(
+                "the output of {component} is not read: {error}", component=self.id, error=error
+            )
         self._events.append((LifecycleEvent.ADOPTED, "found running"))
         if self.specification.readiness is not Readiness.TOLD:
             self._events.append((LifecycleEvent.READY, ""))
-        self._taken_over_since, self._wanted = record.started, record.wanted
+        self._adopted_since, self._wanted = record.started, record.wanted
         self._set(pid=identity.pid, run_id=record.run_id, adopted=True, restarts=record.restarts)
-        self._work()
+        self._process_events()
 
     def clear_away(self, record: ProcessRecord, member: ProcessIdentity) -> None:
         """End what is left of the start of `record`, before a new start."""
@@ -270,14 +272,14 @@ class Runner:
         """Stop watching; the processes and their record are for the next manager."""
         self._timer.drop()
         if self._phase is Phase.SPAWNING:
-            self._call_off()
+            self._cancel_start()
             self._tools.records.begin(self._new_record())
         if self._run is not None:
             self._run.release_processes()
         self._close_output()
-        error = NotPossible(f"the manager lets go of {self.id}")
+        error = NotPossible(f"the manager releases {self.id}")
         self._ready.tell(error)
-        self._gone.tell(error)
+        self._stopped.tell(error)
         self._publish()
 
     # The queue
@@ -285,18 +287,18 @@ class Runner:
     def _post(self, event: LifecycleEvent, reason: str | None = None) -> None:
         self._events.append((event, reason))
         if not self._is_busy:
-            self._work()
+            self._process_events()
 
-    def _work(self) -> None:
+    def _process_events(self) -> None:
         self._is_busy = True
         try:
             while self._events:
-                self._take(*self._events.popleft())
+                self._handle(*self._events.popleft())
         finally:
             self._is_busy = False
         self._publish()
 
-    def _take(self, event: LifecycleEvent, reason: str | None) -> None:
+    def _handle(self, event: LifecycleEvent, reason: str | None) -> None:
         phase, actions = step(self._phase, event)
         if phase is self._phase and not actions:
             return
@@ -334,13 +336,13 @@ class Runner:
             self._published = self.status
             self._tools.changed(self.id, before, self.status)
         self._ready.release(self.status)
-        self._gone.release(self.status)
+        self._stopped.release(self.status)
 
     def _since(self) -> float:
         """Return the start time of an adopted process that still runs, else now."""
-        known = self._taken_over_since
+        known = self._adopted_since
         if self._phase is not Phase.STARTING:
-            self._taken_over_since = 0.0
+            self._adopted_since = 0.0
         return known if known and not self._phase.is_ending else self._tools.now()
 
     def restarted_within(self, seconds: float) -> int:
@@ -349,9 +351,9 @@ class Runner:
 
     # The timer
 
-    def _timer_went(self, event: LifecycleEvent, reason: str | None) -> None:
-        if event is LifecycleEvent.START_TIMEOUT and self._silence:
-            reason = f"{reason}: {self._silence}"
+    def _on_timer(self, event: LifecycleEvent, reason: str | None) -> None:
+        if event is LifecycleEvent.START_TIMEOUT and self._silence_reason:
+            reason = f"{reason}: {self._silence_reason}"
         self._post(event, reason)
 
     def _arm_start(self) -> None:
@@ -385,11 +387,11 @@ class Runner:
         self._was_up_for = 0.0
         self._starting.begin(self.specification)
 
-    def _call_off(self) -> None:
-        self._starting.call_off()
+    def _cancel_start(self) -> None:
+        self._starting.cancel()
 
     def _spawn_now(self, program: Program) -> None:
-        self._left_at, self._said, self._silence = None, "", ""
+        self._left_at, self._notified_status, self._silence_reason = None, "", ""
         try:
             given = self._tools, self.specification, program, self.output, self._exited
             run = Attempt.begin(*given, restarts=self.status.restarts)
@@ -416,7 +418,7 @@ class Runner:
         up_since = self._up_since if self._phase.is_up else None
         if not self._has_just_left() and run.follow(self._tools, self._exited, up_since):
             return
-        ended = Ended(run.exit, said_it_leaves=self._has_just_left())
+        ended = Ended(run.exit, announced=self._has_just_left())
         line, program = self.output.last_line(), self.specification.program
         words = ending(run.exit, line, program, was_ready=self._phase.is_up)
         self._set(pid=None, exit=run.exit)
@@ -425,7 +427,7 @@ class Runner:
     def _has_just_left(self) -> bool:
         return self._left_at is not None and self._tools.clock.seconds() - self._left_at <= LEAVE
 
-    def _note_wish(self) -> None:
+    def _record_wanted(self) -> None:
         self._wanted = self._again
         if self._run is not None:
             self.note_stop(again=self._wanted)
@@ -444,18 +446,18 @@ class Runner:
         try:
             await run.end(self._tools.processes, self.specification.policy)
         except StillRunning as error:
-            self._stuck = str(error)
-            self._post(LifecycleEvent.CANNOT_END, self._stuck)
+            self._stuck_reason = str(error)
+            self._post(LifecycleEvent.CANNOT_END, self._stuck_reason)
             return
         self._run = None
-        is_over = self.status.reason in (_LEFTOVERS, self._stuck)
-        self._post(LifecycleEvent.NOBODY_LEFT, "" if is_over else None)
+        is_over = self.status.reason in (_LEFTOVERS, self._stuck_reason)
+        self._post(LifecycleEvent.ALL_ENDED, "" if is_over else None)
 
     def _ending_failed(self, failure: Failure) -> None:
         self._log.failure("{component} could not be ended", failure, component=self.id)
         self._post(LifecycleEvent.CANNOT_END, f"could not be ended: {failure.getErrorMessage()}")
 
-    def _rest(self) -> None:
+    def _finish(self) -> None:
         if not self._wanted:
             self._tools.records.remove(self.id)
         self._close_output()
@@ -499,20 +501,20 @@ class Runner:
     def _forget_failures(self) -> None:
         self._restarts.forget()
 
-    def _note_leaving(self) -> None:
+    def _record_leaving(self) -> None:
         self._left_at = self._tools.clock.seconds()
 
-    # Telling
+    # Results
 
-    def _tell_ready(self) -> None:
+    def _report_ready(self) -> None:
         self._ready.tell()
 
-    def _tell_not_ready(self) -> None:
+    def _report_not_ready(self) -> None:
         reason = self.status.reason or "stopped before it was ready"
         self._ready.tell(StartFailed(f"{self.id} did not start: {reason}", reason))
 
-    def _tell_gone(self) -> None:
-        self._gone.tell()
+    def _report_stopped(self) -> None:
+        self._stopped.tell()
 
-    def _tell_stuck(self) -> None:
-        self._gone.tell(OperationFailed(f"{self.id}: {self.status.reason}"))
+    def _report_stuck(self) -> None:
+        self._stopped.tell(OperationFailed(f"{self.id}: {self.status.reason}"))

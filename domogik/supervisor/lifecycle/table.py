@@ -72,14 +72,14 @@ class LifecycleEvent(enum.Enum):
     READY = "ready"
     ALIVE = "reported alive"
     SILENT = "reported silent"
-    HOPELESS = "reported that waiting does not help"
+    CANNOT_BECOME_READY = "reported that waiting does not help"
     LEFT = "reported that it leaves"
     MISSED_TOO_OFTEN = "silent too often"
     WATCHDOG_MISSED = "watchdog missed"
     START_TIMEOUT = "start timeout"
     EXITED_WANTED = "exited as wanted"
     EXITED_UNWANTED = "exited unexpectedly"
-    NOBODY_LEFT = "no process left"
+    ALL_ENDED = "no process left"
     CANNOT_END = "a process cannot be ended"
     END_AGAIN = "time to end them again"
     TRY_AGAIN = "time to try again"
@@ -90,35 +90,35 @@ class LifecycleEvent(enum.Enum):
 class Action(enum.Enum):
     """What the runner has to do."""
 
-    SPAWN = enum.auto()  # in its turn; ends in SPAWNED or CANNOT_SPAWN
-    CALL_OFF = enum.auto()  # before its turn came
+    SPAWN = enum.auto()  # in its turn; results in SPAWNED or CANNOT_SPAWN
+    CANCEL_START = enum.auto()  # before its turn came
     ARM_START = enum.auto()  # a timer for START_TIMEOUT, or READY where survival is enough
     ARM_WATCHDOG = enum.auto()
     ARM_SLOW_RETRY = enum.auto()
     ARM_END_AGAIN = enum.auto()
     PLAN_RETRY = enum.auto()  # ends in TRY_AGAIN (at once or by a timer), TOO_OFTEN or NO_RESTART
-    NOTE_WISH = enum.auto()  # on record, before a signal: not to run any more, or again
-    END_TREE = enum.auto()  # ends in NOBODY_LEFT or CANNOT_END
+    RECORD_WANTED = enum.auto()  # in the record, before a signal: whether it is to run again
+    END_TREE = enum.auto()  # ends in ALL_ENDED or CANNOT_END
     COUNT_RESTART = enum.auto()
     COUNT_MISS = enum.auto()  # may end in MISSED_TOO_OFTEN
     FORGET_MISSES = enum.auto()
     FORGET_FAILURES = enum.auto()
-    NOTE_LEAVING = enum.auto()
-    TELL_READY = enum.auto()  # who waits for the start
-    TELL_NOT_READY = enum.auto()
-    TELL_GONE = enum.auto()  # who waits for the stop
-    TELL_STUCK = enum.auto()
-    REST = enum.auto()  # nothing of it is wanted any more: close its output, drop its record
+    RECORD_LEAVING = enum.auto()
+    REPORT_READY = enum.auto()  # to callers that wait for the start
+    REPORT_NOT_READY = enum.auto()
+    REPORT_STOPPED = enum.auto()  # to callers that wait for the stop
+    REPORT_STUCK = enum.auto()
+    FINISH = enum.auto()  # close its output, and remove its record if it is not wanted
 
 
 Step = tuple[Phase, tuple[Action, ...]]
 
 _START = (Action.FORGET_FAILURES, Action.SPAWN)
-_UP = (Action.TELL_READY, Action.FORGET_MISSES, Action.ARM_WATCHDOG)
-_NOT_READY = (Action.TELL_NOT_READY, Action.END_TREE)
-_END = (Action.NOTE_WISH, Action.END_TREE)
-_AT_REST = (Action.REST, Action.TELL_GONE)
-_GIVEN_UP = (Action.NOTE_WISH, *_AT_REST)
+_UP = (Action.REPORT_READY, Action.FORGET_MISSES, Action.ARM_WATCHDOG)
+_NOT_READY = (Action.REPORT_NOT_READY, Action.END_TREE)
+_END = (Action.RECORD_WANTED, Action.END_TREE)
+_FINISHED = (Action.FINISH, Action.REPORT_STOPPED)
+_GIVEN_UP = (Action.RECORD_WANTED, *_FINISHED)
 
 #: from RUNNING, ALIVE and NOT_RESPONDING alike
 _WHILE_UP: Mapping[LifecycleEvent, Step] = {
@@ -135,47 +135,53 @@ TABLE: Mapping[Phase, Mapping[LifecycleEvent, Step]] = {
         LifecycleEvent.START: (Phase.SPAWNING, _START),
         LifecycleEvent.ADOPTED: (Phase.STARTING, (Action.ARM_START,)),
         LifecycleEvent.LEFTOVERS: (Phase.STOPPING, (Action.END_TREE,)),
-        LifecycleEvent.LEFT: (Phase.STOPPED, (Action.NOTE_LEAVING,)),  # heard after the end itself
+        LifecycleEvent.LEFT: (
+            Phase.STOPPED,
+            (Action.RECORD_LEAVING,),
+        ),  # heard after the end itself
     },
     Phase.SPAWNING: {
         LifecycleEvent.SPAWNED: (Phase.STARTING, (Action.ARM_START,)),
-        LifecycleEvent.CANNOT_SPAWN: (Phase.BACKOFF, (Action.TELL_NOT_READY, Action.PLAN_RETRY)),
-        LifecycleEvent.STOP: (Phase.STOPPED, (Action.CALL_OFF, Action.TELL_NOT_READY, *_GIVEN_UP)),
+        LifecycleEvent.CANNOT_SPAWN: (Phase.BACKOFF, (Action.REPORT_NOT_READY, Action.PLAN_RETRY)),
+        LifecycleEvent.STOP: (
+            Phase.STOPPED,
+            (Action.CANCEL_START, Action.REPORT_NOT_READY, *_GIVEN_UP),
+        ),
     },
     Phase.STARTING: {
         LifecycleEvent.READY: (Phase.RUNNING, _UP),
         LifecycleEvent.ALIVE: (Phase.ALIVE, _UP),
-        LifecycleEvent.LEFT: (Phase.STARTING, (Action.NOTE_LEAVING,)),
-        LifecycleEvent.STOP: (Phase.STOPPING, (Action.NOTE_WISH, *_NOT_READY)),
+        LifecycleEvent.LEFT: (Phase.STARTING, (Action.RECORD_LEAVING,)),
+        LifecycleEvent.STOP: (Phase.STOPPING, (Action.RECORD_WANTED, *_NOT_READY)),
         LifecycleEvent.START_TIMEOUT: (Phase.FAILING, _NOT_READY),
-        LifecycleEvent.HOPELESS: (Phase.FAILING, _NOT_READY),
-        LifecycleEvent.EXITED_WANTED: (Phase.STOPPING, (Action.NOTE_WISH, *_NOT_READY)),
+        LifecycleEvent.CANNOT_BECOME_READY: (Phase.FAILING, _NOT_READY),
+        LifecycleEvent.EXITED_WANTED: (Phase.STOPPING, (Action.RECORD_WANTED, *_NOT_READY)),
         LifecycleEvent.EXITED_UNWANTED: (Phase.FAILING, _NOT_READY),
     },
     Phase.RUNNING: {
         **_WHILE_UP,
         LifecycleEvent.ALIVE: (Phase.ALIVE, (Action.FORGET_MISSES,)),
-        LifecycleEvent.LEFT: (Phase.RUNNING, (Action.NOTE_LEAVING,)),
+        LifecycleEvent.LEFT: (Phase.RUNNING, (Action.RECORD_LEAVING,)),
     },
     Phase.ALIVE: {
         **_WHILE_UP,
-        LifecycleEvent.LEFT: (Phase.ALIVE, (Action.NOTE_LEAVING,)),
+        LifecycleEvent.LEFT: (Phase.ALIVE, (Action.RECORD_LEAVING,)),
     },
     Phase.NOT_RESPONDING: {
         **_WHILE_UP,
         LifecycleEvent.ALIVE: (Phase.ALIVE, (Action.FORGET_MISSES,)),
-        LifecycleEvent.LEFT: (Phase.NOT_RESPONDING, (Action.NOTE_LEAVING,)),
+        LifecycleEvent.LEFT: (Phase.NOT_RESPONDING, (Action.RECORD_LEAVING,)),
     },
     Phase.STOPPING: {
-        LifecycleEvent.NOBODY_LEFT: (Phase.STOPPED, _AT_REST),
-        LifecycleEvent.CANNOT_END: (Phase.STOPPING, (Action.TELL_STUCK, Action.ARM_END_AGAIN)),
+        LifecycleEvent.ALL_ENDED: (Phase.STOPPED, _FINISHED),
+        LifecycleEvent.CANNOT_END: (Phase.STOPPING, (Action.REPORT_STUCK, Action.ARM_END_AGAIN)),
         LifecycleEvent.END_AGAIN: (Phase.STOPPING, (Action.END_TREE,)),
-        LifecycleEvent.LEFT: (Phase.STOPPING, (Action.NOTE_LEAVING,)),
+        LifecycleEvent.LEFT: (Phase.STOPPING, (Action.RECORD_LEAVING,)),
     },
     Phase.FAILING: {
-        LifecycleEvent.STOP: (Phase.STOPPING, (Action.NOTE_WISH,)),
-        LifecycleEvent.NOBODY_LEFT: (Phase.BACKOFF, (Action.TELL_GONE, Action.PLAN_RETRY)),
-        LifecycleEvent.CANNOT_END: (Phase.FAILING, (Action.TELL_STUCK, Action.ARM_END_AGAIN)),
+        LifecycleEvent.STOP: (Phase.STOPPING, (Action.RECORD_WANTED,)),
+        LifecycleEvent.ALL_ENDED: (Phase.BACKOFF, (Action.REPORT_STOPPED, Action.PLAN_RETRY)),
+        LifecycleEvent.CANNOT_END: (Phase.FAILING, (Action.REPORT_STUCK, Action.ARM_END_AGAIN)),
         LifecycleEvent.END_AGAIN: (Phase.FAILING, (Action.END_TREE,)),
     },
     Phase.BACKOFF: {
@@ -183,7 +189,7 @@ TABLE: Mapping[Phase, Mapping[LifecycleEvent, Step]] = {
         LifecycleEvent.STOP: (Phase.STOPPED, _GIVEN_UP),
         LifecycleEvent.TRY_AGAIN: (Phase.SPAWNING, (Action.COUNT_RESTART, Action.SPAWN)),
         LifecycleEvent.TOO_OFTEN: (Phase.FAILED, (Action.ARM_SLOW_RETRY,)),
-        LifecycleEvent.NO_RESTART: (Phase.FAILED, (Action.NOTE_WISH, Action.REST)),
+        LifecycleEvent.NO_RESTART: (Phase.FAILED, (Action.RECORD_WANTED, Action.FINISH)),
     },
     Phase.FAILED: {
         LifecycleEvent.START: (Phase.SPAWNING, _START),
@@ -193,17 +199,17 @@ TABLE: Mapping[Phase, Mapping[LifecycleEvent, Step]] = {
 }
 
 #: news that come too late or change nothing, which every phase may hear
-_TIDINGS = frozenset(
+_REPORTS = frozenset(
     {
         LifecycleEvent.READY,
         LifecycleEvent.ALIVE,
         LifecycleEvent.SILENT,
-        LifecycleEvent.HOPELESS,
+        LifecycleEvent.CANNOT_BECOME_READY,
         LifecycleEvent.LEFT,
     }
 )
 #: of a process; where there is none, of the one before
-_OF_A_PROCESS = frozenset(
+_PROCESS_EVENTS = frozenset(
     {
         LifecycleEvent.SPAWNED,
         LifecycleEvent.CANNOT_SPAWN,
@@ -212,7 +218,7 @@ _OF_A_PROCESS = frozenset(
     }
 )
 #: from a timer or an action of a phase that is over: they are dropped with it and never seen
-_OF_A_PHASE = frozenset(
+_PHASE_EVENTS = frozenset(
     {
         LifecycleEvent.START_TIMEOUT,
         LifecycleEvent.WATCHDOG_MISSED,
@@ -220,87 +226,87 @@ _OF_A_PHASE = frozenset(
         LifecycleEvent.TRY_AGAIN,
         LifecycleEvent.TOO_OFTEN,
         LifecycleEvent.NO_RESTART,
-        LifecycleEvent.NOBODY_LEFT,
+        LifecycleEvent.ALL_ENDED,
         LifecycleEvent.CANNOT_END,
         LifecycleEvent.END_AGAIN,
     }
 )
 #: only before the first start
-_OF_THE_PAST = frozenset({LifecycleEvent.ADOPTED, LifecycleEvent.LEFTOVERS})
+_PAST_EVENTS = frozenset({LifecycleEvent.ADOPTED, LifecycleEvent.LEFTOVERS})
 
 IGNORED: Mapping[Phase, frozenset[LifecycleEvent]] = {
-    Phase.STOPPED: (_TIDINGS - {LifecycleEvent.LEFT})
-    | _OF_A_PROCESS
-    | _OF_A_PHASE
+    Phase.STOPPED: (_REPORTS - {LifecycleEvent.LEFT})
+    | _PROCESS_EVENTS
+    | _PHASE_EVENTS
     | {LifecycleEvent.STOP},
-    Phase.SPAWNING: _OF_THE_PAST
-    | _TIDINGS
-    | _OF_A_PHASE
+    Phase.SPAWNING: _PAST_EVENTS
+    | _REPORTS
+    | _PHASE_EVENTS
     | {LifecycleEvent.START, LifecycleEvent.EXITED_WANTED, LifecycleEvent.EXITED_UNWANTED},
-    Phase.STARTING: _OF_THE_PAST
-    | (_OF_A_PHASE - {LifecycleEvent.START_TIMEOUT})
+    Phase.STARTING: _PAST_EVENTS
+    | (_PHASE_EVENTS - {LifecycleEvent.START_TIMEOUT})
     | {
         LifecycleEvent.START,
         LifecycleEvent.SILENT,
         LifecycleEvent.SPAWNED,
         LifecycleEvent.CANNOT_SPAWN,
     },
-    Phase.RUNNING: _OF_THE_PAST
-    | (_OF_A_PHASE - {LifecycleEvent.WATCHDOG_MISSED, LifecycleEvent.MISSED_TOO_OFTEN})
+    Phase.RUNNING: _PAST_EVENTS
+    | (_PHASE_EVENTS - {LifecycleEvent.WATCHDOG_MISSED, LifecycleEvent.MISSED_TOO_OFTEN})
     | {
         LifecycleEvent.START,
         LifecycleEvent.READY,
-        LifecycleEvent.HOPELESS,
+        LifecycleEvent.CANNOT_BECOME_READY,
         LifecycleEvent.SPAWNED,
         LifecycleEvent.CANNOT_SPAWN,
     },
-    Phase.ALIVE: _OF_THE_PAST
-    | (_OF_A_PHASE - {LifecycleEvent.WATCHDOG_MISSED, LifecycleEvent.MISSED_TOO_OFTEN})
+    Phase.ALIVE: _PAST_EVENTS
+    | (_PHASE_EVENTS - {LifecycleEvent.WATCHDOG_MISSED, LifecycleEvent.MISSED_TOO_OFTEN})
     | {
         LifecycleEvent.START,
         LifecycleEvent.READY,
         LifecycleEvent.ALIVE,
-        LifecycleEvent.HOPELESS,
+        LifecycleEvent.CANNOT_BECOME_READY,
         LifecycleEvent.SPAWNED,
         LifecycleEvent.CANNOT_SPAWN,
     },
-    Phase.NOT_RESPONDING: _OF_THE_PAST
-    | (_OF_A_PHASE - {LifecycleEvent.WATCHDOG_MISSED, LifecycleEvent.MISSED_TOO_OFTEN})
+    Phase.NOT_RESPONDING: _PAST_EVENTS
+    | (_PHASE_EVENTS - {LifecycleEvent.WATCHDOG_MISSED, LifecycleEvent.MISSED_TOO_OFTEN})
     | {
         LifecycleEvent.START,
         LifecycleEvent.READY,
-        LifecycleEvent.HOPELESS,
+        LifecycleEvent.CANNOT_BECOME_READY,
         LifecycleEvent.SPAWNED,
         LifecycleEvent.CANNOT_SPAWN,
     },
     # a start asked now waits for the end and is asked again then
-    Phase.STOPPING: _OF_THE_PAST
-    | (_TIDINGS - {LifecycleEvent.LEFT})
-    | _OF_A_PROCESS
+    Phase.STOPPING: _PAST_EVENTS
+    | (_REPORTS - {LifecycleEvent.LEFT})
+    | _PROCESS_EVENTS
     | (
-        _OF_A_PHASE
-        - {LifecycleEvent.NOBODY_LEFT, LifecycleEvent.CANNOT_END, LifecycleEvent.END_AGAIN}
+        _PHASE_EVENTS
+        - {LifecycleEvent.ALL_ENDED, LifecycleEvent.CANNOT_END, LifecycleEvent.END_AGAIN}
     )
     | {LifecycleEvent.START, LifecycleEvent.STOP},
-    Phase.FAILING: _OF_THE_PAST
-    | _TIDINGS
-    | _OF_A_PROCESS
+    Phase.FAILING: _PAST_EVENTS
+    | _REPORTS
+    | _PROCESS_EVENTS
     | (
-        _OF_A_PHASE
-        - {LifecycleEvent.NOBODY_LEFT, LifecycleEvent.CANNOT_END, LifecycleEvent.END_AGAIN}
+        _PHASE_EVENTS
+        - {LifecycleEvent.ALL_ENDED, LifecycleEvent.CANNOT_END, LifecycleEvent.END_AGAIN}
     )
     | {LifecycleEvent.START},
-    Phase.BACKOFF: _OF_THE_PAST
-    | _TIDINGS
-    | _OF_A_PROCESS
+    Phase.BACKOFF: _PAST_EVENTS
+    | _REPORTS
+    | _PROCESS_EVENTS
     | (
-        _OF_A_PHASE
+        _PHASE_EVENTS
         - {LifecycleEvent.TRY_AGAIN, LifecycleEvent.TOO_OFTEN, LifecycleEvent.NO_RESTART}
     ),
-    Phase.FAILED: _OF_THE_PAST
-    | _TIDINGS
-    | _OF_A_PROCESS
-    | (_OF_A_PHASE - {LifecycleEvent.TRY_AGAIN}),
+    Phase.FAILED: _PAST_EVENTS
+    | _REPORTS
+    | _PROCESS_EVENTS
+    | (_PHASE_EVENTS - {LifecycleEvent.TRY_AGAIN}),
 }
 
 
@@ -314,7 +320,7 @@ class Ended:
     """How a process ended, and whether it had announced it."""
 
     exit: Exit
-    said_it_leaves: bool
+    announced: bool
 
     def event(self, restart: Restart) -> LifecycleEvent:
         """Return whether the end was wanted under the policy `restart`.
@@ -324,7 +330,7 @@ class Ended:
         recent announcement makes it wanted.
         """
         if self.exit.unknown:
-            wanted = self.said_it_leaves
+            wanted = self.announced
         else:
-            wanted = self.exit.code == 0 and (restart is not Restart.ALWAYS or self.said_it_leaves)
+            wanted = self.exit.code == 0 and (restart is not Restart.ALWAYS or self.announced)
         return LifecycleEvent.EXITED_WANTED if wanted else LifecycleEvent.EXITED_UNWANTED

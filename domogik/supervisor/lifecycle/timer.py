@@ -13,10 +13,10 @@ P = ParamSpec("P")
 
 @attrs.define(eq=False)
 class OneTimer(Generic[P]):
-    """Calls `went` with the arguments of `arm`, unless it is armed again or dropped before."""
+    """Calls `callback` with the arguments of `arm`, unless it is armed again or dropped before."""
 
     _clock: IReactorTime
-    _went: Callable[P, None]
+    _callback: Callable[P, None]
     _call: IDelayedCall | None = attrs.field(init=False, default=None)
 
     def arm(self, seconds: float, *arguments: P.args, **keywords: P.kwargs) -> None:
@@ -37,4 +37,4 @@ class OneTimer(Generic[P]):
 
     def _is_due(self, *arguments: P.args, **keywords: P.kwargs) -> None:
         self._call = None
-        self._went(*arguments, **keywords)
+        self._callback(*arguments, **keywords)

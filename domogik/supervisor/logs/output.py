@@ -34,10 +34,12 @@ class IOutputReactor(IReactorFDSet, IRotationReactor):
     """The interfaces of the reactor that an output log needs."""
 
 
-_LAST = 4096  # bytes, for the last words of a child
+_LAST = 4096  # bytes, for the last line of a child
 _READ = 2**17  # bytes at a time
-_READS_PER_TURN = 8  # then the other children have theirs
-_WIDE_PIPE = 2**20  # for who fills a pipe; all pipes of a user together are limited (pipe(7))
+_READS_PER_TURN = 8  # then other descriptors are served
+_WIDE_PIPE = (
+    2**20
+)  # for a child that fills its pipe; all pipes of a user together are limited (pipe(7))
 
 
 @implementer(IReadDescriptor)
@@ -60,7 +62,7 @@ class OutputLog:
     on_error: Callable[[str], None] = attrs.field(kw_only=True, default=lambda reason: None)
     lost_bytes: int = attrs.field(init=False, default=0)
     _unreported: int = attrs.field(init=False, default=0)
-    _trouble: str = attrs.field(init=False, default="")
+    _problem: str = attrs.field(init=False, default="")
     _descriptor: int = attrs.field(init=False, default=-1)
     _last: bytes = attrs.field(init=False, default=b"")
     _capacity: int = attrs.field(init=False, default=0)
@@ -92,7 +94,7 @@ class OutputLog:
         """
         assert self._descriptor != -1, "not open"
         self._last = b""
-        # By way of our own descriptor: whatever lies at the path by now, it is the FIFO we read.
+        # Through our own descriptor, since the path may have been replaced.
         return os.open(f"/proc/self/fd/{self._descriptor}", os.O_RDWR | os.O_CLOEXEC)
 
     def last_line(self) -> str:
@@ -109,9 +111,9 @@ class OutputLog:
         left = max(self._capacity, _READ)
         while left > 0 and (data := self._read()):
             left -= len(data)
-            self._take(data)
+            self._handle(data)
         for key, (splitter, _) in tuple(self._followers.items()):
-            self._hand(splitter.flush(), key)
+            self._pass_on(splitter.flush(), key)
 
     def close(self) -> Deferred[None]:
         """Drain, and stop reading; fires when no compression is running.
@@ -161,7 +163,7 @@ class OutputLog:
     def doRead(self) -> None:
         for _ in range(_READS_PER_TURN):
             data = self._read()
-            self._take(data)
+            self._handle(data)
             if len(data) < _READ:
                 break
 
@@ -185,19 +187,19 @@ class OutputLog:
         try:
             self._capacity = fcntl.fcntl(self._descriptor, fcntl.F_SETPIPE_SZ, _WIDE_PIPE)
         except OSError:
-            self._capacity = _WIDE_PIPE  # as far as we are concerned
+            self._capacity = _WIDE_PIPE  # do not try again
 
-    def _take(self, data: bytes) -> None:
+    def _handle(self, data: bytes) -> None:
         if not data:
             return
         self._last = (self._last + data[-_LAST:])[-_LAST:]
         self._write(data)
         for key, (splitter, _) in tuple(self._followers.items()):
-            self._hand(splitter.feed(data), key)
+            self._pass_on(splitter.feed(data), key)
 
-    def _hand(self, lines: list[str], key: object) -> None:
+    def _pass_on(self, lines: list[str], key: object) -> None:
         for line in lines:
-            if key not in self._followers:  # it left while it heard
+            if key not in self._followers:  # removed by the call
                 return
             _, receive = self._followers[key]
             with self._log.failuresHandled("while a line of {file} was followed", file=self.file):
@@ -212,7 +214,7 @@ class OutputLog:
         except OSError as error:
             self._lose(len(data) - rotating.taken, error)
         else:
-            if self._trouble and not self._unreported:
+            if self._problem and not self._unreported:
                 self._recover()
 
     def _resume(self, data: bytes) -> bytes:
@@ -221,7 +223,7 @@ class OutputLog:
         begin = data.find(b"\n") + 1
         missing = self._unreported + begin
         start = "" if self._rotating.at_line_start else "\n"
-        marker = f"{start}[{missing} bytes of output are missing here: {self._trouble}]\n".encode()
+        marker = f"{start}[{missing} bytes of output are missing here: {self._problem}]\n".encode()
         try:
             self._rotating.write(marker)
         except OSError as error:
@@ -237,18 +239,18 @@ class OutputLog:
         self._fail(error)
 
     def _fail(self, error: OSError) -> None:
-        if not self._trouble:
-            self._trouble = os.strerror(error.errno or 0)
-            reason = f"output cannot be written to {self.file}: {self._trouble}"
+        if not self._problem:
+            self._problem = os.strerror(error.errno or 0)
+            reason = f"output cannot be written to {self.file}: {self._problem}"
             self._log.error("{reason}", reason=reason)
-            self._tell(reason)
+            self._report(reason)
 
     def _recover(self) -> None:
-        self._trouble = ""
+        self._problem = ""
         self._log.info("{file} can be written again", file=self.file)
-        self._tell("")
+        self._report("")
 
-    def _tell(self, reason: str) -> None:
+    def _report(self, reason: str) -> None:
         with self._log.failuresHandled("while trouble with {file} was told", file=self.file):
             self.on_error(reason)
 

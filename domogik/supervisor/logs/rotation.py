@@ -74,7 +74,7 @@ class RotatingFile:
         """Append `data`; raises `OSError` after `taken` bytes."""
         self.taken = 0
         if self._descriptor != -1 and os.fstat(self._descriptor).st_nlink == 0:
-            self._close_file()  # somebody removed the file: what comes now shall be found
+            self._close_file()  # the file was removed: write to a new one
         if self._descriptor == -1:
             self._open_file()
         rest = memoryview(data)

@@ -33,9 +33,9 @@ from domogik.supervisor.ports.listeners import (
     occupants,
 )
 
-#: the ports that are chosen from
+#: the ports to choose from
 RANGE = range(20000, 30000)
-#: what Linux connects from unless told otherwise
+#: Linux's default ephemeral ports
 _USUAL_EPHEMERAL = range(32768, 61000)
 _SETTINGS = Path("/proc/sys/net/ipv4")
 _MEMORY = Path("/dev/shm")  # noqa: S108 - the directory in it is private, or is refused
@@ -128,7 +128,7 @@ class PortTable:
             if isinstance(outcome, int):
                 return Reservation(port, outcome, self._directory, os.dup(directory))
             if port == wanted and outcome is _Obstacle.RESERVED:
-                raise PortTaken(wanted, f"reserved by {_note(directory, wanted)}")
+                raise PortTaken(wanted, f"reserved by {_read_note(directory, wanted)}")
             if port == wanted:
                 raise PortTaken(wanted, _holder(server.text, wanted))
         raise NoFreePort(f"all ports from {self._ports[0]} to {self._ports[-1]} are taken")
@@ -138,7 +138,7 @@ class PortTable:
         reserved = parse_ranges(_setting(self._settings / "ip_local_reserved_ports"))
         ephemeral = parse_ephemeral(_setting(self._settings / "ip_local_port_range"))
         if ephemeral.start <= self._ports[0] and self._ports[-1] < ephemeral.stop:
-            # A host that connects from everywhere shall have its servers too.
+            # All ports of the range are ephemeral on this host: use them nevertheless.
             ephemeral = range(0)
         for port in in_random_order(self._ports, self._random):
             if port not in ephemeral and not any(port in some for some in reserved):
@@ -321,7 +321,7 @@ def _write_note(descriptor: int) -> None:
     os.pwrite(descriptor, f"{name} (process {os.getpid()})".encode(), 0)
 
 
-def _note(directory: int, port: int) -> str:
+def _read_note(directory: int, port: int) -> str:
     try:
         descriptor = os.open(
             str(port), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory

@@ -59,7 +59,7 @@ _REQUEST = struct.Struct("=BBBBI2s46x")  # inet_diag_req_v2: ..., states, then t
 _MESSAGE = struct.Struct("=BBxx2s2s16s16s12xIIIII")  # inet_diag_msg
 _ATTRIBUTE = struct.Struct("=HH")  # nlattr: length, type
 _DATAGRAM_BYTES = 65536  # the kernel fills at most 32 KiB
-_PATIENCE = 2.0  # seconds; the kernel answers in the call itself, or never
+_TIMEOUT_S = 2.0  # seconds; the kernel answers in the call itself, or never
 
 _FAMILIES: dict[Kind, tuple[int, int]] = {
     "tcp4": (socket.AF_INET, socket.IPPROTO_TCP),
@@ -92,12 +92,12 @@ def rows(kinds: Iterable[Kind], states: int = ANY_STATE, port: int = 0) -> list[
 
 def _from_netlink(kind: Kind, states: int, port: int) -> list[Row]:
     family, protocol = _FAMILIES[kind]
-    ask = _REQUEST.pack(family, protocol, 0, 0, states, port.to_bytes(2, "big"))
+    request = _REQUEST.pack(family, protocol, 0, 0, states, port.to_bytes(2, "big"))
     flags = _NLM_F_REQUEST | _NLM_F_DUMP
-    header = _HEADER.pack(_HEADER.size + len(ask), _SOCK_DIAG_BY_FAMILY, flags, 1, 0)
+    header = _HEADER.pack(_HEADER.size + len(request), _SOCK_DIAG_BY_FAMILY, flags, 1, 0)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as netlink:
-        netlink.settimeout(_PATIENCE)
-        netlink.send(header + ask)
+        netlink.settimeout(_TIMEOUT_S)
+        netlink.send(header + request)
         return parse_dump(_datagrams(netlink), kind)
 
 
@@ -106,7 +106,7 @@ def _datagrams(netlink: socket.socket) -> Iterator[bytes]:
         data, _, flags, (sender, _) = netlink.recvmsg(_DATAGRAM_BYTES)
         if flags & socket.MSG_TRUNC:
             raise BrokenTable("an answer of the kernel is longer than any should be")
-        if sender == 0:  # the kernel; anybody else may write to us, and is not believed
+        if sender == 0:  # the kernel; messages of other senders are ignored
             yield data
 
 

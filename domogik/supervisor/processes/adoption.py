@@ -166,10 +166,10 @@ class Records:
                 yield wanted, _read(path, wanted)
             except (OSError, BrokenRecord) as error:
                 self._log.warn("{path} is put aside: {error}", path=str(path), error=error)
-                self._put_aside(path)
+                self._mark_broken(path)
                 yield wanted, None
 
-    def _put_aside(self, path: Path) -> None:
+    def _mark_broken(self, path: Path) -> None:
         try:
             path.rename(path.with_suffix(".broken"))
         except OSError as error:
@@ -193,17 +193,17 @@ def _write(path: str, record: ProcessRecord, how: int) -> None:
 def _read(path: Path, wanted: str) -> ProcessRecord:
     with path.open("rb") as file:
         lines = file.read(_LARGEST).splitlines()
-    trouble = BrokenRecord("it is empty")
+    problem = BrokenRecord("it is empty")
     for line in reversed(lines):
         try:
             record = ProcessRecord.from_json(line)
         except BrokenRecord as error:
-            trouble = error
+            problem = error
             continue
         if record.id != wanted:
             raise BrokenRecord(f"it speaks of {record.id!r}")
         return record
-    raise trouble
+    raise problem
 
 
 def mark_of_writer(fifo: Path, proc: str = "/proc") -> str | None:

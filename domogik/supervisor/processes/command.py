@@ -79,20 +79,20 @@ def run(
 
 
 async def _run(
-    reactor: IProcessReactor, program: Program, patience: float, limit_bytes: int
+    reactor: IProcessReactor, program: Program, timeout_s: float, limit_bytes: int
 ) -> Completed:
-    ours, its = os.pipe2(os.O_CLOEXEC)
-    os.set_blocking(ours, False)
-    output = _Output(reactor, ours, limit_bytes)
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    os.set_blocking(read_end, False)
+    output = _Output(reactor, read_end, limit_bytes)
     protocol = _Ending()
     try:
         try:
-            transport = spawn(reactor, protocol, program, output=its)
+            transport = spawn(reactor, protocol, program, output=write_end)
         finally:
-            os.close(its)
+            os.close(write_end)
         reactor.addReader(output)
         timed_out = False
-        timer = reactor.callLater(patience, protocol.too_late)
+        timer = reactor.callLater(timeout_s, protocol.too_late)
         try:
             await protocol.ended_or_late
         finally:
@@ -160,9 +160,9 @@ class _Output:
             data = os.read(self._descriptor, _READ)
         except BlockingIOError:
             return 0
-        room = max(0, self._limit - len(self.data))
-        self.data += data[:room]
-        self.truncated = self.truncated or len(data) > room
+        space = max(0, self._limit - len(self.data))
+        self.data += data[:space]
+        self.truncated = self.truncated or len(data) > space
         return len(data)
 
     def close(self) -> None:

@@ -18,7 +18,9 @@ from domogik.supervisor.processes.pidfd import IProcessReactor
 from domogik.supervisor.processes.spawn import ProcessTransport, adopt, signal_number, spawn
 from domogik.supervisor.processes.tree import signal_ahead, stop_tree
 
-_ORPHANS = 0.3  # seconds for those whose leader would have ended them, and ended himself
+_ORPHAN_TIMEOUT_S = (
+    0.3  # seconds for processes that their leader, which has ended, would have ended
+)
 
 
 @attrs.frozen
@@ -115,13 +117,13 @@ class HostProcesses:
     _reactor: IProcessReactor
     _table: ProcessTable
     _confinement: Confinement = attrs.field(factory=Confinement)
-    #: who was signalled, and when, as `signal_ahead` says it
+    #: the result of `signal_ahead`
     _ahead: dict[ProcessIdentity, float] = attrs.field(init=False, factory=dict)
 
     def spawn(self, protocol: IProcessProtocol, program: Program, output: int) -> ProcessTransport:
         transport = spawn(self._reactor, protocol, program, output=output)
         if run_id := program.environment.get("DOMOGIK_RUN_ID"):
-            self._table.born(transport.identity, run_id)
+            self._table.add_started(transport.identity, run_id)
             self._confinement.groups.enter(run_id, transport.identity.pid)
         return transport
 
@@ -150,7 +152,7 @@ class HostProcesses:
                 started,
                 exited=exited,
                 signal=first,
-                patience=timeout,
+                timeout_s=timeout,
                 leader_first=leader_first,
                 last_signal=last,
             )
@@ -162,27 +164,27 @@ class HostProcesses:
         *,
         exited: bool,
         signal: int,
-        patience: float,
+        timeout_s: float,
         leader_first: bool,
         last_signal: int | None,
     ) -> None:
         if exited:
-            # The usual case after a crash: one look shows that nobody is left, and that is all.
+            # The usual case after a crash: one pass shows that no process is left.
             await self._table.fresh(settle=0)
             if not self.members(started):
                 self._confinement.groups.remove(started.run_id)
                 return
-        # the kernel may know of its end before it is told here
+        # the kernel may know of its end before it is reported here
         if leader_first and (exited or not started.leader.is_running()):
-            # the others heed nothing but their leader, as an Apache's workers
-            patience = min(patience, _ORPHANS)
+            # the others obey only their leader, like an Apache's workers
+            timeout_s = min(timeout_s, _ORPHAN_TIMEOUT_S)
         await stop_tree(
             self._reactor,
             self._table,
             started.leader,
             run_id=started.run_id,
             signal=signal,
-            timeout=patience,
+            timeout=timeout_s,
             leader_first=leader_first,
             last_signal=last_signal,
             group_signalled=self._ahead.pop(started.leader, 0.0),

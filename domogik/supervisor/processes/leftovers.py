@@ -80,13 +80,13 @@ class Leftovers:
     async def stop(self, id: str) -> None:
         """End all processes of an orphan; raises `UnknownComponent`, `OperationFailed`."""
         found = self._found.get(id)
-        someone = None if found is None else found.leader or found.member
-        if found is None or found.record is None or someone is None:
+        process = None if found is None else found.leader or found.member
+        if found is None or found.record is None or process is None:
             raise UnknownComponent(f"{id} has left nothing running")
         policy = Policy()
         try:
             await self._processes.end(
-                Started(someone, found.record.run_id),
+                Started(process, found.record.run_id),
                 exited=found.leader is None,
                 signal=policy.stop_signal,
                 timeout=policy.stop_timeout,

@@ -13,7 +13,7 @@ import os
 import resource
 from collections.abc import Iterator
 
-_OURS = 0x44 << 56  # microseconds: no limit that anybody else would ask for
+_OURS = 0x44 << 56  # microseconds: no limit that another program would set
 _LINE = b"Max realtime timeout"
 
 
@@ -28,12 +28,12 @@ def _limit(run_id: str) -> int:
 
 def can_mark() -> bool:
     """Return whether this process may set such a limit for its children."""
-    with passed_on("a try") as is_marked:
+    with inherited_mark("a try") as is_marked:
         return is_marked
 
 
 @contextlib.contextmanager
-def passed_on(run_id: str) -> Iterator[bool]:
+def inherited_mark(run_id: str) -> Iterator[bool]:
     """Mark children that are forked in the context; yield whether the mark could be set.
 
     An empty run id marks none. The whole process has the limit meanwhile, so children forked by
@@ -43,7 +43,7 @@ def passed_on(run_id: str) -> Iterator[bool]:
     try:
         if run_id:
             resource.setrlimit(resource.RLIMIT_RTTIME, (_limit(run_id), before[1]))
-    except (OSError, ValueError):  # a smaller hard limit was imposed on us
+    except (OSError, ValueError):  # this process has a smaller hard limit
         yield False
         return
     try:

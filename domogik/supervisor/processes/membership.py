@@ -21,17 +21,17 @@ from domogik.supervisor.processes.cgroups import run_ids_of
 from domogik.supervisor.processes.identity import NoSuchProcess, ProcessIdentity, Stat, read_stat
 from domogik.supervisor.processes.mark import label_of, read_label
 
-_SETTLE = 0.005  # seconds in which several who ask for a fresh pass get the same one
-_SHARE = 0.1  # seconds for which a pass serves who does not need a fresh one
-_SPACING = 4  # the rest after a pass, in its own lengths: at most a fifth of a core
-_CREDIT = 0.2  # seconds of rest that may be owed: who stops one program now and then never waits
+_SETTLE = 0.005  # seconds in which several callers of `fresh` get the same pass
+_SHARE = 0.1  # seconds for which a pass is used without `fresh`
+_SPACING = 4  # the pause after a pass in multiples of its duration: at most a fifth of a core
+_CREDIT = 0.2  # seconds of pause that may be skipped, so that occasional stops never wait
 _LISTINGS = 20
-_MOST_THREADS = 32  # of a process whose children are asked for; those of more take too long
+_MOST_THREADS = 32  # of a process whose children are read; more take too long
 _RUN_ID = b"DOMOGIK_RUN_ID="
 
 
 _Labels = dict[tuple[int, int], tuple[str, ...] | None]
-#: what the last table of this program found where: most of it is true for the next one as well
+#: what the last table of this program found, most of which is valid for the next one as well
 _latest: tuple[str, _Labels] = "", {}
 
 
@@ -52,7 +52,7 @@ class ProcessTable:
 
     _reactor: IReactorTime
     _proc: str = "/proc"
-    #: for how many seconds `fresh` waits for others who ask
+    #: for how many seconds `fresh` waits for other callers
     _settle: float = _SETTLE
     #: the run ids and marks of each process, None while it shows none
     _labels: _Labels = attrs.field(init=False)
@@ -60,14 +60,14 @@ class ProcessTable:
     _begun: float = attrs.field(init=False, default=0.0)
     _rest_until: float = attrs.field(init=False, default=0.0)
     _waiting: list[Deferred[None]] = attrs.field(init=False, factory=list)
-    _gathered: list[Deferred[None]] = attrs.field(init=False, factory=list)
+    _next_turn_waiters: list[Deferred[None]] = attrs.field(init=False, factory=list)
 
     @_labels.default
-    def _known_to_others(self) -> _Labels:
+    def _latest_labels(self) -> _Labels:
         proc, labels = _latest
         return dict(labels) if proc == self._proc else {}
 
-    def born(self, identity: ProcessIdentity, run_id: str) -> None:
+    def add_started(self, identity: ProcessIdentity, run_id: str) -> None:
         """Note the mark of a process just started, which /proc may not show yet."""
         self._labels[identity.pid, identity.start_ticks] = (run_id, label_of(run_id))
 
@@ -87,20 +87,20 @@ class ProcessTable:
         """
         now = self._reactor.seconds()
         if self._pass is None or not 0 <= now - self._begun <= _SHARE:
-            self._look()
+            self._read()
         assert self._pass is not None
         found = self._pass
         pids: set[int] = set()
-        strangers: set[int] = set()
+        reused: set[int] = set()
         for identity in known:
             stat = found.stats.get(identity.pid)
             if stat is not None:
                 same = ProcessIdentity.from_stat(stat) == identity
-                (pids if same else strangers).add(identity.pid)
-        # Session 0 is that of everybody who came into this container from outside.
-        if session > 0 and session not in strangers:
+                (pids if same else reused).add(identity.pid)
+        # Session 0 is that of all processes that entered this container from outside.
+        if session > 0 and session not in reused:
             pids.update(found.sessions.get(session, ()))
-        if root is not None and root not in strangers and root in found.stats:
+        if root is not None and root not in reused and root in found.stats:
             pids.add(root)
         if run_id:
             for label in (run_id, label_of(run_id)):
@@ -143,28 +143,28 @@ class ProcessTable:
         self._waiting.append(waiter)
         return waiter
 
-    def together(self) -> Deferred[None]:
+    def next_turn(self) -> Deferred[None]:
         """Fire in the next turn, for all callers in this one."""
-        if not self._gathered:
+        if not self._next_turn_waiters:
             self._reactor.callLater(0, self._release)
         waiter: Deferred[None] = Deferred()
-        self._gathered.append(waiter)
+        self._next_turn_waiters.append(waiter)
         return waiter
 
     def _release(self) -> None:
-        gathered, self._gathered = self._gathered, []
+        gathered, self._next_turn_waiters = self._next_turn_waiters, []
         _fire(gathered)
 
     def _serve(self) -> None:
         waiting, self._waiting = self._waiting, []
         try:
-            self._look()
-        except OSError:  # no descriptor is left, for one: whoever waits has to hear of it
+            self._read()
+        except OSError:  # for instance, no descriptor is left
             _fire(waiting, Failure())
         else:
             _fire(waiting)
 
-    def _look(self) -> None:
+    def _read(self) -> None:
         """Read /proc, and list it again until no new process has appeared.
 
         A process that forks and ends before it is read would otherwise hide its child.
@@ -271,7 +271,7 @@ def _with_descendants(pids: Iterable[int], found: _Pass) -> set[int]:
     unseen = list(pids)
     while unseen:
         pid = unseen.pop()
-        # A manager that was started from a plugin's terminal must not count itself, or its own.
+        # A manager that was started from a plugin's terminal does not count itself or its children.
         if pid not in members and pid not in (1, os.getpid()):
             members.add(pid)
             unseen.extend(found.children.get(pid, ()))

@@ -31,7 +31,7 @@ from zope.interface import implementer
 from domogik.errors import DomogikError
 from domogik.supervisor.interfaces import Exit, Program
 from domogik.supervisor.processes.identity import NoSuchProcess, ProcessIdentity
-from domogik.supervisor.processes.mark import mark, passed_on
+from domogik.supervisor.processes.mark import inherited_mark, mark
 from domogik.supervisor.processes.pidfd import IProcessReactor, ProcessHandle
 
 
@@ -40,10 +40,10 @@ class CannotSpawn(DomogikError):
 
 
 _UMASK = 0o077  # whether the manager runs in the foreground or as a daemon
-_COLLECT_EVERY = 0.01  # seconds; a debugger that holds a dead child lets go of it soon
+_COLLECT_EVERY = 0.01  # seconds; a debugger may hold a dead child for a short time
 _COLLECT_TRIES = 100
 
-#: children whose end a transport here waits for, or is about to: nobody else may collect them
+#: pids of children that a transport here collects
 watched: set[int] = set()
 
 
@@ -64,7 +64,7 @@ def execute(program: Program, output: int) -> int:
     argv = _with_limits(program)
     user = program.user
     run_id = program.environment.get("DOMOGIK_RUN_ID", "")
-    at_birth = passed_on(run_id) if program.marks_at_birth else contextlib.nullcontext()
+    at_birth = inherited_mark(run_id) if program.marks_at_birth else contextlib.nullcontext()
     try:
         with at_birth:
             process = subprocess.Popen(
@@ -86,7 +86,7 @@ def execute(program: Program, output: int) -> int:
         raise CannotSpawn(f"{program.argv[0]} cannot be executed: {error}") from error
     if run_id and not program.marks_at_birth:
         mark(process.pid, run_id)
-    process.returncode = 0  # ours to collect: Popen's own housekeeping must not do it
+    process.returncode = 0  # Popen must not collect it
     return process.pid
 
 
@@ -186,13 +186,13 @@ class ProcessTransport:
             if exit.code == 0
             else ProcessTerminated(exit.code, exit.signal, status)
         )
-        with self._log.failuresHandled("while {pid} was told to have ended", pid=self.pid):
+        with self._log.failuresHandled("while the exit of {pid} was reported", pid=self.pid):
             self._protocol.processExited(reason)
         self.pid = None
-        with self._log.failuresHandled("while the end of a process was told"):
+        with self._log.failuresHandled("while the end of a process was reported"):
             self._protocol.processEnded(reason)
 
-    # The rest of IProcessTransport: there is nothing to write to and nothing to close.
+    # The rest of IProcessTransport
 
     def writeToChild(self, childFD: int, data: bytes) -> None:
         raise KeyError(childFD)

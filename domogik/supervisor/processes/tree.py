@@ -26,9 +26,9 @@ class StillRunning(DomogikError):
         super().__init__(f"cannot be killed: {', '.join(f'process {pid}' for pid in self.pids)}")
 
 
-_KILL_PATIENCE = 5.0  # seconds until who does not die of SIGKILL is given up
+_KILL_TIMEOUT_S = 5.0  # seconds after the first SIGKILL
 _KILL_ROUND = 0.5
-_LAST_PATIENCE = 5.0  # seconds for a leader who was given his last signal
+_LAST_SIGNAL_TIMEOUT_S = 5.0  # seconds after the last signal
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -78,7 +78,7 @@ def signal_ahead(
     It is the first step of `stop_tree`, for many at once. Returns the signalled leaders with the
     time in seconds since the boot, which `stop_tree` takes.
     """
-    # The dying make the kernel slow to answer: all are looked up before the first is signalled.
+    # Ending processes slow the kernel down: all are looked up before the first is signalled.
     simple = [leader for leader in wanted if _is_simple(table, leader)]
     signalled = {}
     for leader in simple:
@@ -112,89 +112,88 @@ class _TreeStop:
     _group_signalled: float  # seconds since the boot; 0: not yet
     _leader_first: bool
     _last_signal: int | None
-    _held: dict[ProcessIdentity, ProcessHandle] = attrs.field(init=False, factory=dict)
-    #: whom the last look found, also those that were gone before they could be held: their
-    #: children may have been born after it
+    _handles: dict[ProcessIdentity, ProcessHandle] = attrs.field(init=False, factory=dict)
+    #: the processes of the last pass, also those that ended before they could be opened: their
+    #: children may have been started after it
     _found: frozenset[ProcessIdentity] = attrs.field(init=False, default=frozenset())
     _ended: Deferred[None] | None = attrs.field(init=False, default=None)
-    _heard: set[ProcessIdentity] = attrs.field(init=False, factory=set)
+    _signalled: set[ProcessIdentity] = attrs.field(init=False, factory=set)
 
     async def run(self, signal: int, deadline: float, known: Collection[ProcessIdentity]) -> None:
         try:
-            self._hold(self._leader)
+            self._open(self._leader)
             if self._group_signalled:
-                self._heard.add(self._leader)
+                self._signalled.add(self._leader)
             else:
                 await self._begin(signal, known)
-            if not await self._end_politely(signal, deadline):
-                await self._warn_the_leader()
+            if not await self._end_gracefully(signal, deadline):
+                await self._send_last_signal()
                 await self._kill()
         finally:
-            for handle in self._held.values():
+            for handle in self._handles.values():
                 handle.close()
 
     async def _begin(self, signal: int, known: Collection[ProcessIdentity]) -> None:
-        leader = self._held.get(self._leader)
-        # The dying make the kernel slow to answer: of many who stop together, all are looked up
-        # before the first is signalled.
-        # Who has no children has at most relatives by session or environment, who are found just
-        # as well later: a hundred simple programs are signalled before anybody looks.
+        leader = self._handles.get(self._leader)
+        # Ending processes slow the kernel down: of many that stop together, all are looked up
+        # before the first is signalled. Without children there are at most relatives by session or
+        # environment, which are found later: simple programs are signalled before any pass.
         if known or leader is None or self._table.has_children(leader.stat):
-            self._hold_newcomers(known)
-        await self._table.together()
+            self._open_new(known)
+        await self._table.next_turn()
         self._signal_first(signal)
 
-    async def _end_politely(self, signal: int, deadline: float) -> bool:
-        enough = self._nobody_is_left if signal == signals.SIGKILL else self._leader_is_gone
+    async def _end_gracefully(self, signal: int, deadline: float) -> bool:
+        enough = self._all_have_ended if signal == signals.SIGKILL else self._leader_is_gone
         while await self._until(enough, deadline):
             await self._table.fresh()
-            newcomers = self._hold_newcomers()
+            new = self._open_new()
             if not self._found:
                 return True
-            self._signal(list(self._held) if self._leader_first else newcomers, signal)
+            self._signal(list(self._handles) if self._leader_first else new, signal)
             self._leader_first = False
-            enough = self._nobody_is_left
+            enough = self._all_have_ended
         return False
 
-    async def _warn_the_leader(self) -> None:
+    async def _send_last_signal(self) -> None:
         """Send `last_signal`, at which some servers clean up more than when they are killed."""
-        leader = self._held.get(self._leader)
+        leader = self._handles.get(self._leader)
         if self._last_signal is None or leader is None:
             return
         with contextlib.suppress(NoSuchProcess, PermissionError):
             leader.signal(self._last_signal)
-        await self._until(self._leader_is_gone, self._reactor.seconds() + _LAST_PATIENCE)
+        await self._until(self._leader_is_gone, self._reactor.seconds() + _LAST_SIGNAL_TIMEOUT_S)
 
     async def _kill(self) -> None:
-        give_up = self._reactor.seconds() + _KILL_PATIENCE
+        deadline = self._reactor.seconds() + _KILL_TIMEOUT_S
         await self._table.fresh()
-        self._hold_newcomers()
+        self._open_new()
         while self._found:
-            # A group dies at once, and nobody in it can fork away from the signal.
+            # A group is killed at once, and no process in it can fork meanwhile.
             for group in self._table.groups_within(self._found):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(group, signals.SIGKILL)
-            self._signal(list(self._held), signals.SIGKILL)
+            self._signal(list(self._handles), signals.SIGKILL)
             now = self._reactor.seconds()
-            if now >= give_up:
+            if now >= deadline:
                 raise StillRunning(identity.pid for identity in self._found)
-            await self._until(self._nobody_is_left, now + _KILL_ROUND)
+            await self._until(self._all_have_ended, now + _KILL_ROUND)
             await self._table.fresh()
-            self._hold_newcomers()
+            self._open_new()
 
-    def _hold_newcomers(self, known: Iterable[ProcessIdentity] = ()) -> list[ProcessIdentity]:
+    def _open_new(self, known: Iterable[ProcessIdentity] = ()) -> list[ProcessIdentity]:
         """Find the processes, and open those that are not open yet."""
         self._found = self._table.members(
             session=self._leader.pid,
             root=self._leader.pid,
             run_id=self._run_id,
-            known=[self._leader, *known, *self._held],
+            known=[self._leader, *known, *self._handles],
         )
-        return [identity for identity in self._found - self._held.keys() if self._hold(identity)]
+        return [identity for identity in self._found - self._handles.keys() if self._open(identity)]
 
-    def _hold(self, identity: ProcessIdentity) -> bool:
+    def _open(self, identity: ProcessIdentity) -> bool:
         try:
-            self._held[identity] = ProcessHandle.open(
+            self._handles[identity] = ProcessHandle.open(
                 self._reactor, identity, functools.partial(self._has_ended, identity)
             )
         except NoSuchProcess:
@@ -202,7 +201,7 @@ class _TreeStop:
         return True
 
     def _has_ended(self, identity: ProcessIdentity) -> None:
-        del self._held[identity]
+        del self._handles[identity]
         self._wake()
 
     def _wake(self) -> None:
@@ -212,7 +211,7 @@ class _TreeStop:
 
     def _signal_first(self, signal: int) -> None:
         """Signal the whole group of the leader, and processes outside of it."""
-        leader = self._held.get(self._leader)
+        leader = self._handles.get(self._leader)
         if self._leader_first:
             self._signal([] if leader is None else [self._leader], signal)
             return
@@ -220,12 +219,12 @@ class _TreeStop:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._leader.pid, signal)
                 self._group_signalled = time.clock_gettime(time.CLOCK_BOOTTIME)
-                self._heard = {
+                self._signalled = {
                     identity
-                    for identity, handle in self._held.items()
+                    for identity, handle in self._handles.items()
                     if handle.stat.group == self._leader.pid
                 }
-        self._signal(self._held, signal)
+        self._signal(self._handles, signal)
 
     def _signal(self, identities: Iterable[ProcessIdentity], signal: int) -> None:
         """Signal each process once, since some programs exit without cleanup at a second signal.
@@ -233,25 +232,25 @@ class _TreeStop:
         A stopped process also gets SIGCONT.
         """
         for identity in identities:
-            handle = self._held[identity]
+            handle = self._handles[identity]
             with contextlib.suppress(NoSuchProcess, PermissionError):
-                if signal == signals.SIGKILL or not self._has_heard(handle):
+                if signal == signals.SIGKILL or not self._was_signalled(handle):
                     handle.signal(signal)
                 if handle.stat.state == "T":
                     handle.signal(signals.SIGCONT)
 
-    def _has_heard(self, handle: ProcessHandle) -> bool:
+    def _was_signalled(self, handle: ProcessHandle) -> bool:
         """Return whether it was in the group when that was signalled."""
         there_since = (handle.stat.start_ticks + 1) / _TICKS
-        return handle.identity in self._heard or (
+        return handle.identity in self._signalled or (
             handle.stat.group == self._leader.pid and there_since < self._group_signalled
         )
 
     def _leader_is_gone(self) -> bool:
-        return self._leader not in self._held
+        return self._leader not in self._handles
 
-    def _nobody_is_left(self) -> bool:
-        return not self._held
+    def _all_have_ended(self) -> bool:
+        return not self._handles
 
     async def _until(self, condition: Callable[[], bool], deadline: float) -> bool:
         """Wait until `condition` holds or `deadline`; return whether it held in time."""

@@ -34,7 +34,7 @@ def supervised(case: TestCase, daemon: ManagedDaemon) -> Supervisor:
         daemon.probe,
         alive=lambda: supervisor.alive(ID),
         silent=lambda reason: supervisor.silent(ID, reason),
-        hopeless=lambda error: supervisor.silent(ID, str(error)),
+        cannot_become_ready=lambda error: supervisor.silent(ID, str(error)),
     )
     supervisor.startService()
     case.addCleanup(supervisor.stopService)

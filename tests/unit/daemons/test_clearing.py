@@ -16,7 +16,7 @@ from domogik.daemons.clearing import clear
 from domogik.daemons.directory import WorkingDirectory
 from domogik.supervisor.processes.adoption import ProcessRecord
 from domogik.supervisor.processes.identity import ProcessIdentity
-from domogik.supervisor.processes.mark import passed_on
+from domogik.supervisor.processes.mark import inherited_mark
 
 PATIENCE = 60
 SLEEPS = ["sleep", "1000"]
@@ -51,7 +51,7 @@ def record(directory: WorkingDirectory, process: subprocess.Popen, run_id: str =
 
 
 def test_whoever_carries_its_mark_is_ended_and_it_is_removed(directory: WorkingDirectory) -> None:
-    with passed_on(directory.id):
+    with inherited_mark(directory.id):
         escaped = subprocess.Popen(SLEEPS, env={}, start_new_session=True)
     named = subprocess.Popen(SLEEPS, env={"DOMOGIK_RUN_ID": directory.id, "PATH": os.defpath})
     other = subprocess.Popen(SLEEPS, env={"DOMOGIK_RUN_ID": "another", "PATH": os.defpath})

@@ -21,7 +21,7 @@ class WatchTests(SynchronousTestCase):
             self.probe,
             alive=lambda: self.heard.append("alive"),
             silent=self.heard.append,
-            hopeless=self.heard.append,
+            cannot_become_ready=self.heard.append,
         )
 
     def probe(self):

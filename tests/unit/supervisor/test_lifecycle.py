@@ -94,7 +94,7 @@ def test_a_stop_ends_the_whole_tree_before_it_is_stopped(phase):
     assert stopping is Phase.STOPPING
     assert Action.END_TREE in actions
     assert after(stopping, LifecycleEvent.EXITED_WANTED) is Phase.STOPPING
-    assert after(stopping, LifecycleEvent.NOBODY_LEFT) is Phase.STOPPED
+    assert after(stopping, LifecycleEvent.ALL_ENDED) is Phase.STOPPED
 
 
 @pytest.mark.parametrize("phase", [Phase.STARTING, *UP])
@@ -102,8 +102,8 @@ def test_what_a_crash_leaves_behind_is_ended_before_the_next_try(phase):
     failing, actions = step(phase, LifecycleEvent.EXITED_UNWANTED)
     assert Action.END_TREE in actions
     assert Action.SPAWN not in actions
-    assert after(failing, LifecycleEvent.NOBODY_LEFT) is Phase.BACKOFF
-    assert after(failing, LifecycleEvent.NOBODY_LEFT, LifecycleEvent.TRY_AGAIN) is Phase.SPAWNING
+    assert after(failing, LifecycleEvent.ALL_ENDED) is Phase.BACKOFF
+    assert after(failing, LifecycleEvent.ALL_ENDED, LifecycleEvent.TRY_AGAIN) is Phase.SPAWNING
 
 
 @pytest.mark.parametrize("phase", [Phase.BACKOFF, Phase.FAILED])
@@ -120,7 +120,7 @@ def test_a_failed_component_is_tried_again_slowly():
 
 
 def test_a_stop_during_the_clearing_after_a_failure_is_a_plain_stop():
-    assert after(Phase.FAILING, LifecycleEvent.STOP, LifecycleEvent.NOBODY_LEFT) is Phase.STOPPED
+    assert after(Phase.FAILING, LifecycleEvent.STOP, LifecycleEvent.ALL_ENDED) is Phase.STOPPED
 
 
 def test_nothing_is_started_while_something_of_it_may_be_left():
@@ -133,7 +133,7 @@ def test_nothing_is_started_while_something_of_it_may_be_left():
 def test_who_cannot_be_ended_is_tried_again_and_never_taken_for_gone(phase):
     stuck, actions = step(phase, LifecycleEvent.CANNOT_END)
     assert stuck is phase
-    assert actions == (Action.TELL_STUCK, Action.ARM_END_AGAIN)
+    assert actions == (Action.REPORT_STUCK, Action.ARM_END_AGAIN)
     assert step(phase, LifecycleEvent.END_AGAIN) == (phase, (Action.END_TREE,))
 
 
@@ -153,7 +153,7 @@ def test_who_cannot_be_ended_is_tried_again_and_never_taken_for_gone(phase):
     ],
 )
 def test_which_ends_are_wanted(exit, left, restart, event):
-    assert Ended(exit, said_it_leaves=left).event(restart) is event
+    assert Ended(exit, announced=left).event(restart) is event
 
 
 def test_the_documentation_shows_this_table():

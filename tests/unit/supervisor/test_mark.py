@@ -7,12 +7,15 @@ import subprocess
 from pathlib import Path
 
 from domogik.supervisor.processes.cgroups import run_ids_of
-from domogik.supervisor.processes.mark import can_mark, label_of, passed_on, read_label
+from domogik.supervisor.processes.mark import can_mark, inherited_mark, label_of, read_label
 
 
 def test_a_child_carries_the_mark_with_an_empty_environment() -> None:
     before = resource.getrlimit(resource.RLIMIT_RTTIME)
-    with passed_on("abc") as is_marked, subprocess.Popen(["/bin/sleep", "60"], env={}) as child:
+    with (
+        inherited_mark("abc") as is_marked,
+        subprocess.Popen(["/bin/sleep", "60"], env={}) as child,
+    ):
         assert is_marked
         assert read_label(child.pid) == label_of("abc") != label_of("abd")
         child.kill()

@@ -135,7 +135,7 @@ class TestStarting(RunnerCase):
     def test_a_start_that_is_hopeless_fails_at_once(self):
         started = self.runner.start()
         self.turn()
-        self.runner.hopeless("its password is another one")
+        self.runner.cannot_become_ready("its password is another one")
         self.turn()
         error = self.failureResultOf(started, StartFailed).value
         self.assertEqual(error.reason, "its password is another one")

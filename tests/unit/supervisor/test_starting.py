@@ -67,14 +67,14 @@ class StartingTests(SynchronousTestCase):
 
     def test_who_is_called_off_before_his_turn_is_not_prepared(self):
         self.begin()
-        self.starting.call_off()
+        self.starting.cancel()
         self.clock.advance(0)
         self.assertEqual((self.preparing, self.spawned, self.failed), ([], [], []))
 
     def test_who_is_called_off_while_he_is_prepared_neither_starts_nor_fails(self):
         self.begin()
         self.clock.advance(0)
-        self.starting.call_off()
+        self.starting.cancel()
         self.assertEqual(self.cancelled, self.preparing)
         self.clock.advance(0)
         self.assertEqual((self.spawned, self.failed), ([], []))
@@ -83,7 +83,7 @@ class StartingTests(SynchronousTestCase):
         self.begin()
         self.clock.advance(0)
         self.preparing[0].callback(PREPARED)
-        self.starting.call_off()
+        self.starting.cancel()
         self.clock.advance(0)
         self.assertEqual((self.spawned, self.failed), ([], []))
 
@@ -101,7 +101,7 @@ class StartingTests(SynchronousTestCase):
         self.specification = attrs.evolve(self.specification, prepare=slow_to_leave)
         self.begin()
         self.clock.advance(0)
-        self.starting.call_off()
+        self.starting.cancel()
         self.begin()
         self.clock.advance(0)
         self.assertEqual(len(self.preparing), 1)

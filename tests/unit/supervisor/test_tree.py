@@ -200,7 +200,7 @@ def test_who_was_just_started_is_marked_before_its_environment_shows_it(machine:
     daemon = machine.has(101, session=101)
     (machine.proc / "101" / "environ").write_bytes(b"")
     table = machine.table()
-    table.born(daemon, "abc")
+    table.add_started(daemon, "abc")
     assert table.members(session=100, run_id="abc") == {daemon}
 
 
