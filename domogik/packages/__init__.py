@@ -1,1 +1,1 @@
-"""Storeroom: what is installed, and how it gets there."""
+"""Packages: descriptors, repositories, archives, the store and their needs."""

@@ -1,4 +1,4 @@
-"""What is kept and told of a command that `packages` runs."""
+"""Output of the commands that `packages` runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ OUTPUT_BYTES = 256 * 1024
 
 
 def last_line(outcome: Completed) -> str:
-    """Return the last line that the command wrote, which mostly says why it failed."""
+    """Return the last line of the output, which usually says why the command failed."""
     if outcome.timed_out:
         return "it took too long"
     lines = outcome.output.decode(errors="replace").split("\n")

@@ -1,4 +1,4 @@
-"""The former place of `http.unverified_tls`: a manager started before the move loads it from here.
+"""The former location of `http.unverified_tls`, for a manager started before the move.
 
 See `verification`; the next release removes this file.
 """

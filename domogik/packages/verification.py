@@ -1,7 +1,7 @@
-"""The former place of `signing.verification`: a manager started before the move loads it from here.
+"""The former location of `signing.verification`, for a manager started before the move.
 
-An installation over a running manager replaces its files; what it has not loaded by then it must
-find until its upgrade. The next release removes this file.
+An installation over a running manager replaces its files; modules that it has not loaded yet have
+to stay importable until its upgrade. The next release removes this file.
 """
 
 from domogik.packages.signing.verification import ROUNDS, NotTrusted, is_root, verify

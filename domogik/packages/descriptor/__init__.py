@@ -1,1 +1,1 @@
-"""Descriptors of packages: read, judged, written."""
+"""Descriptors of packages: read, validated, written."""

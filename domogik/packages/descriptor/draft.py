@@ -1,7 +1,7 @@
-"""What a descriptor says, before anybody has judged it; the two forms of descriptor end here.
+"""The content of a descriptor before validation; both forms of descriptor are parsed to it.
 
-The files that people have were never checked by anybody: whatever has one sensible meaning is
-taken with a warning, and only what cannot be understood is refused.
+Existing descriptors were never validated, so anything with one sensible meaning is accepted with a
+warning, and only what cannot be understood is refused.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MAXIMUM_WARNINGS = 100
 
 @attrs.frozen
 class FoundText:
-    """A text and where it was: `element` as a person finds it, `line` from 1, 0 when unknown."""
+    """A text and its position: `element` as shown to the user, `line` from 1, 0 if unknown."""
 
     text: str
     element: str
@@ -33,9 +33,9 @@ class FoundText:
 
 @attrs.frozen
 class DescriptorProblem:
-    """What is not as it should be, and where: a file, an element as a person finds it, a line.
+    """A defect of a descriptor and its position: file, element and line.
 
-    `line` counts from 1, and is 0 where it is unknown; `element` may be empty.
+    `line` counts from 1, and is 0 if unknown; `element` may be empty.
     """
 
     path: Path
@@ -49,7 +49,7 @@ class DescriptorProblem:
 
 
 class BrokenDescriptor(DomogikError):
-    """A descriptor that cannot be read or understood; `str()` names file, line and element."""
+    """A descriptor cannot be read or understood; `str()` names file, line and element."""
 
     def __init__(self, path: Path, sentence: str, element: str = "", line: int = 0) -> None:
         self.problem = DescriptorProblem(path, sentence, element, line)
@@ -82,12 +82,12 @@ class DraftRecord:
     texts: dict[str, FoundText]
 
     def text(self, name: str) -> str:
-        """What is written there, empty where nothing is."""
+        """Return the text of that name, or an empty one."""
         found = self.texts.get(name)
         return found.text if found is not None else ""
 
     def place(self, name: str) -> FoundText:
-        """Where it is written, or else where it is missing."""
+        """Return the text of that name, or the record if it is missing, for its position."""
         return self.texts.get(name, self.at)
 
 
@@ -95,8 +95,8 @@ class DraftRecord:
 class Draft:
     """A descriptor as written.
 
-    `texts` has the single texts by the names of `Package`'s fields, and `category`, which older
-    files call the technology.
+    `texts` has the single texts by the names of `Package`'s fields, and `category`, the older name
+    of the technology.
     """
 
     path: Path
@@ -111,17 +111,17 @@ class Draft:
     warnings: list[DescriptorProblem] = attrs.field(factory=list)
 
     def text(self, name: str) -> str:
-        """What is written there, empty where nothing is."""
+        """Return the text of that name, or an empty one."""
         found = self.texts.get(name)
         return found.text if found is not None else ""
 
     def warn(self, sentence: str, at: FoundText | None = None) -> None:
-        """Note what is not as it should be, and where."""
+        """Add a warning with its position."""
         if len(self.warnings) < _MAXIMUM_WARNINGS:
             element, line = (at.element, at.line) if at is not None else ("", 0)
             self.warnings.append(DescriptorProblem(self.path, sentence, element, line))
 
     def broken(self, sentence: str, at: FoundText | None = None) -> BrokenDescriptor:
-        """The error to raise for what cannot be understood, and where."""
+        """Return the error for what cannot be understood, with its position."""
         element, line = (at.element, at.line) if at is not None else ("", 0)
         return BrokenDescriptor(self.path, sentence, element, line)

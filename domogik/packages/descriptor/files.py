@@ -1,4 +1,4 @@
-"""Descriptors of packages, read from their files."""
+"""Reads descriptors of packages from files."""
 
 from __future__ import annotations
 
@@ -35,17 +35,18 @@ _FORMS = {".xml": parse_xml, ".json": parse_json}
 
 
 def read(path: Path) -> Package:
-    """The package that a `.xml` or `.json` file describes.
+    """Return the package that a `.xml` or `.json` file describes.
 
-    What has one sensible meaning is accepted, and said in `Package.warnings`. Reads a file of at
-    most 1 MiB, so it may block: call it in a thread. Raises `BrokenDescriptor`, naming file, line
-    and element, for what cannot be read or understood, whatever the file holds.
+    What has one sensible meaning is accepted, and noted in `Package.warnings`. It reads up to 1
+    MiB, so it may block. Raises `BrokenDescriptor`, with file, line and element, for what cannot be
+    read or understood.
     """
     return judge(draft(path, content_of(path)))
 
 
 def content_of(path: Path) -> bytes:
-    """What is in the file; raises `BrokenDescriptor` where it cannot be read, or is too large."""
+    """Return the content of the file; raises `BrokenDescriptor` if it is unreadable or too
+    large."""
     if path.suffix not in _FORMS:
         raise BrokenDescriptor(path, "descriptors are called *.xml or *.json")
     try:
@@ -55,7 +56,7 @@ def content_of(path: Path) -> bytes:
 
 
 def draft(path: Path, content: bytes) -> Draft:
-    """What the content of such a file says, before it is judged; raises `BrokenDescriptor`."""
+    """Parse the content of a file without validation; raises `BrokenDescriptor`."""
     parse = _FORMS.get(path.suffix)
     if parse is None:
         raise BrokenDescriptor(path, "descriptors are called *.xml or *.json")
@@ -65,11 +66,10 @@ def draft(path: Path, content: bytes) -> Draft:
 def read_directory(
     directory: Path, type: str
 ) -> tuple[tuple[Package, ...], tuple[BrokenDescriptor, ...]]:
-    """The packages of one type that a directory describes, and what could not be understood.
+    """Return the packages of one type described in a directory, and the errors of the others.
 
-    One broken descriptor hides no other; a missing directory has none. A descriptor has to be
-    called as the package is; of two forms for one package the XML counts. Reads files: call it in
-    a thread.
+    A missing directory has none. A descriptor must have the name of its package; of two forms for
+    one package the XML counts. It blocks.
     """
     packages: dict[str, Package] = {}
     problems: list[BrokenDescriptor] = []
@@ -90,7 +90,7 @@ def read_directory(
 
 
 def _descriptors(directory: Path) -> list[Path]:
-    """Those in XML before those in JSON, each by name."""
+    """Return those in XML before those in JSON, each by name."""
     try:
         entries = sorted(directory.iterdir())
     except OSError:

@@ -1,7 +1,6 @@
-"""Descriptors in JSON: number 1 of that form is of Domogik 0.2 and 0.3, number 2 of later ones.
+"""Descriptors in JSON: format 1 is of Domogik 0.2 and 0.3, format 2 of later ones.
 
-Of number 2 is read what it shares with number 1: devices, sensors and commands of later releases
-mean nothing here.
+Of format 2 only what it shares with format 1 is read, not devices, sensors and commands.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ _IDENTITY_OF_SECOND = {**_IDENTITY, "name": "id", "category": "technology"}
 
 @attrs.frozen
 class _Node:
-    """A value of the file and the way to it, such as `configuration[2].key`."""
+    """A value of the file and its path, such as `configuration[2].key`."""
 
     draft: Draft
     value: object
@@ -64,14 +63,14 @@ class _Node:
         return FoundText("", self.way)
 
     def child(self, name: str) -> _Node:
-        """The member of that name; None in it when there is none."""
+        """Return the member of that name; its value is None if there is none."""
         value = self.value
         if not isinstance(value, dict):
             raise self.draft.broken("must be an object", self.at)
         return _Node(self.draft, value.get(name), f"{self.way}.{name}" if self.way else name)
 
     def items(self) -> Iterator[_Node]:
-        """The members of a list; none when there is no list."""
+        """Yield the members of a list; none if the value is None."""
         if self.value is None:
             return
         if not isinstance(self.value, list):
@@ -80,7 +79,7 @@ class _Node:
             yield _Node(self.draft, value, f"{self.way}[{number}]")
 
     def found(self) -> FoundText | None:
-        """The text, None where there is none; numbers and truth count as texts."""
+        """Return the text, or None; numbers and booleans count as texts."""
         match self.value:
             case None:
                 return None
@@ -97,11 +96,11 @@ class _Node:
         return FoundText(text, self.way)
 
     def texts(self) -> list[FoundText]:
-        """The texts of a list."""
+        """Return the texts of a list."""
         return [found for item in self.items() if (found := item.found()) is not None]
 
     def record(self) -> DraftRecord:
-        """The texts of an object; a nested object counts as its JSON text."""
+        """Return the texts of an object; a nested object is converted to JSON."""
         if not isinstance(self.value, dict):
             raise self.draft.broken("must be an object", self.at)
         texts = {}
@@ -116,7 +115,7 @@ class _Node:
 
 
 def parse_json(path: Path, content: bytes) -> Draft:
-    """What the file says; raises `BrokenDescriptor`."""
+    """Parse the file; raises `BrokenDescriptor`."""
     draft = Draft(path)
     root = _Node(draft, _value(path, content), "")
     version = root.child("json_version").found()

@@ -1,4 +1,4 @@
-"""Judging a draft: what it takes to be a package, and what is worth a warning."""
+"""Validates a draft, and returns it as a package with warnings."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _EXPECTED = ("description", "changelog", "documentation", "author", "author_emai
 
 
 def judge(draft: Draft) -> Package:
-    """The package that the draft describes; raises `BrokenDescriptor`."""
+    """Return the package that the draft describes; raises `BrokenDescriptor`."""
     kind = _required(draft, "type")
     if kind.text not in (PLUGIN, EXTERNAL):
         raise draft.broken(f"'{kind.text}' is neither {PLUGIN} nor {EXTERNAL}", kind)
@@ -114,7 +114,7 @@ def _technology(draft: Draft) -> str:
 
 
 def _member(draft: Draft) -> tuple[str, str]:
-    """Vendor and device of an external member, as its heartbeats have them."""
+    """Return vendor and device of an external member, as in its heartbeats."""
     vendor, device = _required(draft, "vendor"), _required(draft, "device")
     for found in (vendor, device):
         if not _XPL_DEVICE.fullmatch(found.text.lower()):
@@ -144,7 +144,7 @@ def _check_files(draft: Draft, kind: str, name: str) -> None:
 
 
 def _configuration(draft: Draft, kind: str) -> tuple[ConfigurationKey, ...]:
-    """The keys in their order, numbered anew: a hole would end the list for some clients."""
+    """Return the keys in their order, renumbered, since a gap ends the list for some clients."""
     ordered = sorted(draft.keys, key=lambda key: _order(draft, key))
     keys: list[ConfigurationKey] = []
     names: set[str] = set()
@@ -164,7 +164,7 @@ def _configuration(draft: Draft, kind: str) -> tuple[ConfigurationKey, ...]:
 
 
 def _order(draft: Draft, key: DraftKey) -> int:
-    """Where it stands; a key without a number comes after those that have one."""
+    """Return the position of a key; those without a number come last."""
     text = key.order.text if key.order is not None else ""
     if re.fullmatch(r"[0-9]{1,6}", text, re.ASCII):
         return int(text)

@@ -1,4 +1,4 @@
-"""What a package is: the values that a descriptor gives."""
+"""The values of a descriptor."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def missing_script(type: str, id: str, is_there: Callable[[str], bool]) -> str:
-    """Return where the script of a plugin's package should be; nothing where all is well."""
+    """Return the path where the plugin's script is missing, or an empty text."""
     scripts = [script.format(id=id) for script in SCRIPTS]
     return "" if type != "plugin" or any(map(is_there, scripts)) else scripts[0]
 
 
 @attrs.frozen
 class Dependency:
-    """Something the package needs: `type` is python, plugin or other, `id` as it was written."""
+    """A dependency: `type` is python, plugin or other, `id` as it was written."""
 
     type: str
     id: str
@@ -34,7 +34,7 @@ class Dependency:
 
 @attrs.frozen
 class UdevRule:
-    """A rule that a person may install, so that the plugin finds its device."""
+    """A rule that the user may install, so that the plugin finds its device."""
 
     model: str
     description: str
@@ -44,7 +44,7 @@ class UdevRule:
 
 @attrs.frozen
 class DeviceType:
-    """A kind of device that the package knows."""
+    """A kind of device that the package supports."""
 
     id: str
     name: str
@@ -53,9 +53,9 @@ class DeviceType:
 
 @attrs.frozen
 class FeatureModel:
-    """Something that a kind of device measures (`sensor`) or does (`actuator`).
+    """A feature of a kind of device: a measurement (`sensor`) or an action (`actuator`).
 
-    `parameters` is the text of a JSON object; `stat_key` is empty where nothing is recorded.
+    `parameters` is the text of a JSON object; `stat_key` is empty if nothing is recorded.
     """
 
     id: str
@@ -70,7 +70,7 @@ class FeatureModel:
 
 @attrs.frozen
 class Repository:
-    """Where a cached descriptor came from: the repository, its priority there, the archive."""
+    """The origin of a cached descriptor: the repository, its priority, the archive's URL."""
 
     source: str
     url: str = ""
@@ -82,12 +82,11 @@ class Package:
     """A package as its descriptor describes it.
 
     `type` is plugin or external. `release` is safe as the name of a directory. `technology` is the
-    id of the technology. `vendor` and `device` are the xPL names of an external member, empty for
-    a plugin. `configuration` is in the order of its ids, which count from 0 without a hole.
-    `files` and `external_files` are paths as they were written, which nobody has judged. `path` is
-    the file that was read. `repository` is what the cache of an older Domogik noted in it.
-    `warnings` are sentences, each with file and place, about what is not as it should be and was
-    understood all the same.
+    id of the technology. `vendor` and `device` are the xPL names of an external member, empty for a
+    plugin. `configuration` is in the order of its ids, which count from 0 without a gap. `files`
+    and `external_files` are paths as written, not validated. `path` is the file that was read.
+    `repository` is what the cache of an older Domogik added. `warnings` are sentences, with file
+    and position, about defects that did not prevent reading.
     """
 
     type: str
@@ -118,5 +117,5 @@ class Package:
 
     @property
     def full_name(self) -> str:
-        """`<type>-<id>`"""
+        """The name `<type>-<id>`."""
         return f"{self.type}-{self.id}"

@@ -1,4 +1,4 @@
-"""Which package in which release: three words from outside that become names of files."""
+"""References to releases of packages: words from outside that become file names."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LOWEST = Version("0.dev0")
 
 
 class InvalidReference(DomogikError):
-    """No package can be called so."""
+    """The type, id or release is not valid."""
 
 
 def _check_type(_instance: object, _attribute: object, value: str) -> None:
@@ -49,7 +49,7 @@ def _check_release(_instance: object, _attribute: object, value: str) -> None:
 
 @attrs.frozen
 class PackageRef:
-    """A release of a package; none of the three can be a path. Raises `InvalidReference`."""
+    """A release of a package; none of its fields can be a path. Raises `InvalidReference`."""
 
     type: str = attrs.field(validator=_check_type)
     id: str = attrs.field(validator=_check_id)
@@ -57,22 +57,22 @@ class PackageRef:
 
     @classmethod
     def of(cls, package: Package) -> PackageRef:
-        """What a descriptor describes; raises `InvalidReference`."""
+        """Return the reference of a package."""
         return cls(package.type, package.id, package.release)
 
     @property
     def fullname(self) -> str:
-        """`<type>-<id>`"""
+        """The name `<type>-<id>`."""
         return f"{self.type}-{self.id}"
 
     @property
     def file_stem(self) -> str:
-        """`<type>-<id>-<release>`, as archives are called"""
+        """The stem of its archive, `<type>-<id>-<release>`."""
         return f"{self.type}-{self.id}-{self.release}"
 
     @property
     def version(self) -> Version:
-        """To compare with others of the package; what PEP 440 cannot read is the lowest."""
+        """The version for comparisons; one that PEP 440 does not allow is the lowest."""
         try:
             return Version(self.release)
         except InvalidVersion:
@@ -83,21 +83,21 @@ class PackageRef:
 
 
 def refusal(id: str) -> str:
-    """Why no package may have that id; empty where it may."""
+    """Return why no package may have that id, or an empty text."""
     if id in OUR_NAMES:
         return f"'{id}' is the name of a program of Domogik's own: choose another id"
     return ""
 
 
 def fullname(type: str, id: str) -> str:
-    """`<type>-<id>` of what may come from outside; raises `InvalidReference`."""
+    """Return `<type>-<id>`; raises `InvalidReference`."""
     _check_type(None, None, type)
     _check_id(None, None, id)
     return f"{type}-{id}"
 
 
 def parse_fullname(text: str) -> tuple[str, str]:
-    """Type and id out of `plugin-diskfree`; raises `InvalidReference`."""
+    """Return type and id of `plugin-diskfree`; raises `InvalidReference`."""
     type, _, id = text.partition("-")
     fullname(type, id)
     return type, id

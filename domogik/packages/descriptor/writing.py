@@ -1,8 +1,7 @@
-"""Descriptors as text: a package in the XML and in the JSON form, such that reading gives it back.
+"""Writes packages as descriptors in the XML and JSON forms, such that reading gives equal ones.
 
-Element and member names are those of the packages of Domogik 0.2 (XML) and 0.3 (JSON), spelling
-included; the order of the elements is the one that Domogik's own reader needs, which takes the
-first element of a name wherever it is.
+Element and member names are those of Domogik 0.2 (XML) and 0.3 (JSON), spelling included; the order
+of the elements suits Domogik's own reader, which takes the first element of a name anywhere.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ JSON_VERSION = 1
 
 
 class CannotWrite(DomogikError):
-    """A text of the package has characters that the form cannot hold."""
+    """A text of the package has characters that the form cannot represent."""
 
 
 def to_xml(package: Package) -> bytes:
-    """The package as an XML descriptor; raises `CannotWrite` for what XML has no characters for.
+    """Return the package as an XML descriptor; raises `CannotWrite`.
 
-    `read` of it gives an equal package, but for `path` and `warnings`.
+    `read` returns an equal package, except for `path` and `warnings`.
     """
     root = etree.Element("package", type=package.type)
     try:
@@ -47,12 +46,12 @@ def to_xml(package: Package) -> bytes:
 
 
 def to_json(package: Package) -> bytes:
-    """The package as a JSON descriptor; `read` gives an equal one, but for `path`, `warnings`."""
+    """Return the package as JSON; `read` returns an equal one, except `path` and `warnings`."""
     return (json.dumps(json_document(package), indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def json_document(package: Package) -> dict[str, object]:
-    """The JSON descriptor before it is a text: lists, objects, texts and numbers."""
+    """Return the JSON descriptor as lists, dicts, texts and numbers."""
     document: dict[str, object] = {
         "json_version": JSON_VERSION,
         "identity": _identity(package),
@@ -87,7 +86,7 @@ def json_document(package: Package) -> dict[str, object]:
 
 
 def write(package: Package, path: Path) -> bytes:
-    """The package in the form that the name of the file asks for: `*.json`, else XML."""
+    """Return the package in the form for the file name: JSON for `*.json`, else XML."""
     return to_json(package) if path.suffix == ".json" else to_xml(package)
 
 

@@ -1,7 +1,7 @@
 """Descriptors in XML: `<package type="plugin|external">`.
 
-The single texts are direct children of the root; a nested element of the same name, such as the
-`<id>` of a device type, is never taken for them, whatever comes first.
+Single texts are direct children of the root; nested elements of the same name, such as the `<id>`
+of a device type, are ignored.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _TECHNOLOGY = {
 
 
 def parse_xml(path: Path, content: bytes) -> Draft:
-    """What the file says; raises `BrokenDescriptor`."""
+    """Parse the file; raises `BrokenDescriptor`."""
     root = _root(path, content)
     draft = Draft(path)
     draft.texts["type"] = _attribute(root, "type")
@@ -110,7 +110,7 @@ def _take(draft: Draft, parent: etree._Element, fields: Mapping[str, str]) -> No
 
 
 def _sections(draft: Draft, root: etree._Element, name: str) -> Iterator[etree._Element]:
-    """The sections of that name: there should be one, several are read as one."""
+    """Yield the sections of that name; several are read as one, with a warning."""
     for number, element in enumerate(root.iterchildren(name)):
         if number:
             draft.warn("is there again; all of them are read as one", _text(element))
@@ -120,7 +120,7 @@ def _sections(draft: Draft, root: etree._Element, name: str) -> Iterator[etree._
 def _entries(
     draft: Draft, root: etree._Element, section: str, name: str
 ) -> Iterator[etree._Element]:
-    """The elements `name` of the sections `section`; each other one is warned of."""
+    """Yield the elements `name` of the sections `section`; others cause a warning."""
     for parent in _sections(draft, root, section):
         for element in parent.iterchildren():
             if element.tag == name:

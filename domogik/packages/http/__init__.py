@@ -1,1 +1,1 @@
-"""HTTP as a client: small answers, large archives, broken connections."""
+"""The HTTP client: small responses, and large archives over unreliable connections."""

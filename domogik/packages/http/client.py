@@ -1,8 +1,8 @@
-"""HTTP as a client speaks it here: the only module that knows treq.
+"""Requests by HTTP; the only module that uses treq.
 
-Kept connections, a number of them for each host; redirects only within the host; bodies only as
-they were sent (nothing is unpacked on the way: a compressed answer could be of any size), within a
-limit, and at a rate that somebody who works sends at.
+Connections are kept and limited for each host; redirects are followed within the host only; bodies
+are limited in size, have a minimum rate, and are not decoded, since decoded ones could have any
+size.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ _BROKEN = (ResponseFailed, RequestTransmissionFailed, RequestGenerationFailed, C
 
 
 class IClientReactor(IReactorTime, IReactorTCP, IReactorPluggableNameResolver):
-    """What is asked of a reactor here."""
+    """The interfaces of the reactor that the client needs."""
 
 
 @attrs.define(eq=False)
 class Transport:
-    """Requests on kept connections; `close` ends those that are idle.
+    """Sends requests on kept connections; `close` ends idle ones.
 
-    `tls_policy` says which certificates are good (None: those that browsers take).
+    `tls_policy` decides which certificates are valid (None: those of browsers).
     """
 
     _reactor: IClientReactor
@@ -83,23 +83,23 @@ class Transport:
         self._client = HTTPClient(_AsItIs(agent))
 
     def slots(self, url: str) -> DeferredSemaphore:
-        """As many turns as there may be connections to the host of `url`."""
+        """Return the semaphore that limits connections to the host of `url`."""
         host = urlsplit(url).netloc
         if host not in self._slots:
             self._slots[host] = DeferredSemaphore(self.limits.connections_per_host)
         return self._slots[host]
 
     def close(self) -> Deferred[None]:
-        """End the idle connections; fires when they are closed."""
+        """Close idle connections; fires when that is done."""
         closed: Deferred[None] = self._pool.closeCachedConnections()
         return closed
 
     def pause(self, seconds: float) -> Deferred[None]:
-        """Fires after that time."""
+        """Return a Deferred that fires after that time."""
         return deferLater(self._reactor, seconds)
 
     async def request(self, url: str, headers: Mapping[str, str]) -> Response:
-        """The answer to a GET, redirects followed; raises `FetchFailed`."""
+        """Return the response to a GET, after redirects; raises `FetchFailed`."""
         asked = url
         for _ in range(self.limits.redirects + 1):
             answer = await self._ask(url, headers)
@@ -135,14 +135,14 @@ class Transport:
         return Response(url, response.code, length, response)
 
     async def read(self, answer: Response, limit_bytes: int) -> bytes:
-        """The whole body; raises `FetchFailed`, also when it is longer than the limit."""
+        """Return the whole body; raises `FetchFailed`, also if it exceeds the limit."""
         body = Body(answer, limit_bytes)
         answer.response.deliverBody(body)
         await body.done
         return b"".join(body.chunks)
 
     def drop(self, answer: Response) -> None:
-        """Nobody wants that body: end the connection."""
+        """Discard the body and close the connection."""
         body = Body(answer, 0)
         _ = body.done.addErrback(_expected)
         answer.response.deliverBody(body)
@@ -154,10 +154,10 @@ class Transport:
         limit_bytes: int,
         write: Callable[[bytes], Awaitable[object]],
     ) -> int:
-        """Give the body to `write` in pieces, one after the other; the answer is its length.
+        """Pass the body to `write` in pieces; return its length.
 
-        Raises `FetchFailed` also when it is longer than the limit or comes too slowly, and what
-        `write` raises; what came until then has been written.
+        Raises `FetchFailed`, also if it exceeds the limit or is too slow, and what `write` raises;
+        earlier pieces have been written.
         """
         body = Spool(answer, limit_bytes, write, self._reactor, self.limits)
         answer.response.deliverBody(body)
@@ -165,7 +165,7 @@ class Transport:
         return body.received
 
     async def within(self, seconds: float, url: str, work: Coroutine[Any, Any, _T]) -> _T:
-        """What `work` gives, which is cancelled when it takes longer: raises `Unreachable` then."""
+        """Return the result of `work`; after `seconds` cancel it and raise `Unreachable`."""
 
         def too_late(outcome: Any, timeout: float) -> Any:
             if isinstance(outcome, Failure):
@@ -179,7 +179,7 @@ class Transport:
 @implementer(IAgentEndpointFactory)
 @attrs.define(eq=False)
 class _Endpoints:
-    """One endpoint for each host: making one costs as much as a tenth of a request."""
+    """Caches one endpoint for each host, since creating one takes a tenth of a request."""
 
     _reactor: IClientReactor
     _policy: IPolicyForHTTPS
@@ -207,7 +207,7 @@ class _Endpoints:
 @implementer(IAgent)
 @attrs.define(eq=False)
 class _AsItIs:
-    """Asks for bodies that are not encoded, and takes none for encoded."""
+    """An agent that requests unencoded bodies, and treats all as unencoded."""
 
     _agent: IAgent
 
@@ -230,7 +230,7 @@ def _expected(failure: Failure) -> None:
 
 
 def _redirected(url: str, location: str) -> str:
-    """Where `url` sends us; raises `FetchFailed` for where we do not go."""
+    """Return the target of a redirect; raises `FetchFailed` if it is not allowed."""
     try:
         target = urljoin(url, location)
         before, after = urlsplit(url), urlsplit(target)

@@ -1,4 +1,4 @@
-"""Archives over connections that break: resumed where they stopped, checked, then there."""
+"""Downloads of archives, which resume after a broken connection and are verified."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASC
 
 
 class _Starts(Exception):
-    """What we have is of no use: it has to start from nothing."""
+    """The partial file cannot be continued."""
 
 
 @attrs.frozen
 class Expected:
-    """What is to come: at most `limit_bytes`; exactly `size` and `sha256` (hex) where known."""
+    """The expected file: at most `limit_bytes`; exactly `size` and `sha256` (hex), if known."""
 
     limit_bytes: int
     size: int | None = None
@@ -45,7 +45,7 @@ class Expected:
 
 @attrs.frozen
 class _Note:
-    """Which version of what the part is of, so that no two versions are ever joined."""
+    """The version of a partial file, so that parts of different versions are not joined."""
 
     url: str
     validator: str
@@ -61,7 +61,7 @@ class _Note:
 
 @attrs.define(eq=False, kw_only=True)
 class Download:
-    """One file on its way from `url` to `target`."""
+    """A download of one file from `url` to `target`."""
 
     _transport: Transport
     _in_thread: Threads
@@ -80,7 +80,7 @@ class Download:
         return self._target.with_name(f".{self._target.name}.note")
 
     async def run(self, resume: bool) -> None:
-        """From the web; tries again while the connection breaks off."""
+        """Download, and retry after broken connections."""
         if not resume:
             await self._in_thread(self._forget)
         tries = 0
@@ -111,7 +111,7 @@ class Download:
             return
 
     async def _transfer(self) -> bool:
-        """Everything that is missing; whether something was there before."""
+        """Download the missing part; return whether there was an earlier one."""
         begin: int
         begin, note = await self._in_thread(self._found)
         headers = dict(self._headers)
@@ -160,7 +160,7 @@ class Download:
         await self._transport.spool(answer, limit - begin, write)
 
     def _found(self) -> tuple[int, _Note]:
-        """How much of it is here, and of which version; nothing unless it can be continued."""
+        """Return size and version of the partial file; 0 if it cannot be continued."""
         nothing = 0, _Note(self._url, "")
         try:
             values = json.loads(read_bounded(self._note_path, _NOTE_BYTES))
@@ -184,7 +184,7 @@ class Download:
         self._part.unlink(missing_ok=True)
 
     def copy(self, path: Path) -> None:
-        """From a directory of this host; blocks."""
+        """Copy a local file; blocks."""
         self._forget()
         try:
             with open(path, "rb") as source:
@@ -199,7 +199,7 @@ class Download:
         self._accept()
 
     def _accept(self) -> None:
-        """Check what came and let it appear; what is wrong goes."""
+        """Verify the partial file and rename it to the target, or remove it."""
         expected = self._expected
         try:
             size = self._part.stat().st_size
@@ -229,7 +229,7 @@ def _append(path: Path, data: bytes) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hex; blocks."""
+    """Return the SHA-256 of a file, in hex; blocks."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while piece := file.read(_COPY_BYTES):

@@ -1,4 +1,4 @@
-"""Fetching: small answers as a whole, archives into a file; from the web or a directory."""
+"""Fetches small responses and archives, from the web or a directory."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ _OK, _NOT_MODIFIED, _NOT_FOUND = 200, 304, 404
 
 @attrs.frozen
 class Conditions:
-    """What was got last time: the answer is 304 as long as it is still that."""
+    """The version fetched last; the status is 304 if it is unchanged."""
 
     etag: str | None = None
     last_modified: str | None = None
 
     def headers(self) -> dict[str, str]:
-        """The request headers for it."""
+        """Return the request headers."""
         headers = {}
         if self.etag is not None:
             headers["If-None-Match"] = self.etag
@@ -60,7 +60,7 @@ class Conditions:
 
 @attrs.frozen
 class FetchReply:
-    """An answer; `url` is where it came from at last."""
+    """A response; `url` is where it came from after redirects."""
 
     status: int
     body: bytes
@@ -70,18 +70,18 @@ class FetchReply:
 
     @property
     def is_unchanged(self) -> bool:
-        """It is still what the conditions said."""
+        """Whether the status is 304."""
         return self.status == _NOT_MODIFIED
 
     @property
     def conditions(self) -> Conditions:
-        """For the next time."""
+        """The conditions for the next request."""
         return Conditions(self.etag, self.last_modified)
 
     def content(self) -> bytes:
-        """The body of a success; raises `FetchFailed` for any other status.
+        """Return the body if the status is 200; raises `FetchFailed` for any other.
 
-        `Unreachable` for those that may pass: the server has trouble, or too much to do.
+        It is `Unreachable` for statuses that may be temporary.
         """
         if self.status == _OK:
             return self.body
@@ -90,7 +90,7 @@ class FetchReply:
 
 
 class Fetching(Protocol):
-    """What filling a snapshot needs: a `Fetcher`, or one that takes only what was signed."""
+    """The interface that filling a snapshot needs, of a `Fetcher` or `SignedFetcher`."""
 
     @property
     def limits(self) -> FetchLimits: ...
@@ -111,9 +111,9 @@ class Fetching(Protocol):
 
 @attrs.define(eq=False)
 class Fetcher:
-    """Fetches from http, https and file URLs; at most so many at once from each host.
+    """Fetches http, https and file URLs; connections to each host are limited.
 
-    `in_thread(f, *args)` calls what blocks. `close` when it is not needed any more.
+    `in_thread(f, *args)` calls blocking functions. `close` it after use.
     """
 
     _reactor: IClientReactor
@@ -127,13 +127,13 @@ class Fetcher:
         self._transport = Transport(self._reactor, self.limits, self.tls_policy)
 
     def close(self) -> Deferred[None]:
-        """End the idle connections; fires when they are closed."""
+        """Close idle connections; fires when that is done."""
         transports = filter(None, (self._transport, self._unverified))
         closed = gatherResults([transport.close() for transport in transports])
         return closed.addCallback(lambda _: None)
 
     async def within(self, seconds: float, url: str, work: Coroutine[Any, Any, _T]) -> _T:
-        """What `work` gives, which is cancelled when it takes longer: raises `Unreachable` then."""
+        """Return the result of `work`; after `seconds` cancel it and raise `Unreachable`."""
         return await self._transport.within(seconds, url, work)
 
     async def get(
@@ -144,10 +144,11 @@ class Fetcher:
         timeout_s: float = 30,
         conditions: Conditions | None = None,
     ) -> FetchReply:
-        """The whole answer, whatever its status, within `timeout_s` seconds from its turn on.
+        """Return the response, whatever its status, within `timeout_s` of getting a connection.
 
-        Of a file URL: status 200, 304 or 404; the index of a directory counts for it. Raises
-        `FetchFailed`, also for more than `limit_bytes`; `Unreachable` for what may pass.
+        File URLs have status 200, 304 or 404; for a directory its index is read. Raises
+        `FetchFailed`, also for more than `limit_bytes`; `Unreachable` for errors that may be
+        temporary.
         """
         conditions = conditions or Conditions()
         if _is_file(url):
@@ -181,16 +182,16 @@ class Fetcher:
         resume: bool = True,
         from_anybody: bool = False,
     ) -> Path:
-        """Fetch `url` into `target`, which appears complete and checked, or not at all.
+        """Fetch `url` to `target`, which appears complete and verified, or not at all.
 
-        What arrived before a connection broke off is kept beside it (a hidden `.part`), and with
-        `resume` the next try, in this call or in a later one, goes on from there if the server
-        can. `progress(received, total)`: bytes; total is None while unknown. Raises `FetchFailed`,
-        for what is larger than `limit_bytes` and for another size or digest than expected too, and
-        `OSError` for what cannot be written.
+        After a broken connection the partial file is kept (a hidden `.part`), and with `resume` the
+        next attempt, in this call or a later one, continues it if the server can.
+        `progress(received, total)` is called with bytes; total is None if unknown. Raises
+        `FetchFailed`, also for a file above `limit_bytes` or of another size or digest than
+        expected, and `OSError` for write errors.
 
-        `from_anybody`: the digest comes from somebody who is trusted and is proof enough, so that
-        an https server may have any certificate. Without a digest that changes nothing.
+        `from_anybody`: the digest is from a trusted source, so an https server may have any
+        certificate. It has no effect without a digest.
         """
         transport = self._for_anybody(url) if from_anybody and sha256 else self._transport
         download = Download(
@@ -214,7 +215,7 @@ class Fetcher:
         return target
 
     def _for_anybody(self, url: str) -> Transport:
-        """Connections of its own: one that nobody checked serves nothing else."""
+        """Return a transport without certificate checks, separate from the other one."""
         if self._unverified is None:
             # here, for it is rarely needed and OpenSSL is large, or not there at all
             try:
@@ -231,7 +232,7 @@ def _is_file(url: str) -> bool:
 
 
 def _read_file(url: str, limit_bytes: int, conditions: Conditions) -> FetchReply:
-    """A file as a web server would answer it."""
+    """Return a file as a web server would."""
     path = file_path(url)
     try:
         content = read_bounded(path / _INDEX if path.is_dir() else path, limit_bytes)

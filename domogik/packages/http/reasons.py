@@ -1,4 +1,4 @@
-"""Why did a request not reach its server? What Twisted and OpenSSL say, in words for a person."""
+"""Errors of Twisted and OpenSSL about failed requests, as sentences."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _OTHER_NAME = "its certificate is for another name"
 
 
 def was_cancelled(error: Exception) -> bool:
-    """Whether it only broke because we gave it up."""
+    """Return whether it failed because we cancelled it."""
     return any(
         failure.check(CancelledError, ConnectingCancelledError) for failure in _behind(error)
     )
 
 
 def unconnected(error: Exception) -> str:
-    """Why there was no connection, without the system's number for it."""
+    """Return why there was no connection, without the error number."""
     number = getattr(error, "osError", None)
     return os.strerror(number) if isinstance(number, int) else str(error).rstrip(".")
 
 
 def reasons(error: Exception) -> str:
-    """What lies behind an error of Twisted's that wraps others."""
+    """Return the causes inside a Twisted error that wraps others."""
     texts = map(_words, _behind(error))
     return "; ".join(dict.fromkeys(texts)) or type(error).__name__
 
@@ -44,7 +44,7 @@ def _words(failure: Failure) -> str:
 
 
 def _of_tls(error: BaseException | None) -> str | None:
-    """None for what is no error of TLS."""
+    """Return a text for a TLS error, None for others."""
     try:
         from OpenSSL.SSL import Error
         from service_identity import CertificateError, VerificationError

@@ -1,4 +1,4 @@
-"""An answer over HTTP as it arrives: its head, then its body, within a limit and at a rate."""
+"""HTTP responses: the head, then the body, with a limit and a minimum rate."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _FLUSH_BYTES = 256 * 1024
 
 
 class Unreachable(FetchFailed):
-    """No connection, no answer in time, or one that broke off: another try may succeed."""
+    """There was no connection or no answer in time, or it broke: a retry may succeed."""
 
 
 @attrs.frozen
 class FetchLimits:
-    """How much patience there is; times in seconds, rate in bytes a second over `rate_window_s`.
+    """Limits of connections; times in seconds, rate in bytes a second over `rate_window_s`.
 
-    Before what broke off is tried again there is a pause, each twice as long as the one before.
+    The pause before a retry is doubled each time.
     """
 
     connections_per_host: int = 16
@@ -39,9 +39,9 @@ class FetchLimits:
 
 @attrs.frozen
 class Response:
-    """The head of an answer, whose body `Transport.read` or `.spool` has still to take.
+    """The head of a response, whose body `Transport.read` or `.spool` has to take.
 
-    `url` is where it came from at last; `length` what it says about itself, None when it does not.
+    `url` is that after redirects; `length` is the declared one, or None.
     """
 
     url: str
@@ -50,7 +50,7 @@ class Response:
     response: IResponse
 
     def header(self, name: str) -> str | None:
-        """A header's first value."""
+        """Return the first value of a header."""
         values = self.response.headers.getRawHeaders(name)
         return values[0] if values else None
 
@@ -98,7 +98,7 @@ class Body(Protocol):
         self._broke_off(Unreachable(self._answer.url, sentence))
 
     def _arrived(self) -> None:
-        """Something is in `chunks`."""
+        """Handle new data in `chunks`."""
 
     def _complete(self) -> None:
         self.done.callback(None)
@@ -122,7 +122,7 @@ class Body(Protocol):
 
 @attrs.define(eq=False)
 class Spool(Body):
-    """Hands a body on in pieces; while one is written no more is read."""
+    """Passes a body on in pieces; while one is written, reading pauses."""
 
     _write: Callable[[bytes], Awaitable[object]]
     _clock: IReactorTime
@@ -139,7 +139,7 @@ class Spool(Body):
             self._watch = self._clock.callLater(self._limits.rate_window_s, self._look)
 
     def _look(self) -> None:
-        """Called once in a window: was there enough?"""
+        """Check the rate, once in a window."""
         wanted = self._limits.minimum_rate * self._limits.rate_window_s
         came, self._before = self.received - self._before, self.received
         self._watch = None
@@ -194,7 +194,7 @@ class Spool(Body):
             self._finish()
 
     def _finish(self) -> None:
-        """Once nothing more comes: write what is left, then say that it is over."""
+        """Write the rest after the end, then fire `done`."""
         self._unwatch()
         if self._writing or self.done.called:
             return

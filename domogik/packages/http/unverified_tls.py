@@ -1,6 +1,6 @@
-"""TLS with whoever answers: for what is proven by its digest, whoever sends it.
+"""TLS without certificate checks, for content that is verified by its digest.
 
-A host of the house has a certificate that it made itself, and no other host knows it.
+Another host has a self-signed certificate that this one does not know.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class _Anybody:
 
 @implementer(IPolicyForHTTPS)
 class AnyCertificate:
-    """Good is every certificate: what comes has to be proven in another way."""
+    """A policy that accepts every certificate."""
 
     def creatorForNetloc(self, hostname: bytes, port: int) -> IOpenSSLClientConnectionCreator:
         return _Anybody()

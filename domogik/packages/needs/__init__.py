@@ -1,1 +1,1 @@
-"""What a package needs: found here, or where it could come from."""
+"""The dependencies of packages: whether they are installed, and where they are available."""

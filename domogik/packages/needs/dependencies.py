@@ -1,4 +1,4 @@
-"""Dependencies: is it installed, which release could be, and what does a person type to get it?"""
+"""Dependencies: whether they are installed, which release is available, and the command for it."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ _DEBIAN = re.compile(r"[a-z0-9][a-z0-9.+-]+")
 
 @attrs.frozen
 class DependencyState:
-    """One dependency as `check-dependencies` answers it; texts are empty where nothing is known.
+    """The state of one dependency, as `check-dependencies` answers it; unknown texts are empty.
 
-    `installed` says whether a release that fits is there, `release` which one is, fitting or not.
-    `candidate` is the release to install, `cmd_line` what installs it here. `offer`: of a plugin,
-    the newest release that fits in the repositories of the host that was asked, installed or not.
-    `error` is one of the three texts of Domogik's messages, `reason` what lies behind it.
+    `installed` says whether a suitable release is installed, `release` which one is, suitable or
+    not. `candidate` is the release to install, `cmd_line` the command for it. `offer` is the newest
+    suitable release of a plugin in the repositories, installed or not. `error` is one of the three
+    texts of Domogik's messages, `reason` its cause.
     """
 
     kind: str
@@ -60,16 +60,16 @@ class DependencyState:
 
 
 def first_error(states: Sequence[DependencyState]) -> str:
-    """What is the error of the whole answer: that of the first dependency that has one."""
+    """Return the error of the whole answer: that of the first dependency with one."""
     return next((state.error for state in states if state.error), "")
 
 
 @attrs.define(eq=False)
 class DependencyChecker:
-    """Looks for dependencies on this host.
+    """Checks dependencies on this host.
 
-    `installed_plugin` gives the release of an installed plugin, None without; `offered_plugin` the
-    newest that the repositories have and that fits, None without.
+    `installed_plugin` returns the release of an installed plugin, or None; `offered_plugin` the
+    newest suitable one in the repositories, or None.
     """
 
     _run: RunCommand
@@ -85,10 +85,10 @@ class DependencyChecker:
         wheels: Path | None = None,
         offline: bool = False,
     ) -> tuple[DependencyState, ...]:
-        """The state of every dependency, in their order; one that fails hides no other.
+        """Return the state of every dependency, in their order.
 
-        `environment` is the one that the plugin runs with, or would. Takes at most about 30 s for
-        every two Python projects that are missing.
+        `environment` is the one of the plugin. It takes at most about 30 s for every two missing
+        Python projects.
         """
         parsed = [_parse(dependency) for dependency in dependencies]
         found, problem = await self._python_releases(parsed, environment)
@@ -145,7 +145,7 @@ class DependencyChecker:
         return attrs.evolve(state, cmd_line=command, offer=offer)
 
     async def _other(self, requirement: Requirement) -> DependencyState:
-        """A command on the search path, or a package of Debian."""
+        """Return the state of a command on the search path, or a Debian package."""
         name = requirement.name
         command = await self._in_thread(shutil.which, name)
         release, candidate = "", ""
@@ -172,7 +172,7 @@ class DependencyChecker:
         )
 
     async def _ask(self, argv: Sequence[str]) -> str:
-        """What a command of Debian says; nothing where there is no such command."""
+        """Return the output of a Debian command; empty if it does not exist."""
         if await self._in_thread(shutil.which, argv[0]) is None:
             return ""
         try:
@@ -188,7 +188,7 @@ class DependencyChecker:
 
 
 def _parse(dependency: Dependency) -> Requirement | DependencyState:
-    """The requirement, or what is wrong with it."""
+    """Return the requirement, or a state with its error."""
     kind = dependency.type if dependency.type in (PLUGIN, OTHER) else PYTHON
     try:
         return parse_requirement(dependency.id, kind)
@@ -229,7 +229,7 @@ def _missing(requirement: Requirement, release: str, candidate: str) -> Dependen
 
 
 def _candidate(policy: str) -> str:
-    """The release that `apt-cache policy` would install."""
+    """Return the release that `apt-cache policy` would install."""
     for line in policy.splitlines():
         head, _, rest = line.partition(":")
         if head.strip() == "Candidate" and rest.strip() != "(none)":
@@ -238,7 +238,7 @@ def _candidate(policy: str) -> str:
 
 
 def _upstream(version: str) -> str:
-    """A Debian version as its authors number it: `1:2.8.4-1+b2` is 2.8.4."""
+    """Return the upstream part of a Debian version: `1:2.8.4-1+b2` is 2.8.4."""
     _, _, without_epoch = version.strip().rpartition(":")
     numbers = _NUMBERS.match(without_epoch)
     return numbers[0] if numbers else without_epoch

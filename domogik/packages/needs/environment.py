@@ -1,11 +1,11 @@
-"""Python environments: what is installed in one, what could be, and a new one for a plugin.
+"""Python environments: what is installed and available, and new ones for plugins.
 
-A plugin's own environment lies in its release's directory, so that it comes and goes with the
-release. It is made without a pip of its own (ours works on it, which saves seconds and 15 MB a
-plugin), and a `.pth` file puts what the manager runs with behind what the plugin brought: it
-always finds `domogik.plugin`, and its own versions of everything else win. (An environment made
-from a virtual environment with `--system-site-packages` would not see the manager's packages.) It
-may be moved with its release; only commands that pip put into its `bin` know where it was made.
+The environment of a plugin is in the directory of its release. It is created without pip (the
+manager's pip installs into it, which saves seconds and 15 MB for each plugin), and a `.pth` file
+appends the manager's packages: it always finds `domogik.plugin`, and its own versions of everything
+else win. (With `--system-site-packages`, an environment created from a virtual environment would
+not find the manager's packages.) It may be moved with its release, except for commands that pip put
+into its `bin`.
 """
 
 from __future__ import annotations
@@ -59,27 +59,27 @@ print(json.dumps(found))
 
 
 class EnvironmentFailed(DomogikError):
-    """A Python environment could not be asked or made; `str()` says why."""
+    """A Python environment could not be examined or created; `str()` says why."""
 
 
 class IndexUnreachable(EnvironmentFailed):
-    """The index did not answer, so which releases there are is not known."""
+    """The package index did not answer."""
 
 
 @attrs.define(eq=False)
 class PythonEnvironment:
-    """An interpreter and what is installed for it: the manager's own, or a plugin's."""
+    """An interpreter and its packages: the manager's, or a plugin's."""
 
     python: Path
     _run: RunCommand
 
     @classmethod
     def own(cls, run: RunCommand) -> PythonEnvironment:
-        """What the manager itself runs with, and plugins without an environment too."""
+        """Return the manager's, which plugins without an environment use too."""
         return cls(Path(sys.executable), run)
 
     async def installed(self, names: Iterable[str]) -> dict[str, str]:
-        """The releases of those projects that are installed; raises `EnvironmentFailed`."""
+        """Return the installed releases of those projects; raises `EnvironmentFailed`."""
         argv = [str(self.python), "-P", "-c", _INSTALLED, *names]
         outcome = await _command(self._run, argv, _LOOK_SECONDS)
         if not outcome.succeeded:
@@ -93,9 +93,9 @@ class PythonEnvironment:
     async def candidate(
         self, requirement: Requirement, *, wheels: Path | None = None, offline: bool = False
     ) -> tuple[str, str]:
-        """The newest release that pip would find and that fits, or nothing and the reason.
+        """Return the newest suitable release that pip would find, or '' with the reason.
 
-        Asks the index that this host's pip is configured with, and `wheels`; only the latter when
+        It queries the index of this host's pip configuration, and `wheels`; only the latter when
         `offline`. Raises `IndexUnreachable`.
         """
         before = ("--pre",) if requirement.specifier.prereleases else ()
@@ -133,7 +133,7 @@ class PythonEnvironment:
         raise EnvironmentFailed(f"{', '.join(wanted)} cannot be installed: {last_line(outcome)}")
 
     def command_line(self, requirement: Requirement, candidate: str) -> str:
-        """What a person types to install it here."""
+        """Return the command that installs it here."""
         options = ("--break-system-packages",) if self._is_the_systems else ()
         wanted = f"{requirement.name}=={candidate}"
         if not self._is_ours:
@@ -152,14 +152,14 @@ class PythonEnvironment:
 
     @property
     def _is_the_systems(self) -> bool:
-        """PEP 668: pip refuses to install there unless it is told that it may."""
+        """Whether pip refuses to install there without an option (PEP 668)."""
         marker = Path(sysconfig.get_path("stdlib")) / "EXTERNALLY-MANAGED"
         return self._is_ours and sys.prefix == sys.base_prefix and marker.exists()
 
 
 @attrs.define(eq=False)
 class EnvironmentMaker:
-    """Makes and removes environments of plugins."""
+    """Creates and removes environments of plugins."""
 
     _run: RunCommand
     _in_thread: Threads
@@ -173,10 +173,10 @@ class EnvironmentMaker:
         wheels: Path | None = None,
         offline: bool = False,
     ) -> PythonEnvironment:
-        """A new environment at `directory` with the requirements installed: all of it, or nothing.
+        """Create an environment at `directory` with the requirements installed, or nothing.
 
-        What is there already is removed first. Raises `EnvironmentFailed`, after removing what was
-        begun; a cancelled one is removed too.
+        An existing one is removed first. Raises `EnvironmentFailed`; after an error or when
+        cancelled, what was created is removed.
         """
         try:
             await self._in_thread(_clear, directory)
@@ -191,7 +191,7 @@ class EnvironmentMaker:
             raise
 
     async def remove(self, directory: Path) -> None:
-        """Take an environment away, finished or not."""
+        """Remove an environment, complete or not."""
         try:
             await self._in_thread(_clear, directory)
         except OSError as error:
@@ -229,7 +229,7 @@ class EnvironmentMaker:
 
 
 def interpreter(directory: Path) -> Path | None:
-    """The interpreter of a finished environment, None where there is none. Reads a small file."""
+    """Return the interpreter of a complete environment, or None. Reads a small file."""
     try:
         json.loads(read_bounded(directory / _MARKER, _MARKER_BYTES))
     except (OSError, ValueError):
@@ -251,7 +251,7 @@ def _clear(directory: Path) -> None:
 
 
 def _see_ours(directory: Path) -> None:
-    """Put the manager's packages behind the environment's own."""
+    """Append the manager's packages to the environment's."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     own = directory / "lib" / version / "site-packages"
     lines = "".join(f"{path}\n" for path in _our_paths())
@@ -276,7 +276,7 @@ def _where(wheels: Path | None, only_wheels: bool) -> list[str]:
 
 
 def _available(outcome: Completed) -> list[Version]:
-    """The list of `pip index versions`."""
+    """Return the versions in the output of `pip index versions`."""
     for line in outcome.output.decode(errors="replace").splitlines():
         head, _, rest = line.partition(":")
         if head.strip() == "Available versions":
@@ -292,7 +292,7 @@ def _version(text: str) -> Version | None:
 
 
 async def _command(run: RunCommand, argv: Sequence[str], seconds: float) -> Completed:
-    """Run it; raises `EnvironmentFailed` for what cannot be started."""
+    """Run a command; raises `EnvironmentFailed` if it cannot be started."""
     try:
         return await run(argv, timeout=seconds, limit_bytes=OUTPUT_BYTES)
     except DomogikError as error:

@@ -1,7 +1,7 @@
-"""What a package needs, as its descriptor or a message writes it.
+"""Requirements of packages, as descriptors and messages write them.
 
-`foo (>=1.0, <1.8)` is the form of Domogik's own packages, PEP 508 (`foo>=1.0,<1.8`, `foo`) that of
-everybody else; both are understood. Versions compare by PEP 440.
+Both the form of Domogik's packages, `foo (>=1.0, <1.8)`, and PEP 508 (`foo>=1.0,<1.8`, `foo`) are
+understood. Versions compare by PEP 440.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ _BARE_VERSION = re.compile(r"[0-9]")
 
 
 class BadRequirement(DomogikError):
-    """A dependency that nobody can look for; `str()` is the text that Domogik's clients know."""
+    """A dependency is not valid; `str()` is the text that Domogik's clients know."""
 
 
 @attrs.frozen
 class Requirement:
-    """Something that has to be there.
+    """A required project, plugin, command or Debian package.
 
-    `kind` is python, plugin or other; `text` as it was written; `specifier` may be empty: any
-    release will do. Extras and the marker are those of PEP 508.
+    `kind` is python, plugin or other; `text` is as written; an empty `specifier` allows any
+    release. Extras and marker are those of PEP 508.
     """
 
     kind: str
@@ -50,7 +50,7 @@ class Requirement:
 
     @property
     def applies(self) -> bool:
-        """Whether its marker, if it has one, means this machine and this Python."""
+        """Whether its marker, if it has one, matches this machine and Python."""
         if self.marker is None:
             return True
         try:
@@ -59,7 +59,7 @@ class Requirement:
             return True
 
     def fits(self, release: str) -> bool:
-        """Whether that release will do; one that PEP 440 does not know only fits when any does."""
+        """Return whether that release is suitable; an invalid version is only if any is."""
         if not str(self.specifier):
             return True
         try:
@@ -69,14 +69,14 @@ class Requirement:
 
     @property
     def for_pip(self) -> str:
-        """The requirement as pip understands it."""
+        """The requirement in pip's syntax."""
         extras = f"[{','.join(self.extras)}]" if self.extras else ""
         marker = f"; {self.marker}" if self.marker is not None else ""
         return f"{self.name}{extras}{self.specifier}{marker}"
 
 
 def parse_requirement(text: str, kind: str = PYTHON) -> Requirement:
-    """What a dependency asks for; raises `BadRequirement` with the texts of Domogik's messages."""
+    """Return the requirement; raises `BadRequirement` with the texts of Domogik's messages."""
     if len(text) > _MAXIMUM:
         raise _wrong_format(f"{text[:_MAXIMUM]}...")
     old = _PARENTHESISED.fullmatch(text)
@@ -105,7 +105,7 @@ def parse_requirement(text: str, kind: str = PYTHON) -> Requirement:
 
 
 def _specifier(text: str, versions: str) -> SpecifierSet:
-    """`>=1.0, <1.8`; a bare version is that version (PEP 345)."""
+    """Parse `>=1.0, <1.8`; a bare version means exactly that (PEP 345)."""
     parts = [part.strip() for part in versions.split(",")]
     written = ",".join(f"=={part}" if _BARE_VERSION.match(part) else part for part in parts)
     try:

@@ -1,7 +1,7 @@
-"""Which of a package's needs are not met here? Without asking anybody what could meet them.
+"""Unmet dependencies of a package, found without processes or the network.
 
-That makes it cheap enough to be asked of every plugin every day, and needs no network;
-`dependencies.py` says what could be installed, and starts a process or two for each answer.
+This is cheap enough to check every plugin daily; `dependencies.py` finds what could be installed,
+with a process or two for each.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _VERSION = re.compile(r"^Version:\s*(\S+)", re.MULTILINE | re.IGNORECASE)
 
 @attrs.frozen
 class Unmet:
-    """A need as it was written, and why it is not met."""
+    """A dependency as written, and why it is not met."""
 
     kind: str
     text: str
@@ -43,7 +43,7 @@ class Unmet:
 
     @property
     def words(self) -> str:
-        """For a sentence: `pyfiglet >=3, which is not installed`."""
+        """The part of a sentence, such as `pyfiglet >=3, which is not installed`."""
         text = re.sub(r"\((.*?)\)", r"\1", self.text)
         if self.reason.endswith("is installed"):
             return f"{text} ({self.reason})"
@@ -57,10 +57,10 @@ def unmet(
     *,
     debian: Path = DEBIAN,
 ) -> tuple[Unmet, ...]:
-    """Those that are not met, in their order. Blocks: it reads directories.
+    """Return the unmet dependencies, in their order. Blocks: it reads directories.
 
-    `environment` is the plugin's own, None where it runs with ours; `release_of` gives the release
-    of an installed plugin. Which release of a Debian package is there is not looked at.
+    `environment` is the plugin's own, None if it uses the manager's; `release_of` returns the
+    release of an installed plugin. The releases of Debian packages are not compared.
     """
     paths = None
     found = []
@@ -85,7 +85,7 @@ def unmet(
 
 
 def _paths(environment: Path | None) -> list[str]:
-    """Where what is installed lies: in the plugin's own environment first, then in ours."""
+    """Return the directories of installed packages: the plugin's own first."""
     own = [] if environment is None else environment.glob("lib/python*/site-packages")
     return [*map(str, own), *(path for path in sys.path if path)]
 
@@ -98,9 +98,9 @@ def _of_python(needed: Requirement, paths: Sequence[str]) -> str:
 
 
 def _releases(found: Iterable[importlib.metadata.Distribution]) -> Iterator[str]:
-    """The first is the one that would be imported; the rest of a removal has none.
+    """Yield the releases; the first is the one that would be imported.
 
-    Only the head is read: what follows is a description, often long, that `metadata` would parse.
+    Only the head is read, since the description that follows is often long.
     """
     for distribution in found:
         text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
@@ -127,6 +127,6 @@ def _of_system(name: str, debian: Path) -> str:
 
 
 def _architecture() -> str:
-    """Debian's word for it; names of a foreign one are left alone."""
+    """Return Debian's name of this architecture."""
     words = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "armhf", "i686": "i386"}
     return words.get(os.uname().machine, os.uname().machine)

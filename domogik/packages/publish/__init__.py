@@ -1,1 +1,1 @@
-"""Packages made, checked and published by their authors."""
+"""Packages as their authors create, check and publish them."""

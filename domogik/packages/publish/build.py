@@ -1,7 +1,7 @@
-"""Archives of packages, made from the directory where a package is written.
+"""Builds archives of packages from the author's directory.
 
-The same files give the same bytes: members are in the order of their names and carry no times,
-users or umask of this machine. What is in an archive is in docs/reference/packages-format.md.
+The same files give the same bytes: members are sorted by name and carry no times, users or umask of
+this machine. docs/reference/packages-format.md describes the content.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _TIME = 315532800
 
 
 class CannotBuild(DomogikError):
-    """The directory does not hold a package that can be put into an archive."""
+    """The directory does not contain a package that can be archived."""
 
 
 @attrs.frozen
@@ -50,13 +50,11 @@ class FileToPack:
 
 
 def create(directory: Path, output: Path, *, id: str = "", generated: str = "") -> Path:
-    """Make `<type>-<id>-<release>.tgz` in `output` from a package directory; the path of it.
+    """Build `<type>-<id>-<release>.tgz` in `output` from a package directory; return its path.
 
-    `id` says which package is meant in a directory that holds several.
-
-    `generated` is the date that the archive's descriptor then gives; without it the descriptor
-    stays as it is, byte by byte. An archive of that name is replaced in one step. Blocks: call it
-    in a thread. Raises `CannotBuild`, `BrokenDescriptor` and `OSError`; nothing is left then.
+    `id` selects one of several packages in the directory. `generated` is the date in the archive's
+    descriptor; without it the descriptor is unchanged. An existing archive is replaced in one step.
+    Blocks. Raises `CannotBuild`, `BrokenDescriptor` and `OSError`, and leaves nothing behind.
     """
     path = find_descriptor(directory, id)
     package = read(path)
@@ -86,9 +84,9 @@ def create(directory: Path, output: Path, *, id: str = "", generated: str = "") 
 
 
 def find_descriptor(directory: Path, id: str = "") -> Path:
-    """The one descriptor of a package directory, or the one of package `id`.
+    """Return the only descriptor of a package directory, or that of package `id`.
 
-    Releases of Domogik after 0.3 have theirs at the root, as `info.json`. Raises `CannotBuild`.
+    Domogik after 0.3 has it in the root, as `info.json`. Raises `CannotBuild`.
     """
     found = _descriptors(directory)
     if id:
@@ -122,10 +120,10 @@ def _descriptors(directory: Path) -> list[Path]:
 
 
 def members_of(directory: Path, package: Package) -> tuple[FileToPack, ...]:
-    """The files that go into the package's archive, by name; raises `CannotBuild`.
+    """Return the files of the package's archive, by name; raises `CannotBuild`.
 
-    Those that the descriptor lists, its own file, documentation, wheels and icon. What the
-    descriptor lists has to be there. Where it lists nothing, all of `src` belongs to the package.
+    They are those that the descriptor lists, which must exist, itself, documentation, wheels and
+    icon; if it lists none, all of `src`.
     """
     words = {"type": package.type, "id": package.id}
     found: dict[str, Path] = {}
@@ -144,7 +142,7 @@ def members_of(directory: Path, package: Package) -> tuple[FileToPack, ...]:
 
 
 def _everything(directory: Path, package: Package) -> tuple[str, ...]:
-    """What belongs to a package whose descriptor lists no files."""
+    """Return the content of a package whose descriptor lists no files."""
     if len(_descriptors(directory)) > 1:
         raise CannotBuild(
             f"{package.path} lists no files, and {directory} holds several packages: say with"
@@ -154,7 +152,7 @@ def _everything(directory: Path, package: Package) -> tuple[str, ...]:
 
 
 def _check_script(directory: Path, package: Package, members: tuple[FileToPack, ...]) -> None:
-    """Raises `CannotBuild` for a plugin that could not be run."""
+    """Raise `CannotBuild` for a plugin without a script."""
     names = {member.name for member in members}
     if not (script := missing_script(package.type, package.id, names.__contains__)):
         return
@@ -164,7 +162,7 @@ def _check_script(directory: Path, package: Package, members: tuple[FileToPack, 
 
 
 def _reference(package: Package) -> PackageRef:
-    """Its name; stricter than reading: what is built today has to compare with other releases."""
+    """Return its reference; unlike reading, building requires a version by PEP 440."""
     if package.path.stem == INFO:
         raise CannotBuild(
             f"{package.path} is of Domogik 0.4 or later, whose plugins have to be ported: "
@@ -206,7 +204,7 @@ def _listed(directory: Path, name: str, descriptor: Path) -> Iterator[FileToPack
 
 
 def _below(directory: Path, name: PurePosixPath) -> Iterator[FileToPack]:
-    """The file, or all files of the directory; raises `CannotBuild` for what is neither."""
+    """Yield the file, or all files of the directory; raises `CannotBuild` for other kinds."""
     path = directory / name
     if not path.resolve().is_relative_to(directory.resolve()):
         raise CannotBuild(f"{path} is a link that leaves the package")

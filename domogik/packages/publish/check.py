@@ -1,4 +1,4 @@
-"""What is wrong with a package: a descriptor, an archive or the directory where one is written."""
+"""Checks a descriptor, an archive or a package directory."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _PLACES = ("src/share/domogik/plugins", "src/share/domogik/externals")
 
 @attrs.frozen
 class Checked:
-    """What was found in one file or directory.
+    """The result for one file or directory.
 
-    `errors` are why it is refused; then `ref` is None. `warnings` are what is understood all the
-    same. Both name file, line and element where there are such.
+    With `errors` it is refused, and `ref` is None; `warnings` do not prevent its use. Both name
+    file, line and element, if known.
     """
 
     path: Path
@@ -43,9 +43,9 @@ class Checked:
 
 
 def check(path: Path) -> Checked:
-    """Look at a `.xml` or `.json` descriptor, an archive, or a package directory.
+    """Check a `.xml` or `.json` descriptor, an archive, or a package directory.
 
-    Blocks. Raises nothing: what cannot be read is an error in the answer.
+    Blocks. Raises nothing: what cannot be read is an error in the result.
     """
     try:
         if path.is_dir():
@@ -72,7 +72,7 @@ def _refused(path: Path, problem: DescriptorProblem) -> Checked:
 
 
 def _in_archive(path: Path, error: BrokenArchive) -> DescriptorProblem:
-    """The place in the descriptor in the archive, where that is to blame."""
+    """Return the position in the descriptor in the archive, if that is the cause."""
     cause = error.__cause__
     if not isinstance(cause, BrokenDescriptor):
         return DescriptorProblem(path, str(error))
@@ -89,7 +89,7 @@ def _is_archive(path: Path) -> bool:
 
 
 def _package_directory(descriptor: Path) -> Path | None:
-    """The package whose descriptor that is, None for one that lies alone."""
+    """Return the package directory of that descriptor, or None."""
     parents = descriptor.absolute().parents
     if len(parents) < _DEPTH:
         return None
@@ -116,7 +116,7 @@ def _check_descriptor(path: Path, directory: Path | None) -> Checked:
 
 
 def _no_script(root: Path, said: Draft, ref: PackageRef) -> Iterator[DescriptorProblem]:
-    """A plugin without its script, or with one that would not come into its archive."""
+    """Yield an error for a plugin without its script, or with one that would not be archived."""
     listed = {PurePosixPath(found.text) for found in said.files if found.text}
     files = (*said.files, *said.external_files)
 
@@ -136,7 +136,7 @@ def _no_script(root: Path, said: Draft, ref: PackageRef) -> Iterator[DescriptorP
 
 
 def _own_sources(root: Path, said: Draft) -> Iterator[tuple[Path, bytes]]:
-    """The Python files that the descriptor lists; all of them where it lists nothing."""
+    """Yield the Python files that the descriptor lists, or all if it lists none."""
     listed = {root / found.text for found in said.files if found.text}
     for path, source in sources(root):
         if not listed or not listed.isdisjoint((path, *path.parents)):
@@ -165,7 +165,7 @@ def _check_archive(path: Path) -> Checked:
 
 
 def _all_names(contents: ArchiveContents) -> set[str]:
-    """Files and the directories they are in: descriptors may list either."""
+    """Return files and their directories, since descriptors may list either."""
     return {name for file in contents.unpacked.files for name in _with_parents(file)}
 
 

@@ -1,4 +1,4 @@
-"""A package in its archive as a repository shows it: descriptor and icon, nothing on the disk."""
+"""Descriptor and icon of a package in an archive, read without unpacking it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ICON_BYTES = 512 * 1024
 
 @attrs.frozen
 class ArchiveContents:
-    """What an archive holds; `descriptor` is the text that describes it, `icon` a PNG or empty."""
+    """The content of an archive; `descriptor` is its text, `icon` a PNG or empty."""
 
     unpacked: Unpacked
     descriptor: bytes
@@ -26,9 +26,9 @@ class ArchiveContents:
 
 
 def read_contents(archive: Path, limits: Limits | None = None) -> ArchiveContents:
-    """Look into an archive, which is judged as at an installation.
+    """Read an archive, with the checks of an installation.
 
-    Blocks: call it in a thread. Raises `BrokenArchive`, and `OSError`.
+    Blocks. Raises `BrokenArchive`, and `OSError`.
     """
     limits = limits or Limits()
     unpacked = inspect(archive, limits)
@@ -50,7 +50,7 @@ def read_scripts(archive: Path, limits: Limits | None = None) -> dict[str, bytes
 
 
 def _read(archive: Path, limits: Limits, wanted: dict[str, int]) -> dict[str, bytes]:
-    """The content of the files of those names, unless they are larger than is said there."""
+    """Return the content of those files, unless they exceed the size given for them."""
     found = {}
     with archive.open("rb") as file:
         for member in members(file, limits):

@@ -1,7 +1,6 @@
 """Hard links in a repository: archives, and the second name `<sha256>.<name>` of a signed file.
 
-A client of TUF that has been told nothing else asks for a target by that second name, because the
-metadata say `consistent_snapshot`.
+Clients of TUF request targets by that second name, because of `consistent_snapshot`.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _CANNOT_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
 
 
 def link_or_copy(file: Path, name: Path) -> None:
-    """Give `file` another name, or make a copy where the file system has no hard links."""
+    """Link `file` to `name`, or copy it if the file system has no hard links."""
     try:
         os.link(file, name, follow_symlinks=True)
     except OSError as error:
@@ -34,7 +33,7 @@ def link_or_copy(file: Path, name: Path) -> None:
 def add_hashed_names(target: Path, files: Mapping[str, Target], building: str) -> None:
     """Give every signed file below `target` its second name, in one step each.
 
-    `building` begins the name of the directory, in `target`, where a link is made first.
+    `building` is the prefix of a temporary directory in `target`.
     """
     with tempfile.TemporaryDirectory(prefix=building, dir=target) as directory:
         for path, signed in files.items():
@@ -47,9 +46,9 @@ def add_hashed_names(target: Path, files: Mapping[str, Target], building: str) -
 
 
 def remove_old_names(target: Path, files: Mapping[str, Target]) -> None:
-    """Of each file keep the second name that was signed now, and the newest before it.
+    """Keep the current second name of each file, and the newest before it.
 
-    A client that is reading the state before still finds it.
+    A client that is reading the previous state still finds it.
     """
     found: dict[Path, list[Path]] = {}
     for directory in {(target / path).parent for path in files}:
@@ -65,7 +64,7 @@ def remove_old_names(target: Path, files: Mapping[str, Target]) -> None:
 
 
 def remove_with_hashed_names(path: Path) -> None:
-    """Remove a file under all its names."""
+    """Remove a file with all its names."""
     for one in path.parent.iterdir():
         match = _HASHED.fullmatch(one.name)
         if match and match[1] == path.name:

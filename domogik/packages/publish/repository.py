@@ -1,8 +1,8 @@
-"""A repository of plain files, from archives of packages, for clients of both generations.
+"""Builds a repository of plain files from archives, for old and new clients.
 
-Any web server can serve it, and a file system too. Every file is replaced in one step and in an
-order in which nothing is offered before it is there; what has not changed is not touched, so that
-it keeps its `Last-Modified`. The layout is in docs/reference/packages-format.md.
+Any web server or file system can serve it. Every file is replaced in one step, and in an order in
+which nothing is offered before it exists; unchanged files are not touched, so that they keep their
+`Last-Modified`. docs/reference/packages-format.md describes the layout.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _PUBLIC = 0o644
 
 
 class RepositoryBusy(DomogikError):
-    """Somebody else is building the same repository right now."""
+    """Another process is building the same repository."""
 
 
 class CannotSign(DomogikError):
@@ -67,10 +67,9 @@ class CannotSign(DomogikError):
 
 @attrs.frozen
 class Signature:
-    """A repository was signed: with `keys`, which were `made` for it just now.
+    """The result of signing with `keys`, which are new if `made`.
 
-    `root` is the file that clients have to know; `expires` is when it has to be signed again
-    (seconds since 1970).
+    `root` is the file that clients need; `expires` is when it has to be signed again (Unix time).
     """
 
     keys: Path
@@ -80,7 +79,7 @@ class Signature:
 
 
 class Signs(Protocol):
-    """Who signs; `signing.Signer` says what the methods do."""
+    """The interface of `signing.Signer`."""
 
     def check(self, target: Path) -> None: ...
 
@@ -89,11 +88,11 @@ class Signs(Protocol):
 
 @attrs.frozen
 class Built:
-    """What a repository now offers, in order of type, id and release.
+    """What a repository offers now, in order of type, id and release.
 
     `problems` are sentences about archives that were left out; `changed` says whether anything is
-    different from before, `count` is the number of the last change. `signature` is None for a
-    repository that is not signed.
+    different from before, `count` is the number of the last change. `signature` is None for an
+    unsigned repository.
     """
 
     packages: tuple[PackageRef, ...]
@@ -112,14 +111,13 @@ def build_repository(
     name: str = "",
     signer: Signs | None = None,
 ) -> Built:
-    """Make `target` a repository of the `*.tgz` in `archives`, which may be the same directory.
+    """Build a repository in `target` of the `*.tgz` in `archives`, which may be the same directory.
 
-    `generated` is the date that a changed repository carries. `url` is where it will be served:
-    clients of the JSON era need whole addresses for downloads, all others do without. Archives are
-    linked, not copied, where the file system can: replace an archive, do not write into it.
-    Blocks: call it in a thread. Raises `RepositoryBusy`, `OSError` and `CannotSign`, also for one
-    that is signed where there is no `signer`: who trusts it would take nothing from it any more.
-    What was offered before is then still complete.
+    `generated` is the date of a changed repository. `url` is where it will be served: old JSON
+    clients need absolute URLs for downloads. Archives are linked if possible, so replace them
+    instead of writing into them. Blocks. Raises `RepositoryBusy`, `OSError` and `CannotSign`, also
+    for a signed repository without a `signer`, since its clients would reject it; the former state
+    is then intact.
     """
     target.mkdir(parents=True, exist_ok=True)
     with _locked(target):
@@ -140,7 +138,7 @@ def build_repository(
 
 @attrs.frozen
 class _Known:
-    """An archive as it was when it was looked into; `icon` is the digest of its icon, or empty."""
+    """An archive as it was read; `icon` is the digest of its icon, or empty."""
 
     size: int
     mtime_ns: int
@@ -149,13 +147,13 @@ class _Known:
 
     @property
     def ref(self) -> PackageRef:
-        """The release in it."""
+        """The release in the archive."""
         return PackageRef(self.item["type"], self.item["id"], self.item["version"])
 
 
 @attrs.frozen
 class _Memory:
-    """What was published last time: archives by name, the digest and number of it all."""
+    """What was published last: archives by name, their digest and count."""
 
     archives: Mapping[str, _Known] = attrs.field(factory=dict)
     digest: str = ""
@@ -194,7 +192,7 @@ class _Builder:
         self._known[archive.name] = known
 
     def publish(self, generated: str) -> Built:
-        """Offer what was taken: lists last, and then away with what is offered no more."""
+        """Publish the lists, then remove what is not offered any more."""
         ordered = sorted(self._known.values(), key=_order)
         refs = tuple(known.ref for known in ordered)
         items = [known.item for known in ordered]
@@ -238,14 +236,14 @@ class _Builder:
         return Built(refs, tuple(self._problems), changed, count, signature)
 
     def _generated(self, now: str) -> str:
-        """The date of the last change."""
+        """Return the date of the last change."""
         try:
             return str(json.loads(read_bounded(self._target / STATUS, _STATUS_BYTES))["generated"])
         except (OSError, ValueError, TypeError, LookupError):
             return now
 
     def _signed(self, lists: Mapping[str, bytes]) -> Callable[[], Signature | None]:
-        """Sign all that clients read; what is returned makes it count."""
+        """Sign all that clients read; the returned function publishes the signature."""
         if self._signer is None:
             return lambda: None
         self._files.update((name, Target.of(content)) for name, content in lists.items())
@@ -266,7 +264,7 @@ class _Builder:
         return known if there else None
 
     def _publish_archive(self, archive: Path) -> _Known:
-        """The archive last: whoever sees it offered finds all the rest."""
+        """Publish an archive after its other files."""
         with _linked(archive, self._target) as linked:
             status = linked.stat()
             contents = read_contents(linked)
@@ -337,7 +335,7 @@ class _Builder:
         write_atomically(self._target / _MEMORY, content, durable=False)
 
     def _remove_others(self) -> None:
-        """Only what this module published: the directory may hold a person's own files too."""
+        """Remove only what this module published, since other files may be in the directory."""
         offered = {known.ref for known in self._known.values()}
         for known in self._before.archives.values():
             if known.ref in offered:
@@ -352,7 +350,7 @@ def _order(known: _Known) -> tuple[object, ...]:
 
 
 def _changed(path: Path) -> float:
-    """When the file was changed last (seconds since 1970), 0 where there is none."""
+    """Return the Unix time of the last change of the file, 0 if there is none."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:
@@ -376,7 +374,7 @@ def _remove(part: Path, path: Path) -> None:
 
 
 def _remembered(target: Path) -> _Memory:
-    """What was published last time; nothing where that cannot be told, and then all is new."""
+    """Return what was published last; if unknown, everything counts as new."""
     count = _last_count(target)
     try:
         document: dict[str, Any] = json.loads(read_bounded(target / _MEMORY, _MEMORY_BYTES))
@@ -391,7 +389,7 @@ def _remembered(target: Path) -> _Memory:
 
 
 def _last_count(target: Path) -> int:
-    """The number clients have seen: it never goes back, whatever happens to our memory."""
+    """Return the count that clients have seen, which must not decrease."""
     try:
         return int(json.loads(read_bounded(target / STATUS, _STATUS_BYTES))["count"])
     except (OSError, ValueError, TypeError, LookupError):
@@ -400,7 +398,8 @@ def _last_count(target: Path) -> int:
 
 @contextlib.contextmanager
 def _linked(archive: Path, target: Path) -> Iterator[Path]:
-    """Another name for the archive in `target`, or a copy; removed if it is not moved away."""
+    """Yield another name for the archive in `target`, or a copy; it is removed unless moved
+    away."""
     with tempfile.TemporaryDirectory(prefix=_BUILDING, dir=target) as directory:
         path = Path(directory) / "archive"
         link_or_copy(archive, path)

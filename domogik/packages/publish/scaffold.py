@@ -1,4 +1,4 @@
-"""A package to begin with: a plugin that works, its descriptor, icon, test and README."""
+"""Creates a new package: a working plugin, its descriptor, icon, test and README."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ Everything under src/ goes into the archive.
 
 
 def scaffold(id: str, directory: Path) -> Path:
-    """Write a new package into `directory`/`id`, and return that; nothing there is overwritten.
+    """Write a new package to `directory`/`id` and return that path; nothing is overwritten.
 
     Blocks. Raises `NotPossible` and `OSError`.
     """
@@ -154,7 +154,7 @@ def scaffold(id: str, directory: Path) -> Path:
 
 
 def _icon() -> bytes:
-    """A square of one colour, in PNG form."""
+    """Return a square of one colour in PNG form."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         checked = kind + content

@@ -1,7 +1,4 @@
-"""The Python files of a package: do they compile under this Python?
-
-Scripts from before 2014 are often written for Python 2 alone.
-"""
+"""Finds Python files that do not compile, such as those for Python 2."""
 
 from __future__ import annotations
 
@@ -18,14 +15,14 @@ MAXIMUM_BYTES = 1024 * 1024
 
 
 def sources(directory: Path) -> Iterator[tuple[Path, bytes]]:
-    """Yield the Python files below `directory` by name, with what is in them; raises `OSError`."""
+    """Yield the Python files below `directory` by name, with their content; raises `OSError`."""
     for path in sorted(directory.rglob(f"*{SUFFIX}")):
         if path.is_file() and path.stat().st_size <= MAXIMUM_BYTES:
             yield path, path.read_bytes()
 
 
 def not_compiled(files: Iterable[tuple[Path, bytes]]) -> Iterator[DescriptorProblem]:
-    """Yield what does not compile, each with its line and reason."""
+    """Yield a problem, with line and reason, for each file that does not compile."""
     for path, source in files:
         try:
             with warnings.catch_warnings():

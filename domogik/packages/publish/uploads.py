@@ -1,4 +1,4 @@
-"""The local repository: how an archive that somebody brings becomes one of its packages."""
+"""Adds uploaded archives to the local repository."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from domogik.packages.store.archive import inspect
 
 
 class OtherPackage(OperationFailed):
-    """An archive is of another package than its name says."""
+    """An archive contains another package than its name says."""
 
     def __init__(self, found: PackageRef) -> None:
         super().__init__(f"The package in it is {found}")
@@ -25,11 +25,11 @@ class OtherPackage(OperationFailed):
 def accept_upload(
     path: Path, uploads: Path, generated: str, named: PackageRef | None = None
 ) -> PackageRef:
-    """Offer a copy of the archive in the repository `uploads`; blocks.
+    """Add a copy of the archive to the repository `uploads`; blocks.
 
-    `generated` is the date that the repository carries then, `named` the package that it has to
-    be. What cannot be offered is not kept, and what was there under its name stays. Raises
-    `BrokenArchive`, `RepositoryBusy`, `OperationFailed` and `OSError`.
+    `generated` is the date of the repository, `named` the package that it has to be. If it cannot
+    be offered, it is removed, and a former archive of its name is restored. Raises `BrokenArchive`,
+    `RepositoryBusy`, `OperationFailed` and `OSError`.
     """
     found = inspect(path)
     found.check_script()
@@ -51,7 +51,7 @@ def accept_upload(
 
 @contextmanager
 def _put(source: Path, target: Path) -> Iterator[None]:
-    """A copy of `source` as `target`; what was there is back when the block fails."""
+    """Copy `source` to `target`; restore the former file if the block fails."""
     with tempfile.TemporaryDirectory(prefix=".upload-", dir=target.parent) as directory:
         new, old = Path(directory) / "new", Path(directory) / "old"
         new.touch(mode=0o600)
@@ -74,7 +74,7 @@ def _put(source: Path, target: Path) -> Iterator[None]:
 
 
 def _keep(target: Path, old: Path) -> None:
-    """Another name for what is there, which needs no room; nothing where nothing is."""
+    """Link `target` to `old`, which needs no space, if it exists."""
     try:
         os.link(target, old)
     except FileNotFoundError:

@@ -1,1 +1,1 @@
-"""What the repositories offer, fetched and kept."""
+"""The packages that repositories offer: fetched, cached and indexed."""

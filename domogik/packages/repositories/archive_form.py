@@ -1,4 +1,4 @@
-"""The newer generation: one archive with the list of all packages and their icons."""
+"""The newer kind of repository: one archive with the list of all packages and their icons."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ _TIMEOUT_S = 900
 
 
 class BrokenRepository(DomogikError):
-    """The repository's archive is not one; `str()` is a sentence that names the address."""
+    """The repository's archive is not valid; `str()` is a sentence with its URL."""
 
 
 @attrs.define(eq=False)
 class ArchiveRepository:
-    """Fills a snapshot from the one archive; `told(done, total)` counts its bytes."""
+    """Fills a snapshot from the archive; `told(done, total)` counts its bytes."""
 
     _fetcher: Fetching
     _in_thread: Threads
@@ -52,7 +52,7 @@ class ArchiveRepository:
     _told: Callable[[int, int], None]
 
     async def fill(self) -> Listing:
-        """All packages of the list. One that is none is left out and told in `problems`.
+        """Return all packages of the list; invalid ones are noted in `problems`.
 
         Raises `FetchFailed`, `BrokenRepository` and `OSError`.
         """
@@ -70,10 +70,9 @@ class ArchiveRepository:
 
 
 def _unpack(archive: Path, url: str, found: FoundRepository) -> Listing:
-    """List and icons of an archive, which is removed; blocks.
+    """Return the list in an archive, extract its icons, and remove it; blocks.
 
-    Nothing is written but pictures called by packages of the list. Raises `BrokenRepository` and
-    `OSError`.
+    Only icons of listed packages are written. Raises `BrokenRepository` and `OSError`.
     """
     directory = archive.parent
     icons = directory / ".icons"
@@ -94,7 +93,7 @@ def _unpack(archive: Path, url: str, found: FoundRepository) -> Listing:
 
 
 def _read(archive: Path, icons: Path) -> dict[str, Any]:
-    """What the list says; the pictures go to `icons`. Raises `BrokenArchive` and `OSError`."""
+    """Return the list, and extract images to `icons`. Raises `BrokenArchive` and `OSError`."""
     listing: bytes | None = None
     with open(archive, "rb") as file:
         for member in members(file, _LIMITS):
@@ -134,7 +133,7 @@ def _entries(info: dict[str, Any], url: str) -> tuple[list[Entry], list[str]]:
 
 
 def _identities(packages: list[Any]) -> Iterator[tuple[dict[str, Any], list[str]]]:
-    """Each item with its type, id and version, empty where it has none."""
+    """Yield each item with its type, id and version, empty if missing."""
     for item in packages:
         record = item if isinstance(item, dict) else {}
         words = [record.get(name) for name in ("type", "id", "version")]
@@ -142,7 +141,7 @@ def _identities(packages: list[Any]) -> Iterator[tuple[dict[str, Any], list[str]
 
 
 def _take_icon(icons: Path, ref: PackageRef, directory: Path) -> bool:
-    """Under the package's own name; repositories write theirs in lower case."""
+    """Rename the icon for its package; repositories use lower case."""
     icon = icons / image(ref).removeprefix(f"{IMAGES}/")
     try:
         icon.rename(directory / f"{ref.file_stem}.png")

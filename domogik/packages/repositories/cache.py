@@ -1,4 +1,4 @@
-"""The cache of what the repositories offer: refreshed beside the old one, then swapped."""
+"""The cache of what repositories offer: fetched beside the old state, then switched."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ _TIMEOUT_S = 1800
 
 
 class CacheFailed(DomogikError):
-    """The cache's own directory cannot be used; `str()` is a sentence that names it."""
+    """The cache directory cannot be used; `str()` is a sentence with its path."""
 
 
 @attrs.frozen
 class RefreshProgress:
-    """How far a repository is: `done` of `total` packages, or bytes where it is one archive."""
+    """The progress of a repository: `done` of `total` packages, or bytes of one archive."""
 
     url: str
     done: int
@@ -63,11 +63,11 @@ class RefreshProgress:
 
 @attrs.frozen
 class SourceReport:
-    """What a refresh brought of one repository.
+    """The result of a refresh for one repository.
 
-    `error` is empty, or a sentence that says why the old state stays; `unchanged` says that there
-    was nothing new. `offered` counts the packages (0 where it failed), `problems` say what had to
-    be left out. `as_of` is the date of what is offered now.
+    `error` is empty, or says why the old state stays; `unchanged` means that there was nothing new.
+    `offered` counts the packages (0 after an error), `problems` say what was left out. `as_of` is
+    the Unix time of what is offered now.
     """
 
     source: Source
@@ -79,19 +79,19 @@ class SourceReport:
 
     @property
     def ok(self) -> bool:
-        """Whether what is offered now is what the repository offers."""
+        """Whether the cache has what the repository offers."""
         return not self.error
 
 
 @attrs.frozen
 class Report:
-    """What a refresh brought, by repository in order of priority."""
+    """The result of a refresh, by repository in order of priority."""
 
     sources: tuple[SourceReport, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether all of them could be had."""
+        """Whether all repositories were fetched."""
         return all(report.ok for report in self.sources)
 
 
@@ -100,11 +100,11 @@ OnProgress: TypeAlias = Callable[[RefreshProgress], None]
 
 @attrs.define(eq=False)
 class Cache:
-    """The cache in `directory`, which belongs to one refreshing process and many readers.
+    """The cache in `directory`, with one process that refreshes and many that read.
 
-    `in_thread(f, *args)` calls what blocks; `now()` is the time in seconds since 1970. `trust` is a
-    directory that knows whose signatures count: unlike the cache it cannot be had again. At most
-    two snapshots of each repository are kept.
+    `in_thread(f, *args)` calls blocking functions; `now()` returns Unix time. `trust` is the
+    directory of trusted signatures, which cannot be fetched again. At most two snapshots of each
+    repository are kept.
     """
 
     _directory: Path
@@ -120,11 +120,11 @@ class Cache:
         self._signatures = Signatures(self._trust, self._fetcher, self._in_thread)
 
     async def load(self) -> Index:
-        """What was offered at the last refresh; empty before the first one."""
+        """Return what was offered at the last refresh; empty before the first one."""
         return await self._in_thread(read_index, self._directory)
 
     async def records(self) -> tuple[ManifestEntry, ...]:
-        """What is known of each repository: since when, and what went wrong since."""
+        """Return the state of each repository: its time, and errors since."""
         return await self._in_thread(read_manifest, self._directory)
 
     async def refresh(
@@ -134,11 +134,11 @@ class Cache:
         *,
         only: Callable[[Source], bool] = lambda source: True,
     ) -> Report:
-        """Ask all repositories at once what they offer, or those of them that are `only` meant.
+        """Fetch what the repositories offer, in parallel, or only those selected by `only`.
 
-        One that fails keeps what was known of it and stops no other; one that is not among
-        `sources` any more is forgotten. What is new counts for everybody at once, at the end. A
-        second refresh waits for the first. Raises `CacheFailed`, and then nothing has changed.
+        A repository that fails keeps its old state; one that is not among `sources` is removed. The
+        new state becomes visible at the end, in one step. A second refresh waits for the first.
+        Raises `CacheFailed` if nothing was changed.
         """
         await self._one_at_a_time.acquire()
         try:
@@ -177,7 +177,7 @@ class Cache:
         return Report(tuple(report for _, report in done))
 
     def _prepare(self) -> tuple[ManifestEntry, ...]:
-        """Away with what a refresh that was cut off left; blocks."""
+        """Remove what an interrupted refresh left; blocks."""
         (self._directory / SNAPSHOTS).mkdir(mode=0o700, parents=True, exist_ok=True)
         records = read_manifest(self._directory)
         remove_others(self._directory, records)
@@ -186,7 +186,7 @@ class Cache:
     async def _source(
         self, source: Source, known: ManifestEntry | None, progress: OnProgress
     ) -> tuple[ManifestEntry, SourceReport]:
-        """Everything about one repository; whatever goes wrong with it is in its report."""
+        """Update one repository; errors are in its report."""
         record = attrs.evolve(known, source=source) if known is not None else ManifestEntry(source)
         try:
             return await self._fetcher.within(
@@ -244,7 +244,7 @@ class Cache:
     async def _look(
         self, record: ManifestEntry, known: Entrance | None
     ) -> tuple[FoundRepository | None, Verified | None]:
-        """What is there now, None where it is what was `known`; and what of it is signed."""
+        """Return the current repository, None if it is the `known` one; and what is signed."""
         source = record.source
         # what was known of a signed one means nothing of one that is not, and the other way round
         unsigned = None if record.signed else known
@@ -284,7 +284,7 @@ class Cache:
         return await self._in_thread(signed_listing, listing, verified.files)
 
     def _usable(self, record: ManifestEntry) -> tuple[Path, Listing] | None:
-        """The snapshot of a record, if it is there and whole."""
+        """Return the snapshot of a record, if it is complete."""
         if record.snapshot is None:
             return None
         path = self._directory / SNAPSHOTS / record.snapshot
@@ -319,7 +319,7 @@ def _saved(entrance: Entrance) -> dict[str, str | None]:
 
 
 def _entrance(record: ManifestEntry) -> Entrance | None:
-    """What `_saved` saved; None for what it has not written."""
+    """Return what `_saved` saved; None for anything else."""
     match record.entrance:
         case {
             "form": str(form),
@@ -333,4 +333,4 @@ def _entrance(record: ManifestEntry) -> Entrance | None:
 
 
 def _silent(progress: RefreshProgress) -> None:
-    """Nobody wants to know."""
+    """Ignore the progress."""

@@ -1,8 +1,7 @@
-"""What a repository says about its packages, in the words of both generations of clients.
+"""The lists of a repository, in the formats of both kinds of clients.
 
-The XML era reads a text, one `type/id/release` a line; the JSON era a status and an archive with
-`repo.info` and all icons. Fields that those clients do not know do not disturb them: `sha256` and
-`size` of the archive are ours.
+Old clients read a text with a `type/id/release` on each line; newer ones a status and an archive
+with `repo.info` and all icons. `sha256` and `size` of archives are additions, which they ignore.
 """
 
 from __future__ import annotations
@@ -33,20 +32,19 @@ Item = dict[str, Any]
 
 
 def place(ref: PackageRef) -> str:
-    """`<type>/<id>/<release>`, the end of every address of a package."""
+    """Return `<type>/<id>/<release>`, the end of every URL of a package."""
     return f"{ref.type}/{ref.id}/{ref.release}"
 
 
 def package_list(refs: Iterable[PackageRef]) -> bytes:
-    """The list of the XML era."""
+    """Return the list for old clients."""
     return "".join(f"{line}\n" for line in (FIRST_LINE, *map(place, refs))).encode()
 
 
 def item(package: Package, url: str, sha256: str, size: int) -> Item:
-    """The entry for a package whose archive has that digest and that many bytes.
+    """Return the entry of a package whose archive has that digest and size in bytes.
 
-    `url` is the repository's address with a slash at its end, or empty: then `archive_url` is
-    relative to the repository.
+    `url` is the repository's URL with a slash at its end, or empty: then `archive_url` is relative.
     """
     ref = PackageRef.of(package)
     dependencies = [{"id": one.id, "type": one.type} for one in package.dependencies]
@@ -73,9 +71,9 @@ def item(package: Package, url: str, sha256: str, size: int) -> Item:
 
 
 def status(name: str, url: str, generated: str, count: int, *, signed: bool = False) -> Item:
-    """The status document; `count` rises whenever the packages have changed.
+    """Return the status document; `count` is increased when the packages change.
 
-    One that is signed says where: so it differs from before, and clients look.
+    A signed one has the URL of its metadata, so that clients notice the change.
     """
     signatures = {"metadata_url": f"{url}{METADATA}"} if signed else {}
     return {
@@ -92,18 +90,18 @@ def status(name: str, url: str, generated: str, count: int, *, signed: bool = Fa
 
 
 def as_text(document: Mapping[str, Any]) -> bytes:
-    """A document as it is served."""
+    """Return a document as it is served."""
     return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def image(ref: PackageRef) -> str:
-    """The icon's name in the archive."""
+    """Return the icon's name in the archive."""
     name = f"icon_{ref.type}_{ref.id}_{ref.release}.png".lower()
     return f"{IMAGES}/{_NOT_IN_AN_IMAGE.sub('_', name)}"
 
 
 def data_archive(info: Item, items: Sequence[Item], icons: Mapping[str, bytes]) -> bytes:
-    """The archive of the JSON era: `repo.info`, and the icons by their names in it."""
+    """Return the archive for newer clients: `repo.info`, and the icons by their names in it."""
     output = io.BytesIO()
     with (
         gzip.GzipFile(filename="", mode="wb", fileobj=output, mtime=0) as packed,

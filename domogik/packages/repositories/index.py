@@ -1,4 +1,4 @@
-"""What the repositories offer together, and which of it is the right one."""
+"""The offers of all repositories, and the choice among them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from domogik.packages.repositories.sources import Source
 
 
 class UnknownRelease(DomogikError):
-    """No repository offers that; the text is the one that Domogik's clients know."""
+    """No repository offers the release; the text is the one that Domogik's clients know."""
 
     def __init__(
         self,
@@ -26,7 +26,7 @@ class UnknownRelease(DomogikError):
         offered: Sequence[str] = (),
         known: Iterable[str] = (),
     ) -> None:
-        """`offered` are the releases there are of it, `known` the ids of that type."""
+        """Create it with the `offered` releases of the package and the `known` ids of its type."""
         text = f"No package corresponding to '{type}-{id}'"
         if release is not None:
             text = f"{text} in version '{release}'"
@@ -44,10 +44,9 @@ class UnknownRelease(DomogikError):
 class Offer:
     """A release that a repository offers.
 
-    `url` is where its archive is; `sha256` (hex) and `size` (bytes) are None where the repository
-    does not say; `icon` is a PNG file of the cache. Of a package that came in a repository's list
-    and not as a descriptor, `package` knows what the list says. One that is `signed` was verified
-    when it was fetched, and digest and size are those that were signed.
+    `url` is that of its archive; `sha256` (hex) and `size` (bytes) are None if unknown; `icon` is a
+    PNG file of the cache. Without a descriptor, `package` has only what the list says. A `signed`
+    one was verified when it was fetched, and digest and size are the signed ones.
     """
 
     package: Package
@@ -60,19 +59,19 @@ class Offer:
 
     @property
     def ref(self) -> PackageRef:
-        """Type, id and release."""
+        """The reference of the release."""
         return PackageRef.of(self.package)
 
     @property
     def version(self) -> Version:
-        """To compare with other releases of the package."""
+        """The version, for comparisons with other releases."""
         return self.ref.version
 
 
 def fits(package: Package, running: str = __version__) -> bool:
-    """Whether this Domogik is as new as the package asks for.
+    """Return whether this Domogik is new enough for the package.
 
-    A development release counts as the one it becomes; what cannot be compared is no obstacle.
+    A development release counts as the final one; versions that cannot be compared fit.
     """
     try:
         return Version(Version(running).base_version) >= Version(package.min_version)
@@ -97,10 +96,10 @@ def _chosen(offers: Iterable[Offer]) -> tuple[Offer, ...]:
 
 @attrs.frozen
 class Index:
-    """All offers: of each release the one of the highest priority; of those the first written.
+    """All offers: for each release that of the highest priority, then the first written.
 
-    `as_of` is when the oldest of it was fetched (seconds since 1970), None when nothing ever was.
-    `offers` may come in any order; those of equal priority in the order of `sources.list`.
+    `as_of` is the Unix time of the oldest snapshot, None if there is none. `offers` may be in any
+    order; those of equal priority in the order of `sources.list`.
     """
 
     offers: tuple[Offer, ...] = attrs.field(default=(), converter=_chosen)
@@ -115,23 +114,23 @@ class Index:
         object.__setattr__(self, "_of", of)
 
     def available(self, type: str) -> tuple[Offer, ...]:
-        """All releases of all packages of that type, by id, the newest of each first.
+        """Return all releases of all packages of that type, by id, newest first.
 
-        Also those that need a newer Domogik: `fits` tells.
+        Those that need a newer Domogik are included; see `fits`.
         """
         return tuple(offer for offer in self.offers if offer.package.type == type)
 
     def releases(self, type: str, id: str) -> tuple[Offer, ...]:
-        """All releases of a package, the newest first."""
+        """Return all releases of a package, newest first."""
         return tuple(self._of.get((type, id), ()))
 
     def find(
         self, type: str, id: str, release: str | None = None, *, pre_releases: bool = False
     ) -> Offer:
-        """That release as it is written, or without one the newest that fits this Domogik.
+        """Return that release, or without one the newest that fits this Domogik.
 
-        Pre-releases count when they are asked for, or where there is nothing else. A release that
-        is named is found even if it needs a newer Domogik. Raises `UnknownRelease`.
+        Pre-releases count if requested, or if there is nothing else. A named release is found even
+        if it needs a newer Domogik. Raises `UnknownRelease`.
         """
         offers = self._of.get((type, id), [])
         if release is not None:
@@ -147,9 +146,9 @@ class Index:
     def updates(
         self, type: str, id: str, release: str, *, pre_releases: bool = False
     ) -> tuple[Offer, ...]:
-        """The releases newer than that one that fit this Domogik, the newest first.
+        """Return the newer releases that fit this Domogik, newest first.
 
-        Pre-releases count when they are asked for, and for who has one already.
+        Pre-releases count if requested, or if one is installed.
         """
         installed = PackageRef(type, id, release).version
         with_pre_releases = pre_releases or installed.is_prerelease

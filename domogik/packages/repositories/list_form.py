@@ -1,4 +1,4 @@
-"""The older generation: a list, then a descriptor and an icon for each package."""
+"""The older kind of repository: a list, and a descriptor and an icon for each package."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Arrived:
 
 @attrs.define(eq=False)
 class ListRepository:
-    """Fills a snapshot from what `found` lists; `told(done, total)` counts packages."""
+    """Fills a snapshot from the list `found`; `told(done, total)` counts packages."""
 
     _fetcher: Fetching
     _in_thread: Threads
@@ -54,10 +54,10 @@ class ListRepository:
     async def fill(
         self, old: Path | None, is_right: Callable[[str, Path], bool] = lambda path, file: True
     ) -> Listing:
-        """All packages of the list; those of `old` are taken over, if they are still right.
+        """Return all packages of the list; those of `old` are reused if they are valid.
 
-        One that is not there, or is no package, is left out and told in `problems`. Raises
-        `FetchFailed` when the repository cannot be reached any more, and `OSError`.
+        Missing or invalid packages are noted in `problems`. Raises `FetchFailed` if the repository
+        cannot be reached any more, and `OSError`.
         """
         refs, problems = await self._in_thread(read_list, self._found.base, self._found.body)
         self._problems += problems[:MAXIMUM_PROBLEMS]
@@ -89,7 +89,7 @@ class ListRepository:
                 await self._keep()
 
     async def _keep(self) -> None:
-        """Write and judge what has arrived, together: a thread for each costs more than it does."""
+        """Write and validate the waiting packages in one thread, which is cheaper than one each."""
         arrived, self._arrived = self._arrived, []
         problems = await self._in_thread(_keep_all, self._directory, arrived)
         for one in arrived:
@@ -101,7 +101,7 @@ class ListRepository:
         self._told(len(self._entries), self._total)
 
     async def _icon(self, ref: PackageRef) -> bytes | None:
-        """The icon, if there is one: a package is no worse without."""
+        """Return the icon, if there is one."""
         if self._lost_icons >= _LOST_ICONS:
             return None
         url = f"{self._found.base}/icon/{ref.type}/{ref.id}/{ref.release}"
@@ -139,7 +139,7 @@ class ListRepository:
 
 
 def _keep_all(directory: Path, arrived: list[_Arrived]) -> dict[PackageRef, str]:
-    """Write descriptors and icons; what is wrong with those that cannot stay. In a thread."""
+    """Write descriptors and icons; return the errors of invalid ones. In a thread."""
     problems = {}
     for one in arrived:
         path = directory / f"{one.ref.file_stem}.xml"
@@ -167,7 +167,7 @@ def _problem_of(one: _Arrived, path: Path) -> str | None:
 async def in_parallel(
     width: int, items: Iterable[_T], work: Callable[[_T], Coroutine[Any, Any, None]]
 ) -> None:
-    """Do `work` on all items, `width` at a time; the first error ends them all."""
+    """Call `work` for all items, `width` at a time; the first error cancels all."""
     pending = iter(items)
 
     async def worker() -> None:

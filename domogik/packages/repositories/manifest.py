@@ -1,7 +1,7 @@
-"""What the cache holds, on the disk: one small file names the snapshots that count.
+"""The manifest of the cache: a small file that names the current snapshots.
 
-Replacing that file is the one step in which a refresh becomes visible, to this process and to
-others; a snapshot that it names is never changed. Nothing here knows the network.
+Replacing that file makes a refresh visible, to all processes; a snapshot that it names is never
+changed.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _TRIES = 3
 
 @attrs.frozen
 class ManifestEntry:
-    """What the cache knows of one repository.
+    """The state of one repository in the cache.
 
-    `snapshot` is a directory's name, None where nothing could ever be had. `as_of` is when that was
-    found to be what the repository offers (seconds since 1970); `error` what went wrong since, or
-    empty. `entrance` is for the next refresh and means nothing to others. `signed` says that the
-    snapshot was verified, `expires` when its signatures are out of date (seconds since 1970).
+    `snapshot` is the name of a directory, None if nothing was fetched yet. `as_of` is the Unix time
+    at which it was current; `error` is what failed since, or empty. `entrance` is for the next
+    refresh. `signed` means that the snapshot was verified, `expires` is the Unix time at which its
+    signatures expire.
     """
 
     source: Source
@@ -45,9 +45,9 @@ class ManifestEntry:
 
 
 def read_manifest(directory: Path) -> tuple[ManifestEntry, ...]:
-    """The records in the order of priority; none where there is no cache, or a broken one. Blocks.
+    """Return the entries in order of priority; none for a missing or invalid file. Blocks.
 
-    Raises `OSError` for one that cannot be read.
+    Raises `OSError` if it cannot be read.
     """
     try:
         document = json.loads(read_bounded(directory / MANIFEST_FILE, _MAXIMUM_BYTES))
@@ -61,16 +61,16 @@ def read_manifest(directory: Path) -> tuple[ManifestEntry, ...]:
 
 
 def write_manifest(directory: Path, records: Iterable[ManifestEntry]) -> None:
-    """Make these the cache, in one step. Blocks; raises `OSError`, and then nothing changed."""
+    """Replace the manifest in one step. Blocks; raises `OSError`, after which it is unchanged."""
     document = {"form": _FORM, "repositories": [_values(record) for record in records]}
     content = json.dumps(document, indent=1).encode()
     write_atomically(directory / MANIFEST_FILE, content)
 
 
 def read_index(directory: Path) -> Index:
-    """What the cache in `directory` offers. Blocks, and may be called by any process.
+    """Return what the cache in `directory` offers. Blocks; any process may call it.
 
-    A snapshot that cannot be read offers nothing.
+    Unreadable snapshots are skipped.
     """
     for _ in range(_TRIES):
         records = read_manifest(directory)
@@ -83,7 +83,7 @@ def read_index(directory: Path) -> Index:
 
 
 def _offers(directory: Path, records: Iterable[ManifestEntry]) -> tuple[list[Offer], bool]:
-    """All offers, and whether a snapshot is gone."""
+    """Return all offers, and whether a snapshot is missing."""
     offers: list[Offer] = []
     missing = False
     for record in records:
@@ -98,10 +98,7 @@ def _offers(directory: Path, records: Iterable[ManifestEntry]) -> tuple[list[Off
 
 
 def remove_others(directory: Path, records: Iterable[ManifestEntry]) -> None:
-    """Remove the snapshots that none of the records names; blocks.
-
-    What cannot be removed now is tried again the next time.
-    """
+    """Remove snapshots that no record names; blocks. Failures are retried the next time."""
     named = {record.snapshot for record in records}
     try:
         found = list((directory / SNAPSHOTS).iterdir())
@@ -128,7 +125,7 @@ def _values(record: ManifestEntry) -> dict[str, object]:
 
 
 def _record(values: dict[str, object]) -> ManifestEntry:
-    """Raises `TypeError`, `KeyError` and `ValueError` for what we have not written."""
+    """Return the entry; raises `TypeError`, `KeyError` and `ValueError` for invalid values."""
     match values:
         case {
             "priority": int(priority),

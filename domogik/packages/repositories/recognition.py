@@ -1,9 +1,8 @@
-"""Which kind of repository is behind an address, and has it changed?
+"""Recognises the kind of a repository, and whether it has changed.
 
-Two generations are in the field. The older one answers its address with a text, `Domogik
-Repository` and a line `type/id/release` for each package; the newer one with a status in JSON, and
-has everything else in one archive. A static repository made by `dmg_pkgmgr repository` is both,
-with the status in `repository.json`.
+The older kind answers with a text, `Domogik Repository` and a line `type/id/release` for each
+package; the newer one with a status in JSON, and has the rest in one archive. A static repository
+of `dmg_pkgmgr repository` is both, with the status in `repository.json`.
 """
 
 from __future__ import annotations
@@ -33,14 +32,14 @@ MAXIMUM_PROBLEMS = 100
 
 
 class NotARepository(DomogikError):
-    """What answers there is no repository; the text is the one that Domogik's clients know."""
+    """The URL is not that of a repository; the text is the one that Domogik's clients know."""
 
     def __init__(self, url: str) -> None:
         super().__init__(f"This is not a Domogik repository : '{url}'")
 
 
 class Form(enum.Enum):
-    """The generation of a repository."""
+    """The kind of a repository."""
 
     LIST = "list"
     ARCHIVE = "archive"
@@ -49,7 +48,8 @@ class Form(enum.Enum):
 
 @attrs.frozen
 class Entrance:
-    """Where a repository was recognised, what it said there (`digest`), and what to ask next."""
+    """The URL where a repository was recognised, the digest of its content, and conditions for the
+    next time."""
 
     form: Form
     url: str
@@ -59,7 +59,7 @@ class Entrance:
 
 @attrs.frozen
 class FoundRepository:
-    """A repository as it answers now: `base` is what its other addresses begin with."""
+    """A repository as it answers now: its other URLs begin with `base`."""
 
     entrance: Entrance
     base: str
@@ -67,9 +67,9 @@ class FoundRepository:
 
 
 async def look(fetcher: Fetcher, source: Source, known: Entrance | None) -> FoundRepository | None:
-    """What is there now; None when it is still what `known` was.
+    """Return the repository, or None if it is unchanged since `known`.
 
-    One request when nothing changed, at most four otherwise. Raises `FetchFailed` and
+    One request if it is unchanged, at most four otherwise. Raises `FetchFailed` and
     `NotARepository`.
     """
     listed: FoundRepository | None = None
@@ -90,7 +90,7 @@ async def look(fetcher: Fetcher, source: Source, known: Entrance | None) -> Foun
 async def look_at_signed(
     fetcher: SignedFetcher, source: Source, verified: Verified, known: Entrance | None
 ) -> FoundRepository | None:
-    """The same where everything is signed: None where those are the files that were before.
+    """Return a signed repository, or None if its files are unchanged.
 
     Raises `FetchFailed` and `NotARepository`.
     """
@@ -129,7 +129,7 @@ async def _look_around(
 
 
 def _nothing_yet(source: Source) -> FoundRepository:
-    """A directory that nobody has put anything into yet is a repository without packages."""
+    """Return an empty repository for an empty directory."""
     path = file_path(source.url)
     if source.is_uploads or (path.is_dir() and not any(path.iterdir())):
         return FoundRepository(Entrance(Form.EMPTY, source.url, ""), source.url)
@@ -161,7 +161,7 @@ def _first_line(body: bytes) -> str:
 
 
 def _is_status(body: bytes) -> bool:
-    """Clients of the newer kind ask for no more than `count` (and we understand only form 1)."""
+    """Return whether it is a status; like newer clients, require only `count` (and format 1)."""
     if not body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
         return False
     try:
@@ -172,9 +172,9 @@ def _is_status(body: bytes) -> bool:
 
 
 def read_list(url: str, body: bytes) -> tuple[list[PackageRef], list[str]]:
-    """The packages of an older repository's list, and what could not be understood.
+    """Return the packages of an older repository's list, and the errors of invalid lines.
 
-    A line that is wrong hides no other; none is read after `MAXIMUM_PACKAGES`.
+    It ends after `MAXIMUM_PACKAGES`.
     """
     refs: dict[PackageRef, None] = {}
     problems: list[str] = []

@@ -1,4 +1,4 @@
-"""What one repository offered at one time: a directory that is written once and then only read."""
+"""Snapshots of a repository: directories that are written once and then only read."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _MAXIMUM_TEXT = 20_000
 
 
 class BrokenSnapshot(ValueError):
-    """The directory is not what we left there."""
+    """The directory is not a valid snapshot."""
 
 
 @attrs.frozen
 class Entry:
     """A release in a snapshot.
 
-    `item` is what a list in JSON says of it, None where the descriptor itself is here, as
-    `<stem>.xml`. `icon` says that there is an `<stem>.png`. `archive` is what was signed of the
-    package's archive, at the address `path`; None where nothing is signed.
+    `item` is its entry in a JSON list, None if there is a descriptor, `<stem>.xml`. `icon` means
+    that there is an `<stem>.png`. `archive` is the signed target of its archive, at `path` below
+    the repository's URL; None if it is not signed.
     """
 
     ref: PackageRef
@@ -48,10 +48,10 @@ class Entry:
 
 @attrs.frozen
 class Listing:
-    """What a snapshot holds; `problems` are sentences about what had to be left out.
+    """The content of a snapshot; `problems` are sentences about what was left out.
 
-    One that is not `lasting` has to be made again, even if the repository says that nothing
-    changed: something could not be had, and may be had the next time.
+    One that is not `lasting` is fetched again, even if the repository is unchanged, since something
+    could not be fetched.
     """
 
     base: str
@@ -61,7 +61,7 @@ class Listing:
 
 
 def write_listing(directory: Path, listing: Listing) -> None:
-    """The last file of a snapshot; blocks, raises `OSError`."""
+    """Write the last file of a snapshot; blocks, raises `OSError`."""
     record = {
         "base": listing.base,
         "entries": [
@@ -74,7 +74,7 @@ def write_listing(directory: Path, listing: Listing) -> None:
 
 
 def read_listing(directory: Path) -> Listing:
-    """What `write_listing` wrote; blocks, raises `OSError` and `BrokenSnapshot`."""
+    """Return what `write_listing` wrote; blocks, raises `OSError` and `BrokenSnapshot`."""
     try:
         record = json.loads(read_bounded(directory / LISTING_FILE, _MAXIMUM_BYTES))
         entries = tuple(
@@ -87,7 +87,7 @@ def read_listing(directory: Path) -> Listing:
 
 
 def _signed(entry: Entry) -> list[object]:
-    """Nothing for what is not signed."""
+    """Return the signed target as a list, empty if there is none."""
     one = entry.archive
     return [] if one is None else [entry.path, one.sha256, one.size]
 
@@ -97,7 +97,8 @@ def _archive(path: str = "", sha256: str = "", size: int = 0) -> tuple[str, Targ
 
 
 def signed_listing(listing: Listing, files: Mapping[str, Target]) -> Listing:
-    """The releases whose archives are among the signed `files`; what else is listed is told."""
+    """Return the releases whose archives are among the signed `files`; others are noted in
+    `problems`."""
     entries: list[Entry] = []
     problems = list(listing.problems)
     for entry in listing.entries:
@@ -111,9 +112,9 @@ def signed_listing(listing: Listing, files: Mapping[str, Target]) -> Listing:
 
 
 def read_offers(directory: Path, source: Source) -> Iterator[Offer]:
-    """The offers of a snapshot; blocks, raises `OSError` and `BrokenSnapshot`.
+    """Yield the offers of a snapshot; blocks, raises `OSError` and `BrokenSnapshot`.
 
-    A descriptor that cannot be read any more is left out.
+    Unreadable descriptors are skipped.
     """
     listing = read_listing(directory)
     for entry in listing.entries:
@@ -140,7 +141,7 @@ def read_offers(directory: Path, source: Source) -> Iterator[Offer]:
 
 
 def _addresses(base: str, entry: Entry) -> list[str]:
-    """Where the archive may be, the likeliest first."""
+    """Return the possible URLs of the archive, the most likely first."""
     ref = entry.ref
     usual = f"{base}/download/{ref.type}/{ref.id}/{ref.release}"
     told = _archive_url(base, entry.item) if entry.item is not None else None
@@ -148,12 +149,12 @@ def _addresses(base: str, entry: Entry) -> list[str]:
 
 
 def _told(entry: Entry) -> tuple[str | None, int | None]:
-    """Digest and size as the list says."""
+    """Return digest and size from the list."""
     return (None, None) if entry.item is None else (_sha256(entry.item), _size(entry.item))
 
 
 def _listed(ref: PackageRef, item: dict[str, object], path: Path) -> Package:
-    """A package as a repository's list in JSON describes it: no keys, no files."""
+    """Return a package from its entry in a JSON list, without keys and files."""
     return Package(
         type=ref.type,
         id=ref.id,
@@ -180,7 +181,7 @@ def _text(item: dict[str, object], name: str) -> str:
 
 
 def _dependencies(value: object) -> Iterator[Dependency]:
-    """A list, or null, which one of the repositories' programs sends."""
+    """Yield the dependencies in a list or null, which some repositories send."""
     for record in value if isinstance(value, list) else ():
         if isinstance(record, dict):
             dependency = Dependency(_text(record, "type"), _text(record, "id"))
@@ -189,7 +190,7 @@ def _dependencies(value: object) -> Iterator[Dependency]:
 
 
 def _archive_url(base: str, item: dict[str, object]) -> str | None:
-    """Where the list says the archive is, if that is on the repository's own host."""
+    """Return the URL of the archive in the list, if it is on the repository's host."""
     address = item.get("archive_url")
     if not isinstance(address, str) or not address.isascii() or not address.isprintable():
         return None
@@ -222,10 +223,10 @@ def carry_over(
     refs: Iterable[PackageRef],
     is_right: Callable[[str, Path], bool] = lambda path, file: True,
 ) -> dict[PackageRef, Entry]:
-    """Take over what an older snapshot has of `refs`, by hard links; blocks, raises `OSError`.
+    """Link from an older snapshot what it has of `refs`; blocks, raises `OSError`.
 
-    A release does not change: what was got once is not asked for again. `is_right(path, file)`
-    says whether that is what belongs at `path` below the repository's address.
+    Releases do not change, so they are not fetched again. `is_right(path, file)` returns whether
+    the file is valid for `path` below the repository's URL.
     """
     wanted = set(refs)
     taken = {}
@@ -270,5 +271,5 @@ def _link(source: Path, target: Path) -> None:
 
 
 def is_png(content: bytes) -> bool:
-    """Whether that is a picture, and not a page that says there is none."""
+    """Return whether the content is a PNG, instead of an error page."""
     return content.startswith(PNG_SIGNATURE)

@@ -1,4 +1,4 @@
-"""Where packages come from: the repositories of `sources.list`, and the one of this host."""
+"""The repositories of `sources.list`, and the local one."""
 
 from __future__ import annotations
 
@@ -37,8 +37,7 @@ def _frozen(options: Mapping[str, str]) -> Mapping[str, str]:
 class Source:
     """A repository; the higher `priority` wins. `url` has no slash at its end.
 
-    It is http, https or file (a directory of this host). `place` is where it is written, as
-    `file:line`, or empty.
+    It is http, https or file (a local directory). `place` is its position, `file:line`, or empty.
     """
 
     priority: int
@@ -48,27 +47,27 @@ class Source:
 
     @property
     def root_file(self) -> Path | None:
-        """The root file that its signatures have to lead to, where its line names one."""
+        """The root file of its signatures, if its line names one."""
         name = self.options.get(_SIGNED)
         return None if name is None else Path(name)
 
     @property
     def is_accepted(self) -> bool:
-        """Whether its line says that it may be unsigned."""
+        """Whether its line allows it to be unsigned."""
         return _UNSIGNED in self.options
 
     @property
     def is_uploads(self) -> bool:
-        """The repository that this host always has: what was uploaded to it."""
+        """Whether it is the local repository of uploads."""
         return _LOCAL in self.options
 
 
 class NoRootFile(DomogikError):
-    """The root file of a repository cannot be read; `str()` names the line that names it."""
+    """The root file of a repository cannot be read; `str()` names the line with it."""
 
 
 def read_root_file(source: Source) -> bytes:
-    """What `signed=` names; blocks, raises `NoRootFile`."""
+    """Return the content of the `signed=` file; blocks, raises `NoRootFile`."""
     path = source.root_file
     assert path is not None
     try:
@@ -83,9 +82,9 @@ def read_root_file(source: Source) -> bytes:
 
 @attrs.frozen
 class Sources:
-    """The repositories, highest priority first, equal ones as they are written.
+    """The repositories, highest priority first, equal ones as written.
 
-    `problems` are sentences that name file and line.
+    `problems` are sentences with file and line.
     """
 
     entries: tuple[Source, ...]
@@ -93,14 +92,14 @@ class Sources:
 
 
 def uploads_source(directory: Path) -> Source:
-    """The local repository, which needs no line."""
+    """Return the local repository."""
     return Source(_UPLOADS_PRIORITY, directory.as_uri().rstrip("/"), {_LOCAL: "yes"})
 
 
 def read_sources(path: Path, uploads: Path) -> Sources:
-    """The repositories that a file, or the `*.list` files of a directory, name, and `uploads`.
+    """Return the repositories in a file, or in the `*.list` files of a directory, and `uploads`.
 
-    Never fails: a line that cannot be understood hides no other. Reads files: call it in a thread.
+    Invalid lines are skipped and noted. It blocks.
     """
     problems: list[str] = []
     entries: dict[str, Source] = {}
@@ -141,7 +140,7 @@ def _files(path: Path, problems: list[str]) -> list[Path]:
 
 
 def _lines(file: Path, problems: list[str]) -> Iterator[tuple[int, str]]:
-    """The lines that say something, numbered from 1."""
+    """Yield the lines that are not empty or comments, numbered from 1."""
     try:
         content = read_bounded(file, _MAXIMUM_BYTES).decode("utf-8-sig")
     except OSError as error:
@@ -157,7 +156,7 @@ def _lines(file: Path, problems: list[str]) -> Iterator[tuple[int, str]]:
 
 
 def _missing_root(source: Source) -> Iterator[str]:
-    """That its root file cannot be read; the next refresh says so too."""
+    """Yield a sentence if its root file cannot be read."""
     if source.root_file is not None:
         try:
             read_root_file(source)
@@ -166,7 +165,7 @@ def _missing_root(source: Source) -> Iterator[str]:
 
 
 def _parse(line: str, file: Path, number: int) -> tuple[Source, list[str]]:
-    """The source of a line and what is to be said about it; raises `ValueError`."""
+    """Return the source of a line, and notes about it; raises `ValueError`."""
     priority, *rest = line.split()
     if not _PRIORITY.fullmatch(priority):
         raise ValueError(f"'{priority[:40]}' is no priority: a line is <priority> <url>")
@@ -192,9 +191,9 @@ def _parse(line: str, file: Path, number: int) -> tuple[Source, list[str]]:
 
 
 def normalised_url(address: str) -> str:
-    """A repository's address without slashes at its end, a directory as a file URL.
+    """Return a repository's URL without slashes at its end, a directory as a file URL.
 
-    Raises `ValueError` with a sentence for what cannot be one.
+    Raises `ValueError` with a sentence if it is not valid.
     """
     if not _ADDRESS.fullmatch(address):
         raise ValueError("the address holds characters that no address has")
@@ -216,7 +215,7 @@ def normalised_url(address: str) -> str:
 
 
 def file_path(url: str) -> Path:
-    """The file or directory that a file URL names; raises `ValueError` for what no path can be."""
+    """Return the path in a file URL; raises `ValueError` if it is not valid."""
     name = unquote(urlsplit(url).path, errors="strict")
     if not name.isprintable():
         raise ValueError("the path holds characters that cannot be printed")

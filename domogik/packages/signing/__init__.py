@@ -1,1 +1,1 @@
-"""Signed repositories: made by their owner, verified by a client."""
+"""Signed repositories: signing by the owner, verification by clients."""

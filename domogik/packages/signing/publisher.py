@@ -1,10 +1,10 @@
-"""Signing a repository: keys, and the metadata that say what is in it.
+"""Signs a repository: keys, and the metadata of its content.
 
-Two keys: `root.pem`, which says whose signatures count and may be kept elsewhere, and
-`signing.pem`, which signs what is offered. What is written is that of the TUF specification, 1.0,
-with names by version; docs/adr/0006-signed-repositories.md says why it looks as it does.
+`root.pem` decides whose signatures count and may be kept elsewhere; `signing.pem` signs the
+content. The metadata follow the TUF specification 1.0, with names by version;
+docs/adr/0006-signed-repositories.md explains the choices.
 
-Import this only to sign: `tuf` takes longer to import than a command to run.
+Import this module only to sign, since importing `tuf` is slow.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ _PUBLIC = 0o644
 
 @attrs.define(eq=False)
 class Signer:
-    """Signs repositories with the keys in a directory, which are made when there are none.
+    """Signs repositories with the keys in a directory, which are created if missing.
 
-    `now()` is the time in seconds since 1970. All of it blocks.
+    `now()` returns Unix time. All methods block.
     """
 
     keys: Path
@@ -63,7 +63,7 @@ class Signer:
     _opened: _Keys | None = attrs.field(default=None, init=False)
 
     def check(self, target: Path) -> None:
-        """Before anything is built: raises `CannotSign` where that would go wrong."""
+        """Raise `CannotSign` before anything is built if signing would fail."""
         if self.keys.resolve().is_relative_to(target.resolve()):
             raise CannotSign(
                 f"{self.keys} is part of what is served: keep the keys elsewhere, with --keys"
@@ -72,10 +72,10 @@ class Signer:
         self._root(_Metadata(target / METADATA), self._opened)
 
     def sign(self, target: Path, files: Mapping[str, Target]) -> Callable[[], Signature]:
-        """Write what says that these are the files of the repository in `target`.
+        """Write the metadata for the files of the repository in `target`.
 
-        It counts once what this returns is called; until then clients see the state before. Comes
-        after `check`. Raises `CannotSign` and `OSError`.
+        They become valid when the returned function is called. Call `check` before. Raises
+        `CannotSign` and `OSError`.
         """
         directory = target / METADATA
         directory.mkdir(exist_ok=True)
@@ -150,7 +150,7 @@ class Signer:
     def _root(
         self, metadata: _Metadata, keys: _Keys
     ) -> tuple[Metadata[Root] | None, Metadata[Root]]:
-        """The newest root that is there, and the one that is right now."""
+        """Return the newest existing root, and the one to use now."""
         old = metadata.newest_root()
         if old is not None and not keys.may_follow(old.signed):
             raise CannotSign(
@@ -178,7 +178,7 @@ class Signer:
 
 @attrs.frozen
 class _Keys:
-    """`made`: this is the first time that they are used."""
+    """The keys; `made` means that they are new."""
 
     root: CryptoSigner | None
     signing: CryptoSigner
@@ -186,14 +186,14 @@ class _Keys:
     made: bool
 
     def may_follow(self, root: Root) -> bool:
-        """Whether clients that trust `root` will trust what these keys sign."""
+        """Return whether clients that trust `root` will trust these keys."""
         mine = _ids(one for one in (self.root, self.previous) if one is not None)
         if self.root is None:
             return self.signing.public_key.keyid in root.roles["timestamp"].keyids
         return bool(mine & set(root.roles["root"].keyids))
 
     def are_those_of(self, root: Root) -> bool:
-        """Whether `root` says exactly that these keys count."""
+        """Return whether `root` names exactly these keys."""
         mine = [self.signing.public_key.keyid]
         if any(root.roles[role].keyids != mine for role in _SIGNED_BY_KEY):
             return False
@@ -202,7 +202,7 @@ class _Keys:
 
 @attrs.define(eq=False)
 class _Metadata:
-    """The directory that clients read."""
+    """The directory of metadata that clients read."""
 
     directory: Path
 
@@ -211,7 +211,7 @@ class _Metadata:
         write_atomically(self.directory / name, content, public, durable=durable)
 
     def add(self, key: CryptoSigner, signed: Targets | Snapshot) -> MetaFile:
-        """Write it as signed by `key`; what the file above it has to say about it."""
+        """Write metadata signed by `key`; return its description for the file above it."""
         content = _signed(key, signed)
         self.write(f"{signed.version}.{signed.type}.json", content)
         target = Target.of(content)
@@ -234,7 +234,7 @@ class _Metadata:
         return min(self._versions("root"))
 
     def next_version(self) -> int:
-        """One that no client has seen, whatever is left of the files."""
+        """Return a version that no client has seen."""
         seen = {*self._versions("snapshot"), *self._versions("targets"), 0}
         try:
             content = read_bounded(self.directory / "timestamp.json", _LARGEST_BYTES)
@@ -246,7 +246,7 @@ class _Metadata:
         return max(seen) + 1
 
     def remove_before(self, version: int) -> None:
-        """Who is reading the state before still finds it."""
+        """Remove older metadata than a reading client may need."""
         for role in ("snapshot", "targets"):
             for old in self._versions(role):
                 if old < version:

@@ -1,8 +1,8 @@
-"""Is a repository signed, and by whom? What was trusted once is remembered, and not in the cache.
+"""The trust in repositories: which are signed, and by which keys.
 
-Each repository has a directory in `trust/`: the root file that trust began with (`anchor.json`),
-and what was verified last, so that no older state is taken for a new one. The layout of the rest is
-that of `tuf`.
+Each repository has a directory in `trust/`, outside of the cache: the first trusted root file
+(`anchor.json`), and what was verified last, so that an older state is refused. Otherwise its layout
+is that of `tuf`.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _NEW = ".new-"
 
 
 class BrokenSignatures(DomogikError):
-    """What a signed repository offers cannot be trusted; `str()` names it and says what to do."""
+    """The signatures of a repository are not valid; `str()` names it and says what to do."""
 
 
 @attrs.define(eq=False)
 class Signatures:
-    """Knows in `directory` which repositories are signed. `in_thread(f, *args)` calls what blocks.
+    """Stores in `directory` which repositories are signed. `in_thread` calls blocking functions.
 
-    One at a time may ask about a repository.
+    Calls about the same repository must not overlap.
     """
 
     _directory: Path
@@ -49,9 +49,9 @@ class Signatures:
     _log: Logger = Logger()
 
     async def verified(self, source: Source) -> Verified | None:
-        """What it has signed as of now; None where nobody ever said that it is signed.
+        """Return what the repository has signed; None if it was never signed.
 
-        Raises `BrokenSignatures`, `FetchFailed`, `NoRootFile` and `OSError`: nothing may be taken
+        Raises `BrokenSignatures`, `FetchFailed`, `NoRootFile` and `OSError`: nothing may be used
         from it then.
         """
         if source.is_uploads:
@@ -72,9 +72,10 @@ class Signatures:
         return found
 
     async def offered(self, source: Source) -> Verified | None:
-        """What it has signed, where it offers signatures now: from now on it has to.
+        """Return what the repository has signed, if it offers signatures; they are required from
+        now on.
 
-        None where it does not. Raises as `verified` does; nothing is remembered then.
+        None if it offers none. Raises as `verified` does, and stores nothing then.
         """
         if source.is_uploads:
             return None
@@ -113,7 +114,7 @@ class Signatures:
             known[outcome.name] = None if reply.status in _MISSING else reply.content()
 
     def _place(self, source: Source) -> Path:
-        """By address: the same server under another name is another repository."""
+        """Return the directory for the URL; the same server under another name is separate."""
         digest = hashlib.sha256(source.url.encode()).hexdigest()[:12]
         host = urlsplit(source.url).hostname or "directory"
         return self._directory / f"{host}-{digest}"
@@ -122,7 +123,7 @@ class Signatures:
 def _verify(
     directory: Path, anchor: bytes, known: dict[str, bytes | None], url: str, advice: str
 ) -> Any:
-    """`verify`, with errors that name the repository. In a thread: so the import is too."""
+    """Call `verify`, with errors that name the repository. In a thread, because of the import."""
     from domogik.packages.signing.verification import ROUNDS, NotTrusted, verify
 
     try:
@@ -146,7 +147,7 @@ def _is_root(content: bytes) -> bool:
 
 
 def _anchor(directory: Path) -> bytes | None:
-    """The root file that trust began with; None where it never did."""
+    """Return the first trusted root file, or None."""
     try:
         return read_bounded(directory / _ANCHOR, _ROOT_BYTES)
     except FileNotFoundError:
@@ -163,7 +164,7 @@ def _remove(directory: Path) -> None:
 
 
 def _keep(new: Path, directory: Path, anchor: bytes) -> None:
-    """Trust begins: one rename."""
+    """Store the first trust with one rename."""
     write_atomically(new / _ANCHOR, anchor)
     # without an anchor it is what a root file left that never led anywhere
     _remove(directory)

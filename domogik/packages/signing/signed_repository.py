@@ -1,4 +1,4 @@
-"""How is nothing taken from a repository but what it has signed?"""
+"""Restricts a signed repository to the files that it has signed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from domogik.packages.signing.targets import Target
 
 
 class NotAsSigned(Unreachable):
-    """Something is not what was signed; it may be on its way, so another try may succeed."""
+    """A file differs from what was signed; it may be in publication, so a retry may succeed."""
 
     def __init__(self, url: str, how: str) -> None:
         super().__init__(
@@ -26,10 +26,7 @@ class NotAsSigned(Unreachable):
 
 @attrs.define(eq=False)
 class SignedFetcher:
-    """A `Fetcher` for one repository, to which what is not signed is not there.
-
-    So everything that reads a repository reads a signed one, and cannot forget to look.
-    """
+    """A `Fetcher` for one repository, to which unsigned files do not exist."""
 
     _fetcher: Fetcher
     _url: str
@@ -37,11 +34,11 @@ class SignedFetcher:
 
     @property
     def limits(self) -> FetchLimits:
-        """Those of the fetcher."""
+        """The limits of the fetcher."""
         return self._fetcher.limits
 
     def is_right(self, path: str, file: Path) -> bool:
-        """Whether the file is what was signed at `path`; blocks, raises `OSError`."""
+        """Return whether the file is what was signed for `path`; blocks, raises `OSError`."""
         target = self._files.get(path)
         if target is None or file.stat().st_size != target.size:
             return False
@@ -52,9 +49,9 @@ class SignedFetcher:
         return self._files.get(url.removeprefix(base)) if url.startswith(base) else None
 
     async def get(self, url: str, *, limit_bytes: int) -> FetchReply:
-        """The content of `url` as it was signed, or status 404 without asking.
+        """Return the signed content of `url`, or status 404 without a request.
 
-        Raises `FetchFailed`, `NotAsSigned` also for a status that is no success.
+        Raises `FetchFailed`, `NotAsSigned` also for another status than 200.
         """
         target = self._target(url)
         if target is None:
@@ -79,7 +76,7 @@ class SignedFetcher:
         progress: Progress | None = None,
         resume: bool = True,
     ) -> Path:
-        """As `Fetcher.download`, with the digest and size that were signed."""
+        """Download like `Fetcher.download`, with the signed digest and size."""
         signed = self._target(url)
         if signed is None:
             raise NotAsSigned(url, "it was not signed at all")

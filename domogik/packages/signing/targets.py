@@ -1,4 +1,4 @@
-"""What has a repository signed?"""
+"""The signed files of a repository."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ METADATA = "metadata"
 
 @attrs.frozen
 class Target:
-    """A file that was signed: its SHA-256 (hex) and its length in bytes."""
+    """A signed file: its SHA-256 (hex) and its length in bytes."""
 
     sha256: str
     size: int
 
     @classmethod
     def of(cls, content: bytes) -> Target:
-        """That content."""
+        """Return the target with that content."""
         return cls(hashlib.sha256(content).hexdigest(), len(content))
 
 
 @attrs.frozen
 class Verified:
-    """Everything that a repository has signed, by path below its address.
+    """All signed files of a repository, by path below its URL.
 
-    `expires` is when the first of the signatures does (seconds since 1970). `digest` is the same
-    for the same files, whenever they were signed; to make it takes a while where there are many.
+    `expires` is the Unix time at which the first signature expires. `digest` is the same for the
+    same files, whenever they were signed; computing it takes time for many files.
     """
 
     files: Mapping[str, Target] = attrs.field(hash=False)

@@ -1,12 +1,11 @@
-"""Are a repository's signatures good? The client side of TUF, without a network.
+"""Verifies a repository's signatures: a TUF client without a network.
 
-`tuf` asks for one file after the other and would fetch them itself, in a thread of its own time
-limits and TLS rules. Here it is given what was fetched already; where it asks for more, that is the
-answer, and whoever called comes again with it. What was verified lies in the directory, so nothing
-is asked for twice.
+`tuf` would fetch one file after the other itself, in a thread with limits and TLS rules of its own.
+Here it is given the files fetched so far; if it needs another one, `verify` returns its name, and
+the caller fetches it and calls again. Verified files are in the directory and not requested again.
 
-Import this only where a repository is signed: `tuf` takes longer to import than a command to run.
-The client's workflow is section 5 of the TUF specification, 1.0.
+Import this module only for a signed repository, since importing `tuf` is slow. The workflow is in
+section 5 of the TUF specification 1.0.
 """
 
 from __future__ import annotations
@@ -48,9 +47,9 @@ _UNEXPECTED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticErr
 
 
 class NotTrusted(DomogikError):
-    """Nothing can be taken from a repository; `str()` is a sentence without the address.
+    """A repository cannot be trusted; `str()` is a sentence without its URL.
 
-    `may_be_meant`: its publisher may have begun anew, so that trust has to begin anew too.
+    `may_be_meant`: its publisher may have replaced all keys, so that trust has to be renewed.
     """
 
     def __init__(self, sentence: str, *, may_be_meant: bool = False) -> None:
@@ -60,18 +59,18 @@ class NotTrusted(DomogikError):
 
 @attrs.frozen
 class Wanted:
-    """A file of the metadata that is needed next, and how many bytes of it are taken."""
+    """The metadata file that is needed next, and its maximum size."""
 
     name: str
     limit_bytes: int
 
 
 def verify(directory: Path, anchor: bytes, known: Mapping[str, bytes | None]) -> Verified | Wanted:
-    """What the repository has signed, or what has to be fetched to know it.
+    """Return what the repository has signed, or the file that has to be fetched for it.
 
-    `anchor` is a root file that is trusted; `directory` remembers what was verified before, against
-    older states that come again. `known` holds what was fetched since the last answer by name, None
-    for what is not there. Blocks; raises `NotTrusted` and `OSError`.
+    `anchor` is a trusted root file; `directory` stores what was verified before, so that older
+    states are refused. `known` has the fetched files by name, None for a missing one. Blocks;
+    raises `NotTrusted` and `OSError`.
     """
     fetched = _Fetched(known)
     try:
@@ -90,7 +89,7 @@ def verify(directory: Path, anchor: bytes, known: Mapping[str, bytes | None]) ->
 
 
 def is_root(content: bytes) -> bool:
-    """Whether that is meant to be a root file, and not a page that says there is none."""
+    """Return whether the content is meant to be a root file, instead of an error page."""
     try:
         return bool(Metadata[Any].from_bytes(content).signed.type == Root.type)
     except (RepositoryError, *_UNEXPECTED):
@@ -99,7 +98,7 @@ def is_root(content: bytes) -> bool:
 
 @attrs.define(eq=False)
 class _Fetched(FetcherInterface):
-    """Gives what was fetched, and remembers what else was asked for."""
+    """Returns fetched files, and notes which other one was requested."""
 
     _known: Mapping[str, bytes | None]
     wanted: Wanted | None = None
@@ -119,7 +118,7 @@ class _Fetched(FetcherInterface):
 
 
 def _verified(directory: Path) -> Verified:
-    """What `Updater.refresh` has verified and left."""
+    """Return what `Updater.refresh` has verified and stored."""
     root = _signed(directory, "root", Root)
     timestamp = _signed(directory, "timestamp", Timestamp)
     snapshot = _signed(directory, "snapshot", Snapshot)

@@ -1,1 +1,1 @@
-"""What is installed on this host, and every change of it."""
+"""The installed packages of this host, and changes of them."""

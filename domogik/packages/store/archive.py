@@ -1,9 +1,8 @@
-"""Archives of packages: what one holds, and how it gets out without doing harm.
+"""Archives of packages: their content, and how it is unpacked safely.
 
-An archive is a gzipped tar made by anybody. Our own rules decide on every member before a byte of
-it is written: names stay inside, only regular files and directories, bounded in number and size.
-Nothing is taken from a member but its name, its content and whether its owner may execute it, so
-no owner, no set-user-id bit and no link comes out of an archive.
+An archive is a gzipped tar from any source. Every member is checked before it is written: names
+stay inside, only regular files and directories, bounded in number and size. Only name, content and
+the owner's execute bit are used, so no owner, set-user-id bit or link comes out of an archive.
 """
 
 from __future__ import annotations
@@ -37,11 +36,10 @@ _OWN_DESCRIPTOR = re.compile(r"src/share/domogik/(plugin|external)s/([^/]+)\.(?:
 
 @attrs.frozen
 class Unpacked:
-    """What is in an archive.
+    """The content of an archive.
 
-    `descriptor` is the name of the file that describes the package, `files` are the names of all
-    files, in the order of the archive. `warnings` are sentences about what was accepted although
-    it is not as it should be.
+    `descriptor` is the name of the descriptor's file, `files` are all names in the order of the
+    archive. `warnings` are sentences about defects that were accepted.
     """
 
     ref: PackageRef
@@ -51,7 +49,7 @@ class Unpacked:
     warnings: tuple[str, ...]
 
     def check_script(self) -> None:
-        """Raises `BrokenArchive` for a plugin without the script that would be run."""
+        """Raise `BrokenArchive` for a plugin without its script."""
         if script := missing_script(self.ref.type, self.ref.id, self.files.__contains__):
             raise BrokenArchive(f"{self.ref} has no script {script}, so there is nothing to run")
 
@@ -62,11 +60,11 @@ def unpack(
     limits: Limits | None = None,
     on_file: Callable[[str], None] = lambda name: None,
 ) -> Unpacked:
-    """Put the content of an archive into an existing, empty directory, and onto the disk.
+    """Unpack an archive to an existing, empty directory, and sync it to disk.
 
-    Modes become 0755 or 0644 under the umask, times those of now. Blocks: call it in a thread.
-    `on_file` is told each name before its file is made. Raises `BrokenArchive` for what is refused
-    and `OSError` for what this host cannot do; what is there by then is the caller's to remove.
+    Modes become 0755 or 0644 under the umask, times are now. Blocks. `on_file` is called with each
+    name before its file is created. Raises `BrokenArchive` if it is refused and `OSError` for
+    errors of this host; the caller then removes what was written.
     """
     manifest = _Manifest(limits or Limits())
     for member, name, new_directories in _accepted(archive, manifest):
@@ -81,10 +79,9 @@ def unpack(
 
 
 def inspect(archive: Path, limits: Limits | None = None) -> Unpacked:
-    """What an archive holds; judged like `unpack` judges, and none of it stays on the disk.
+    """Check an archive as `unpack` does, without leaving anything on disk.
 
-    Blocks: call it in a thread. Raises `BrokenArchive`, and `OSError`. The package's `path` is the
-    name in the archive.
+    Blocks. Raises `BrokenArchive`, and `OSError`. The package's `path` is the name in the archive.
     """
     manifest = _Manifest(limits or Limits())
     descriptors: dict[str, bytes] = {}
@@ -104,11 +101,10 @@ def inspect(archive: Path, limits: Limits | None = None) -> Unpacked:
 
 
 def descriptor_among(files: Collection[str]) -> str:
-    """Which of a package's files describes it; raises `BrokenArchive`.
+    """Return the descriptor among a package's files; raises `BrokenArchive`.
 
-    The one at the root was made for the archive and counts first. A package that does not list its
-    own descriptor among its files has only that one; what was packed by hand may have only the
-    other.
+    The one in the root, made for the archive, counts first; archives packed by hand may have only
+    the other.
     """
     for name in _ROOT_DESCRIPTORS:
         if name in files:
@@ -123,7 +119,7 @@ def descriptor_among(files: Collection[str]) -> str:
 
 @attrs.define
 class _Manifest:
-    """What is accepted so far."""
+    """The accepted members."""
 
     limits: Limits
     files: dict[str, None] = attrs.field(factory=dict)
@@ -131,7 +127,7 @@ class _Manifest:
     warnings: list[str] = attrs.field(factory=list)
 
     def admit_file(self, name: str) -> list[str]:
-        """Take a file into account; the answer is the directories it needs, outermost first."""
+        """Add a file; return the directories it needs, outermost first."""
         if name in self.files or name in self.directories:
             raise BrokenArchive(f"the archive holds {told(name)} twice")
         new = self.admit_directory(name.rpartition("/")[0])
@@ -140,7 +136,7 @@ class _Manifest:
         return new
 
     def admit_directory(self, name: str) -> list[str]:
-        """Take a directory into account; the answer is what to make, outermost first."""
+        """Add a directory; return the directories to create, outermost first."""
         if not name or name in self.directories:
             return []
         if name in self.files:
@@ -156,7 +152,7 @@ class _Manifest:
 
 
 def _accepted(archive: Path, manifest: _Manifest) -> Iterator[tuple[TarMember, str, list[str]]]:
-    """Each member that is taken, its path, and the directories to make before."""
+    """Yield each accepted member, its path, and the directories to create before."""
     with archive.open("rb") as file:
         for member in members(file, manifest.limits):
             name = _safe_name(member.name)
@@ -171,7 +167,7 @@ def _accepted(archive: Path, manifest: _Manifest) -> Iterator[tuple[TarMember, s
 
 
 def _safe_name(name: str) -> str:
-    """The member's path below the directory, empty for the directory itself."""
+    """Return the member's path below the directory, empty for the directory itself."""
     if name.startswith("/") or _DRIVE.match(name):
         raise BrokenArchive(f"the archive's member {told(name)} is no path inside the package")
     if _NOT_IN_A_NAME.search(name):

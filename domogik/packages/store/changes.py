@@ -1,18 +1,19 @@
-"""The store of packages: every change of it, each of which happens or does not.
+"""The store of packages and its changes, each of which happens completely or not at all.
 
-What makes a package installed is one link, and what replaces or removes that link is one rename or
-one unlink (`layout.py` says what lies where). Around it, in this order:
+A package is installed by one link, which is replaced or removed by one rename or unlink
+(`layout.py` describes the files). The steps are:
 
-1. `stage` unpacks into a directory of its own in the store and waits for the disk (one syncfs).
-   Nothing of it counts: a start removes what it finds of that kind.
-2. The intent is written to the journal, and is on the disk.
-3. The staged directory is renamed to be a release; the directory is synced. Now whatever link
-   leads to it leads to something whole, also after a power cut.
-4. A new link is made under a temporary name and renamed over the old one; the directory is synced.
-5. What is left over is cleared away and the journal's entry removed (`_settle`).
+1. `stage` unpacks into a new directory in the store and syncs it (one syncfs). It does not count
+   yet: leftovers are removed at the start.
+2. The intent is written to the journal and synced.
+3. The staged directory is renamed to be a release, and the parent synced. From now on any link to
+   it leads to a complete release, also after a power cut.
+4. A new link is created under a temporary name and renamed over the old one; the directory is
+   synced.
+5. Leftovers and the journal's entry are removed (`_settle`).
 
-An error, a kill and a power cut end in the same place: `_settle` looks where the link leads, and
-finishes the change or clears away what it brought. `recover` does so for all that was begun.
+After an error, a kill or a power cut, `_settle` reads the link, and completes the change or removes
+what it added. `recover` does so for all entries of the journal.
 """
 
 from __future__ import annotations
@@ -42,15 +43,15 @@ _GIVEN_UP = 20
 
 
 class StoreFailed(DomogikError):
-    """The file system did not let us: full, read-only, broken. `str()` says what and where."""
+    """The file system refused the change: full, read-only, broken. `str()` says what and where."""
 
 
 class NotInstalled(UnknownComponent):
-    """A package that is not here."""
+    """The package is not installed."""
 
 
 class PlacedByHand(NotPossible):
-    """A descriptor that a person put there stands where the package's own would be."""
+    """A descriptor of the user is in the place of the package's own."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"{path} was put there by hand: uninstall or remove it first")
@@ -59,20 +60,20 @@ class PlacedByHand(NotPossible):
 
 @attrs.frozen
 class Staged:
-    """A release that is unpacked and on the disk, and is not part of the store yet."""
+    """A release that is unpacked and synced, but not part of the store yet."""
 
     directory: Path
     content: Unpacked
 
     @property
     def ref(self) -> PackageRef:
-        """What it is."""
+        """The reference of the release."""
         return self.content.ref
 
 
 @attrs.frozen
 class Change:
-    """A part that was switched: to `ref`, from `before` (None: there was nothing).
+    """A part that was switched to `ref`, from `before` (None: there was nothing).
 
     `is_new`: the release was not in the store before.
     """
@@ -89,11 +90,10 @@ def _nothing(name: str) -> None:
 
 @attrs.define(eq=False)
 class Store(Layout):
-    """The packages of one home, which no other process changes meanwhile (`Home.lock`).
+    """The packages of one home, changed only by this process (`Home.lock`).
 
-    Everything blocks: call it in a thread; two changes at once wait for each other. Raises
-    `StoreFailed` for what the file system refuses. `step` is told the name of each point where a
-    change might be interrupted.
+    All methods block; changes wait for each other. Raises `StoreFailed` for errors of the file
+    system. `step` is called with the name of each point where a change might be interrupted.
     """
 
     _step: Callable[[str], None] = _nothing
@@ -111,7 +111,7 @@ class Store(Layout):
     ) -> Staged:
         """Unpack an archive beside the releases; `ref` is what it has to be.
 
-        Raises `BrokenArchive`, and leaves nothing behind then.
+        Raises `BrokenArchive`, and leaves nothing behind.
         """
         with _translated():
             directory = Path(tempfile.mkdtemp(prefix=_STAGING, dir=self.home.store))
@@ -127,12 +127,12 @@ class Store(Layout):
         return Staged(directory, content)
 
     def seal(self, staged: Staged) -> None:
-        """Wait until what was added to the staged directory is on the disk."""
+        """Sync what was added to the staged directory."""
         with _translated():
             durable.sync_file_system(staged.directory)
 
     def discard(self, staged: Staged) -> None:
-        """Give up what was staged; what became a release stays one."""
+        """Remove a staged directory."""
         with _translated():
             durable.remove_tree(staged.directory)
 
@@ -153,7 +153,7 @@ class Store(Layout):
     def switch(self, ref: PackageRef, part: str = XPL, *, back: bool = False) -> Change:
         """Make a stored release the present one, for one part.
 
-        `back`: on the way it came, so nothing is added to that. Raises `NotInstalled` for a
+        `back` means a rollback, which is not added to the history. Raises `NotInstalled` for a
         release that is not stored, and `PlacedByHand`.
         """
         with self._lock:
@@ -165,7 +165,7 @@ class Store(Layout):
         return change
 
     def undo(self, change: Change) -> None:
-        """Back to what was there before a change; a release that it brought goes."""
+        """Restore the state before a change, and remove a release that it added."""
         ref, before = change.ref, change.before
         if before == ref:
             return
@@ -181,11 +181,10 @@ class Store(Layout):
     def uninstall(
         self, type: str, id: str, *, with_data: bool = False, keep_served: bool = False
     ) -> None:
-        """Remove all that a package brought, with every release; its data only if asked.
+        """Remove all releases of a package; its data only if requested.
 
-        With `keep_served`, what is served of it for other hosts stays.
-
-        A descriptor put there by hand is removed and nothing else. Raises `NotInstalled`.
+        With `keep_served`, what is served of it for other hosts stays. If its descriptor was placed
+        by hand, only that is removed. Raises `NotInstalled`.
         """
         with self._lock:
             by_hand = self.placed_by_hand(type, id)
@@ -208,16 +207,16 @@ class Store(Layout):
                     self._remove_data(type, id)
 
     def remove_release(self, ref: PackageRef) -> None:
-        """Remove a stored release that is not in use; raises `NotPossible` for one that is."""
+        """Remove a stored release; raises `NotPossible` if it is in use."""
         with self._lock, _translated():
             if self.is_linked(ref):
                 raise NotPossible(f"{ref} is installed: it cannot be removed alone")
             self._remove(self.directory(ref))
 
     def prune(self, type: str, id: str, keep: int = 3) -> tuple[PackageRef, ...]:
-        """Remove stored releases until `keep` are left; the answer is those that went.
+        """Remove stored releases until `keep` are left; return those removed.
 
-        Those in use stay in any case, then those a rollback leads to, then the highest.
+        Those in use are always kept, then those a rollback leads to, then the highest.
         """
         with self._lock:
             way = self.history(type, id).way
@@ -234,7 +233,7 @@ class Store(Layout):
         return going
 
     def hold(self, type: str, id: str, held: bool = True) -> None:
-        """Let updates leave a package as it is, or not any more. Raises `NotInstalled`."""
+        """Exclude a package from updates, or not any more. Raises `NotInstalled`."""
         with self._lock, _translated():
             if self.present(type, id) is None:
                 raise NotInstalled(f"{type} '{id}' is not installed from a repository")
@@ -242,13 +241,13 @@ class Store(Layout):
             write_history(self.history_file(type, id), history)
 
     def give_up(self, ref: PackageRef) -> None:
-        """Remember that a release failed as an update."""
+        """Record that a release failed as an update."""
         history = self.history(ref.type, ref.id)
         others = (one for one in history.given_up if one != ref.release)
         self._set_given_up(ref, (*others, ref.release)[-_GIVEN_UP:])
 
     def succeeded(self, ref: PackageRef) -> None:
-        """Forget what failed before this release, which did not."""
+        """Clear the failed updates, after a successful one."""
         self._set_given_up(ref, ())
 
     def _set_given_up(self, ref: PackageRef, releases: tuple[str, ...]) -> None:
@@ -259,9 +258,9 @@ class Store(Layout):
                 write_history(self.history_file(ref.type, ref.id), changed)
 
     def recover(self) -> tuple[str, ...]:
-        """Finish or undo what was interrupted, at the start and before anything else is asked.
+        """Complete or undo interrupted changes; call it first, at the start.
 
-        The answer is a sentence for each thing that was found and for what could not be cleared.
+        Returns a sentence for each change, and for what could not be removed.
         """
         with self._lock:
             intents, sentences = self._journal.pending()
@@ -290,7 +289,7 @@ class Store(Layout):
         return Change(part, ref, self.present(ref.type, ref.id), is_new)
 
     def _adopt(self, staged: Staged) -> None:
-        """Make it a release. Its content is on the disk already, and then its name is too."""
+        """Rename the staged directory, whose content is synced, to be a release."""
         place = self.directory(staged.ref)
         place.parent.mkdir(mode=0o700, exist_ok=True)
         if place.exists():
@@ -314,8 +313,8 @@ class Store(Layout):
         self._point_descriptor(ref)
 
     def _point_descriptor(self, ref: PackageRef) -> None:
-        """The switch. Where the descriptor changes its form, XML counts as long as it is there:
-        from XML to JSON the switch is the removal of the one, from JSON to XML the rename."""
+        """Switch the link. While both forms exist XML counts: from XML to JSON the removal of the
+        XML link is the switch, from JSON to XML the rename."""
         descriptor = self.descriptor(ref)
         link = self.descriptors(ref.type) / f"{ref.id}{descriptor.suffix}"
         self._point(link, f"../{descriptor.relative_to(self.home.store.parent)}")
@@ -355,9 +354,9 @@ class Store(Layout):
                 self._settle(intent)
 
     def _settle(self, intent: Intent) -> bool:
-        """Finish the change if its link was switched, else clear away what it brought.
+        """Complete the change if its link was switched, else remove what it added.
 
-        May be done again, whatever of it was done before.
+        It may be repeated after an interruption.
         """
         type, id = intent.type, intent.id
         now = (self.served if intent.part == RINOR else self.present)(type, id)
@@ -383,7 +382,7 @@ class Store(Layout):
         return done
 
     def _straighten_way(self, present: PackageRef) -> None:
-        """Cut off what an unfinished change or a way back left on the way; it means the same."""
+        """Remove what an incomplete change or a rollback left in the history."""
         history = self.history(present.type, present.id)
         straight = history.at(present.release)
         if straight != history:
@@ -391,7 +390,7 @@ class Store(Layout):
                 write_history(self.history_file(present.type, present.id), straight)
 
     def _remove(self, path: Path) -> None:
-        """Out of the way in one step, then piece by piece."""
+        """Move the path away in one step, then remove it."""
         if os.path.lexists(path):
             aside = durable.set_aside(path, self.home.store, _TRASH)
             self._step("set aside")
@@ -402,7 +401,7 @@ class Store(Layout):
             durable.remove_tree(self.home.plugin_data(id))
 
     def _leftovers(self) -> Iterator[Path]:
-        """All that was in the making, and nothing that a person may have put there."""
+        """Yield temporary files, and nothing that the user may have placed."""
         home = self.home
         for directory in (home.plugins, home.externals, home.rinor):
             yield from directory.glob(f"{durable.LINK_PREFIX}*")
@@ -434,7 +433,7 @@ def _translated() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _told(sentences: list[str], what: str) -> Iterator[None]:
-    """What cannot be done now is done at the next start; the others are not kept waiting."""
+    """Append errors to the sentences; what failed is retried at the next start."""
     try:
         yield
     except (OSError, DomogikError) as error:

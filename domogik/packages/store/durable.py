@@ -1,6 +1,6 @@
-"""Changes of a file system that are one step for everybody who looks, and that last.
+"""Atomic and durable changes of a file system.
 
-All of it waits for the disk: call it in a thread. Everything raises `OSError`.
+All functions wait for the disk, so they block, and raise `OSError`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ LINK_PREFIX = ".switching-"
 def sync_file_system(directory: Path) -> None:
     """Wait until everything written to the file system of `directory` is on the disk.
 
-    One wait for any number of files (syncfs(2)); since Linux 5.8 it also tells what could not be
-    written.
+    It is one wait for any number of files (syncfs(2)), and reports write errors since Linux 5.8.
     """
     with _opened(directory) as descriptor:
         _check(_libc.syncfs(descriptor), directory)
@@ -38,18 +37,18 @@ def sync_directory(directory: Path) -> None:
 
 
 def swap(one: Path, other: Path) -> None:
-    """Exchange two names in one step (renameat2(2)); both exist.
+    """Exchange two existing names in one step (renameat2(2)).
 
-    Linux's own file systems can; NFS and many FUSE ones answer `EINVAL`.
+    Linux's own file systems support it; NFS and many FUSE ones return `EINVAL`.
     """
     names = os.fsencode(one), os.fsencode(other)
     _check(_libc.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE), one)
 
 
 def point(link: Path, target: str, step: Callable[[str], None]) -> None:
-    """Make `link` a symbolic link to `target`, in place of what had the name before, and last.
+    """Make `link` a symbolic link to `target`, replacing it in one step, and sync it.
 
-    `step` is told before and after the one rename that counts.
+    `step` is called before and after the rename.
     """
     temporary = link.with_name(f"{LINK_PREFIX}{link.stem}")
     temporary.unlink(missing_ok=True)
@@ -65,15 +64,15 @@ def point(link: Path, target: str, step: Callable[[str], None]) -> None:
 
 
 def remove_link(link: Path) -> None:
-    """Remove one name, if it is there, and make that last."""
+    """Remove one name, if it exists, and sync that."""
     link.unlink(missing_ok=True)
     sync_directory(link.parent)
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a directory and all below it, also what is write-protected; a link goes as a link.
+    """Remove a path with all below it, also what is write-protected; a link is not followed.
 
-    A path where nothing is is no error.
+    A missing path is no error.
     """
     if path.is_symlink():
         path.unlink(missing_ok=True)
@@ -86,9 +85,9 @@ def remove_tree(path: Path) -> None:
 
 
 def set_aside(path: Path, directory: Path, prefix: str) -> Path:
-    """Move `path` under a new name in `directory` of the same file system, in one step.
+    """Move `path` to a new name in `directory` of the same file system, in one step.
 
-    Needs no room on a full disk.
+    It needs no space on a full disk.
     """
     place = directory / f"{prefix}{secrets.token_hex(8)}"
     path.rename(place)
@@ -97,7 +96,7 @@ def set_aside(path: Path, directory: Path, prefix: str) -> Path:
 
 
 def _open_up(top: Path) -> None:
-    """Let us list and change every directory below; os.walk descends after it told the names."""
+    """Make every directory below readable and writable."""
     top.chmod(stat.S_IRWXU)
     for base, names, _ in os.walk(top):
         for directory in (Path(base, name) for name in names):

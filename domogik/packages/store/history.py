@@ -1,4 +1,4 @@
-"""What is remembered of a package: the releases it came from, and whether it is held."""
+"""The history of a package: its former releases, and whether it is held."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _ENTRIES = 50
 
 @attrs.frozen
 class History:
-    """The way to the present release, oldest first, and whether updates leave the package alone.
+    """The releases before the present one, oldest first, and whether updates are held.
 
-    The present release itself is known from where the descriptor link points, and never from here:
-    the way is written before the link is switched, and says the same when it never is.
+    The present release is always read from the descriptor link: the history is written before the
+    link is switched, and stays valid if it never is.
     """
 
     way: tuple[str, ...] = ()
@@ -28,19 +28,19 @@ class History:
     given_up: tuple[str, ...] = ()
 
     def previous(self, present: str, stored: Collection[str]) -> str | None:
-        """The release to go back to: the last one before the present that is still stored.
+        """Return the release to roll back to: the last stored one before the present.
 
-        After going back the present stands on the way, so going back again leads further back.
+        After a rollback the present release is in the history, so the next one leads further back.
         """
         return next((one for one in reversed(self._before(present)) if one in stored), None)
 
     def leaving(self, present: str, following: str) -> History:
-        """What to remember before the present release is replaced by another one."""
+        """Return the history for the replacement of the present release by another one."""
         way = [one for one in self._before(present) if one != following]
         return attrs.evolve(self, way=(*way, present)[-_ENTRIES:])
 
     def at(self, present: str) -> History:
-        """The same, ending before the present release."""
+        """Return the history that ends before the present release."""
         return attrs.evolve(self, way=self._before(present))
 
     def _before(self, present: str) -> tuple[str, ...]:
@@ -48,7 +48,7 @@ class History:
 
 
 def read_history(path: Path) -> History:
-    """What was written there; nothing to remember where nothing is or nobody can read it."""
+    """Return the history in the file; empty if it is missing or invalid."""
     try:
         found = json.loads(read_bounded(path, _LIMIT))
         way, given_up = (
@@ -61,7 +61,7 @@ def read_history(path: Path) -> History:
 
 
 def write_history(path: Path, history: History) -> None:
-    """Remember it, over a power cut too; nothing to remember needs no file. Raises `OSError`."""
+    """Write it durably; an empty one removes the file. Raises `OSError`."""
     if history == History():
         path.unlink(missing_ok=True)
     else:

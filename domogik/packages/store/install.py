@@ -1,7 +1,7 @@
-"""Installing, going back and uninstalling: the chain, step by step.
+"""Installs, rolls back and uninstalls packages, step by step.
 
-find (the caller's), fetch, stage, check, see that it does not run, switch, tidy. Before the switch
-an error leaves everything as it was.
+The steps are: fetch, stage, check, refuse if it is running, switch, tidy. Before the switch an
+error leaves everything unchanged.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _log = Logger()
 
 
 class PackageRunning(NotPossible):
-    """A plugin that runs is not to be touched; the text is the one clients compare.
+    """The plugin is running; the text is the one that clients compare.
 
     It is the same for an uninstallation.
     """
@@ -48,7 +48,7 @@ class PackageRunning(NotPossible):
 
 
 class NeedsNewerDomogik(NotPossible):
-    """The package asks for a later release of Domogik than this one."""
+    """The package requires a later release of Domogik."""
 
 
 class NothingToGoBackTo(NotPossible):
@@ -60,7 +60,7 @@ async def _no_preparation(installation: Installation, staged: Staged) -> None:
 
 
 def check_version(package: Package, version: str = __version__) -> None:
-    """Raises `NeedsNewerDomogik` where the package asks for more than is running."""
+    """Raise `NeedsNewerDomogik` if the package requires a later release."""
     if not fits(package, version):
         raise NeedsNewerDomogik(
             f"This package needs a Domogik version >= {package.min_version}. Actual is {version}. "
@@ -70,12 +70,12 @@ def check_version(package: Package, version: str = __version__) -> None:
 
 @attrs.define(eq=False)
 class Installer:
-    """Changes of what is installed on this host.
+    """Changes which packages are installed on this host.
 
-    `fetch_archive` gives the archive of a release as a file. `is_running(plugin)` is asked in
+    `fetch_archive` returns the archive of a release as a file. `is_running(plugin)` is called in
     the reactor. `prepare` is called with what was staged and may add to its directory, such as a
-    virtual environment; its error gives the installation up. Changes of one package wait for each
-    other. A switch that has begun is carried out, also when who waits for it gives up.
+    virtual environment; its error cancels the installation. Changes of one package wait for each
+    other. A switch that has begun is completed, even if its caller is cancelled.
     """
 
     store: Store
@@ -89,7 +89,7 @@ class Installer:
     _locks: dict[str, DeferredLock] = attrs.field(init=False, factory=dict)
 
     async def install(self, installation: Installation, part: str = XPL) -> Change:
-        """Install one part of a release; the answer can be handed to `undo`.
+        """Install one part of a release; the result can be passed to `undo`.
 
         `rinor` of a release that is installed here copies nothing. Raises `PackageRunning` (part
         `xpl`), `BrokenArchive`, `NeedsNewerDomogik`, `PlacedByHand`, `StoreFailed`, and what
@@ -107,9 +107,9 @@ class Installer:
         return change
 
     async def install_both(self, installation: Installation) -> None:
-        """Both parts, for a host that is main host and target: all of it, or nothing of it.
+        """Install both parts, for a main host that is also the target, or none.
 
-        Raises as `install` does, and `OperationFailed` where the second part failed.
+        Raises as `install` does, and `OperationFailed` if the second part failed.
         """
         change = await self.install(installation, XPL)
         try:
@@ -123,36 +123,36 @@ class Installer:
             raise OperationFailed(text, str(error)) from error
 
     async def stage(self, installation: Installation) -> Staged:
-        """The long part of an installation, with the old release still at work.
+        """Fetch, unpack and prepare a release, while the old one is still in use.
 
-        To be followed by `switch_to` or `discard`. Raises as `install` does.
+        `switch_to` or `discard` has to follow. Raises as `install` does.
         """
         async with self._lock(installation.ref.type, installation.ref.id):
             return await self._stage(installation)
 
     async def switch_to(self, installation: Installation, staged: Staged) -> Change:
-        """The short part. The release left stays stored: `undo` leads back, `tidy` ends it."""
+        """Switch to the staged release. The former one stays stored for `undo`, until `tidy`."""
         async with self._lock(staged.ref.type, staged.ref.id):
             return await self._switch_to(installation, staged, XPL)
 
     async def discard(self, staged: Staged) -> None:
-        """Give up what was staged."""
+        """Remove what was staged."""
         await self._in_thread(self.store.discard, staged)
 
     async def undo(self, change: Change) -> None:
-        """Put back what was there before a change."""
+        """Restore the state before a change."""
         ref = change.ref
         async with self._lock(ref.type, ref.id):
             self._refuse_running(ref.type, ref.id, change.part)
             await self._in_thread(self.store.undo, change)
 
     async def tidy(self, installation: Installation, change: Change) -> None:
-        """Remove old releases, after a change that is there to stay."""
+        """Remove old releases, after a successful change."""
         async with self._lock(change.ref.type, change.ref.id):
             await self._tidy(installation, change)
 
     async def rollback(self, type: str, id: str) -> Change:
-        """Back to the release that was installed before, what is served here included.
+        """Return to the previous release, also for what is served here.
 
         Raises `NotInstalled`, `NothingToGoBackTo`, `PackageRunning`, `StoreFailed`.
         """
@@ -163,7 +163,7 @@ class Installer:
     async def uninstall(
         self, type: str, id: str, *, with_data: bool = False, keep_served: bool = False
     ) -> None:
-        """Remove all that the package brought. Raises `NotInstalled`, `PackageRunning`."""
+        """Remove the package. Raises `NotInstalled`, `PackageRunning`."""
         async with self._lock(type, id):
             self._refuse_running(type, id, XPL)
             await self._in_thread(

@@ -1,4 +1,4 @@
-"""What one installation is about: it is handed down from the order to the store."""
+"""One installation, passed from the operation down to the store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from domogik.packages.descriptor.reference import PackageRef
 
 @attrs.frozen
 class Place:
-    """Where an archive is; `sha256` (hex) and `size` (bytes) are None where nobody says."""
+    """The location of an archive; `sha256` (hex) and `size` (bytes) are None if unknown."""
 
     url: str
     sha256: str | None = None
@@ -22,9 +22,9 @@ class Place:
 class Installation:
     """One release that is being installed.
 
-    `tell` is told each stage, and how many percent of it are done where that is known. `place` is
-    where the archive is, None for the repositories. `with_dependencies`: a plugin gets an
-    environment of its own, with what it needs of Python.
+    `tell` is called with each stage, and its percentage if known. `place` is the location of the
+    archive, None for the repositories. `with_dependencies`: a plugin gets an environment of its
+    own, with its Python dependencies.
     """
 
     ref: PackageRef
@@ -33,9 +33,9 @@ class Installation:
     with_dependencies: bool = False
 
     def stage(self, text: str) -> None:
-        """Tell what is done now."""
+        """Report the current stage."""
         self._tell(text, None)
 
     def fetched(self, received: int, total: int | None) -> None:
-        """Tell how much of the archive has arrived, in bytes."""
+        """Report how many bytes of the archive have arrived."""
         self._tell("fetching", 100 * received / total if total else None)

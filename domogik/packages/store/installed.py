@@ -1,4 +1,4 @@
-"""Which plugins and external models this host has, and where a plugin's script lies."""
+"""The plugins and external models on this host, and their scripts."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from domogik.packages.descriptor.reference import refusal
 class Installed:
     """A package on this host.
 
-    `source` is the tree that goes on PYTHONPATH, `directory` where it runs, `script` the file to
-    run; the three are None for a package without a script (an external model, or a plugin whose
-    script is nowhere or must not run: then `problem` says why).
+    `source` is the tree for PYTHONPATH, `directory` the working directory, `script` the file to
+    run; the three are None for an external model, or for a plugin whose script is missing or not
+    allowed: then `problem` says why.
     """
 
     package: Package
@@ -32,7 +32,7 @@ class Installed:
 
 @attrs.frozen
 class Inventory:
-    """What one look found: id -> package, and a sentence for each descriptor left out."""
+    """The packages by id, and a sentence for each descriptor left out."""
 
     plugins: dict[str, Installed]
     externals: dict[str, Installed]
@@ -40,13 +40,13 @@ class Inventory:
     directories: tuple[Path, ...] = ()
 
     def declared(self, plugin: str) -> tuple[ConfigurationKey, ...] | None:
-        """The configuration keys that a plugin's descriptor declares, None without a descriptor."""
+        """Return the configuration keys of a plugin, None if it is unknown."""
         installed = self.plugins.get(plugin)
         return installed.package.configuration if installed is not None else None
 
 
 def find_packages(home: Home, package_mode: bool, prefixes: Sequence[Path]) -> Inventory:
-    """What there is on this host, in package or in development mode. Reads files."""
+    """Return the packages of this host, in package or development mode. Blocks."""
     if package_mode:
         found = installed_packages(home.plugins, home.externals, home.store, prefixes)
         return attrs.evolve(found, directories=(home.plugins, home.externals))
@@ -57,10 +57,10 @@ def find_packages(home: Home, package_mode: bool, prefixes: Sequence[Path]) -> I
 def installed_packages(
     plugins: Path, externals: Path, store: Path, prefixes: Sequence[Path]
 ) -> Inventory:
-    """What is installed in package mode: the descriptor is what makes it so. Reads files.
+    """Return the packages in package mode, which have a descriptor there. Blocks.
 
-    A descriptor that is a link into the store runs from the release it points to; a plain one,
-    put there by hand, has its script in one of `prefixes`.
+    A descriptor that is a link into the store runs from that release; for a plain file the script
+    is searched in `prefixes`.
     """
     sources = list(_sources(prefixes))
     found = _Found()
@@ -72,7 +72,7 @@ def installed_packages(
 
 
 def developed_packages(prefixes: Sequence[Path]) -> Inventory:
-    """What lies in `src_prefix` in development mode. Reads files."""
+    """Return the packages in `src_prefix` in development mode. Blocks."""
     found = _Found()
     for source in _sources(prefixes):
         for kind in ("plugin", "external"):
@@ -83,7 +83,7 @@ def developed_packages(prefixes: Sequence[Path]) -> Inventory:
 
 @attrs.define
 class _Found:
-    """What was found until now."""
+    """The packages found so far."""
 
     plugins: dict[str, Installed] = attrs.field(factory=dict)
     externals: dict[str, Installed] = attrs.field(factory=dict)
@@ -113,7 +113,7 @@ class _Found:
 
 
 def watched_directories(prefixes: Sequence[Path]) -> tuple[Path, ...]:
-    """The directories whose change may change what `developed_packages` finds. Reads files."""
+    """Return the directories whose changes may affect `developed_packages`. Blocks."""
     found = [prefix for prefix in prefixes if prefix.is_dir()]
     for source in _sources(prefixes):
         share = source / "share" / "domogik"
@@ -122,7 +122,7 @@ def watched_directories(prefixes: Sequence[Path]) -> tuple[Path, ...]:
 
 
 def _sources(prefixes: Iterable[Path]) -> Iterable[Path]:
-    """The `src` trees: a prefix itself, or those of the package directories it holds."""
+    """Yield the `src` trees: a prefix itself, or those of the package directories in it."""
     for prefix in prefixes:
         if (prefix / "share" / "domogik").is_dir():
             yield prefix
@@ -133,7 +133,7 @@ def _sources(prefixes: Iterable[Path]) -> Iterable[Path]:
 
 
 def _release(path: Path, store: Path) -> Path | None:
-    """The directory of the release that a descriptor link points into, None for a plain file."""
+    """Return the directory of the release that a descriptor links to, None for a plain file."""
     try:
         parts = path.resolve(strict=True).relative_to(store.resolve()).parts
     except (OSError, ValueError):

@@ -1,8 +1,8 @@
-"""What is being changed in the store, so that a start after any end knows what to finish.
+"""The journal of the store: changes that an interrupted process has to complete.
 
-An intent is on the disk before the first step of its change and goes after the last one. Which
-way an interrupted change goes is not read from here but from the one link that counts: if it
-points to where the change leads, the rest is done; else it never happened.
+An intent is synced before the first step of its change and removed after the last one. Whether an
+interrupted change is completed or undone depends on the link alone: if it leads to the new release,
+the rest is done; otherwise it is undone.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _LIMIT = 64 * 1024
 
 @attrs.frozen
 class Intent:
-    """A change: the part `xpl` or `rinor` of a package shall be at release `after`, None: away.
+    """A change: part `xpl` or `rinor` of a package to release `after`, or None for its removal.
 
-    `doubtful` is a release that stays only if a link leads to it in the end. `whole`: when the
-    part is away, all else of the package goes too, and `with_data` what the plugin keeps.
+    `doubtful` is a release that is kept only if a link leads to it. `whole`: the rest of the
+    package is removed too, and `with_data` the plugin's data.
     """
 
     type: str
@@ -43,13 +43,13 @@ class Intent:
 
     @property
     def fullname(self) -> str:
-        """`<type>-<id>`"""
+        """The name `<type>-<id>`."""
         return f"{self.type}-{self.id}"
 
 
 @attrs.define(eq=False)
 class Journal:
-    """The intents of one store, a file for each package in `directory`. All of it blocks."""
+    """The intents of one store, a file for each package in `directory`. All methods block."""
 
     _directory: Path
 
@@ -57,18 +57,18 @@ class Journal:
     temporary = f".{_PREFIX}"
 
     def begin(self, intent: Intent) -> None:
-        """Write it down, durably. Raises `OSError`."""
+        """Write the intent durably. Raises `OSError`."""
         write_atomically(self._path(intent.fullname), json.dumps(attrs.asdict(intent)).encode())
 
     def end(self, intent: Intent) -> None:
-        """Forget it, durably: a removal that comes back after a power cut would remove again."""
+        """Remove the intent durably: after a power cut it must not be carried out again."""
         self._path(intent.fullname).unlink(missing_ok=True)
         durable.sync_directory(self._directory)
 
     def pending(self) -> tuple[list[Intent], list[str]]:
-        """What was begun and not ended, and a sentence for each file that says nothing.
+        """Return the pending intents, and a sentence for each invalid file.
 
-        Such a file (a disk that lost it) is removed: what it spoke of had not begun.
+        An invalid file is removed: its change had not begun.
         """
         intents, sentences = [], []
         for path in sorted(self._directory.glob(f"{_PREFIX}*{_SUFFIX}")):

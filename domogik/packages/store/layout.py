@@ -1,11 +1,11 @@
-"""What is stored, and which release of it the links lead to. Looks, and changes nothing.
+"""The stored releases, and which of them the links lead to; read-only.
 
 packages/plugins/<id>.xml      -> ../store/plugin-<id>/<release>/...   (or .json)
 packages/externals/<id>.xml    -> ../store/external-<id>/<release>/...
 packages/rinor/<type>-<id>     -> ../store/<type>-<id>/<release>
-packages/store/<type>-<id>/<release>/     what was in the archive
+packages/store/<type>-<id>/<release>/     the content of the archive
 packages/store/<type>-<id>/.history.json  `history.py`
-packages/store/.<anything>                work, gone when it is done
+packages/store/.<anything>                temporary
 """
 
 from __future__ import annotations
@@ -35,18 +35,17 @@ HISTORY = ".history.json"
 
 @attrs.define(eq=False)
 class Layout:
-    """The packages of one home, as they are.
+    """The packages of one home.
 
-    Everything reads the disk: call it in a thread. Types and ids may come from outside: what can be
-    none raises `InvalidReference`.
+    All methods block. They raise `InvalidReference` for invalid types and ids.
     """
 
     home: Home
 
     def installed(self) -> dict[str, PackageRef]:
-        """Full name -> release, of all that is installed, by hand or from the store.
+        """Return the release of all installed packages by full name.
 
-        A descriptor that is broken or a link that leads nowhere installs nothing.
+        Broken descriptors and dangling links are ignored.
         """
         found: dict[str, PackageRef] = {}
         for type in ("plugin", "external"):
@@ -59,16 +58,16 @@ class Layout:
         return found
 
     def present(self, type: str, id: str) -> PackageRef | None:
-        """The release that is installed from the store."""
+        """Return the release that is installed from the store."""
         found = self.descriptor_link(type, id)
         return self._release(found, type, id) if found is not None else None
 
     def served(self, type: str, id: str) -> PackageRef | None:
-        """The release whose icon and the like the main host serves."""
+        """Return the release whose files the main host serves."""
         return self._release(self.rinor_link(type, id), type, id)
 
     def placed_by_hand(self, type: str, id: str) -> Path | None:
-        """A descriptor of that name that does not lead into the store."""
+        """Return a descriptor of that name that does not link into the store."""
         for suffix in SUFFIXES:
             path = self.descriptors(type) / f"{id}{suffix}"
             if os.path.lexists(path) and self._release(path, type, id) is None:
@@ -76,7 +75,7 @@ class Layout:
         return None
 
     def releases(self, type: str, id: str) -> tuple[PackageRef, ...]:
-        """What is stored of a package, lowest version first."""
+        """Return the stored releases of a package, lowest version first."""
         refs = []
         for path in sorted(self.package(type, id).glob("[!.]*/")):
             with contextlib.suppress(InvalidReference):
@@ -84,7 +83,7 @@ class Layout:
         return tuple(sorted(refs, key=lambda ref: ref.version))
 
     def previous(self, type: str, id: str) -> PackageRef | None:
-        """The release that a rollback leads to."""
+        """Return the release that a rollback leads to."""
         present = self.present(type, id)
         if present is None:
             return None
@@ -93,56 +92,56 @@ class Layout:
         return PackageRef(type, id, release) if release is not None else None
 
     def held(self, type: str, id: str) -> bool:
-        """Whether updates leave it as it is."""
+        """Return whether updates are held."""
         return self.history(type, id).held
 
     def given_up(self, type: str, id: str) -> tuple[str, ...]:
-        """The releases that were given up as updates."""
+        """Return the releases that failed as updates."""
         return self.history(type, id).given_up
 
     def history(self, type: str, id: str) -> History:
-        """What is remembered of it."""
+        """Return the history of a package."""
         return read_history(self.history_file(type, id))
 
     def history_file(self, type: str, id: str) -> Path:
-        """Where that is written."""
+        """Return the path of the history."""
         return self.package(type, id) / HISTORY
 
     def descriptor(self, ref: PackageRef) -> Path:
-        """The file that describes a stored release; raises `BrokenArchive` where none does."""
+        """Return the descriptor of a stored release; raises `BrokenArchive` if there is none."""
         directory = self.directory(ref)
         own = f"src/share/domogik/{ref.type}s/{ref.id}"
         names = ("info.xml", "info.json", f"{own}.xml", f"{own}.json")
         return directory / descriptor_among([n for n in names if (directory / n).is_file()])
 
     def directory(self, ref: PackageRef) -> Path:
-        """Where a release lies, stored or not."""
+        """Return the directory of a release, stored or not."""
         return self.package(ref.type, ref.id) / ref.release
 
     def package(self, type: str, id: str) -> Path:
-        """Where the releases of a package lie."""
+        """Return the directory of a package's releases."""
         return self.home.store / fullname(type, id)
 
     def descriptors(self, type: str) -> Path:
-        """Where the descriptors of installed packages of a type are."""
+        """Return the directory of descriptors of a type."""
         return self.home.plugins if type == "plugin" else self.home.externals
 
     def descriptor_link(self, type: str, id: str) -> Path | None:
-        """The descriptor that counts, whatever it is."""
+        """Return the descriptor that counts, a link or a file."""
         fullname(type, id)
         paths = (self.descriptors(type) / f"{id}{suffix}" for suffix in SUFFIXES)
         return next((path for path in paths if os.path.lexists(path)), None)
 
     def rinor_link(self, type: str, id: str) -> Path:
-        """The link to what is served, there or not."""
+        """Return the link to the served release, which may not exist."""
         return self.home.rinor / fullname(type, id)
 
     def is_linked(self, ref: PackageRef) -> bool:
-        """Whether anything leads to this release."""
+        """Return whether a link leads to this release."""
         return ref in (self.present(ref.type, ref.id), self.served(ref.type, ref.id))
 
     def _release(self, link: Path, type: str, id: str) -> PackageRef | None:
-        """Where a link leads, None for what is no link into the store of this package."""
+        """Return the release that a link leads to, None if it is not in the store."""
         try:
             target = os.path.normpath(link.parent / os.readlink(link))  # noqa: PTH115
             parts = Path(target).relative_to(os.path.normpath(self.home.store)).parts

@@ -1,9 +1,9 @@
-"""The members of a gzipped tar, one after the other, within limits.
+"""Reads the members of a gzipped tar, within limits.
 
-Headers are read here and not by `tarfile`, which believes them: an extended header may claim a
-gigabyte of memory or (before Python 3.11.10) hours of backtracking, and a damaged header in the
-middle silently ends the list. What packages need of tar is small: POSIX.1-1988 (ustar), the long
-names of GNU and POSIX.1-2001 (pax), https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html.
+`tarfile` trusts headers: an extended header may claim a gigabyte of memory or (before Python
+3.11.10) cause hours of backtracking, and a damaged header silently ends the list. Packages need
+POSIX.1-1988 (ustar), and the long names of GNU and POSIX.1-2001 (pax),
+https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _OCTAL = re.compile(rb"[ \0]*([0-7]*)[ \0]*")
 
 
 class BrokenArchive(DomogikError):
-    """An archive that is refused; `str()` says why."""
+    """An archive is refused; `str()` says why."""
 
 
 @attrs.frozen
 class Limits:
-    """How much an archive may hold; sizes are in bytes, unpacked.
+    """Limits of an archive; sizes are in bytes, unpacked.
 
-    Real packages have some ten files of some ten kilobytes; wheels make them larger. `ratio` is the
-    unpacked size over the packed one, and counts once `ratio_from` bytes are there. `streams` is of
-    gzip: some programs write one for each 64 KiB.
+    Typical packages have some ten files of some ten kilobytes; wheels are larger. `ratio` is
+    unpacked to packed size, and applies from `ratio_from` bytes on. `streams` limits gzip streams:
+    some programs write one for each 64 KiB.
     """
 
     members: int = 10_000
@@ -54,7 +54,7 @@ class Limits:
 
 @attrs.frozen
 class TarMember:
-    """A regular file or directory as the archive has it; its name is nobody's path yet."""
+    """A regular file or directory in an archive; its name is not validated."""
 
     name: str
     is_directory: bool
@@ -63,7 +63,7 @@ class TarMember:
     _stream: _Unpacking
 
     def content(self) -> Iterator[bytes]:
-        """The bytes of the file; to be read to the end before the next member is asked for."""
+        """Yield the content; it has to be read before the next member is requested."""
         left = self.size
         while left:
             chunk = self._stream.read_some(left)
@@ -74,10 +74,10 @@ class TarMember:
 
 
 def members(file: BinaryIO, limits: Limits) -> Iterator[TarMember]:
-    """What the archive in `file` holds; a content that nobody reads is skipped.
+    """Yield the members of the archive in `file`; unread content is skipped.
 
-    Comes to its end only where the archive ends as gzip and as tar. Raises `BrokenArchive`, and
-    `OSError` where the file cannot be read.
+    It ends only if the archive is complete as gzip and tar. Raises `BrokenArchive`, and `OSError`
+    if the file cannot be read.
     """
     stream = _Unpacking(file, limits)
     declared = 0
@@ -95,12 +95,12 @@ def members(file: BinaryIO, limits: Limits) -> Iterator[TarMember]:
 
 
 def told(name: str) -> str:
-    """A name from an archive, as a sentence may have it."""
+    """Return a name from an archive for a sentence."""
     return ascii(name if len(name) <= 80 else f"{name[:80]}...")
 
 
 def _headers(stream: _Unpacking) -> Iterator[TarMember]:
-    """The members, after what extended headers say of them; ends at the zeros or the end."""
+    """Yield the members, with extended headers applied."""
     name, size = None, None
     while (block := stream.read_block()).strip(b"\0"):
         kind, length = _checked(block)
@@ -116,7 +116,7 @@ def _headers(stream: _Unpacking) -> Iterator[TarMember]:
 
 
 def _checked(block: bytes) -> tuple[bytes, int]:
-    """Kind and length that a header gives, if its checksum is right."""
+    """Return kind and length in a header, whose checksum is verified."""
     if sum(block) - sum(block[148:156]) + 8 * ord(" ") != _number(block[148:156]):
         raise BrokenArchive("the archive is damaged: a header has a wrong checksum")
     return block[156:157], _number(block[124:136])
@@ -141,7 +141,7 @@ def _ustar_name(block: bytes) -> str:
 
 
 def _pax(content: bytes, name: str | None, size: int | None) -> tuple[str | None, int | None]:
-    """Name and size out of records `<length> <key>=<value>\\n`."""
+    r"""Return name and size from records `<length> <key>=<value>\\n`."""
     start = 0
     while start < len(content):
         digits = content[start : start + _PAX_DIGITS].partition(b" ")[0]
@@ -162,7 +162,7 @@ def _pax(content: bytes, name: str | None, size: int | None) -> tuple[str | None
 
 
 def _number(field: bytes) -> int:
-    """Octal digits, or as GNU has it for large ones: a bit, then the number itself."""
+    """Return an octal number, or GNU's binary form of large ones."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     match = _OCTAL.fullmatch(field)
@@ -179,7 +179,7 @@ def _text(name: bytes) -> str:
 
 
 class _Unpacking:
-    """The unpacked bytes, which are counted and go forward only."""
+    """The unpacked bytes, counted and read forward only."""
 
     def __init__(self, file: BinaryIO, limits: Limits) -> None:
         self.position = 0
@@ -195,7 +195,7 @@ class _Unpacking:
         self._ended = False
 
     def read_some(self, limit: int) -> bytes:
-        """Between 1 and `limit` bytes; none at the end."""
+        """Return between 1 and `limit` bytes; none at the end."""
         if self._used == len(self._buffer):
             self._fill()
         part = self._buffer[self._used : self._used + limit]
@@ -204,12 +204,12 @@ class _Unpacking:
         return part
 
     def read_block(self) -> bytes:
-        """A header; none at the end, which may come without zeros as long as gzip is whole."""
+        """Return a header; none at the end, which needs no zeros if gzip is complete."""
         part = self.read_some(_BLOCK)
         return part + self._exactly(_BLOCK - len(part)) if part else b""
 
     def read_extended(self, length: int) -> bytes:
-        """The content of an extended header, and what fills its last block."""
+        """Return the content of an extended header, and skip its padding."""
         if length > _EXTENDED_BYTES:
             raise BrokenArchive("the archive is damaged: an extended header is too large")
         content = self._exactly(length)
@@ -217,17 +217,17 @@ class _Unpacking:
         return content
 
     def skip_padding(self, length: int) -> None:
-        """What fills the last block of a content of that length."""
+        """Skip the padding after content of that length."""
         self._exactly(-length % _BLOCK)
 
     def skip_to(self, position: int) -> None:
-        """Leave out what nobody has read."""
+        """Skip unread content."""
         while self.position < position:
             if not self.read_some(position - self.position):
                 raise BrokenArchive("the archive ends in the middle of a file")
 
     def skip_to_end(self) -> None:
-        """Be sure that it ends as gzip, with the checksum it should have."""
+        """Read to the end, so that the checksum is verified."""
         while self.read_some(_CHUNK):
             pass
 
@@ -267,7 +267,7 @@ class _Unpacking:
             self._look_for_more(self._inflate.unused_data)
 
     def _look_for_more(self, rest: bytes) -> None:
-        """A file may be several gzip streams in a row; whatever else follows is padding."""
+        """Start the next gzip stream, if there is one; other bytes are padding."""
         rest = rest or self._file.read(_CHUNK)
         self._ended = not rest.startswith(_GZIP_MAGIC)
         if not self._ended:
