@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from domogik.cli.client import (
-    CHANGE_TIMEOUT_S,
     EVENTS,
     EVENTS_TIMEOUT_S,
     PLAIN,
@@ -23,9 +22,10 @@ from domogik.cli.client import (
     RequestRefused,
     component_path,
 )
-from domogik.cli.ctl import components, configuration, daemons, health, units
+from domogik.cli.ctl import components, configuration, health, kinds
 from domogik.cli.ctl.configuration import Findings
 from domogik.cli.ctl.kinds import id_of
+from domogik.cli.operations import add_parameters, begin, commands_of
 from domogik.cli.pkgmgr.tables import missing_there
 from domogik.cli.program import (
     FAILED,
@@ -38,13 +38,6 @@ from domogik.cli.session import Terminal, add_common, open_terminal
 from domogik.cli.terminal import now, printable, printable_log
 
 NAME = "dmg_ctl"
-VERBS = {
-    "start": "start components; returns once they are alive or running",
-    "stop": "stop components; returns once no process of theirs is left",
-    "restart": "stop them if they run, then start them",
-    "enable": "have them started with the manager",
-    "disable": "do not have them started with the manager; not while they run",
-}
 DEFAULT_LINES = 100
 #: as `/api/v1` has it
 MOST_LINES = 10_000
@@ -121,16 +114,11 @@ def _show_status(terminal: Terminal, before: str) -> int:
 
 
 def change(terminal: Terminal) -> int:
-    """`start` and the other verbs."""
+    """`start` and the other orders, each to several components."""
     is_elsewhere = terminal.check_host()
-    verb, host = terminal.options.command, terminal.options.host
+    verb, host = terminal.options.operation.verb, terminal.options.host
     result, done = 0, []
-    for name, document in ask_all(
-        terminal,
-        lambda name: terminal.client.begin(
-            "POST", component_path(name, verb), CHANGE_TIMEOUT_S, host=host
-        ),
-    ):
+    for name, document in ask_all(terminal, lambda name: begin(terminal, id=name)):
         if document is not None and "subject" in document:
             document = _end_of(terminal, document, host)
         if is_elsewhere and verb in ("start", "restart", "enable"):
@@ -141,7 +129,7 @@ def change(terminal: Terminal) -> int:
             continue
         done.append(document)
         if not terminal.options.json:
-            terminal.say(components.sentence(document, terminal.palette))
+            terminal.say(components.said(terminal, document))
         for warning in document.get("warnings", ()):
             complain(NAME, printable(warning))
     if terminal.options.json:
@@ -231,17 +219,19 @@ def _options() -> argparse.ArgumentParser:
     shown.add_argument(
         "-w", "--watch", action="store_true", help="show it again whenever something changes"
     )
-    for verb, text in VERBS.items():
-        one = command(verb, text, change)
+    for operation in commands_of(NAME):
+        one = command(operation.name, operation.help, change)
         one.add_argument("components", nargs="+", type=_component, metavar="COMPONENT")
+        add_parameters(one, operation)
     _add_logs(command("logs", "what a component wrote", logs), "COMPONENT", _component)
-    for kind, text, add in (
-        ("daemon", "servers that Domogik runs itself", daemons.add_commands),
-        ("unit", "units of systemd that the configuration declares", units.add_commands),
+    for kind, text in (
+        ("daemon", "servers that Domogik runs itself"),
+        ("unit", "units of systemd that the configuration declares"),
     ):
         one = commands.add_parser(kind, help=text, allow_abbrev=False)
         add_common(one, argparse.SUPPRESS)
-        add(one, lambda one: add_common(one, argparse.SUPPRESS), partial(_add_logs_of, kind))
+        common = partial(add_common, default=argparse.SUPPRESS)
+        kinds.add_commands(one, kind, common, partial(_add_logs_of, kind))
     configuration.add_commands(command, _component)
     health.add_commands(command, _component)
     command("upgrade", "execute the manager anew; what it has started goes on", upgrade)

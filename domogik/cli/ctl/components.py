@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from domogik.cli.session import Terminal
 from domogik.cli.terminal import (
     DIM,
     GREEN,
@@ -81,3 +82,9 @@ def sentence(document: Document, palette: Palette) -> str:
     pid = "" if document["pid"] is None else f" (pid {document['pid']})"
     reason = f": {printable(document['reason'])}" if document["reason"] else ""
     return f"{printable(document['id'])}: {', '.join(words)}{pid}{reason}"
+
+
+def said(terminal: Terminal, document: Document) -> str:
+    """What is printed of the answer to an operation: its words, else how the component is."""
+    says: str = terminal.options.operation.says
+    return says.format(**document) if says else sentence(document, terminal.palette)

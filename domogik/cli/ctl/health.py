@@ -155,7 +155,7 @@ def _advice(check: Document, issue: str | None) -> str:
 
 def issues(terminal: Terminal) -> int:
     """`issues`: those that are open, the oldest first."""
-    _refuse_other_hosts(terminal)
+    refuse_other_hosts(terminal)
     found = terminal.client.get("/issues")["issues"]
     if terminal.options.json:
         terminal.say_json(found)
@@ -182,7 +182,7 @@ def issues(terminal: Terminal) -> int:
 
 def repair(terminal: Terminal) -> int:
     """`repair`: 1 where the issue is still open afterwards."""
-    _refuse_other_hosts(terminal)
+    refuse_other_hosts(terminal)
     options = terminal.options
     order = {} if options.action is None else {"action": options.action}
     path = f"/issues/{quote(options.issue, safe='', errors='surrogateescape')}/repair"
@@ -198,7 +198,8 @@ def repair(terminal: Terminal) -> int:
     return 0 if done["closed"] else FAILED
 
 
-def _refuse_other_hosts(terminal: Terminal) -> None:
+def refuse_other_hosts(terminal: Terminal) -> None:
+    """Raises `CommandFailed` where another host is meant than the one that is asked."""
     host = terminal.options.host
     if host is not None and host != terminal.client.get("/hosts")["host"]:
         raise CommandFailed(_ELSEWHERE)

@@ -1,4 +1,4 @@
-"""What `dmg_ctl daemon` and `dmg_ctl unit` have in common: one kind of component, by bare names."""
+"""`dmg_ctl daemon` and `dmg_ctl unit`: one kind of component, by bare names."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 import attrs
 
-from domogik.cli.client import CHANGE_TIMEOUT_S, component_path
-from domogik.cli.ctl import components
+from domogik.cli.client import component_path
+from domogik.cli.ctl import components, health
+from domogik.cli.operations import add_parameters, begin, commands_of
 from domogik.cli.session import Terminal
 from domogik.cli.terminal import Cell, now, printable, table
 
@@ -62,14 +63,6 @@ def get(terminal: Terminal, verb: str = "") -> Any:
     return terminal.client.get(component_path(options.component, verb), host=options.host)
 
 
-def post(terminal: Terminal, verb: str, **query: str | None) -> Any:
-    """What came of an order to it."""
-    options = terminal.options
-    path = component_path(options.component, verb)
-    answer = terminal.client.begin("POST", path, CHANGE_TIMEOUT_S, host=options.host, **query)
-    return answer.document()
-
-
 def list_of(kind: str) -> Work:
     """`list`."""
 
@@ -100,16 +93,55 @@ def detail(terminal: Terminal) -> int:
     return 0
 
 
-def order(terminal: Terminal) -> int:
-    """`start`, `stop` and whatever else needs no more words."""
-    terminal.check_host()
-    say(terminal, post(terminal, terminal.options.order))
+def carry_out(terminal: Terminal) -> int:
+    """An operation on one component, or on none."""
+    if "{id}" in terminal.options.operation.path:
+        terminal.check_host()
+        document = begin(terminal, id=terminal.options.component).document()
+    else:
+        health.refuse_other_hosts(terminal)
+        document = begin(terminal).document()
+    if terminal.options.json:
+        terminal.say_json(document)
+        return 0
+    terminal.say(components.said(terminal, document))
     return 0
 
 
-def say(terminal: Terminal, document: Document) -> None:
-    """How it is now."""
+def backups(terminal: Terminal) -> int:
+    """`backups`: the newest first."""
+    found = get(terminal, "backups")["backups"]
     if terminal.options.json:
-        terminal.say_json(document)
+        terminal.say_json(found)
+        return 0
+    rows = [[Cell(one["file"]), Cell(one["size_bytes"]), Cell(one["written"])] for one in found]
+    if rows:
+        terminal.say(table(["FILE", "BYTES", "WRITTEN"], rows, terminal.palette))
+    return 0
+
+
+def diagnose(terminal: Terminal) -> int:
+    """`diagnose`: as `dmg_ctl diagnose unit:NAME`."""
+    terminal.options.components = [terminal.options.component]
+    return health.diagnose(terminal)
+
+
+def add_commands(
+    made: argparse.ArgumentParser,
+    kind: str,
+    common: Callable[[argparse.ArgumentParser], None],
+    logs: Callable[[argparse.ArgumentParser], None],
+) -> None:
+    """The commands of `dmg_ctl <kind>`; `common` and `logs` add what all, and `logs`, take."""
+    commands = Commands(made, kind, common)
+    commands.add("list", f"the {kind}s that are declared", list_of(kind))
+    commands.named("detail", "how it is, and what its section says; no secrets", detail)
+    for command in commands_of(f"dmg_ctl {kind}"):
+        add = commands.named if "{id}" in command.path else commands.add
+        add_parameters(add(command.name, command.help, carry_out), command)
+    logs(commands.add("logs", "the end of what it wrote"))
+    if kind == "daemon":
+        commands.named("backups", "the files that backups wrote", backups)
     else:
-        terminal.say(components.sentence(document, terminal.palette))
+        looked = commands.named("diagnose", "whether it is well, and what can be done", diagnose)
+        looked.set_defaults(problems=False)

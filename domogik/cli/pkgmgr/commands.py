@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from domogik.cli.client import RequestRefused
+from domogik.cli.operations import add_parameters, commands_of, given
 from domogik.cli.pkgmgr import author
 from domogik.cli.pkgmgr.orders import Document, Name, Orders
 from domogik.cli.pkgmgr.tables import (
@@ -203,25 +204,11 @@ def rollback(options: argparse.Namespace) -> int:
     return 0
 
 
-def hold(options: argparse.Namespace) -> int:
-    """`hold ID`."""
-    return _change(options, "hold")
-
-
-def unhold(options: argparse.Namespace) -> int:
-    """`unhold ID`."""
-    return _change(options, "unhold")
-
-
-def uninstall(options: argparse.Namespace) -> int:
-    """`uninstall ID [--with-data]`."""
-    return _change(options, "uninstall", with_data="yes" if options.with_data else None)
-
-
-def _change(options: argparse.Namespace, verb: str, **query: str | None) -> int:
-    orders = _orders(options)
+def change(options: argparse.Namespace) -> int:
+    """An operation on one package."""
+    orders, verb = _orders(options), options.operation.verb
     name: Name = orders.find(options.package)
-    return _say(orders, verb, orders.do(verb, name.type, name.id, **query))
+    return _say(orders, verb, orders.do(verb, name.type, name.id, **given(options)))
 
 
 def upload(options: argparse.Namespace) -> int:
@@ -278,10 +265,9 @@ def _options() -> argparse.ArgumentParser:
     )
     _release(one)
     _package(command("rollback", "back to the release that was there before", rollback))
-    _package(command("hold", "have updates leave a package alone", hold))
-    _package(command("unhold", "have it updated again", unhold))
-    one = _package(command("uninstall", "remove everything that a package brought", uninstall))
-    one.add_argument("--with-data", action="store_true", help="its own data too")
+    for operation in commands_of(NAME):
+        one = _package(command(operation.name, operation.help, change))
+        add_parameters(one, operation)
     command("upload", "take an archive into the local repository", upload, "file")
     _add_tools(command)
     return made

@@ -20,6 +20,7 @@ from domogik.manager.operations.table import (
     Context,
     Parameter,
     Right,
+    Run,
     Where,
     matching,
     operation,
@@ -39,14 +40,8 @@ _OPTIONAL_FILE = Parameter(
     "file",
     "A new name among the backups of this host, by default of daemon and time.",
     matching(FILE_NAME),
+    is_word=True,
 )
-#: what is declared of each order to a component
-_ORDER: dict[str, Any] = {
-    "subject": COMPONENT,
-    "errors": (*NAMING, NoAnswer),
-    "job": Where.ELSEWHERE,
-    "xpl": (),
-}
 
 
 @attrs.frozen
@@ -97,6 +92,22 @@ async def get(context: Context, component: Component) -> Component:
     return await context.all_hosts.usage(component)
 
 
+def _order(verb: str, **kinds: str) -> Callable[[Run], Run]:
+    """An order to a component; `kinds` are those with commands of their own, and their help."""
+    commands = {f"dmg_ctl {verb}": ""}
+    commands.update((f"dmg_ctl {kind} {verb}", text) for kind, text in kinds.items())
+    return operation(
+        f"component.{verb}",
+        f"POST /components/{{id}}/{verb}",
+        answers.CHANGED_COMPONENT,
+        subject=COMPONENT,
+        errors=(*NAMING, NoAnswer),
+        job=Where.ELSEWHERE,
+        xpl=(),
+        commands=commands,
+    )
+
+
 async def _after(context: Context, component: Component, done: Awaitable[None]) -> Changed:
     """The component once the order is carried out."""
     await done
@@ -123,35 +134,31 @@ async def _with_warnings(
     return attrs.evolve(changed, warnings=warnings)
 
 
-@operation("component.start", "POST /components/{id}/start", answers.CHANGED_COMPONENT, **_ORDER)
+@_order("start", daemon="", unit="")
 async def start(context: Context, component: Component) -> Changed:
     """Start it; answered once it is alive or running."""
     return await _with_warnings(context, component, context.all_hosts.start)
 
 
-@operation("component.stop", "POST /components/{id}/stop", answers.CHANGED_COMPONENT, **_ORDER)
+@_order("stop", daemon="stop what needs it, then it", unit="")
 async def stop(context: Context, component: Component) -> Changed:
     """Stop it; answered once no process of it is left."""
     return await _after(context, component, context.all_hosts.stop(component))
 
 
-@operation(
-    "component.restart", "POST /components/{id}/restart", answers.CHANGED_COMPONENT, **_ORDER
-)
+@_order("restart", daemon="", unit="")
 async def restart(context: Context, component: Component) -> Changed:
     """Stop it if it runs, then start it."""
     return await _with_warnings(context, component, context.all_hosts.restart)
 
 
-@operation("component.enable", "POST /components/{id}/enable", answers.CHANGED_COMPONENT, **_ORDER)
+@_order("enable", unit="have it started with the host, and start it")
 async def enable(context: Context, component: Component) -> Changed:
     """Have it started with the manager."""
     return await _with_warnings(context, component, context.all_hosts.enable)
 
 
-@operation(
-    "component.disable", "POST /components/{id}/disable", answers.CHANGED_COMPONENT, **_ORDER
-)
+@_order("disable", unit="stop it, and have it started with the host no more")
 async def disable(context: Context, component: Component) -> Changed:
     """Do not have it started with the manager; not while it runs."""
     return await _after(context, component, context.all_hosts.disable(component))
@@ -175,6 +182,8 @@ async def upgrade(context: Context) -> dict[str, Any]:
     "GET /units/rule",
     answers.UNIT_RULE,
     identifier="getUnitRule",
+    commands={"dmg_ctl unit rule": ""},
+    says="{rule}",
     parameters=(_USER,),
     errors=(NotPossible,),
 )
@@ -188,7 +197,13 @@ async def unit_rule(context: Context, user: str | None) -> dict[str, Any]:
 _HERE: dict[str, Any] = {"subject": COMPONENT, "errors": NAMING, "is_local": True}
 
 
-@operation("component.reload", "POST /components/{id}/reload", answers.COMPONENT, **_HERE)
+@operation(
+    "component.reload",
+    "POST /components/{id}/reload",
+    answers.COMPONENT,
+    commands={"dmg_ctl daemon reload": ""},
+    **_HERE,
+)
 async def reload(context: Context, component: Component) -> Component:
     """Have it read its configuration again."""
     await context.all_hosts.reload(component)
@@ -200,6 +215,8 @@ async def reload(context: Context, component: Component) -> Component:
     "GET /components/{id}/credentials",
     answers.CREDENTIALS,
     identifier="getCredentials",
+    commands={"dmg_ctl daemon credentials": ""},
+    says="{url}",
     right=Right.PRIVATE,
     **_HERE,
 )
@@ -226,6 +243,8 @@ async def backups(context: Context, component: Component) -> dict[str, Any]:
     "POST /components/{id}/backup",
     answers.BACKUP,
     identifier="backUpComponent",
+    commands={"dmg_ctl daemon backup": ""},
+    says="{file}: {size_bytes} bytes",
     parameters=(_OPTIONAL_FILE,),
     job=Where.HERE,
     **_HERE,
@@ -240,6 +259,7 @@ async def backup(context: Context, component: Component, file: str | None) -> Ba
     "POST /components/{id}/restore",
     answers.COMPONENT,
     parameters=(_FILE,),
+    commands={"dmg_ctl daemon restore": ""},
     job=Where.HERE,
     **_HERE,
 )

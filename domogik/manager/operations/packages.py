@@ -182,6 +182,7 @@ async def rollback(context: Context, package: PackageName) -> Any:
     "POST /packages/{type}/{id}/uninstall",
     answers.PACKAGE,
     parameters=(_WITH_DATA,),
+    commands={"dmg_pkgmgr uninstall": "remove everything that a package brought"},
     **_ORDER,
 )
 async def uninstall(context: Context, package: PackageName, with_data: bool) -> Any:
@@ -190,14 +191,26 @@ async def uninstall(context: Context, package: PackageName, with_data: bool) -> 
     return _after(context, package)
 
 
-@operation("package.hold", "POST /packages/{type}/{id}/hold", answers.PACKAGE, **_ONE)
+@operation(
+    "package.hold",
+    "POST /packages/{type}/{id}/hold",
+    answers.PACKAGE,
+    commands={"dmg_pkgmgr hold": "have updates leave a package alone"},
+    **_ONE,
+)
 async def hold(context: Context, package: PackageName) -> Any:
     """Have updates leave it alone."""
     await context.packages.hold(package.host, package.type, package.id, held=True)
     return _after(context, package)
 
 
-@operation("package.unhold", "POST /packages/{type}/{id}/unhold", answers.PACKAGE, **_ONE)
+@operation(
+    "package.unhold",
+    "POST /packages/{type}/{id}/unhold",
+    answers.PACKAGE,
+    commands={"dmg_pkgmgr unhold": ""},
+    **_ONE,
+)
 async def unhold(context: Context, package: PackageName) -> Any:
     """Have it updated again."""
     await context.packages.hold(package.host, package.type, package.id, held=False)

@@ -111,13 +111,15 @@ class Context:
 class Parameter:
     """One value that an operation takes: what is told of it is what is accepted.
 
-    `choices` gives the words that it can be, where they are known only when it is asked for.
+    `choices` gives the words that it can be, where they are known only when it is asked for. On a
+    terminal one that `is_word` stands by its place; others are options, unless they are required.
     """
 
     name: str
     description: str
     _schema: Schema
     required: bool = False
+    is_word: bool = False
     _choices: Callable[[], list[str]] | None = None
 
     @property
@@ -252,6 +254,9 @@ class Operation:
     returns looks in JSON. `errors` are those that it can end in, beside what any operation can.
     `is_local`: it is for what runs on the host that is asked. `xpl` are the fields of the answer
     that are said on xPL, where its name is a command of `domogik.system`; None where it is none.
+    `commands` are those of the terminal (`dmg_ctl daemon start`) with their help, empty: the
+    summary; `says` is what they print of the answer (`{file}: {size_bytes} bytes`), empty where it
+    is a component or a package.
     """
 
     name: str
@@ -270,6 +275,8 @@ class Operation:
     is_local: bool = False
     status: int = 200
     xpl: tuple[str, ...] | None = None
+    commands: Mapping[str, str] = MappingProxyType({})
+    says: str = ""
 
     @property
     def method(self) -> str:

@@ -8,9 +8,6 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from domogik.components.model import State
-from domogik.errors import OperationFailed
-from domogik.manager.operations.shape import TEXT, TEXT_OF, record
-from domogik.manager.operations.table import COMPONENT, TABLE, Parameter, flag, operation
 from domogik.manager.packages.interfaces import RepositoryInfo
 from domogik.packages.needs.dependencies import DependencyState
 from domogik.testing.all_hosts import plugin
@@ -195,56 +192,3 @@ def test_a_stored_value_is_sent_alone(door):
     door.all_hosts.put(plugin("demo"))
     path = "/api/v1/components/demo/config/key"
     assert door.ask("PUT", path, token=True, body=b'{"value": "1", "more": 2}').status == 400
-
-
-@pytest.fixture
-def greeting():
-    """An operation that only this test has."""
-    parts = (
-        Parameter("word", "What is said.", {"type": "string", "pattern": "^[a-z]+$"}, True),
-        flag("loud", "In capitals."),
-    )
-    answer = record(said=TEXT, about=TEXT_OF)
-
-    @operation(
-        "component.greet",
-        "POST /components/{id}/greet",
-        answer,
-        subject=COMPONENT,
-        parameters=parts,
-        errors=(OperationFailed,),
-    )
-    async def greet(context, component, word, loud):
-        """Greet it.
-
-        Nothing of it changes.
-        """
-        if word == "nothing":
-            raise OperationFailed("It was not heard")
-        return {"said": word.upper() if loud else word, "about": component.id}
-
-    yield TABLE["component.greet"]
-    del TABLE["component.greet"]
-
-
-def test_an_operation_is_served_and_described_where_it_is_declared(greeting, make_door):
-    door = make_door()
-    door.all_hosts.put(plugin("demo"))
-    path = "/api/v1/components/{id}/greet"
-    told = door.get("/api/v1/openapi.json").json["paths"][path]["post"]
-    assert told["operationId"] == "greetComponent"
-    assert told["summary"] == "Greet it"
-    assert told["description"] == "Nothing of it changes."
-    assert [one["name"] for one in told["parameters"]] == ["id", "host", "word", "loud"]
-    assert told["parameters"][3]["schema"]["default"] is False
-    assert sorted(told["responses"]) == ["200", "400", "401", "403", "409", "500"]
-    answers = told["responses"]["200"]["content"]["application/json"]["schema"]
-    assert answers["required"] == ["said", "about"]
-    path = "/api/v1/components/demo/greet"
-    answer = door.post(f"{path}?word=hello&loud=yes")
-    assert answer.json == {"said": "HELLO", "about": "plugin:demo"}
-    assert door.post(path).json["detail"] == "word is missing: What is said."
-    assert door.post(f"{path}?word=Hello").status == 400
-    assert door.post(f"{path}?word=nothing").json["detail"] == "It was not heard"
-    assert door.post("/api/v1/components/lamp/greet?word=hello").status == 404
-    assert door.post(f"{path}?word=hello", token=False).status == 401
