@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from domogik.components.health import DiagnosticCheck
 from domogik.units.apps import component, registry
-from domogik.units.apps.app import DuplicateComponent, NotAttached, UnitLogs
+from domogik.units.apps.app import DuplicateComponent, NotAttached, UnitLogs, check_type
 from domogik.units.checks import netcat
 from domogik.units.checks import ports as diagnosis
 from domogik.units.checks.unit import UnitAction
@@ -216,6 +216,7 @@ class Units:
 
     def add(self, app: App) -> App:
         """One more app; raises `DuplicateComponent` if its id or one of a component is taken."""
+        check_type(app, App, "an app of domogik.units.blocking")
         self.asked.add(app.asked)
         self._apps[app.app_id] = app
         return app

@@ -16,7 +16,7 @@ from domogik.components.health import DiagnosticCheck
 from domogik.supervisor.reactors import TurnedReactor
 from domogik.threads import at_once
 from domogik.units.apps import app as apps
-from domogik.units.apps.app import NotAttached, UnitLogs
+from domogik.units.apps.app import NotAttached, UnitLogs, check_type
 from domogik.units.here import Here
 
 P = ParamSpec("P")
@@ -107,7 +107,7 @@ class Component:
         self._app: App | None = None
 
     def __repr__(self) -> str:
-        return repr(self.asked)
+        return f"<{type(self).__name__} {self.component_id}>"
 
     @property
     def app(self) -> App:
@@ -191,6 +191,9 @@ class App:
         for one in components:
             self.add(one)
 
+    def __repr__(self) -> str:
+        return f"<App {self.app_id}>"
+
     @property
     def components(self) -> Mapping[str, Component]:
         """By id, in their order."""
@@ -198,6 +201,7 @@ class App:
 
     def add(self, component: Component) -> App:
         """One more, behind the others; raises `DuplicateComponent`."""
+        check_type(component, Component, "a component of domogik.units.blocking")
         self.asked.add(component.asked)
         component._app = self
         self._components[component.component_id] = component

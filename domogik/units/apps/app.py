@@ -44,6 +44,12 @@ class UnitLogs:
     lines: tuple[str, ...]
 
 
+def check_type(value: object, expected: type, words: str) -> None:
+    """Raise `TypeError`, with `words` for what was expected, if `value` is not of that class."""
+    if not isinstance(value, expected):
+        raise TypeError(f"{value!r} is not {words}")
+
+
 @runtime_checkable
 class LogEmitter(Protocol):
     """A component that has logs."""
@@ -225,6 +231,7 @@ class App:
 
     def add(self, component: Component) -> App:
         """One more, behind the others; raises `DuplicateComponent`."""
+        check_type(component, Component, "a component of domogik.units")
         if component.component_id in self._components:
             raise DuplicateComponent(f"{self.app_id} has a {component.component_id} already")
         if self.units is not None:

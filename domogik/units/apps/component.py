@@ -16,7 +16,7 @@ from domogik.units.apps.app import Component, FollowerComponent, LeaderComponent
 from domogik.units.apps.ensuring import EnsureRunning
 from domogik.units.apps.registry import Units
 from domogik.units.apps.sharing import needs, uses
-from domogik.units.checks.ports import PortKind, diagnose_port_listening
+from domogik.units.checks.ports import check_listen_ports, diagnose_port_listening
 from domogik.units.checks.unit import UnitAction, check_unit
 from domogik.units.systemd.backend import Order, OrderFailed
 from domogik.units.systemd.names import InvalidUnitName, unit_name
@@ -100,10 +100,8 @@ class Daemon(_UnitComponent, LeaderComponent):
         super().__init__(component_id)
         self.unit = unit
         self.strict_check = strict_check
-        self.listen_ports = listen_ports or []
+        self.listen_ports = check_listen_ports(listen_ports or [])
         self._alias = alias
-        for port, kind in self.listen_ports:
-            PortKind.of(port, kind)
         self.unit_names = self._names()
 
     def _names(self) -> tuple[str, ...]:

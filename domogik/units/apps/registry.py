@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from domogik.answers import deferred
 from domogik.errors import NotAllowed
-from domogik.units.apps.app import App, Component, DuplicateComponent
+from domogik.units.apps.app import App, Component, DuplicateComponent, check_type
 from domogik.units.checks.port_owners import PortOwners
 from domogik.units.systemd.backend import IUnitBackend, Order
 from domogik.units.systemd.merging import Merged
@@ -77,6 +77,7 @@ class Units:
 
     def add(self, app: App) -> App:
         """One more app; raises `DuplicateComponent` if its id or one of a component is taken."""
+        check_type(app, App, "an app of domogik.units")
         if app.app_id in self._apps:
             raise DuplicateComponent(f"there is an app {app.app_id} already")
         for component in app.components.values():

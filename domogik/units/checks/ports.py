@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from domogik.answers import deferred
 from domogik.components.health import DiagnosticCheck, Result, Suggestion
@@ -35,13 +36,48 @@ class PortKind(enum.Enum):
     @classmethod
     def of(cls, port: object, kind: object) -> PortKind:
         """The kind of that name; raises `InvalidPort` for it or for the port."""
-        if type(port) is not int or not 1 <= port <= 65535:
-            raise InvalidPort(f"{str(port)[:20]} is not a port")
+        _check_port_number(port)
         try:
             return cls(kind)
         except ValueError:
-            words = ", ".join(one.value for one in cls)
-            raise InvalidPort(f"'{str(kind)[:20]}' is not one of {words}") from None
+            raise _not_one_of(kind, [one.value for one in cls]) from None
+
+
+#: the kinds of psutil.net_connections, and those of `PortKind` that each covers; a socket of
+#: `unix` has no port
+_COVERED: Mapping[str, tuple[str, ...]] = {
+    **{one.value: (one.value,) for one in PortKind},
+    "inet": ("tcp", "udp"),
+    "inet4": ("tcp4", "udp4"),
+    "inet6": ("tcp6", "udp6"),
+    "all": ("tcp", "udp"),
+    "unix": (),
+}
+
+
+def check_listen_ports(listen_ports: object) -> list[tuple[int, str]]:
+    """Return the pairs of a port and a `PortKind`; raises `InvalidPort` for anything else."""
+    pairs: Iterable[Any] = listen_ports if isinstance(listen_ports, Iterable) else [listen_ports]
+    checked: list[tuple[int, str]] = []
+    for pair in pairs:
+        try:
+            port, kind = pair
+        except (TypeError, ValueError):
+            raise InvalidPort(
+                f"{repr(pair)[:40]} is not a port with its kind, such as (80, 'tcp')"
+            ) from None
+        PortKind.of(port, kind)
+        checked.append((port, kind))
+    return checked
+
+
+def _check_port_number(port: object) -> None:
+    if type(port) is not int or not 1 <= port <= 65535:
+        raise InvalidPort(f"{repr(port)[:20]} is not a port")
+
+
+def _not_one_of(kind: object, kinds: Iterable[str]) -> InvalidPort:
+    return InvalidPort(f"'{str(kind)[:20]}' is not one of {', '.join(kinds)}")
 
 
 @deferred
@@ -59,9 +95,15 @@ async def diagnose_port_listening(
     peer. Who has the socket is `owner` in the parameters, where we may see it. With `unit` a socket
     that belongs to somebody else is a warning. Fails with `InvalidPort`.
     """
-    PortKind.of(port, kind)
+    _check_port_number(port)
+    if kind not in tuple(_COVERED):  # it may be of a type that has no hash
+        raise _not_one_of(kind, _COVERED)
     try:
-        found = [one for one in await ports.on(port) if one.listener.serves(kind, listen_address)]
+        found = [
+            one
+            for one in await ports.on(port)
+            if any(one.listener.serves(covered, listen_address) for covered in _COVERED[kind])
+        ]
         if listen_address is not None and not is_own_address(listen_address):
             more = {"finding": f"Port {port} ({kind}): {listen_address} is no address of this host"}
             return _port_check(

@@ -18,13 +18,15 @@ class InvalidUnitName(DomogikError):
     """No unit can be called so."""
 
 
-def unit_name(text: str) -> str:
+def unit_name(text: object) -> str:
     """The name with its suffix; raises `InvalidUnitName`.
 
     A pattern, which systemctl would take for several units, and a template, of which there are as
     many units as one likes, are no names of a unit. A name that begins with a hyphen (`-.mount`)
     would be an option, and is nothing that anybody starts.
     """
+    if not isinstance(text, str):
+        raise InvalidUnitName(f"{repr(text)[:80]} is not the name of a systemd unit")
     stem, dot, suffix = text.rpartition(".")
     name = text if dot and suffix in _SUFFIXES else f"{text}.service"
     stem = name.rpartition(".")[0]

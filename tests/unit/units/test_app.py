@@ -23,6 +23,16 @@ from domogik.units.apps.component import Daemon
 from domogik.units.systemd.backend import NoSystemd
 
 
+def test_what_is_no_component_or_app_is_refused():
+    registry = fake_units(FakeSystemd(), Clock(), {})
+    for other in (3, None, App("b")):
+        with pytest.raises(TypeError, match=r"is not a component of domogik\.units"):
+            App("a").add(other)
+    for other in (3, Daemon("daemon-web", "web")):
+        with pytest.raises(TypeError, match=r"is not an app of domogik\.units"):
+            registry.add(other)
+
+
 def told(calls):
     class Told(Component):
         async def enable(self):

@@ -10,6 +10,7 @@ import threading
 import pytest
 from twisted.internet.defer import maybeDeferred
 
+from domogik import units
 from domogik.components.health import DiagnosticCheck
 from domogik.supervisor.reactors import TurnedReactor
 from domogik.testing.units import FakeSystemd
@@ -63,10 +64,10 @@ def test_a_block_in_which_it_runs_is_a_plain_one(systemd):
 def test_apps_are_switched_and_looked_at(systemd):
     for name in ("motion", "db"):
         systemd.add(f"{name}.service")
-    units = Units.on_this_host()
+    registry = Units.on_this_host()
     shared = [SharedDaemon(f"shared-db-{app}", "db") for app in "ab"]
-    camera = units.add(App("a", [Daemon("daemon-motion", "motion"), shared[0]]))
-    other = units.add(App("b", [shared[1], RelatedDaemon("related-daemon-x", "motion")]))
+    camera = registry.add(App("a", [Daemon("daemon-motion", "motion"), shared[0]]))
+    other = registry.add(App("b", [shared[1], RelatedDaemon("related-daemon-x", "motion")]))
     camera.enable()
     other.enable()
     assert camera.is_enabled() is True
@@ -81,8 +82,8 @@ def test_apps_are_switched_and_looked_at(systemd):
     assert list(camera.get_components_of_type(Daemon)) == list(camera.components.values())
     assert camera.remove("shared-db-a") is shared[0]
     assert [len(one.lines) for one in camera.get_logs()] == [0]
-    units.remove("a")
-    assert list(units.apps) == ["b"]
+    registry.remove("a")
+    assert list(registry.apps) == ["b"]
 
 
 def test_components_and_apps_of_somebody_else_return_what_they_come_to(systemd):
@@ -111,6 +112,25 @@ def test_components_and_apps_of_somebody_else_return_what_they_come_to(systemd):
     ids = [check.check_id for check in app.diagnose()]
     assert ids == ["daemon-running-web", "more", "mine", "whole"]
     assert app.repair([DiagnosticCheck("x", "X", component_id="mine")]) is True
+
+
+def test_reprs_are_those_of_the_documented_classes(systemd):
+    class Mine(Component):
+        pass
+
+    for one in (Daemon("a", "x"), SharedDaemon("a", "x"), RelatedDaemon("a", "x"), Component("a")):
+        assert repr(one) == f"<{type(one).__name__} a>"
+    assert repr(Mine("a")) == "<Mine a>"
+    assert repr(App("a")) == "<App a>"
+
+
+def test_what_is_no_component_or_app_is_refused(systemd):
+    for other in (3, None, units.Daemon("daemon-web", "web"), App("b")):
+        with pytest.raises(TypeError, match=r"is not a component of domogik\.units\.blocking"):
+            App("a").add(other)
+    for other in (3, units.App("a"), Daemon("daemon-web", "web")):
+        with pytest.raises(TypeError, match=r"is not an app of domogik\.units\.blocking"):
+            Units.on_this_host().add(other)
 
 
 def test_errors_are_those_of_the_deferreds(systemd):

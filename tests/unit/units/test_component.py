@@ -93,14 +93,37 @@ class DaemonTests(UnitTestCase):
                 make("", "web")
 
     def test_what_cannot_be_a_unit_or_a_port_is_refused(self):
-        for name in ("", "-x", "a b", "*", "a/b", "web@.service", ".service", "x" * 300, "ä"):
+        for name in (
+            None,
+            5,
+            b"web",
+            "",
+            "-x",
+            "a b",
+            "*",
+            "a/b",
+            "web@.service",
+            ".service",
+            "x" * 300,
+            "ä",
+        ):
             with pytest.raises(InvalidUnitName):
                 Daemon("daemon-web", name)
             with pytest.raises(InvalidUnitName):
-                Daemon("daemon-web", "web", alias=name)
+                RelatedDaemon("related-daemon-web", name)
+            if name is not None:
+                with pytest.raises(InvalidUnitName):
+                    Daemon("daemon-web", "web", alias=name)
         for port in ((0, "tcp"), (65536, "tcp"), ("80", "tcp"), (True, "tcp"), (80, "sctp")):
             with pytest.raises(InvalidPort):
                 Daemon("daemon-web", "web", listen_ports=[port])
+
+    def test_ports_without_a_kind_are_refused_with_an_example(self):
+        for ports in ([80], [(80,)], [(80, "tcp", 1)], 80, (80, "tcp"), [None]):
+            with pytest.raises(InvalidPort, match=r"such as \(80, 'tcp'\)"):
+                Daemon("daemon-web", "web", listen_ports=ports)
+        with pytest.raises(InvalidPort, match=r"^'80' is not a port$"):
+            Daemon("daemon-web", "web", listen_ports=[("80", "tcp")])
 
     def test_one_that_belongs_to_no_app_works_alone(self):
         class Alone(Daemon):

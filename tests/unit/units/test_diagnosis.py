@@ -58,6 +58,23 @@ class PortTests(SynchronousTestCase):
             passing = {asked for asked in KINDS if self.passes(listener, asked)}
             self.assertEqual((kind, address, v6only, passing), (kind, address, v6only, expected))
 
+    def test_the_kinds_of_psutil_that_cover_several_are_understood(self):
+        table = {
+            ("tcp4", "0.0.0.0", None): {"all", "inet", "inet4"},
+            ("udp4", "127.0.0.1", None): {"all", "inet", "inet4"},
+            ("tcp6", "::", False): {"all", "inet", "inet4", "inet6"},
+            ("tcp6", "::", True): {"all", "inet", "inet6"},
+            ("udp6", "::1", False): {"all", "inet", "inet6"},
+        }
+        for (kind, address, v6only), expected in table.items():
+            listener = Listener(kind=kind, address=address, port=80, inode=1, v6only=v6only, uid=0)
+            kinds = ("all", "inet", "inet4", "inet6", "unix")
+            passing = {asked for asked in kinds if self.passes(listener, asked)}
+            self.assertEqual((kind, address, v6only, passing), (kind, address, v6only, expected))
+        check = self.check(80, "inet")
+        self.assertEqual(check.check_id, "daemon-listening-inet-80")
+        self.assertEqual(check.filled, "Listening on inet port 80")
+
     def test_a_wildcard_serves_every_address_of_its_family(self):
         every = Listener(kind="tcp4", address="0.0.0.0", port=80, inode=1, v6only=None, uid=0)
         self.assertTrue(self.passes(every, "tcp", "127.0.0.5"))
@@ -117,7 +134,8 @@ class PortTests(SynchronousTestCase):
 
     def test_what_is_no_port_kind_or_address_is_told(self):
         self.failureResultOf(diagnose_port_listening(self.table, 0), InvalidPort)
-        self.failureResultOf(diagnose_port_listening(self.table, 80, "inet"), InvalidPort)
+        for kind in ("sctp", "", None, ["tcp"]):
+            self.failureResultOf(diagnose_port_listening(self.table, 80, kind), InvalidPort)
         self.found = [
             OpenPort(Listener(kind="tcp4", address="0.0.0.0", port=80, inode=1, v6only=None, uid=0))
         ]
