@@ -21,9 +21,9 @@ from domogik.plugin.threads import IReactor, PluginThreads, Stopping, limited, n
 from domogik.xpl.codec.message import CMND, Message
 from domogik.xpl.node.bus import Bus, Origin, Subscription
 from domogik.xpl.node.configuration import ConfigurationClient
+from domogik.xpl.node.heartbeats import Body
 from domogik.xpl.node.identity import Identity
 from domogik.xpl.node.port import Port
-from domogik.xpl.node.presence import Body
 
 #: seconds that `stopping()` and `work()`, in parallel, have to end
 STOPPING_TIMEOUT_S = 4.0

@@ -103,10 +103,10 @@ def test_two_managers_share_a_hub_but_never_a_name(tmp_path: Path, namespace: Na
 
 #: the manager in a hurry: its minute is a second, and it speaks every second, not every 5 minutes
 IMPATIENT = (
-    "import domogik.app.parts.xpl_node as xpl_node, domogik.xpl.node.presence as presence\n"
+    "import domogik.app.parts.xpl_node as xpl_node, domogik.xpl.node.heartbeats as heartbeats\n"
     "xpl_node.LOOK_EVERY = 1.0\n"
-    "presence.ECHO_TIMEOUT = 0.5\n"
-    "presence.Presence._pause = lambda self: 1.0\n"
+    "heartbeats.ECHO_TIMEOUT = 0.5\n"
+    "heartbeats.Heartbeats._pause = lambda self: 1.0\n"
     "from domogik.app.commands.start import by_name; by_name()"
 )
 

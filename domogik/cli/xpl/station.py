@@ -12,21 +12,11 @@ from typing import Any, cast
 import attrs
 
 from domogik.cli.xpl.network import Network, NoHubKnown
-from domogik.cli.xpl.timers import DelayedCall, Timers
+from domogik.cli.xpl.timers import Timers
 from domogik.xpl.codec import fragments
 from domogik.xpl.codec.codec import decode_with_warnings, encode
-from domogik.xpl.codec.message import CMND, STAT, InvalidMessage, Message, Pair
-
-#: seconds in which the hub gives a heartbeat back, or it is not there (and the next one is due:
-#: W-spec has 3 to 10 s between those of a program that looks for its hub)
-ECHO_TIMEOUT = 3.0
-#: heartbeats without an answer after which the search slows down (xpllib, xpl-perl: 120 s)
-PATIENCE = 40
-SLOW_EXTRA = 27.0
-#: minutes between heartbeats, as announced
-INTERVAL = 5
-#: seconds before everyone's request for heartbeats is answered
-ANSWER_DELAY = (2.0, 6.0)
+from domogik.xpl.codec.message import CMND, InvalidMessage, Message
+from domogik.xpl.node.heartbeats import Heartbeats
 
 LARGEST_DATAGRAM_BYTES = 65507
 RECEIVE_BUFFER_BYTES = 4 << 20
@@ -68,14 +58,19 @@ class Station:
     _random: Random = attrs.field(factory=Random)
     _socket: socket.socket = attrs.field(init=False)
     _reassembler: fragments.Reassembler = attrs.field(init=False)
-    _found: bool | None = attrs.field(init=False, default=None)
-    _unanswered: int = attrs.field(init=False, default=0)
-    #: what follows the last heartbeat: the next one, or that no echo came
-    _next: DelayedCall | None = attrs.field(init=False, default=None)
+    _heartbeats: Heartbeats = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         clock = cast(Any, self._timers)
         self._reassembler = fragments.Reassembler(clock, lambda *missing: None)
+        self._heartbeats = Heartbeats(
+            clock=clock,
+            random=self._random,
+            send=self._send_quietly,
+            where=lambda: self._network.announced(self._socket),
+            source=self.source,
+            on_change=self._hub_changed,
+        )
 
     @property
     def incomplete(self) -> int:
@@ -99,24 +94,26 @@ class Station:
 
     def close(self) -> None:
         """Say that we go, if ever we were here, and go."""
-        if self._next is not None:
-            with contextlib.suppress(OSError, NoHubKnown):
-                self.send(
-                    Message(STAT, self.source, "*", schema="hbeat.end", body=self._whereabouts())
-                )
+        self._heartbeats.leave()
         self._socket.close()
 
     def send(self, message: Message) -> None:
         """To the hub; raises `InvalidMessage`, `NoHubKnown`, `OSError`."""
         self._socket.sendto(encode(message), self._network.hub())
 
+    def _hub_changed(self, found: bool) -> None:
+        self.on_hub(found)
+
+    def _send_quietly(self, message: Message, to: tuple[str, int] | None) -> None:
+        with contextlib.suppress(OSError, NoHubKnown):  # then there is no echo, which is told
+            self._socket.sendto(encode(message), to or self._network.hub())
+
     def heard(self, timeout: float | None = None) -> Iterator[Heard]:
         """What comes in, as it comes; ends after `timeout` seconds, without one never.
 
         Left out are our own heartbeats, and the parts of what is joined.
         """
-        if self._next is None:
-            self._beat()
+        self._heartbeats.start()
         end = None if timeout is None else self._timers.callLater(timeout, _ended)
         while True:
             wait = self._timers.run_due()
@@ -137,58 +134,16 @@ class Station:
             message, warnings = decode_with_warnings(data)
         except InvalidMessage as error:
             return Heard(None, error=str(error), data=data, sender=sender)
-        if message.source == self.source and self._is_mine(message):
-            if message.schema == "hbeat.app":
-                self._echoed()
+        is_heartbeat = message.source == self.source and message.schema == "hbeat.app"
+        if is_heartbeat and self._heartbeats.is_mine(message):
+            self._heartbeats.on_echo(sender)
             return None
         if message.schema == "hbeat.request" and message.type == CMND:
-            self._asked(message)
+            self._heartbeats.on_request(message, sender)
         if self.join and message.schema == fragments.SCHEMA:
             whole = self._reassembler.add(message)
             return None if whole is None else Heard(whole)
         return Heard(message, warnings)
-
-    def _is_mine(self, message: Message) -> bool:
-        """Another program with our source announces another port."""
-        port = str(self._socket.getsockname()[1])
-        return message.schema.startswith("hbeat.") and message.get("port") == port
-
-    def _beat(self) -> None:
-        self._then(ECHO_TIMEOUT, self._unheard)
-        with contextlib.suppress(OSError, NoHubKnown):  # then there is no echo, which is told
-            self.send(Message(STAT, self.source, "*", schema="hbeat.app", body=self._whereabouts()))
-
-    def _then(self, delay: float, work: Callable[[], object]) -> None:
-        if self._next is not None:
-            self._next.cancel()
-        self._next = self._timers.callLater(delay, work)
-
-    def _whereabouts(self) -> tuple[Pair, ...]:
-        ip, port = self._network.announced(self._socket)
-        return (("interval", str(INTERVAL)), ("port", str(port)), ("remote-ip", ip))
-
-    def _unheard(self) -> None:
-        self._unanswered += 1
-        self._tell(False)
-        extra = 0.0 if self._unanswered < PATIENCE else SLOW_EXTRA
-        self._then(extra, self._beat)
-
-    def _echoed(self) -> None:
-        self._unanswered = 0
-        self._then(INTERVAL * 60.0, self._beat)
-        self._tell(True)
-
-    def _asked(self, message: Message) -> None:
-        """A heartbeat that falls due meanwhile is the answer too."""
-        delay = self._random.uniform(*ANSWER_DELAY)
-        due = self._next.getTime() - self._timers.seconds() if self._next is not None else 0.0
-        if message.target in ("*", self.source) and self._found and due > delay:
-            self._then(delay, self._beat)
-
-    def _tell(self, found: bool) -> None:
-        if found is not self._found:
-            self._found = found
-            self.on_hub(found)
 
 
 def _ended() -> None:

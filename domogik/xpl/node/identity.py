@@ -14,7 +14,8 @@ from domogik.errors import DomogikError
 from domogik.xpl.codec.message import CMND, InvalidMessage, Message
 from domogik.xpl.node.bus import Bus, Origin, Subscription
 from domogik.xpl.node.datagrams import Address
-from domogik.xpl.node.presence import Body, Presence
+from domogik.xpl.node.heartbeats import Body
+from domogik.xpl.node.presence import Presence
 
 #: the error of requests that are pending when the port stops
 CLOSED = "the network was closed before an answer came"
@@ -53,7 +54,7 @@ class Identity:
             clock=self._clock,
             random=self._random,
             bus=self._bus,
-            send=self.send,
+            send=self._port.carry,
             where=lambda: self._port.address,
             source=self.source,
             interval=self._interval,

@@ -44,10 +44,9 @@ class Network:
             extra=self.extra,
         )
 
-    def send(self, type, schema, body, target="*", to=None):
-        if "!" in target:
+    def send(self, message, to):
+        if "!" in message.target:
             raise InvalidMessage("not an address")
-        message = Message(type, ME, target, schema=schema, body=body)
         self.said.append(message)
         self.straight.append(to)
         if self.echoes_at_once:
@@ -70,7 +69,7 @@ class Network:
         return len(self.said) - before
 
     def heartbeat_timers(self):
-        return [call for call in self.clock.getDelayedCalls() if call.func.__name__ == "_beat"]
+        return [call for call in self.clock.getDelayedCalls() if call.func.__name__ == "_due"]
 
     @property
     def status(self):
