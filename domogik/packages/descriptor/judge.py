@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+import attrs
 from packaging.version import InvalidVersion, Version
 
 from domogik.components.model import STARTUP_KEY, ConfigurationKey
@@ -48,7 +49,7 @@ def judge(draft: Draft) -> Package:
             draft.warn(f"the {field.replace('_', '-')} is missing", draft.texts.get(field))
     vendor, device = _member(draft) if kind.text == EXTERNAL else ("", "")
     release = _release(draft)
-    device_types = tuple(_device_type(record) for record in draft.device_types)
+    device_types = tuple(DeviceType(**_texts(one, DeviceType)) for one in draft.device_types)
     known_types = frozenset(known.id for known in device_types)
     features = tuple(_feature(draft, record, known_types) for record in draft.feature_models)
     _check_files(draft, kind.text, name.text)
@@ -73,7 +74,7 @@ def judge(draft: Draft) -> Package:
         files=tuple(found.text for found in draft.files),
         external_files=tuple(found.text for found in draft.external_files),
         dependencies=tuple(_dependency(draft, record) for record in draft.dependencies),
-        udev_rules=tuple(_udev_rule(record) for record in draft.udev_rules),
+        udev_rules=tuple(UdevRule(**_texts(one, UdevRule)) for one in draft.udev_rules),
         device_types=device_types,
         feature_models=features,
         repository=_repository(draft),
@@ -216,30 +217,15 @@ def _dependency(draft: Draft, record: DraftRecord) -> Dependency:
     return Dependency(kind, name)
 
 
-def _udev_rule(record: DraftRecord) -> UdevRule:
-    return UdevRule(
-        model=record.text("model"),
-        description=record.text("description"),
-        filename=record.text("filename"),
-        rule=record.text("rule"),
-    )
-
-
-def _device_type(record: DraftRecord) -> DeviceType:
-    return DeviceType(record.text("id"), record.text("name"), record.text("description"))
+def _texts(record: DraftRecord, kind: type[attrs.AttrsInstance]) -> dict[str, str]:
+    return {name: record.text(name) for name in attrs.fields_dict(kind)}
 
 
 def _feature(draft: Draft, record: DraftRecord, known_types: frozenset[str]) -> FeatureModel:
-    feature = FeatureModel(
-        id=record.text("id"),
-        name=record.text("name"),
-        feature_type=record.text("feature_type"),
-        device_type_id=record.text("device_type_id"),
-        value_type=record.text("value_type"),
-        return_confirmation=_truth(draft, record.texts.get("return_confirmation")),
-        parameters=record.text("parameters") or "{}",
-        stat_key=record.text("stat_key"),
-    )
+    confirmed = _truth(draft, record.texts.get("return_confirmation"))
+    texts = {**_texts(record, FeatureModel), "parameters": record.text("parameters") or "{}"}
+    del texts["return_confirmation"]
+    feature = FeatureModel(**texts, return_confirmation=confirmed)
     if feature.feature_type not in _FEATURE_TYPES:
         draft.warn(
             f"'{feature.feature_type}' is neither sensor nor actuator", record.place("feature_type")

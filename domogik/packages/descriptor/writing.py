@@ -10,11 +10,12 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import attrs
 from lxml import etree
 
 from domogik.components.model import ConfigurationKey
 from domogik.errors import DomogikError
-from domogik.packages.descriptor.package import FeatureModel, Package, Repository
+from domogik.packages.descriptor.package import Package, Repository
 
 JSON_VERSION = 1
 
@@ -62,21 +63,10 @@ def json_document(package: Package) -> dict[str, object]:
             "name": package.technology_name,
             "description": package.technology_description,
         },
-        "device_types": [
-            {"id": one.id, "name": one.name, "description": one.description}
-            for one in package.device_types
-        ],
-        "device_feature_models": [_feature(one) for one in package.feature_models],
+        "device_types": [attrs.asdict(one) for one in package.device_types],
+        "device_feature_models": [attrs.asdict(one) for one in package.feature_models],
         "configuration": [_key(one) for one in package.configuration],
-        "udev-rules": [
-            {
-                "model": one.model,
-                "description": one.description,
-                "filename": one.filename,
-                "rule": one.rule,
-            }
-            for one in package.udev_rules
-        ],
+        "udev-rules": [attrs.asdict(one) for one in package.udev_rules],
     }
     if package.repository is not None:
         document["repository"] = _repository(package.repository)
@@ -116,12 +106,9 @@ def _tail(root: etree._Element, package: Package) -> None:
         etree.SubElement(dependencies, "dep", type=one.type, id=one.id)
     rules = etree.SubElement(root, "udev-rules")
     for rule in package.udev_rules:
-        names = {
-            "model": rule.model,
-            "description": rule.description,
-            "filename": rule.filename,
-        }
-        etree.SubElement(rules, "rule", names).text = rule.rule
+        names = attrs.asdict(rule)
+        text = names.pop("rule")
+        etree.SubElement(rules, "rule", names).text = text
     _record(
         root,
         "device_technology",
@@ -133,11 +120,10 @@ def _tail(root: etree._Element, package: Package) -> None:
     )
     types = etree.SubElement(root, "device_types")
     for kind in package.device_types:
-        texts = {"id": kind.id, "name": kind.name, "description": kind.description}
-        _record(types, "device_type", texts)
+        _record(types, "device_type", attrs.asdict(kind))
     models = etree.SubElement(root, "device_feature_models")
     for model in package.feature_models:
-        feature = _feature(model) | {"return_confirmation": "01"[model.return_confirmation]}
+        feature = attrs.asdict(model) | {"return_confirmation": "01"[model.return_confirmation]}
         _record(models, "device_feature_model", {key: str(text) for key, text in feature.items()})
     if package.repository is not None:
         etree.SubElement(root, "repository", _repository(package.repository))
@@ -198,19 +184,6 @@ def _identity(package: Package) -> dict[str, object]:
         "dependencies": [{"id": one.id, "type": one.type} for one in package.dependencies],
     }
     return identity | ({"generated": package.generated} if package.generated else {})
-
-
-def _feature(model: FeatureModel) -> dict[str, object]:
-    return {
-        "id": model.id,
-        "name": model.name,
-        "feature_type": model.feature_type,
-        "device_type_id": model.device_type_id,
-        "value_type": model.value_type,
-        "return_confirmation": model.return_confirmation,
-        "parameters": model.parameters,
-        "stat_key": model.stat_key,
-    }
 
 
 def _key(key: ConfigurationKey) -> dict[str, object]:

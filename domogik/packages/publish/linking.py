@@ -5,29 +5,15 @@ Clients of TUF request targets by that second name, because of `consistent_snaps
 
 from __future__ import annotations
 
-import errno
-import os
 import re
-import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from domogik.packages.signing.targets import Target
+from domogik.packages.store.durable import link_or_copy
 
 _HASHED = re.compile(r"[0-9a-f]{64}\.(.+)")
-_CANNOT_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
-
-
-def link_or_copy(file: Path, name: Path) -> None:
-    """Link `file` to `name`, or copy it if the file system has no hard links."""
-    try:
-        os.link(file, name, follow_symlinks=True)
-    except OSError as error:
-        if error.errno not in _CANNOT_LINK:
-            raise
-        shutil.copyfile(file, name)
-        shutil.copystat(file, name)
 
 
 def add_hashed_names(target: Path, files: Mapping[str, Target], building: str) -> None:

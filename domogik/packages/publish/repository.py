@@ -28,7 +28,6 @@ from domogik.packages.descriptor.writing import CannotWrite, to_json, to_xml
 from domogik.packages.publish.contents import ArchiveContents, read_contents
 from domogik.packages.publish.linking import (
     add_hashed_names,
-    link_or_copy,
     remove_old_names,
     remove_with_hashed_names,
 )
@@ -402,7 +401,7 @@ def _linked(archive: Path, target: Path) -> Iterator[Path]:
     away."""
     with tempfile.TemporaryDirectory(prefix=_BUILDING, dir=target) as directory:
         path = Path(directory) / "archive"
-        link_or_copy(archive, path)
+        durable.link_or_copy(archive, path)
         yield path
 
 

@@ -13,6 +13,7 @@ from domogik.errors import DomogikError, OperationFailed
 from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.publish.repository import build_repository
 from domogik.packages.store.archive import inspect
+from domogik.packages.store.durable import link_or_copy
 
 
 class OtherPackage(OperationFailed):
@@ -59,7 +60,8 @@ def _put(source: Path, target: Path) -> Iterator[None]:
             shutil.copyfileobj(content, copy)
             copy.flush()
             os.fsync(copy.fileno())
-        _keep(target, old)
+        with suppress(FileNotFoundError):
+            link_or_copy(target, old)
         new.replace(target)
         try:
             yield
@@ -71,14 +73,3 @@ def _put(source: Path, target: Path) -> Iterator[None]:
             else:
                 target.unlink(missing_ok=True)
             raise
-
-
-def _keep(target: Path, old: Path) -> None:
-    """Link `target` to `old`, which needs no space, if it exists."""
-    try:
-        os.link(target, old)
-    except FileNotFoundError:
-        return
-    except OSError:
-        # a file system without hard links
-        shutil.copyfile(target, old)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
@@ -19,6 +17,7 @@ from domogik.packages.repositories.catalogue import place
 from domogik.packages.repositories.index import Offer
 from domogik.packages.repositories.sources import Source
 from domogik.packages.signing.targets import Target
+from domogik.packages.store.durable import link_or_copy
 
 LISTING_FILE = "listing.json"
 _MAXIMUM_BYTES = 64 * 1024 * 1024
@@ -254,20 +253,10 @@ def _all_linked(
         if not all(is_right(path, old / name) for name, path in names.items()):
             return False
         for name in names:
-            _link(old / name, directory / name)
+            link_or_copy(old / name, directory / name)
     except FileNotFoundError:
         return False
     return True
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        # a file system without hard links
-        shutil.copyfile(source, target)
 
 
 def is_png(content: bytes) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import secrets
 import shutil
@@ -17,6 +18,7 @@ from pathlib import Path
 _libc = ctypes.CDLL(None, use_errno=True)
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+_CANNOT_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
 #: temporary links begin so, and no descriptor ends as they do
 LINK_PREFIX = ".switching-"
 
@@ -61,6 +63,17 @@ def point(link: Path, target: str, step: Callable[[str], None]) -> None:
         raise
     step("link switched")
     sync_directory(link.parent)
+
+
+def link_or_copy(file: Path, name: Path) -> None:
+    """Give `file` the further name `name`, or copy it if the file system has no hard links."""
+    try:
+        os.link(file, name, follow_symlinks=True)
+    except OSError as error:
+        if error.errno not in _CANNOT_LINK:
+            raise
+        shutil.copyfile(file, name)
+        shutil.copystat(file, name)
 
 
 def remove_link(link: Path) -> None:

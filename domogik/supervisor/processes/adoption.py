@@ -59,17 +59,7 @@ class ProcessRecord:
 
     def to_json(self) -> bytes:
         """Return a line of the file."""
-        process = None if self.process is None else self.process.to_dict()
-        content = {
-            "id": self.id,
-            "run_id": self.run_id,
-            "started": float(self.started),
-            "wanted": self.wanted,
-            "ending": self.ending,
-            "restarts": self.restarts,
-            "process": process,
-        }
-        return json.dumps(content).encode()
+        return json.dumps(attrs.asdict(self) | {"started": float(self.started)}).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> ProcessRecord:

@@ -203,26 +203,18 @@ class ProcessTransport:
     def writeSequence(self, data: Iterable[bytes]) -> None:
         self.writeToChild(0, b"".join(data))
 
-    def closeStdin(self) -> None:
-        """Do nothing: the input is empty."""
+    def loseConnection(self) -> None:
+        """Do nothing: there is no pipe, and the process continues."""
 
-    def closeStdout(self) -> None:
-        """Do nothing: there is no pipe."""
-
-    def closeStderr(self) -> None:
-        """Do nothing: there is no pipe."""
+    closeStdin = closeStdout = closeStderr = loseConnection
 
     def closeChildFD(self, descriptor: int) -> None:
         """Do nothing: there is no pipe."""
 
-    def loseConnection(self) -> None:
-        """Do nothing: there is no pipe, and the process continues."""
-
     def getPeer(self) -> IAddress:
         raise NotImplementedError("a process has no address")
 
-    def getHost(self) -> IAddress:
-        raise NotImplementedError("a process has no address")
+    getHost = getPeer
 
 
 def exit_of(reason: Failure) -> Exit:
