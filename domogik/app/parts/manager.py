@@ -124,7 +124,7 @@ class ManagerDaemon(Assembly, Service):
         self._numbers = EventNumbers(self.events, home.run / "events.json", self._thread, time.time)
         self.notice = StartupNotice(
             foundation.home.data / "startup-notice.json",
-            self.plugins.is_kept_back,
+            lambda name: self.plugins.plugin(name).kept_back,
             lambda: self.health.look_soon("core:manager"),
         )
         self.rivals = Rivals(

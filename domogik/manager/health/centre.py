@@ -163,8 +163,7 @@ class Health:
 
     def looks(self) -> tuple[Look, ...]:
         """The last look at each component since the start, in the order of `subjects`."""
-        known = self._known
-        looks = (known[id].look for id in self.subjects() if id in known)
+        looks = (self._known[id].look for id in self.subjects())
         return tuple(look for look in looks if look is not None)
 
     def jobs(self) -> tuple[Job, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,9 +119,7 @@ class LocalPackages:
             await gatherResults(resumed, consumeErrors=True)
 
     def _carry_on(self, note: Note) -> Deferred[Any]:
-        async def work(installation: Installation) -> None:
-            await self._update.finish(installation, note)
-
+        work = partial(self._update.finish, note=note)
         return self._job("update", note.after, work, note).addErrback(
             lambda failure: self._log.error("{error}", error=failure.getErrorMessage())
         )

@@ -183,31 +183,27 @@ class PackageUpdate:
 
     async def _prove(self, installation: Installation, change: Change, note: Note) -> None:
         """Start it, serve it and watch it; whatever fails, it is as before."""
-        ref, runs = change.ref, note.runs
+        ref, runs, plugin = change.ref, note.runs, self._plugins.plugin(change.ref.id)
         try:
             # on probation the manager starts it, if it is wanted
-            if runs and not note.on_probation and not self._plugins.plugin(ref.id).is_there:
+            if runs and not note.on_probation and not plugin.is_there:
                 await self._plugins.start(ref.id)
             await self._installer.install(installation, RINOR)
-            if not runs and ref.type == "plugin" and self._plugins.plugin(ref.id).probation_s:
+            if not runs and ref.type == "plugin" and plugin.probation_s:
                 waiting = attrs.evolve(note, awaits_start=True)
                 await self._in_thread(_write, self._directory, waiting)
                 self.await_start(waiting)
                 return
             if runs:
                 installation.stage("on probation")
-                await self._pass_probation(note)
+                if plugin.probation_s:
+                    watched = attrs.evolve(note, on_probation=True)
+                    await self._in_thread(_write, self._directory, watched)
+                    await _Probation(plugin, self._clock, plugin.probation_s).passed()
             await self._in_thread(self._installer.store.succeeded, ref)
         except DomogikError as error:
             said = await self._undo(change, runs, error)
             raise OperationFailed(said, _reason(error), plain=said) from error
-
-    async def _pass_probation(self, note: Note) -> None:
-        """Watch it for its time; raises `OperationFailed` where it fails within that."""
-        plugin = self._plugins.plugin(note.after.id)
-        if plugin.probation_s:
-            await self._in_thread(_write, self._directory, attrs.evolve(note, on_probation=True))
-            await _Probation(plugin, self._clock, plugin.probation_s).passed()
 
     async def _undo(self, change: Change, runs: bool, cause: DomogikError) -> str:
         """Back to the old release; what became of both, as a sentence."""

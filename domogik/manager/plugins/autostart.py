@@ -59,11 +59,11 @@ class Autostart:
         starting = [
             name
             for name, text in texts.items()
-            if text is not None and not self._plugins.is_kept_back(name)
+            if text is not None and not self._plugins.plugin(name).kept_back
         ]
         self._notice.write(
             starting=[name for name in starting if texts[name] != _STARTED_BEFORE],
-            kept_back=[name for name in names if self._plugins.is_kept_back(name)],
+            kept_back=[name for name in names if self._plugins.plugin(name).kept_back],
         )
         await self._all(self._start(name) for name in starting)
 

@@ -39,12 +39,6 @@ class _Contact:
     leaving: list[Deferred[None]] = attrs.field(factory=list)
     second_look: IDelayedCall | None = None
 
-    def close(self) -> None:
-        """Wait for nothing any more."""
-        for waiting in (self.ping, self.second_look, *self.leaving):
-            if waiting is not None:
-                waiting.cancel()
-
 
 @attrs.define(eq=False, kw_only=True)
 class PluginPings:
@@ -91,7 +85,9 @@ class PluginPings:
         while self._subscriptions:
             self._subscriptions.pop().cancel()
         for contact in self._contacts.values():
-            contact.close()
+            for waiting in (contact.ping, contact.second_look, *contact.leaving):
+                if waiting is not None:
+                    waiting.cancel()
 
     def ping_all(self) -> None:
         """Ask every plugin that should be there; one that is being asked is not asked twice."""

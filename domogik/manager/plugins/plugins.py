@@ -175,10 +175,6 @@ class Plugins:
         """How often it was started again by itself lately."""
         return self._supervisor.restarted_within(self.plugin(name).id, seconds)
 
-    def is_kept_back(self, name: str) -> bool:
-        """Whether it does not start with the manager though it is enabled."""
-        return bool(self.plugin(name).kept_back)
-
     def is_up(self, name: str) -> bool:
         """Whether some process of it runs, ours or not."""
         return self.plugin(name).is_up

@@ -27,7 +27,7 @@ class StartupNotice:
     """
 
     _path: Path
-    _is_kept_back: Callable[[str], bool]
+    _is_kept_back: Callable[[str], object]
     #: told when it has something to say
     _on_news: Callable[[], None] = lambda: None
     _log: Logger = Logger()

@@ -40,9 +40,12 @@ class Beginning:
             now=lambda: NOON,
             timeout_s=10.0,
             provider=provider,
-            notice=StartupNotice(directory / "notice.json", self.manager.plugins.is_kept_back),
+            notice=StartupNotice(directory / "notice.json", self._is_kept_back),
         )
         self.manager.plugins.on_enabled = self.autostart.look
+
+    def _is_kept_back(self, name):
+        return self.manager.plugins.plugin(name).kept_back
 
     def _ask(self, message, origin):
         name = message.get("technology")
