@@ -47,25 +47,28 @@ def run(arguments: Sequence[str]) -> int:
     With a command: that of the command, 128 and the signal's number where a signal ended it.
     """
     reactor = steady_reactor()
-    parser = _parser()
+    parser, run_parser = _parsers()
     own, dashes, command = list(arguments), "--" in arguments, []
     if dashes:
         end = own.index("--")
         own, command = own[:end], own[end + 1 :]
     given = parser.parse_args(own)
-    if dashes and (not command or given.json):
-        parser.error("--json is without a command" if command else "after -- stands a command")
+    if dashes and not command:
+        run_parser.error("after -- a command is missing")
+    if command and given.json:
+        run_parser.error("--json cannot be used with a command")
     try:
         options = _options(given)
     except DomogikError as error:
-        parser.error(str(error))
+        run_parser.error(str(error))
     except OSError as error:
-        parser.error(f"{given.password_file}: {error.strerror}")
+        run_parser.error(f"{given.password_file}: {error.strerror}")
     servers = [(daemon_class(kind)(reactor), options[kind]) for kind in given.kinds]
     return _Foreground(reactor, servers, command, verbose=given.verbose, json=given.json).run()
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+    """The parsers of `dmg_daemon` and of `dmg_daemon run`."""
     parser = argparse.ArgumentParser(
         prog="dmg_daemon", description="Throw-away servers in the foreground."
     )
@@ -101,14 +104,13 @@ def _parser() -> argparse.ArgumentParser:
         help="an option of its kind; may be given several times",
     )
     command.add_argument("-v", "--verbose", action="store_true", help="what it logs, on stderr")
-    return parser
+    return parser, command
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 1 <= port <= 65535:
-        raise ValueError
-    return port
+    if not re.fullmatch("[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"a number from 1 to 65535, not '{text}'")
+    return int(text)
 
 
 class _WrongUsage(DomogikError):
@@ -139,9 +141,11 @@ def _options(given: argparse.Namespace) -> dict[str, dict[str, Any]]:
     for text in given.option:
         name, equals, value = text.partition("=")
         having = [kind for kind, one in classes.items() if name in one.defaults]
-        if not equals or not having:
+        if not having:
             known = ", ".join(sorted({name for one in classes.values() for name in one.defaults}))
             raise _WrongUsage(f"'{text}' is no option of {', '.join(classes)}: there are {known}")
+        if not equals:
+            raise _WrongUsage(f"'{text}' lacks =VALUE")
         for kind in having:
             options[kind][name] = _typed(name, value, classes[kind].defaults[name])
     return options

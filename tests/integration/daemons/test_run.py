@@ -189,11 +189,30 @@ def test_a_wrong_option_is_one_line_in_the_words_of_the_server(
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [["redis", "--"], ["redis", "redis"], ["redis", "nginx", "--port", "2000"],
-     ["redis", "--json", "--", "true"], ["redis", "nginx", "--option", "gopher=1"]],
-)  # fmt: skip
-def test_wrong_usage_is_told_so(arguments: list[str]) -> None:
+    ("arguments", "words"),
+    [
+        ([], "the following arguments are required: KIND"),
+        (["gopher"], "argument KIND: invalid choice: 'gopher'"),
+        (["redis", "--"], "after -- a command is missing"),
+        (["redis", "--json", "--", "true"], "--json cannot be used with a command"),
+        (["redis", "redis"], "each kind is named once"),
+        (["redis", "nginx", "--port", "2000"], "--port and --directory are for one kind alone"),
+        (["redis", "--port", "x"], "argument --port: a number from 1 to 65535, not 'x'"),
+        (["redis", "--port", "0"], "argument --port: a number from 1 to 65535, not '0'"),
+        (["redis", "--option", "databases"], "'databases' lacks =VALUE"),
+        (["redis", "--option", "appendonly=perhaps"], "appendonly is yes or no, not 'perhaps'"),
+        (["redis", "nginx", "--option", "gopher=1"], "'gopher=1' is no option of redis, nginx"),
+        (["redis", "--password-file", "/nowhere/at/all"], "/nowhere/at/all: No such file"),
+    ],
+)
+def test_wrong_usage_is_told_below_the_usage_of_run(arguments: list[str], words: str) -> None:
     done = run(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("usage: dmg_daemon")
+    assert done.stderr.startswith("usage: dmg_daemon run [options] KIND")
+    assert f"\ndmg_daemon run: error: {words}" in done.stderr
+
+
+def test_nothing_to_do_is_told_below_the_usage_of_all() -> None:
+    done = subprocess.run(command("dmg_daemon"), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("usage: dmg_daemon [-h]")

@@ -344,20 +344,6 @@ def test_one_that_ends_by_itself_is_told(place: Path) -> None:
     assert (it.returncode, said) == (1, "dmg_daemon: Redis has ended by itself\n")
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [[], ["run"], ["run", "gopher"], ["run", "redis", "--port", "0"],
-     ["run", "redis", "--option", "gopher=1"], ["run", "redis", "--option", "appendonly=perhaps"],
-     ["run", "redis", "--password-file", "/nowhere/at/all"]],
-)  # fmt: skip
-def test_wrong_usage_is_told_so(arguments: list[str]) -> None:
-    done = subprocess.run(
-        command("dmg_daemon", *arguments), capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("usage: dmg_daemon")
-
-
 def test_what_cannot_run_is_one_clear_line(place: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
