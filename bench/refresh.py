@@ -119,12 +119,13 @@ def serve(packages: int, latency: float) -> None:
 
 
 def archive_pages(names: list[str]) -> dict[str, bytes]:
-    from domogik.packages.descriptor.judge import judge
+    from domogik.packages.descriptor.validate import validate
+
     from domogik.packages.descriptor.reference import PackageRef
     from domogik.packages.descriptor.xml_form import parse_xml
     from domogik.packages.repositories import catalogue
 
-    packages = [judge(parse_xml(Path(f"{id}.xml"), descriptor(id).encode())) for id in names]
+    packages = [validate(parse_xml(Path(f"{id}.xml"), descriptor(id).encode())) for id in names]
     items = [catalogue.item(package, "", "0" * 64, 4000) for package in packages]
     icons = {catalogue.image(PackageRef.of(package)): ICON for package in packages}
     status = catalogue.status("bench", "", "2026-01-01", 1)

@@ -282,16 +282,16 @@ class AnyCertificate(Case):
 
     async def test_a_digest_that_is_trusted_is_proof_enough(self) -> None:
         digest = hashlib.sha256(self.content).hexdigest()
-        await self.download(sha256=digest, from_anybody=True)
+        await self.download(sha256=digest, accept_any_certificate=True)
         assert self.target.read_bytes() == self.content
 
     async def test_another_content_is_refused_all_the_same(self) -> None:
         other = "0" * 64
-        assert other in await self.failure(self.download(sha256=other, from_anybody=True))
+        assert other in await self.failure(self.download(sha256=other, accept_any_certificate=True))
         assert not self.target.exists()
 
     async def test_without_a_digest_the_certificate_has_to_be_good(self) -> None:
-        await self.failure(self.download(from_anybody=True), Unreachable)
+        await self.failure(self.download(accept_any_certificate=True), Unreachable)
         assert not self.target.exists()
 
     async def test_a_digest_that_only_a_repository_says_is_no_proof(self) -> None:
@@ -300,7 +300,7 @@ class AnyCertificate(Case):
 
     async def test_what_was_not_checked_serves_nothing_else(self) -> None:
         digest = hashlib.sha256(self.content).hexdigest()
-        await self.download(sha256=digest, from_anybody=True)
+        await self.download(sha256=digest, accept_any_certificate=True)
         await self.failure(self.fetcher.get(self.url, limit_bytes=1024 * KB), Unreachable)
 
 

@@ -19,8 +19,8 @@ from twisted.web.server import Site
 from twisted.web.static import File
 from webserver import PNG, Server, descriptor, listed, redirect, status, stopped
 
-from domogik.packages.descriptor.judge import judge
 from domogik.packages.descriptor.reference import PackageRef
+from domogik.packages.descriptor.validation import validate
 from domogik.packages.descriptor.xml_form import parse_xml
 from domogik.packages.http.fetch import Fetcher, FetchLimits
 from domogik.packages.publish.build import create
@@ -51,7 +51,7 @@ EXTERNAL = b"""<!DOCTYPE package [<!ENTITY x SYSTEM "file:///etc/passwd">]>
 
 def archived(*ids: str, count: int = 1, **members: bytes) -> tuple[bytes, bytes]:
     """Status and archive of a repository of the newer generation."""
-    packages = [judge(parse_xml(Path("x.xml"), descriptor(id))) for id in ids]
+    packages = [validate(parse_xml(Path("x.xml"), descriptor(id))) for id in ids]
     items = [catalogue.item(one, "", "ab" * 32, 1234) for one in packages]
     icons = {catalogue.image(PackageRef.of(one)): PNG for one in packages}
     told = catalogue.status("name", "", "2026-01-01", count)

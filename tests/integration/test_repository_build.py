@@ -22,7 +22,7 @@ from twisted.web.server import Site
 from twisted.web.static import File
 
 from domogik.packages.descriptor.files import draft
-from domogik.packages.descriptor.judge import judge
+from domogik.packages.descriptor.validation import validate
 from domogik.packages.http.fetch import Fetcher
 from domogik.packages.publish.build import create
 from domogik.packages.publish.repository import build_repository
@@ -85,7 +85,7 @@ def check_both(root: str, archives: Path) -> None:
     for name in NAMES:
         original = archives / f"plugin-{name}-1.0.0.tgz"
         descriptor, icon, archive = old[f"plugin/{name}/1.0.0"]
-        package = judge(draft(Path("info.xml"), descriptor))
+        package = validate(draft(Path("info.xml"), descriptor))
         assert package.configuration == inspect(original).package.configuration
         assert package.warnings == ()
         assert icon.startswith(b"\x89PNG")
@@ -93,7 +93,7 @@ def check_both(root: str, archives: Path) -> None:
         assert archive == same_archive == original.read_bytes()
         assert same_icon == icon
         assert item["description"] == package.description
-        info = judge(draft(Path("info.json"), get(f"{root}/json/info/plugin/{name}/1.0.0")))
+        info = validate(draft(Path("info.json"), get(f"{root}/json/info/plugin/{name}/1.0.0")))
         assert info.feature_models == package.feature_models
     with pytest.raises(urllib.error.HTTPError, match="404"):
         get(f"{root}/icon/plugin/nobody/1.0")
@@ -183,7 +183,7 @@ def test_whoever_reads_while_it_is_built_anew_never_meets_half_of_it(
             listed = get(f"{url}/").decode().splitlines()
             assert listed == ["Domogik Repository", *(f"plugin/{name}/1.0.0" for name in NAMES)]
             for line in listed[1:]:
-                judge(draft(Path("info.xml"), get(f"{url}/xml/{line}")))
+                validate(draft(Path("info.xml"), get(f"{url}/xml/{line}")))
                 with tarfile.open(fileobj=io.BytesIO(get(f"{url}/download/{line}"))) as tar:
                     assert "info.xml" in tar.getnames()
             with tarfile.open(fileobj=io.BytesIO(get(f"{url}/data"))) as tar:

@@ -54,7 +54,7 @@ class Archives:
                     sha256=place.sha256,
                     size=place.size,
                     progress=told,
-                    from_anybody=ordered,
+                    accept_any_certificate=ordered,
                 )
                 await self._in_thread(_make_room, self._directory, target)
         finally:

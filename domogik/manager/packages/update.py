@@ -27,7 +27,7 @@ from domogik.manager.plugins.one_plugin import Plugin
 from domogik.manager.plugins.plugins import Plugins
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef
 from domogik.packages.store.changes import RINOR, XPL, Change, Staged, StoreFailed
-from domogik.packages.store.install import Installer, NothingToGoBackTo
+from domogik.packages.store.install import Installer, NoEarlierRelease
 from domogik.packages.store.installation import Installation
 from domogik.threads import Threads
 
@@ -74,8 +74,8 @@ class PackageUpdate:
 
         It is told `on probation` when the plugin is alive and watched from then on.
 
-        Raises `PlacedByHand` for a package that did not come from a repository, and what staging
-        raises; then nothing was touched.
+        Raises `ManualDescriptor` for a package that did not come from a repository, and what
+        staging raises; then nothing was touched.
         """
         ref = installation.ref
         before = await self._present(ref.type, ref.id)
@@ -121,7 +121,7 @@ class PackageUpdate:
             text = f"No release of {type} '{id}' from before is stored here"
             only = "" if present is None else present.release
             plain = f"Only {only} of {id} is kept here: there is none to go back to" if only else ""
-            raise NothingToGoBackTo(text, plain=plain)
+            raise NoEarlierRelease(text, plain=plain)
         runs = self._is_to_run(present)
         await self.forget(present.type, present.id)
         await self._stop(present, runs)

@@ -7,7 +7,6 @@ from pathlib import Path
 from domogik.config.files import read_bounded
 from domogik.packages.descriptor.draft import BrokenDescriptor, Draft
 from domogik.packages.descriptor.json_form import parse_json
-from domogik.packages.descriptor.judge import judge
 from domogik.packages.descriptor.package import (
     Dependency,
     DeviceType,
@@ -15,6 +14,7 @@ from domogik.packages.descriptor.package import (
     Package,
     UdevRule,
 )
+from domogik.packages.descriptor.validation import validate
 from domogik.packages.descriptor.xml_form import parse_xml
 
 __all__ = [
@@ -41,7 +41,7 @@ def read(path: Path) -> Package:
     MiB, so it may block. Raises `BrokenDescriptor`, with file, line and element, for what cannot be
     read or understood.
     """
-    return judge(draft(path, content_of(path)))
+    return validate(draft(path, content_of(path)))
 
 
 def content_of(path: Path) -> bytes:

@@ -16,7 +16,7 @@ TYPES = ("plugin", "external")
 #: underscore is not xPL's, but packages have it
 ID = re.compile(r"[a-z0-9_]{1,8}")
 #: names of programs of ours, most of which speak on xPL as `domogik-<name>`; some are commands only
-OUR_NAMES = frozenset(
+RESERVED_NAMES = frozenset(
     {"manager", "rest", "dbmgr", "hub", "send", "dump", "ctl", "daemon", "plugin", "pkgmgr"}
 )
 #: a release is the name of a directory too
@@ -84,7 +84,7 @@ class PackageRef:
 
 def refusal(id: str) -> str:
     """Return why no package may have that id, or an empty text."""
-    if id in OUR_NAMES:
+    if id in RESERVED_NAMES:
         return f"'{id}' is the name of a program of Domogik's own: choose another id"
     return ""
 

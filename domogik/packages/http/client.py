@@ -80,7 +80,7 @@ class Transport:
         policy = self._tls_policy or BrowserLikePolicyForHTTPS()
         endpoints = _Endpoints(self._reactor, policy, self.limits.connect_timeout_s)
         agent = Agent.usingEndpointFactory(self._reactor, endpoints, pool=self._pool)
-        self._client = HTTPClient(_AsItIs(agent))
+        self._client = HTTPClient(_UnencodedAgent(agent))
 
     def slots(self, url: str) -> DeferredSemaphore:
         """Return the semaphore that limits connections to the host of `url`."""
@@ -102,7 +102,7 @@ class Transport:
         """Return the response to a GET, after redirects; raises `FetchFailed`."""
         asked = url
         for _ in range(self.limits.redirects + 1):
-            answer = await self._ask(url, headers)
+            answer = await self._get(url, headers)
             location = answer.header("location")
             if answer.status not in _REDIRECTS or location is None:
                 return answer
@@ -110,7 +110,7 @@ class Transport:
             url = _redirected(url, location)
         raise FetchFailed(asked, f"sends us on more than {self.limits.redirects} times")
 
-    async def _ask(self, url: str, headers: Mapping[str, str]) -> Response:
+    async def _get(self, url: str, headers: Mapping[str, str]) -> Response:
         try:
             response = await self._client.get(
                 url,
@@ -206,7 +206,7 @@ class _Endpoints:
 
 @implementer(IAgent)
 @attrs.define(eq=False)
-class _AsItIs:
+class _UnencodedAgent:
     """An agent that requests unencoded bodies, and treats all as unencoded."""
 
     _agent: IAgent
@@ -217,10 +217,12 @@ class _AsItIs:
         headers = headers or Headers()
         headers.setRawHeaders("accept-encoding", ["identity"])
         # An archive that a server calls gzip-encoded is still the archive.
-        return self._agent.request(method, uri, headers, bodyProducer).addCallback(_as_it_is)
+        return self._agent.request(method, uri, headers, bodyProducer).addCallback(
+            _without_encoding
+        )
 
 
-def _as_it_is(response: IResponse) -> IResponse:
+def _without_encoding(response: IResponse) -> IResponse:
     response.headers.removeHeader("content-encoding")
     return response
 

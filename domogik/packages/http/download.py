@@ -30,7 +30,7 @@ _OK, _PARTIAL, _BEYOND = 200, 206, 416
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
 
 
-class _Starts(Exception):
+class _CannotResume(Exception):
     """The partial file cannot be continued."""
 
 
@@ -44,14 +44,14 @@ class Expected:
 
 
 @attrs.frozen
-class _Note:
+class _PartialVersion:
     """The version of a partial file, so that parts of different versions are not joined."""
 
     url: str
     validator: str
 
     @classmethod
-    def of(cls, answer: Response, url: str) -> _Note:
+    def of(cls, answer: Response, url: str) -> _PartialVersion:
         etag = answer.header("etag")
         # A weak ETag does not promise the same bytes.
         if etag is None or etag.startswith("W/"):
@@ -82,16 +82,16 @@ class Download:
     async def run(self, resume: bool) -> None:
         """Download, and retry after broken connections."""
         if not resume:
-            await self._in_thread(self._forget)
+            await self._in_thread(self._remove_partial)
         tries = 0
         while True:
             tries += 1
             try:
                 resumed: bool = await self._transfer()
-            except _Starts as error:
+            except _CannotResume as error:
                 if tries >= _TRIES:
                     raise FetchFailed(self._url, "what comes does not fit together") from error
-                await self._in_thread(self._forget)
+                await self._in_thread(self._remove_partial)
                 continue
             except Unreachable:
                 if tries >= _TRIES:
@@ -99,10 +99,10 @@ class Download:
                 await self._transport.pause(self._transport.limits.first_pause_s * 2 ** (tries - 1))
                 continue
             except FetchFailed:
-                await self._in_thread(self._forget)
+                await self._in_thread(self._remove_partial)
                 raise
             try:
-                await self._in_thread(self._accept)
+                await self._in_thread(self._verify)
             except FetchFailed:
                 # what was there before may have been the broken half
                 if not resumed or tries >= _TRIES:
@@ -113,28 +113,28 @@ class Download:
     async def _transfer(self) -> bool:
         """Download the missing part; return whether there was an earlier one."""
         begin: int
-        begin, note = await self._in_thread(self._found)
+        begin, note = await self._in_thread(self._partial)
         headers = dict(self._headers)
         if begin:
             headers |= {"Range": f"bytes={begin}-", "If-Range": note.validator}
         answer = await self._transport.request(self._url, headers)
         if answer.status == _BEYOND and begin:
             await self._transport.read(answer, _NOTE_BYTES)
-            raise _Starts
+            raise _CannotResume
         if answer.status == _OK:
             begin = 0
         elif answer.status != _PARTIAL or not begin:
             await self._transport.read(answer, _COPY_BYTES)
             kind = Unreachable if answer.status >= 500 else FetchFailed
             raise kind(self._url, f"the answer is status {answer.status}")
-        elif not self._fits(answer, begin):
+        elif not self._range_matches(answer, begin):
             self._transport.drop(answer)
-            raise _Starts
+            raise _CannotResume
         total = begin + answer.length if answer.length is not None else self._expected.size
         await self._spool(answer, begin, total)
         return begin > 0
 
-    def _fits(self, answer: Response, begin: int) -> bool:
+    def _range_matches(self, answer: Response, begin: int) -> bool:
         found = _CONTENT_RANGE.fullmatch((answer.header("content-range") or "").strip())
         return found is not None and int(found[1]) == begin
 
@@ -144,7 +144,7 @@ class Download:
             limit = min(limit, self._expected.size)
         if begin == 0:
             try:
-                await self._in_thread(self._begin, _Note.of(answer, self._url))
+                await self._in_thread(self._begin, _PartialVersion.of(answer, self._url))
             except (OSError, CancelledError):
                 self._transport.drop(answer)
                 raise
@@ -159,12 +159,12 @@ class Download:
 
         await self._transport.spool(answer, limit - begin, write)
 
-    def _found(self) -> tuple[int, _Note]:
+    def _partial(self) -> tuple[int, _PartialVersion]:
         """Return size and version of the partial file; 0 if it cannot be continued."""
-        nothing = 0, _Note(self._url, "")
+        nothing = 0, _PartialVersion(self._url, "")
         try:
             values = json.loads(read_bounded(self._note_path, _NOTE_BYTES))
-            note = _Note(str(values["url"]), str(values["validator"]))
+            note = _PartialVersion(str(values["url"]), str(values["validator"]))
             size = self._part.stat().st_size
         except (OSError, ValueError, KeyError, TypeError):
             return nothing
@@ -173,19 +173,19 @@ class Download:
         limit = self._expected.size or self._expected.limit_bytes
         return (size, note) if size < limit else nothing
 
-    def _begin(self, note: _Note) -> None:
-        self._forget()
+    def _begin(self, note: _PartialVersion) -> None:
+        self._remove_partial()
         _append(self._part, b"")
         write_atomically(self._note_path, json.dumps(attrs.asdict(note)).encode(), durable=False)
 
-    def _forget(self) -> None:
+    def _remove_partial(self) -> None:
         # the note first: a part without one counts for nothing
         self._note_path.unlink(missing_ok=True)
         self._part.unlink(missing_ok=True)
 
     def copy(self, path: Path) -> None:
         """Copy a local file; blocks."""
-        self._forget()
+        self._remove_partial()
         try:
             with open(path, "rb") as source:
                 size = os.fstat(source.fileno()).st_size
@@ -196,9 +196,9 @@ class Download:
                     shutil.copyfileobj(source, part, _COPY_BYTES)
         except FileNotFoundError as error:
             raise FetchFailed(self._url, "is not there") from error
-        self._accept()
+        self._verify()
 
-    def _accept(self) -> None:
+    def _verify(self) -> None:
         """Verify the partial file and rename it to the target, or remove it."""
         expected = self._expected
         try:
@@ -212,12 +212,12 @@ class Download:
                         self._url, f"has the digest {digest}, and should have {expected.sha256}"
                     )
         except FetchFailed:
-            self._forget()
+            self._remove_partial()
             raise
         with open(self._part, "rb") as part:
             os.fsync(part.fileno())
         self._part.replace(self._target)
-        self._forget()
+        self._remove_partial()
 
 
 def _append(path: Path, data: bytes) -> None:

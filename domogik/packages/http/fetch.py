@@ -180,7 +180,7 @@ class Fetcher:
         timeout_s: float = 3600,
         progress: Progress | None = None,
         resume: bool = True,
-        from_anybody: bool = False,
+        accept_any_certificate: bool = False,
     ) -> Path:
         """Fetch `url` to `target`, which appears complete and verified, or not at all.
 
@@ -190,10 +190,14 @@ class Fetcher:
         `FetchFailed`, also for a file above `limit_bytes` or of another size or digest than
         expected, and `OSError` for write errors.
 
-        `from_anybody`: the digest is from a trusted source, so an https server may have any
-        certificate. It has no effect without a digest.
+        `accept_any_certificate`: the digest is from a trusted source, so an https server may have
+        any certificate. It has no effect without a digest.
         """
-        transport = self._for_anybody(url) if from_anybody and sha256 else self._transport
+        transport = (
+            self._unverified_transport(url)
+            if accept_any_certificate and sha256
+            else self._transport
+        )
         download = Download(
             transport=transport,
             in_thread=self._in_thread,
@@ -214,7 +218,7 @@ class Fetcher:
             slots.release()
         return target
 
-    def _for_anybody(self, url: str) -> Transport:
+    def _unverified_transport(self, url: str) -> Transport:
         """Return a transport without certificate checks, separate from the other one."""
         if self._unverified is None:
             # here, for it is rarely needed and OpenSSL is large, or not there at all

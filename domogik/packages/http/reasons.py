@@ -17,7 +17,7 @@ _OTHER_NAME = "its certificate is for another name"
 def was_cancelled(error: Exception) -> bool:
     """Return whether it failed because we cancelled it."""
     return any(
-        failure.check(CancelledError, ConnectingCancelledError) for failure in _behind(error)
+        failure.check(CancelledError, ConnectingCancelledError) for failure in _causes(error)
     )
 
 
@@ -29,21 +29,21 @@ def unconnected(error: Exception) -> str:
 
 def reasons(error: Exception) -> str:
     """Return the causes inside a Twisted error that wraps others."""
-    texts = map(_words, _behind(error))
+    texts = map(_text, _causes(error))
     return "; ".join(dict.fromkeys(texts)) or type(error).__name__
 
 
-def _behind(error: Exception) -> list[Failure]:
+def _causes(error: Exception) -> list[Failure]:
     return list(getattr(error, "reasons", None) or ())
 
 
-def _words(failure: Failure) -> str:
+def _text(failure: Failure) -> str:
     if failure.check(ConnectionClosed):
         return "the connection was closed"
-    return _of_tls(failure.value) or failure.getErrorMessage() or type(failure.value).__name__
+    return _tls_text(failure.value) or failure.getErrorMessage() or type(failure.value).__name__
 
 
-def _of_tls(error: BaseException | None) -> str | None:
+def _tls_text(error: BaseException | None) -> str | None:
     """Return a text for a TLS error, None for others."""
     try:
         from OpenSSL.SSL import Error
@@ -55,8 +55,8 @@ def _of_tls(error: BaseException | None) -> str | None:
     if not isinstance(error, Error):
         return None
     # pyOpenSSL: one list of (library, function, reason)
-    said = error.args[0] if error.args and isinstance(error.args[0], list) else []
-    texts = [entry[-1] for entry in said if entry and entry[-1]]
+    entries = error.args[0] if error.args and isinstance(error.args[0], list) else []
+    texts = [entry[-1] for entry in entries if entry and entry[-1]]
     if "certificate verify failed" in texts:
         return _UNTRUSTED
     return f"no TLS: {', '.join(texts) or 'the server broke off'}"

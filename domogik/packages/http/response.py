@@ -83,7 +83,7 @@ class Body(Protocol):
             self._fail(FetchFailed(self._answer.url, self._too_long("does not end")))
             return
         self.chunks.append(data)
-        self._arrived()
+        self._on_data()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._over:
@@ -93,17 +93,17 @@ class Body(Protocol):
         if reason.check(ResponseDone, PotentialDataLoss):
             self._complete()
             return
-        said = f" of {self._answer.length}" if self._answer.length is not None else ""
-        sentence = f"broke off after {self.received}{said} bytes"
-        self._broke_off(Unreachable(self._answer.url, sentence))
+        total = f" of {self._answer.length}" if self._answer.length is not None else ""
+        sentence = f"broke off after {self.received}{total} bytes"
+        self._on_broken(Unreachable(self._answer.url, sentence))
 
-    def _arrived(self) -> None:
+    def _on_data(self) -> None:
         """Handle new data in `chunks`."""
 
     def _complete(self) -> None:
         self.done.callback(None)
 
-    def _broke_off(self, error: Exception) -> None:
+    def _on_broken(self, error: Exception) -> None:
         self.done.errback(error)
 
     def _too_long(self, what: str) -> str:
@@ -136,9 +136,9 @@ class Spool(Body):
     def connectionMade(self) -> None:
         super().connectionMade()
         if not self._over:
-            self._watch = self._clock.callLater(self._limits.rate_window_s, self._look)
+            self._watch = self._clock.callLater(self._limits.rate_window_s, self._check_rate)
 
-    def _look(self) -> None:
+    def _check_rate(self) -> None:
         """Check the rate, once in a window."""
         wanted = self._limits.minimum_rate * self._limits.rate_window_s
         came, self._before = self.received - self._before, self.received
@@ -147,9 +147,9 @@ class Spool(Body):
             sentence = f"only {came} bytes came in {self._limits.rate_window_s:g} seconds"
             self._fail(Unreachable(self._answer.url, sentence))
         else:
-            self._watch = self._clock.callLater(self._limits.rate_window_s, self._look)
+            self._watch = self._clock.callLater(self._limits.rate_window_s, self._check_rate)
 
-    def _arrived(self) -> None:
+    def _on_data(self) -> None:
         self._waiting += len(self.chunks[-1])
         if self._waiting >= _FLUSH_BYTES:
             self._flush()
@@ -183,7 +183,7 @@ class Spool(Body):
     def _complete(self) -> None:
         self._finish()
 
-    def _broke_off(self, error: Exception) -> None:
+    def _on_broken(self, error: Exception) -> None:
         self._ending = error
         self._finish()
 
@@ -195,7 +195,7 @@ class Spool(Body):
 
     def _finish(self) -> None:
         """Write the rest after the end, then fire `done`."""
-        self._unwatch()
+        self._cancel_watch()
         if self._writing or self.done.called:
             return
         if self.chunks:
@@ -207,9 +207,9 @@ class Spool(Body):
 
     def _give_up(self) -> None:
         super()._give_up()
-        self._unwatch()
+        self._cancel_watch()
 
-    def _unwatch(self) -> None:
+    def _cancel_watch(self) -> None:
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None

@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 
 @implementer(IOpenSSLClientConnectionCreator)
-class _Anybody:
+class _UncheckedCreator:
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> Connection:
         return Connection(CertificateOptions().getContext(), None)
 
@@ -24,4 +24,4 @@ class AnyCertificate:
     """A policy that accepts every certificate."""
 
     def creatorForNetloc(self, hostname: bytes, port: int) -> IOpenSSLClientConnectionCreator:
-        return _Anybody()
+        return _UncheckedCreator()

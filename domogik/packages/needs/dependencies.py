@@ -151,17 +151,17 @@ class DependencyChecker:
         release, candidate = "", ""
         if _DEBIAN.fullmatch(name):
             query = ["dpkg-query", "-W", "-f", "${db:Status-Abbrev}${Version}\\n", name]
-            installed = await self._ask(query)
+            installed = await self._output_of(query)
             if installed.startswith("ii "):
                 release = _upstream(installed[3:])
         fits = requirement.fits(release) if release else not str(requirement.specifier)
         if (release or command) and fits:
             return DependencyState(OTHER, requirement.text, installed=True, release=release)
         if _DEBIAN.fullmatch(name):
-            candidate = _candidate(await self._ask(["apt-cache", "policy", name]))
+            candidate = _candidate(await self._output_of(["apt-cache", "policy", name]))
         if not candidate or not requirement.fits(_upstream(candidate)):
-            unsaid = bool(command) and not release
-            reason = f"its command {command} does not tell its version" if unsaid else ""
+            is_unknown = bool(command) and not release
+            reason = f"its command {command} does not tell its version" if is_unknown else ""
             return attrs.evolve(_missing(requirement, release, ""), reason=reason)
         return DependencyState(
             OTHER,
@@ -171,7 +171,7 @@ class DependencyChecker:
             cmd_line=f"sudo apt-get install {name}",
         )
 
-    async def _ask(self, argv: Sequence[str]) -> str:
+    async def _output_of(self, argv: Sequence[str]) -> str:
         """Return the output of a Debian command; empty if it does not exist."""
         if await self._in_thread(shutil.which, argv[0]) is None:
             return ""

@@ -36,15 +36,15 @@ ENVIRONMENT = "environment"
 #: written last: without it an environment is the rest of one that was never finished
 _MARKER = "domogik.json"
 _MARKER_BYTES = 65536
-_LOOK_SECONDS = 20.0
+_QUERY_SECONDS = 20.0
 _INDEX_SECONDS = 25.0
 _MAKE_SECONDS = 120.0
 #: a wheel may have to be compiled on a small computer
 _INSTALL_SECONDS = 1800.0
 _PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input", "--no-color")
 #: what pip says, some lines before it says that there is no such release
-_UNREACHED = (b"connection broken by", b"Could not fetch URL", b"Max retries exceeded")
-_PATIENCE = ("--retries", "1", "--timeout", "10")
+_UNREACHABLE_TEXTS = (b"connection broken by", b"Could not fetch URL", b"Max retries exceeded")
+_RETRY_OPTIONS = ("--retries", "1", "--timeout", "10")
 
 _INSTALLED = """
 import importlib.metadata, json, sys
@@ -81,7 +81,7 @@ class PythonEnvironment:
     async def installed(self, names: Iterable[str]) -> dict[str, str]:
         """Return the installed releases of those projects; raises `EnvironmentFailed`."""
         argv = [str(self.python), "-P", "-c", _INSTALLED, *names]
-        outcome = await _command(self._run, argv, _LOOK_SECONDS)
+        outcome = await _command(self._run, argv, _QUERY_SECONDS)
         if not outcome.succeeded:
             raise EnvironmentFailed(f"{self.python} cannot be asked: {last_line(outcome)}")
         try:
@@ -100,13 +100,13 @@ class PythonEnvironment:
         """
         before = ("--pre",) if requirement.specifier.prereleases else ()
         argv = [
-            *self._pip("index", "versions", *before, *_PATIENCE),
-            *_where(wheels, offline),
+            *self._pip("index", "versions", *before, *_RETRY_OPTIONS),
+            *_source_options(wheels, offline),
             requirement.name,
         ]
         outcome = await _command(self._run, argv, _INDEX_SECONDS)
         if not outcome.succeeded:
-            if outcome.timed_out or any(word in outcome.output for word in _UNREACHED):
+            if outcome.timed_out or any(word in outcome.output for word in _UNREACHABLE_TEXTS):
                 raise IndexUnreachable("The index of Python packages cannot be reached")
             return "", last_line(outcome)
         versions = list(requirement.specifier.filter(_available(outcome), prereleases=None))
@@ -125,7 +125,11 @@ class PythonEnvironment:
         tries = ([True] if wheels is not None or offline else []) + ([] if offline else [False])
         outcome = None
         for only_wheels in tries:
-            argv = [*self._pip("install", *_PATIENCE), *_where(wheels, only_wheels), *wanted]
+            argv = [
+                *self._pip("install", *_RETRY_OPTIONS),
+                *_source_options(wheels, only_wheels),
+                *wanted,
+            ]
             outcome = await _command(self._run, argv, _INSTALL_SECONDS)
             if outcome.succeeded:
                 return
@@ -134,27 +138,27 @@ class PythonEnvironment:
 
     def command_line(self, requirement: Requirement, candidate: str) -> str:
         """Return the command that installs it here."""
-        options = ("--break-system-packages",) if self._is_the_systems else ()
+        options = ("--break-system-packages",) if self._is_externally_managed else ()
         wanted = f"{requirement.name}=={candidate}"
-        if not self._is_ours:
+        if not self._is_managers:
             argv = [sys.executable, "-m", "pip", "--python", str(self.python), "install", wanted]
         else:
             argv = [str(self.python), "-m", "pip", "install", *options, wanted]
         return shlex.join(argv)
 
     def _pip(self, *arguments: str) -> list[str]:
-        target = () if self._is_ours else ("--python", str(self.python))
+        target = () if self._is_managers else ("--python", str(self.python))
         return [sys.executable, *_PIP, *target, *arguments]
 
     @property
-    def _is_ours(self) -> bool:
+    def _is_managers(self) -> bool:
         return self.python == Path(sys.executable)
 
     @property
-    def _is_the_systems(self) -> bool:
+    def _is_externally_managed(self) -> bool:
         """Whether pip refuses to install there without an option (PEP 668)."""
         marker = Path(sysconfig.get_path("stdlib")) / "EXTERNALLY-MANAGED"
-        return self._is_ours and sys.prefix == sys.base_prefix and marker.exists()
+        return self._is_managers and sys.prefix == sys.base_prefix and marker.exists()
 
 
 @attrs.define(eq=False)
@@ -213,11 +217,11 @@ class EnvironmentMaker:
         outcome = await _command(self._run, argv, _MAKE_SECONDS)
         if not outcome.succeeded:
             raise EnvironmentFailed(f"{directory} cannot be made: {last_line(outcome)}")
-        await self._in_thread(_see_ours, directory)
+        await self._in_thread(_append_manager_packages, directory)
         environment = PythonEnvironment(_python(directory), self._run)
         await environment.install(requirements, wheels=wheels, offline=offline)
         argv = [str(environment.python), "-P", "-c", "import domogik.plugin"]
-        outcome = await _command(self._run, argv, _LOOK_SECONDS)
+        outcome = await _command(self._run, argv, _QUERY_SECONDS)
         if not outcome.succeeded:
             raise EnvironmentFailed(
                 f"the manager's domogik.plugin does not run with what is installed in {directory}: "
@@ -250,15 +254,15 @@ def _clear(directory: Path) -> None:
         directory.unlink(missing_ok=True)
 
 
-def _see_ours(directory: Path) -> None:
+def _append_manager_packages(directory: Path) -> None:
     """Append the manager's packages to the environment's."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     own = directory / "lib" / version / "site-packages"
-    lines = "".join(f"{path}\n" for path in _our_paths())
+    lines = "".join(f"{path}\n" for path in _manager_paths())
     write_atomically(own / "domogik.pth", lines.encode(), durable=False)
 
 
-def _our_paths() -> list[str]:
+def _manager_paths() -> list[str]:
     paths = [str(Path(domogik.__file__).resolve().parent.parent), *site.getsitepackages()]
     if site.ENABLE_USER_SITE:
         paths.append(site.getusersitepackages())
@@ -270,7 +274,7 @@ def _finish(directory: Path, wanted: Sequence[str]) -> None:
     write_atomically(directory / _MARKER, content)
 
 
-def _where(wheels: Path | None, only_wheels: bool) -> list[str]:
+def _source_options(wheels: Path | None, only_wheels: bool) -> list[str]:
     links = ["--find-links", str(wheels)] if wheels is not None else []
     return [*(["--no-index"] if only_wheels else []), *links]
 

@@ -74,11 +74,11 @@ def unmet(
         if kind == PYTHON:
             if paths is None:
                 paths = _paths(environment)
-            reason = _of_python(needed, paths)
+            reason = _python_reason(needed, paths)
         elif kind == PLUGIN:
-            reason = _judged(needed, release_of(needed.name))
+            reason = _release_reason(needed, release_of(needed.name))
         else:
-            reason = _of_system(needed.name, debian)
+            reason = _system_reason(needed.name, debian)
         if reason:
             found.append(Unmet(kind, dependency.id, reason))
     return tuple(found)
@@ -90,11 +90,11 @@ def _paths(environment: Path | None) -> list[str]:
     return [*map(str, own), *(path for path in sys.path if path)]
 
 
-def _of_python(needed: Requirement, paths: Sequence[str]) -> str:
+def _python_reason(needed: Requirement, paths: Sequence[str]) -> str:
     if not needed.applies:
         return ""
     found = importlib.metadata.Distribution.discover(name=needed.name, path=list(paths))
-    return _judged(needed, next(_releases(found), None))
+    return _release_reason(needed, next(_releases(found), None))
 
 
 def _releases(found: Iterable[importlib.metadata.Distribution]) -> Iterator[str]:
@@ -109,13 +109,13 @@ def _releases(found: Iterable[importlib.metadata.Distribution]) -> Iterator[str]
             yield match[1]
 
 
-def _judged(needed: Requirement, release: str | None) -> str:
+def _release_reason(needed: Requirement, release: str | None) -> str:
     if not release:
         return "not installed"
     return "" if needed.fits(release) else f"{release} is installed"
 
 
-def _of_system(name: str, debian: Path) -> str:
+def _system_reason(name: str, debian: Path) -> str:
     if shutil.which(name) is not None:
         return ""
     # a name from a descriptor, which may hold anything

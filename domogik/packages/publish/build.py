@@ -132,7 +132,7 @@ def members_of(directory: Path, package: Package) -> tuple[FileToPack, ...]:
             found[member.name] = member.path
     for name in (_DOCUMENTATION.format(**words), WHEELS, _ICON.format(**words)):
         if (directory / name).exists():
-            for member in _below(directory, PurePosixPath(name)):
+            for member in _files_below(directory, PurePosixPath(name)):
                 found[member.name] = member.path
     found[package.path.relative_to(directory).as_posix()] = package.path
     icon = found.get(_ICON.format(**words))
@@ -200,10 +200,10 @@ def _listed(directory: Path, name: str, descriptor: Path) -> Iterator[FileToPack
         raise CannotBuild(f"{descriptor}: '{name}' is not a path inside the package")
     if not (directory / path).exists():
         raise CannotBuild(f"{descriptor} lists {name}, which is not there")
-    return _below(directory, path)
+    return _files_below(directory, path)
 
 
-def _below(directory: Path, name: PurePosixPath) -> Iterator[FileToPack]:
+def _files_below(directory: Path, name: PurePosixPath) -> Iterator[FileToPack]:
     """Yield the file, or all files of the directory; raises `CannotBuild` for other kinds."""
     path = directory / name
     if not path.resolve().is_relative_to(directory.resolve()):
@@ -218,7 +218,7 @@ def _below(directory: Path, name: PurePosixPath) -> Iterator[FileToPack]:
         if entry.name.startswith(".") or entry.name in _LEFT_OUT:
             continue
         if entry.suffix not in _LEFT_OUT_SUFFIXES:
-            yield from _below(directory, name / entry.name)
+            yield from _files_below(directory, name / entry.name)
 
 
 def _write(

@@ -11,9 +11,9 @@ import attrs
 from domogik.config.files import read_bounded
 from domogik.packages.descriptor.draft import DescriptorProblem, Draft
 from domogik.packages.descriptor.files import BrokenDescriptor, content_of, draft
-from domogik.packages.descriptor.judge import judge
 from domogik.packages.descriptor.package import missing_script
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef, refusal
+from domogik.packages.descriptor.validation import validate
 from domogik.packages.publish.build import CannotBuild, find_descriptor
 from domogik.packages.publish.contents import ArchiveContents, read_contents, read_scripts
 from domogik.packages.publish.scripts import not_compiled, sources
@@ -98,27 +98,27 @@ def _package_directory(descriptor: Path) -> Path | None:
 
 
 def _check_descriptor(path: Path, directory: Path | None) -> Checked:
-    said = draft(path, content_of(path))
-    ref = PackageRef.of(judge(said))
+    parsed = draft(path, content_of(path))
+    ref = PackageRef.of(validate(parsed))
     if refusal(ref.id):
-        raise said.broken(refusal(ref.id), said.texts["id"])
+        raise parsed.broken(refusal(ref.id), parsed.texts["id"])
     if path.stem not in (ref.id, "info"):
-        said.warn(f"describes '{ref.id}' and should be called {ref.id}{path.suffix}")
+        parsed.warn(f"describes '{ref.id}' and should be called {ref.id}{path.suffix}")
     if directory is not None:
         root = directory
         icon = root / f"src/share/domogik/design/{ref.type}/{ref.id}/icon.png"
-        _check_files(said, lambda name: (root / name).exists())
-        _check_icon(said, read_bounded(icon, _ICON_BYTES) if icon.is_file() else b"")
-        broken = (*_no_script(root, said, ref), *not_compiled(_own_sources(root, said)))
+        _check_files(parsed, lambda name: (root / name).exists())
+        _check_icon(parsed, read_bounded(icon, _ICON_BYTES) if icon.is_file() else b"")
+        broken = (*_no_script(root, parsed, ref), *not_compiled(_own_sources(root, parsed)))
         if broken:
-            return Checked(path, None, broken, tuple(said.warnings))
-    return Checked(path, ref, (), tuple(said.warnings))
+            return Checked(path, None, broken, tuple(parsed.warnings))
+    return Checked(path, ref, (), tuple(parsed.warnings))
 
 
-def _no_script(root: Path, said: Draft, ref: PackageRef) -> Iterator[DescriptorProblem]:
+def _no_script(root: Path, parsed: Draft, ref: PackageRef) -> Iterator[DescriptorProblem]:
     """Yield an error for a plugin without its script, or with one that would not be archived."""
-    listed = {PurePosixPath(found.text) for found in said.files if found.text}
-    files = (*said.files, *said.external_files)
+    listed = {PurePosixPath(found.text) for found in parsed.files if found.text}
+    files = (*parsed.files, *parsed.external_files)
 
     def comes_along(name: str) -> bool:
         path = PurePosixPath(name)
@@ -129,15 +129,15 @@ def _no_script(root: Path, said: Draft, ref: PackageRef) -> Iterator[DescriptorP
 
     if script := missing_script(ref.type, ref.id, is_there):
         yield DescriptorProblem(
-            said.path, f"the script {script} is missing: there is nothing to run"
+            parsed.path, f"the script {script} is missing: there is nothing to run"
         )
     elif script := missing_script(ref.type, ref.id, lambda n: is_there(n) and comes_along(n)):
-        yield DescriptorProblem(said.path, f"does not list its script {script} among its files")
+        yield DescriptorProblem(parsed.path, f"does not list its script {script} among its files")
 
 
-def _own_sources(root: Path, said: Draft) -> Iterator[tuple[Path, bytes]]:
+def _own_sources(root: Path, parsed: Draft) -> Iterator[tuple[Path, bytes]]:
     """Yield the Python files that the descriptor lists, or all if it lists none."""
-    listed = {root / found.text for found in said.files if found.text}
+    listed = {root / found.text for found in parsed.files if found.text}
     for path, source in sources(root):
         if not listed or not listed.isdisjoint((path, *path.parents)):
             yield path, source
@@ -147,11 +147,11 @@ def _check_archive(path: Path) -> Checked:
     contents = read_contents(path)
     ref = contents.unpacked.ref
     # read once more, since what it warns of has a place there
-    said = draft(path / contents.unpacked.descriptor, contents.descriptor)
-    judge(said)
+    parsed = draft(path / contents.unpacked.descriptor, contents.descriptor)
+    validate(parsed)
     names = _all_names(contents)
-    _check_files(said, lambda name: name.rstrip("/") in names)
-    _check_icon(said, contents.icon)
+    _check_files(parsed, lambda name: name.rstrip("/") in names)
+    _check_icon(parsed, contents.icon)
     own = [DescriptorProblem(path, sentence) for sentence in contents.unpacked.warnings]
     if path.name != f"{ref.file_stem}.tgz":
         own.append(DescriptorProblem(path, f"should be called {ref.file_stem}.tgz"))
@@ -161,7 +161,7 @@ def _check_archive(path: Path) -> Checked:
         contents.unpacked.check_script()
     except BrokenArchive as error:
         broken = (DescriptorProblem(path, str(error)), *broken)
-    return Checked(path, None if broken else ref, broken, (*own, *said.warnings))
+    return Checked(path, None if broken else ref, broken, (*own, *parsed.warnings))
 
 
 def _all_names(contents: ArchiveContents) -> set[str]:
@@ -175,17 +175,17 @@ def _with_parents(name: str) -> Iterator[str]:
         name = name.rpartition("/")[0]
 
 
-def _check_files(said: Draft, is_there: Callable[[str], bool]) -> None:
-    for found in (*said.files, *said.external_files):
+def _check_files(parsed: Draft, is_there: Callable[[str], bool]) -> None:
+    for found in (*parsed.files, *parsed.external_files):
         inside = found.text and not found.text.startswith("/") and ".." not in found.text.split("/")
         if inside and not is_there(found.text):
-            said.warn(f"{found.text} is not there", found)
+            parsed.warn(f"{found.text} is not there", found)
 
 
-def _check_icon(said: Draft, icon: bytes) -> None:
+def _check_icon(parsed: Draft, icon: bytes) -> None:
     if len(icon) < 24 or icon[12:16] != b"IHDR":
-        said.warn("there is no icon.png in PNG form")
+        parsed.warn("there is no icon.png in PNG form")
         return
     size = struct.unpack("!II", icon[16:24])
     if size != _ICON_SIZE:
-        said.warn(f"the icon is {size[0]} by {size[1]} pixels, not 96 by 96")
+        parsed.warn(f"the icon is {size[0]} by {size[1]} pixels, not 96 by 96")

@@ -127,16 +127,18 @@ def build_repository(
         for rest in target.glob(f"{_BUILDING}*"):
             shutil.rmtree(rest)
         base = f"{url.rstrip('/')}/" if url else ""
-        builder = _Builder(target, base, name or target.resolve().name, _remembered(target), signer)
+        builder = _Builder(
+            target, base, name or target.resolve().name, _read_last_build(target), signer
+        )
         # not glob(), which finds nothing in a directory that cannot be read
         for archive in sorted(archives.iterdir()):
             if archive.suffix == ".tgz" and not archive.name.startswith("."):
-                builder.take(archive)
+                builder.add(archive)
         return builder.publish(generated)
 
 
 @attrs.frozen
-class _Known:
+class _ReadArchive:
     """An archive as it was read; `icon` is the digest of its icon, or empty."""
 
     size: int
@@ -151,10 +153,10 @@ class _Known:
 
 
 @attrs.frozen
-class _Memory:
+class _LastBuild:
     """What was published last: archives by name, their digest and count."""
 
-    archives: Mapping[str, _Known] = attrs.field(factory=dict)
+    archives: Mapping[str, _ReadArchive] = attrs.field(factory=dict)
     digest: str = ""
     count: int = 0
 
@@ -164,15 +166,15 @@ class _Builder:
     _target: Path
     _url: str
     _name: str
-    _before: _Memory
+    _before: _LastBuild
     _signer: Signs | None
-    _known: dict[str, _Known] = attrs.field(factory=dict)
+    _known: dict[str, _ReadArchive] = attrs.field(factory=dict)
     _names: dict[PackageRef, str] = attrs.field(factory=dict)
     _problems: list[str] = attrs.field(factory=list)
     #: what was published from archives just now, of what our own clients read
     _files: dict[str, Target] = attrs.field(factory=dict)
 
-    def take(self, archive: Path) -> None:
+    def add(self, archive: Path) -> None:
         """Publish the files of one archive, unless they are published already."""
         try:
             if not archive.is_file():
@@ -215,7 +217,7 @@ class _Builder:
             }
         if changed:
             # until all lists say the same, whoever builds next has to write them
-            self._remember("", count, {**self._before.archives, **self._known})
+            self._write_last_build("", count, {**self._before.archives, **self._known})
         # all but the last file before what it is about, so that only a moment is between the two
         publish = self._signed(lists)
         for name, content in lists.items():
@@ -230,7 +232,7 @@ class _Builder:
         if changed or self._known != self._before.archives:
             # what the memory calls published has to be there after a power cut as well
             durable.sync_file_system(self._target)
-            self._remember(digest, count, self._known)
+            self._write_last_build(digest, count, self._known)
             self._remove_others()
         return Built(refs, tuple(self._problems), changed, count, signature)
 
@@ -248,7 +250,7 @@ class _Builder:
         self._files.update((name, Target.of(content)) for name, content in lists.items())
         return self._signer.sign(self._target, self._files)
 
-    def _unchanged(self, archive: Path) -> _Known | None:
+    def _unchanged(self, archive: Path) -> _ReadArchive | None:
         if self._signer is not None:
             # only what comes from an archive now is signed: who serves it may have changed the rest
             return None
@@ -262,7 +264,7 @@ class _Builder:
         there = all((self._target / part / place(known.ref)).is_file() for part in parts)
         return known if there else None
 
-    def _publish_archive(self, archive: Path) -> _Known:
+    def _publish_archive(self, archive: Path) -> _ReadArchive:
         """Publish an archive after its other files."""
         with _linked(archive, self._target) as linked:
             status = linked.stat()
@@ -287,14 +289,16 @@ class _Builder:
             linked.replace(download)
             return known
 
-    def _as_known(self, contents: ArchiveContents, archive: Path, status: os.stat_result) -> _Known:
+    def _as_known(
+        self, contents: ArchiveContents, archive: Path, status: os.stat_result
+    ) -> _ReadArchive:
         with archive.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         entry = catalogue.item(contents.unpacked.package, self._url, sha256, status.st_size)
         icon = _digest(contents.icon) if contents.icon else ""
-        return _Known(status.st_size, status.st_mtime_ns, icon, entry)
+        return _ReadArchive(status.st_size, status.st_mtime_ns, icon, entry)
 
-    def _icons(self, ordered: list[_Known]) -> dict[str, bytes]:
+    def _icons(self, ordered: list[_ReadArchive]) -> dict[str, bytes]:
         return {
             catalogue.image(known.ref): (self._target / ICON / place(known.ref)).read_bytes()
             for known in ordered
@@ -323,7 +327,9 @@ class _Builder:
             if not (directory / name).is_symlink():
                 (directory / name).symlink_to(Path("..", target))
 
-    def _remember(self, digest: str, count: int, archives: Mapping[str, _Known]) -> None:
+    def _write_last_build(
+        self, digest: str, count: int, archives: Mapping[str, _ReadArchive]
+    ) -> None:
         document = {
             "version": _MEMORY_VERSION,
             "digest": digest,
@@ -343,7 +349,7 @@ class _Builder:
                 _remove(self._target / part, self._target / part / place(known.ref))
 
 
-def _order(known: _Known) -> tuple[object, ...]:
+def _order(known: _ReadArchive) -> tuple[object, ...]:
     ref = known.ref
     return ref.type, ref.id, ref.version, ref.release
 
@@ -372,19 +378,19 @@ def _remove(part: Path, path: Path) -> None:
             return
 
 
-def _remembered(target: Path) -> _Memory:
+def _read_last_build(target: Path) -> _LastBuild:
     """Return what was published last; if unknown, everything counts as new."""
     count = _last_count(target)
     try:
         document: dict[str, Any] = json.loads(read_bounded(target / _MEMORY, _MEMORY_BYTES))
         if document["version"] != _MEMORY_VERSION:
-            return _Memory(count=count)
-        archives = {name: _Known(**known) for name, known in document["archives"].items()}
+            return _LastBuild(count=count)
+        archives = {name: _ReadArchive(**known) for name, known in document["archives"].items()}
         if not all(place(known.ref) for known in archives.values()):
-            return _Memory(count=count)
-        return _Memory(archives, str(document["digest"]), max(int(document["count"]), count))
+            return _LastBuild(count=count)
+        return _LastBuild(archives, str(document["digest"]), max(int(document["count"]), count))
     except (OSError, ValueError, TypeError, LookupError, AttributeError, InvalidReference):
-        return _Memory(count=count)
+        return _LastBuild(count=count)
 
 
 def _last_count(target: Path) -> int:

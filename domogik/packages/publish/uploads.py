@@ -38,7 +38,7 @@ def accept_upload(
     if named is not None and ref != named:
         raise OtherPackage(ref)
     try:
-        with _put(path, uploads / f"{ref.file_stem}.tgz"):
+        with _copied(path, uploads / f"{ref.file_stem}.tgz"):
             built = build_repository(uploads, uploads, generated=generated)
             if ref not in built.packages:
                 raise OperationFailed(f"{ref} cannot be offered: {'; '.join(built.problems)}")
@@ -51,7 +51,7 @@ def accept_upload(
 
 
 @contextmanager
-def _put(source: Path, target: Path) -> Iterator[None]:
+def _copied(source: Path, target: Path) -> Iterator[None]:
     """Copy `source` to `target`; restore the former file if the block fails."""
     with tempfile.TemporaryDirectory(prefix=".upload-", dir=target.parent) as directory:
         new, old = Path(directory) / "new", Path(directory) / "old"

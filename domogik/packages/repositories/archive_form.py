@@ -49,7 +49,7 @@ class ArchiveRepository:
     _in_thread: Threads
     _found: FoundRepository
     _directory: Path
-    _told: Callable[[int, int], None]
+    _on_progress: Callable[[int, int], None]
 
     async def fill(self) -> Listing:
         """Return all packages of the list; invalid ones are noted in `problems`.
@@ -63,7 +63,7 @@ class ArchiveRepository:
             archive,
             limit_bytes=_ARCHIVE_BYTES,
             timeout_s=_TIMEOUT_S,
-            progress=lambda received, total: self._told(received, total or received),
+            progress=lambda received, total: self._on_progress(received, total or received),
             resume=False,
         )
         return await self._in_thread(_unpack, archive, url, self._found)

@@ -29,8 +29,8 @@ from domogik.packages.repositories.recognition import (
     Entrance,
     Form,
     FoundRepository,
-    look,
-    look_at_signed,
+    recognise,
+    recognise_signed,
 )
 from domogik.packages.repositories.snapshot import (
     BrokenSnapshot,
@@ -142,7 +142,7 @@ class Cache:
         """
         await self._one_at_a_time.acquire()
         try:
-            return await self._refresh(tuple(sources), only, progress or _silent)
+            return await self._refresh(tuple(sources), only, progress or _ignore)
         except OSError as error:
             raise CacheFailed(f"{self._directory}: {error.strerror or error}") from error
         finally:
@@ -221,11 +221,13 @@ class Cache:
             record = attrs.evolve(record, as_of=self._now(), error="", expires=expires)
             return record, _report(record, old[1], unchanged=True)
 
-        def told(done: int, total: int) -> None:
+        def on_progress(done: int, total: int) -> None:
             progress(RefreshProgress(source.url, done, total))
 
         directory = await self._in_thread(self._new_snapshot, source)
-        listing = await self._filled(found, verified, directory, old[0] if old else None, told)
+        listing = await self._filled(
+            found, verified, directory, old[0] if old else None, on_progress
+        )
         await self._in_thread(write_listing, directory, listing)
         entrance = found.entrance
         if not listing.lasting:
@@ -250,7 +252,7 @@ class Cache:
         unsigned = None if record.signed else known
         verified = await self._signatures.verified(source)
         if verified is None:
-            found = await look(self._fetcher, source, unsigned)
+            found = await recognise(self._fetcher, source, unsigned)
             if found is None:
                 return None, None
             verified = await self._signatures.offered(source)
@@ -258,7 +260,7 @@ class Cache:
                 return found, None
         fetcher = SignedFetcher(self._fetcher, source.url, verified.files)
         signed = known if record.signed else None
-        return await look_at_signed(fetcher, source, verified, signed), verified
+        return await recognise_signed(fetcher, source, verified, signed), verified
 
     async def _filled(
         self,
@@ -266,19 +268,19 @@ class Cache:
         verified: Verified | None,
         directory: Path,
         old: Path | None,
-        told: Callable[[int, int], None],
+        on_progress: Callable[[int, int], None],
     ) -> Listing:
         form = found.entrance.form
         if form is Form.EMPTY:
             return Listing(found.base)
-        given = self._in_thread, found, directory, told
+        given = self._in_thread, found, directory, on_progress
         if verified is None:
             if form is Form.LIST:
                 return await ListRepository(self._fetcher, *given).fill(old)
             return await ArchiveRepository(self._fetcher, *given).fill()
         fetcher = SignedFetcher(self._fetcher, found.base, verified.files)
         if form is Form.LIST:
-            listing = await ListRepository(fetcher, *given).fill(old, fetcher.is_right)
+            listing = await ListRepository(fetcher, *given).fill(old, fetcher.is_valid)
         else:
             listing = await ArchiveRepository(fetcher, *given).fill()
         return await self._in_thread(signed_listing, listing, verified.files)
@@ -332,5 +334,5 @@ def _entrance(record: ManifestEntry) -> Entrance | None:
     return None
 
 
-def _silent(progress: RefreshProgress) -> None:
+def _ignore(progress: RefreshProgress) -> None:
     """Ignore the progress."""

@@ -10,8 +10,8 @@ import attrs
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 
 from domogik.packages.descriptor.files import MAXIMUM_BYTES, BrokenDescriptor, draft
-from domogik.packages.descriptor.judge import judge
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef
+from domogik.packages.descriptor.validation import validate
 from domogik.packages.http.fetch import FetchFailed, Fetching, Unreachable
 from domogik.packages.repositories.recognition import MAXIMUM_PROBLEMS, FoundRepository, read_list
 from domogik.packages.repositories.snapshot import Entry, Listing, carry_over, is_png
@@ -42,7 +42,7 @@ class ListRepository:
     _in_thread: Threads
     _found: FoundRepository
     _directory: Path
-    _told: Callable[[int, int], None]
+    _on_progress: Callable[[int, int], None]
     _entries: dict[PackageRef, Entry] = attrs.field(factory=dict, init=False)
     _problems: list[str] = attrs.field(factory=list, init=False)
     _arrived: list[_Arrived] = attrs.field(factory=list, init=False)
@@ -52,7 +52,7 @@ class ListRepository:
     _lasting: bool = attrs.field(default=True, init=False)
 
     async def fill(
-        self, old: Path | None, is_right: Callable[[str, Path], bool] = lambda path, file: True
+        self, old: Path | None, is_valid: Callable[[str, Path], bool] = lambda path, file: True
     ) -> Listing:
         """Return all packages of the list; those of `old` are reused if they are valid.
 
@@ -63,11 +63,11 @@ class ListRepository:
         self._problems += problems[:MAXIMUM_PROBLEMS]
         self._total = len(refs)
         if old is not None:
-            self._entries = await self._in_thread(carry_over, old, self._directory, refs, is_right)
+            self._entries = await self._in_thread(carry_over, old, self._directory, refs, is_valid)
         missing = [ref for ref in refs if ref not in self._entries]
-        self._told(self._total - len(missing), self._total)
+        self._on_progress(self._total - len(missing), self._total)
         await in_parallel(self._fetcher.limits.connections_per_host, missing, self._package)
-        await self._keep()
+        await self._store_arrived()
         entries = tuple(self._entries[ref] for ref in refs if ref in self._entries)
         return Listing(self._found.base, entries, tuple(self._problems), self._lasting)
 
@@ -86,19 +86,19 @@ class ListRepository:
             # only now: while the icon was waited for, others may have begun a new list
             self._arrived.append(arrived)
             if len(self._arrived) >= _TOGETHER:
-                await self._keep()
+                await self._store_arrived()
 
-    async def _keep(self) -> None:
+    async def _store_arrived(self) -> None:
         """Write and validate the waiting packages in one thread, which is cheaper than one each."""
         arrived, self._arrived = self._arrived, []
-        problems = await self._in_thread(_keep_all, self._directory, arrived)
+        problems = await self._in_thread(_store_all, self._directory, arrived)
         for one in arrived:
             problem = problems.get(one.ref)
             if problem is None:
                 self._entries[one.ref] = Entry(one.ref, one.icon is not None)
             else:
                 self._problem(f"{one.url}{problem}")
-        self._told(len(self._entries), self._total)
+        self._on_progress(len(self._entries), self._total)
 
     async def _icon(self, ref: PackageRef) -> bytes | None:
         """Return the icon, if there is one."""
@@ -138,7 +138,7 @@ class ListRepository:
             self._problems.append(sentence)
 
 
-def _keep_all(directory: Path, arrived: list[_Arrived]) -> dict[PackageRef, str]:
+def _store_all(directory: Path, arrived: list[_Arrived]) -> dict[PackageRef, str]:
     """Write descriptors and icons; return the errors of invalid ones. In a thread."""
     problems = {}
     for one in arrived:
@@ -155,7 +155,7 @@ def _keep_all(directory: Path, arrived: list[_Arrived]) -> dict[PackageRef, str]
 
 def _problem_of(one: _Arrived, path: Path) -> str | None:
     try:
-        told = PackageRef.of(judge(draft(path, one.descriptor)))
+        told = PackageRef.of(validate(draft(path, one.descriptor)))
     except InvalidReference as error:
         return f": {error}"
     except BrokenDescriptor as error:

@@ -66,7 +66,9 @@ class FoundRepository:
     body: bytes = b""
 
 
-async def look(fetcher: Fetcher, source: Source, known: Entrance | None) -> FoundRepository | None:
+async def recognise(
+    fetcher: Fetcher, source: Source, known: Entrance | None
+) -> FoundRepository | None:
     """Return the repository, or None if it is unchanged since `known`.
 
     One request if it is unchanged, at most four otherwise. Raises `FetchFailed` and
@@ -74,20 +76,20 @@ async def look(fetcher: Fetcher, source: Source, known: Entrance | None) -> Foun
     """
     listed: FoundRepository | None = None
     if known is not None and known.form is not Form.EMPTY:
-        reply = await _ask(fetcher, known.url, known.conditions)
+        reply = await _get(fetcher, known.url, known.conditions)
         if reply.is_unchanged:
             return None
-        found = _recognised(reply, known.url)
+        found = _parse_reply(reply, known.url)
         if found is not None and found.entrance.digest == known.digest:
             return None
         if found is not None and found.entrance.form is Form.ARCHIVE:
             return found
         # it has changed: by now it may offer everything in one archive too
         listed = found
-    return await _look_around(fetcher, source, listed)
+    return await _probe(fetcher, source, listed)
 
 
-async def look_at_signed(
+async def recognise_signed(
     fetcher: SignedFetcher, source: Source, verified: Verified, known: Entrance | None
 ) -> FoundRepository | None:
     """Return a signed repository, or None if its files are unchanged.
@@ -98,37 +100,37 @@ async def look_at_signed(
         return None
     for name in (STATUS_FILE, _LIST_FILE):
         reply = await fetcher.get(f"{source.url}/{name}", limit_bytes=_LIST_BYTES)
-        found = _recognised(reply, reply.url)
+        found = _parse_reply(reply, reply.url)
         if found is not None:
             entrance = Entrance(found.entrance.form, reply.url, verified.digest)
             return FoundRepository(entrance, source.url, found.body)
     raise NotARepository(source.url)
 
 
-async def _look_around(
+async def _probe(
     fetcher: Fetcher, source: Source, listed: FoundRepository | None
 ) -> FoundRepository:
-    reply = await _ask(fetcher, f"{source.url}/{STATUS_FILE}")
-    found = _recognised(reply, f"{source.url}/{STATUS_FILE}")
+    reply = await _get(fetcher, f"{source.url}/{STATUS_FILE}")
+    found = _parse_reply(reply, f"{source.url}/{STATUS_FILE}")
     if found is not None and found.entrance.form is Form.ARCHIVE:
         return found
     if listed is not None:
         return listed
     answered = False
     for url in (f"{source.url}/", source.url):
-        reply = await _ask(fetcher, url)
-        found = _recognised(reply, url)
+        reply = await _get(fetcher, url)
+        found = _parse_reply(reply, url)
         if found is not None:
             return found
         answered = answered or reply.status == 200
     if source.url.startswith("file:"):
-        return _nothing_yet(source)
+        return _empty_repository(source)
     if not answered:
         reply.content()
     raise NotARepository(source.url)
 
 
-def _nothing_yet(source: Source) -> FoundRepository:
+def _empty_repository(source: Source) -> FoundRepository:
     """Return an empty repository for an empty directory."""
     path = file_path(source.url)
     if source.is_uploads or (path.is_dir() and not any(path.iterdir())):
@@ -138,11 +140,11 @@ def _nothing_yet(source: Source) -> FoundRepository:
     raise NotARepository(source.url)
 
 
-async def _ask(fetcher: Fetcher, url: str, conditions: Conditions | None = None) -> FetchReply:
+async def _get(fetcher: Fetcher, url: str, conditions: Conditions | None = None) -> FetchReply:
     return await fetcher.get(url, limit_bytes=_LIST_BYTES, conditions=conditions)
 
 
-def _recognised(reply: FetchReply, asked: str) -> FoundRepository | None:
+def _parse_reply(reply: FetchReply, asked: str) -> FoundRepository | None:
     if reply.status != 200:
         return None
     if _is_status(reply.body):

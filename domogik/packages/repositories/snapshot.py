@@ -119,7 +119,7 @@ def read_offers(directory: Path, source: Source) -> Iterator[Offer]:
     for entry in listing.entries:
         ref, archive = entry.ref, entry.archive
         url = f"{listing.base}/{entry.path}" if archive else _addresses(listing.base, entry)[0]
-        sha256, size = (archive.sha256, archive.size) if archive else _told(entry)
+        sha256, size = (archive.sha256, archive.size) if archive else _digest_in_list(entry)
         icon = directory / f"{ref.file_stem}.png" if entry.icon else None
         if entry.item is not None:
             package = _listed(ref, entry.item, directory / LISTING_FILE)
@@ -147,7 +147,7 @@ def _addresses(base: str, entry: Entry) -> list[str]:
     return [usual] if told is None else [told, usual]
 
 
-def _told(entry: Entry) -> tuple[str | None, int | None]:
+def _digest_in_list(entry: Entry) -> tuple[str | None, int | None]:
     """Return digest and size from the list."""
     return (None, None) if entry.item is None else (_sha256(entry.item), _size(entry.item))
 
@@ -220,11 +220,11 @@ def carry_over(
     old: Path,
     directory: Path,
     refs: Iterable[PackageRef],
-    is_right: Callable[[str, Path], bool] = lambda path, file: True,
+    is_valid: Callable[[str, Path], bool] = lambda path, file: True,
 ) -> dict[PackageRef, Entry]:
     """Link from an older snapshot what it has of `refs`; blocks, raises `OSError`.
 
-    Releases do not change, so they are not fetched again. `is_right(path, file)` returns whether
+    Releases do not change, so they are not fetched again. `is_valid(path, file)` returns whether
     the file is valid for `path` below the repository's URL.
     """
     wanted = set(refs)
@@ -238,7 +238,7 @@ def carry_over(
             names = {f"{entry.ref.file_stem}.xml": f"xml/{place(entry.ref)}"}
             if entry.icon:
                 names[f"{entry.ref.file_stem}.png"] = f"icon/{place(entry.ref)}"
-            if _all_linked(old, directory, names, is_right):
+            if _all_linked(old, directory, names, is_valid):
                 taken[entry.ref] = attrs.evolve(entry, path="", archive=None)
     return taken
 
@@ -247,10 +247,10 @@ def _all_linked(
     old: Path,
     directory: Path,
     names: Mapping[str, str],
-    is_right: Callable[[str, Path], bool],
+    is_valid: Callable[[str, Path], bool],
 ) -> bool:
     try:
-        if not all(is_right(path, old / name) for name, path in names.items()):
+        if not all(is_valid(path, old / name) for name, path in names.items()):
             return False
         for name in names:
             link_or_copy(old / name, directory / name)

@@ -56,7 +56,7 @@ class Signatures:
         """
         if source.is_uploads:
             return None
-        directory = self._place(source)
+        directory = self._directory_of(source)
         pinned = await self._in_thread(_anchor, directory)
         if source.root_file is None:
             if pinned is None:
@@ -89,12 +89,12 @@ class Signatures:
             return None
         if reply.status != 200 or not await self._in_thread(_is_root, reply.body):
             return None
-        directory = self._place(source)
+        directory = self._directory_of(source)
         new = directory.with_name(f"{_NEW}{directory.name}")
         await self._in_thread(_remove, new)
         advice = "nothing was taken from it yet; refresh again, or ask who publishes it"
         found = await self._verify(source, new, reply.body, advice)
-        await self._in_thread(_keep, new, directory, reply.body)
+        await self._in_thread(_store_trust, new, directory, reply.body)
         self._log.info("{url} is signed, and has to be from now on", url=source.url)
         return found
 
@@ -113,7 +113,7 @@ class Signatures:
             reply = await self._fetcher.get(url, limit_bytes=outcome.limit_bytes)
             known[outcome.name] = None if reply.status in _MISSING else reply.content()
 
-    def _place(self, source: Source) -> Path:
+    def _directory_of(self, source: Source) -> Path:
         """Return the directory for the URL; the same server under another name is separate."""
         digest = hashlib.sha256(source.url.encode()).hexdigest()[:12]
         host = urlsplit(source.url).hostname or "directory"
@@ -163,7 +163,7 @@ def _remove(directory: Path) -> None:
         shutil.rmtree(directory)
 
 
-def _keep(new: Path, directory: Path, anchor: bytes) -> None:
+def _store_trust(new: Path, directory: Path, anchor: bytes) -> None:
     """Store the first trust with one rename."""
     write_atomically(new / _ANCHOR, anchor)
     # without an anchor it is what a root file left that never led anywhere

@@ -37,7 +37,7 @@ class SignedFetcher:
         """The limits of the fetcher."""
         return self._fetcher.limits
 
-    def is_right(self, path: str, file: Path) -> bool:
+    def is_valid(self, path: str, file: Path) -> bool:
         """Return whether the file is what was signed for `path`; blocks, raises `OSError`."""
         target = self._files.get(path)
         if target is None or file.stat().st_size != target.size:

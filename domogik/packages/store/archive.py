@@ -19,7 +19,7 @@ from domogik.packages.descriptor.files import MAXIMUM_BYTES, BrokenDescriptor, P
 from domogik.packages.descriptor.package import missing_script
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef, refusal
 from domogik.packages.store import durable
-from domogik.packages.store.tarball import BrokenArchive, Limits, TarMember, members, told
+from domogik.packages.store.tarball import BrokenArchive, Limits, TarMember, members, quoted
 
 __all__ = ["BrokenArchive", "Limits", "Unpacked", "descriptor_among", "inspect", "unpack"]
 
@@ -29,7 +29,7 @@ _DEPTH = 32
 _NOT_IN_A_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff\u2028\u2029]")
 _DRIVE = re.compile(r"[A-Za-z]:")
 #: it would hide our own `domogik` from the plugin, whose `src` comes first on PYTHONPATH
-_HIDES_US = re.compile(r"src/domogik/__init__\.[^/]*")
+_SHADOWS_DOMOGIK = re.compile(r"src/domogik/__init__\.[^/]*")
 _ROOT_DESCRIPTORS = ("info.xml", "info.json")
 _OWN_DESCRIPTOR = re.compile(r"src/share/domogik/(plugin|external)s/([^/]+)\.(?:xml|json)")
 
@@ -73,7 +73,7 @@ def unpack(
         if not member.is_directory:
             on_file(name)
             _write(directory / name, member)
-    unpacked = _understood(directory, manifest)
+    unpacked = _read_descriptor(directory, manifest)
     durable.sync_file_system(directory)
     return unpacked
 
@@ -95,7 +95,7 @@ def inspect(archive: Path, limits: Limits | None = None) -> Unpacked:
             path = Path(directory, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        understood = _understood(Path(directory), manifest)
+        understood = _read_descriptor(Path(directory), manifest)
     package = attrs.evolve(understood.package, path=Path(understood.descriptor))
     return attrs.evolve(understood, package=package)
 
@@ -129,7 +129,7 @@ class _Manifest:
     def admit_file(self, name: str) -> list[str]:
         """Add a file; return the directories it needs, outermost first."""
         if name in self.files or name in self.directories:
-            raise BrokenArchive(f"the archive holds {told(name)} twice")
+            raise BrokenArchive(f"the archive holds {quoted(name)} twice")
         new = self.admit_directory(name.rpartition("/")[0])
         self.files[name] = None
         self._count()
@@ -140,7 +140,7 @@ class _Manifest:
         if not name or name in self.directories:
             return []
         if name in self.files:
-            raise BrokenArchive(f"the archive holds {told(name)} as a file and as a directory")
+            raise BrokenArchive(f"the archive holds {quoted(name)} as a file and as a directory")
         new = self.admit_directory(name.rpartition("/")[0])
         self.directories.add(name)
         self._count()
@@ -160,7 +160,7 @@ def _accepted(archive: Path, manifest: _Manifest) -> Iterator[tuple[TarMember, s
                 yield member, name, manifest.admit_directory(name)
             elif not name:
                 raise BrokenArchive("the archive holds a file without a name")
-            elif _HIDES_US.fullmatch(name):
+            elif _SHADOWS_DOMOGIK.fullmatch(name):
                 manifest.warnings.append(f"{name} is left out: it would hide Domogik's own modules")
             else:
                 yield member, name, manifest.admit_file(name)
@@ -169,16 +169,16 @@ def _accepted(archive: Path, manifest: _Manifest) -> Iterator[tuple[TarMember, s
 def _safe_name(name: str) -> str:
     """Return the member's path below the directory, empty for the directory itself."""
     if name.startswith("/") or _DRIVE.match(name):
-        raise BrokenArchive(f"the archive's member {told(name)} is no path inside the package")
+        raise BrokenArchive(f"the archive's member {quoted(name)} is no path inside the package")
     if _NOT_IN_A_NAME.search(name):
-        raise BrokenArchive(f"the archive's member {told(name)} has a forbidden character")
+        raise BrokenArchive(f"the archive's member {quoted(name)} has a forbidden character")
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
-        raise BrokenArchive(f"the archive's member {told(name)} leaves the package")
+        raise BrokenArchive(f"the archive's member {quoted(name)} leaves the package")
     path = "/".join(parts)
     too_long = len(os.fsencode(path)) > _PATH_BYTES or len(parts) > _DEPTH
     if too_long or any(len(os.fsencode(part)) > _NAME_BYTES for part in parts):
-        raise BrokenArchive(f"the archive's member {told(name)} has too long a name")
+        raise BrokenArchive(f"the archive's member {quoted(name)} has too long a name")
     return path
 
 
@@ -194,7 +194,7 @@ def _write(path: Path, member: TarMember) -> None:
         os.close(descriptor)
 
 
-def _understood(directory: Path, manifest: _Manifest) -> Unpacked:
+def _read_descriptor(directory: Path, manifest: _Manifest) -> Unpacked:
     name = descriptor_among(manifest.files)
     try:
         package = read(directory / name)

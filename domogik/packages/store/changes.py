@@ -50,7 +50,7 @@ class NotInstalled(UnknownComponent):
     """The package is not installed."""
 
 
-class PlacedByHand(NotPossible):
+class ManualDescriptor(NotPossible):
     """A descriptor of the user is in the place of the package's own."""
 
     def __init__(self, path: Path) -> None:
@@ -101,7 +101,7 @@ class Store(Layout):
     _lock: threading.RLock = attrs.field(init=False, factory=threading.RLock)
 
     @_journal.default
-    def _its_journal(self) -> Journal:
+    def _default_journal(self) -> Journal:
         return Journal(self.home.store)
 
     # what is asked for
@@ -139,29 +139,29 @@ class Store(Layout):
     def install(self, staged: Staged, part: str = XPL) -> Change:
         """Make the staged release the present one, for one part. `staged` is used up.
 
-        A release that is stored already gets the new content. Raises `PlacedByHand`.
+        A release that is stored already gets the new content. Raises `ManualDescriptor`.
         """
         ref = staged.ref
         with self._lock, self._discarded(staged):
             is_new = not self.directory(ref).exists()
-            change = self._about_to(ref, part, is_new)
+            change = self._planned(ref, part, is_new)
             with self._changing(_intent(ref, part, ref.release, ref if is_new else None)):
-                self._adopt(staged)
-                self._lead_to(ref, part, change.before)
+                self._move_in(staged)
+                self._link_to(ref, part, change.before)
         return change
 
     def switch(self, ref: PackageRef, part: str = XPL, *, back: bool = False) -> Change:
         """Make a stored release the present one, for one part.
 
         `back` means a rollback, which is not added to the history. Raises `NotInstalled` for a
-        release that is not stored, and `PlacedByHand`.
+        release that is not stored, and `ManualDescriptor`.
         """
         with self._lock:
             if not self.directory(ref).is_dir():
                 raise NotInstalled(f"{ref} is not stored here")
-            change = self._about_to(ref, part, is_new=False)
+            change = self._planned(ref, part, is_new=False)
             with self._changing(_intent(ref, part, ref.release, None)):
-                self._lead_to(ref, part, None if back else change.before)
+                self._link_to(ref, part, None if back else change.before)
         return change
 
     def undo(self, change: Change) -> None:
@@ -174,9 +174,9 @@ class Store(Layout):
         intent = _intent(ref, change.part, after, doubtful)
         with self._lock, self._changing(intent, makes_room=True):
             if before is not None:
-                self._lead_to(before, change.part, None)
+                self._link_to(before, change.part, None)
             else:
-                self._lead_nowhere(ref.type, ref.id, change.part)
+                self._unlink(ref.type, ref.id, change.part)
 
     def uninstall(
         self, type: str, id: str, *, with_data: bool = False, keep_served: bool = False
@@ -187,10 +187,10 @@ class Store(Layout):
         by hand, only that is removed. Raises `NotInstalled`.
         """
         with self._lock:
-            by_hand = self.placed_by_hand(type, id)
-            if by_hand is not None and by_hand == self.descriptor_link(type, id):
+            manual = self.manual_descriptor(type, id)
+            if manual is not None and manual == self.descriptor_link(type, id):
                 with _translated():
-                    durable.remove_link(by_hand)
+                    durable.remove_link(manual)
                     if with_data:
                         self._remove_data(type, id)
                 return
@@ -200,7 +200,7 @@ class Store(Layout):
             keep = keep_served and self.served(type, id) is not None
             intent = Intent(type, id, XPL, None, whole=not keep, with_data=with_data and not keep)
             with self._changing(intent, makes_room=True):
-                self._lead_nowhere(type, id, XPL)
+                self._unlink(type, id, XPL)
             if keep:
                 self.prune(type, id, 0)
                 if with_data:
@@ -265,13 +265,13 @@ class Store(Layout):
         with self._lock:
             intents, sentences = self._journal.pending()
             for intent in intents:
-                with _told(sentences, intent.fullname):
+                with _noting_errors(sentences, intent.fullname):
                     done = self._settle(intent)
                     change = f"the change to {intent.after}" if intent.after else "the removal"
                     outcome = "finished" if done else "undone"
                     sentences.append(f"{intent.fullname}: {change} was interrupted; {outcome}")
             for leftover in self._leftovers():
-                with _told(sentences, str(leftover)):
+                with _noting_errors(sentences, str(leftover)):
                     if leftover.is_dir():
                         durable.remove_tree(leftover)
                     else:
@@ -280,15 +280,15 @@ class Store(Layout):
 
     # the steps
 
-    def _about_to(self, ref: PackageRef, part: str, is_new: bool) -> Change:
+    def _planned(self, ref: PackageRef, part: str, is_new: bool) -> Change:
         if part == RINOR:
             return Change(part, ref, self.served(ref.type, ref.id), is_new)
-        by_hand = self.placed_by_hand(ref.type, ref.id)
-        if by_hand is not None:
-            raise PlacedByHand(by_hand)
+        manual = self.manual_descriptor(ref.type, ref.id)
+        if manual is not None:
+            raise ManualDescriptor(manual)
         return Change(part, ref, self.present(ref.type, ref.id), is_new)
 
-    def _adopt(self, staged: Staged) -> None:
+    def _move_in(self, staged: Staged) -> None:
         """Rename the staged directory, whose content is synced, to be a release."""
         place = self.directory(staged.ref)
         place.parent.mkdir(mode=0o700, exist_ok=True)
@@ -301,7 +301,7 @@ class Store(Layout):
         durable.sync_directory(place.parent.parent)
         self._step("release lasting")
 
-    def _lead_to(self, ref: PackageRef, part: str, leaving: PackageRef | None) -> None:
+    def _link_to(self, ref: PackageRef, part: str, leaving: PackageRef | None) -> None:
         if part == RINOR:
             link = self.rinor_link(ref.type, ref.id)
             self._point(link, f"../store/{ref.fullname}/{ref.release}")
@@ -328,7 +328,7 @@ class Store(Layout):
         if not link.is_symlink() or os.readlink(link) != target:  # noqa: PTH115
             durable.point(link, target, self._step)
 
-    def _lead_nowhere(self, type: str, id: str, part: str) -> None:
+    def _unlink(self, type: str, id: str, part: str) -> None:
         if part == RINOR:
             durable.remove_link(self.rinor_link(type, id))
             return
@@ -365,7 +365,7 @@ class Store(Layout):
             # nothing describes a release that a person damaged: then the link stays as it is
             with contextlib.suppress(BrokenArchive):
                 self._point_descriptor(now)
-            self._straighten_way(now)
+            self._trim_history(now)
         if done and intent.whole:
             durable.remove_link(self.rinor_link(type, id))
             self._step("rinor link removed")
@@ -381,13 +381,13 @@ class Store(Layout):
         self._journal.end(intent)
         return done
 
-    def _straighten_way(self, present: PackageRef) -> None:
+    def _trim_history(self, present: PackageRef) -> None:
         """Remove what an incomplete change or a rollback left in the history."""
         history = self.history(present.type, present.id)
-        straight = history.at(present.release)
-        if straight != history:
+        trimmed = history.at(present.release)
+        if trimmed != history:
             with contextlib.suppress(OSError):
-                write_history(self.history_file(present.type, present.id), straight)
+                write_history(self.history_file(present.type, present.id), trimmed)
 
     def _remove(self, path: Path) -> None:
         """Move the path away in one step, then remove it."""
@@ -432,7 +432,7 @@ def _translated() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _told(sentences: list[str], what: str) -> Iterator[None]:
+def _noting_errors(sentences: list[str], what: str) -> Iterator[None]:
     """Append errors to the sentences; what failed is retried at the next start."""
     try:
         yield

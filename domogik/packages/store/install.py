@@ -51,7 +51,7 @@ class NeedsNewerDomogik(NotPossible):
     """The package requires a later release of Domogik."""
 
 
-class NothingToGoBackTo(NotPossible):
+class NoEarlierRelease(NotPossible):
     """No earlier release of the package is stored."""
 
 
@@ -92,7 +92,7 @@ class Installer:
         """Install one part of a release; the result can be passed to `undo`.
 
         `rinor` of a release that is installed here copies nothing. Raises `PackageRunning` (part
-        `xpl`), `BrokenArchive`, `NeedsNewerDomogik`, `PlacedByHand`, `StoreFailed`, and what
+        `xpl`), `BrokenArchive`, `NeedsNewerDomogik`, `ManualDescriptor`, `StoreFailed`, and what
         `fetch_archive` and `prepare` raise.
         """
         ref = installation.ref
@@ -154,7 +154,7 @@ class Installer:
     async def rollback(self, type: str, id: str) -> Change:
         """Return to the previous release, also for what is served here.
 
-        Raises `NotInstalled`, `NothingToGoBackTo`, `PackageRunning`, `StoreFailed`.
+        Raises `NotInstalled`, `NoEarlierRelease`, `PackageRunning`, `StoreFailed`.
         """
         async with self._lock(type, id):
             self._refuse_running(type, id, XPL)
@@ -220,7 +220,7 @@ class Installer:
         if present is None:
             raise NotInstalled(f"{type} '{id}' is not installed")
         if previous is None:
-            raise NothingToGoBackTo(f"no release of {type} '{id}' before {present.release} is here")
+            raise NoEarlierRelease(f"no release of {type} '{id}' before {present.release} is here")
         served = self.store.served(type, id)
         change = self.store.switch(previous, XPL, back=True)
         if served == present:

@@ -66,7 +66,7 @@ class Layout:
         """Return the release whose files the main host serves."""
         return self._release(self.rinor_link(type, id), type, id)
 
-    def placed_by_hand(self, type: str, id: str) -> Path | None:
+    def manual_descriptor(self, type: str, id: str) -> Path | None:
         """Return a descriptor of that name that does not link into the store."""
         for suffix in SUFFIXES:
             path = self.descriptors(type) / f"{id}{suffix}"

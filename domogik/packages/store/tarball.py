@@ -86,7 +86,7 @@ def members(file: BinaryIO, limits: Limits) -> Iterator[TarMember]:
         if number > limits.members:
             raise BrokenArchive(f"the archive holds more than {limits.members} files")
         if member.size > limits.member_bytes or declared > limits.total_bytes:
-            raise BrokenArchive(f"the archive's member {told(member.name)} is too large")
+            raise BrokenArchive(f"the archive's member {quoted(member.name)} is too large")
         end = stream.position + member.size
         yield member
         stream.skip_to(end)
@@ -94,7 +94,7 @@ def members(file: BinaryIO, limits: Limits) -> Iterator[TarMember]:
     stream.skip_to_end()
 
 
-def told(name: str) -> str:
+def quoted(name: str) -> str:
     """Return a name from an archive for a sentence."""
     return ascii(name if len(name) <= 80 else f"{name[:80]}...")
 
@@ -128,7 +128,9 @@ def _member(
     name = extended if extended is not None else _ustar_name(block)
     is_file = kind in _FILES and not name.endswith("/")
     if not is_file and kind != _DIRECTORY and kind not in _FILES:
-        raise BrokenArchive(f"the archive's member {told(name)} is neither a file nor a directory")
+        raise BrokenArchive(
+            f"the archive's member {quoted(name)} is neither a file nor a directory"
+        )
     is_executable = bool(_number(block[100:108]) & 0o100)
     return TarMember(name, not is_file, is_executable, size if is_file else 0, stream)
 
@@ -264,9 +266,9 @@ class _Unpacking:
             raise BrokenArchive(f"the archive is not gzip, or damaged: {error}") from error
         self._packed = self._inflate.unconsumed_tail
         if self._inflate.eof:
-            self._look_for_more(self._inflate.unused_data)
+            self._next_stream(self._inflate.unused_data)
 
-    def _look_for_more(self, rest: bytes) -> None:
+    def _next_stream(self, rest: bytes) -> None:
         """Start the next gzip stream, if there is one; other bytes are padding."""
         rest = rest or self._file.read(_CHUNK)
         self._ended = not rest.startswith(_GZIP_MAGIC)

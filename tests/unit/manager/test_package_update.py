@@ -11,7 +11,7 @@ from domogik.errors import NotPossible, OperationFailed
 from domogik.packages.descriptor.package import Package
 from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.store.changes import StoreFailed
-from domogik.packages.store.install import NothingToGoBackTo
+from domogik.packages.store.install import NoEarlierRelease
 from domogik.supervisor.interfaces import Exit
 from domogik.testing.package_access import FakePackageManager
 
@@ -197,7 +197,7 @@ def test_the_way_back_leads_to_the_release_before(running):
     assert ended == [OLD]
     assert (release(running), running.plugin("lamp").state) == ("1.0", State.ALIVE)
     (refused,) = begin(running.package_access.rollback("plugin", "lamp"))
-    assert refused.check(NothingToGoBackTo)
+    assert refused.check(NoEarlierRelease)
     assert running.plugin("lamp").state is State.ALIVE
     assert running.store.served("plugin", "lamp") == OLD
 

@@ -20,8 +20,8 @@ from domogik.packages.descriptor.files import (
     read_directory,
 )
 from domogik.packages.descriptor.json_form import parse_json
-from domogik.packages.descriptor.judge import judge
 from domogik.packages.descriptor.package import Repository
+from domogik.packages.descriptor.validation import validate
 from domogik.packages.descriptor.xml_form import parse_xml
 
 DESCRIPTORS = Path(__file__).parent / "descriptors"
@@ -355,7 +355,7 @@ _JSON = st.recursive(
 @given(_JSON)
 def test_any_json_is_a_package_or_a_broken_descriptor(value: object) -> None:
     try:
-        judge(parse_json(Path("x.json"), json.dumps(value).encode()))
+        validate(parse_json(Path("x.json"), json.dumps(value).encode()))
     except BrokenDescriptor as error:
         assert str(error).startswith("x.json")
 
@@ -366,6 +366,6 @@ def test_any_bytes_in_the_middle_of_xml_give_a_package_or_a_broken_descriptor(
 ) -> None:
     content = (DESCRIPTORS / "rainfall.xml").read_bytes()
     try:
-        judge(parse_xml(Path("x.xml"), content[:place] + noise + content[place:]))
+        validate(parse_xml(Path("x.xml"), content[:place] + noise + content[place:]))
     except BrokenDescriptor as error:
         assert str(error).startswith("x.xml")

@@ -20,7 +20,7 @@ from domogik.packages.store.changes import RINOR, NotInstalled, Staged, Store, S
 from domogik.packages.store.install import (
     Installer,
     NeedsNewerDomogik,
-    NothingToGoBackTo,
+    NoEarlierRelease,
     PackageRunning,
     check_version,
 )
@@ -192,7 +192,7 @@ class InstallTest(TestCase):
         self.assertEqual((change.before, change.ref), (TWO.ref, ONE.ref))
         self.assertEqual(self.installer.store.present("plugin", "demo"), ONE.ref)
         self.assertEqual(self.installer.store.served("plugin", "demo"), ONE.ref)
-        await self.failure(lambda: self.installer.rollback("plugin", "demo"), NothingToGoBackTo)
+        await self.failure(lambda: self.installer.rollback("plugin", "demo"), NoEarlierRelease)
 
     async def test_what_is_not_installed_can_neither_go_back_nor_away(self) -> None:
         await self.failure(lambda: self.installer.rollback("plugin", "demo"), NotInstalled)

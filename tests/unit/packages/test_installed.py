@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from domogik.config.home import Home
-from domogik.packages.descriptor.reference import OUR_NAMES
+from domogik.packages.descriptor.reference import RESERVED_NAMES
 from domogik.packages.store.changes import Store
 from domogik.packages.store.installed import (
     developed_packages,
@@ -264,4 +264,4 @@ def test_a_model_of_external_members_with_such_a_name_is_told(home):
 def test_every_program_of_ours_keeps_its_name():
     setup = (Path(__file__).parents[3] / "setup.py").read_text()
     commands = set(re.findall(r'"dmg_([a-z]+) = ', setup))
-    assert {"manager", "hub"} <= commands <= OUR_NAMES
+    assert {"manager", "hub"} <= commands <= RESERVED_NAMES

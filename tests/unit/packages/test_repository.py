@@ -13,7 +13,7 @@ import attrs
 import pytest
 
 from domogik.packages.descriptor.files import draft, read
-from domogik.packages.descriptor.judge import judge
+from domogik.packages.descriptor.validation import validate
 from domogik.packages.descriptor.writing import to_json
 from domogik.packages.publish.build import create
 from domogik.packages.publish.repository import Built, RepositoryBusy, build_repository
@@ -107,7 +107,7 @@ def test_descriptors_of_both_forms_say_what_the_archive_says(
         (Path("info.xml"), tmp_path / "repo/xml/plugin/ping/1.0.0"),
         (Path("info.json"), tmp_path / "repo/info/plugin/ping/1.0.0"),
     ]
-    first, second = (judge(draft(name, path.read_bytes())) for name, path in texts)
+    first, second = (validate(draft(name, path.read_bytes())) for name, path in texts)
     assert first.warnings == second.warnings == ()
     assert first.configuration == second.configuration
     assert first.description == second.description

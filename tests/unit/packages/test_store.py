@@ -14,8 +14,8 @@ from domogik.packages.store.archive import BrokenArchive
 from domogik.packages.store.changes import (
     RINOR,
     XPL,
+    ManualDescriptor,
     NotInstalled,
-    PlacedByHand,
     Store,
     StoreFailed,
 )
@@ -154,7 +154,7 @@ def test_a_descriptor_put_there_by_hand_is_never_replaced(shop: Shop) -> None:
     own = shop.home.plugins / "demo.xml"
     own.write_text("mine")
     before = tree(shop.packages)
-    with pytest.raises(PlacedByHand, match="by hand"):
+    with pytest.raises(ManualDescriptor, match="by hand"):
         shop.install()
     assert tree(shop.packages) == before
 
@@ -162,7 +162,7 @@ def test_a_descriptor_put_there_by_hand_is_never_replaced(shop: Shop) -> None:
 def test_a_link_of_the_user_to_elsewhere_counts_as_put_there_by_hand(shop: Shop) -> None:
     (shop.directory / "mine.xml").write_text("mine")
     (shop.home.plugins / "demo.xml").symlink_to(shop.directory / "mine.xml")
-    with pytest.raises(PlacedByHand):
+    with pytest.raises(ManualDescriptor):
         shop.install()
     shop.store.uninstall("plugin", "demo")
     assert (shop.directory / "mine.xml").is_file()

@@ -17,8 +17,8 @@ from domogik.packages.descriptor.files import (
     draft,
     read,
 )
-from domogik.packages.descriptor.judge import judge
 from domogik.packages.descriptor.package import Repository
+from domogik.packages.descriptor.validation import validate
 from domogik.packages.descriptor.writing import CannotWrite, to_json, to_xml, write
 
 ROOT = Path(__file__).parents[3]
@@ -98,7 +98,7 @@ def _same(one: Package, other: Package) -> None:
 
 def _through(package: Package, name: str) -> Package:
     path = Path(name)
-    return judge(draft(path, write(package, path)))
+    return validate(draft(path, write(package, path)))
 
 
 @pytest.mark.parametrize("path", [*DESCRIPTORS, *EXAMPLES], ids=lambda path: path.name)

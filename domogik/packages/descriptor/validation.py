@@ -36,7 +36,7 @@ _NO = frozenset({"no", "false", "0", ""})
 _EXPECTED = ("description", "changelog", "documentation", "author", "author_email")
 
 
-def judge(draft: Draft) -> Package:
+def validate(draft: Draft) -> Package:
     """Return the package that the draft describes; raises `BrokenDescriptor`."""
     kind = _required(draft, "type")
     if kind.text not in (PLUGIN, EXTERNAL):
