@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # a program loads only the parts that it has
     from domogik.daemons.tools import IDaemonReactor
     from domogik.packages.http.client import IClientReactor
     from domogik.supervisor.service import ISupervisorReactor
-    from domogik.units.here import IUnitsReactor
+    from domogik.units.this_host import IUnitsReactor
 
     class IWholeReactor(
         IReactorCore, IReactorSSL, ISupervisorReactor, IDaemonReactor, IUnitsReactor, IClientReactor

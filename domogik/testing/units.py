@@ -151,7 +151,7 @@ class FakeSystemd:
         self._receivers.append(receiver)
         return lambda: self._receivers.remove(receiver)
 
-    def tells_changes(self) -> bool:
+    def reports_changes(self) -> bool:
         return self.tells and not self.absent
 
     def happens(self, name: str, active: str, sub: str, **more: Any) -> None:

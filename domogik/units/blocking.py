@@ -1,7 +1,7 @@
-"""Units for programs that wait: the documented signatures to the letter.
+"""The names of `domogik.units` for programs that block, with FreedomBox's signatures.
 
-No reactor runs and no thread; a call turns a reactor of its own until it is done. Threads take
-turns. Errors are those of the classes of the same names in `domogik.units`.
+A call runs a reactor of its own until it has its result; calls of several threads wait for each
+other. Errors are those of the classes of the same names in `domogik.units`.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from types import MappingProxyType
 from domogik.components.health import DiagnosticCheck
 from domogik.units.apps import component, registry
 from domogik.units.apps.app import DuplicateComponent, NotAttached, UnitLogs, check_type
-from domogik.units.checks import netcat
-from domogik.units.checks import ports as diagnosis
-from domogik.units.checks.unit import UnitAction
-from domogik.units.here import Here
-from domogik.units.turned import (
+from domogik.units.blocking_apps import (
     App,
     Component,
     FollowerComponent,
     LeaderComponent,
-    overridden,
-    this_host,
+    blocking_host,
+    forward_overrides,
     wait,
 )
+from domogik.units.checks import netcat
+from domogik.units.checks import ports as diagnosis
+from domogik.units.checks.unit import UnitAction
+from domogik.units.this_host import HostSystem
 
 __all__ = [
     "App",
@@ -47,64 +47,64 @@ __all__ = [
 
 class _OfThisProcess:
     @property
-    def here(self) -> Here:
-        return this_host().here
+    def system(self) -> HostSystem:
+        return blocking_host().system
 
 
-class _AskedDaemon(_OfThisProcess, component.Daemon):
+class _DaemonOfThisProcess(_OfThisProcess, component.Daemon):
     pass
 
 
-class _AskedShared(_OfThisProcess, component.SharedDaemon):
+class _SharedOfThisProcess(_OfThisProcess, component.SharedDaemon):
     pass
 
 
-class _AskedRelated(_OfThisProcess, component.RelatedDaemon):
+class _RelatedOfThisProcess(_OfThisProcess, component.RelatedDaemon):
     pass
 
 
 class RelatedDaemon(FollowerComponent):
-    """A unit that an app has an interest in, and neither enables nor disables."""
+    """A unit that may be touched and whose logs are shown, which its app does not enable."""
 
-    _made = _AskedRelated
-    asked: component.RelatedDaemon
-    unit: str = property(attrgetter("asked.unit"))  # type: ignore[assignment]
+    _wrapped_class = _RelatedOfThisProcess
+    wrapped: component.RelatedDaemon
+    unit: str = property(attrgetter("wrapped.unit"))  # type: ignore[assignment]
 
     def __init__(self, component_id: str, unit: str) -> None:
         """See `domogik.units.RelatedDaemon`."""
         super().__init__(component_id)
-        self.asked = overridden(self, self._made(component_id, unit))
+        self.wrapped = forward_overrides(self, self._wrapped_class(component_id, unit))
 
     def is_enabled(self) -> bool:
-        return wait(self._made.is_enabled, self.asked)
+        return wait(self._wrapped_class.is_enabled, self.wrapped)
 
     def enable(self) -> None:
-        wait(self._made.enable, self.asked)
+        wait(self._wrapped_class.enable, self.wrapped)
 
     def disable(self) -> None:
-        wait(self._made.disable, self.asked)
+        wait(self._wrapped_class.disable, self.wrapped)
 
     def set_enabled(self, enabled: bool) -> None:
-        wait(self._made.set_enabled, self.asked, enabled)
+        wait(self._wrapped_class.set_enabled, self.wrapped, enabled)
 
     def is_available(self) -> bool:
-        """Whether systemd knows the unit."""
-        return wait(self._made.is_available, self.asked)
+        """Return whether systemd knows the unit."""
+        return wait(self._wrapped_class.is_available, self.wrapped)
 
     def get_logs(self) -> UnitLogs:
         """Return the last 200 lines of its journal."""
-        return wait(self._made.get_logs, self.asked)
+        return wait(self._wrapped_class.get_logs, self.wrapped)
 
 
 class Daemon(LeaderComponent):
     """A unit that is enabled and started with its app, and decides whether the app is enabled."""
 
-    _made: type[component.Daemon] = _AskedDaemon
-    asked: component.Daemon
-    unit: str = property(attrgetter("asked.unit"))  # type: ignore[assignment]
-    strict_check: bool = property(attrgetter("asked.strict_check"))  # type: ignore[assignment]
+    _wrapped_class: type[component.Daemon] = _DaemonOfThisProcess
+    wrapped: component.Daemon
+    unit: str = property(attrgetter("wrapped.unit"))  # type: ignore[assignment]
+    strict_check: bool = property(attrgetter("wrapped.strict_check"))  # type: ignore[assignment]
     listen_ports: list[tuple[int, str]] = property(  # type: ignore[assignment]
-        attrgetter("asked.listen_ports")
+        attrgetter("wrapped.listen_ports")
     )
 
     def __init__(
@@ -117,49 +117,50 @@ class Daemon(LeaderComponent):
     ) -> None:
         """See `domogik.units.Daemon`."""
         super().__init__(component_id)
-        made = self._made(component_id, unit, strict_check, listen_ports, alias)
-        self.asked = overridden(self, made)
+        made = self._wrapped_class(component_id, unit, strict_check, listen_ports, alias)
+        self.wrapped = forward_overrides(self, made)
 
     @property
     def alias(self) -> str | None:
-        """The other name of the unit; set to another it counts from then on."""
-        alias: str | None = self.asked.alias
+        """The other name of the unit; it can be changed."""
+        alias: str | None = self.wrapped.alias
         return alias
 
     @alias.setter
     def alias(self, alias: str | None) -> None:
-        self.asked.alias = alias
+        self.wrapped.alias = alias
 
     def is_available(self) -> bool:
-        """Whether systemd knows the unit, by any of its names."""
-        return wait(self._made.is_available, self.asked)
+        """Return whether systemd knows the unit by any name."""
+        return wait(self._wrapped_class.is_available, self.wrapped)
 
     def is_enabled(self) -> bool:
-        """Whether systemd starts it: by its alias, else by its name."""
-        return wait(self._made.is_enabled, self.asked)
+        """Return whether the alias or the unit is enabled."""
+        return wait(self._wrapped_class.is_enabled, self.wrapped)
 
     def is_running(self) -> bool:
-        """Whether it runs, is starting, or has done its work."""
-        return wait(self._made.is_running, self.asked)
+        """Return whether the unit runs, starts or has done its work."""
+        return wait(self._wrapped_class.is_running, self.wrapped)
 
     def enable(self) -> None:
-        """Enable and start it, by its name and by its alias."""
-        wait(self._made.enable, self.asked)
+        """Enable and start the unit, by its name and then by its alias."""
+        wait(self._wrapped_class.enable, self.wrapped)
 
     def disable(self) -> None:
-        """Disable and stop it, by its name and by its alias."""
-        wait(self._made.disable, self.asked)
+        """Disable and stop the unit, by its name and then by its alias."""
+        wait(self._wrapped_class.disable, self.wrapped)
 
     def set_enabled(self, enabled: bool) -> None:
-        """Nothing: whether it is enabled is asked of the unit."""
+        """Do nothing: systemd is asked whether the unit is enabled."""
 
     @contextlib.contextmanager
     def ensure_running(self) -> Iterator[bool]:
-        """The unit runs inside of `with daemon.ensure_running() as ran_before:`.
+        """Return a block in which the unit runs: `with daemon.ensure_running() as ran_before:`.
 
-        It is stopped afterwards unless it ran before; False, and nothing else, without the unit.
+        The unit is stopped afterwards unless it ran before. If there is no such unit, `ran_before`
+        is False and nothing happens.
         """
-        block = self.asked.ensure_running()
+        block = self.wrapped.ensure_running()
         ran_before: bool = wait(block.__aenter__)
         try:
             yield ran_before
@@ -169,66 +170,69 @@ class Daemon(LeaderComponent):
         wait(block.__aexit__, None, None, None)
 
     def diagnose(self) -> list[DiagnosticCheck]:
-        """Return whether it runs, then whether it listens on each of its ports."""
-        return wait(self._made.diagnose, self.asked)
+        """Return a check of the unit and one of each port."""
+        return wait(self._wrapped_class.diagnose, self.wrapped)
 
     def repair(self, failed_checks: Sequence[DiagnosticCheck]) -> bool:
-        """Do what the checks suggest and can be done; return False: no set-up needs to run."""
-        return wait(self._made.repair, self.asked, failed_checks)
+        """Carry out what the checks suggest; return False, as set-up need not run again."""
+        return wait(self._wrapped_class.repair, self.wrapped, failed_checks)
 
     def act(self, action: UnitAction) -> None:
-        """Do one of the things a check suggests."""
-        wait(self._made.act, self.asked, action)
+        """Carry out one suggestion of a check."""
+        wait(self._wrapped_class.act, self.wrapped, action)
 
     def get_logs(self) -> UnitLogs:
         """Return the last 200 lines of its journal."""
-        return wait(self._made.get_logs, self.asked)
+        return wait(self._wrapped_class.get_logs, self.wrapped)
 
 
 class SharedDaemon(Daemon):
-    """A unit that several apps need: the last one that lets go disables it."""
+    """A unit that several apps need, such as a database; it is disabled with the last of them."""
 
     is_leader = False
-    _made: type[component.SharedDaemon] = _AskedShared
-    asked: component.SharedDaemon
+    _wrapped_class: type[component.SharedDaemon] = _SharedOfThisProcess
+    wrapped: component.SharedDaemon
 
     def needed_by(self) -> list[str]:
         """Return the ids of the other apps that need it."""
-        return wait(self._made.needed_by, self.asked)
+        return wait(self._wrapped_class.needed_by, self.wrapped)
 
 
 class Units:
-    """The apps of this host, which share what they know of its units."""
+    """The apps of this host and the units that their components may ask about and change."""
 
     def __init__(self) -> None:
-        self.asked: registry.Units = this_host().here.units()
+        self.wrapped: registry.Units = registry.Units.of(blocking_host().system)
         self._apps: dict[str, App] = {}
 
     @classmethod
     def on_this_host(cls) -> Units:
-        """Return a registry without any app yet."""
+        """Return a registry without any app."""
         return cls()
 
     @property
     def apps(self) -> Mapping[str, App]:
-        """By id."""
+        """The apps by id."""
         return MappingProxyType(self._apps)
 
     def add(self, app: App) -> App:
-        """One more app; raises `DuplicateComponent` if its id or one of a component is taken."""
+        """Add an app and return it.
+
+        Raises `DuplicateComponent` if its id or that of a component is taken, and `TypeError`.
+        """
         check_type(app, App, "an app of domogik.units.blocking")
-        self.asked.add(app.asked)
+        self.wrapped.add(app.wrapped)
         self._apps[app.app_id] = app
         return app
 
     def remove(self, app_id: str) -> None:
         """Forget an app; its units stay as they are."""
-        self.asked.remove(app_id)
+        self.wrapped.remove(app_id)
         self._apps.pop(app_id, None)
 
 
 def app_is_running(app: App) -> bool:
-    """Whether no component says that it does not run; those that cannot run say nothing."""
+    """Return whether all components that can run do so."""
     running = [getattr(one, "is_running", None) for one in app.components.values()]
     return all(says() for says in running if says is not None)
 
@@ -239,8 +243,8 @@ def diagnose_port_listening(
     listen_address: str | None = None,
     component_id: str | None = None,
 ) -> DiagnosticCheck:
-    """Return whether a socket of this host serves `port`; see `domogik.units`."""
-    ports = this_host().here.ports
+    """Return a check of whether a socket of this host serves `port`; see `domogik.units`."""
+    ports = blocking_host().system.ports
     return wait(
         diagnosis.diagnose_port_listening,
         ports,
@@ -258,7 +262,7 @@ def diagnose_netcat(
     negate: bool = False,
     component_id: str | None = None,
 ) -> DiagnosticCheck:
-    """Return whether a connection to `host` can be made, or with `negate` cannot."""
-    reactor = this_host().turned.reactor
+    """Return a check of whether `host` accepts a connection, or with `negate` refuses it."""
+    reactor = blocking_host().turned.reactor
     asking = (reactor, host, port, remote_input, negate, component_id)
     return wait(netcat.diagnose_netcat, *asking)

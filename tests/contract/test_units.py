@@ -164,7 +164,7 @@ class BackendContract:
 
         unsubscribe = self.backend.subscribe(receive)
         await self.until_told()
-        self.assertTrue(self.backend.tells_changes())
+        self.assertTrue(self.backend.reports_changes())
         await self.order((Order.START, "plain"))
         await heard
         unsubscribe()
@@ -202,7 +202,7 @@ class BackendContract:
                 self.assertIn("not booted with systemd", str(error))
             else:
                 self.fail("it was answered")
-        self.assertFalse(self.without.tells_changes())
+        self.assertFalse(self.without.reports_changes())
 
 
 class FakeBackendTests(BackendContract, TestCase):

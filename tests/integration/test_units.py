@@ -25,12 +25,12 @@ from domogik.components.health import Result
 from domogik.components.model import State
 from domogik.supervisor.processes.command import run
 from domogik.units import App, Daemon, SharedDaemon, UndeclaredUnit, Units, diagnose_netcat
+from domogik.units.apps.starting import UnitFailed
+from domogik.units.apps.watch import UnitWatch
 from domogik.units.checks.port_owners import PortOwners
 from domogik.units.systemd.backend import NoSystemd, Order
 from domogik.units.systemd.bus import Changes
-from domogik.units.systemd.starting import UnitFailed
 from domogik.units.systemd.systemctl import Systemctl
-from domogik.units.systemd.watch import UnitWatch
 
 pytestmark = pytest.mark.integration
 reactor: Any = _reactor

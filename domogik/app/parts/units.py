@@ -9,20 +9,21 @@ from domogik.manager.components import ComponentList
 from domogik.manager.jobs import Jobs
 from domogik.manager.units.enabled_apps import EnabledApps
 from domogik.manager.units.units import SystemUnits
-from domogik.units.here import Here
+from domogik.units.apps.registry import Units
+from domogik.units.this_host import HostSystem
 
 
 def make_units(
     reactor: IWholeReactor, host: str, run: Path, components: ComponentList, jobs: Jobs
 ) -> SystemUnits:
     """Those of the systemd that runs this host, if one does; nothing is asked yet."""
-    here, apps = Here.of(reactor), EnabledApps(run / "apps.json")
+    system, apps = HostSystem.of(reactor), EnabledApps(run / "apps.json")
     return SystemUnits(
         host=host,
-        units=here.units(),
+        units=Units.of(system),
         components=components,
         jobs=jobs,
         clock=reactor,
-        changes=here.changes,
+        changes=system.changes,
         enabled_apps=apps,
     )

@@ -26,17 +26,17 @@ from domogik.errors import (
 from domogik.manager.components import ComponentList
 from domogik.manager.jobs import Jobs
 from domogik.manager.units.enabled_apps import EnabledApps
+from domogik.units.apps import starting
 from domogik.units.apps.app import App
 from domogik.units.apps.component import Daemon, RelatedDaemon, SharedDaemon
 from domogik.units.apps.registry import Units
+from domogik.units.apps.watch import UnitWatch
 from domogik.units.checks.unit import UnitAction
 from domogik.units.settings import UnitSettings, make_apps, read_units
-from domogik.units.systemd import starting
 from domogik.units.systemd.backend import NoSystemd, Order
 from domogik.units.systemd.names import InvalidUnitName, unit_name
 from domogik.units.systemd.polkit import InvalidUser, own_user, polkit_rule
 from domogik.units.systemd.status import UnitStatus
-from domogik.units.systemd.watch import UnitWatch
 
 _SYSTEMD = "systemd"
 _NOT_YET = "nobody has looked at it yet"
@@ -79,7 +79,7 @@ class SystemUnits:
     def __attrs_post_init__(self) -> None:
         self._watch = UnitWatch(self._clock, self._units, self._unit_changed, self._all_changed)
         if self._enabled_apps is not None:
-            self._units.note = self._enabled_apps.put
+            self._units.on_switch = self._enabled_apps.put
 
     # What there is
 
@@ -107,11 +107,11 @@ class SystemUnits:
         changed = {app_id for app_id in {*old, *new} if old.get(app_id) != new.get(app_id)}
         told: dict[str, bool | None] = {}
         for app_id in changed & self._units.apps.keys():
-            told[app_id] = self._units.apps[app_id].was_told
+            told[app_id] = self._units.apps[app_id].last_told
             self._units.remove(app_id)
         for app in make_apps(one for id, those in new.items() if id in changed for one in those):
             noted = self._enabled_apps.get(app.app_id) if self._enabled_apps is not None else None
-            app.was_told = told.get(app.app_id, noted)
+            app.last_told = told.get(app.app_id, noted)
             self._units.add(app)
         for app in self._units.apps.values():
             app.is_installed = app.app_id not in self._gone
@@ -351,7 +351,7 @@ class SystemUnits:
     async def _order(self, name: str, order: Callable[[str], Awaitable[object]]) -> None:
         settings = self._entry(name)
         try:
-            async with self._units.alone_with(settings.unit_names):
+            async with self._units.locked(settings.unit_names):
                 await order(unit_name(settings.unit))
         finally:
             await self._watch.look()

@@ -1,14 +1,14 @@
-"""What an app consists of: components, of which leaders decide and followers are told.
+"""Apps and their components: leaders decide whether an app is enabled, followers are told.
 
-An app is what a person enables and disables: a plugin with the units it needs, or some units
-alone. The words are those of FreedomBox's reference, from where the components come.
+An app is what a person enables and disables: a plugin with the units it needs, or units alone.
+Names are those of FreedomBox's reference, where the components come from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredLock, FirstError, gatherResults
@@ -18,21 +18,18 @@ from domogik.answers import answered, deferred
 from domogik.components.health import DiagnosticCheck
 from domogik.errors import DomogikError, NotPossible
 
-if TYPE_CHECKING:
-    from domogik.units.apps.registry import Units
-
 T = TypeVar("T")
 C = TypeVar("C")
 
 
 class DuplicateComponent(DomogikError):
-    """Two components, or two apps, of the same id."""
+    """Two components or two apps have the same id."""
 
 
 class NotAttached(NotPossible, KeyError):
-    """The component belongs to no app, or the app to no host: it has no systemd to ask."""
+    """The component belongs to no app."""
 
-    __str__ = NotPossible.__str__  # a KeyError would put it in quotes
+    __str__ = NotPossible.__str__  # KeyError would add quotes
 
 
 @attrs.frozen
@@ -73,13 +70,24 @@ class Leader(Protocol):
     def is_enabled(self) -> Awaitable[bool]: ...
 
 
+class Registry(Protocol):
+    """The calls that apps and components make to the registry of a host, which is `Units`."""
+
+    #: is called with an app's id and whether it is enabled, before its components are switched
+    on_switch: Callable[[str, bool], None]
+
+    def check_new(self, component: Component) -> None: ...
+
+    def forget_declared(self) -> None: ...
+
+
 class Component:
     """A part of an app. Every method here does nothing; subclasses override what they need."""
 
     is_leader = False
-    #: the full names of the systemd units it is about
+    #: the full names of its systemd units
     unit_names: tuple[str, ...] = ()
-    #: whether it enables and disables them with the app
+    #: whether these units are enabled and disabled with the app
     switches_its_units = False
 
     def __init__(self, component_id: str) -> None:
@@ -94,71 +102,71 @@ class Component:
 
     @property
     def app(self) -> App:
-        """The app it is a part of; raises `NotAttached`."""
+        """The app of the component; raises `NotAttached` if it is in none."""
         if self._app is None:
             raise NotAttached(f"{self.component_id} belongs to no app")
         return self._app
 
     @property
-    def host_units(self) -> Units | None:
-        """The registry of its app; None where it is in no app of any."""
+    def registry(self) -> Registry | None:
+        """The registry of its app; None without an app or if that is in no registry."""
         return None if self._app is None else self._app.units
 
     @property
     def app_id(self) -> str | None:
-        """The id of that app, None before `App.add`."""
+        """The id of the app; None before `App.add`."""
         return None if self._app is None else self._app.app_id
 
     def belongs_to(self, app: App | None) -> None:
-        """What `App.add` and `App.remove` tell it."""
+        """Remember the app; `App.add` and `App.remove` call this."""
         self._app = app
 
     def setup(self, old_version: int = 0) -> Awaitable[None]:
-        """The app is being set up for the first time (0), or comes from `old_version`."""
+        """Set the component up: for the first time if `old_version` is 0, else after an upgrade."""
         return answered(None)
 
     def is_available(self) -> Awaitable[bool]:
-        """Whether what it stands for is there at all."""
+        """Fire with whether what the component manages exists."""
         return answered(True)
 
     def has_diagnostics(self) -> bool:
-        """Whether it can be looked at."""
+        """Return whether `diagnose` is implemented."""
         return type(self).diagnose is not Component.diagnose
 
     def enable(self) -> Awaitable[None]:
-        """The app is being enabled."""
+        """Enable the component with its app."""
         return answered(None)
 
     def disable(self) -> Awaitable[None]:
-        """The app is being disabled."""
+        """Disable the component with its app."""
         return answered(None)
 
     def uninstall(self) -> Awaitable[None]:
-        """The app is being removed."""
+        """Remove the component with its app."""
         return answered(None)
 
     def set_enabled(self, enabled: bool) -> Awaitable[None]:
-        """The app was found to be enabled, or not."""
+        """Take note that the app was found to be enabled or disabled."""
         return answered(None)
 
     def diagnose(self) -> Awaitable[Sequence[DiagnosticCheck]]:
-        """Look at it."""
+        """Fire with the component's checks."""
         return answered([])
 
     def repair(self, failed_checks: Sequence[DiagnosticCheck]) -> Awaitable[bool]:
-        """Do what can be done about these; fires with whether the app must be set up again."""
+        """Repair what the checks found; fire with whether the app must be set up again."""
         return answered(True)
 
 
 class FollowerComponent(Component):
-    """One that the app's leaders decide about: it remembers what it was told."""
+    """A component that does not decide whether its app is enabled, and remembers what it is."""
 
     def __init__(self, component_id: str, is_enabled: bool = False) -> None:
         super().__init__(component_id)
         self._is_enabled = is_enabled
 
     def is_enabled(self) -> Deferred[bool]:
-        """What it was told last."""
+        """Fire with what the app said last."""
         return answered(self._is_enabled)
 
     @deferred
@@ -175,21 +183,22 @@ class FollowerComponent(Component):
 
 
 class LeaderComponent(Component):
-    """One that decides whether the app is enabled."""
+    """A component that decides, with the other leaders, whether its app is enabled."""
 
     is_leader = True
 
     def is_enabled(self) -> Awaitable[bool]:
-        """Whether it is; every leader has to say so itself."""
+        """Fire with whether the component is enabled; every subclass implements it."""
         raise NotImplementedError
 
 
 class App:
-    """Components in an order: enabled in it, disabled and removed in the opposite one.
+    """Components that are enabled in their order and disabled in the opposite order.
 
-    `is_installed` is false while what the app is made of is only known and not there; such an app
-    needs no server. `is_switching_to` says where it is going while it is enabled or disabled,
-    `was_told` what was asked or found last. `units` is the registry that it was added to.
+    `is_installed` is false if the app is declared and its package is not installed; it needs no
+    shared unit then. `is_switching_to` is whether the app is being enabled (True), disabled (False)
+    or neither (None); `last_told` is what it was last switched to or found to be, None if unknown.
+    `units` is the registry that the app was added to.
     """
 
     log = Logger()
@@ -200,8 +209,8 @@ class App:
         self.app_id = app_id
         self.is_installed = True
         self.is_switching_to: bool | None = None
-        self.was_told: bool | None = None
-        self.units: Units | None = None
+        self.last_told: bool | None = None
+        self.units: Registry | None = None
         self._one_at_a_time = DeferredLock()
         self._components: dict[str, Component] = {}
         for component in components:
@@ -212,93 +221,86 @@ class App:
 
     @property
     def components(self) -> Mapping[str, Component]:
-        """By id, in their order."""
+        """The components by id, in their order."""
         return MappingProxyType(self._components)
 
     @property
-    def registry(self) -> Units:
-        """What knows the back end; raises `NotAttached` while it was not added to one."""
-        if self.units is None:
-            raise NotAttached(f"the app {self.app_id} belongs to no host")
-        return self.units
-
-    @property
     def leaders(self) -> tuple[Leader, ...]:
-        """Those that decide: whose `is_leader` is true, of whatever class."""
+        """The components with `is_leader`, of any class."""
         return tuple(
             one for one in self._components.values() if one.is_leader and isinstance(one, Leader)
         )
 
     def add(self, component: Component) -> App:
-        """One more, behind the others; raises `DuplicateComponent`."""
+        """Append a component and return the app; raises `DuplicateComponent` and `TypeError`."""
         check_type(component, Component, "a component of domogik.units")
         if component.component_id in self._components:
             raise DuplicateComponent(f"{self.app_id} has a {component.component_id} already")
         if self.units is not None:
-            self.units.expect(component)
+            self.units.check_new(component)
         component.belongs_to(self)
         self._components[component.component_id] = component
         return self
 
     def remove(self, component_id: str) -> Component:
-        """Return a component that is no part of it any more; raises `KeyError`."""
+        """Remove a component and return it; raises `KeyError`."""
         component = self._components.pop(component_id)
         component.belongs_to(None)
         if self.units is not None:
-            self.units.declares_anew()
+            self.units.forget_declared()
         return component
 
     def get_component(self, component_id: str) -> Component:
-        """Return the component of that id; raises `KeyError`."""
+        """Return the component with that id; raises `KeyError`."""
         return self._components[component_id]
 
     def get_components_of_type(self, component_type: type[C]) -> Iterator[C]:
-        """Yield the components of a class, in their order."""
+        """Yield the components of a class in their order."""
         for component in self._components.values():
             if isinstance(component, component_type):
                 yield component
 
     @deferred
     async def setup(self, old_version: int = 0) -> None:
-        """Set up every component, in order; errors as `enable`."""
+        """Set up every component in order; fails as `enable`."""
         await self._each("setup", self._components.values(), old_version)
 
     @deferred
     async def is_available(self) -> bool:
-        """Whether everything that it stands for is there."""
-        return all(await _answers([one.is_available() for one in self._components.values()]))
+        """Fire with whether all components are available."""
+        return all(await _gather([one.is_available() for one in self._components.values()]))
 
     @deferred
     async def enable(self) -> None:
-        """Every component, in order. Fails with the first error, after all have been asked.
+        """Enable every component in order; fails with the first error after all were tried.
 
-        One app is switched once at a time; who comes later waits.
+        Enabling and disabling wait for each other.
         """
         await self._switch(True, self._components.values())
 
     @deferred
     async def disable(self) -> None:
-        """Every component, the last one first; errors as `enable`."""
+        """Disable every component, the last one first; fails as `enable`."""
         await self._switch(False, reversed(self._components.values()))
 
     async def _switch(self, enabled: bool, components: Iterable[Component]) -> None:
         await self._one_at_a_time.acquire()
         self.is_switching_to = enabled
-        self._told(enabled)
+        self._note_told(enabled)
         try:
             await self._each("enable" if enabled else "disable", components)
         finally:
             self.is_switching_to = None
             self._one_at_a_time.release()
 
-    def _told(self, enabled: bool) -> None:
-        self.was_told = enabled
+    def _note_told(self, enabled: bool) -> None:
+        self.last_told = enabled
         if self.units is not None:
-            self.units.note(self.app_id, enabled)
+            self.units.on_switch(self.app_id, enabled)
 
     @deferred
     async def uninstall(self) -> None:
-        """Every component, the last one first; errors as `enable`."""
+        """Remove every component, the last one first; fails as `enable`."""
         await self._each("uninstall", reversed(self._components.values()))
 
     async def _each(self, verb: str, components: Iterable[Component], *args: object) -> None:
@@ -320,34 +322,34 @@ class App:
 
     @deferred
     async def is_enabled(self) -> bool:
-        """Whether every leader is; so an app without leaders is."""
-        return all(await _answers([leader.is_enabled() for leader in self.leaders]))
+        """Fire with whether all leaders are enabled; an app without leaders is."""
+        return all(await _gather([leader.is_enabled() for leader in self.leaders]))
 
     @deferred
     async def set_enabled(self, enabled: bool) -> None:
-        """Tell the followers what was found; leaders know, and are not asked."""
-        self._told(enabled)
+        """Tell the followers whether the app is enabled; leaders are not called."""
+        self._note_told(enabled)
         for component in self._components.values():
             if not component.is_leader:
                 await component.set_enabled(enabled)
 
     @deferred
     async def diagnose(self) -> list[DiagnosticCheck]:
-        """The checks of every component, in their order; all are asked at once."""
-        answers = await _answers([one.diagnose() for one in self._components.values()])
+        """Fire with the checks of all components in their order; all are made at once."""
+        answers = await _gather([one.diagnose() for one in self._components.values()])
         return [check for checks in answers for check in checks]
 
     def has_diagnostics(self) -> bool:
-        """Whether anything in it can be looked at."""
+        """Return whether the app or a component implements `diagnose`."""
         return type(self).diagnose is not App.diagnose or any(
             component.has_diagnostics() for component in self._components.values()
         )
 
     @deferred
     async def repair(self, failed_checks: Sequence[DiagnosticCheck]) -> bool:
-        """Each component does what it can about its own; fires with whether set-up must run again.
+        """Have each component repair its own checks; fire with whether set-up must run again.
 
-        It must where a component says so, or a check is about none.
+        It must if a component says so or if a check belongs to none.
         """
         again = False
         by_component: dict[str, list[DiagnosticCheck]] = {}
@@ -361,33 +363,32 @@ class App:
         return again
 
     def has_logs(self) -> bool:
-        """Whether any component has logs."""
+        """Return whether any component has logs."""
         return any(isinstance(one, LogEmitter) for one in self._components.values())
 
     @deferred
     async def get_logs(self) -> list[UnitLogs]:
-        """The logs of every component that has any, in their order."""
+        """Fire with the logs of every component that has any, in their order."""
         emitters = [one for one in self._components.values() if isinstance(one, LogEmitter)]
-        return await _answers([one.get_logs() for one in emitters])
+        return await _gather([one.get_logs() for one in emitters])
 
 
 @deferred
 async def app_is_running(app: App) -> bool:
-    """Whether no component says that it does not run; those that cannot run say nothing."""
+    """Fire with whether all components that can run do so."""
     runnable = [one for one in app.components.values() if isinstance(one, Runnable)]
-    return all(await _answers([one.is_running() for one in runnable]))
+    return all(await _gather([one.is_running() for one in runnable]))
 
 
-async def _answers(asked: Sequence[Awaitable[T]]) -> list[T]:
-    """Return what all come to, in their order; raise what one of them fails with."""
+async def _gather(awaitables: Sequence[Awaitable[T]]) -> list[T]:
+    """Return the results in their order; raises the first error."""
     try:
-        return await gatherResults([_begun(one) for one in asked], consumeErrors=True)
+        return await gatherResults([_started(one) for one in awaitables], consumeErrors=True)
     except FirstError as first:
         first.subFailure.raiseException()
 
 
-def _begun(awaitable: Awaitable[T]) -> Deferred[T]:
-    """What a subclass answers, be it a Deferred or a coroutine."""
+def _started(awaitable: Awaitable[T]) -> Deferred[T]:
 
     async def answer() -> T:
         return await awaitable

@@ -1,12 +1,11 @@
-"""The components that stand for systemd units: a daemon, a related one, a shared one.
+"""The components that manage systemd units: `Daemon`, `RelatedDaemon` and `SharedDaemon`.
 
-Names, arguments and the order of the calls are those of FreedomBox's Daemon components.
+Names, arguments and the order of calls are those of FreedomBox's components.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
@@ -15,58 +14,52 @@ from domogik.components.health import DiagnosticCheck
 from domogik.units.apps.app import Component, FollowerComponent, LeaderComponent, UnitLogs
 from domogik.units.apps.ensuring import EnsureRunning
 from domogik.units.apps.registry import Units
-from domogik.units.apps.sharing import needs, uses
+from domogik.units.apps.sharing import app_manages, app_needs
+from domogik.units.apps.starting import check_started, failure, start
+from domogik.units.apps.unattached import names_changed, registry_of
 from domogik.units.checks.ports import check_listen_ports, diagnose_port_listening
 from domogik.units.checks.unit import UnitAction, check_unit
 from domogik.units.systemd.backend import Order, OrderFailed
 from domogik.units.systemd.names import InvalidUnitName, unit_name
-from domogik.units.systemd.starting import came_up, failure, start
-
-if TYPE_CHECKING:
-    from domogik.units.here import Here
+from domogik.units.this_host import HostSystem
 
 _LOG_LINES = 200
 
 
 class _UnitComponent(Component):
-    """What all of them have: a unit, and its logs."""
+    """A component with a unit and its logs."""
 
     unit: str
 
     @property
-    def here(self) -> Here | None:
-        """Systemd and ports for while it is in no app; None: those of the usual reactor."""
+    def system(self) -> HostSystem | None:
+        """The host that is asked while it is in no app; None for that of the usual reactor."""
         return None
 
     @property
     def units(self) -> Units:
-        """The registry of the app; one of its own where it is in no app of a registry."""
-        from domogik.units.here import alone
-
-        return self.host_units or alone(self, self.here)
+        """The registry of its app, or one of its own if it is in no app of a registry."""
+        return registry_of(self, self.system)
 
     @deferred
     async def is_available(self) -> bool:
-        """Whether systemd knows the unit, by any of its names; fails with `NoSystemd`."""
+        """Fire with whether systemd knows the unit by any name; fails with `NoSystemd`."""
         statuses = await self.units.status(self.unit_names)
         return any(status.exists for status in statuses.values())
 
     @deferred
     async def get_logs(self) -> UnitLogs:
-        """The last 200 lines of its journal; fails with `OrderFailed` and `NoSystemd`."""
+        """Fire with the last 200 lines of its journal; fails with `OrderFailed`, `NoSystemd`."""
         status = (await self.units.status([self.unit]))[self.unit]
         lines = await self.units.logs(self.unit, _LOG_LINES)
         return UnitLogs(self.unit, status.description, tuple(lines))
 
 
 class RelatedDaemon(_UnitComponent, FollowerComponent):
-    """A unit that an app has an interest in, and neither enables nor disables.
-
-    It may be touched because of it, and its logs are shown.
-    """
+    """A unit that may be touched and whose logs are shown, which its app does not enable."""
 
     def __init__(self, component_id: str, unit: str) -> None:
-        """`component_id` begins with `related-daemon-` by convention.
+        """Make the component; its id begins with `related-daemon-` by convention.
 
         Raises `ValueError` for an empty id, and `InvalidUnitName`.
         """
@@ -88,12 +81,12 @@ class Daemon(_UnitComponent, LeaderComponent):
         listen_ports: list[tuple[int, str]] | None = None,
         alias: str | None = None,
     ) -> None:
-        """`component_id` begins with `daemon-` by convention. `unit` is a systemd unit of any kind.
+        """Make the component of a systemd unit; its id begins with `daemon-` by convention.
 
         `listen_ports` are pairs of port and tcp4, tcp6, tcp, udp4, udp6 or udp, for diagnosis.
-        `alias` is another name of the same unit, which `Alias=` of its file gives when it is
-        enabled: it works for everything but enabling and asking whether it is enabled, where both
-        names count. With `strict_check` only the word `enabled` counts as enabled.
+        `alias` is another name of the same unit, given by `Alias=` in its file. systemd understands
+        it except for enabling and for asking whether the unit is enabled, so that both names are
+        used there. With `strict_check` only the word `enabled` counts as enabled.
 
         Raises `ValueError` for an empty id, `InvalidUnitName` and `InvalidPort`.
         """
@@ -110,7 +103,7 @@ class Daemon(_UnitComponent, LeaderComponent):
 
     @property
     def alias(self) -> str | None:
-        """The other name of the unit; set to another it counts from then on."""
+        """The other name of the unit; it can be changed."""
         return self._alias
 
     @alias.setter
@@ -121,13 +114,11 @@ class Daemon(_UnitComponent, LeaderComponent):
         except InvalidUnitName:
             self._alias = before
             raise
-        from domogik.units.here import redeclare
-
-        redeclare(self)
+        names_changed(self)
 
     @deferred
     async def is_enabled(self) -> bool:
-        """Whether systemd starts it: by its alias, else by its name. Fails with `NoSystemd`."""
+        """Fire with whether the alias or the unit is enabled; fails with `NoSystemd`."""
         for name in reversed(self.unit_names):
             if (await self.units.enablement(name)).counts(strictly=self.strict_check):
                 return True
@@ -135,25 +126,25 @@ class Daemon(_UnitComponent, LeaderComponent):
 
     @deferred
     async def is_running(self) -> bool:
-        """Whether it runs, is starting, or has done its work; fails with `NoSystemd`."""
+        """Fire with whether it runs, starts or has done its work; fails with `NoSystemd`."""
         return (await self.units.status([self.unit]))[self.unit].is_running
 
     def enable(self) -> Deferred[None]:
-        """Enable and start it, by its name and by its alias.
+        """Enable and start the unit, by its name and then by its alias.
 
-        All of that is asked for, whatever fails on the way. Then fails with `UnitFailed` (which has
-        systemd's words, how the unit ended and its last log lines) for what went wrong with a name
-        that exists, or with the only one; and with `NoSystemd`.
+        All calls are made even if one fails. Then fails with `UnitFailed` (with systemd's words,
+        how the unit ended and its last log lines) if a call for a name that exists failed, or if
+        no name exists; and with `NoSystemd`.
         """
         return self._switch(Order.ENABLE, Order.START)
 
     def disable(self) -> Deferred[None]:
-        """Disable and stop it, by its name and by its alias; fails as `enable`."""
+        """Disable and stop the unit, by its name and then by its alias; fails as `enable`."""
         return self._switch(Order.DISABLE, Order.STOP)
 
     @deferred
     async def _switch(self, *orders: Order) -> None:
-        async with self.units.alone_with(self.unit_names):
+        async with self.units.locked(self.unit_names):
             await self._carry_out(*orders)
 
     async def _carry_out(self, *orders: Order) -> None:
@@ -167,31 +158,31 @@ class Daemon(_UnitComponent, LeaderComponent):
         statuses = await self.units.status(self.unit_names)
         existing = [status for status in statuses.values() if status.exists]
         for name, refusal in failures:
-            # one of two names is often that of another release of the same server, and what is an
-            # alias now can be neither enabled nor disabled
+            # one of the two names is often that of another release of the distribution, and a name
+            # that is an alias at the moment can be neither enabled nor disabled
             status = statuses[name]
             is_alias = status.id != name and status.id in self.unit_names
             if not existing or (status.exists and not is_alias):
                 raise await failure(self.units, str(refusal), status) from refusal
         if Order.START in orders:
             for status in existing:
-                await came_up(self.units, status)
+                await check_started(self.units, status)
 
     def ensure_running(self) -> EnsureRunning:
-        """The unit runs inside of `async with daemon.ensure_running() as ran_before:`.
+        """Return a context manager: `async with daemon.ensure_running() as ran_before:`.
 
-        `ran_before` is False, and nothing happens, where there is no such unit. It is started and
-        not enabled, and stopped when the last who needs it has left, unless it ran before or
-        somebody enabled it meanwhile. Entering raises `UnitFailed` when it cannot be started;
-        leaving, when it died in the meantime and the block raised nothing itself; both `NoSystemd`.
+        The unit runs inside of the block. It is started and not enabled. After the last block it is
+        stopped, unless it ran before or was enabled meanwhile. If there is no such unit,
+        `ran_before` is False and nothing happens. Entering raises `UnitFailed` if the unit cannot
+        be started; leaving, if it ended meanwhile and the block raised nothing; both `NoSystemd`.
         """
         return EnsureRunning(self.units, self.unit, self.unit_names)
 
     @deferred
     async def diagnose(self) -> list[DiagnosticCheck]:
-        """Whether it runs, then whether it listens on each of its ports; fails with nothing.
+        """Fire with a check of the unit and one of each port; never fails.
 
-        Where there is no systemd only the first of them is skipped: who listens needs none.
+        Without systemd the check of the unit is skipped, and ports are checked.
         """
         check, status = await check_unit(self.units, self.unit, self.component_id)
         asked = [
@@ -204,7 +195,7 @@ class Daemon(_UnitComponent, LeaderComponent):
 
     @deferred
     async def repair(self, failed_checks: Sequence[DiagnosticCheck]) -> bool:
-        """Do what the checks suggest and can be done; fires with False: no set-up needs to run.
+        """Carry out what the checks suggest; fire with False, as set-up need not run again.
 
         Fails with `UnitFailed`, `OrderFailed` and `NoSystemd`.
         """
@@ -216,8 +207,8 @@ class Daemon(_UnitComponent, LeaderComponent):
 
     @deferred
     async def act(self, action: UnitAction) -> None:
-        """Do one of the things a check suggests; fails as `repair`."""
-        async with self.units.alone_with(self.unit_names):
+        """Carry out one suggestion of a check; fails as `repair`."""
+        async with self.units.locked(self.unit_names):
             if action is UnitAction.DAEMON_RELOAD:
                 await self.units.backend.daemon_reload()
                 return
@@ -229,34 +220,34 @@ class Daemon(_UnitComponent, LeaderComponent):
 
 
 class SharedDaemon(Daemon):
-    """A unit that several apps need, such as a database: the last one that lets go disables it.
+    """A unit that several apps need, such as a database; it is disabled with the last of them.
 
-    Whether it is enabled says nothing about its app, for it may be because of another one.
+    It does not decide whether its app is enabled, as it may be enabled for another app.
     """
 
     is_leader = False
 
     def set_enabled(self, enabled: bool) -> Deferred[None]:
-        """Nothing: whether it is enabled is asked of the unit."""
+        """Do nothing: systemd is asked whether the unit is enabled."""
         return answered(None)
 
     @deferred
     async def disable(self) -> None:
-        """Disable and stop it if no other app that has the unit needs it; fails as `enable`.
+        """Disable and stop the unit if no other app needs it; fails as `enable`.
 
-        Others have it by any of the names systemd knows for it, as a shared daemon or their own.
+        Other apps have it as `SharedDaemon` or `Daemon`, by any name that systemd knows for it.
         """
-        async with self.units.alone_with(self.unit_names):
+        async with self.units.locked(self.unit_names):
             if not await self.needed_by():
                 await self._carry_out(Order.DISABLE, Order.STOP)
 
     @deferred
     async def needed_by(self) -> list[str]:
-        """The ids of the other apps that need it; fails as `is_running`."""
+        """Fire with the ids of the other apps that need it; fails as `is_running`."""
         known = (await self.units.status([self.unit]))[self.unit].names
         names = {*self.unit_names, *known}
         return [
             app.app_id
             for app in tuple(self.units.apps.values())
-            if app is not self._app and uses(app, names) and await needs(app, names)
+            if app is not self._app and app_manages(app, names) and await app_needs(app, names)
         ]

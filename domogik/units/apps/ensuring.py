@@ -1,4 +1,4 @@
-"""A unit that runs while somebody needs it, and afterwards is as it was before."""
+"""Keeps a unit running while a caller needs it, and restores its state afterwards."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from twisted.internet.defer import CancelledError
 
 from domogik.answers import deferred
 from domogik.errors import DomogikError, OperationFailed
-from domogik.units.apps.registry import Units, Use
+from domogik.units.apps.registry import TemporaryUse, Units
+from domogik.units.apps.starting import failure, start
 from domogik.units.systemd.backend import Order
-from domogik.units.systemd.starting import failure, start
 from domogik.units.systemd.status import UnitStatus
 
 
 class EnsureRunning:
-    """What `Daemon.ensure_running` gives; each is for one block. `names` are those of `unit`."""
+    """One block of `Daemon.ensure_running`; `names` are all names of `unit`."""
 
     def __init__(self, units: Units, unit: str, names: Collection[str]) -> None:
         self._units = units
@@ -26,14 +26,14 @@ class EnsureRunning:
 
     @deferred
     async def __aenter__(self) -> bool:
-        async with self._units.alone_with(self._names):
+        async with self._units.locked(self._names):
             status = await self._status()
             if not status.exists:
                 return False
             use = self._units.uses.get(status.id)
             if use is None:
                 enablement = await self._units.enablement(self._unit)
-                use = Use(status.is_running, enablement.is_enabled)
+                use = TemporaryUse(status.is_running, enablement.is_enabled)
             if not status.is_running or status.is_starting:
                 await self._start(use)
             use.users += 1
@@ -41,11 +41,11 @@ class EnsureRunning:
             self._id = status.id
             return status.is_running
 
-    async def _start(self, use: Use) -> None:
+    async def _start(self, use: TemporaryUse) -> None:
         try:
             await start(self._units, self._unit)
         except (DomogikError, CancelledError):
-            # what is under way in systemd goes on otherwise
+            # systemd goes on with the start otherwise
             if not use.users:
                 await self._restore(use)
             raise
@@ -67,7 +67,7 @@ class EnsureRunning:
             error.add_note(f"{trouble}: {trouble.reason}")
 
     async def _leave(self, unit_id: str) -> None:
-        async with self._units.alone_with(self._names):
+        async with self._units.locked(self._names):
             use = self._units.uses[unit_id]
             use.users -= 1
             if not use.users:
@@ -81,8 +81,8 @@ class EnsureRunning:
         if trouble is not None:
             raise trouble
 
-    async def _restore(self, use: Use) -> None:
-        """Stop what did not run before, but for a unit that somebody enabled meanwhile."""
+    async def _restore(self, use: TemporaryUse) -> None:
+        """Stop the unit unless it ran before or was enabled meanwhile."""
         if use.was_running:
             return
         if use.was_enabled or not (await self._units.enablement(self._unit)).is_enabled:

@@ -1,7 +1,7 @@
-"""Which units may be touched? Those that an app declares, by any of their names; no others.
+"""The registry of apps: their units, by any name, are the only ones that may be touched.
 
-`Units` is what every component of this room asks: it has the back end, lets nobody disturb an
-order near a unit, and merges what is asked in one turn of the reactor into one question.
+`Units` passes questions and orders of components on to the back end: questions of one turn of the
+reactor as one, and orders for one unit one after the other.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import attrs
 from twisted.internet.defer import DeferredLock
@@ -20,18 +19,16 @@ from domogik.errors import NotAllowed
 from domogik.units.apps.app import App, Component, DuplicateComponent, check_type
 from domogik.units.checks.port_owners import PortOwners
 from domogik.units.systemd.backend import IUnitBackend, Order
-from domogik.units.systemd.merging import Merged
+from domogik.units.systemd.batching import BatchedLookup
 from domogik.units.systemd.names import unit_name, with_suffix
 from domogik.units.systemd.status import Enablement, UnitStatus
-
-if TYPE_CHECKING:
-    from domogik.units.here import IUnitsReactor
+from domogik.units.this_host import HostSystem, IUnitsReactor
 
 _ANEW = (Order.RESTART, Order.TRY_RESTART, Order.TRY_RELOAD_OR_RESTART)
 
 
 class UndeclaredUnit(NotAllowed):
-    """Nobody declared that unit, so it is left alone."""
+    """No section and no component declares that unit."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
@@ -41,8 +38,8 @@ class UndeclaredUnit(NotAllowed):
 
 
 @attrs.define(eq=False)
-class Use:
-    """Who needs a unit for a while: how many, and how it was before the first of them."""
+class TemporaryUse:
+    """The number of users of `ensure_running`, and how the unit was before the first of them."""
 
     was_running: bool
     was_enabled: bool
@@ -51,44 +48,49 @@ class Use:
 
 @attrs.define(eq=False)
 class Units:
-    """The apps of this host, and what their components may ask.
+    """The apps of this host and the units that their components may ask about and change.
 
-    `uses` says, by the id of the unit, who keeps it running for a while.
+    `uses` has the units that `ensure_running` keeps running, by id.
     """
 
     _clock: IReactorTime
     backend: IUnitBackend
     ports: PortOwners
-    uses: dict[str, Use] = attrs.field(init=False, factory=dict)
-    #: told of an app's id and whether it is enabled, before its components are switched
-    note: Callable[[str, bool], None] = attrs.field(init=False, default=lambda _app, _enabled: None)
+    uses: dict[str, TemporaryUse] = attrs.field(init=False, factory=dict)
+    #: is called with an app's id and whether it is enabled, before its components are switched
+    on_switch: Callable[[str, bool], None] = attrs.field(
+        init=False, default=lambda _app, _enabled: None
+    )
     _apps: dict[str, App] = attrs.field(init=False, factory=dict)
     _locks: dict[str, DeferredLock] = attrs.field(init=False, factory=dict)
     _declared: frozenset[str] | None = attrs.field(init=False, default=None)
-    _statuses: Merged[str, UnitStatus] = attrs.field(init=False)
+    _statuses: BatchedLookup[str, UnitStatus] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._statuses = Merged(self._clock, self.backend.status)
+        self._statuses = BatchedLookup(self._clock, self.backend.status)
 
     @property
     def apps(self) -> Mapping[str, App]:
-        """By id."""
+        """The apps by id."""
         return MappingProxyType(self._apps)
 
     def add(self, app: App) -> App:
-        """One more app; raises `DuplicateComponent` if its id or one of a component is taken."""
+        """Add an app and return it.
+
+        Raises `DuplicateComponent` if its id or that of a component is taken, and `TypeError`.
+        """
         check_type(app, App, "an app of domogik.units")
         if app.app_id in self._apps:
             raise DuplicateComponent(f"there is an app {app.app_id} already")
         for component in app.components.values():
-            self.expect(component)
+            self.check_new(component)
         self._apps[app.app_id] = app
         self._declared = None
         app.units = self
         return app
 
     def remove(self, app_id: str) -> None:
-        """Forget an app, and that its units may be touched; the units stay as they are."""
+        """Forget an app, so that its units may not be touched; the units stay as they are."""
         app = self._apps.pop(app_id, None)
         self._declared = None
         if app is not None:
@@ -96,31 +98,27 @@ class Units:
 
     @classmethod
     def on_this_host(cls, reactor: IUnitsReactor | None = None) -> Units:
-        """Return a registry of this host, without any app yet.
+        """Return a registry of this host without any app; `reactor` is by default Twisted's."""
+        return cls.of(HostSystem.of(reactor))
 
-        systemd is asked by its commands and tells of changes on its bus, and who listens where is
-        asked in threads. `reactor` is Twisted's unless another is given.
-        """
-        from domogik.units.here import Here
+    @classmethod
+    def of(cls, system: HostSystem) -> Units:
+        """Return a registry without any app that asks `system`."""
+        return cls(system.clock, system.backend, system.ports)
 
-        return Here.of(reactor).units()
-
-    def declares_anew(self) -> None:
-        """A component has other names now, or is gone."""
+    def forget_declared(self) -> None:
+        """Read the names of units from the components again, as one has changed or is gone."""
         self._declared = None
 
-    def expect(self, component: Component) -> None:
-        """It is about to be one of an app's here.
-
-        Raises `DuplicateComponent` if a component of another app has that id.
-        """
+    def check_new(self, component: Component) -> None:
+        """Raise `DuplicateComponent` if a component of another app has that id."""
         self._declared = None
         for app in self._apps.values():
             if component.component_id in app.components:
                 raise DuplicateComponent(f"{app.app_id} has a {component.component_id} already")
 
     def component(self, component_id: str) -> Component | None:
-        """The component of that id, of whatever app."""
+        """Return the component with that id, of any app; None if there is none."""
         for app in self._apps.values():
             if component_id in app.components:
                 return app.components[component_id]
@@ -139,12 +137,12 @@ class Units:
         return self._declared
 
     def check(self, name: str) -> str:
-        """The full name of a declared unit; raises `UndeclaredUnit` and `InvalidUnitName`."""
+        """Return the full name of a declared unit; raises `UndeclaredUnit`, `InvalidUnitName`."""
         return _among(self.declared, name)
 
     @deferred
     async def status(self, names: Collection[str]) -> dict[str, UnitStatus]:
-        """How each of these is; all that are asked for in one turn are one call to the back end.
+        """Fire with the status of each unit; all questions of one turn are one to the back end.
 
         Fails with `UndeclaredUnit`, `InvalidUnitName`, `NoSystemd`, `BackendFailed`.
         """
@@ -155,20 +153,20 @@ class Units:
 
     @deferred
     async def enablement(self, name: str) -> Enablement:
-        """What systemd says of exactly this name; fails as `status` does."""
+        """Fire with the enablement of exactly this name; fails as `status`."""
         return await self.backend.enablement(self.check(name))
 
     @deferred
     async def logs(self, name: str, lines: int = 200) -> list[str]:
-        """The last lines of a unit's journal; fails as `carry_out` does."""
+        """Fire with the last lines of a unit's journal; fails as `carry_out`."""
         return await self.backend.logs(self.check(name), lines)
 
     @deferred
     async def carry_out(self, order: Order, name: str) -> None:
-        """One order for a declared unit; of a socket, what is meant is often its service.
+        """Carry out an order for a declared unit.
 
         To stop `x.socket` stops `x.service` too, to restart it stops `x.service` (the next
-        connection starts it anew) and to reload it reloads `x.service`.
+        connection starts it again) and to reload it reloads `x.service`.
 
         Fails with `UndeclaredUnit`, `InvalidUnitName`, `NoSystemd`, `OrderFailed`.
         """
@@ -184,16 +182,18 @@ class Units:
                 await self._stop_if_there(service)
 
     async def _stop_if_there(self, service: str) -> None:
-        """A socket with a service for each connection (`Accept=yes`) has none of its name."""
+        # a socket with `Accept=yes` has a service for each connection and none of its own name
         if (await self._statuses.get([service]))[service].exists:
             await self.backend.carry_out(Order.STOP, service)
 
     @asynccontextmanager
-    async def alone_with(self, names: Collection[str]) -> AsyncIterator[None]:
-        """Nobody else gives these units orders, or decides about them, in the meantime."""
+    async def locked(self, names: Collection[str]) -> AsyncIterator[None]:
+        """Keep other callers from locking any of these units inside of the block."""
         taken: list[DeferredLock] = []
         try:
-            for name in sorted(set(names)):  # in one order for all, or two wait for each other
+            for name in sorted(
+                set(names)
+            ):  # always in this order, so that two callers cannot block each other
                 lock = self._locks.setdefault(name, DeferredLock())
                 await lock.acquire()
                 taken.append(lock)

@@ -1,4 +1,4 @@
-"""Does an app still need a server that several apps use?"""
+"""Decides whether an app still needs a unit that several apps use."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Collection
 from domogik.units.apps.app import App, Leader
 
 
-async def needs(app: App, server: Collection[str]) -> bool:
-    """Whether `app` needs the unit of these names.
+async def app_needs(app: App, unit_names: Collection[str]) -> bool:
+    """Return whether `app` needs the unit of these names.
 
-    Its leaders decide, but for those that are that unit themselves: the unit is enabled because
-    somebody needs it, and who does is the question. An app without other leaders needs it if it was
-    enabled last; where nobody has said, if the unit is its own or is enabled. What is being enabled
-    or disabled right now counts as done, so that two that let go at once both see nobody left. An
-    app that is not installed needs nothing.
+    The app's leaders decide, except those of that unit itself, which may be enabled for another
+    app. An app without other leaders needs the unit if it was enabled last; if that is not known,
+    it does if the unit is a leader of it or is enabled. An app that is being enabled or disabled
+    counts as enabled or disabled already, so that the last two apps can be disabled at once. An app
+    that is not installed needs nothing.
     """
     if app.is_switching_to is not None:
         return app.is_switching_to
     if not app.is_installed:
         return False
-    names = frozenset(server)
+    names = frozenset(unit_names)
     deciding = [leader for leader in app.leaders if names.isdisjoint(leader.unit_names)]
     if deciding:
         return all([await leader.is_enabled() for leader in deciding])
-    if app.was_told is not None:
-        return app.was_told
+    if app.last_told is not None:
+        return app.last_told
     if app.leaders:
         return True
     shared = [
@@ -36,9 +36,9 @@ async def needs(app: App, server: Collection[str]) -> bool:
     return any([await component.is_enabled() for component in shared])
 
 
-def uses(app: App, server: Collection[str]) -> bool:
-    """Whether a component that enables and disables the unit of these names is in it."""
-    names = frozenset(server)
+def app_manages(app: App, unit_names: Collection[str]) -> bool:
+    """Return whether a component of `app` enables and disables the unit of these names."""
+    names = frozenset(unit_names)
     return any(
         component.switches_its_units and not names.isdisjoint(component.unit_names)
         for component in app.components.values()

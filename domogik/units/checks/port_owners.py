@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from domogik.answers import deferred
 from domogik.supervisor.ports.listeners import Listener, listeners, owners
 from domogik.threads import Threads
-from domogik.units.systemd.merging import Merged
+from domogik.units.systemd.batching import BatchedLookup
 from domogik.units.systemd.status import UnitStatus
 
 _FILE_BYTES = 65536
@@ -46,10 +46,10 @@ class OpenPort:
     holders: tuple[PortOwner, ...] = ()
 
 
-Look = Callable[[frozenset[int]], Mapping[int, tuple[OpenPort, ...]]]
+OpenPortsLookup = Callable[[frozenset[int]], Mapping[int, tuple[OpenPort, ...]]]
 
 
-def look(ports: frozenset[int]) -> dict[int, tuple[OpenPort, ...]]:
+def open_ports(ports: frozenset[int]) -> dict[int, tuple[OpenPort, ...]]:
     """Who listens on each of these ports. Blocks: it looks at every process once.
 
     Raises `CannotSeeSockets`.
@@ -88,11 +88,11 @@ class PortOwners:
 
     _clock: IReactorTime
     _in_thread: Threads
-    _look: Look = look
-    _merged: Merged[int, tuple[OpenPort, ...]] = attrs.field(init=False)
+    _look: OpenPortsLookup = open_ports
+    _merged: BatchedLookup[int, tuple[OpenPort, ...]] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._merged = Merged(self._clock, self._ask)
+        self._merged = BatchedLookup(self._clock, self._ask)
 
     async def _ask(self, ports: frozenset[int]) -> Mapping[int, tuple[OpenPort, ...]]:
         return await self._in_thread(self._look, ports)

@@ -84,8 +84,8 @@ class IUnitBackend(Interface):
         """Tell `receiver` of changes, where that can be; the answer unsubscribes.
 
         Changes come together and late, by a little: ask for the status. Where no changes can be
-        told `receiver` is never called, and `tells_changes` is false.
+        told `receiver` is never called, and `reports_changes` is false.
         """
 
-    def tells_changes() -> bool:
+    def reports_changes() -> bool:
         """Whether changes are being told at the moment."""

@@ -160,7 +160,7 @@ class Systemctl:
             return lambda: None
         return self._changes.subscribe(receiver)
 
-    def tells_changes(self) -> bool:
+    def reports_changes(self) -> bool:
         return self._changes is not None and self._changes.tells
 
     async def _ask(self, *argv: str, limit_bytes: int) -> Completed:

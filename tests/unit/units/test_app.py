@@ -51,13 +51,13 @@ class Leader(LeaderComponent):
     def __init__(self, component_id, enabled):
         super().__init__(component_id)
         self.enabled = enabled
-        self.was_told = False
+        self.last_told = False
 
     async def is_enabled(self):
         return self.enabled
 
     async def set_enabled(self, enabled):
-        self.was_told = True
+        self.last_told = True
 
 
 class Checked(Component):
@@ -149,7 +149,7 @@ class AppTests(SynchronousTestCase):
         self.successResultOf(first)
         self.successResultOf(second)
         self.assertEqual(calls, [("enable", "one"), ("disable", "one")])
-        self.assertEqual((app.is_switching_to, app.was_told), (None, False))
+        self.assertEqual((app.is_switching_to, app.last_told), (None, False))
 
     def test_an_app_is_enabled_when_every_leader_is(self):
         for leaders, enabled in (((), True), ((True,), True), ((True, False), False)):
@@ -164,7 +164,7 @@ class AppTests(SynchronousTestCase):
         self.assertFalse(self.done(follower.is_enabled()))
         self.done(app.set_enabled(True))
         self.assertTrue(self.done(follower.is_enabled()))
-        self.assertFalse(leader.was_told)
+        self.assertFalse(leader.last_told)
         self.done(app.disable())
         self.assertFalse(self.done(follower.is_enabled()))
         self.done(app.enable())

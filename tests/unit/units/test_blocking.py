@@ -14,11 +14,11 @@ from domogik import units
 from domogik.components.health import DiagnosticCheck
 from domogik.supervisor.reactors import TurnedReactor
 from domogik.testing.units import FakeSystemd
-from domogik.units import blocking, turned
+from domogik.units import blocking, blocking_apps
 from domogik.units.blocking import App, Component, Daemon, RelatedDaemon, SharedDaemon, Units
 from domogik.units.checks.port_owners import PortOwners
-from domogik.units.here import Here
 from domogik.units.systemd.backend import NoSystemd
+from domogik.units.this_host import HostSystem
 
 
 @pytest.fixture
@@ -26,8 +26,9 @@ def systemd(monkeypatch):
     """A systemd that exists only here."""
     fake = FakeSystemd()
     reactor = TurnedReactor()
-    here = Here(reactor.reactor, fake, PortOwners(reactor.reactor, maybeDeferred))
-    monkeypatch.setattr(turned, "_hosts", {os.getpid(): turned.Host(reactor, here)})
+    system = HostSystem(reactor.reactor, fake, PortOwners(reactor.reactor, maybeDeferred))
+    hosts = {os.getpid(): blocking_apps.BlockingHost(reactor, system)}
+    monkeypatch.setattr(blocking_apps, "_hosts", hosts)
     yield fake
     reactor.close()
 

@@ -143,7 +143,7 @@ def test_a_path_names_its_unit():
 
 
 def test_a_program_that_does_not_listen_loads_nothing_for_it():
-    program = "import sys, domogik.units, domogik.units.here; print('jeepney' in sys.modules)"
+    program = "import sys, domogik.units, domogik.units.this_host; print('jeepney' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert said.stdout == b"False\n"
 

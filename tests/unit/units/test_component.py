@@ -11,12 +11,12 @@ from domogik.components.health import Result
 from domogik.supervisor.ports.listeners import Listener
 from domogik.testing.units import FakeSystemd, fake_units
 from domogik.units import App, Daemon, LeaderComponent, RelatedDaemon, SharedDaemon, app_is_running
+from domogik.units.apps.starting import UnitFailed
 from domogik.units.checks.port_owners import OpenPort, PortOwner
 from domogik.units.checks.ports import InvalidPort
-from domogik.units.here import Here
 from domogik.units.systemd.backend import NoSystemd, Order
 from domogik.units.systemd.names import InvalidUnitName
-from domogik.units.systemd.starting import UnitFailed
+from domogik.units.this_host import HostSystem
 
 ENABLE, DISABLE, START, STOP = Order.ENABLE, Order.DISABLE, Order.START, Order.STOP
 
@@ -127,7 +127,7 @@ class DaemonTests(UnitTestCase):
 
     def test_one_that_belongs_to_no_app_works_alone(self):
         class Alone(Daemon):
-            here = Here(self.clock, self.systemd, self.units.ports)
+            system = HostSystem(self.clock, self.systemd, self.units.ports)
 
         daemon = Alone("daemon-web", "web", listen_ports=[(80, "tcp")])
         self.assertRaises(KeyError, lambda: daemon.app)

@@ -8,8 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from domogik.testing.units import FakeSystemd, fake_units
 from domogik.units import App, Daemon
+from domogik.units.apps.starting import UnitFailed
 from domogik.units.systemd.backend import NoSystemd, NotPermitted, Order
-from domogik.units.systemd.starting import UnitFailed
 
 START, STOP = Order.START, Order.STOP
 

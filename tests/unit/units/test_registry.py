@@ -103,7 +103,7 @@ class RegistryTests(SynchronousTestCase):
         events = []
 
         async def visit(name, names, leave):
-            async with self.units.alone_with(names):
+            async with self.units.locked(names):
                 events.append(f"{name} comes")
                 await leave
                 events.append(f"{name} goes")

@@ -213,7 +213,7 @@ class SystemctlTests(SynchronousTestCase):
         self.assertNoResult(order)
 
     def test_without_a_bus_no_changes_are_told(self):
-        self.assertFalse(self.systemd.tells_changes())
+        self.assertFalse(self.systemd.reports_changes())
         self.systemd.subscribe(lambda name: None)()
 
 

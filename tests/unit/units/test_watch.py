@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from domogik.components.model import State
 from domogik.testing.units import FakeSystemd, fake_units
 from domogik.units import App, Daemon
-from domogik.units.systemd.watch import UnitWatch
+from domogik.units.apps.watch import UnitWatch
 
 
 class WatchTests(SynchronousTestCase):

@@ -16,7 +16,7 @@ _PORTION = 20
 
 
 @attrs.define(eq=False)
-class Merged(Generic[K, V]):
+class BatchedLookup(Generic[K, V]):
     """`ask` is called with all keys wanted in one turn, and answers with a value for each."""
 
     _clock: IReactorTime

@@ -1,4 +1,4 @@
-"""Start a unit, and if it does not come up say what systemd says: its words, and its last lines."""
+"""Starts a unit; the error of a failure has systemd's words and the end of the journal."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from domogik.units.apps.registry import Units
 from domogik.units.systemd.backend import Order, OrderFailed
 from domogik.units.systemd.status import UnitStatus
 
-#: with a failure, so much of the journal is told
+#: the lines of the journal that a failure has
 _LAST_LINES = 10
 
 
 class UnitFailed(OperationFailed):
-    """A unit did not come to what it was told to; `status` is how it is, `log` its last lines."""
+    """An order for a unit failed; `log` has the last lines of its journal."""
 
     def __init__(self, sentence: str, status: UnitStatus, log: Iterable[str] = ()) -> None:
         self.status = status
@@ -23,7 +23,7 @@ class UnitFailed(OperationFailed):
 
 
 async def failure(units: Units, sentence: str, status: UnitStatus) -> UnitFailed:
-    """The error about a unit, with the end of its journal where that can be read."""
+    """Return the error about a unit, with the end of its journal if that can be read."""
     try:
         log = await units.logs(status.name, _LAST_LINES)
     except DomogikError as error:
@@ -32,19 +32,18 @@ async def failure(units: Units, sentence: str, status: UnitStatus) -> UnitFailed
 
 
 async def start(units: Units, name: str, order: Order = Order.START) -> UnitStatus:
-    """Start it, or start it again, and see that it came up; raises `UnitFailed`, `NoSystemd`."""
+    """Start or restart a unit and return its status; raises `UnitFailed`, `NoSystemd`."""
     try:
         await units.carry_out(order, name)
     except OrderFailed as error:
         raise await failure(units, str(error), (await units.status([name]))[name]) from error
-    return await came_up(units, (await units.status([name]))[name])
+    return await check_started(units, (await units.status([name]))[name])
 
 
-async def came_up(units: Units, status: UnitStatus) -> UnitStatus:
-    """The status of a unit that was started just now; raises `UnitFailed` if it does not run.
+async def check_started(units: Units, status: UnitStatus) -> UnitStatus:
+    """Return the status of a unit just started; raises `UnitFailed` if it does not run.
 
-    What is a service of `Type=simple` to systemd has started when its program was, and may have
-    ended already.
+    A service of `Type=simple` counts as started as soon as its program is, which may have ended.
     """
     if not status.is_running:
         raise await failure(units, f"{status.name} was started and does not run", status)

@@ -133,7 +133,7 @@ class UnitWatch:
     async def _until_due(self) -> None:
         if not self._is_all_due and not self._changed:
             self._bell = Deferred()
-            is_told = self._units.backend.tells_changes() and not self.reason
+            is_told = self._units.backend.reports_changes() and not self.reason
             wait = _LOOK_ANYWAY_S if is_told else _LOOK_EVERY_S
             timer = self._clock.callLater(wait, self._all_due)
             try:
