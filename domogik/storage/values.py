@@ -9,6 +9,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from domogik.answers import deferred
 from domogik.components.model import ConfigValue
 from domogik.config.load import Setting
 from domogik.errors import DomogikError
@@ -83,44 +84,36 @@ class ConfigStore:
     _wall_clock: Callable[[], float]
 
     @classmethod
-    def open(
+    @deferred
+    async def open(
         cls,
         reactor: IReactorTime,
         url: str,
         wall_clock: Callable[[], float],
         *,
         must_exist: bool = False,
-    ) -> Deferred[ConfigStore]:
+    ) -> ConfigStore:
         """Return a Deferred of the store, which fails like `open_database`.
 
         The caller replaces `daemon:<name>` by the daemon's URL. `wall_clock` returns the Unix time
         of a change.
         """
-        return Deferred.fromCoroutine(cls._open(reactor, url, wall_clock, must_exist))
-
-    @classmethod
-    async def _open(
-        cls, reactor: IReactorTime, url: str, wall_clock: Callable[[], float], must_exist: bool
-    ) -> ConfigStore:
         return cls(await open_database(reactor, url, must_exist=must_exist), wall_clock)
 
-    def get(self, host: str, plugin: str, key: str) -> Deferred[str | None]:
+    @deferred
+    async def get(self, host: str, plugin: str, key: str) -> str | None:
         """Return a Deferred of the value, None if none is stored."""
-        return Deferred.fromCoroutine(self._get(host, plugin, key))
-
-    async def _get(self, host: str, plugin: str, key: str) -> str | None:
-        found = await self._select(host, plugin, key)
+        found = await self.list(host, plugin, key)
         return found[0].value if found else None
 
-    def set(self, host: str, plugin: str, key: str, value: str) -> Deferred[ConfigValue]:
+    @deferred
+    async def set(self, host: str, plugin: str, key: str, value: str) -> ConfigValue:
         """Store a value, or delete it if it is empty; the Deferred fires with the new value."""
-        return Deferred.fromCoroutine(self._set(ConfigValue(host, plugin, key, value)))
-
-    async def _set(self, new: ConfigValue) -> ConfigValue:
-        _check_value(new.value)
-        names = _names(new.host, new.plugin, new.key)
-        if not new.value:
-            await self._delete(*names)
+        new = ConfigValue(host, plugin, key, value)
+        _check_value(value)
+        names = _names(host, plugin, key)
+        if not value:
+            await self.delete(*names)
             return new
         changed = self._wall_clock()
 
@@ -130,30 +123,24 @@ class ConfigStore:
                 " VALUES (?, ?, ?, ?, ?) ON CONFLICT (host, plugin, key) DO UPDATE"
                 " SET value = excluded.value, changed = excluded.changed"
                 " WHERE plugin_config.value != excluded.value",
-                (*names, new.value, changed),
+                (*names, value, changed),
             )
 
         await self._database.run(write)
         return new
 
-    def delete(self, host: str, plugin: str, key: str | None = None) -> Deferred[Values]:
-        """Delete one value, or all of a plugin; the Deferred fires with those deleted, sorted by
-        key."""
-        return Deferred.fromCoroutine(self._delete(host, plugin, key))
-
-    async def _delete(self, host: str, plugin: str, key: str | None = None) -> Values:
+    @deferred
+    async def delete(self, host: str, plugin: str, key: str | None = None) -> Values:
+        """Delete one value, or all of a plugin; fires with those deleted, sorted by key."""
         where, names = _condition(host, plugin, key)
-
         statement = f"DELETE FROM plugin_config {where} RETURNING host, plugin, key, value"  # noqa: S608 - ours
         return await self._database.run(lambda connection: _rows(connection, statement, names))
 
-    def list(
+    @deferred
+    async def list(
         self, host: str | None = None, plugin: str | None = None, key: str | None = None
-    ) -> Deferred[Values]:
+    ) -> Values:
         """Return a Deferred of the stored values of a host, plugin or key, sorted."""
-        return Deferred.fromCoroutine(self._select(host, plugin, key))
-
-    async def _select(self, host: str | None, plugin: str | None, key: str | None) -> Values:
         where, names = _condition(host, plugin, key)
         statement = f"SELECT host, plugin, key, value FROM plugin_config {where}"  # noqa: S608 - ours
         return await self._database.run(lambda connection: _rows(connection, statement, names))

@@ -15,7 +15,7 @@ VARIADIC = {"pack", "register"}
 # below its limit is taken out.
 LONG_MODULES: dict[str, int] = {
     "app/parts/manager.py": 462,
-    "supervisor/lifecycle/runner.py": 518,
+    "supervisor/lifecycle/runner.py": 515,
     "testing/local_host.py": 463,
 }
 LONG_FUNCTIONS: dict[str, int] = {

@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from domogik.answers import deferred
 from domogik.components.model import State
 from domogik.errors import NotPossible, OperationFailed
 from domogik.supervisor.interfaces import (
@@ -121,15 +122,19 @@ class Runner:
 
     # Operations
 
-    def start(self) -> Deferred[Status]:
+    @deferred
+    async def start(self) -> Status:
         """Start; the Deferred fires when it is `alive` or `running`. Joins a start under way.
 
         Fails with `AlreadyRunning`; with `StartFailed` at the first failure, after which its policy
         may retry in the background.
         """
-        return Deferred.fromCoroutine(self._start())
+        async with self._lock:
+            ready = await self._ask_for_start()
+        return await ready
 
-    def stop(self, *, again: bool = False) -> Deferred[Status]:
+    @deferred
+    async def stop(self, *, again: bool = False) -> Status:
         """Stop; the Deferred fires when no process of it is left. Joins a stop under way.
 
         Before any signal the record says that it is not wanted any more, or with `again` that it
@@ -137,27 +142,6 @@ class Runner:
         it ended by itself just after announcing it; with `OperationFailed` if a process cannot be
         ended, which is then retried.
         """
-        return Deferred.fromCoroutine(self._stop(again))
-
-    def restart(self) -> Deferred[Status]:
-        """Stop it if it runs, then start it, with nothing in between."""
-        return Deferred.fromCoroutine(self._restart())
-
-    async def _start(self) -> Status:
-        async with self._lock:
-            ready = await self._ask_for_start()
-        return await ready
-
-    async def _ask_for_start(self) -> Deferred[Status]:
-        while self._phase.is_ending:
-            await self._stopped.join()
-        if self._phase.is_up:
-            raise AlreadyRunning(f"{self.id} is already running")
-        ready = self._ready.join()
-        self._post(LifecycleEvent.START, "")
-        return ready
-
-    async def _stop(self, again: bool) -> Status:
         if self._phase is Phase.STOPPING and not self._lock.waiting:
             return await self._stopped.join()
         async with self._lock:
@@ -169,6 +153,24 @@ class Runner:
                     return self.status
                 raise NotRunning(f"{self.id} is not running")
             return await self._ask_for_stop(again)
+
+    @deferred
+    async def restart(self) -> Status:
+        """Stop it if it runs, then start it, with nothing in between."""
+        async with self._lock:
+            if self._phase is not Phase.STOPPED:
+                await self._ask_for_stop(again=True)
+            ready = await self._ask_for_start()
+        return await ready
+
+    async def _ask_for_start(self) -> Deferred[Status]:
+        while self._phase.is_ending:
+            await self._stopped.join()
+        if self._phase.is_up:
+            raise AlreadyRunning(f"{self.id} is already running")
+        ready = self._ready.join()
+        self._post(LifecycleEvent.START, "")
+        return ready
 
     async def _ask_for_stop(self, again: bool) -> Status:
         before_stop = self.specification.before_stop
@@ -187,13 +189,6 @@ class Runner:
         gone = self._stopped.join()
         self._post(LifecycleEvent.STOP, "")
         return await gone
-
-    async def _restart(self) -> Status:
-        async with self._lock:
-            if self._phase is not Phase.STOPPED:
-                await self._ask_for_stop(again=True)
-            ready = await self._ask_for_start()
-        return await ready
 
     # Reports
 
