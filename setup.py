@@ -48,7 +48,11 @@ setup(
     ],
     python_requires=">=3.11",
     packages=["twisted.plugins", *find_packages(include=["domogik", "domogik.*"])],
-    package_data={"domogik": ["py.typed"], "domogik.config": ["templates/*"]},
+    package_data={
+        "domogik": ["py.typed"],
+        "domogik.config": ["templates/*"],
+        "domogik.packages.publish": ["templates/*"],
+    },
     install_requires=[
         "Twisted>=24.7",
         "treq>=24.9",
