@@ -2,7 +2,7 @@
 
 A shape of a text or number is its schema, and where the value is no JSON yet, what makes JSON of
 it. A `record` names its fields once: the schema is made of theirs, and each is taken from the
-attribute of that name, from another one (`TEXT.of("id.name")`), or from a mapping.
+attribute of that name, from another one (`TEXT.of("id.name")`), or from a dict.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -44,6 +45,7 @@ class Shape:
         return value if self.encode is None else self.encode(value)
 
 
+@lru_cache(maxsize=2048)  # a list shows the same moments again and again
 def iso_time(seconds: float | None) -> str | None:
     """Unix time as ISO 8601 in UTC; 0 is no time."""
     if not seconds or seconds < 0:
@@ -101,7 +103,7 @@ def record(name: str = "", /, **fields: Shape) -> Shape:
     plan = [(field, _getter(shape.path or field), shape.encode) for field, shape in fields.items()]
 
     def encode(value: Any) -> dict[str, Any]:
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             return {field: shape.json(value[field]) for field, shape in fields.items()}
         return {
             field: get(value) if encode is None else encode(get(value))
