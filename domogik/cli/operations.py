@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from domogik.cli import commands_table
-from domogik.cli.client import CHANGE_TIMEOUT_S, ApiAnswer
+from domogik.cli.client import CHANGE_TIMEOUT_S, ApiAnswer, ApiClient, component_path
+from domogik.cli.program import CommandFailed
 from domogik.cli.session import Terminal
+
+#: seconds between two looks at a job of another host
+JOB_PAUSE_S = 0.5
+#: how a job is when nothing comes of it any more
+ENDED = ("done", "failed")
 
 
 class Command(NamedTuple):
@@ -74,3 +81,21 @@ def begin(terminal: Terminal, **names: str) -> ApiAnswer:
     return terminal.client.begin(
         command.method, path, CHANGE_TIMEOUT_S, host=host, **given(options)
     )
+
+
+def finished(client: ApiClient, document: Any) -> Any:
+    """The document, or where it is a job, that job when it is done; raises `CommandFailed`."""
+    is_job = "subject" in document
+    while is_job and document["state"] not in ENDED:
+        time.sleep(JOB_PAUSE_S)  # noqa: TID251 - nothing else happens in this program
+        document = client.get(f"/jobs/{document['id']}")
+    if is_job and document["state"] == "failed":
+        raise CommandFailed(document["error"])
+    return document
+
+
+def component_after(terminal: Terminal, name: str, document: Any) -> Any:
+    """What an order to a component came to, also where another host takes its time for it."""
+    if "subject" not in finished(terminal.client, document):
+        return document
+    return terminal.client.get(component_path(name), host=terminal.options.host)

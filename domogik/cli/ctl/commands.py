@@ -25,7 +25,7 @@ from domogik.cli.client import (
 from domogik.cli.ctl import components, configuration, health, kinds
 from domogik.cli.ctl.configuration import Findings
 from domogik.cli.ctl.kinds import id_of
-from domogik.cli.operations import add_parameters, begin, commands_of
+from domogik.cli.operations import add_parameters, begin, commands_of, component_after
 from domogik.cli.pkgmgr.tables import missing_there
 from domogik.cli.program import (
     FAILED,
@@ -43,11 +43,8 @@ DEFAULT_LINES = 100
 MOST_LINES = 10_000
 #: requests that are under way together
 TOGETHER = 20
-#: seconds between two looks at a job of another host
-JOB_PAUSE_S = 0.5
 #: seconds between two looks whether the new manager has made its socket
 LOOK_PAUSE_S = 0.05
-_ENDED = ("done", "failed")
 
 _CLEAR_SCREEN = "\x1b[H\x1b[J"
 
@@ -119,8 +116,8 @@ def change(terminal: Terminal) -> int:
     verb, host = terminal.options.operation.verb, terminal.options.host
     result, done = 0, []
     for name, document in ask_all(terminal, lambda name: begin(terminal, id=name)):
-        if document is not None and "subject" in document:
-            document = _end_of(terminal, document, host)
+        if document is not None:
+            document = _end_of(terminal, name, document)
         if is_elsewhere and verb in ("start", "restart", "enable"):
             for sentence in missing_there(terminal.client, host, name):
                 complain(NAME, sentence)
@@ -137,16 +134,13 @@ def change(terminal: Terminal) -> int:
     return result
 
 
-def _end_of(terminal: Terminal, job: Any, host: str | None) -> Any:
-    """The component when the job is done that another host takes its time for."""
-    while job["state"] not in _ENDED:
-        time.sleep(JOB_PAUSE_S)  # noqa: TID251 - nothing else happens in this program
-        job = terminal.client.get(f"/jobs/{job['id']}")
-    name = job["subject"].rpartition("@")[0]
-    if job["state"] == "failed":
-        complain(NAME, f"{name}: {job['error']}")
+def _end_of(terminal: Terminal, name: str, document: Any) -> Any:
+    """The component when its order is done, None where that failed after all."""
+    try:
+        return component_after(terminal, name, document)
+    except CommandFailed as error:
+        complain(NAME, f"{name}: {error}")
         return None
-    return terminal.client.get(component_path(name), host=host)
 
 
 def logs(terminal: Terminal) -> int:

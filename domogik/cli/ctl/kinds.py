@@ -10,7 +10,7 @@ import attrs
 
 from domogik.cli.client import component_path
 from domogik.cli.ctl import components, health
-from domogik.cli.operations import add_parameters, begin, commands_of
+from domogik.cli.operations import add_parameters, begin, commands_of, component_after
 from domogik.cli.session import Terminal
 from domogik.cli.terminal import Cell, now, printable, table
 
@@ -97,7 +97,8 @@ def carry_out(terminal: Terminal) -> int:
     """An operation on one component, or on none."""
     if "{id}" in terminal.options.operation.path:
         terminal.check_host()
-        document = begin(terminal, id=terminal.options.component).document()
+        name = terminal.options.component
+        document = component_after(terminal, name, begin(terminal, id=name).document())
     else:
         health.refuse_other_hosts(terminal)
         document = begin(terminal).document()

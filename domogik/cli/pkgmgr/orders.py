@@ -14,6 +14,7 @@ from urllib.parse import quote
 import attrs
 
 from domogik.cli.client import CHANGE_TIMEOUT_S, EVENTS, EVENTS_TIMEOUT_S, BrokenOff, RequestRefused
+from domogik.cli.operations import ENDED, finished
 from domogik.cli.program import CommandFailed
 from domogik.cli.progress import Counted, ProgressLine
 from domogik.cli.session import Terminal
@@ -22,8 +23,6 @@ Document = dict[str, Any]
 TYPES = ("plugin", "external")
 #: bytes; as REST has it
 LARGEST_ARCHIVE = 128 * 1024 * 1024
-
-_ENDED = ("done", "failed")
 
 
 @attrs.frozen
@@ -108,7 +107,7 @@ class Orders:
         client = self.terminal.client
         if not self.progress.wanted:
             answer = client.begin("POST", path, CHANGE_TIMEOUT_S, **query)
-            return answer.document()  # type: ignore[no-any-return]
+            return finished(client, answer.document())  # type: ignore[no-any-return]
         # the events first: the job may be done before its number is known
         events = client.stream("/events", EVENTS, EVENTS_TIMEOUT_S)
         with contextlib.closing(events):  # type: ignore[type-var]  # it is a generator
@@ -143,7 +142,7 @@ class Orders:
     def _follow(self, job: Document, events: Iterator[str]) -> Document:
         """Until it has ended; raises `CommandFailed` with what it failed of."""
         kind = ""
-        while job["state"] not in _ENDED:
+        while job["state"] not in ENDED:
             what = " ".join(filter(None, (job["kind"], job["subject"], job["stage"])))
             self.progress.show(what, job["percent"])
             try:

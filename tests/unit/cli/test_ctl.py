@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from domogik.cli.ctl.commands import _options
+from domogik.cli.program import CommandFailed
+from domogik.cli.session import Terminal
+from domogik.cli.terminal import Palette
 
 
 @pytest.mark.parametrize(
@@ -61,3 +64,40 @@ def test_an_unknown_option_is_named_alone(
     told = capsys.readouterr().err
     assert said in told
     assert "diskfree" not in told
+
+
+class SlowHost:
+    """REST, and behind it a host that takes longer than REST waits for it."""
+
+    def __init__(self, **job: str) -> None:
+        self.job = {"id": 7, "subject": "unit:web@attic", "state": "done", "error": "", **job}
+
+    def begin(self, method: str, path: str, timeout_s: float, **query: str | None) -> SlowHost:
+        assert (method, path, query) == ("POST", "/components/unit:web/start", {"host": "attic"})
+        return self
+
+    def document(self) -> dict[str, object]:
+        return {**self.job, "state": "running"}
+
+    def get(self, path: str, host: str | None = None) -> dict[str, object]:
+        component = {"id": "unit:web", "state": "running", "enabled": True, "pid": 5, "reason": ""}
+        hosts = {"host": "vm", "hosts": [{"id": "vm"}, {"id": "attic"}]}
+        return {"/hosts": hosts, "/jobs/7": self.job, "/components/unit:web": component}[path]
+
+
+@pytest.mark.parametrize("arguments", [["unit", "start", "web"], ["start", "unit:web"]])
+def test_what_another_host_takes_its_time_for_is_waited_for(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("domogik.cli.operations.JOB_PAUSE_S", 0)
+    options = _options().parse_args([*arguments, "--host", "attic"])
+    assert options.work(Terminal(SlowHost(), options, Palette(False), False)) == 0
+    assert capsys.readouterr().out == "unit:web: running, enabled (pid 5)\n"
+
+
+def test_what_failed_there_after_all_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("domogik.cli.operations.JOB_PAUSE_S", 0)
+    options = _options().parse_args(["unit", "start", "web", "--host", "attic"])
+    client = SlowHost(state="failed", error="It did not start")
+    with pytest.raises(CommandFailed, match="It did not start"):
+        options.work(Terminal(client, options, Palette(False), False))

@@ -405,6 +405,28 @@ def test_a_job_is_followed_to_its_end(client, capsys):
         orders.do("install", "plugin", "demo")
 
 
+@pytest.fixture
+def slow_host(client, monkeypatch) -> None:
+    """Another host that takes longer than REST waits for it: what comes is the job."""
+    monkeypatch.setattr("domogik.cli.operations.JOB_PAUSE_S", 0)
+    job = {"id": 7, "kind": "install", "subject": "plugin-demo@attic", "stage": "", "error": ""}
+    client.documents["/packages/plugin/demo/install"] = {**job, "state": "running"}
+    client.documents["/jobs/7"] = {**job, "state": "done"}
+    client.documents["/packages/plugin/demo/dependencies"] = {"dependencies": []}
+
+
+def test_what_another_host_takes_its_time_for_is_waited_for(client, command, slow_host):
+    client.documents["/packages"] = {"packages": [package(host="attic", enabled=True)]}
+    said = command("install", "demo", "--host", "attic")
+    assert said == (0, "plugin-demo 1.0 is installed on attic\n")
+
+
+def test_what_failed_there_after_all_is_not_done(client, command, slow_host):
+    client.documents["/jobs/7"] |= {"state": "failed", "error": "The disk is full"}
+    with pytest.raises(CommandFailed, match="The disk is full"):
+        command("install", "demo", "--host", "attic")
+
+
 def test_a_line_of_progress_fits_the_terminal_and_is_one():
     assert line("fetching", 50.0, 80) == "[############............]  50 % fetching"
     assert line("a\nb", None, 80) == "a\\nb"
