@@ -54,7 +54,7 @@ def answer_of(coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
     answer: Answer[T] = Answer(lambda _: running.cancel())
 
     def told(outcome: T | Failure) -> None:
-        if not answer.called:  # who cancelled it does not wait for what it still has to tidy up
+        if not answer.called:  # a canceller does not wait for its cleanup
             answer.callback(outcome)  # a Failure is taken for one
 
     _ = running.addBoth(told)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 _MOST_OFFERED = 3
-_LONGEST_SLIP = 100  # characters; what is longer is no name that somebody typed
+_LONGEST_SLIP = 100  # characters; a longer name was not typed
 
 
 class DomogikError(Exception):

@@ -31,5 +31,5 @@ def threads_of(reactor: IReactorThreads) -> Threads:
 
 
 def at_once(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
-    """Run a function in the calling thread: `Threads` for whoever waits for it anyway."""
+    """Run a function in the calling thread: `Threads` for callers that wait for it anyway."""
     return execute(function, *args, **kwargs)

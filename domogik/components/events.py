@@ -66,7 +66,7 @@ class EventStream:
         for receiver in tuple(self._receivers):
             try:
                 receiver(event)
-            except Exception:  # noqa: BLE001 - a door for callbacks
+            except Exception:  # noqa: BLE001 - errors of callbacks are logged
                 self._log.failure("a receiver of {event.type} raised", event=event)
         return event
 

@@ -32,8 +32,8 @@ class HomeInUse(DomogikError):
     """Another manager uses this home; `pid` is its process, None if unknown."""
 
     def __init__(self, path: Path, pid: int | None) -> None:
-        who = f"the manager with pid {pid}" if pid is not None else "another manager"
-        super().__init__(f"{path} is in use by {who}: stop it, or choose another --home")
+        user = f"the manager with pid {pid}" if pid is not None else "another manager"
+        super().__init__(f"{path} is in use by {user}: stop it, or choose another --home")
         self.pid = pid
 
 

@@ -260,7 +260,7 @@ class DirectoryWatcher:
             return
         try:
             self._on_change(changed)
-        except Exception:  # noqa: BLE001 - a door for a callback
+        except Exception:  # noqa: BLE001 - an error of the callback is logged
             self._log.failure("handling changed files failed")
 
 

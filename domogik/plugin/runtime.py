@@ -187,7 +187,7 @@ class PluginRuntime:
                 result = function(*args)
                 if isinstance(result, Awaitable):
                     await result
-            except Exception:  # noqa: BLE001 - a door for callbacks
+            except Exception:  # noqa: BLE001 - errors of callbacks are logged
                 self._log.failure("{function} failed", function=name_of(function))
 
         return Deferred.fromCoroutine(call())

@@ -190,5 +190,5 @@ def migrate(
         if connection.in_transaction:  # SQLite has undone it itself where the disk failed
             connection.execute("ROLLBACK")
         raise
-    # It changes the file, for whoever opens it: only when it is known to be ours.
+    # It changes the file permanently, so it comes after the check that the database is ours.
     connection.execute("PRAGMA journal_mode = WAL")

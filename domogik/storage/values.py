@@ -160,7 +160,7 @@ class ConfigStore:
 
 
 def _rows(connection: Connection, statement: str, names: tuple[str, ...]) -> Values:
-    # The order of a database is one of its language, perhaps.
+    # A database may sort by its locale.
     found = [ConfigValue(*row) for row in connection.execute(statement, names)]
     return sorted(found, key=lambda value: (value.host, value.plugin, value.key))
 

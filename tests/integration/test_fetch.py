@@ -194,13 +194,13 @@ class Certificates(Case):
     async def test_one_that_nobody_trusts_is_told_in_a_sentence(self) -> None:
         url, _ = self.serve("localhost")
         assert await self.said(url.replace("127.0.0.1", "localhost")) == (
-            "no answer: its certificate is out of date, or signed by nobody whom this host trusts"
+            "no answer: its certificate is out of date, or of an authority that is not trusted here"
         )
 
     async def test_one_that_is_out_of_date_is_told_in_a_sentence(self) -> None:
         url, policy = self.serve("localhost", days=-1)
         assert await self.said(url.replace("127.0.0.1", "localhost"), policy) == (
-            "no answer: its certificate is out of date, or signed by nobody whom this host trusts"
+            "no answer: its certificate is out of date, or of an authority that is not trusted here"
         )
 
     async def test_one_for_another_name_is_told_in_a_sentence(self) -> None:

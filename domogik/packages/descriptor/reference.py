@@ -15,7 +15,7 @@ TYPES = ("plugin", "external")
 #: an id is half of an xPL address (`domogik-<id>`), which limits it to 8 characters; the
 #: underscore is not xPL's, but packages have it
 ID = re.compile(r"[a-z0-9_]{1,8}")
-#: names of programs of ours, most of which speak on xPL as `domogik-<name>`; some are commands only
+#: names of Domogik's programs, most of which use `domogik-<name>` on xPL; some are commands only
 RESERVED_NAMES = frozenset(
     {"manager", "rest", "dbmgr", "hub", "send", "dump", "ctl", "daemon", "plugin", "pkgmgr"}
 )

@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 
 #: where pyOpenSSL is missing, Twisted says `NotImplementedError` when it is first needed
 NO_TLS = "https needs TLS for Python, which is not installed here: pip install 'domogik[tls]'"
-_UNTRUSTED = "its certificate is out of date, or signed by nobody whom this host trusts"
+_UNTRUSTED = "its certificate is out of date, or of an authority that is not trusted here"
 _OTHER_NAME = "its certificate is for another name"
 
 

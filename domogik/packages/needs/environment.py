@@ -199,7 +199,7 @@ class EnvironmentMaker:
         try:
             await self._in_thread(_clear, directory)
         except OSError as error:
-            # without its marker nobody takes it for an environment
+            # without its marker it does not count as an environment
             self._log.warn(
                 "{directory} cannot be removed: {reason}",
                 directory=directory,
@@ -246,7 +246,7 @@ def _python(directory: Path) -> Path:
 
 
 def _clear(directory: Path) -> None:
-    # the marker first: a removal that is interrupted leaves what nobody takes for an environment
+    # the marker first, so that an interrupted removal leaves nothing that counts
     if directory.is_dir() and not directory.is_symlink():
         (directory / _MARKER).unlink(missing_ok=True)
         shutil.rmtree(directory)

@@ -71,7 +71,7 @@ def create(directory: Path, output: Path, *, id: str = "", generated: str = "") 
             file.flush()
             os.fchmod(descriptor, 0o644)
             os.fsync(descriptor)
-            # nobody should find out at home that it is too large to be installed
+            # an archive that could not be installed is refused here
             inspect(temporary)
             temporary.replace(target)
     except BrokenArchive as error:

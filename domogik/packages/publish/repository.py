@@ -39,12 +39,12 @@ from domogik.packages.store.archive import BrokenArchive
 
 #: the parts of the tree that hold one file a release
 DOWNLOAD, XML, JSON_INFO, ICON = "download", "xml", "info", "icon"
-#: where the list of the XML era is, and the status for our own clients
+#: the list for old clients, the status and the archive for newer ones
 LIST, STATUS, DATA = "index.html", "repository.json", "data"
 #: the address for clients of the JSON era: `<url>/json`
 JSON_ERA = "json"
 _LINKS = {LIST: STATUS, DATA: DATA, DOWNLOAD: DOWNLOAD, JSON_INFO: JSON_INFO, ICON: ICON}
-#: what this module knows from last time; nobody else needs it
+#: the state of the last build, for this module only
 _MEMORY = ".repository-memory"
 _LOCK = ".repository-lock"
 #: where an archive is on its way; what is called so was left by a builder that was killed
@@ -171,7 +171,7 @@ class _Builder:
     _known: dict[str, _ReadArchive] = attrs.field(factory=dict)
     _names: dict[PackageRef, str] = attrs.field(factory=dict)
     _problems: list[str] = attrs.field(factory=list)
-    #: what was published from archives just now, of what our own clients read
+    #: the published files that newer clients read
     _files: dict[str, Target] = attrs.field(factory=dict)
 
     def add(self, archive: Path) -> None:
@@ -216,7 +216,7 @@ class _Builder:
                 LIST: catalogue.package_list(refs),
             }
         if changed:
-            # until all lists say the same, whoever builds next has to write them
+            # if this build is interrupted, the next one writes the lists again
             self._write_last_build("", count, {**self._before.archives, **self._known})
         # all but the last file before what it is about, so that only a moment is between the two
         publish = self._signed(lists)
@@ -252,7 +252,7 @@ class _Builder:
 
     def _unchanged(self, archive: Path) -> _ReadArchive | None:
         if self._signer is not None:
-            # only what comes from an archive now is signed: who serves it may have changed the rest
+            # sign only what is read from an archive now, since the rest may have been manipulated
             return None
         known = self._before.archives.get(archive.name)
         if known is None or known.item["source"] != self._url.rstrip("/"):

@@ -172,7 +172,7 @@ class Cache:
             for source in sources
         )
         await self._in_thread(write_manifest, self._directory, records)
-        # the ones before stay for those who are reading them
+        # the previous ones stay for processes that are reading them
         await self._in_thread(remove_others, self._directory, (*before, *records))
         return Report(tuple(report for _, report in done))
 

@@ -159,7 +159,7 @@ def _problem_of(one: _Arrived, path: Path) -> str | None:
     except InvalidReference as error:
         return f": {error}"
     except BrokenDescriptor as error:
-        # the file's name means nothing to anybody
+        # the temporary file's name is of no use to the user
         return str(error).removeprefix(str(path))
     return None if told == one.ref else f": describes {told}, not {one.ref}"
 

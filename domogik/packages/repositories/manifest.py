@@ -147,4 +147,4 @@ def _record(values: dict[str, object]) -> ManifestEntry:
                 signed=values.get("signed") is True,
                 expires=expires if isinstance(expires, int | float) else None,
             )
-    raise ValueError("not a record of ours")
+    raise ValueError("not a valid record")

@@ -226,7 +226,7 @@ class _Metadata:
             root = Metadata[Root].from_bytes(read_bounded(path, _LARGEST_BYTES))
             root.signed.verify_delegate(Root.type, root.signed_bytes, root.signatures)
         except (RepositoryError, ValueError, OSError) as error:
-            # whoever serves it may have put it there
+            # the server's operator may have put it there
             raise CannotSign(f"{path} is no good: {error}; remove it if it is not yours") from error
         return root
 

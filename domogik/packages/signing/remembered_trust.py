@@ -85,14 +85,14 @@ class Signatures:
         except Unreachable:
             raise
         except FetchFailed:
-            # what sends everybody who asks for nothing elsewhere offers no signatures
+            # a server that redirects requests for missing files offers no signatures
             return None
         if reply.status != 200 or not await self._in_thread(_is_root, reply.body):
             return None
         directory = self._directory_of(source)
         new = directory.with_name(f"{_NEW}{directory.name}")
         await self._in_thread(_remove, new)
-        advice = "nothing was taken from it yet; refresh again, or ask who publishes it"
+        advice = "nothing was taken from it yet; refresh again, or ask its publisher"
         found = await self._verify(source, new, reply.body, advice)
         await self._in_thread(_store_trust, new, directory, reply.body)
         self._log.info("{url} is signed, and has to be from now on", url=source.url)

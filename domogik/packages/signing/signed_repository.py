@@ -20,7 +20,7 @@ class NotAsSigned(Unreachable):
         super().__init__(
             url,
             f"is not what the repository has signed ({how}): it is being published right now,"
-            " then refresh again; or somebody has changed it",
+            " then refresh again; or it was manipulated",
         )
 
 

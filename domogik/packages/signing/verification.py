@@ -142,13 +142,13 @@ def _refusal(error: Exception) -> NotTrusted:
     match error:
         case ExpiredMetadataError():
             return NotTrusted(
-                f"its signatures are out of date ({error}): who publishes it has to sign it"
+                f"its signatures are out of date ({error}): its publisher has to sign it"
                 " again; what is known of it stays"
             )
         case BadVersionNumberError():
             sentence = (
                 f"it shows an older state than it did before ({error}): a mirror that is behind,"
-                " or somebody holds newer releases back"
+                " or newer releases are held back"
             )
         case UnsignedMetadataError():
             sentence = f"its signatures are not by the keys that are trusted ({error})"
@@ -157,6 +157,6 @@ def _refusal(error: Exception) -> NotTrusted:
         case _:
             return NotTrusted(
                 f"its signatures cannot be understood, or do not fit together ({error}): refresh"
-                " again later, or ask who publishes it"
+                " again later, or ask its publisher"
             )
     return NotTrusted(sentence, may_be_meant=True)

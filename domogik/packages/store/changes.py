@@ -344,7 +344,7 @@ class Store(Layout):
             try:
                 self._journal.begin(intent)
             except OSError as error:
-                # a full disk keeps nobody from making room; what a kill leaves then, is unlisted
+                # a full disk must not prevent a removal; then an interruption is not recovered
                 if not makes_room or error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
             try:

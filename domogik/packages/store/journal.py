@@ -53,7 +53,7 @@ class Journal:
 
     _directory: Path
 
-    #: how a file begins that is not yet one of ours, and never will be after a kill
+    #: the prefix of temporary files, which may remain after a kill
     temporary = f".{_PREFIX}"
 
     def begin(self, intent: Intent) -> None:

@@ -27,7 +27,7 @@ from domogik.packages.descriptor.reference import (
 from domogik.packages.store.archive import descriptor_among
 from domogik.packages.store.history import History, read_history
 
-#: the first one that is there counts, as for everybody who lists packages
+#: the first existing one counts
 SUFFIXES = (".xml", ".json")
 #: what is remembered of a package, beside its releases
 HISTORY = ".history.json"

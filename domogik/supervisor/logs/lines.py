@@ -71,13 +71,13 @@ def open_pieces(path: Path, files: int) -> list[BinaryIO]:
 def last_lines(pieces: list[BinaryIO], count: int) -> list[str]:
     """Return the last `count` lines of files given newest first; closes them. Blocks."""
     found: deque[bytes] = deque()
-    room = _TAIL_LIMIT
+    limit = _TAIL_LIMIT
     try:
         for file in pieces:
-            for line in _backwards(file, count - len(found), room):
+            for line in _backwards(file, count - len(found), limit):
                 found.appendleft(line)
-                room -= len(line) + 1
-            if len(found) >= count or room <= 0:
+                limit -= len(line) + 1
+            if len(found) >= count or limit <= 0:
                 break
     finally:
         for file in pieces:
@@ -85,20 +85,20 @@ def last_lines(pieces: list[BinaryIO], count: int) -> list[str]:
     return [_text(line) for line in found]
 
 
-def _backwards(file: BinaryIO, count: int, room: int) -> list[bytes]:
-    """Return the last `count` lines within the last `room` bytes, newest first."""
+def _backwards(file: BinaryIO, count: int, limit: int) -> list[bytes]:
+    """Return the last `count` lines within the last `limit` bytes, newest first."""
     compressed = str(file.name).endswith(".gz")
-    tail = _end_unpacked(file, room) if compressed else _end(file, count, room)
+    tail = _end_unpacked(file, limit) if compressed else _end(file, count, limit)
     lines = tail.removesuffix(b"\n").split(b"\n") if tail else []
     return lines[::-1][: max(count, 0)]
 
 
-def _end(file: BinaryIO, count: int, room: int) -> bytes:
+def _end(file: BinaryIO, count: int, limit: int) -> bytes:
     """Return the end of a file, from the start of a line, with `count` lines if there are."""
     size = position = os.fstat(file.fileno()).st_size
     blocks: list[bytes] = []
     ends = 0
-    while position > 0 and ends <= count and size - position < room:
+    while position > 0 and ends <= count and size - position < limit:
         begin = max(0, position - _BLOCK)
         block = os.pread(file.fileno(), position - begin, begin)
         blocks.append(block)
@@ -107,7 +107,7 @@ def _end(file: BinaryIO, count: int, room: int) -> bytes:
     return _whole_lines(b"".join(reversed(blocks)), position == 0)
 
 
-def _end_unpacked(file: BinaryIO, room: int) -> bytes:
+def _end_unpacked(file: BinaryIO, limit: int) -> bytes:
     kept: deque[bytes] = deque()
     size = 0
     dropped = False
@@ -116,7 +116,7 @@ def _end_unpacked(file: BinaryIO, room: int) -> bytes:
         for block in _blocks(plain):
             kept.append(block)
             size += len(block)
-            while size - len(kept[0]) > room:
+            while size - len(kept[0]) > limit:
                 size -= len(kept.popleft())
                 dropped = True
     return _whole_lines(b"".join(kept), not dropped)

@@ -91,18 +91,18 @@ class RotatingFile:
 
     def _fitting(self, data: bytes, begin: int) -> int:
         """Return how many bytes from `begin` belong to this piece; 0 means the next one."""
-        room = self.max_size - self._size
-        if len(data) - begin <= room:
+        space = self.max_size - self._size
+        if len(data) - begin <= space:
             return len(data) - begin
-        last_end = data.rfind(b"\n", begin, begin + max(room, 0)) + 1
+        last_end = data.rfind(b"\n", begin, begin + max(space, 0)) + 1
         if last_end > 0:
             return last_end - begin
         if self.at_line_start and self._size > 0:
             return 0
         # In the middle of a line: take its rest along, unless it has no end.
-        room += LINE_LIMIT
-        line_end = data.find(b"\n", begin, begin + max(room, 0)) + 1
-        return (line_end or min(len(data), begin + max(room, 0))) - begin
+        space += LINE_LIMIT
+        line_end = data.find(b"\n", begin, begin + max(space, 0)) + 1
+        return (line_end or min(len(data), begin + max(space, 0))) - begin
 
     def _open_file(self) -> None:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC

@@ -225,7 +225,7 @@ def _holder(address: str, port: int) -> str:
             return f"{described(found)}, which does not listen there"
     except CannotSeeSockets:
         pass
-    return "in use, and it cannot be seen by whom"
+    return "in use by a process that cannot be seen"
 
 
 @contextlib.contextmanager

@@ -212,7 +212,7 @@ def mark_of_writer(fifo: Path, proc: str = "/proc") -> str | None:
                 continue
             with open(f"{proc}/{name}/environ", "rb", buffering=0) as file:
                 environment = file.read().split(b"\0")
-        except OSError:  # it has ended, or is not ours to look at
+        except OSError:  # it has ended, or may not be read
             continue
         for entry in environment:
             if entry.startswith(_MARK) and entry != _MARK:

@@ -245,7 +245,7 @@ class ProcessTable:
             for label in set(labels[key] or ()):
                 by_label[label].append(pid)
         self._labels = labels
-        # a child of ours may be seen before it executes its program, and that shows its mark
+        # a child of this process may be read before it executes its program, which shows its mark
         apart = {key: labels[key] for key in labels if stats[key[0]].parent != os.getpid()}
         global _latest  # noqa: PLW0603
         _latest = self._proc, apart
