@@ -15,8 +15,8 @@ from twisted.internet.defer import Deferred
 
 from bench.run import Run
 from domogik.daemons.blocking import BlockingDaemon
-from domogik.daemons.errors import ManagedDaemonError, NotReady
-from domogik.daemons.keeper import end_marked
+from domogik.daemons.core.errors import ManagedDaemonError, NotReady
+from domogik.daemons.core.standalone import end_marked
 from domogik.daemons.kinds import kinds
 from domogik.supervisor.interfaces import Program
 from domogik.supervisor.processes.spawn import signal_number

@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorCore, IReactorSSL
 from domogik.clock import use_monotonic_clock
 
 if TYPE_CHECKING:  # a program loads only the parts that it has
-    from domogik.daemons.tools import IDaemonReactor
+    from domogik.daemons.core.tools import IDaemonReactor
     from domogik.packages.http.client import IClientReactor
     from domogik.supervisor.service import ISupervisorReactor
     from domogik.units.this_host import IUnitsReactor

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from domogik.daemons.apache import ApacheDaemon
-    from domogik.daemons.base import ManagedDaemon
-    from domogik.daemons.errors import ManagedDaemonError
+    from domogik.daemons.core.base import ManagedDaemon
+    from domogik.daemons.core.errors import ManagedDaemonError
     from domogik.daemons.mosquitto import MosquittoDaemon
     from domogik.daemons.mysql import MySQLDaemon
     from domogik.daemons.nginx import NginxDaemon
@@ -35,8 +35,8 @@ __all__ = [
 #: where each name is; imported when it is asked for, since nobody needs all of them
 _MODULES = {
     "ApacheDaemon": "apache",
-    "ManagedDaemon": "base",
-    "ManagedDaemonError": "errors",
+    "ManagedDaemon": "core.base",
+    "ManagedDaemonError": "core.errors",
     "ManagedRabbitMQ": "rabbitmq",
     "MosquittoDaemon": "mosquitto",
     "MySQLDaemon": "mysql",

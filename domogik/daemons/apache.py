@@ -11,13 +11,13 @@ from typing import ClassVar
 import attrs
 from twisted.internet.defer import Deferred
 
-from domogik.daemons.arguments import LOOPBACK, Callback, ErrorCallback
-from domogik.daemons.directory import CONFIGURATION
-from domogik.daemons.errors import InvalidParameters, ManagedDaemonError
-from domogik.daemons.keeper import LOG, tail
-from domogik.daemons.media import MEDIA_TYPES, media_types
-from domogik.daemons.parameters import Option, Parameters
-from domogik.daemons.web import (
+from domogik.daemons.core.arguments import LOOPBACK, Callback, ErrorCallback
+from domogik.daemons.core.directory import CONFIGURATION
+from domogik.daemons.core.errors import InvalidParameters, ManagedDaemonError
+from domogik.daemons.core.parameters import Option, Parameters
+from domogik.daemons.core.standalone import LOG, tail
+from domogik.daemons.web.media import MEDIA_TYPES, media_types
+from domogik.daemons.web.server import (
     ACCESS_LOG,
     GRACE,
     TEMPORARY,

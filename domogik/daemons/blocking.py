@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from domogik.daemons import throwaway
-from domogik.daemons.base import ManagedDaemon
+from domogik.daemons.core.base import ManagedDaemon
 from domogik.daemons.kinds import daemon_class
+from domogik.daemons.throwaway import servers
 from domogik.supervisor.reactors import TurnedReactor
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ class Reached:
 class BlockingDaemon(Reached):
     """One throw-away server, for a program that waits.
 
-    It serves when the object is there; `options` are those of `throwaway.begin`. What goes wrong
+    It serves when the object is there; `options` are those of `servers.begin`. What goes wrong
     raises the kind's error. `daemon` is the daemon itself, whose Deferreds fire during calls of
     this object only. A process that was forked leaves the server to its parent.
     """
@@ -65,7 +65,7 @@ class BlockingDaemon(Reached):
         self._pid = os.getpid()
         try:
             self.daemon = self._turns.daemon(kind)
-            self.wait(throwaway.begin(self.daemon, **options))
+            self.wait(servers.begin(self.daemon, **options))
         except BaseException:
             self._turns.close()
             raise
@@ -131,7 +131,7 @@ class BlockingDaemon(Reached):
             return
         try:
             if os.getpid() == self._pid:
-                self.wait(throwaway.end(self.daemon, self.directory))
+                self.wait(servers.end(self.daemon, self.directory))
         finally:
             self._turns.close()
 

@@ -48,7 +48,7 @@ def _clean(kind: str, what: str) -> Any:
 def _domogik_servers(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Any]:
-    from domogik.daemons.shared import Servers
+    from domogik.daemons.throwaway.shared import Servers
 
     place = controller = None
     if hasattr(request.config, "workerinput"):  # what the workers of pytest-xdist have in common

@@ -10,7 +10,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from domogik.daemons.base import ManagedDaemon
+from domogik.daemons.core.base import ManagedDaemon
 from domogik.errors import DomogikError
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import attrs
 
 from domogik.config.load import BrokenConfiguration, Configuration, Setting
-from domogik.daemons.errors import InvalidParameters
+from domogik.daemons.core.errors import InvalidParameters
+from domogik.daemons.core.parameters import Option, Parameters, address
 from domogik.daemons.kinds import daemon_class, kinds
-from domogik.daemons.parameters import Option, Parameters, address
 from domogik.supervisor.settings import Supervision
 
 PREFIX = "daemon:"

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:  # a test run that starts no server does not pay for one
     from twisted.internet.defer import Deferred
 
-    from domogik.daemons.base import ManagedDaemon
     from domogik.daemons.blocking import BlockingDaemon
-    from domogik.daemons.shared import Clean, Servers
+    from domogik.daemons.core.base import ManagedDaemon
+    from domogik.daemons.throwaway.shared import Clean, Servers
 
 __all__ = ["BlockingDaemon", "Clean", "clean", "fresh", "fresh_clean", "running"]
 #: a conftest may still name this module; the name is the one that the entry point has, so that
@@ -30,7 +30,10 @@ __all__ = ["BlockingDaemon", "Clean", "clean", "fresh", "fresh_clean", "running"
 pytest_plugins = ["domogik.daemons.fixtures"]
 
 
-_MODULES = {"BlockingDaemon": "domogik.daemons.blocking", "Clean": "domogik.daemons.shared"}
+_MODULES = {
+    "BlockingDaemon": "domogik.daemons.blocking",
+    "Clean": "domogik.daemons.throwaway.shared",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -64,8 +67,8 @@ def fresh(
     """
     from twisted.internet import reactor
 
-    from domogik.daemons import throwaway
     from domogik.daemons.kinds import daemon_class
+    from domogik.daemons.throwaway import servers as throwaway
 
     made = daemon_class(kind) if isinstance(kind, str) else kind
     daemon = made(reactor)  # type: ignore[arg-type]  # the module stands for the reactor
@@ -118,7 +121,7 @@ def clean(kind: str) -> Iterator[Clean]:
 @functools.cache
 def _servers(pid: int) -> Servers:
     """Return those of a process; one that was forked has its own."""
-    from domogik.daemons.shared import Servers
+    from domogik.daemons.throwaway.shared import Servers
 
     servers = Servers()
     atexit.register(servers.close)

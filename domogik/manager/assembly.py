@@ -14,7 +14,7 @@ import attrs
 from domogik.components.events import EventStream
 from domogik.components.model import ComponentId, Kind
 from domogik.config.load import Configuration
-from domogik.daemons.tools import DaemonTools, IDaemonReactor
+from domogik.daemons.core.tools import DaemonTools, IDaemonReactor
 from domogik.manager.components import ComponentList
 from domogik.manager.core_parts import CoreParts
 from domogik.manager.daemons.backups import Backups

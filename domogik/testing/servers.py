@@ -14,10 +14,10 @@ from typing import ClassVar
 import attrs
 from twisted.internet.defer import Deferred, execute
 
-from domogik.daemons.base import ManagedDaemon
-from domogik.daemons.directory import CONFIGURATION
-from domogik.daemons.errors import ManagedDaemonError
-from domogik.daemons.parameters import Option, Parameters
+from domogik.daemons.core.base import ManagedDaemon
+from domogik.daemons.core.directory import CONFIGURATION
+from domogik.daemons.core.errors import ManagedDaemonError
+from domogik.daemons.core.parameters import Option, Parameters
 
 #: the port of whoever wants any free one
 FREE_PORT = 40001

@@ -20,7 +20,7 @@ from domogik.daemons import (
     PostgresDaemon,
     RedisDaemon,
 )
-from domogik.daemons.arguments import password_or_callback
+from domogik.daemons.core.arguments import password_or_callback
 
 _TOLD = ("callback", "error_callback")
 

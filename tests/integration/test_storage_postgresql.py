@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from domogik.daemons.postgres import PostgresDaemon
+from domogik.daemons.postgres.daemon import PostgresDaemon
 from domogik.storage import postgresql
 from domogik.storage.database import BrokenDatabase, NewerDatabase, UnsupportedDatabase
 from domogik.storage.postgresql import MIGRATIONS, PostgresqlDatabase, migrate

@@ -18,7 +18,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from domogik.components.model import ConfigValue
-from domogik.daemons.postgres import PostgresDaemon
+from domogik.daemons.postgres.daemon import PostgresDaemon
 from domogik.storage.database import BrokenDatabase
 from domogik.storage.values import MAXIMUM_VALUE, ConfigStore, InvalidConfigValue, sqlite_url
 

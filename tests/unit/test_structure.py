@@ -22,9 +22,7 @@ LONG_FUNCTIONS: dict[str, int] = {
     "app/parts/manager.py:_assemble": 64,
     "testing/local_host.py:__attrs_post_init__": 64,
 }
-FULL_FOLDERS: dict[str, int] = {
-    "daemons": 45,
-}
+FULL_FOLDERS: dict[str, int] = {}
 
 
 @cache

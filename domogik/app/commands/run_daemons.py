@@ -23,12 +23,12 @@ from twisted.python.failure import Failure
 from domogik import __version__
 from domogik.app.reactor import IWholeReactor, steady_reactor
 from domogik.config.files import read_bounded
-from domogik.daemons import throwaway
-from domogik.daemons.base import ManagedDaemon
-from domogik.daemons.errors import ManagedDaemonError
-from domogik.daemons.keeper import LOG
+from domogik.daemons.core.base import ManagedDaemon
+from domogik.daemons.core.errors import ManagedDaemonError
+from domogik.daemons.core.parameters import Option
+from domogik.daemons.core.standalone import LOG
 from domogik.daemons.kinds import daemon_class, kinds
-from domogik.daemons.parameters import Option
+from domogik.daemons.throwaway import servers as throwaway
 from domogik.errors import DomogikError
 from domogik.supervisor.processes.identity import NoSuchProcess
 from domogik.supervisor.processes.mark import inherited_mark

@@ -15,12 +15,12 @@ from twisted.python.failure import Failure
 from domogik.components.health import DiagnosticCheck
 from domogik.components.model import Component, ComponentId, Detail, Kind, State
 from domogik.config.load import Configuration
-from domogik.daemons.base import ManagedDaemon
-from domogik.daemons.errors import ManagedDaemonError
+from domogik.daemons.core.base import ManagedDaemon
+from domogik.daemons.core.errors import ManagedDaemonError
+from domogik.daemons.core.probing import Watch
+from domogik.daemons.core.tools import DaemonTools
 from domogik.daemons.kinds import daemon_class
-from domogik.daemons.probing import Watch
 from domogik.daemons.settings import DaemonSettings, daemon_policies
-from domogik.daemons.tools import DaemonTools
 from domogik.errors import (
     DomogikError,
     NotPossible,

@@ -9,9 +9,9 @@ from typing import Any
 import attrs
 from twisted.logger import Logger
 
-from domogik.daemons.base import ManagedDaemon
-from domogik.daemons.errors import ManagedDaemonError
-from domogik.daemons.probing import Watch
+from domogik.daemons.core.base import ManagedDaemon
+from domogik.daemons.core.errors import ManagedDaemonError
+from domogik.daemons.core.probing import Watch
 from domogik.daemons.settings import DaemonSettings
 from domogik.errors import DomogikError, OperationFailed
 from domogik.supervisor.interfaces import Specification, Status

@@ -13,9 +13,9 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 
 from domogik.components.health import DiagnosticCheck, Result, Suggestion
 from domogik.components.model import State
-from domogik.daemons.directory import PARAMETERS, PASSWORD, WorkingDirectory
-from domogik.daemons.errors import ManagedDaemonError
-from domogik.daemons.parameters import Parameters
+from domogik.daemons.core.directory import PARAMETERS, PASSWORD, WorkingDirectory
+from domogik.daemons.core.errors import ManagedDaemonError
+from domogik.daemons.core.parameters import Parameters
 from domogik.errors import DomogikError
 from domogik.manager.daemons.one_daemon import DeclaredDaemon
 from domogik.manager.health.questions import (

@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 from twisted.internet.threads import deferToThread
 
-from domogik.daemons.errors import ManagedDaemonError
+from domogik.daemons.core.errors import ManagedDaemonError
 from domogik.daemons.kinds import daemon_class
 
 

@@ -28,8 +28,8 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
-from domogik.daemons.base import ManagedDaemon
-from domogik.daemons.errors import ManagedDaemonError
+from domogik.daemons.core.base import ManagedDaemon
+from domogik.daemons.core.errors import ManagedDaemonError
 from domogik.supervisor.ports.listeners import listeners
 from domogik.supervisor.processes.adoption import ProcessRecord
 from domogik.supervisor.processes.identity import ProcessIdentity

@@ -9,8 +9,8 @@ import attrs
 from daemons.cases import reactor
 from twisted.trial.unittest import TestCase
 
-from domogik.daemons.base import ManagedDaemon
-from domogik.daemons.probing import Watch
+from domogik.daemons.core.base import ManagedDaemon
+from domogik.daemons.core.probing import Watch
 from domogik.supervisor.interfaces import Program, Specification
 from domogik.supervisor.service import Supervisor
 

@@ -11,7 +11,7 @@ from threading import Thread
 import pymysql
 import pytest
 
-from domogik.daemons.shared import Servers
+from domogik.daemons.throwaway.shared import Servers
 
 pytestmark = pytest.mark.integration
 

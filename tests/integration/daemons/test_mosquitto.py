@@ -13,8 +13,8 @@ from daemons.cases import ManagedDaemonCases
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from domogik.daemons.errors import BrokenBackup
-from domogik.daemons.mosquitto import MosquittoDaemon, counts
+from domogik.daemons.core.errors import BrokenBackup
+from domogik.daemons.mosquitto.daemon import MosquittoDaemon, counts
 
 pytestmark = pytest.mark.integration
 

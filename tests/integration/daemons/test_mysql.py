@@ -18,10 +18,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from domogik.daemons.errors import NotReady
-from domogik.daemons.myclient import Refused
-from domogik.daemons.mysql import MySQLDaemon, MySQLDaemonError
-from domogik.daemons.tools import DaemonTools
+from domogik.daemons.core.errors import NotReady
+from domogik.daemons.core.tools import DaemonTools
+from domogik.daemons.mysql.client import Refused
+from domogik.daemons.mysql.daemon import MySQLDaemon, MySQLDaemonError
 
 pytestmark = pytest.mark.integration
 

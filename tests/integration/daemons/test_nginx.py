@@ -11,8 +11,8 @@ from daemons.web_cases import WebCases
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from domogik.daemons.errors import ManagedDaemonError
-from domogik.daemons.nginx import NginxDaemon, NginxDaemonError
+from domogik.daemons.core.errors import ManagedDaemonError
+from domogik.daemons.nginx.daemon import NginxDaemon, NginxDaemonError
 
 pytestmark = pytest.mark.integration
 

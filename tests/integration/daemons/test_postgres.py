@@ -17,10 +17,10 @@ from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from domogik.daemons.errors import NotReady
-from domogik.daemons.inhabitants import ProcessesInDirectory
-from domogik.daemons.pgwire import Login, Refused, Session
-from domogik.daemons.postgres import PostgresDaemon, PostgresDaemonError
+from domogik.daemons.core.errors import NotReady
+from domogik.daemons.core.processes_in_directory import ProcessesInDirectory
+from domogik.daemons.postgres.daemon import PostgresDaemon, PostgresDaemonError
+from domogik.daemons.postgres.wire import Login, Refused, Session
 
 HOUSE = "it's a \\ \"house"
 pytestmark = pytest.mark.integration

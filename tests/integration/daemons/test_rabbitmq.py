@@ -16,7 +16,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from domogik.components.model import State
-from domogik.daemons.rabbitmq import ManagedRabbitMQ, RabbitMQDaemon
+from domogik.daemons.rabbitmq.daemon import ManagedRabbitMQ, RabbitMQDaemon
 from domogik.supervisor.ports.listeners import listeners
 
 pytestmark = pytest.mark.integration

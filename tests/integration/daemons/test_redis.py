@@ -13,8 +13,8 @@ from redis.retry import Retry
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from domogik.daemons import backups
-from domogik.daemons.redis import RedisDaemon
+from domogik.daemons.core import backups
+from domogik.daemons.redis.daemon import RedisDaemon
 
 pytestmark = pytest.mark.integration
 

@@ -11,7 +11,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from domogik.config.home import Home
-from domogik.daemons.nginx import NginxDaemon
+from domogik.daemons.nginx.daemon import NginxDaemon
 from domogik.packages.http.fetch import Fetcher, FetchLimits
 from domogik.packages.repositories.cache import Cache
 from domogik.packages.repositories.sources import Source

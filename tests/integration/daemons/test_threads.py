@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from world import wait_until
 
-from domogik.daemons.reaper import Reaper
+from domogik.daemons.throwaway.reaper import Reaper
 
 pytestmark = pytest.mark.integration
 

@@ -23,8 +23,8 @@ from commands import command
 from twisted.internet.defer import Deferred
 from world import PATIENCE, is_gone
 
-from domogik.daemons.errors import ManagedDaemonError
-from domogik.daemons.redis import RedisDaemon
+from domogik.daemons.core.errors import ManagedDaemonError
+from domogik.daemons.redis.daemon import RedisDaemon
 from domogik.daemons.testing import running
 
 pytestmark = pytest.mark.integration

@@ -15,7 +15,7 @@ from daemons.supervised import ID, supervised
 from twisted.internet.threads import deferToThread
 
 from domogik.components.model import State
-from domogik.daemons.web import WebDaemon
+from domogik.daemons.web.server import WebDaemon
 from domogik.supervisor.ports.listeners import listeners
 
 

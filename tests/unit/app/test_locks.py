@@ -10,7 +10,7 @@ import pytest
 
 from domogik.config import edit
 from domogik.config.home import Home
-from domogik.daemons.directory import WorkingDirectory
+from domogik.daemons.core.directory import WorkingDirectory
 from domogik.packages.publish import repository
 
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from twisted.internet.testing import MemoryReactorClock
 
 from domogik.daemons.apache import ApacheDaemon, quoted
-from domogik.daemons.directory import WorkingDirectory
-from domogik.daemons.errors import InvalidParameters, ManagedDaemonError
-from domogik.daemons.parameters import Parameters
+from domogik.daemons.core.directory import WorkingDirectory
+from domogik.daemons.core.errors import InvalidParameters, ManagedDaemonError
+from domogik.daemons.core.parameters import Parameters
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domogik.daemons import backups
-from domogik.daemons.backups import BackupContents
-from domogik.daemons.directory import WorkingDirectory
-from domogik.daemons.errors import BrokenBackup
+from domogik.daemons.core import backups
+from domogik.daemons.core.backups import BackupContents
+from domogik.daemons.core.directory import WorkingDirectory
+from domogik.daemons.core.errors import BrokenBackup
 
 MADE = "2026-01-02T03:04:05+00:00"
 

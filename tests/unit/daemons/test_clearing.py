@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from domogik.daemons import clearing
-from domogik.daemons.clearing import clear
-from domogik.daemons.directory import WorkingDirectory
+from domogik.daemons.core.directory import WorkingDirectory
+from domogik.daemons.throwaway import clearing
+from domogik.daemons.throwaway.clearing import clear
 from domogik.supervisor.processes.adoption import ProcessRecord
 from domogik.supervisor.processes.identity import ProcessIdentity
 from domogik.supervisor.processes.mark import inherited_mark
@@ -123,7 +123,7 @@ def test_the_end_of_a_program_that_is_gone_needs_no_import_and_no_pause(
     entry = {"kind": "redis", "directory": str(directory.path), "signal": "KILL"}
     (tmp_path / "list").write_text(json.dumps(entry) + "\n")
     program = (
-        "import sys, time, domogik.daemons.reaper as reaper\n"
+        "import sys, time, domogik.daemons.throwaway.reaper as reaper\n"
         "time.sleep = None\n"
         "before = set(sys.modules)\n"
         "reaper.main()\n"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from domogik.daemons.directory import WorkingDirectory
-from domogik.daemons.errors import NotOurs
+from domogik.daemons.core.directory import WorkingDirectory
+from domogik.daemons.core.errors import NotOurs
 from domogik.supervisor.processes.adoption import ProcessRecord
 
 

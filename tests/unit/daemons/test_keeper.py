@@ -12,10 +12,10 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from domogik.daemons import keeper
-from domogik.daemons.directory import WorkingDirectory
-from domogik.daemons.errors import ManagedDaemonError, NotReady
-from domogik.daemons.keeper import FileOutput, Keeper
+from domogik.daemons.core import standalone
+from domogik.daemons.core.directory import WorkingDirectory
+from domogik.daemons.core.errors import ManagedDaemonError, NotReady
+from domogik.daemons.core.standalone import FileOutput, Keeper
 from domogik.supervisor.interfaces import Exit, Policy
 from domogik.supervisor.lifecycle.outcomes import StartFailed
 from domogik.supervisor.processes.identity import ProcessIdentity
@@ -50,7 +50,7 @@ class KeeperTests(SynchronousTestCase):
     def _patched(self, monkeypatch):
         self.clock = Clock()
         self.processes = FakeProcesses(self.clock)
-        monkeypatch.setattr(keeper, "HostProcesses", lambda *_: self.processes)
+        monkeypatch.setattr(standalone, "HostProcesses", lambda *_: self.processes)
 
     def setUp(self):
         self.directory = WorkingDirectory(Path(self.mktemp()), "gopher")
@@ -138,7 +138,7 @@ def test_its_words_are_a_file_that_is_put_aside_when_it_is_large(tmp_path, monke
     with output.path.open("a") as file:
         file.write("of this one\n")
     assert output.tail() == "of this one\n"
-    monkeypatch.setattr(keeper, "_LARGEST_LOG", 10)
+    monkeypatch.setattr(standalone, "_LARGEST_LOG", 10)
     output.open()
     assert output.tail() == ""
     assert (tmp_path / "log" / "it.log.1").exists()

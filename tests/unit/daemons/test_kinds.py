@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from domogik.daemons import kinds
-from domogik.daemons.mosquitto import MosquittoDaemon
+from domogik.daemons.mosquitto.daemon import MosquittoDaemon
 
 MODULE = """
-from domogik.daemons.base import ManagedDaemon
+from domogik.daemons.core.base import ManagedDaemon
 
 class Gopher(ManagedDaemon):
     kind = "gopher"

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domogik.daemons.errors import InvalidParameters, NotReady
-from domogik.daemons.myclient import Refused, ask, check_greeting
-from domogik.daemons.myfiles import (
+from domogik.daemons.core.errors import InvalidParameters, NotReady
+from domogik.daemons.mysql.client import Refused, ask, check_greeting
+from domogik.daemons.mysql.files import (
     ServerVersion,
     further_settings,
     kept,

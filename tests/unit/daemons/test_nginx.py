@@ -9,12 +9,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.internet.testing import MemoryReactorClock
 
-from domogik.daemons.directory import WorkingDirectory
-from domogik.daemons.errors import InvalidParameters
-from domogik.daemons.media import media_types
-from domogik.daemons.nginx import NginxDaemon
-from domogik.daemons.nginxsyntax import Directive, completed, directives, quoted
-from domogik.daemons.parameters import Parameters
+from domogik.daemons.core.directory import WorkingDirectory
+from domogik.daemons.core.errors import InvalidParameters
+from domogik.daemons.core.parameters import Parameters
+from domogik.daemons.nginx.daemon import NginxDaemon
+from domogik.daemons.nginx.syntax import Directive, completed, directives, quoted
+from domogik.daemons.web.media import media_types
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1)
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domogik.daemons.directory import WorkingDirectory
-from domogik.daemons.errors import InvalidParameters
-from domogik.daemons.parameters import Parameters
+from domogik.daemons.core.directory import WorkingDirectory
+from domogik.daemons.core.errors import InvalidParameters
+from domogik.daemons.core.parameters import Parameters
 
 PASSWORDS = st.text(
     st.characters(exclude_characters="\0\r\n", exclude_categories=("Cs",)), min_size=1, max_size=50

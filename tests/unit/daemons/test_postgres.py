@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domogik.daemons.pgprograms import Programs, candidates, fitting, parsed
-from domogik.daemons.postgres import quoted
+from domogik.daemons.postgres.daemon import quoted
+from domogik.daemons.postgres.programs import Programs, candidates, fitting, parsed
 
 _ESCAPES = {"n": "\n", "\\": "\\"}
 

@@ -7,8 +7,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from domogik.components.model import State
-from domogik.daemons.errors import ManagedDaemonError, NotReady
-from domogik.daemons.probing import Watch
+from domogik.daemons.core.errors import ManagedDaemonError, NotReady
+from domogik.daemons.core.probing import Watch
 
 
 class WatchTests(SynchronousTestCase):

@@ -14,11 +14,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.internet.testing import MemoryReactorClock
 
-from domogik.daemons import amqp
-from domogik.daemons.directory import WorkingDirectory
-from domogik.daemons.errors import NotReady
-from domogik.daemons.parameters import Parameters
-from domogik.daemons.rabbitmq import RabbitMQDaemon
+from domogik.daemons.core.directory import WorkingDirectory
+from domogik.daemons.core.errors import NotReady
+from domogik.daemons.core.parameters import Parameters
+from domogik.daemons.rabbitmq import amqp
+from domogik.daemons.rabbitmq.daemon import RabbitMQDaemon
 
 TEXT = st.text(st.characters(exclude_characters="\0\r\n", exclude_categories=["Cs"]), min_size=1)
 OPTIONS = {**RabbitMQDaemon.defaults, "dist_port": 2, "epmd_port": 3}

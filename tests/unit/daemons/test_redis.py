@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domogik.daemons.errors import NotReady
-from domogik.daemons.redis import _quoted, counts
-from domogik.daemons.resp import RedisError, command, replies
+from domogik.daemons.core.errors import NotReady
+from domogik.daemons.redis.daemon import _quoted, counts
+from domogik.daemons.redis.resp import RedisError, command, replies
 
 WORDS = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
 

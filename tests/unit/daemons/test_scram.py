@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domogik.daemons.scram import BadExchange, Exchange, prepared, verifier
+from domogik.daemons.postgres.scram import BadExchange, Exchange, prepared, verifier
 
 # RFC 7677, section 3
 SALT = base64.b64decode("W22ZaJ0SNY7soEsUEjb6gQ==")

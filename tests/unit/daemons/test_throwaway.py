@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from domogik.daemons import throwaway
-from domogik.daemons.mysql import MySQLDaemon
-from domogik.daemons.postgres import PostgresDaemon
-from domogik.daemons.throwaway import place_for
+from domogik.daemons.mysql.daemon import MySQLDaemon
+from domogik.daemons.postgres.daemon import PostgresDaemon
+from domogik.daemons.throwaway import servers
+from domogik.daemons.throwaway.servers import place_for
 
 
 @pytest.fixture
 def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A place with enough room, in place of the one of this machine."""
-    monkeypatch.setattr(throwaway, "_MEMORY", tmp_path)
-    monkeypatch.setattr(throwaway, "_ENOUGH", 0)
+    monkeypatch.setattr(servers, "_MEMORY", tmp_path)
+    monkeypatch.setattr(servers, "_ENOUGH", 0)
     return tmp_path
 
 
@@ -36,10 +36,10 @@ def test_a_server_that_may_not_go_there_is_made_where_temporary_files_are(memory
 def test_a_container_with_little_room_there_has_it_elsewhere(
     memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(throwaway, "_ENOUGH", 2**70)
+    monkeypatch.setattr(servers, "_ENOUGH", 2**70)
     assert place_for(PostgresDaemon, {}) is None
 
 
 def test_so_has_a_host_without_such_a_place(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(throwaway, "_MEMORY", memory / "missing")
+    monkeypatch.setattr(servers, "_MEMORY", memory / "missing")
     assert place_for(PostgresDaemon, {}) is None

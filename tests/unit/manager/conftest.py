@@ -7,7 +7,7 @@ import pytest
 from twisted.internet.defer import execute
 
 from domogik.daemons import redis
-from domogik.daemons.tools import DaemonTools
+from domogik.daemons.core.tools import DaemonTools
 from domogik.testing.local_host import FakeManager
 from domogik.testing.servers import FakeServer
 

@@ -5,7 +5,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from domogik.components.health import Result
-from domogik.daemons.errors import NotReady
+from domogik.daemons.core.errors import NotReady
 from domogik.errors import OperationFailed
 from domogik.manager.health import daemon_checks
 from domogik.manager.health.daemon_checks import LITTLE_ROOM, PATIENCE

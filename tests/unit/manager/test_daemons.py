@@ -5,7 +5,7 @@ from twisted.internet.defer import Deferred
 
 from domogik.components.model import ComponentId, Kind, State
 from domogik.config.load import BrokenConfiguration, load
-from domogik.daemons.errors import NotReady
+from domogik.daemons.core.errors import NotReady
 from domogik.daemons.settings import daemon_policies
 from domogik.errors import NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.daemons import daemons

@@ -1,0 +1,1 @@
+"""What all managed daemons have in common, from `configure` to `destroy`."""

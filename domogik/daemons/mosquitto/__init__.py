@@ -1,0 +1,5 @@
+"""Mosquitto."""
+
+from domogik.daemons.mosquitto.daemon import MosquittoDaemon, MosquittoDaemonError
+
+__all__ = ["MosquittoDaemon", "MosquittoDaemonError"]

@@ -1,0 +1,1 @@
+"""Servers for tests: made, shared, cleaned and ended with the program."""
