@@ -124,7 +124,7 @@ class DiagnosticCheck:
         return self.filled
 
     @property
-    def said(self) -> str:
+    def finding_text(self) -> str:
         """The finding as a sentence for the user."""
         return self.finding or self.filled
 
@@ -146,8 +146,8 @@ class DiagnosticCheck:
                 component_id=content["component_id"],
                 suggestions=[Suggestion.from_json(one) for one in content["suggestions"]],
             )
-            said = str(content.get("finding", ""))
-            return made if said == made.filled else attrs.evolve(made, finding=said)
+            text = str(content.get("finding", ""))
+            return made if text == made.filled else attrs.evolve(made, finding=text)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidCheck(f"not a check: {error}") from None
 
@@ -162,7 +162,7 @@ class DiagnosticCheck:
             "parameters": _json(self.parameters),
             "component_id": self.component_id,
             "suggestions": [suggestion.to_json() for suggestion in self.suggestions],
-            "finding": self.said,
+            "finding": self.finding_text,
         }
 
 

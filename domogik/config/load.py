@@ -190,7 +190,6 @@ class Configuration:
 
 
 def _entry(known: Mapping[str, Collection[str] | None], section: str) -> str | None:
-    """Return the key of `known` for the section, or None."""
     prefix, colon, rest = section.partition(":")
     name = prefix + colon if colon and rest else section
     return name if name in known and (rest or not colon) else None

@@ -265,7 +265,6 @@ class DirectoryWatcher:
 
 
 def _nearest(directory: Path) -> Path:
-    """Return the directory, or the nearest existing one above it."""
     return next(path for path in (directory, *directory.parents) if _is_directory(path))
 
 

@@ -171,7 +171,7 @@ def checks_body(checks: Sequence[DiagnosticCheck]) -> Body:
             (f"check{place}-id", escape_value(check.check_id)),
             (f"check{place}-comp", escape_value(check.component_id or "")),
             (f"check{place}-result", check.result.value),
-            (f"check{place}-desc", escape_value(check.said)),
+            (f"check{place}-desc", escape_value(check.finding_text)),
             (f"check{place}-do", escape_value(_advice(check), " ")),
         ]
     return [("checks", str(len(checks))), *_within(LARGEST_LIST, body, 5)]

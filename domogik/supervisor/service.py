@@ -365,7 +365,6 @@ class Supervisor(Service):
         )
 
     async def _ended(self, id: str, ending: Awaitable[None]) -> None:
-        """Await the end; an error does not affect other components."""
         with self._log.failuresHandled("while {id} was ended", id=id):
             try:
                 await ending

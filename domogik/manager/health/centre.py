@@ -415,7 +415,7 @@ def _chosen(issue: Issue, action: str | None) -> str:
         return action
     by_hand = "; ".join(one.sentence for one in issue.check.suggestions)
     if not possible and by_hand:
-        raise NotPossible(f"{issue.check.said}. Only you can do that. {by_hand}")
+        raise NotPossible(f"{issue.check.finding_text}. Only you can do that. {by_hand}")
     if not possible:
-        raise NotPossible(f"{issue.check.said}. Domogik knows nothing that would help")
+        raise NotPossible(f"{issue.check.finding_text}. Domogik knows nothing that would help")
     raise NotPossible(f"choose one of {', '.join(possible)}")

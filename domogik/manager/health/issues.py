@@ -130,7 +130,7 @@ class Issues:
             component=issue.component,
             check_id=issue.check.check_id,
             result=issue.check.result.value,
-            description=issue.check.said,
+            description=issue.check.finding_text,
         )
 
     # What outlives us

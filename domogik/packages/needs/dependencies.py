@@ -188,7 +188,6 @@ class DependencyChecker:
 
 
 def _parse(dependency: Dependency) -> Requirement | DependencyState:
-    """Return the requirement, or a state with its error."""
     kind = dependency.type if dependency.type in (PLUGIN, OTHER) else PYTHON
     try:
         return parse_requirement(dependency.id, kind)

@@ -255,7 +255,6 @@ def _clear(directory: Path) -> None:
 
 
 def _append_manager_packages(directory: Path) -> None:
-    """Append the manager's packages to the environment's."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     own = directory / "lib" / version / "site-packages"
     lines = "".join(f"{path}\n" for path in _manager_paths())
@@ -296,7 +295,6 @@ def _version(text: str) -> Version | None:
 
 
 async def _command(run: RunCommand, argv: Sequence[str], seconds: float) -> Completed:
-    """Run a command; raises `EnvironmentFailed` if it cannot be started."""
     try:
         return await run(argv, timeout=seconds, limit_bytes=OUTPUT_BYTES)
     except DomogikError as error:

@@ -127,6 +127,5 @@ def _system_reason(name: str, debian: Path) -> str:
 
 
 def _architecture() -> str:
-    """Return Debian's name of this architecture."""
     words = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "armhf", "i686": "i386"}
     return words.get(os.uname().machine, os.uname().machine)

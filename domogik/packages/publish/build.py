@@ -152,7 +152,6 @@ def _everything(directory: Path, package: Package) -> tuple[str, ...]:
 
 
 def _check_script(directory: Path, package: Package, members: tuple[FileToPack, ...]) -> None:
-    """Raise `CannotBuild` for a plugin without a script."""
     names = {member.name for member in members}
     if not (script := missing_script(package.type, package.id, names.__contains__)):
         return

@@ -89,7 +89,6 @@ def _is_archive(path: Path) -> bool:
 
 
 def _package_directory(descriptor: Path) -> Path | None:
-    """Return the package directory of that descriptor, or None."""
     parents = descriptor.absolute().parents
     if len(parents) < _DEPTH:
         return None

@@ -237,7 +237,6 @@ class _Builder:
         return Built(refs, tuple(self._problems), changed, count, signature)
 
     def _generated(self, now: str) -> str:
-        """Return the date of the last change."""
         try:
             return str(json.loads(read_bounded(self._target / STATUS, _STATUS_BYTES))["generated"])
         except (OSError, ValueError, TypeError, LookupError):

@@ -131,7 +131,6 @@ async def _probe(
 
 
 def _empty_repository(source: Source) -> FoundRepository:
-    """Return an empty repository for an empty directory."""
     path = file_path(source.url)
     if source.is_uploads or (path.is_dir() and not any(path.iterdir())):
         return FoundRepository(Entrance(Form.EMPTY, source.url, ""), source.url)

@@ -148,7 +148,6 @@ def _addresses(base: str, entry: Entry) -> list[str]:
 
 
 def _digest_in_list(entry: Entry) -> tuple[str | None, int | None]:
-    """Return digest and size from the list."""
     return (None, None) if entry.item is None else (_sha256(entry.item), _size(entry.item))
 
 

@@ -156,7 +156,6 @@ def _lines(file: Path, problems: list[str]) -> Iterator[tuple[int, str]]:
 
 
 def _missing_root(source: Source) -> Iterator[str]:
-    """Yield a sentence if its root file cannot be read."""
     if source.root_file is not None:
         try:
             read_root_file(source)

@@ -147,7 +147,6 @@ def _is_root(content: bytes) -> bool:
 
 
 def _anchor(directory: Path) -> bytes | None:
-    """Return the first trusted root file, or None."""
     try:
         return read_bounded(directory / _ANCHOR, _ROOT_BYTES)
     except FileNotFoundError:

@@ -390,7 +390,6 @@ class Store(Layout):
                 write_history(self.history_file(present.type, present.id), trimmed)
 
     def _remove(self, path: Path) -> None:
-        """Move the path away in one step, then remove it."""
         if os.path.lexists(path):
             aside = durable.set_aside(path, self.home.store, _TRASH)
             self._step("set aside")

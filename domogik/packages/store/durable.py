@@ -109,7 +109,6 @@ def set_aside(path: Path, directory: Path, prefix: str) -> Path:
 
 
 def _open_up(top: Path) -> None:
-    """Make every directory below readable and writable."""
     top.chmod(stat.S_IRWXU)
     for base, names, _ in os.walk(top):
         for directory in (Path(base, name) for name in names):

@@ -133,7 +133,6 @@ def _without_first(name: str, body: tuple[Pair, ...]) -> tuple[Pair, ...]:
 
 
 def _weight(body: tuple[Pair, ...]) -> int:
-    """Return an estimate of the memory in bytes."""
     return sum([_PAIR_OVERHEAD_BYTES + len(name) + len(value) for name, value in body])
 
 

@@ -143,7 +143,6 @@ def load(path: Path) -> list[HubClient]:
 
 
 def _client(entry: object) -> HubClient | None:
-    """Return the client that an entry describes, or None."""
     match entry:
         case {"address": str(address), "port": int(port), "sources": list(sources)}:
             heard = tuple(filter(None, map(_source, sources[:MAX_SOURCES])))

@@ -128,7 +128,7 @@ def test_doors_show_it_in_one_form():
         "finding": "Service x is running",
     }
     found = attrs.evolve(check, finding="x.service does not run: failed")
-    assert found.to_json()["finding"] == found.said == "x.service does not run: failed"
+    assert found.to_json()["finding"] == found.finding_text == "x.service does not run: failed"
     assert DiagnosticCheck.from_json(found.to_json()) == found
     assert DiagnosticCheck.from_json(check.to_json()) == check
     assert check.translated_description == check.filled

@@ -349,7 +349,7 @@ class RepairedDaemonTests(UnitTestCase):
             [check.result for check in checks], [Result.SKIPPED, Result.FAILED, Result.FAILED]
         )
         self.assertEqual(checks[0].parameters["reason"], self.systemd.absent)
-        self.assertEqual(checks[1].said, "Nobody listens on tcp port 80")
+        self.assertEqual(checks[1].finding_text, "Nobody listens on tcp port 80")
         self.failed(daemon.enable(), NoSystemd)
         self.failed(daemon.is_running(), NoSystemd)
 
