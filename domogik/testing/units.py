@@ -1,4 +1,4 @@
-"""A systemd that exists only here: for whoever tests what manages units without the machine's own.
+"""A systemd in memory, for tests of what manages units.
 
 It passes the same contract tests as the real one (tests/contract/test_units.py).
 """
@@ -32,30 +32,31 @@ _STARTS = (Order.START, Order.RESTART)
 
 @attrs.define(eq=False)
 class FakeUnit:
-    """A unit file and what became of it.
+    """A unit file and the unit's status.
 
     `word` is its UnitFileState. `alias` is the name that `Alias=` gives it when it is enabled.
-    `start_fails` is the Result its start comes to, `dies` the one it comes to right after a start
-    that succeeded; empty: neither. `is_slow`: a start is under way until `FakeSystemd.started`.
+    `start_fails` is the Result with which a start fails, `fails_after_start` the one with which the
+    unit fails right after a start; empty if it does not. With `is_slow` a start lasts until
+    `FakeSystemd.finish_start`.
     """
 
     status: UnitStatus
     word: str = "disabled"
     alias: str = ""
     start_fails: str = ""
-    dies: str = ""
+    fails_after_start: str = ""
     is_slow: bool = False
     can_reload: bool = False
     log: list[str] = attrs.field(factory=list)
     waiting: list[Deferred[None]] = attrs.field(factory=list)
 
-    def goes(self, active: str, sub: str, **more: Any) -> None:
-        """Another state."""
+    def set_state(self, active: str, sub: str, **more: Any) -> None:
+        """Change its ActiveState, its SubState, and other fields of the status."""
         self.status = attrs.evolve(self.status, active_state=active, sub_state=sub, **more)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """By which it is found now."""
+        """The names that it has at the moment."""
         with_alias = self.alias and self.word.startswith("enabled")
         return (self.status.id, self.alias) if with_alias else (self.status.id,)
 
@@ -63,10 +64,11 @@ class FakeUnit:
 @implementer(IUnitBackend)
 @attrs.define(eq=False)
 class FakeSystemd:
-    """What is ordered is done at once, but for the starts of slow units.
+    """Carries orders out at once, except for starts of slow units.
 
-    `orders` are those that came, `questions` the names whose status was asked. `refuses` are words
-    that every order fails with, as of one without privileges; `absent` why there is no systemd.
+    `orders` has all orders given, `questions` the names of each status call. `refuses` is the text
+    with which every order fails as if privileges were missing, `absent` the one with which every
+    call fails as if there were no systemd; each is empty by default.
     """
 
     units: dict[str, FakeUnit] = attrs.field(factory=dict)
@@ -74,12 +76,12 @@ class FakeSystemd:
     questions: list[frozenset[str]] = attrs.field(factory=list)
     refuses: str = ""
     absent: str = ""
-    tells: bool = True
+    has_bus: bool = True
     _receivers: list[ChangeReceiver] = attrs.field(factory=list)
     _pids: int = 1000
 
     def add(self, name: str, word: str = "disabled", **more: Any) -> FakeUnit:
-        """A unit that is there, and does not run; `more` as `FakeUnit` has it."""
+        """Add a unit that does not run and return it; `more` are fields of `FakeUnit`."""
         kind = more.pop("type", "simple")
         status = UnitStatus(name, name, (name,), f"The unit {name}", type=kind)
         unit = FakeUnit(status, word, **more)
@@ -152,15 +154,15 @@ class FakeSystemd:
         return lambda: self._receivers.remove(receiver)
 
     def reports_changes(self) -> bool:
-        return self.tells and not self.absent
+        return self.has_bus and not self.absent
 
-    def happens(self, name: str, active: str, sub: str, **more: Any) -> None:
-        """The unit changes by itself, and that is told."""
-        self.units[name].goes(active, sub, **more)
+    def change_state(self, name: str, active: str, sub: str, **more: Any) -> None:
+        """Change a unit's state without an order, and report it."""
+        self.units[name].set_state(active, sub, **more)
         self._tell(name)
 
-    def started(self, name: str) -> None:
-        """The start of a slow unit ends well."""
+    def finish_start(self, name: str) -> None:
+        """End the start of a slow unit with success."""
         unit = self.units[name]
         self._run(unit)
         waiting, unit.waiting = unit.waiting, []
@@ -174,7 +176,7 @@ class FakeSystemd:
         return None
 
     def _tell(self, name: str | None) -> None:
-        if self.tells:
+        if self.has_bus:
             for receiver in tuple(self._receivers):
                 receiver(name)
 
@@ -186,22 +188,22 @@ class FakeSystemd:
             self._fails(unit, unit.start_fails)
             raise DomogikError(f"Job for {name} failed ({unit.start_fails}).")
         if unit.is_slow:
-            unit.goes("activating", "start", main_pid=self._pid())
+            unit.set_state("activating", "start", main_pid=self._pid())
             self._tell(name)
             unit.waiting.append(Deferred())
             return unit.waiting[-1]
         if not unit.status.is_active:
             self._run(unit)
-        if unit.dies:
-            self._fails(unit, unit.dies)
+        if unit.fails_after_start:
+            self._fails(unit, unit.fails_after_start)
         return succeed(None)
 
     def _run(self, unit: FakeUnit) -> None:
         if unit.status.type == "oneshot":
-            unit.goes("inactive", "dead", result="success")
+            unit.set_state("inactive", "dead", result="success")
         else:
             group = f"/system.slice/{unit.status.id}"
-            unit.goes(
+            unit.set_state(
                 "active",
                 "running",
                 result="success",
@@ -211,7 +213,7 @@ class FakeSystemd:
         self._tell(unit.status.id)
 
     def _fails(self, unit: FakeUnit, result: str) -> None:
-        unit.goes(
+        unit.set_state(
             "failed",
             "failed",
             result=result,
@@ -228,7 +230,7 @@ class FakeSystemd:
 
     def _end(self, unit: FakeUnit) -> None:
         if unit.status.active_state not in ("inactive", "failed"):
-            unit.goes("inactive", "dead", main_pid=0, control_group="")
+            unit.set_state("inactive", "dead", main_pid=0, control_group="")
             self._tell(unit.status.id)
 
     def _restart(self, unit: FakeUnit) -> Deferred[None]:
@@ -249,7 +251,9 @@ class FakeSystemd:
 
     def _reset(self, unit: FakeUnit) -> Deferred[None]:
         if unit.status.is_failed:
-            unit.goes("inactive", "dead", result="success", exec_main_code=0, exec_main_status=0)
+            unit.set_state(
+                "inactive", "dead", result="success", exec_main_code=0, exec_main_status=0
+            )
             self._tell(unit.status.id)
         return succeed(None)
 
@@ -289,7 +293,7 @@ class FakeSystemd:
 def fake_units(
     backend: FakeSystemd, clock: IReactorTime, ports: Mapping[int, tuple[OpenPort, ...]]
 ) -> Units:
-    """A registry whose units and ports exist only here; `ports` may change later."""
+    """Return a registry of the units of `backend` and open `ports`, which may change later."""
 
     def look(wanted: frozenset[int]) -> dict[int, tuple[OpenPort, ...]]:
         return {port: ports.get(port, ()) for port in wanted}

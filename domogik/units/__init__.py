@@ -1,4 +1,4 @@
-"""Units of systemd: declared once, seen beside the plugins, switched with what needs them."""
+"""Units of systemd that are declared as components of apps, checked, and enabled with them."""
 
 from domogik.units.apps.app import (
     App,

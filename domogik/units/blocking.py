@@ -14,6 +14,7 @@ from types import MappingProxyType
 from domogik.components.health import DiagnosticCheck
 from domogik.units.apps import component, registry
 from domogik.units.apps.app import DuplicateComponent, NotAttached, UnitLogs, check_type
+from domogik.units.apps.unit_check import UnitAction
 from domogik.units.blocking_apps import (
     App,
     Component,
@@ -25,7 +26,6 @@ from domogik.units.blocking_apps import (
 )
 from domogik.units.checks import netcat
 from domogik.units.checks import ports as diagnosis
-from domogik.units.checks.unit import UnitAction
 from domogik.units.this_host import HostSystem
 
 __all__ = [

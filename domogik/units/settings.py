@@ -1,4 +1,4 @@
-"""What `[unit:<name>]` sections declare, and the components that makes of them."""
+"""The sections `[unit:<name>]` of the configuration, and the apps that they declare."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CLASSES: Mapping[str, type[Daemon]] = {"daemon": Daemon, "shared": SharedDaemon
 
 @attrs.frozen
 class UnitSettings:
-    """One section. `unit` and `alias` are as they were written, `app` the id of an app."""
+    """One section; `unit` and `alias` are as written, `app` is the id of the app."""
 
     name: str
     unit: str
@@ -42,22 +42,22 @@ class UnitSettings:
 
     @property
     def id(self) -> ComponentId:
-        """`unit:<name>`, as every door calls it."""
+        """The id of the unit in the list of components: `unit:<name>`."""
         return ComponentId(Kind.UNIT, self.name)
 
     @property
     def component_id(self) -> str:
-        """As FreedomBox's components are called, and what checks carry: `daemon-<name>`."""
+        """The id that checks have, such as `daemon-<name>`, by FreedomBox's convention."""
         return f"{_KINDS[self.role]}-{self.name}"
 
     @property
     def unit_names(self) -> tuple[str, ...]:
-        """The full names that are declared."""
+        """The full names of the unit and its alias."""
         names = (self.unit,) if self.alias is None else (self.unit, self.alias)
         return tuple(dict.fromkeys(map(unit_name, names)))
 
     def component(self) -> Daemon | RelatedDaemon:
-        """The component it declares."""
+        """Return a new component of the kind that `role` names."""
         if self.role == "related":
             return RelatedDaemon(self.component_id, self.unit)
         return _CLASSES[self.role](
@@ -66,12 +66,12 @@ class UnitSettings:
 
 
 def read_units(configuration: Configuration) -> tuple[UnitSettings, ...]:
-    """Every section, in the order of the files; raises `BrokenConfiguration`."""
+    """Return all sections in the order of the files; raises `BrokenConfiguration`."""
     return tuple(_read(configuration, name) for name in configuration.sections(_PREFIX))
 
 
 def make_apps(settings: Iterable[UnitSettings]) -> list[App]:
-    """The apps that the sections come to, each with its components in the order given."""
+    """Return the apps that the sections declare, with their components in the order given."""
     apps: dict[str, App] = {}
     for one in settings:
         apps.setdefault(one.app, App(one.app)).add(one.component())

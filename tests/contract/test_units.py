@@ -21,7 +21,7 @@ from domogik.supervisor.processes.command import run
 from domogik.testing.units import FakeSystemd
 from domogik.units.systemd.backend import IUnitBackend, NoSystemd, NotPermitted, Order, OrderFailed
 from domogik.units.systemd.bus import Changes
-from domogik.units.systemd.systemctl import Systemctl, absent
+from domogik.units.systemd.systemctl import Systemctl, why_no_systemd
 
 reactor: Any = _reactor
 
@@ -281,7 +281,7 @@ class RealBackendTests(BackendContract, TestCase):
 
         self.backend = made(changes=self.changes)
         self.unprivileged = made("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-        nowhere = partial(absent, Path("not booted"))
+        nowhere = partial(why_no_systemd, Path("not booted"))
         self.without = Systemctl(command, os.environ, absent=nowhere)
 
     async def write_lines(self, name, number):
@@ -290,7 +290,7 @@ class RealBackendTests(BackendContract, TestCase):
         self.systemd.run("journalctl", "--sync")
 
     async def until_told(self):
-        if not self.changes.tells:
+        if not self.changes.is_listening:
             begun = Deferred()
             unsubscribe = self.changes.subscribe(lambda name: begun.called or begun.callback(None))
             await begun

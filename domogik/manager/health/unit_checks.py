@@ -13,7 +13,7 @@ from domogik.manager.health.questions import Question, unknown_action
 from domogik.manager.kinds.interfaces import IChecked
 from domogik.manager.units.units import SystemUnits
 from domogik.units.apps.component import Daemon
-from domogik.units.checks.unit import UnitAction
+from domogik.units.apps.unit_check import UnitAction
 
 _AT_REST = Question("unit-at-rest", "Service {service_name} is disabled and does not run")
 

@@ -30,8 +30,8 @@ from domogik.units.apps import starting
 from domogik.units.apps.app import App
 from domogik.units.apps.component import Daemon, RelatedDaemon, SharedDaemon
 from domogik.units.apps.registry import Units
+from domogik.units.apps.unit_check import UnitAction
 from domogik.units.apps.watch import UnitWatch
-from domogik.units.checks.unit import UnitAction
 from domogik.units.settings import UnitSettings, make_apps, read_units
 from domogik.units.systemd.backend import NoSystemd, Order
 from domogik.units.systemd.names import InvalidUnitName, unit_name

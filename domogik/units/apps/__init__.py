@@ -1,1 +1,1 @@
-"""What an app consists of, and the components that stand for units."""
+"""Apps, their components, and the registry of both."""

@@ -17,8 +17,8 @@ from domogik.units.apps.registry import Units
 from domogik.units.apps.sharing import app_manages, app_needs
 from domogik.units.apps.starting import check_started, failure, start
 from domogik.units.apps.unattached import names_changed, registry_of
+from domogik.units.apps.unit_check import UnitAction, check_unit
 from domogik.units.checks.ports import check_listen_ports, diagnose_port_listening
-from domogik.units.checks.unit import UnitAction, check_unit
 from domogik.units.systemd.backend import Order, OrderFailed
 from domogik.units.systemd.names import InvalidUnitName, unit_name
 from domogik.units.this_host import HostSystem

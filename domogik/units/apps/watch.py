@@ -1,6 +1,6 @@
-"""How are the declared units now? Asked again when systemd says that something changed.
+"""Keeps the status of all declared units up to date.
 
-Where changes cannot be told they are looked for.
+Units are looked up when systemd reports a change, and at intervals if it reports none.
 """
 
 from __future__ import annotations
@@ -21,22 +21,23 @@ from domogik.units.systemd.status import UnitStatus
 
 T = TypeVar("T")
 
-#: changes come in bursts; and to look at a unit may make others change
+#: changes come in bursts, and looking a unit up may make others change
 _SETTLE_S = 0.2
 _LOOK_EVERY_S = 10.0
-#: where changes are told, one that was missed is found by then
-_LOOK_ANYWAY_S = 300.0
+#: the interval while systemd reports changes, for one that was missed
+_LOOK_RARELY_S = 300.0
 
-#: called with the full name, how it was (None at first), and how it is (None: no longer declared)
+#: is called with the full name, the former status (None at first) and the new one (None if the unit
+#: is no longer declared)
 OnChange = Callable[[str, UnitStatus | None, UnitStatus | None], None]
 
 
 @attrs.define(eq=False)
 class UnitWatch:
-    """Keeps the last status of every declared unit while it runs.
+    """Keeps the last status of every declared unit between `start` and `stop`.
 
-    `reason` says why there is none to be had, and is empty where there is; `on_reason()` is called
-    when it has changed.
+    `reason` says why systemd cannot be asked, and is empty if it can; `on_reason` is called
+    after it has changed.
     """
 
     _clock: IReactorTime
@@ -48,24 +49,24 @@ class UnitWatch:
     _log: Logger = Logger()
     _changed: set[str] = attrs.field(init=False, factory=set)
     _is_all_due: bool = attrs.field(init=False, default=True)
-    _bell: Deferred[None] | None = attrs.field(init=False, default=None)
-    _asked: list[Deferred[None]] = attrs.field(init=False, factory=list)
+    _wake: Deferred[None] | None = attrs.field(init=False, default=None)
+    _requests: list[Deferred[None]] = attrs.field(init=False, factory=list)
     _is_running: bool = attrs.field(init=False, default=False)
     _loop: Deferred[None] | None = attrs.field(init=False, default=None)
     _awaited: Deferred[Any] | None = attrs.field(init=False, default=None)
     _unsubscribe: Callable[[], None] | None = attrs.field(init=False, default=None)
 
     def start(self) -> Deferred[None]:
-        """Fires when every unit was looked at once."""
+        """Begin; fire when every unit was looked up once."""
         self._is_running = True
-        looked = self.look()
-        self._unsubscribe = self._units.backend.subscribe(self._hear)
+        first = self.look()
+        self._unsubscribe = self._units.backend.subscribe(self._on_changed)
         self._loop = Deferred.fromCoroutine(self._run()).addErrback(self._ended)
-        self._loop = self._loop.addBoth(self._nobody_waits)
-        return looked
+        self._loop = self._loop.addBoth(self._fire_requests)
+        return first
 
     def stop(self) -> None:
-        """Look no more; `statuses` stays as it is."""
+        """End; `statuses` stays as it is."""
         if self._unsubscribe is not None:
             self._unsubscribe()
         self._unsubscribe = None
@@ -74,42 +75,39 @@ class UnitWatch:
             self._awaited.cancel()
 
     def look(self) -> Deferred[None]:
-        """Look at all of them, after others were declared for example; fires when that was done.
-
-        Nothing is looked at while it does not run.
-        """
+        """Look all units up and fire when that is done; at once if it is not started."""
         if not self._is_running:
             return succeed(None)
-        asked: Deferred[None] = Deferred()
-        self._asked.append(asked)
+        request: Deferred[None] = Deferred()
+        self._requests.append(request)
         self._is_all_due = True
-        self._ring()
-        return asked
+        self._wake_up()
+        return request
 
-    def _hear(self, unit_id: str | None) -> None:
+    def _on_changed(self, unit_id: str | None) -> None:
         if unit_id is None:
             self._is_all_due = True
         else:
             known = {name for name, status in self.statuses.items() if unit_id in status.names}
             self._changed |= known | ({unit_id} & self._units.declared)
         if self._is_all_due or self._changed:
-            self._ring()
+            self._wake_up()
 
-    def _ring(self) -> None:
-        if self._bell is not None and not self._bell.called:
-            self._bell.callback(None)
+    def _wake_up(self) -> None:
+        if self._wake is not None and not self._wake.called:
+            self._wake.callback(None)
 
     def _ended(self, reason: Failure) -> None:
         if not reason.check(CancelledError):
             self._log.failure("watching units ended", reason)
 
-    def _nobody_waits(self, result: object = None) -> None:
-        asked, self._asked = self._asked, []
-        for one in asked:
+    def _fire_requests(self, result: object = None) -> None:
+        requests, self._requests = self._requests, []
+        for one in requests:
             one.callback(None)
 
     async def _wait_for(self, awaited: Deferred[T]) -> T:
-        # who is called meanwhile may stop us, and cannot cancel what is running
+        # a callback may call `stop`, which must not cancel the coroutine that is running
         self._awaited = awaited
         try:
             return await awaited
@@ -118,36 +116,36 @@ class UnitWatch:
 
     async def _run(self) -> None:
         while self._is_running:
-            asked, self._asked = self._asked, []
+            requests, self._requests = self._requests, []
             names = self._units.declared if self._is_all_due else frozenset(self._changed)
             self._is_all_due = False
             self._changed.clear()
             try:
                 await self._look_at(names)
             finally:
-                for one in asked:
+                for one in requests:
                     one.callback(None)
             if self._is_running:
                 await self._until_due()
 
     async def _until_due(self) -> None:
         if not self._is_all_due and not self._changed:
-            self._bell = Deferred()
-            is_told = self._units.backend.reports_changes() and not self.reason
-            wait = _LOOK_ANYWAY_S if is_told else _LOOK_EVERY_S
+            self._wake = Deferred()
+            is_reported = self._units.backend.reports_changes() and not self.reason
+            wait = _LOOK_RARELY_S if is_reported else _LOOK_EVERY_S
             timer = self._clock.callLater(wait, self._all_due)
             try:
-                await self._wait_for(self._bell)
+                await self._wait_for(self._wake)
             finally:
-                self._bell = None
+                self._wake = None
                 if timer.active():
                     timer.cancel()
-        if not self._asked:
+        if not self._requests:
             await self._wait_for(deferLater(self._clock, _SETTLE_S))
 
     def _all_due(self) -> None:
         self._is_all_due = True
-        self._ring()
+        self._wake_up()
 
     async def _look_at(self, names: frozenset[str]) -> None:
         names &= self._units.declared
@@ -156,27 +154,27 @@ class UnitWatch:
         except DomogikError as error:
             if str(error) != self.reason:
                 self._log.warn("units cannot be watched: {reason}", reason=str(error))
-            self._because(str(error))
+            self._set_reason(str(error))
             return
-        self._because("")
+        self._set_reason("")
         for name in self.statuses.keys() - self._units.declared:
-            self._tell(name, self.statuses.pop(name), None)
+            self._notify(name, self.statuses.pop(name), None)
         for name, status in found.items():
             before = self.statuses.get(name)
             self.statuses[name] = status
             if status != before:
-                self._tell(name, before, status)
+                self._notify(name, before, status)
 
-    def _because(self, reason: str) -> None:
+    def _set_reason(self, reason: str) -> None:
         before, self.reason = self.reason, reason
         if reason != before:
             try:
                 self._on_reason()
-            except Exception:  # noqa: BLE001 - a door for callbacks
-                self._log.failure("who is told why units cannot be watched raised")
+            except Exception:  # noqa: BLE001 - a receiver may raise anything
+                self._log.failure("the receiver of the reason why units cannot be watched raised")
 
-    def _tell(self, name: str, before: UnitStatus | None, after: UnitStatus | None) -> None:
+    def _notify(self, name: str, before: UnitStatus | None, after: UnitStatus | None) -> None:
         try:
             self._on_change(name, before, after)
-        except Exception:  # noqa: BLE001 - a door for callbacks
+        except Exception:  # noqa: BLE001 - a receiver may raise anything
             self._log.failure("a receiver of the state of {name} raised", name=name)

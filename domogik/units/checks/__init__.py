@@ -1,1 +1,1 @@
-"""Is a unit well, and does it listen on its ports?"""
+"""Checks of ports and connections."""

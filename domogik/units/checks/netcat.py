@@ -1,4 +1,4 @@
-"""Can a TCP port be reached? What `nc HOST PORT` would tell, without it."""
+"""A check of whether a TCP port can be connected to, as `nc HOST PORT` does."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ async def diagnose_netcat(
     component_id: str | None = None,
     patience_s: float = _PATIENCE_S,
 ) -> DiagnosticCheck:
-    """Whether a connection to `host` can be made within `patience_s`, or with `negate` cannot.
+    """Fire with a check of whether `host` accepts a connection, or with `negate` refuses it.
 
-    `remote_input` is sent before it is closed again. Fails with `InvalidPort`.
+    It has `patience_s` seconds to do so. `remote_input` is sent before the connection is closed.
+    Fails with `InvalidPort`.
     """
     PortKind.of(port, "tcp")
     reason = await _connect(reactor, host, port, remote_input, patience_s)
@@ -49,7 +50,7 @@ async def diagnose_netcat(
 async def _connect(
     reactor: IReactorTime, host: str, port: int, text: str, patience_s: float
 ) -> str:
-    """Why there was no connection; empty where there was one, which is closed again."""
+    """Connect, send the text and close; return why there was no connection, else an empty text."""
     senders: list[_Sender] = []
 
     def build() -> _Sender:
@@ -58,23 +59,21 @@ async def _connect(
 
     try:
         endpoint = HostnameEndpoint(reactor, host, port, timeout=patience_s)
-        # the endpoint's own limit begins when the name is found
+        # the endpoint's own limit begins after the name is resolved
         attempt = endpoint.connect(Factory.forProtocol(build))
         await attempt.addTimeout(patience_s, reactor)
-    except Exception as error:  # noqa: BLE001 - whatever it is, there is no connection
+    except Exception as error:  # noqa: BLE001 - with any error there is no connection
         return str(error) or type(error).__name__
     await senders[-1].send(reactor, text.encode("utf-8", "replace"), patience_s)
     return ""
 
 
 class _Sender(Protocol):
-    """Says one thing and closes."""
-
     def __init__(self) -> None:
         self._closed: Deferred[None] = Deferred()
 
     async def send(self, clock: IReactorTime, data: bytes, patience_s: float) -> None:
-        """Ends when it is said; who does not listen is left after `patience_s`."""
+        """Send the data and close; the connection is aborted after `patience_s` seconds."""
         transport = cast(ITCPTransport, self.transport)
         giving_up = clock.callLater(patience_s, transport.abortConnection)
         transport.write(data)

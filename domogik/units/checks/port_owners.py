@@ -1,4 +1,4 @@
-"""Who listens on a port, and does the socket belong to a unit?"""
+"""The sockets that listen on a port, their processes, and whether these belong to a unit."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _FILE_BYTES = 65536
 
 @attrs.frozen
 class PortOwner:
-    """A process that has a socket open, and the control group it is in: empty where unknown."""
+    """A process that has a socket open; `control_group` is empty if it is unknown."""
 
     pid: int
     name: str
     control_group: str
 
     def is_of(self, unit: UnitStatus) -> bool:
-        """Whether it is a process of that unit."""
+        """Return whether it is a process of that unit."""
         if unit.main_pid and unit.main_pid == self.pid:
             return True
         group = unit.control_group
@@ -40,7 +40,7 @@ class PortOwner:
 
 @attrs.frozen
 class OpenPort:
-    """A socket that listens, and who has it; nobody where we may not see them."""
+    """A listening socket and its processes, as far as these may be seen."""
 
     listener: Listener
     holders: tuple[PortOwner, ...] = ()
@@ -50,7 +50,7 @@ OpenPortsLookup = Callable[[frozenset[int]], Mapping[int, tuple[OpenPort, ...]]]
 
 
 def open_ports(ports: frozenset[int]) -> dict[int, tuple[OpenPort, ...]]:
-    """Who listens on each of these ports. Blocks: it looks at every process once.
+    """Return the listening sockets of each port; blocks while it reads every process once.
 
     Raises `CannotSeeSockets`.
     """
@@ -67,7 +67,7 @@ def open_ports(ports: frozenset[int]) -> dict[int, tuple[OpenPort, ...]]:
 
 
 def control_group(pid: int, proc: str = "/proc") -> str:
-    """Where systemd put the process (cgroups(7)); empty where nobody can tell."""
+    """Return the path of the process's control group (cgroups(7)), empty if it is unknown."""
     try:
         with Path(f"{proc}/{pid}/cgroup").open(encoding="utf-8", errors="replace") as file:
             lines = file.read(_FILE_BYTES).split("\n")
@@ -76,7 +76,7 @@ def control_group(pid: int, proc: str = "/proc") -> str:
     for line in lines:
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
-        # the unified hierarchy where systemd uses it, else the one of its own
+        # the unified hierarchy if systemd uses it, else the one of systemd's own
         if (controllers == "" and path not in ("", "/")) or controllers == "name=systemd":
             return path
     return ""
@@ -84,7 +84,7 @@ def control_group(pid: int, proc: str = "/proc") -> str:
 
 @attrs.define(eq=False)
 class PortOwners:
-    """Who listens where, asked in a thread: once for everybody who asks in the same turn."""
+    """Looks ports up in a thread, all that are asked for in one turn of the reactor at once."""
 
     _clock: IReactorTime
     _in_thread: Threads
@@ -99,5 +99,5 @@ class PortOwners:
 
     @deferred
     async def on(self, port: int) -> tuple[OpenPort, ...]:
-        """The sockets that listen on it, of all kinds; fails with `CannotSeeSockets`."""
+        """Fire with all sockets that listen on `port`; fails with `CannotSeeSockets`."""
         return (await self._merged.get([port]))[port]

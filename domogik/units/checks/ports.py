@@ -1,4 +1,4 @@
-"""Does anybody listen on a port, and who?"""
+"""A check of whether a program listens on a port, and whether it is the expected one."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from domogik.supervisor.ports.listeners import is_own_address
 from domogik.units.checks.port_owners import PortOwner, PortOwners
 from domogik.units.systemd.status import UnitStatus
 
-#: of several who have a socket, so many are named
+#: the most processes that a check names
 _NAMED = 3
-#: who has the sockets of socket units
+#: the process that has the sockets of socket units
 _INIT = 1
 
 
 class InvalidPort(DomogikError):
-    """Not a port, or not one of the kinds of sockets."""
+    """The value is not a port or not a kind of socket."""
 
 
 class PortKind(enum.Enum):
-    """What listens: a protocol, and for some the family of addresses."""
+    """The protocol of a socket that listens, for some with the family of its address."""
 
     TCP4 = "tcp4"
     TCP6 = "tcp6"
@@ -35,7 +35,7 @@ class PortKind(enum.Enum):
 
     @classmethod
     def of(cls, port: object, kind: object) -> PortKind:
-        """The kind of that name; raises `InvalidPort` for it or for the port."""
+        """Return the kind of that name; raises `InvalidPort` for the name or the port."""
         _check_port_number(port)
         try:
             return cls(kind)
@@ -89,11 +89,12 @@ async def diagnose_port_listening(
     component_id: str | None = None,
     unit: UnitStatus | None = None,
 ) -> DiagnosticCheck:
-    """Whether a socket of this host serves `port`, with `listen_address` on that address.
+    """Fire with a check of whether a socket serves `port`, on `listen_address` if given.
 
-    A socket of `::` serves IPv4 too unless it is for IPv6 only; TCP must be listening, UDP have no
-    peer. Who has the socket is `owner` in the parameters, where we may see it. With `unit` a socket
-    that belongs to somebody else is a warning. Fails with `InvalidPort`.
+    `kind` is one of psutil's. A socket of `::` serves IPv4 too unless it is for IPv6 only; TCP must
+    listen, UDP have no peer. The parameter `owner` of the check names the processes that have the
+    socket, if they may be seen; with `unit`, a socket of another program is a warning. Fails with
+    `InvalidPort`.
     """
     _check_port_number(port)
     if kind not in tuple(_COVERED):  # it may be of a type that has no hash
@@ -105,16 +106,16 @@ async def diagnose_port_listening(
             if any(one.listener.serves(covered, listen_address) for covered in _COVERED[kind])
         ]
         if listen_address is not None and not is_own_address(listen_address):
-            more = {"finding": f"Port {port} ({kind}): {listen_address} is no address of this host"}
+            more = {"finding": f"Port {port} ({kind}): this host does not have {listen_address}"}
             return _port_check(
                 port, kind, listen_address, component_id, result=Result.FAILED, more=more
             )
     except DomogikError as error:
-        more = {"reason": str(error), "finding": f"Who listens on {kind} {port}: {error}"}
+        more = {"reason": str(error), "finding": f"Port {port} ({kind}) cannot be checked: {error}"}
         return _port_check(port, kind, listen_address, component_id, result=Result.ERROR, more=more)
     if not found:
-        advice = (_nobody_listens(unit),)
-        more = {"finding": f"Nobody listens on {kind} port {port}"}
+        advice = (_start_listening(unit),)
+        more = {"finding": f"No program listens on {kind} port {port}"}
         return _port_check(
             port,
             kind,
@@ -148,7 +149,7 @@ async def diagnose_port_listening(
     )
 
 
-def _nobody_listens(unit: UnitStatus | None) -> Suggestion:
+def _start_listening(unit: UnitStatus | None) -> Suggestion:
     if unit is None:
         sentence = "Start the program that should listen there"
     elif unit.is_running:

@@ -1,1 +1,1 @@
-"""systemd itself: its commands, its bus, and what units are there."""
+"""The back end: systemd's commands, its bus, and the status of units."""

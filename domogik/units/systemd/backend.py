@@ -1,4 +1,4 @@
-"""What this room asks of systemd, whoever carries it there."""
+"""The interface to systemd: status, enablement, orders, logs and changes of units."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from domogik.units.systemd.status import Enablement, UnitStatus
 
 
 class NoSystemd(NotPossible):
-    """No systemd manages this host, or we cannot reach it; the text says which."""
+    """No systemd manages this host, or it cannot be reached; the text says which."""
 
 
 class BackendFailed(DomogikError):
-    """systemd is there and what it answered cannot be used."""
+    """systemd answered something that cannot be used."""
 
 
 class OrderFailed(OperationFailed):
-    """systemd did not do what was asked; the text has its words."""
+    """systemd did not carry out an order; the text has its message."""
 
 
 class NotPermitted(OrderFailed):
-    """systemd does not take that order from us: a polkit rule, or root, would help."""
+    """systemd refused an order for lack of privileges; root or a polkit rule is needed."""
 
 
 class Order(enum.Enum):
-    """What can be asked for one unit; the words are those of systemctl(1)."""
+    """An order for one unit; values are the commands of systemctl(1)."""
 
     START = "start"
     STOP = "stop"
@@ -44,48 +44,48 @@ class Order(enum.Enum):
     UNMASK = "unmask"
 
 
-#: called with the id of a unit that changed, or with None where any may have
+#: is called with the id of a unit that changed, or with None if any may have changed
 ChangeReceiver = Callable[[str | None], None]
 
 
 class IUnitBackend(Interface):
-    """systemd, as this room sees it. Names are full ones (`units.names`).
+    """Asks systemd about units and gives it orders. Names are full ones (`systemd.names`).
 
-    Every Deferred fails with `NoSystemd` where there is none, and has an end: an order that takes
-    longer than the back end waits fails with `OrderFailed`, and goes on in systemd.
+    Every Deferred fails with `NoSystemd` if there is none. An order that takes longer than the back
+    end's limit fails with `OrderFailed`, and systemd goes on with it.
     """
 
     def status(names: Collection[str]) -> Deferred[Mapping[str, UnitStatus]]:
-        """All of them in one call, under the names asked for; those that do not exist too.
+        """Fire with the status of each unit by the name asked for, also if it does not exist.
 
         Fails with `BackendFailed`.
         """
 
     def enablement(name: str) -> Deferred[Enablement]:
-        """What `systemctl is-enabled` says of exactly this name, which may be an alias.
+        """Fire with what `systemctl is-enabled` says of this name, which may be an alias.
 
-        Read from the files as they are now. `not-found` where there is none.
+        It is read from the unit files as they are now, and is `not-found` without one.
         """
 
     def carry_out(order: Order, name: str) -> Deferred[None]:
-        """Fires when the order is done, a start when the unit has started.
+        """Carry out the order and fire when it is done, a start when the unit has started.
 
-        A unit that fails right after its start fails no order: ask for its status. Fails with
-        `OrderFailed`, of which `NotPermitted` is one.
+        An order succeeds even if the unit fails right after its start; its status tells that. Fails
+        with `OrderFailed`, of which `NotPermitted` is one.
         """
 
     def daemon_reload() -> Deferred[None]:
-        """Unit files are read again; fails as `carry_out`."""
+        """Have systemd read unit files again; fails as `carry_out`."""
 
     def logs(name: str, lines: int) -> Deferred[list[str]]:
-        """The last lines of its journal, the oldest first; fails with `OrderFailed`."""
+        """Fire with the last lines of its journal, the oldest first; fails with `OrderFailed`."""
 
     def subscribe(receiver: ChangeReceiver) -> Callable[[], None]:
-        """Tell `receiver` of changes, where that can be; the answer unsubscribes.
+        """Call `receiver` after changes; return a function that ends this.
 
-        Changes come together and late, by a little: ask for the status. Where no changes can be
-        told `receiver` is never called, and `reports_changes` is false.
+        Changes may be reported late and together. Without a source of changes `receiver` is never
+        called, and `reports_changes` is false.
         """
 
     def reports_changes() -> bool:
-        """Whether changes are being told at the moment."""
+        """Return whether changes are reported at the moment."""

@@ -1,4 +1,4 @@
-"""Many small questions in one turn of the reactor, one large one to who answers."""
+"""Combines the lookups of one turn of the reactor into one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PORTION = 20
 
 @attrs.define(eq=False)
 class BatchedLookup(Generic[K, V]):
-    """`ask` is called with all keys wanted in one turn, and answers with a value for each."""
+    """Calls `ask` with all keys wanted in one turn of the reactor; it returns a value for each."""
 
     _clock: IReactorTime
     _ask: Callable[[frozenset[K]], Awaitable[Mapping[K, V]]]
@@ -26,7 +26,7 @@ class BatchedLookup(Generic[K, V]):
     )
 
     def get(self, keys: Collection[K]) -> Deferred[dict[K, V]]:
-        """The values of these keys; fails as `ask` does. Never older than the call."""
+        """Fire with the values of these keys, looked up after the call; fails as `ask`."""
         answer: Deferred[dict[K, V]] = Deferred()
         if not self._waiting:
             self._clock.callLater(0, self._turn)
@@ -41,7 +41,7 @@ class BatchedLookup(Generic[K, V]):
             return await self._ask(every) if every else {}
 
         def tell(found: Mapping[K, V]) -> None:
-            # who is answered goes on at once: not all of them in one turn
+            # callbacks run at once, so only some of them are called in one turn
             for keys, answer in waiting[:_PORTION]:
                 if not answer.called:
                     answer.callback({key: found[key] for key in keys})

@@ -1,4 +1,4 @@
-"""Which units changed? systemd tells on the system bus, to whoever subscribes; root is not needed.
+"""Changes of units, which systemd reports on the system bus to any user.
 
 Sources: org.freedesktop.systemd1(5), "Signals" and "Object paths"; D-Bus Specification.
 """
@@ -26,7 +26,7 @@ _LONGEST_WAIT_S = 60.0
 
 
 def system_bus(environment: Mapping[str, str]) -> str | None:
-    """The path of the socket of the system bus; None where the address is of another kind."""
+    """Return the path of the system bus's socket, None if its address is of another kind."""
     address = environment.get("DBUS_SYSTEM_BUS_ADDRESS") or _DEFAULT
     for one in address.split(";"):
         transport, _, rest = one.partition(":")
@@ -37,20 +37,20 @@ def system_bus(environment: Mapping[str, str]) -> str | None:
 
 
 class IBusReactor(IReactorTime, IReactorUNIX):
-    """What is asked of a reactor here."""
+    """The parts of a reactor that the bus needs."""
 
 
 class Changes(Service):
-    """Listens on the bus while it runs, and comes back when it was cut off.
+    """Listens on the bus while it runs, and connects again after an interruption.
 
-    `tells` is true while systemd's signals arrive. Receivers are called with None when that begins
-    and when it ends, for nobody knows what was missed.
+    `is_listening` is true while systemd's signals arrive. Receivers are called with None when that
+    begins and when it ends, as changes may have been missed.
     """
 
     log = Logger()
 
     def __init__(self, clock: IReactorTime, endpoint: IStreamClientEndpoint) -> None:
-        self.tells = False
+        self.is_listening = False
         self._clock = clock
         self._endpoint = endpoint
         self._receivers: list[ChangeReceiver] = []
@@ -59,11 +59,11 @@ class Changes(Service):
 
     @classmethod
     def at(cls, reactor: IBusReactor, path: str) -> Changes:
-        """Those of the bus whose socket that is."""
+        """Return the service for the bus with the socket at `path`."""
         return cls(reactor, UNIXClientEndpoint(reactor, path))
 
     def subscribe(self, receiver: ChangeReceiver) -> Callable[[], None]:
-        """Tell `receiver` the id of a unit that changed, None for any; the answer unsubscribes."""
+        """See `IUnitBackend.subscribe`."""
         self._receivers.append(receiver)
 
         def unsubscribe() -> None:
@@ -77,7 +77,7 @@ class Changes(Service):
         self._listening = Deferred.fromCoroutine(self._listen()).addErrback(self._ended)
 
     def stopService(self) -> Deferred[None]:
-        """Fires when the connection is closed."""
+        """End; fires when the connection is closed."""
         super().stopService()
         listening, self._listening = self._listening, None
         if listening is None:
@@ -101,8 +101,8 @@ class Changes(Service):
             wait = min(2 * wait, _LONGEST_WAIT_S)
 
     async def _once(self) -> bool:
-        """Listen on one connection to its end; whether it came to listening at all."""
-        # here, as jeepney takes its time to load and most programs with units do not listen
+        """Listen on one connection until it ends; return whether signals arrived."""
+        # imported here as jeepney loads slowly and most programs with units do not listen
         from domogik.units.systemd.dbus import BusConnection
 
         connection = BusConnection(self._tell)
@@ -124,14 +124,14 @@ class Changes(Service):
             self.log.info("changes of units are not told: {reason}", reason=sentence)
         self._trouble = sentence
 
-    def _tell_state(self, tells: bool) -> None:
-        if self.tells is not tells:
-            self.tells = tells
+    def _tell_state(self, is_listening: bool) -> None:
+        if self.is_listening is not is_listening:
+            self.is_listening = is_listening
             self._tell(None)
 
     def _tell(self, name: str | None) -> None:
         for receiver in tuple(self._receivers):
             try:
                 receiver(name)
-            except Exception:  # noqa: BLE001 - a door for callbacks
+            except Exception:  # noqa: BLE001 - a receiver may raise anything
                 self.log.failure("a receiver of changes of units raised")

@@ -1,7 +1,7 @@
-"""A connection to the system bus, on which systemd tells which of its units changed.
+"""A connection to the system bus, on which systemd reports which of its units changed.
 
-jeepney makes the calls and reads the values. Of a message that came only the header is read and, of
-an error, its text: jeepney would read a body as deep and as long as its signature asks for.
+jeepney encodes calls and decodes values. Of a received message only the header is read and, of an
+error, its text: jeepney would read a body as deep and as long as its signature asks for.
 
 Sources: D-Bus Specification 0.42; org.freedesktop.systemd1(5), "Signals" and "Object paths".
 """
@@ -30,7 +30,7 @@ from twisted.python.failure import Failure
 from domogik.errors import DomogikError
 from domogik.units.systemd.backend import ChangeReceiver
 
-#: messages we listen for have some hundred bytes, a few kilobytes at most
+#: messages have some hundred bytes, a few kilobytes at most
 MAXIMUM_BYTES = 1024 * 1024
 _FIXED = 16
 _LONGEST_LINE = 1024
@@ -53,16 +53,16 @@ _ESCAPED = re.compile(r"_([0-9a-f]{2})")
 
 
 class InvalidStream(DomogikError):
-    """What came is no message of D-Bus, or one that is larger than we take."""
+    """The bytes received are not a message of D-Bus, or one that is too large."""
 
 
 class BusRefused(DomogikError):
-    """The system bus is not there, or does not let us listen."""
+    """The system bus cannot be reached, or does not allow listening."""
 
 
 @attrs.frozen
 class Message:
-    """A message that came. `words` is what an error says."""
+    """A received message; `words` is the text of an error."""
 
     kind: int
     path: str = ""
@@ -75,16 +75,16 @@ class Message:
 def call(
     serial: int, destination: str, path: str, interface: str, member: str, *arguments: str
 ) -> bytes:
-    """Return a method call with strings for arguments."""
+    """Return the bytes of a method call whose arguments are strings."""
     address = DBusAddress(path, destination, interface)
     signature = "s" * len(arguments) or None
     return bytes(new_method_call(address, member, signature, arguments).serialise(serial))
 
 
 def take(buffer: bytearray) -> Message | None:
-    """Take the first message out of what came, and return it; None until it is whole.
+    """Remove the first message from the buffer and return it, None until it is complete.
 
-    Raises `InvalidStream`; nothing that comes behind can be understood then.
+    Raises `InvalidStream`, after which the rest of the stream cannot be read either.
     """
     if len(buffer) < _FIXED:
         return None
@@ -93,7 +93,7 @@ def take(buffer: bytearray) -> Message | None:
         raise InvalidStream("this is not D-Bus of version 1")
     size = calc_msg_size(buffer[:_FIXED])
     if size > MAXIMUM_BYTES:
-        raise InvalidStream(f"a message of {size} bytes is more than we take")
+        raise InvalidStream(f"a message of {size} bytes is too large")
     if len(buffer) < size:
         return None
     data = bytes(buffer[:size])
@@ -124,7 +124,7 @@ def _message(data: bytes, order: Endianness) -> Message:
 
 
 def _fields(data: bytes, order: Endianness) -> tuple[dict[int, str | int], int]:
-    """Return the fields of a header by their codes, unknown ones too, and where the body begins."""
+    """Return a header's fields by their codes, and the offset of the body."""
     length, at = simple_types["u"].parse_data(data, 12, order)
     end = at + length
     found: dict[int, str | int] = {}
@@ -210,7 +210,7 @@ class BusConnection(Protocol):
                 self._ready.callback(None)
 
     def abort(self) -> None:
-        """Close it, whatever is on its way."""
+        """Close the connection at once."""
         if self.transport is not None:
             self.transport.abortConnection()  # type: ignore[attr-defined]  # every stream has it
 
@@ -235,6 +235,6 @@ def _late() -> None:
 
 
 def unit_of(path: str) -> str:
-    """Return the id of the unit whose object has that path (sd_bus_path_decode(3))."""
+    """Return the id of the unit with that object path (sd_bus_path_decode(3))."""
     label = path.removeprefix(_UNITS)
     return _ESCAPED.sub(lambda escaped: chr(int(escaped[1], 16)), label)

@@ -1,4 +1,4 @@
-"""What is the full name of a unit? `nginx` is `nginx.service`."""
+"""Full names of units: `nginx` is `nginx.service`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ _NAME = re.compile(r"[A-Za-z0-9:_.\\][A-Za-z0-9:_.\\@-]*", re.ASCII)
 
 
 class InvalidUnitName(DomogikError):
-    """No unit can be called so."""
+    """The value is not the name of a unit."""
 
 
 def unit_name(text: object) -> str:
-    """The name with its suffix; raises `InvalidUnitName`.
+    """Return the name with its suffix; raises `InvalidUnitName`.
 
-    A pattern, which systemctl would take for several units, and a template, of which there are as
-    many units as one likes, are no names of a unit. A name that begins with a hyphen (`-.mount`)
-    would be an option, and is nothing that anybody starts.
+    Patterns and templates, which stand for several units, are refused. So are names that begin with
+    a hyphen (`-.mount`), as systemctl takes them for options.
     """
     if not isinstance(text, str):
         raise InvalidUnitName(f"{repr(text)[:80]} is not the name of a systemd unit")
@@ -38,5 +37,5 @@ def unit_name(text: object) -> str:
 
 
 def with_suffix(name: str, suffix: str) -> str:
-    """The unit of the same name and another kind: `x.service` of `x.socket`."""
+    """Return the name with another suffix: `x.service` of `x.socket`."""
     return f"{name.rpartition('.')[0]}.{suffix}"

@@ -1,7 +1,7 @@
-"""Which rule lets a manager that is not root manage its units, and no others?
+"""The polkit rule that lets a manager without root privileges manage its units and no others.
 
 Source: polkit(8), "Authorization rules"; org.freedesktop.systemd1(5), "Security". systemd tells
-polkit the unit and the verb of a start or stop; about enabling it asks for all unit files at once.
+polkit the unit and the verb of a start or stop, and does not name the unit that is to be enabled.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _VERBS = (
 
 
 class InvalidUser(DomogikError):
-    """Not the name of a user."""
+    """The text is not the name of a user."""
 
 
 def own_user() -> str:
-    """Return the user that this process runs as, by number where it has no name."""
+    """Return the name of the user that this process runs as, or its number without a name."""
     uid = os.geteuid()
     try:
         return pwd.getpwuid(uid).pw_name
@@ -41,10 +41,10 @@ def own_user() -> str:
 
 
 def polkit_rule(units: Iterable[str], user: str) -> str:
-    """The text of a rule that lets `user` manage these units, one of each socket's service too.
+    """Return a rule that lets `user` manage these units and the services of sockets.
 
-    polkit is not told which unit file is to be enabled, so that part is left for a person to allow.
-    Raises `InvalidUnitName` and `InvalidUser`.
+    It does not allow enabling, for which polkit is not told the unit. Raises `InvalidUnitName`
+    and `InvalidUser`.
     """
     if not _USER.fullmatch(user):
         raise InvalidUser(f"{user[:40]!r} is not the name of a user")

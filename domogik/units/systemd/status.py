@@ -1,4 +1,4 @@
-"""How is a unit? systemd's own words (systemctl(1), "show"), and what they mean here."""
+"""The status of a unit in systemd's words (systemctl(1), "show"), and what they mean here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import attrs
 
 from domogik.components.model import State
 
-#: what `systemctl is-enabled` calls enabled, each in its way (systemctl(1), its table 2)
+#: the words for which `systemctl is-enabled` exits with 0 (systemctl(1), table 2)
 _ENABLED = frozenset(
     ("enabled", "enabled-runtime", "alias", "static", "indirect", "generated", "transient")
 )
@@ -16,8 +16,8 @@ _MEANING = {
     "linked": "its file is elsewhere and it is not enabled",
     "linked-runtime": "its file is elsewhere until the next boot, and it is not enabled",
     "alias": "the name is another one of an enabled unit",
-    "masked": "it is masked: nobody can start it",
-    "masked-runtime": "it is masked until the next boot: nobody can start it",
+    "masked": "it is masked: it cannot be started",
+    "masked-runtime": "it is masked until the next boot: it cannot be started",
     "static": "it cannot be enabled: other units start it",
     "disabled": "it is not enabled",
     "indirect": "it is not enabled itself, but units that its file names can be",
@@ -30,35 +30,35 @@ _MEANING = {
 
 @attrs.frozen
 class Enablement:
-    """UnitFileState, as `word`; empty where systemd says nothing."""
+    """UnitFileState in `word`, which is empty if systemd gives none."""
 
     word: str
 
     @property
     def is_enabled(self) -> bool:
-        """What `systemctl is-enabled` answers with exit status 0."""
+        """Whether `systemctl is-enabled` exits with 0."""
         return self.word in _ENABLED
 
     def counts(self, *, strictly: bool) -> bool:
-        """Whether it counts as enabled; `strictly` the word itself must be `enabled`."""
+        """Return whether it counts as enabled, `strictly` only with the word `enabled`."""
         return self.word == "enabled" if strictly else self.is_enabled
 
     @property
     def is_masked(self) -> bool:
-        """Whether nobody can start it."""
+        """Whether the unit cannot be started because it is masked."""
         return self.word.startswith("masked")
 
     @property
     def sentence(self) -> str:
-        """For a person."""
-        return _MEANING.get(self.word, "nobody can tell whether it is enabled")
+        """The meaning of the word as a sentence."""
+        return _MEANING.get(self.word, "it is not known whether it is enabled")
 
 
 @attrs.frozen
 class UnitStatus:
-    """One unit as it is now; `name` is the one that was asked for, `id` the first of its names.
+    """The status of one unit; `name` is the one that was asked for, `id` the first of its names.
 
-    `main_pid` is 0 where there is none. `exec_main_status` is the exit status or signal of the
+    `main_pid` is 0 without a process. `exec_main_status` is the exit status or signal of the
     main process that ended last, `exec_main_code` says which (waitid(2): 1 exit status, 2 and 3
     signal). `since` is the Unix time in seconds of the last change of state, 0 when unknown.
     """
@@ -92,39 +92,39 @@ class UnitStatus:
 
     @property
     def is_masked(self) -> bool:
-        """Whether nobody can start it."""
+        """Whether the unit cannot be started because it is masked."""
         return self.load_state == "masked" or self.enablement.is_masked
 
     @property
     def is_broken(self) -> bool:
-        """Whether systemd has a file for it and cannot make a unit of that."""
+        """Whether systemd cannot read the unit's file."""
         return self.load_state in ("bad-setting", "error")
 
     @property
     def is_waiting_to_restart(self) -> bool:
-        """Whether it ended and systemd starts it again in a moment."""
+        """Whether the unit ended and systemd is about to start it again."""
         return self.active_state == "activating" and self.sub_state.startswith("auto-restart")
 
     @property
     def is_starting(self) -> bool:
-        """Whether its start is under way."""
+        """Whether the unit is being started."""
         return self.active_state == "activating" and not self.is_waiting_to_restart
 
     @property
     def is_failed(self) -> bool:
-        """Whether systemd gave it up."""
+        """Whether the unit failed and systemd does not start it again."""
         return self.active_state == "failed"
 
     @property
     def is_active(self) -> bool:
-        """Whether it runs, being loaded anew included."""
+        """Whether the unit runs, also while it reloads its configuration."""
         return self.active_state in ("active", "reloading", "refreshing")
 
     @property
     def did_its_work(self) -> bool:
-        """Whether it is one that runs to an end, and not in the middle of it nor failed.
+        """Whether it is a unit of `Type=oneshot` that is inactive and did not fail.
 
-        systemd forgets such a unit at once, so nobody can tell when it ran last.
+        systemd unloads such a unit at once, so it is not known whether and when it ran.
         """
         return (
             self.type == "oneshot"
@@ -135,12 +135,12 @@ class UnitStatus:
 
     @property
     def is_running(self) -> bool:
-        """Whether it does what it is there for: it runs, starts, or has done its work."""
+        """Whether the unit runs, starts or has done its work."""
         return self.is_active or self.is_starting or self.did_its_work
 
     @property
     def state(self) -> State:
-        """The word that all components share."""
+        """The state of the component, in the words of all kinds."""
         if self.is_active:
             return State.RUNNING
         if self.is_waiting_to_restart:
@@ -157,7 +157,7 @@ class UnitStatus:
 
     @property
     def reason(self) -> str:
-        """Why it is not well, in systemd's words; empty where it is."""
+        """Why the unit is not well, in systemd's words; empty if it is."""
         if not self.exists:
             return self.load_error or f"Unit {self.name} not found."
         if self.is_masked:
@@ -172,7 +172,7 @@ class UnitStatus:
 
     @property
     def outcome(self) -> str:
-        """How its last run ended: `Result=exit-code, status=1`."""
+        """How the last run ended: `Result=exit-code, status=1`."""
         words = [f"Result={self.result}"]
         if self.exec_main_code == 1:
             words.append(f"status={self.exec_main_status}")

@@ -72,7 +72,7 @@ def test_a_unit_is_in_the_list_as_systemd_has_it(manager):
     web = unit(manager)
     assert (web.state, web.enabled, web.technology) == (State.DISABLED, False, "systemd")
     assert web.description == "The unit nginx.service"
-    manager.systemd.happens("nginx.service", "active", "running", main_pid=77)
+    manager.systemd.change_state("nginx.service", "active", "running", main_pid=77)
     later(manager)
     assert (unit(manager).state, unit(manager).pid) == (State.RUNNING, 77)
 
@@ -87,7 +87,7 @@ def test_a_unit_is_in_the_list_as_systemd_has_it(manager):
     ],
 )
 def test_its_states_are_those_of_everything(manager, active, sub, state):
-    manager.systemd.happens("nginx.service", active, sub)
+    manager.systemd.change_state("nginx.service", active, sub)
     later(manager)
     assert unit(manager).state is state
 
@@ -188,7 +188,7 @@ def test_what_systemd_refuses_is_said_in_its_words(manager):
 
 def test_a_start_that_comes_to_nothing_is_told_with_the_journal(manager):
     nginx = manager.systemd.units["nginx.service"]
-    nginx.dies, nginx.log = "exit-code", ["no such luck"]
+    nginx.fails_after_start, nginx.log = "exit-code", ["no such luck"]
     error = asked(manager, manager.all_hosts.start(unit(manager)))
     assert str(error) == "nginx.service was started and does not run"
     assert "no such luck" in error.reason

@@ -57,7 +57,7 @@ def test_two_blocks_at_once_wait_for_each_other() -> None:
         blocks = [asyncio.create_task(needs_it()) for _ in range(3)]
         while not systemd.orders:
             await asyncio.sleep(0)
-        systemd.started("db.service")
+        systemd.finish_start("db.service")
         assert (await asyncio.gather(*blocks)).count(False) == 1
         assert not await daemon.is_running()
 

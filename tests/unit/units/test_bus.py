@@ -120,7 +120,7 @@ class TestWire:
             take(whole)
 
     def test_one_that_is_too_large_is_refused_before_it_has_come(self):
-        with pytest.raises(InvalidStream, match="more than we take"):
+        with pytest.raises(InvalidStream, match="is too large"):
             take(bytearray(struct.pack("<cBBBIII", b"l", 4, 0, 1, 2**26, 1, 0)))
 
 
@@ -191,13 +191,13 @@ class ChangesTests(SynchronousTestCase):
     def listen(self):
         self.changes.startService()
         self.receive(b"OK 123\r\n" + b"".join(map(reply, range(1, 6))))
-        self.assertTrue(self.changes.tells)
+        self.assertTrue(self.changes.is_listening)
         self.assertEqual(self.told, [None])
         del self.told[:]
 
     def stop(self):
         self.successResultOf(self.changes.stopService())
-        self.assertFalse(self.changes.tells)
+        self.assertFalse(self.changes.is_listening)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_it_introduces_itself_and_subscribes(self):
@@ -211,7 +211,7 @@ class ChangesTests(SynchronousTestCase):
         self.assertEqual(begin, b"BEGIN")
         members = [one.member for one in all_of(calls)[0]]
         self.assertEqual(members, ["Hello", "AddMatch", "AddMatch", "AddMatch", "Subscribe"])
-        self.assertFalse(self.changes.tells)
+        self.assertFalse(self.changes.is_listening)
         self.stop()
 
     def test_changes_of_units_are_told_by_their_names(self):
@@ -245,13 +245,13 @@ class ChangesTests(SynchronousTestCase):
     def test_it_comes_back_when_it_was_cut_off_and_says_that_something_was_missed(self):
         self.listen()
         self.endpoint.transport.abortConnection()
-        self.assertFalse(self.changes.tells)
+        self.assertFalse(self.changes.is_listening)
         self.assertEqual(self.told, [None])
         del self.told[:]
         self.clock.advance(1)
         self.assertEqual(self.endpoint.attempts, 2)
         self.receive(b"OK 123\r\n" + b"".join(map(reply, range(1, 6))))
-        self.assertEqual((self.told, self.changes.tells), ([None], True))
+        self.assertEqual((self.told, self.changes.is_listening), ([None], True))
         self.stop()
 
     def test_who_refuses_is_asked_ever_less_often(self):
@@ -267,7 +267,7 @@ class ChangesTests(SynchronousTestCase):
             waits = []
             for _ in range(9):
                 refuse()
-                self.assertFalse(self.changes.tells)
+                self.assertFalse(self.changes.is_listening)
                 (retry,) = self.clock.getDelayedCalls()
                 waits.append(retry.getTime() - self.clock.seconds())
                 self.clock.advance(waits[-1])

@@ -256,7 +256,7 @@ class DaemonTests(UnitTestCase):
 
     def test_the_alias_is_not_asked_whether_it_runs(self):
         self.systemd.add("web.service")
-        self.systemd.add("old-web.service").goes("active", "running")
+        self.systemd.add("old-web.service").set_state("active", "running")
         self.assertFalse(self.done(self.daemon("daemon-web", "web", alias="old-web").is_running()))
 
     def test_logs_are_the_last_200_lines_with_the_description(self):
@@ -271,12 +271,12 @@ class RepairedDaemonTests(UnitTestCase):
 
     def test_a_unit_that_is_starting_is_not_called_stopped(self):
         unit = self.systemd.add("web.service")
-        unit.goes("activating", "start")
+        unit.set_state("activating", "start")
         daemon = self.daemon("daemon-web", "web")
         self.assertTrue(self.done(daemon.is_running()))
         (check,) = self.done(daemon.diagnose())
         self.assertEqual(check.result, Result.WARNING)
-        unit.goes("activating", "auto-restart", result="exit-code")
+        unit.set_state("activating", "auto-restart", result="exit-code")
         self.assertFalse(self.done(daemon.is_running()))
 
     def test_a_unit_that_runs_to_an_end_is_not_called_stopped(self):
@@ -285,7 +285,7 @@ class RepairedDaemonTests(UnitTestCase):
         self.assertTrue(self.done(daemon.is_running()))
         (check,) = self.done(daemon.diagnose())
         self.assertEqual(check.result, Result.PASSED)
-        unit.goes("failed", "failed", result="exit-code")
+        unit.set_state("failed", "failed", result="exit-code")
         self.assertFalse(self.done(daemon.is_running()))
 
     def test_a_start_that_fails_is_told_with_the_words_of_systemd_and_of_the_unit(self):
@@ -298,7 +298,7 @@ class RepairedDaemonTests(UnitTestCase):
         self.assertEqual(error.log, ("no such file: web.conf",))
 
     def test_a_unit_that_dies_right_after_its_start_is_told(self):
-        self.systemd.add("web.service", dies="signal")
+        self.systemd.add("web.service", fails_after_start="signal")
         error = self.failed(self.daemon("daemon-web", "web").enable(), UnitFailed)
         self.assertIn("does not run", str(error))
         self.assertIn("Result=signal", error.reason)
@@ -333,7 +333,7 @@ class RepairedDaemonTests(UnitTestCase):
     def test_many_units_are_looked_at_in_one_question(self):
         daemons = []
         for n in range(100):
-            self.systemd.add(f"u{n}.service").goes("active", "running")
+            self.systemd.add(f"u{n}.service").set_state("active", "running")
             daemons.append(self.daemon(f"daemon-{n}", f"u{n}"))
         answers = [daemon.diagnose() for daemon in daemons]
         for answer in answers:
@@ -349,7 +349,7 @@ class RepairedDaemonTests(UnitTestCase):
             [check.result for check in checks], [Result.SKIPPED, Result.FAILED, Result.FAILED]
         )
         self.assertEqual(checks[0].parameters["reason"], self.systemd.absent)
-        self.assertEqual(checks[1].finding_text, "Nobody listens on tcp port 80")
+        self.assertEqual(checks[1].finding_text, "No program listens on tcp port 80")
         self.failed(daemon.enable(), NoSystemd)
         self.failed(daemon.is_running(), NoSystemd)
 
@@ -360,7 +360,7 @@ class DiagnosisTests(UnitTestCase):
         return daemon, self.done(daemon.diagnose())
 
     def test_first_the_unit_and_then_each_port_in_their_order(self):
-        self.systemd.add("web.service").goes("active", "running")
+        self.systemd.add("web.service").set_state("active", "running")
         _, checks = self.check(listen_ports=[(8080, "tcp4"), (53, "udp"), (80, "tcp6")])
         self.assertEqual(
             [(check.check_id, check.filled) for check in checks],
@@ -395,7 +395,7 @@ class DiagnosisTests(UnitTestCase):
         ]
         for active, sub, status, more, result, action in cases:
             self.setUp()
-            self.systemd.add("web.service", **more).goes(active, sub, **status)
+            self.systemd.add("web.service", **more).set_state(active, sub, **status)
             _, (check,) = self.check()
             self.assertEqual((check.result.value, active), (result, active))
             self.assertEqual([one.action for one in check.suggestions], [action])
@@ -413,7 +413,9 @@ class DiagnosisTests(UnitTestCase):
             ("open: Permission denied", "check-permissions"),
         ):
             self.setUp()
-            self.systemd.add("web.service", log=[line]).goes("failed", "failed", result="exit-code")
+            self.systemd.add("web.service", log=[line]).set_state(
+                "failed", "failed", result="exit-code"
+            )
             _, (check,) = self.check()
             self.assertIn(action, [one.action for one in check.suggestions])
             self.assertEqual(check.parameters["log"], (line,))
@@ -457,7 +459,7 @@ class DiagnosisTests(UnitTestCase):
         self.assertEqual((check.result, "owner" in check.parameters), (Result.PASSED, False))
 
     def test_systemd_listens_for_a_socket(self):
-        self.systemd.add("web.socket").goes("active", "listening")
+        self.systemd.add("web.socket").set_state("active", "listening")
         self.listens(80, "systemd", group="/init.scope", pid=1)
         daemon = self.daemon("daemon-web", "web.socket", listen_ports=[(80, "tcp")])
         self.assertEqual(self.done(daemon.diagnose())[1].result, Result.PASSED)
@@ -473,7 +475,7 @@ class DiagnosisTests(UnitTestCase):
 
     def test_repair_does_what_was_suggested_and_needs_no_set_up(self):
         unit = self.systemd.add("web.service")
-        unit.goes("failed", "failed", result="exit-code", needs_daemon_reload=True)
+        unit.set_state("failed", "failed", result="exit-code", needs_daemon_reload=True)
         daemon, checks = self.check()
         self.assertFalse(self.done(daemon.repair(checks)))
         self.assertEqual(

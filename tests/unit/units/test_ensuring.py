@@ -65,7 +65,7 @@ class EnsureRunningTests(SynchronousTestCase):
         self.assertEqual(self.units.uses, {})
 
     def test_one_that_runs_stays_as_it_is(self):
-        self.systemd.add("db.service").goes("active", "running")
+        self.systemd.add("db.service").set_state("active", "running")
         block = self.block()
         self.assertIs(self.successResultOf(block[0]), True)
         self.leave(block)
@@ -82,7 +82,7 @@ class EnsureRunningTests(SynchronousTestCase):
             self.assertEqual(self.units.uses, {})
 
     def test_one_that_was_enabled_and_crashed_stays_enabled(self):
-        self.systemd.add("db.service", "enabled").goes("failed", "failed", result="signal")
+        self.systemd.add("db.service", "enabled").set_state("failed", "failed", result="signal")
         self.leave(self.block())
         self.assertEqual(self.unit.word, "enabled")
         self.assertEqual(self.systemd.orders, [(START, "db.service"), (STOP, "db.service")])
@@ -139,10 +139,10 @@ class EnsureRunningTests(SynchronousTestCase):
         self.assertTrue(self.unit.status.is_active)
 
     def test_one_that_is_starting_is_waited_for_and_not_stopped(self):
-        self.systemd.add("db.service", is_slow=True).goes("activating", "start")
+        self.systemd.add("db.service", is_slow=True).set_state("activating", "start")
         block = self.block()
         self.assertNoResult(block[0])
-        self.systemd.started("db.service")
+        self.systemd.finish_start("db.service")
         self.turn()
         self.assertIs(self.successResultOf(block[0]), True)
         self.leave(block)
@@ -185,7 +185,7 @@ class EnsureRunningTests(SynchronousTestCase):
     def test_one_that_dies_meanwhile_is_told_at_the_end(self):
         self.systemd.add("db.service", log=["out of memory"])
         _, leave, ended = self.block()
-        self.systemd.happens("db.service", "failed", "failed", result="oom-kill")
+        self.systemd.change_state("db.service", "failed", "failed", result="oom-kill")
         leave.callback(None)
         self.turn()
         error = self.failureResultOf(ended, UnitFailed).value
@@ -195,7 +195,7 @@ class EnsureRunningTests(SynchronousTestCase):
     def test_what_the_block_raises_comes_first_and_names_the_death(self):
         self.systemd.add("db.service")
         _, leave, ended = self.block()
-        self.systemd.happens("db.service", "failed", "failed", result="oom-kill")
+        self.systemd.change_state("db.service", "failed", "failed", result="oom-kill")
         leave.errback(ValueError("no answer"))
         self.turn()
         error = self.failureResultOf(ended, ValueError).value
@@ -204,7 +204,7 @@ class EnsureRunningTests(SynchronousTestCase):
     def test_one_that_died_under_the_first_is_started_again_for_the_second(self):
         self.systemd.add("db.service")
         first = self.block()
-        self.systemd.happens("db.service", "failed", "failed", result="signal")
+        self.systemd.change_state("db.service", "failed", "failed", result="signal")
         second = self.block()
         self.assertIs(self.successResultOf(second[0]), False)
         self.assertTrue(self.unit.status.is_active)

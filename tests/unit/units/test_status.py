@@ -72,8 +72,8 @@ def test_only_units_that_run_to_an_end_have_done_their_work():
 
 def test_every_word_of_enablement_has_a_sentence():
     assert Enablement("masked-runtime").is_masked
-    assert Enablement("masked").sentence == "it is masked: nobody can start it"
-    assert Enablement("of the future").sentence == "nobody can tell whether it is enabled"
+    assert Enablement("masked").sentence == "it is masked: it cannot be started"
+    assert Enablement("of the future").sentence == "it is not known whether it is enabled"
     assert not Enablement("of the future").is_enabled
 
 

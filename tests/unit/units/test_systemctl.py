@@ -17,7 +17,7 @@ from domogik.units.systemd.backend import (
     Order,
     OrderFailed,
 )
-from domogik.units.systemd.systemctl import Systemctl, absent
+from domogik.units.systemd.systemctl import Systemctl, why_no_systemd
 
 SHOW = """Type=notify
 MainPID=104
@@ -164,7 +164,7 @@ class SystemctlTests(SynchronousTestCase):
         error = self.failureResultOf(self.order("x" * 9999, 1), OrderFailed).value
         self.assertLess(len(str(error)), 600)
         error = self.failureResultOf(self.order("", 5), OrderFailed).value
-        self.assertIn("it said nothing (exit status 5)", str(error))
+        self.assertIn("no message (exit status 5)", str(error))
 
     def test_one_that_takes_too_long_is_left_to_systemd(self):
         error = self.failureResultOf(self.order(timed_out=True), OrderFailed).value
@@ -222,4 +222,4 @@ def test_a_host_was_booted_with_systemd_if_its_directory_is_there(tmp_path, boot
     directory = tmp_path / "system"
     if booted:
         directory.mkdir()
-    assert ("not booted with systemd" in absent(directory)) is not booted
+    assert ("not booted with systemd" in why_no_systemd(directory)) is not booted

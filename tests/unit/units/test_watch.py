@@ -61,7 +61,7 @@ class WatchTests(SynchronousTestCase):
     def test_a_burst_of_changes_is_one_question_about_those_units(self):
         self.start()
         for sub in ("start-pre", "start", "running"):
-            self.systemd.happens("x.service", "active", sub)
+            self.systemd.change_state("x.service", "active", sub)
         self.turn(0.2)
         self.assertEqual(self.told, [("x.service", "disabled", "running")])
         self.assertEqual(self.systemd.questions[1:], [{"x.service"}])
@@ -70,7 +70,7 @@ class WatchTests(SynchronousTestCase):
     def test_a_unit_is_known_by_its_alias_too(self):
         self.systemd.units["x.service"].word = "enabled"
         self.start()
-        self.systemd.happens("x.service", "active", "running")
+        self.systemd.change_state("x.service", "active", "running")
         self.turn(0.2)
         self.assertEqual(
             sorted(self.told),
@@ -81,15 +81,15 @@ class WatchTests(SynchronousTestCase):
     def test_units_of_nobody_are_no_question(self):
         self.start()
         self.systemd.add("other.service")
-        self.systemd.happens("other.service", "active", "running")
+        self.systemd.change_state("other.service", "active", "running")
         self.turn(1)
         self.assertEqual(len(self.systemd.questions), 1)
         self.stop()
 
     def test_where_changes_are_not_told_they_are_looked_for(self):
-        self.systemd.tells = False
+        self.systemd.has_bus = False
         self.start()
-        self.systemd.happens("x.service", "active", "running")
+        self.systemd.change_state("x.service", "active", "running")
         self.turn(9)
         self.assertEqual(self.told, [])
         self.turn(1)

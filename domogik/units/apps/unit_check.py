@@ -1,4 +1,4 @@
-"""Is a unit well, and if not, what can be done? What systemd's words come to as a check."""
+"""The check of whether a unit runs, and what can be done if it does not."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from domogik.units.systemd.backend import NoSystemd
 from domogik.units.systemd.status import UnitStatus
 
 _DESCRIPTION = "Service {service_name} is running"
-#: of the journal of a unit that failed, so much is searched for known causes
+#: the lines of a failed unit's journal that are searched for known causes
 _SEARCHED_LINES = 20
 
 
 class UnitAction(enum.Enum):
-    """What can be done about a unit without asking anybody, in the order that makes sense."""
+    """The suggestions that can be carried out, in the order in which they are."""
 
     DAEMON_RELOAD = "unit-daemon-reload"
     UNMASK = "unit-unmask"
@@ -28,16 +28,16 @@ _DAEMON_RELOAD = Suggestion(
     UnitAction.DAEMON_RELOAD.value, "Its file was changed: let systemd read unit files again"
 )
 _UNMASK = Suggestion(UnitAction.UNMASK.value, "Unmask the unit and start it")
-_RESTART = Suggestion(UnitAction.RESTART.value, "Forget that the unit failed and start it again")
+_RESTART = Suggestion(UnitAction.RESTART.value, "Reset the unit's failure and start it again")
 _START = Suggestion(UnitAction.START.value, "Start the unit")
 _INSTALL = Suggestion(
     "install-unit", "Install the package that brings the unit, or correct its name", False
 )
 _WAIT = Suggestion("wait", "Wait until it has started, and look again", False)
 _MEND = Suggestion(
-    "mend-unit-file", "Mend the unit's file: systemd-analyze verify tells more", False
+    "mend-unit-file", "Correct the unit's file: systemd-analyze verify says more", False
 )
-#: words in the journal -> what only a person can do
+#: by words in the journal: what a person can do
 _CAUSES = (
     (
         "address already in use",
@@ -46,7 +46,7 @@ _CAUSES = (
     ("no space left on device", Suggestion("free-disk", "The disk is full: make room", False)),
     (
         "permission denied",
-        Suggestion("check-permissions", "It may not do what it tries: see its logs", False),
+        Suggestion("check-permissions", "It lacks a permission: see its logs", False),
     ),
 )
 
@@ -54,15 +54,15 @@ _CAUSES = (
 async def check_unit(
     units: Units, name: str, component_id: str | None
 ) -> tuple[DiagnosticCheck, UnitStatus | None]:
-    """The check, and the status it was made from: None where there is none to be had."""
+    """Return the check and the status it was made from, None if systemd cannot be asked."""
     try:
         status = (await units.status([name]))[name]
     except NoSystemd as error:
-        finding = f"Whether {name} runs was not looked at: {error}"
+        finding = f"Whether {name} runs was not checked: {error}"
         check = _check(name, component_id, Result.SKIPPED, finding=finding, reason=str(error))
         return check, None
     except DomogikError as error:
-        finding = f"Whether {name} runs cannot be told: {error}"
+        finding = f"Whether {name} runs is not known: {error}"
         check = _check(name, component_id, Result.ERROR, finding=finding, reason=str(error))
         return check, None
     log: list[str] = []
@@ -71,14 +71,13 @@ async def check_unit(
             log = await units.logs(name, _SEARCHED_LINES)
         except DomogikError as error:
             log = [str(error)]
-    return judge(name, component_id, status, log), status
+    return _check_of_status(name, component_id, status, log), status
 
 
-def judge(
+def _check_of_status(
     name: str, component_id: str | None, status: UnitStatus, log: list[str]
 ) -> DiagnosticCheck:
-    """What this status means; `log` are the last lines of the unit's journal."""
-    result, suggestions = _verdict(status)
+    result, suggestions = _result_of(status)
     said = "\n".join(log).lower()
     suggestions += tuple(suggestion for words, suggestion in _CAUSES if words in said)
     if status.needs_daemon_reload:
@@ -100,7 +99,7 @@ def judge(
     )
 
 
-def _verdict(status: UnitStatus) -> tuple[Result, tuple[Suggestion, ...]]:
+def _result_of(status: UnitStatus) -> tuple[Result, tuple[Suggestion, ...]]:
     if status.is_active or status.did_its_work:
         return Result.PASSED, ()
     if not status.exists:
