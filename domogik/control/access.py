@@ -1,13 +1,16 @@
-"""Who may do what over xPL: a refused order is answered and counted, and logged once a minute."""
+"""What the commands of xPL have in common: who may give one, and what is answered if it fails."""
 
 from __future__ import annotations
+
+from collections.abc import Awaitable
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from domogik.clock import LogThrottle
-from domogik.errors import NotAllowed
+from domogik.control.wording import Body
+from domogik.errors import DomogikError, NotAllowed
 from domogik.manager.operations.table import Right
 from domogik.manager.trust import Trust
 from domogik.xpl.node.bus import Origin
@@ -37,3 +40,17 @@ class XplAccess:
                 count=self._trust.refused,
             )
         raise NotAllowed(f"Not allowed from {origin.ip}")
+
+
+async def answer_of(
+    log: Logger, what: str, host: str, work: Awaitable[Body]
+) -> tuple[Body, DomogikError | None]:
+    """What the work has to say, and why it failed: whatever happens, there is an answer."""
+    try:
+        return await work, None
+    except DomogikError as error:
+        return [], error
+    except Exception:  # noqa: BLE001 - a door: there is always an answer
+        log.failure("{what}", what=what)
+        command = what.partition(" ")[0]
+        return [], DomogikError(f"{command} failed on {host}: its log says why")

@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from domogik.components.events import Event, EventStream
-from domogik.control.access import XplAccess
+from domogik.control.access import XplAccess, answer_of
 from domogik.control.package_wording import (
     BadCommand,
     InstallCommand,
@@ -24,7 +24,7 @@ from domogik.control.package_wording import (
 )
 from domogik.control.system import NO_COMMAND, ONE_HOST
 from domogik.control.wording import Body, escape_value
-from domogik.errors import DomogikError, OperationFailed
+from domogik.errors import OperationFailed
 from domogik.manager.operations.all import TABLE
 from domogik.manager.packages.local import LocalPackages
 from domogik.manager.packages.offers import MainHostOffers
@@ -117,14 +117,14 @@ class PackageControl:
             package = self._local_host.package(word(message, "type"), word(message, "id"))
             return dependency_list(package.dependencies)
 
-        await self._about_package("get-dependencies", message, work)
+        await self._about_package("get-dependencies", message, work())
 
     async def _udev_rules(self, message: Message, origin: Origin) -> None:
         async def work() -> Body:
             package = self._local_host.package(word(message, "type"), word(message, "id"))
             return rules_list(package.udev_rules)
 
-        await self._about_package("get-udev-rules", message, work)
+        await self._about_package("get-udev-rules", message, work())
 
     async def _uninstall(self, message: Message, origin: Origin) -> None:
         async def work() -> Body:
@@ -135,21 +135,18 @@ class PackageControl:
             await self._local_host.uninstall(type, id, with_data=with_data)
             return []
 
-        await self._about_package("uninstall", message, work)
+        await self._about_package("uninstall", message, work())
 
-    async def _about_package(
-        self, command: str, message: Message, work: Callable[[], Awaitable[Body]]
-    ) -> None:
-        body: Body = []
-
-        async def all_of_it() -> None:
-            body.extend(await work())
-
-        error = await self._error_of(command, all_of_it)
+    async def _about_package(self, command: str, message: Message, work: Awaitable[Body]) -> None:
+        body, error = await self._result_of(command, work)
         self._send([*package_head(command, self._local_host.host, message, error), *body])
 
+    async def _result_of(self, command: str, work: Awaitable[Body]) -> tuple[Body, str]:
+        body, error = await answer_of(self._log, command, self._local_host.host, work)
+        return body, "" if error is None else str(error)
+
     async def _install(self, message: Message, origin: Origin) -> None:
-        async def work() -> None:
+        async def work() -> Body:
             self._access.check("install", origin, TABLE["package.install"].right)
             command = InstallCommand.of(message)
             _check_host(message)
@@ -157,10 +154,11 @@ class PackageControl:
                 await self._rests.check(command.place.url, command.ref)
             elif origin.ip is not None and not self._trust.is_own(origin.ip):
                 await self._install_from_sender(command, origin.ip)
-                return
+                return []
             await self._carry_out(command, command.place)
+            return []
 
-        error = await self._error_of("install", work)
+        _, error = await self._result_of("install", work())
         self._send(install_body(self._local_host.host, message, error))
 
     async def _carry_out(self, command: InstallCommand, place: Place | None) -> None:
@@ -182,29 +180,18 @@ class PackageControl:
                 ) from error
 
     async def _check(self, message: Message, origin: Origin) -> None:
-        answer: list[Body] = []
+        own = self._local_host.host
 
-        async def work() -> None:
+        async def work() -> Body:
             asked = asked_dependencies(message)
             states = await self._local_host.check(tuple(asked.values()))
             if message.vendor_device != "domogik-manager":  # one that asks looks itself
                 states = await self._elsewhere.complete(states)
-            answer.append(check_body(self._local_host.host, asked, states))
+            return check_body(own, asked, states)
 
-        error = await self._error_of("check-dependencies", work)
-        head = [("command", "check-dependencies"), ("host", self._local_host.host)]
-        self._send(answer[0] if answer else [*head, ("error", escape_value(error))])
-
-    async def _error_of(self, command: str, work: Callable[[], Awaitable[None]]) -> str:
-        """Empty, or what the answer says."""
-        try:
-            await work()
-        except DomogikError as error:
-            return str(error)
-        except Exception:  # noqa: BLE001 - a door: there is always an answer
-            self._log.failure("{command}", command=command)
-            return f"{command} failed on {self._local_host.host}: its log says why"
-        return ""
+        body, error = await self._result_of("check-dependencies", work())
+        head = [("command", "check-dependencies"), ("host", own)]
+        self._send(body or [*head, ("error", escape_value(error))])
 
 
 def _check_host(message: Message) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import attrs
@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from domogik.components.events import Event, EventStream
 from domogik.components.model import Component, Kind, State
-from domogik.control.access import XplAccess
+from domogik.control.access import XplAccess, answer_of
 from domogik.control.wording import (
     Body,
     checks_body,
@@ -26,7 +26,7 @@ from domogik.manager.local_host import LocalHost
 from domogik.manager.operations.all import TABLE
 from domogik.manager.operations.table import Context, Operation
 from domogik.manager.trust import Trust
-from domogik.xpl.codec.message import CMND, TRIG, Message
+from domogik.xpl.codec.message import CMND, TRIG, Message, Pair
 from domogik.xpl.node.bus import Bus, Origin, Subscription
 from domogik.xpl.node.port import Identity
 
@@ -157,7 +157,7 @@ class SystemControl:
         try:
             allow(operation.right)
         except NotAllowed as error:
-            self._answer(command, kind, name, str(error))
+            self._answer(command, kind, name, error)
             return
         if (command, kind, name) in self._under_way:
             return  # it has its answer when that is done
@@ -193,23 +193,19 @@ class SystemControl:
         name: str,
         message: Message | None = None,
     ) -> None:
-        command, error, unknown, more = _command(operation), "", False, []
+        command, host = _command(operation), self._local_host.host
         words = {} if message is None else dict(message.body)
         given = {one.name: words[one.name] for one in operation.parameters if one.name in words}
-        try:
-            find = partial(self._target, command, kind, name)
+        find = partial(self._target, command, kind, name)
+
+        async def work() -> Body:
             answer = await operation.order(context, given, find=find).begin()
             said = operation.answer.json(answer) if operation.xpl else {}
-            more = [(key, escape_value(str(said[key]))) for key in operation.xpl or ()]
-        except UnknownComponent as failure:
-            error, unknown = str(failure), True
-        except DomogikError as failure:
-            error = str(failure)
-        except Exception:  # noqa: BLE001 - a door: there is always an answer
-            self._log.failure("{command} {name}", command=command, name=name)
-            error = f"{command} failed on {self._local_host.host}: its log says why"
+            return [(key, escape_value(str(said[key]))) for key in operation.xpl or ()]
+
+        more, error = await answer_of(self._log, f"{command} {name}", host, work())
         self._send_waiting_list()
-        self._answer(command, kind, name, error, more, unknown=unknown)
+        self._answer(command, kind, name, error, more)
 
     def _target(self, command: str, kind: str, name: str) -> Component:
         """What is meant; a disabled plugin is unknown here, but for enabling it or while it is up.
@@ -230,27 +226,18 @@ class SystemControl:
         return component
 
     def _answer(
-        self,
-        command: str,
-        kind: str,
-        name: str,
-        error: str,
-        more: Sequence[tuple[str, str]] = (),
-        *,
-        unknown: bool = False,
+        self, command: str, kind: str, name: str, error: object, more: Iterable[Pair] = ()
     ) -> None:
         """In the order of the released manager, which differed from command to command."""
         head = [("command", escape_value(command))] if command else []
         head.append(("host", self._local_host.host))
-        if (
-            command in ("start", "restart", "detail")
-            or unknown
-            or (command == "stop" and not error)
-        ):
+        is_unknown = isinstance(error, UnknownComponent) and command != "diagnose"
+        is_stopped = command == "stop" and not error
+        if command in ("start", "restart", "detail") or is_unknown or is_stopped:
             head.reverse()
         body = [*head, *_named(kind, name), *more]
         if error:
-            body.append(("error", escape_value(error)))
+            body.append(("error", escape_value(str(error))))
         self._send(body)
 
     def _send(self, body: Body) -> None:
@@ -262,28 +249,19 @@ class SystemControl:
         """Of one component, or of everything where none is named; for whoever may read a list."""
         is_all = name.removeprefix(f"{Kind.HOST.value}:") == "*"
         given = name if name.startswith(f"{kind}:") else f"{kind}:{name}"
-        error = ""
-        try:
-            found = self._local_host.kinds.get(Kind.of(kind))
+        host = self._local_host.host
+
+        async def work() -> Body:
+            found, asked = self._local_host.kinds.get(Kind.of(kind)), given
             if found is not None and found.knows(given) and not is_all:
-                given = str(found.find(given).id)
-            checks = await self._local_host.health.diagnose(None if is_all else given)
-        except DomogikError as failure:
-            error = str(failure)
-        except Exception:  # noqa: BLE001 - a door: there is always an answer
-            self._log.failure("diagnose {name}", name=name)
-            error = f"diagnose failed on {self._local_host.host}: its log says why"
-        if error:
+                asked = str(found.find(given).id)
+            return checks_body(await self._local_host.health.diagnose(None if is_all else asked))
+
+        body, error = await answer_of(self._log, f"diagnose {name}", host, work())
+        if error is not None:
             self._answer("diagnose", kind, name, error)
         else:
-            self._send(
-                [
-                    ("command", "diagnose"),
-                    ("host", self._local_host.host),
-                    *_named(kind, name),
-                    *checks_body(checks),
-                ]
-            )
+            self._send([("command", "diagnose"), ("host", host), *_named(kind, name), *body])
 
     # Detail
 
@@ -295,7 +273,7 @@ class SystemControl:
                     return
                 component = self._target("detail", kind, name)
         except DomogikError as failure:
-            self._answer("detail", kind, name, str(failure), unknown=True)
+            self._answer("detail", kind, name, failure)
             return
         kind_of = self._local_host.kind_of(component)
         self._send(detail_body(kind_of.detail(component), name))

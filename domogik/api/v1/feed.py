@@ -12,8 +12,9 @@ from domogik.api.http.streams import OpenStream, Streams, TooManyStreams
 from domogik.api.v1.face import Served
 from domogik.components.events import Event, EventStream
 from domogik.manager.operations.answers import EVENT
+from domogik.manager.operations.parameters import LAST_EVENT_ID
 from domogik.manager.operations.shape import TEXT
-from domogik.manager.operations.table import BASE, LAST_EVENT_ID, Operation, Order
+from domogik.manager.operations.table import BASE, Operation, Order
 
 EVENTS = "text/event-stream"
 #: sent in place of events that are no longer kept: the client reads everything again

@@ -15,17 +15,9 @@ from domogik.api.v1.face import Served, json_reply
 from domogik.api.v1.openapi import JSON
 from domogik.components.model import Component
 from domogik.manager.operations.answers import LOG
+from domogik.manager.operations.parameters import Parameter, flag
 from domogik.manager.operations.shape import INTEGER, TEXT
-from domogik.manager.operations.table import (
-    BASE,
-    COMPONENT,
-    NAMING,
-    Context,
-    Operation,
-    Order,
-    Parameter,
-    flag,
-)
+from domogik.manager.operations.table import BASE, COMPONENT, NAMING, Context, Operation, Order
 
 PLAIN = "text/plain"
 EVENTS = "text/event-stream"

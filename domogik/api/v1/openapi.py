@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from domogik.api.v1.problems import CONTENT_TYPE, status_of
 from domogik.manager.operations.answers import TYPE
+from domogik.manager.operations.parameters import matching
 from domogik.manager.operations.shape import INTEGER, SCHEMAS, TEXT, Schema, listed
-from domogik.manager.operations.table import Right, matching
+from domogik.manager.operations.table import Right
 from domogik.packages.descriptor.reference import ID, TYPES
 
 if TYPE_CHECKING:

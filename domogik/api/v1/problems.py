@@ -23,7 +23,7 @@ from domogik.errors import (
     OperationFailed,
     UnknownComponent,
 )
-from domogik.manager.operations.table import InvalidParameter
+from domogik.manager.operations.parameters import InvalidParameter
 from domogik.packages.descriptor.files import BrokenDescriptor
 from domogik.packages.descriptor.reference import InvalidReference
 from domogik.packages.repositories.index import UnknownRelease

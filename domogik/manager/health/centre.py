@@ -23,7 +23,7 @@ from domogik.components.health import DiagnosticCheck, Result
 from domogik.components.model import ComponentId, Kind, State
 from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.health.issues import Issue, Issues, UnknownIssue
-from domogik.manager.jobs import Job, Jobs, Progress
+from domogik.manager.jobs import Jobs, Progress
 from domogik.manager.kinds.interfaces import IChecked, Kinds
 from domogik.threads import Threads
 
@@ -165,10 +165,6 @@ class Health:
         """The last look at each component since the start, in the order of `subjects`."""
         looks = (self._known[id].look for id in self.subjects())
         return tuple(look for look in looks if look is not None)
-
-    def jobs(self) -> tuple[Job, ...]:
-        """Those under way and the last that ended, newest first; not only of health."""
-        return self._jobs.all()
 
     def diagnose(self, component_id: str | None = None) -> Deferred[tuple[DiagnosticCheck, ...]]:
         """Look at one component, or at all of this host; fires with the checks, in a steady order.

@@ -12,17 +12,15 @@ from domogik.errors import NoAnswer, NotPossible, OperationFailed, UnknownCompon
 from domogik.manager.daemons.backups import FILE_NAME
 from domogik.manager.interfaces import IAllHosts
 from domogik.manager.operations import answers
+from domogik.manager.operations.parameters import OF_HOST, Parameter, matching
 from domogik.manager.operations.shape import TEXT
 from domogik.manager.operations.table import (
     COMPONENT,
     NAMING,
-    OF_HOST,
     Context,
-    Parameter,
     Right,
     Run,
     Where,
-    matching,
     operation,
 )
 

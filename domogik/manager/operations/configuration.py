@@ -8,13 +8,8 @@ from typing import Any
 from domogik.components.model import Component, Kind
 from domogik.errors import NoAnswer, NotPossible
 from domogik.manager.operations import answers, passwords
-from domogik.manager.operations.table import (
-    COMPONENT,
-    NAMING,
-    Context,
-    InvalidParameter,
-    operation,
-)
+from domogik.manager.operations.parameters import InvalidParameter
+from domogik.manager.operations.table import COMPONENT, NAMING, Context, operation
 
 _OF_COMPONENT: dict[str, Any] = {"subject": COMPONENT, "errors": (*NAMING, NoAnswer)}
 _KEY = "/components/{id}/config/{key}"

@@ -9,13 +9,13 @@ from domogik.components.model import Component
 from domogik.errors import NoAnswer, NotPossible, UnknownComponent
 from domogik.manager.health.issues import Issue
 from domogik.manager.operations import answers
+from domogik.manager.operations.parameters import InvalidParameter
 from domogik.manager.operations.table import (
     COMPONENT,
     ISSUE,
     NAMING,
     ONE_HOST,
     Context,
-    InvalidParameter,
     Where,
     operation,
 )

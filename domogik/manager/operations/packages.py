@@ -15,17 +15,8 @@ from domogik.errors import (
 from domogik.manager.jobs import Job
 from domogik.manager.operations import answers
 from domogik.manager.operations.components import check_host
-from domogik.manager.operations.table import (
-    OF_HOST,
-    PACKAGE,
-    Context,
-    PackageName,
-    Parameter,
-    Where,
-    flag,
-    matching,
-    operation,
-)
+from domogik.manager.operations.parameters import OF_HOST, Parameter, flag, matching
+from domogik.manager.operations.table import PACKAGE, Context, PackageName, Where, operation
 from domogik.manager.packages.interfaces import InstalledPackage
 from domogik.packages.descriptor.reference import RELEASE, parse_fullname
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
-from domogik.manager.operations.table import BASE, Operation, Parameter
+from domogik.manager.operations.parameters import Parameter
+from domogik.manager.operations.table import BASE, Operation
 
 #: name, help, `word`, `option` or `flag`, whether it is required
 Given: TypeAlias = tuple[str, str, str, bool]
