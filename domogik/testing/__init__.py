@@ -1,4 +1,4 @@
-"""Fakes that stand for the real things in tests, shipped with the product.
+"""Fakes for tests, shipped with the product.
 
 `PluginHarness` is for tests of a plugin; see `domogik.testing.harness`.
 """
@@ -12,7 +12,7 @@ __all__ = ["PluginHarness"]
 
 
 def __getattr__(name: str) -> object:
-    """Import the harness, and Twisted with it, when it is asked for."""
+    """Import the harness, and with it Twisted, on first use."""
     if name != "PluginHarness":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from domogik.testing.harness import PluginHarness

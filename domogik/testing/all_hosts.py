@@ -1,4 +1,4 @@
-"""A house that needs no processes: for tests of the doors, here and in other programs."""
+"""All hosts and their components in memory, for tests of the interfaces and of other programs."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ from domogik.manager.jobs import Job, Jobs, Progress
 
 
 def daemon(name: str, host: str = "vm", **fields: object) -> Component:
-    """A managed daemon of that name."""
+    """Return a managed daemon with that name."""
     given: dict[str, object] = {"technology": "redis", "description": "Redis on 127.0.0.1"}
     given.update(fields)
     return Component(ComponentId(Kind.DAEMON, name), host, **given)  # type: ignore[arg-type]
 
 
 def plugin(name: str, host: str = "vm", **fields: object) -> Component:
-    """A plugin of that name."""
+    """Return a plugin with that name."""
     given: dict[str, object] = {"technology": "service", "version": "1.0", "enabled": True}
     given.update(fields)
     return Component(ComponentId(Kind.PLUGIN, name), host, **given)  # type: ignore[arg-type]
@@ -55,10 +55,11 @@ def plugin(name: str, host: str = "vm", **fields: object) -> Component:
 @implementer(IAllHosts)
 @attrs.define(eq=False)
 class FakeAllHosts:
-    """Keeps what it is told, at once and in memory.
+    """Carries out all operations at once in memory.
 
-    `failures` makes a verb (or `detail`) of a name fail with that error; `held` makes it wait for
-    the Deferred. `done` lists what was asked, in order; `upgraded` counts upgrades.
+    `failures` has the errors of operations by name of the operation and of the component; `held`
+    has Deferreds that they wait for. `done` lists the operations in order, with host and component;
+    `upgraded` counts upgrades.
     """
 
     host: str = "vm"
@@ -72,7 +73,7 @@ class FakeAllHosts:
     held: dict[tuple[str, str], Deferred[None]] = attrs.field(factory=dict)
     done: list[tuple[str, str, str]] = attrs.field(factory=list)
     upgraded: int = 0
-    #: what `warnings` says of a name
+    #: the results of `warnings` by name
     lacks: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
     checks: dict[str, list[DiagnosticCheck]] = attrs.field(factory=dict)
     saved: list[Backup] = attrs.field(factory=list)
@@ -87,7 +88,7 @@ class FakeAllHosts:
         self.queue = Jobs(self.events, lambda: 1000.0)
 
     def put(self, *components: Component) -> FakeAllHosts:
-        """Add or change components, and say so."""
+        """Add or change components and publish the events."""
         for component in components:
             place = component.host, component.id
             before = self._components.get(place)
@@ -107,12 +108,12 @@ class FakeAllHosts:
         return self
 
     def remove(self, component: Component) -> None:
-        """Forget one, and say so."""
+        """Remove a component and publish the event."""
         del self._components[component.host, component.id]
         self.events.publish("component.removed", id=str(component.id), host=component.host)
 
     def say(self, name: str, line: str) -> None:
-        """A line of output of a component of this host."""
+        """Add a line to the log of a component of this host."""
         component = self.find(name)
         self.logs.setdefault(component.name, []).append(line)
         for receive in tuple(self._followers.get(component.id, ())):
@@ -253,7 +254,7 @@ class FakeAllHosts:
         return forget
 
     def followers(self, name: str) -> int:
-        """How many follow the log of that component."""
+        """Return how many callers follow the log of that component."""
         return len(self._followers.get(self.find(name).id, ()))
 
     async def config_list(

@@ -1,7 +1,7 @@
-"""A network of its own for the test of a plugin: hub, database manager, and the plugin's process.
+"""An xPL network for the test of a plugin: hub, database manager, and the plugin's process.
 
-Nothing of it leaves the computer, and no fixed port is used. A wait fails as soon as every plugin
-has ended, with the last lines that they wrote::
+It uses the loopback interface and any free port. A wait fails as soon as every plugin has ended,
+with the last lines of their output::
 
     harness = PluginHarness(reactor, Path(self.mktemp()))
     harness.start()
@@ -41,61 +41,62 @@ from domogik.xpl.node.identity import Identity
 from domogik.xpl.node.port import NetworkSettings, Port
 
 HOST = "testhost"
-#: seconds that a wait may last where nothing is said; generous, for nothing should need it
+#: the default limit of a wait in seconds
 PATIENCE_S = 60.0
-#: seconds in which what a plugin said last still arrives
-_LAST_WORDS_S = 0.5
+#: the seconds in which the last messages of a plugin arrive after its end
+_LAST_MESSAGES_S = 0.5
 _LINES = 20
 
 
 class IHarnessReactor(IReactorTime, IReactorProcess):
-    """What is asked of a reactor here."""
+    """The parts of a reactor that the harness needs."""
 
 
 @attrs.define(eq=False)
 class PluginProcess(ProcessProtocol):
-    """A plugin that runs. `ended` fires with its exit status, or minus the signal that ended it."""
+    """The process of a plugin.
+
+    `ended` fires with its exit status, or with minus the number of the signal that ended it.
+    """
 
     name: str
     output: str = ""
     ended: Deferred[int] = attrs.field(factory=Deferred)
     transport: IProcessTransport = attrs.field(init=False)
     _waits: list[tuple[str, Deferred[None]]] = attrs.field(init=False, factory=list)
-    #: called once, when it has ended
+    #: is called after it has ended
     on_end: Callable[[], None] = attrs.field(default=lambda: None)
     status: int | None = attrs.field(init=False, default=None)
 
     @property
-    def story(self) -> str:
-        """What became of it, with its last lines."""
+    def summary(self) -> str:
+        """Whether it runs or how it ended, with the last lines of its output."""
         how = "runs" if self.status is None else f"ended with status {self.status}"
         lines = self.output.splitlines()[-_LINES:] or ["(nothing)"]
         return "\n  ".join((f"{self.name} {how}; what it wrote last:", *lines))
 
     def signal(self, name: str) -> None:
-        """Send it `TERM`, `INT`, ...; it must still be there."""
+        """Send a signal such as `TERM` to the process, which must still run."""
         self.transport.signalProcess(name)
 
     def says(self, text: str) -> Deferred[None]:
-        """Fires when `text` is in its output; fails with `AssertionError` if it ends without."""
+        """Fire when `text` is in its output; fails with `AssertionError` if it ends before."""
         result: Deferred[None] = Deferred()
         self._waits.append((text, result))
-        self._look()
+        self._check_waits()
         return result
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
-        """Keep what it says."""
         self.output += data.decode("utf-8", "backslashreplace")
-        self._look()
+        self._check_waits()
 
-    def _look(self) -> None:
+    def _check_waits(self) -> None:
         for entry in tuple(self._waits):
             if entry[0] in self.output:
                 self._waits.remove(entry)
                 entry[1].callback(None)
 
     def processEnded(self, reason: Failure) -> None:
-        """It is gone, and all it said is here."""
         for text, result in self._waits:
             result.errback(AssertionError(f"it ended without saying {text!r}: {self.output}"))
         error: Any = reason.value
@@ -112,21 +113,21 @@ def _absolute(path: Path) -> Path:
 
 @attrs.define(eq=False)
 class PluginHarness:
-    """The network. `values` is what the database manager answers; None: it is not there."""
+    """The network; `values` are those of the database manager, None if there is none."""
 
     _reactor: IHarnessReactor
-    #: a plugin stands where its script is, and is told of what lies here
+    #: the home, configuration and data of the plugins; their working directory is the script's
     directory: Path = attrs.field(converter=_absolute)
     values: dict[str, str] | None = attrs.field(factory=dict)
     messages: list[Message] = attrs.field(init=False, factory=list)
     hub: Hub = attrs.field(init=False)
-    #: what the test itself says comes from here
+    #: the sender of the messages of `say`
     tester: Identity = attrs.field(init=False)
     _bus: Bus = attrs.field(init=False, factory=Bus)
     _port: Port = attrs.field(init=False)
     _dbmgr: Identity = attrs.field(init=False)
     _processes: list[PluginProcess] = attrs.field(init=False, factory=list)
-    _look_later: IDelayedCall | None = attrs.field(init=False, default=None)
+    _check_later: IDelayedCall | None = attrs.field(init=False, default=None)
     _waits: list[tuple[Callable[[Message], bool], Deferred[Message]]] = attrs.field(
         init=False, factory=list
     )
@@ -147,19 +148,19 @@ class PluginHarness:
         self._dbmgr = self._port.identity("dbmgr", HOST)
         self.tester = self._port.identity("tester", HOST)
         self._bus.subscribe(self._keep)
-        self._bus.subscribe(self._asked, type=CMND, schema="domogik.config")
+        self._bus.subscribe(self._answer_configuration, type=CMND, schema="domogik.config")
         self._dbmgr.presence.start()
 
     async def stop(self) -> None:
-        """Kill what still runs, and close the network."""
+        """Kill the plugins that still run and close the network."""
         for process in self._processes:
             if not process.ended.called:
                 process.signal("KILL")
                 await process.ended
         for _, wait in tuple(self._waits):
             wait.cancel()
-        if self._look_later is not None and self._look_later.active():
-            self._look_later.cancel()
+        if self._check_later is not None and self._check_later.active():
+            self._check_later.cancel()
         await self._port.stop()
         await self.hub.stop()
 
@@ -170,13 +171,13 @@ class PluginHarness:
         values: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> PluginProcess:
-        """Start the plugin `name` as a manager would; `values` join those of the database."""
+        """Start the plugin `name` as a manager does; `values` are added to the harness's."""
         if values:
             self.values = {**(self.values or {}), **values}
         if not script.is_file():
             raise AssertionError(f"there is no script {script.absolute()}")
         script = script.absolute()
-        process = PluginProcess(name, on_end=self._nobody_left)
+        process = PluginProcess(name, on_end=self._check_all_ended)
         everything = {**self.environment(script, name), **(environment or {})}
         self._reactor.spawnProcess(
             process,
@@ -189,7 +190,7 @@ class PluginHarness:
         return process
 
     def environment(self, script: Path, name: str) -> dict[str, str]:
-        """What a manager tells the plugin `<src>/domogik_packages/xpl/bin/<id>.py`."""
+        """Return the environment that a manager gives to the plugin with that script."""
         source = script.parents[3] if len(script.parents) > 3 else script.parent
         ours = Path(domogik.__file__).parents[1]
         return {
@@ -213,13 +214,13 @@ class PluginHarness:
     def say(
         self, type: str, schema: str, body: Iterable[tuple[str, str]], target: str = "*"
     ) -> None:
-        """Send a message as the test."""
+        """Send a message from `tester`."""
         self.tester.send(type, schema, body, target=target)
 
     def heard(
         self, wanted: Callable[[Message], bool], timeout: float = PATIENCE_S
     ) -> Deferred[Message]:
-        """The first message, of those that came already or will come, that is `wanted`."""
+        """Fire with the first message, received already or later, for which `wanted` is true."""
         for message in self.messages:
             if wanted(message):
                 result: Deferred[Message] = Deferred()
@@ -230,42 +231,41 @@ class PluginHarness:
     def next(
         self, wanted: Callable[[Message], bool], timeout: float = PATIENCE_S
     ) -> Deferred[Message]:
-        """The first message from now on that is `wanted`."""
+        """Fire with the first message from now on for which `wanted` is true."""
         result: Deferred[Message] = Deferred()
         entry = (wanted, result)
         self._waits.append(entry)
-        self._nobody_left()
+        self._check_all_ended()
 
-        def too_late(_: object, seconds: float) -> None:
-            raise AssertionError(f"not heard within {seconds:g} s.{self._stories()}")
+        def timed_out(_: object, seconds: float) -> None:
+            raise AssertionError(f"not heard within {seconds:g} s.{self._summaries()}")
 
         def over(answer: Any) -> Any:
             if entry in self._waits:
                 self._waits.remove(entry)
             return answer
 
-        return result.addTimeout(timeout, self._reactor, too_late).addBoth(over)
+        return result.addTimeout(timeout, self._reactor, timed_out).addBoth(over)
 
-    def _nobody_left(self) -> None:
-        """Where every plugin has ended, look once more when their last messages have arrived."""
-        waiting = self._look_later is not None and self._look_later.active()
+    def _check_all_ended(self) -> None:
+        waiting = self._check_later is not None and self._check_later.active()
         if self._all_ended() and not waiting:
-            self._look_later = self._reactor.callLater(_LAST_WORDS_S, self._fail_if_nobody_left)
+            self._check_later = self._reactor.callLater(_LAST_MESSAGES_S, self._fail_waits)
 
     def _all_ended(self) -> bool:
         return bool(self._processes) and all(one.status is not None for one in self._processes)
 
-    def _fail_if_nobody_left(self) -> None:
+    def _fail_waits(self) -> None:
         if self._all_ended():
             for _, result in tuple(self._waits):
                 if not result.called:
-                    result.errback(AssertionError(f"not heard.{self._stories()}"))
+                    result.errback(AssertionError(f"not heard.{self._summaries()}"))
 
-    def _stories(self) -> str:
-        return "".join(f"\n{process.story}" for process in self._processes)
+    def _summaries(self) -> str:
+        return "".join(f"\n{process.summary}" for process in self._processes)
 
     async def alive(self, process: PluginProcess) -> Message:
-        """The heartbeat with which it says that it is ready."""
+        """Return the heartbeat with which the plugin reports that it is ready."""
         source = f"domogik-{process.name}.{HOST}"
         return await self.heard(
             lambda message: (
@@ -276,7 +276,7 @@ class PluginHarness:
         )
 
     def said_by(self, process: PluginProcess, schema: str) -> list[Message]:
-        """What it has sent of that schema."""
+        """Return the messages of that schema that the plugin has sent."""
         source = f"domogik-{process.name}.{HOST}"
         return [m for m in self.messages if m.source == source and m.schema == schema]
 
@@ -288,7 +288,7 @@ class PluginHarness:
                 self._waits.remove(entry)
                 result.callback(message)
 
-    def _asked(self, message: Message, _: Origin) -> None:
+    def _answer_configuration(self, message: Message, _: Origin) -> None:
         if self.values is None:
             return
         key = message.get("key", "")

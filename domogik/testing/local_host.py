@@ -1,7 +1,7 @@
-"""A manager without processes and network, on a clock: for tests of its rooms and its doors.
+"""A manager on a fake clock, without processes and network, for tests of it and its interfaces.
 
-Configuration and descriptors are real files in a directory of the test; plugins "run" in a process
-table of their own, and what is said and heard on xPL goes no further than this object::
+Configuration and descriptors are real files in a directory of the test. Processes of plugins and
+xPL messages exist only in memory::
 
     manager = FakeManager(directory)
     manager.install("clock").configure("[plugins]\\nclock = enabled\\n").begin()
@@ -54,7 +54,7 @@ from domogik.xpl.node.datagrams import Address, Receiver
 from domogik.xpl.node.port import Identity, NetworkSettings, Port
 
 HOST = "vm"
-#: where other programs of this host, and of another one, send from
+#: the addresses from which programs of this host and of another one send
 HERE = ("127.0.0.1", 50123)
 ELSEWHERE = ("192.0.2.7", 50123)
 #: Unix time at the beginning of the clock
@@ -86,7 +86,7 @@ KEYS = """
 
 @attrs.define(eq=False, repr=False)
 class FakeSocket:
-    """A UDP socket that leads nowhere; `sent` is what was given to it."""
+    """A UDP socket without a network; `sent` has the messages and their addresses."""
 
     address: Address = ("127.0.0.1", 40999)
     sent: list[tuple[Message, Address]] = attrs.field(factory=list)
@@ -100,7 +100,7 @@ class FakeSocket:
 
 @attrs.define(eq=False, repr=False)
 class FakeNetwork:
-    """A process's port on a socket that leads nowhere. `said` is what its identities sent."""
+    """An xPL port without a network; `said` has the messages that its identities sent."""
 
     clock: Clock = attrs.field(factory=Clock)
     bus: Bus = attrs.field(factory=Bus)
@@ -121,7 +121,7 @@ class FakeNetwork:
             self.said.append(message)
 
     def turn(self, seconds: float = 0.0) -> None:
-        """Let time pass, then the reactor go round until nothing is due any more."""
+        """Advance the clock, then run calls until none is due."""
         self.clock.advance(seconds)
         while any(call.getTime() <= self.clock.seconds() for call in self.clock.getDelayedCalls()):
             self.clock.advance(0)
@@ -135,19 +135,19 @@ class FakeNetwork:
         target: str = "*",
         address: Address = HERE,
     ) -> None:
-        """A datagram comes in; it need not be one that we would send."""
+        """Receive a datagram, which need not be a valid message."""
         lines = "".join(f"{name}={value}\n" for name, value in body)
         text = f"{type}\n{{\nhop=1\nsource={source}\ntarget={target}\n}}\n{schema}\n{{\n{lines}}}\n"
         self.port.received(text.encode("utf-8", "surrogateescape"), address)
         self.turn()
 
     def of(self, schema: str) -> list[Message]:
-        """What was said of that schema, oldest first."""
+        """Return the messages of that schema that were sent, the oldest first."""
         return [message for message in self.said if message.schema == schema]
 
 
 class _NoOutput(OutputLog):
-    """Output of programs that say nothing."""
+    """The log of a program without output."""
 
     def open(self) -> None:
         pass
@@ -160,7 +160,7 @@ class _NoOutput(OutputLog):
 
 
 class _FakeSupervisor(Supervisor):
-    """The real one, over processes that exist only here."""
+    """The real supervisor over processes in memory."""
 
     def use(self, processes: FakeProcesses) -> None:
         self._processes = processes
@@ -173,7 +173,7 @@ class _FakeSupervisor(Supervisor):
 
 
 def checked_kind(kind: Kind, checks: Any, host: str = HOST) -> ComponentKind:
-    """Return a kind of which only the checks matter."""
+    """Return a kind of components that has only `checks`."""
     events = EventStream(lambda: NOON)
     nothing: Any = None
     return ComponentKind(
@@ -187,16 +187,16 @@ def checked_kind(kind: Kind, checks: Any, host: str = HOST) -> ComponentKind:
 
 @attrs.define(eq=False, repr=False)
 class FakeManager(Assembly):
-    """Everything of a manager but its processes, its network and the thread for its files."""
+    """A manager without processes, network and threads; all its other parts are the real ones."""
 
     directory: Path
     interfaces: dict[str, Any] = attrs.field(factory=dict)
     trusted: tuple[str, ...] = ()
     ping_timeout_s: float = 10.0
     ping_pause_s: float | None = None
-    #: the UDP ports that the processes of plugins have bound
+    #: the UDP addresses that the processes of plugins have bound
     bound: dict[str, list[Address]] = attrs.field(factory=dict)
-    #: UDP ports that other programs have bound, and that nobody has; all others are the plugins'
+    #: UDP ports of other programs, and UDP ports of no program; all others are the plugins'
     strange_ports: set[int] = attrs.field(factory=set)
     free_ports: set[int] = attrs.field(factory=set)
     hub_is_elsewhere: bool = False
@@ -315,7 +315,7 @@ class FakeManager(Assembly):
         return NOON + self.network.clock.seconds()
 
     def upgrade(self) -> None:
-        """Count it."""
+        """Count the upgrade."""
         self.upgrades += 1
 
     def _data(self, name: str) -> Path:
@@ -333,12 +333,12 @@ class FakeManager(Assembly):
         """Read the files again."""
         await self.keeper.reload()
 
-    # What a person does
+    # Files and orders
 
     def install(
         self, name: str, *, type: str = "plugin", script: bool = True, **fields: str
     ) -> FakeManager:
-        """Write descriptor and script; `fields` are places in `DESCRIPTOR`."""
+        """Write the descriptor and the script; `fields` fill in `DESCRIPTOR`."""
         given = {
             "version": "1.0",
             "description": f"Plugin {name}",
@@ -357,7 +357,7 @@ class FakeManager(Assembly):
         return self
 
     def descriptor(self, name: str, type: str = "plugin") -> Path:
-        """Where the descriptor of a package lies."""
+        """Return the path of a package's descriptor."""
         return self.source / "share" / "domogik" / f"{type}s" / f"{name}.xml"
 
     def configure(self, text: str) -> FakeManager:
@@ -366,7 +366,7 @@ class FakeManager(Assembly):
         return self
 
     def begin(self) -> FakeManager:
-        """Read what is there, and listen."""
+        """Read the files and start all parts."""
         self.read()
         self.units.watch()
         for part in (self.control, self.pings, self.hosts, self.externals):
@@ -377,17 +377,17 @@ class FakeManager(Assembly):
         return self
 
     def read(self) -> FakeManager:
-        """As if the file system had said that something changed."""
+        """Read the files as after a change in the file system."""
         self.keeper.changed(set())
         return self
 
     def order(self, command: str, plugin: str, **more: str) -> None:
-        """Somebody on this host says it on xPL."""
+        """Receive an order on xPL from a program of this host."""
         body = {"command": command, "host": HOST, "plugin": plugin, **more}
         self.network.hear(CMND, "domogik-test.vm", "domogik.system", body.items())
 
     def start(self, *names: str) -> FakeManager:
-        """Start plugins and let them become alive."""
+        """Start plugins and receive their heartbeats."""
         for name in names:
             self.order("start", name)
             self.beat(name)
@@ -396,31 +396,31 @@ class FakeManager(Assembly):
         self.happened.clear()
         return self
 
-    # What programs do
+    # Messages of plugins and external members
 
     def beat(
         self, name: str, status: str | None = "2", host: str = HOST, port: str = "50001"
     ) -> None:
-        """A plugin sends its heartbeat."""
+        """Receive the heartbeat of a plugin."""
         body = [("interval", "5"), ("port", port), ("remote-ip", "127.0.0.1")]
         if status is not None:
             body.append(("status", status))
         self.network.hear(STAT, f"domogik-{name}.{host}", "hbeat.app", body)
 
     def leave(self, name: str) -> None:
-        """A plugin says that it ends."""
+        """Receive the `hbeat.end` of a plugin."""
         self.network.hear(STAT, f"domogik-{name}.{HOST}", "hbeat.end", [("interval", "5")])
 
     def member(
         self, source: str, schema: str = "hbeat.basic", body: Iterable[tuple[str, str]] = ()
     ) -> None:
-        """An external member speaks."""
+        """Receive a message of an external member."""
         self.network.hear(STAT, source, schema, body or [("interval", "5")])
 
-    # What is seen
+    # Results
 
     def process(self, name: str) -> FakeProcess:
-        """The process of a plugin, which runs."""
+        """Return the running process of a plugin."""
         (found,) = [
             process
             for process in self.processes.living
@@ -430,19 +430,19 @@ class FakeManager(Assembly):
         return found
 
     def plugin(self, name: str) -> Component:
-        """As the one list has it."""
+        """Return the plugin from the list of components."""
         component = self.components.get(ComponentId(Kind.PLUGIN, name))
         assert component is not None, f"{name} is not listed"
         return component
 
     def external(self, name: str) -> Component:
-        """As the one list has it."""
+        """Return the external member from the list of components."""
         component = self.components.get(ComponentId(Kind.EXTERNAL, name))
         assert component is not None, f"{name} is not listed"
         return component
 
     def answers(self) -> list[Message]:
-        """What was answered until now, lists left out."""
+        """Return the answers sent so far, except lists."""
         return [
             message
             for message in self.network.of("domogik.system")
@@ -450,12 +450,12 @@ class FakeManager(Assembly):
         ]
 
     def answer(self) -> dict[str, str]:
-        """The one answer that was given."""
+        """Return the body of the only answer."""
         (message,) = self.answers()
         return dict(message.body)
 
     def lists(self) -> list[dict[str, str]]:
-        """The lists that were sent."""
+        """Return the bodies of the lists that were sent."""
         return [
             dict(message.body)
             for message in self.network.of("domogik.system")

@@ -1,6 +1,6 @@
-"""A manager in package mode without processes, network and threads: its packages are real files.
+"""A manager in package mode without processes, network and threads; its packages are real files.
 
-Archives are made by `publish` and stand for all that repositories offer::
+The archives that `publish` makes are the packages of all repositories::
 
     manager = FakePackageManager(directory)
     manager.publish("lamp", "1.0")
@@ -45,10 +45,10 @@ _FILE = "src/domogik_packages/xpl/bin/{id}.py"
 
 @attrs.define(eq=False, repr=False)
 class FakePackageManager(FakeManager):
-    """`FakeManager` with a store.
+    """`FakeManager` with a store of packages.
 
-    `fetched` lists what was fetched, and from where if an order said so; `held` makes the next
-    fetch wait. `pip` is what a command that is run answers.
+    `fetched` lists the packages that were fetched, with the place if the order named one; fetches
+    wait for `held`. `pip` is the output of every command.
     """
 
     managed: bool = True
@@ -130,12 +130,12 @@ class FakePackageManager(FakeManager):
     def _offer(self, requirement: Requirement) -> str | None:
         return self.offered
 
-    # What a person does
+    # Packages and orders
 
     def publish(
         self, name: str, release: str, *, type: str = "plugin", **fields: str
     ) -> PackageRef:
-        """Offer a package; `fields` are places in `DESCRIPTOR`, or whole elements by their name."""
+        """Offer a package; `fields` fill in `DESCRIPTOR` or are the content of its elements."""
         source = self.directory.parent / f"source-{type}-{name}-{release}"
         descriptor = source / f"src/share/domogik/{type}s/{name}.xml"
         script = source / _FILE.format(id=name)
@@ -155,7 +155,7 @@ class FakePackageManager(FakeManager):
         return ref
 
     def begin(self) -> FakePackageManager:
-        """Read what is there, and listen."""
+        """Read the files and start all parts."""
         FakeManager.begin(self)
         self.rests.start()
         self.package_control.start()
@@ -165,28 +165,28 @@ class FakePackageManager(FakeManager):
         return self
 
     def say(self, command: str, *, host: str | None = HOST, **pairs: str) -> None:
-        """Somebody on this host gives a command about packages."""
+        """Receive a command about packages from a program of this host."""
         body = {"command": command, **({} if host is None else {"host": host}), **pairs}
         self.hear(body)
 
     def hear(self, body: Mapping[str, str], *, target: str = "*", address: Address = HERE) -> None:
-        """A command about packages comes in, whatever it holds."""
+        """Receive a command about packages with any body."""
         self.network.hear(
             CMND, "domogik-test.vm", "domogik.package", body.items(), target=target, address=address
         )
 
     def install_package(self, ref: PackageRef, part: str = "xpl") -> None:
-        """Have it installed, and forget what was said of it."""
+        """Install a package and forget the messages about it."""
         failed: list[Any] = []
         _ = Deferred.fromCoroutine(self.package_access.install(ref, part)).addErrback(failed.append)
         self.network.turn()
         assert failed == [], failed[0].getErrorMessage()
         self.network.said.clear()
 
-    # What is seen
+    # Results
 
     def packages_said(self) -> list[dict[str, str]]:
-        """What was said about packages, oldest first."""
+        """Return the bodies of all answers about packages, the oldest first."""
         return [
             dict(message.body)
             for message in self.network.of("domogik.package")
@@ -194,5 +194,5 @@ class FakePackageManager(FakeManager):
         ]
 
     def last_said(self) -> dict[str, str]:
-        """The last answer about packages."""
+        """Return the body of the last answer about packages."""
         return self.packages_said()[-1]

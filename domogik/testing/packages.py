@@ -1,4 +1,4 @@
-"""Packages that need no repository and no disk: for tests of the doors, here and elsewhere."""
+"""Packages in memory, for tests of the interfaces and of other programs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NAME_IN_ARCHIVE = re.compile(rb"(plugin|external)-([a-z0-9_]{1,8})-([0-9][A-Za-
 
 
 def package(id: str, release: str = "1.0", type: str = "plugin", **fields: object) -> Package:
-    """A package of that name, as a descriptor gives it."""
+    """Return a package with that id, as read from a descriptor."""
     given: dict[str, object] = {
         "technology": "service",
         "description": f"What {id} does",
@@ -53,7 +53,7 @@ def offer(
     size: int | None = None,
     **fields: object,
 ) -> Offer:
-    """A release that a repository offers."""
+    """Return a release that a repository offers."""
     url = f"{repository}/download/{type}/{id}/{release}"
     source = Source(priority, repository)
     return Offer(
@@ -64,12 +64,12 @@ def offer(
 @implementer(IPackages)
 @attrs.define(eq=False)
 class FakePackages:
-    """Keeps what it is told, at once and in memory; what changes something is a real job.
+    """Carries out all operations at once in memory; changes are real jobs.
 
-    `offer` adds what is available, `archives` and `icons` are the files to serve. `failures` makes
-    a verb (`install`) about a subject (`plugin-demo`, `repositories`) fail with that error;
-    `held_up` makes it wait for the Deferred. `done` lists what was asked, in order. An upload is
-    understood when its bytes hold `plugin-demo-1.0`.
+    `offer` adds available releases, `archives` and `icons` are the files to serve. `failures` has
+    the errors of operations by operation (`install`) and subject (`plugin-demo`, `repositories`);
+    `held_up` has Deferreds that they wait for. `done` lists the changes in order. The bytes of an
+    upload name its package: `plugin-demo-1.0`.
     """
 
     host: str = "vm"
@@ -92,12 +92,12 @@ class FakePackages:
         self._jobs = Jobs(self.events, lambda: 1000.0)
 
     def offer(self, *offers: Offer) -> FakePackages:
-        """Have repositories offer these too."""
+        """Add releases that repositories offer."""
         self._index = Index((*self._index.offers, *offers), 1000.0)
         return self
 
     def put(self, *installed: InstalledPackage) -> FakePackages:
-        """Have hosts say that these are installed."""
+        """Add or replace installed packages."""
         for one in installed:
             self._installed[one.host, one.ref.fullname] = one
         return self

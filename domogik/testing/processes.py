@@ -1,4 +1,4 @@
-"""Processes that exist only here: for whoever tests a supervisor without the machine's own.
+"""A process table in memory, for tests of a supervisor.
 
 They pass the same contract tests as the real ones (tests/contract/test_processes.py).
 """
@@ -27,10 +27,10 @@ _BOOT = "00000000-0000-0000-0000-000000000000"
 
 @attrs.define(eq=False)
 class FakeProcess:
-    """One process. `is_deaf` hears no signal but KILL, `is_immortal` not even that.
+    """One process. With `is_deaf` only KILL ends it, with `is_immortal` no signal does.
 
-    `is_child` is false for one whose status its end will not tell; `is_apart` is true for one in
-    another session than the first process of its start.
+    Without `is_child` its exit status is unknown; with `is_apart` it is in another session than the
+    first process of its start.
     """
 
     identity: ProcessIdentity
@@ -44,16 +44,16 @@ class FakeProcess:
     _protocol: IProcessProtocol | None = None
 
     def watch(self, protocol: IProcessProtocol) -> None:
-        """Tell `protocol` of the end."""
+        """Report the end to `protocol`."""
         self._protocol = protocol
         protocol.makeConnection(self)  # type: ignore[arg-type]  # no runner uses more of it
 
     def detach(self) -> None:
-        """Tell nobody."""
+        """Report the end to no protocol."""
         self._protocol = None
 
     def ends(self, exit: Exit) -> None:
-        """It ends, by itself or by a signal, and who watches it hears so."""
+        """End the process and report it."""
         if not self.lives:
             return
         self.lives = False
@@ -70,11 +70,11 @@ class FakeProcess:
 
 @attrs.define(eq=False)
 class FakeProcesses:
-    """A process table of its own.
+    """Starts and ends processes in memory.
 
-    `born` is called with every process that is started, before anybody watches it, and may give it
-    its character; a program whose name is in `missing` cannot be started. A process that hears a
-    signal ends a moment (no time) later.
+    `born` is called with every new process before it is watched, and may change its attributes.
+    Programs named in `missing` cannot be started. A signal ends a process in the next turn of the
+    clock.
     """
 
     _clock: IReactorTime
@@ -85,11 +85,11 @@ class FakeProcesses:
 
     @property
     def living(self) -> list[FakeProcess]:
-        """Those that live, the oldest first."""
+        """The processes that run, the oldest first."""
         return [process for process in self.processes if process.lives]
 
     def fork(self, run_id: str) -> FakeProcess:
-        """One more process of the start with that mark, which nobody watches."""
+        """Add a process with that run id, whose end is not reported, and return it."""
         pid = next(self._numbers)
         process = FakeProcess(ProcessIdentity(pid, pid, _BOOT), run_id)
         self.processes = [*self.living, process]
@@ -113,7 +113,7 @@ class FakeProcesses:
         raise NoSuchProcess(f"there is no process {identity.pid}")
 
     def announce(self, ends: Iterable[tuple[Started, str]]) -> None:
-        """Nobody here is in a hurry."""
+        """Do nothing: processes in memory end without preparation."""
 
     def end(
         self,
@@ -175,8 +175,7 @@ class FakeProcesses:
 
 @attrs.define(eq=False)
 class FakeOutput:
-    """Output that goes nowhere; `trouble` is raised where it would be opened, `said` is
-    its last line."""
+    """A log without a file; `open` raises `trouble`, and `said` is the last line."""
 
     is_open: bool = False
     trouble: Exception | None = None

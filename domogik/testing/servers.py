@@ -1,7 +1,7 @@
-"""A kind of daemon without a server: for tests of a manager that runs some.
+"""A kind of daemon without a server, for tests of a manager.
 
-It takes the place of Redis, so that `kind = redis` in a configuration means it. Its directories are
-real ones; its processes, its ports and what it answers exist only here.
+It replaces Redis, so that it is used for `kind = redis`. Its directories are real; its processes,
+ports and answers are not.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from domogik.daemons.core.directory import CONFIGURATION
 from domogik.daemons.core.errors import ManagedDaemonError
 from domogik.daemons.core.parameters import Option, Parameters
 
-#: the port of whoever wants any free one
+#: the port of a daemon that asks for any free one
 FREE_PORT = 40001
 
 
 @attrs.define(eq=False)
 class FakeServer(ManagedDaemon):
-    """`made` are all of them, the oldest first. An error under the name of an operation is raised.
+    """A daemon that records its operations in `done`, and raises the one's error in `errors`.
 
-    `done` are the operations that were asked for.
+    `made` has all daemons, the oldest first.
     """
 
     kind: ClassVar[str] = "redis"
@@ -38,7 +38,7 @@ class FakeServer(ManagedDaemon):
 
     errors: dict[str, Exception] = attrs.field(init=False, factory=dict)
     done: list[str] = attrs.field(init=False, factory=list)
-    #: what a question waits for; None where it is answered at once
+    #: the Deferred that `probe` waits for
     silence: Deferred[None] | None = attrs.field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
@@ -112,5 +112,5 @@ class FakeServer(ManagedDaemon):
 
 
 def refused(sentence: str, said: str = "") -> ManagedDaemonError:
-    """The error of a server that wrote `said` into its log."""
+    """Return the error of a server whose log has `said`."""
     return FakeServer.error(sentence, output=said)

@@ -1,4 +1,4 @@
-"""A store of configuration values in memory, for tests of what stands on one."""
+"""A store of configuration values in memory, for tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Values = list[ConfigValue]
 
 @attrs.define(eq=False)
 class MemoryStore:
-    """What `ConfigStore` promises, without a file; `broken` is what every call fails with."""
+    """A `ConfigStore` without a file; every call fails with `broken` if it is given."""
 
     values: dict[tuple[str, str, str], str] = attrs.field(factory=dict)
     broken: Exception | None = None
