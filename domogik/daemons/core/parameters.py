@@ -60,7 +60,7 @@ def _valid_password(_instance: object, _attribute: Any, password: Any) -> None:
 
 
 def _valid_user(_instance: object, _attribute: Any, user: Any) -> None:
-    if not isinstance(user, str):
+    if not isinstance(user, str) or not user:
         raise InvalidParameters(f"run_as: {user!r} is not the name of a user")
 
 

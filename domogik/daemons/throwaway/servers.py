@@ -13,6 +13,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from domogik.answers import answer_of
+from domogik.daemons.core import arguments
 from domogik.daemons.core.base import ManagedDaemon
 from domogik.daemons.core.directory import WorkingDirectory
 from domogik.daemons.core.errors import NotOurs
@@ -83,7 +84,7 @@ def _place(daemon: ManagedDaemon, directory: str | os.PathLike[str] | None) -> P
     if directory is None:
         where = place_for(type(daemon), os.environ)
         return Path(tempfile.mkdtemp(prefix=f"domogik-{daemon.kind}-", dir=where))
-    place = Path(directory).absolute()
+    place = arguments.directory(directory)
     if place.exists() and any(place.iterdir()):
         raise NotOurs(f"{place} is not empty, and all of it would be removed in the end")
     return place

@@ -188,6 +188,15 @@ def test_a_wrong_option_is_one_line_in_the_words_of_the_server(
     assert "domogik-" not in done.stderr  # the directory, which is gone
 
 
+@pytest.mark.parametrize("option", ["--directory", "--run-as", "--bind"])
+def test_an_option_of_a_variable_that_is_empty_is_refused(option: str, tmp_path: Path) -> None:
+    done = run("redis", option, "", "--", "echo", "never", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1
+    assert "'' is not " in done.stderr
+    assert tmp_path.exists()  # the directory of whoever calls it is not removed in the end
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -91,6 +91,12 @@ def test_what_is_no_address_is_refused(host):
         Parameters("redis", 1, host)
 
 
+@pytest.mark.parametrize("user", ["", 5])
+def test_what_is_no_user_is_refused(user):
+    with pytest.raises(InvalidParameters, match="is not the name of a user"):
+        Parameters("redis", 1, run_as=user)
+
+
 def test_who_listens_everywhere_is_reached_here():
     assert Parameters("redis", 1, "0.0.0.0").reachable_host == "127.0.0.1"
     assert Parameters("redis", 1, "::").reachable_host == "::1"
