@@ -28,7 +28,7 @@ from domogik.errors import OperationFailed
 from domogik.manager.operations.all import TABLE
 from domogik.manager.packages.local import LocalPackages
 from domogik.manager.packages.offers import MainHostOffers
-from domogik.manager.packages.rest_servers import Rests
+from domogik.manager.packages.rest_servers import RestServers
 from domogik.manager.trust import Trust
 from domogik.packages.http.fetch import FetchFailed
 from domogik.packages.repositories.index import UnknownRelease
@@ -54,7 +54,7 @@ class PackageControl:
     _bus: Bus
     _local_host: LocalPackages
     _trust: Trust
-    _rests: Rests
+    _rests: RestServers
     _elsewhere: MainHostOffers
     _events: EventStream
     _log: Logger = Logger()

@@ -1,7 +1,7 @@
-"""One manager put together: the same for the real one and for the one of tests.
+"""The parts of one manager and how they are connected, for the real one and for that of tests.
 
-What differs between them is given as `Ends`. The parts are made in two steps: those that need no
-network when the object is made, those that speak with `connect`. Nothing starts by itself.
+What differs between the two is given as `ManagerTools`. Parts that need no xPL identity are made
+by `Assembly`, the others by `connect`. Nothing is started here.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ StatusChanged = Callable[[str, Status, Status], None]
 
 
 @attrs.frozen(kw_only=True)
-class Ends:
+class ManagerTools:
     """What differs between a real manager and a fake one, and is given to `Assembly`.
 
     `make_supervisor(on_change)` and `make_units(components, jobs)` are called once. `directory` is
-    the home, `remembered` the file of the health centre, `data(name)` where a plugin keeps its own.
+    the home, `health_state` the file in which the health centre keeps its issues.
     """
 
     host: str
@@ -67,55 +67,55 @@ class Ends:
     directory: Path
     daemons: Path
     backups: Path
-    remembered: Path
+    health_state: Path
     stopped: StoppedByHand = attrs.field(factory=StoppedByHand)
 
 
 class Assembly:
-    """The parts of one manager. Whoever derives from it says how to `reload` and to `upgrade`."""
+    """The parts of one manager; a derived class implements `reload` and `upgrade`."""
 
     hosts: Hosts
     all_hosts: AllHosts
     pings: PluginPings
 
-    def __init__(self, ends: Ends) -> None:
-        self._ends = ends
-        host, reactor = ends.host, ends.reactor
-        self.trust = ends.trust
-        self.events = EventStream(ends.wall_clock)
+    def __init__(self, given: ManagerTools) -> None:
+        self._given = given
+        host, reactor = given.host, given.reactor
+        self.trust = given.trust
+        self.events = EventStream(given.wall_clock)
         self.components = ComponentList(self.events)
-        self.jobs = Jobs(self.events, ends.wall_clock)
-        self.supervisor = ends.make_supervisor(self.status_changed)
+        self.jobs = Jobs(self.events, given.wall_clock)
+        self.supervisor = given.make_supervisor(self.status_changed)
         tools = DaemonTools.of(reactor)
         self.daemons = Daemons(
             host=host,
             tools=tools,
             supervisor=self.supervisor,
             components=self.components,
-            home=ends.directory,
-            directory=ends.daemons,
+            home=given.directory,
+            directory=given.daemons,
         )
         self.plugins = Plugins(
-            plugin_launch=ends.launch,
+            plugin_launch=given.launch,
             supervisor=self.supervisor,
             components=self.components,
-            in_thread=ends.threads,
+            in_thread=given.threads,
             reload=self.reload,
-            dismiss=self._dismiss,
-            lend=self._lend,
-            stopped=ends.stopped,
+            stop_by_message=self._stop_by_message,
+            provide_needs=self._provide_needs,
+            stopped=given.stopped,
         )
-        self.externals = Externals(reactor, ends.wall_clock, ends.bus, self.components, host)
-        self.units = ends.make_units(self.components, self.jobs)
+        self.externals = Externals(reactor, given.wall_clock, given.bus, self.components, host)
+        self.units = given.make_units(self.components, self.jobs)
         self.kinds = Kinds(host)
         self.health = Health(
             clock=reactor,
-            wall_clock=ends.wall_clock,
+            wall_clock=given.wall_clock,
             events=self.events,
             jobs=self.jobs,
             kinds=self.kinds,
-            state=ends.remembered,
-            in_thread=ends.threads,
+            state=given.health_state,
+            in_thread=given.threads,
         )
         self.local_host = LocalHost(
             host=host,
@@ -129,11 +129,11 @@ class Assembly:
         )
 
     async def reload(self) -> None:
-        """Read the configuration and what is installed again."""
+        """Read the configuration and the installed packages again."""
         raise NotImplementedError
 
     def upgrade(self) -> None:
-        """Stop with the children kept, then execute the program anew."""
+        """Stop with the children kept, then execute the program again."""
         raise NotImplementedError
 
     def connect(
@@ -144,19 +144,19 @@ class Assembly:
         package_mode: bool,
         values: Callable[[], Values | None] = lambda: None,
     ) -> None:
-        """Make what speaks: the other hosts, and all hosts as one."""
-        ends = self._ends
+        """Make the parts that speak xPL as `identity`: `hosts` and `all_hosts`."""
+        given = self._given
         self.hosts = Hosts(
-            clock=ends.reactor,
-            wall_clock=ends.wall_clock,
+            clock=given.reactor,
+            wall_clock=given.wall_clock,
             identity=identity,
-            bus=ends.bus,
+            bus=given.bus,
             events=self.events,
-            own=ends.host,
+            own=given.host,
             patience_s=patience_s,
         )
         self.all_hosts = AllHosts(
-            host=ends.host,
+            host=given.host,
             events=self.events,
             package_mode=package_mode,
             hosts=self.hosts,
@@ -174,14 +174,14 @@ class Assembly:
         is_managed: bool = False,
         own_log: IOwnLog | None = None,
     ) -> None:
-        """Register every kind of this program, `more_checks` beside those of every manager."""
-        ends, components = self._ends, self.components
+        """Register every kind of component; `more_checks` adds checkers to those made here."""
+        given, components = self._given, self.components
         plugin_checks = PluginChecker(
             plugins=self.plugins,
             components=components,
-            data=ends.launch.data,
-            wall_clock=ends.wall_clock,
-            in_thread=ends.threads,
+            data=given.launch.data,
+            wall_clock=given.wall_clock,
+            in_thread=given.threads,
             previous=previous,
         )
         checks: dict[Kind, IChecked] = {
@@ -195,7 +195,7 @@ class Assembly:
             self.local_host,
             checks,
             daemons=self.daemons,
-            saved=Backups(self.daemons, ends.backups, self.jobs, ends.threads, ends.wall_clock),
+            saved=Backups(self.daemons, given.backups, self.jobs, given.threads, given.wall_clock),
             externals=self.externals,
             parts=parts,
             is_managed=is_managed,
@@ -203,19 +203,19 @@ class Assembly:
         )
 
     def take_over(self, inventory: Inventory, configuration: Configuration) -> None:
-        """Have every part act on what is installed and configured now."""
+        """Pass what is installed and configured now to every part."""
         self.plugins.update(inventory, configuration)
         self.daemons.update(configuration)
         self.units.update(configuration, self.plugins.wishes())
         self.externals.update(inventory.externals)
 
     def status_changed(self, component_id: str, before: Status, after: Status) -> None:
-        """Tell the kind of a supervised component that its status is another one."""
+        """Pass a status that the supervisor reports on to the kind of the component."""
         self.kinds.of(ComponentId.parse(component_id)).status_changed(component_id, before, after)
 
-    async def _dismiss(self, name: str) -> None:
-        await self.pings.dismiss(name)
+    async def _stop_by_message(self, name: str) -> None:
+        await self.pings.stop_by_message(name)  # made later, by `connect`
 
-    async def _lend(self, needs: Iterable[str]) -> Mapping[str, str]:
+    async def _provide_needs(self, needs: Iterable[str]) -> Mapping[str, str]:
         await self.units.bring_up(needs)
         return await self.daemons.environment(needs)

@@ -25,7 +25,7 @@ _AT_THE_START = {
 Apply = Callable[[Inventory, Configuration], None]
 
 
-def _tell_nobody(remarks: Mapping[str, str], sentence: str) -> None: ...
+def _ignore_remarks(remarks: Mapping[str, str], sentence: str) -> None: ...
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -46,7 +46,7 @@ class ConfigurationInForce:
     _in_thread: Threads
     _events: EventStream
     _readers: Sequence[Reader] = ()
-    _tell: Callable[[Mapping[str, str], str], None] = _tell_nobody
+    _tell: Callable[[Mapping[str, str], str], None] = _ignore_remarks
     _at_start: Configuration = attrs.field(init=False)
     #: what is refused now
     refused: tuple[BrokenConfiguration, ...] = attrs.field(init=False, default=())
@@ -83,9 +83,9 @@ class ConfigurationInForce:
             await self._read()
         finally:
             self._reading = False
-            self._read_for_those_who_wait()
+            self._read_again()
 
-    def _read_for_those_who_wait(self) -> None:
+    def _read_again(self) -> None:
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return

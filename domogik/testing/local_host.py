@@ -12,14 +12,12 @@ xPL messages exist only in memory::
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 
@@ -27,24 +25,23 @@ from domogik.components.events import Event, EventStream
 from domogik.components.model import Component, ComponentId, Kind
 from domogik.config.load import load
 from domogik.control.system import SystemControl
-from domogik.manager.assembly import Assembly, Ends, StatusChanged
+from domogik.manager.assembly import Assembly, ManagerTools, StatusChanged
 from domogik.manager.components import ComponentList
 from domogik.manager.configuration import ConfigurationInForce
 from domogik.manager.core_parts import CoreParts
 from domogik.manager.jobs import Jobs
 from domogik.manager.kinds.base import ComponentKind
-from domogik.manager.plugins.heartbeat_senders import Speakers
+from domogik.manager.plugins.heartbeat_senders import HeartbeatSenders
 from domogik.manager.plugins.pings import PluginPings
 from domogik.manager.plugins.plugin_launch import PluginLaunch
 from domogik.manager.trust import Trust
 from domogik.manager.units.enabled_apps import EnabledApps
 from domogik.manager.units.units import SystemUnits
 from domogik.packages.store.installed import Inventory, developed_packages
-from domogik.supervisor.interfaces import Specification
-from domogik.supervisor.logs.output import OutputLog
 from domogik.supervisor.ports.listeners import Listener, Owner
 from domogik.supervisor.service import Supervisor
 from domogik.testing.processes import FakeProcess, FakeProcesses
+from domogik.testing.supervisor import FakeSupervisor
 from domogik.testing.units import FakeSystemd, fake_units
 from domogik.threads import at_once
 from domogik.xpl.codec.codec import decode
@@ -146,32 +143,6 @@ class FakeNetwork:
         return [message for message in self.said if message.schema == schema]
 
 
-class _NoOutput(OutputLog):
-    """The log of a program without output."""
-
-    def open(self) -> None:
-        pass
-
-    def writer(self) -> int:
-        return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-
-    def close(self) -> Deferred[None]:
-        return succeed(None)
-
-
-class _FakeSupervisor(Supervisor):
-    """The real supervisor over processes in memory."""
-
-    def use(self, processes: FakeProcesses) -> None:
-        self._processes = processes
-        self._tools = attrs.evolve(self._tools, processes=processes)
-        (self._run_directory / "processes").mkdir(parents=True, exist_ok=True)
-
-    def _output(self, specification: Specification) -> OutputLog:
-        nowhere = self._run_directory / "nowhere"
-        return _NoOutput(self._reactor, nowhere, nowhere, max_size=1024, files=1)
-
-
 def checked_kind(kind: Kind, checks: Any, host: str = HOST) -> ComponentKind:
     """Return a kind of components that has only `checks`."""
     events = EventStream(lambda: NOON)
@@ -223,7 +194,7 @@ class FakeManager(Assembly):
         reactor: Any = clock
         Assembly.__init__(
             self,
-            Ends(
+            ManagerTools(
                 host=HOST,
                 reactor=reactor,
                 wall_clock=self._now,
@@ -236,7 +207,7 @@ class FakeManager(Assembly):
                 directory=self.directory,
                 daemons=self.directory / "daemons",
                 backups=self.directory / "backups",
-                remembered=self.directory / "health.json",
+                health_state=self.directory / "health.json",
             ),
         )
         self.events.subscribe(self.happened.append)
@@ -250,13 +221,17 @@ class FakeManager(Assembly):
             in_thread=at_once,
             events=self.events,
         )
+        self._make_speaking_parts()
+
+    def _make_speaking_parts(self) -> None:
+        clock, bus = self.network.clock, self.network.bus
         self.pings = PluginPings(
             clock=clock,
             identity=self.identity,
             bus=bus,
             plugins=self.plugins,
             host=HOST,
-            speakers=Speakers(
+            heartbeat_senders=HeartbeatSenders(
                 self.trust.is_own,
                 lambda: self.hub_is_elsewhere,
                 self._receivers,
@@ -279,7 +254,7 @@ class FakeManager(Assembly):
 
     def _make_supervisor(self, on_change: StatusChanged) -> Supervisor:
         reactor: Any = self.network.clock
-        made = _FakeSupervisor(
+        made = FakeSupervisor(
             reactor,
             self.directory / "run",
             self.directory / "log",

@@ -23,7 +23,7 @@ from domogik.control.package import PackageControl
 from domogik.manager.packages.local import LocalPackages
 from domogik.manager.packages.offers import MainHostOffers
 from domogik.manager.packages.remote import PackageHosts
-from domogik.manager.packages.rest_servers import Rests
+from domogik.manager.packages.rest_servers import RestServers
 from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.needs.dependencies import DependencyChecker
 from domogik.packages.needs.environment import EnvironmentMaker, PythonEnvironment
@@ -61,7 +61,7 @@ class FakePackageManager(FakeManager):
     store: Store = attrs.field(init=False)
     package_access: LocalPackages = attrs.field(init=False)
     package_control: PackageControl = attrs.field(init=False)
-    rests: Rests = attrs.field(init=False)
+    rests: RestServers = attrs.field(init=False)
     _archives: dict[PackageRef, Path] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
@@ -88,7 +88,7 @@ class FakePackageManager(FakeManager):
             events=self.events,
             clock=self.network.clock,
         )
-        self.rests = Rests(self.identity, self.network.bus)
+        self.rests = RestServers(self.identity, self.network.bus)
         others = PackageHosts(self.identity, self.network.bus, self.events, self.hosts.asking, HOST)
         self.package_control = PackageControl(
             clock=self.network.clock,

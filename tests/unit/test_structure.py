@@ -14,14 +14,9 @@ VARIADIC = {"pack", "register"}
 # What is above a limit today, with its figure. A figure may only shrink; an entry that has come
 # below its limit is taken out.
 LONG_MODULES: dict[str, int] = {
-    "app/parts/manager.py": 462,
     "supervisor/lifecycle/runner.py": 515,
-    "testing/local_host.py": 463,
 }
-LONG_FUNCTIONS: dict[str, int] = {
-    "app/parts/manager.py:_assemble": 64,
-    "testing/local_host.py:__attrs_post_init__": 64,
-}
+LONG_FUNCTIONS: dict[str, int] = {}
 FULL_FOLDERS: dict[str, int] = {}
 
 

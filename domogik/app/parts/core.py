@@ -18,10 +18,10 @@ from domogik import __version__
 from domogik.api.settings import RestSettings
 from domogik.app.commands.progress import StartProgress
 from domogik.app.parts.dbmgr import DbmgrRole
-from domogik.app.parts.elsewhere import Elsewhere
 from domogik.app.parts.foundation import CannotStart, Foundation
 from domogik.app.parts.rest import RestRole
-from domogik.app.parts.rivals import ASK_FOR_RIVAL, Rivals, rival_line
+from domogik.app.parts.role_lookup import ROLE_LOOKUP_S, RoleLookup, already_running_message
+from domogik.app.parts.role_takeover import RoleTakeover
 from domogik.app.parts.xpl_node import XplNode
 from domogik.app.reactor import IWholeReactor
 from domogik.components.model import Component, ComponentId, ConfigurationKey, Kind, State
@@ -64,7 +64,7 @@ class CoreServices:
     _components: ComponentList
     _trust: Trust
     _progress: StartProgress
-    _rivals: Rivals
+    _role_lookup: RoleLookup
     _patience_s: float
     _declared: Callable[[str], Sequence[ConfigurationKey] | None]
     _daemon_url: Callable[[str], Awaitable[str]]
@@ -88,7 +88,7 @@ class CoreServices:
     _is_lost: bool = attrs.field(init=False, default=False)
     _opening: DeferredLock = attrs.field(factory=DeferredLock)
     _moving: DeferredLock = attrs.field(factory=DeferredLock)
-    _elsewhere: dict[str, Elsewhere] = attrs.field(factory=dict)
+    _takeovers: dict[str, RoleTakeover] = attrs.field(factory=dict)
     #: why REST does not listen where the configuration says; empty while it does
     rest_problem: str = ""
     #: told the id of a core service about which something new is to be said
@@ -106,7 +106,7 @@ class CoreServices:
     @property
     def namesakes(self) -> NameConflicts:
         """Other programs that have names of ours."""
-        return self._rivals.namesakes
+        return self._role_lookup.namesakes
 
     def put(self, name: str, state: State, reason: str = "") -> None:
         """Say in the one list how a core service is."""
@@ -134,9 +134,9 @@ class CoreServices:
         """
         if self._xpl_node.hub is not None and self._xpl_node.network.is_loopback:
             return
-        answer = await self._rivals.find("manager", ASK_FOR_RIVAL)
+        answer = await self._role_lookup.find("manager", ROLE_LOOKUP_S)
         if answer is not None:
-            raise CannotStart(rival_line(answer))
+            raise CannotStart(already_running_message(answer))
 
     def parts(self) -> dict[str, Part]:
         """What can be started and stopped while the manager runs."""
@@ -149,7 +149,7 @@ class CoreServices:
         try:
             await start()
         finally:
-            self._rivals.leave()
+            self._role_lookup.close_probe()
 
     def _leave_to_other_process(self, role: str, start: Callable[[], Awaitable[None]]) -> None:
         """Another process of this host has the role; it is started here when that has ended."""
@@ -158,10 +158,12 @@ class CoreServices:
         self.put(role, State.ALIVE, "it runs in another process")
         source = f"domogik-{role}.{self._foundation.settings.hostname}"
         take_over = partial(self._ordered, start)
-        other = Elsewhere(self._reactor, self._xpl_node.bus, self._rivals, source, take_over)
-        if role in self._elsewhere:
-            self._elsewhere[role].stop()
-        self._elsewhere[role] = other
+        other = RoleTakeover(
+            self._reactor, self._xpl_node.bus, self._role_lookup, source, take_over
+        )
+        if role in self._takeovers:
+            self._takeovers[role].stop()
+        self._takeovers[role] = other
         other.start()
 
     async def open_rest(self, all_hosts: IAllHosts, packages: IPackages) -> bool:
@@ -183,7 +185,7 @@ class CoreServices:
         try:
             await role.open(self._rest_settings)
         except DomogikError as error:
-            if await self._rivals.find("rest", self._patience()) is None:
+            if await self._role_lookup.find("rest", self._patience()) is None:
                 raise CannotStart(str(error)) from error
             return False
         if self._is_closed:  # meanwhile
@@ -232,7 +234,7 @@ class CoreServices:
         """Be heard as REST, or make way for the one that runs on this host."""
         self._progress.status("Check if rest is running.")
         rest = self.rest
-        if rest is not None and await self._rivals.find("rest", self._patience()) is None:
+        if rest is not None and await self._role_lookup.find("rest", self._patience()) is None:
             if self._is_closed:
                 return
             self.namesakes.watch(rest.speak())
@@ -268,7 +270,7 @@ class CoreServices:
     async def start_dbmgr(self) -> None:
         """Open the database, unless another dbmgr runs on this host."""
         self._progress.status("Check if dbmgr is running.")
-        if await self._rivals.find("dbmgr", self._patience()) is not None:
+        if await self._role_lookup.find("dbmgr", self._patience()) is not None:
             self._log.warn("Manager started with -d, but a database manager is already running")
             self._leave_to_other_process("dbmgr", self.start_dbmgr)
             return
@@ -412,7 +414,7 @@ class CoreServices:
     async def close(self) -> None:
         """Both services."""
         self._is_closed = True
-        for other in self._elsewhere.values():
+        for other in self._takeovers.values():
             other.stop()
         if self.rest is not None:
             await self.rest.close()

@@ -26,7 +26,7 @@ from domogik.manager.health.host_checks import HostChecker
 from domogik.manager.health.network_checks import NetworkChecks
 from domogik.manager.kinds.interfaces import IChecked
 from domogik.manager.local_host import LocalHost
-from domogik.manager.plugins.startup_notice import StartupNotice
+from domogik.manager.plugins.autostart_notice import AutostartNotice
 from domogik.packages.store.changes import Store
 from domogik.threads import threads_of
 from domogik.xpl.node.presence import Presence
@@ -45,7 +45,7 @@ class Checkers:
     package_access: PackageServices
     hosts: Hosts
     roles: ManagerRoles
-    notice: StartupNotice
+    notice: AutostartNotice
     broken_packages: Callable[[], Sequence[str]]
 
     def made(self) -> dict[Kind, IChecked]:

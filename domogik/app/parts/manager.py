@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from functools import partial
-from random import Random
 from typing import Any
 
 from twisted.application.service import Service
@@ -22,11 +20,10 @@ from domogik.app.parts.core import CoreServices
 from domogik.app.parts.foundation import CannotStart, Foundation
 from domogik.app.parts.kinds import Checkers
 from domogik.app.parts.local_socket import LocalRole
+from domogik.app.parts.manager_tools import manager_tools
 from domogik.app.parts.packages import ManagerParts, PackageServices
-from domogik.app.parts.plugin_launch import make_plugin_launch
 from domogik.app.parts.rest import forget_ended
-from domogik.app.parts.rivals import Rivals
-from domogik.app.parts.units import make_units
+from domogik.app.parts.role_lookup import RoleLookup
 from domogik.app.parts.xpl_node import XplNode
 from domogik.app.reactor import IWholeReactor
 from domogik.components.model import ConfigurationKey, State
@@ -34,21 +31,17 @@ from domogik.config.load import Configuration
 from domogik.config.watch import DirectoryWatcher
 from domogik.control.system import SystemControl
 from domogik.errors import DomogikError
-from domogik.manager.assembly import Assembly, Ends, StatusChanged
+from domogik.manager.assembly import Assembly
 from domogik.manager.configuration import ConfigurationInForce
 from domogik.manager.core_parts import CoreParts
 from domogik.manager.event_numbers import EventNumbers
 from domogik.manager.plugins.autostart import Autostart
-from domogik.manager.plugins.heartbeat_senders import Speakers
+from domogik.manager.plugins.autostart_notice import AutostartNotice
+from domogik.manager.plugins.heartbeat_senders import HeartbeatSenders
 from domogik.manager.plugins.pings import PluginPings, udp_addresses
-from domogik.manager.plugins.startup_notice import StartupNotice
-from domogik.manager.plugins.stopped import StoppedByHand
 from domogik.manager.settings import ManagerSettings
-from domogik.manager.trust import Trust
 from domogik.packages.store.installed import Inventory, find_packages
 from domogik.supervisor.interfaces import Status
-from domogik.supervisor.processes.confinement import Confinement
-from domogik.supervisor.service import Supervisor
 from domogik.threads import threads_of
 
 
@@ -101,33 +94,16 @@ class ManagerDaemon(Assembly, Service):
         settings = foundation.settings
         host = settings.hostname
         self._thread = threads_of(reactor)
-        home = foundation.home
-        Assembly.__init__(
-            self,
-            Ends(
-                host=host,
-                reactor=reactor,
-                wall_clock=time.time,
-                threads=self._thread,
-                bus=xpl_node.bus,
-                trust=Trust(xpl_node.network.bind_interface, settings.trusted),
-                make_supervisor=self._make_supervisor,
-                make_units=partial(make_units, reactor, host, home.run),
-                launch=make_plugin_launch(foundation, xpl_node.network),
-                directory=home.path,
-                daemons=home.daemons,
-                backups=home.backups,
-                remembered=home.run / "health.json",
-                stopped=StoppedByHand(home.run / "stopped.json"),
-            ),
+        Assembly.__init__(self, manager_tools(reactor, foundation, xpl_node))
+        self._numbers = EventNumbers(
+            self.events, foundation.home.run / "events.json", self._thread, time.time
         )
-        self._numbers = EventNumbers(self.events, home.run / "events.json", self._thread, time.time)
-        self.notice = StartupNotice(
+        self.notice = AutostartNotice(
             foundation.home.data / "startup-notice.json",
-            lambda name: self.plugins.plugin(name).kept_back,
-            lambda: self.health.look_soon("core:manager"),
+            lambda name: self.plugins.plugin(name).autostart_off,
+            lambda: self.health.check_soon("core:manager"),
         )
-        self.rivals = Rivals(
+        self.role_lookup = RoleLookup(
             clock=reactor,
             xpl_node=xpl_node,
             host=host,
@@ -142,7 +118,7 @@ class ManagerDaemon(Assembly, Service):
             components=self.components,
             trust=self.trust,
             progress=self._progress,
-            rivals=self.rivals,
+            role_lookup=self.role_lookup,
             patience_s=self._roles.ping_duration,
             declared=self._declared,
             daemon_url=self.daemons.url,
@@ -159,18 +135,6 @@ class ManagerDaemon(Assembly, Service):
             tell=self._say_configuration,
         )
         self.watcher = DirectoryWatcher(reactor, self.keeper.changed)
-
-    def _make_supervisor(self, on_change: StatusChanged) -> Supervisor:
-        foundation, reactor = self._foundation, self._reactor
-        return Supervisor(
-            reactor,
-            foundation.home.run,
-            foundation.log_directory,
-            on_change=on_change,
-            wall_clock=time.time,
-            random=Random().random,
-            confinement=Confinement.of(reactor),
-        )
 
     # Life
 
@@ -226,7 +190,7 @@ class ManagerDaemon(Assembly, Service):
         self.supervisor.startService()
         for file in foundation.files:
             self.watcher.watch(file.parent)
-        stop_namesakes = self.rivals.namesakes.stop
+        stop_namesakes = self.role_lookup.namesakes.stop
         self._stops += [self.watcher.stop, self.daemons.close, self.units.close, stop_namesakes]
         await self.package_access.recover()
         await self.keeper.begin()
@@ -249,7 +213,7 @@ class ManagerDaemon(Assembly, Service):
         if not self._roles.packages_only:
             self._start_part(self.health)
             if self.keeper.refused:
-                self.health.look_soon("core:manager")
+                self.health.check_soon("core:manager")
             self._stop_orphans()
             self._in_background("starting daemons", self.daemons.start_all())
             self._in_background(
@@ -263,7 +227,7 @@ class ManagerDaemon(Assembly, Service):
             self._progress.status("plugins start")
             self._in_background("starting plugins", autostart.run())
         await rest
-        self.rivals.leave()
+        self.role_lookup.close_probe()
         self._progress.ready()
         self._log.info("{host} is ready", host=host)
 
@@ -317,7 +281,9 @@ class ManagerDaemon(Assembly, Service):
             bus=bus,
             plugins=self.plugins,
             host=host,
-            speakers=Speakers(self.trust.is_own, lambda: self.xpl_node.hub is None),
+            heartbeat_senders=HeartbeatSenders(
+                self.trust.is_own, lambda: self.xpl_node.hub is None
+            ),
             find=lambda processes: self._thread(udp_addresses, processes),
             timeout_s=self._roles.ping_duration,
             pause_s=self._roles.wait_between_pings if self._roles.ping else None,
@@ -348,8 +314,8 @@ class ManagerDaemon(Assembly, Service):
 
     def _start_presence(self) -> None:
         presence = self.identity.presence
-        self.rivals.namesakes.watch(presence)
-        self.rivals.namesakes.watch_roles(self.xpl_node.bus, self._roles.core)
+        self.role_lookup.namesakes.watch(presence)
+        self.role_lookup.namesakes.watch_roles(self.xpl_node.bus, self._roles.core)
         presence.start()
         presence.ready()
         self.xpl_node.sockets.children = self.plugins.all_pids
@@ -358,7 +324,7 @@ class ManagerDaemon(Assembly, Service):
         self.xpl_node.watch(presence)
 
     def _look_at_host(self) -> None:
-        self.health.look_soon(f"host:{self._foundation.settings.hostname}")
+        self.health.check_soon(f"host:{self._foundation.settings.hostname}")
 
     # Plugins
 
@@ -387,7 +353,7 @@ class ManagerDaemon(Assembly, Service):
         """What is refused of it, or counts from the next start, is said where people look."""
         self.components.remark(remarks, self._foundation.settings.hostname)
         self.core.put("manager", State.RUNNING, sentence)
-        self.health.look_soon("core:manager")
+        self.health.check_soon("core:manager")
 
     def status_changed(self, component_id: str, before: Status, after: Status) -> None:
         if (before.state, before.reason) != (after.state, after.reason):
@@ -412,7 +378,7 @@ class ManagerDaemon(Assembly, Service):
         settings = self._foundation.settings
         remembered = self._foundation.home.data / "remembered"
         remembered.mkdir(mode=0o700, exist_ok=True)
-        self.core.on_trouble = self.health.look_soon
+        self.core.on_trouble = self.health.check_soon
         made = Autostart(
             identity=self.identity,
             host=settings.hostname,

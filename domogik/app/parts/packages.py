@@ -28,7 +28,7 @@ from domogik.manager.packages.local import LocalPackages
 from domogik.manager.packages.offers import MainHostOffers
 from domogik.manager.packages.remote import PackageHosts
 from domogik.manager.packages.repositories import Repositories
-from domogik.manager.packages.rest_servers import Rests
+from domogik.manager.packages.rest_servers import RestServers
 from domogik.manager.plugins.plugins import Plugins
 from domogik.manager.trust import Trust
 from domogik.packages.http.fetch import Fetcher
@@ -99,7 +99,7 @@ class PackageServices:
         store, elsewhere = Store(home), None
         if self._manager is not None:
             self._local_host = self._make_local_host(self._manager, store)
-            rests = Rests(self._identity, bus)
+            rests = RestServers(self._identity, bus)
             elsewhere = MainHostOffers(host, rests, self._others)
             control = PackageControl(
                 clock=self._reactor,

@@ -14,7 +14,7 @@ from domogik.app.parts.dbmgr import DbmgrRole
 from domogik.app.parts.foundation import CannotStart, Foundation
 from domogik.app.parts.packages import PackageServices
 from domogik.app.parts.rest import RestRole
-from domogik.app.parts.rivals import ASK_FOR_RIVAL, Rivals, rival_line
+from domogik.app.parts.role_lookup import ROLE_LOOKUP_S, RoleLookup, already_running_message
 from domogik.app.parts.xpl_node import XplNode
 from domogik.app.reactor import IWholeReactor
 from domogik.components.events import EventStream
@@ -82,7 +82,7 @@ class SingleDaemon(Service):
         """Raises `CannotStart` where this host has the role already, in a manager perhaps."""
         host, network = self.foundation.settings.hostname, self.foundation.network
         is_own = Trust(network.bind_interface).is_own
-        rivals = Rivals(
+        role_lookup = RoleLookup(
             clock=self.reactor,
             xpl_node=self.xpl_node,
             host=host,
@@ -90,11 +90,11 @@ class SingleDaemon(Service):
             in_thread=threads_of(self.reactor),
             changed=lambda: None,
         )
-        answer = await rivals.find(role, ASK_FOR_RIVAL)
-        rivals.leave()
-        rivals.namesakes.stop()
+        answer = await role_lookup.find(role, ROLE_LOOKUP_S)
+        role_lookup.close_probe()
+        role_lookup.namesakes.stop()
         if answer is not None:
-            raise CannotStart(rival_line(answer))
+            raise CannotStart(already_running_message(answer))
 
     async def end(self) -> None:
         """Close it."""

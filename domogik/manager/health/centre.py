@@ -266,7 +266,7 @@ class Health:
         elif event.type == "packages.changed":
             self._look_soon_at(Kind.PLUGIN, only_with_issues=True)
         elif event.type == "component.added":
-            self.look_soon(str(event.data["id"]))
+            self.check_soon(str(event.data["id"]))
         elif event.type == "component.removed":
             self._forget_those_gone()
         elif event.type == "component.changed":
@@ -286,16 +286,16 @@ class Health:
             concerned.append(f"host:{self.kinds.host}")
         for one in concerned:
             if is_bad or self._issues.of(one):
-                self.look_soon(one)
+                self.check_soon(one)
 
     def _look_soon_at(self, kind: Kind, *, only_with_issues: bool) -> None:
         self._forget_those_gone()
         checker = self.kinds.get(kind)
         for component_id in sorted(checker.subjects()) if checker is not None else ():
             if not only_with_issues or self._issues.of(component_id):
-                self.look_soon(component_id)
+                self.check_soon(component_id)
 
-    def look_soon(self, component_id: str) -> None:
+    def check_soon(self, component_id: str) -> None:
         """Something about it may have changed without its state."""
         self._later(component_id, SETTLE, lambda: self._look_now(component_id))
 

@@ -17,7 +17,7 @@ from domogik.manager.externals import Externals
 from domogik.manager.health.questions import Question, only_by_hand, unknown_action
 from domogik.manager.kinds.interfaces import IChecked
 from domogik.manager.packages.interfaces import RepositoryInfo
-from domogik.manager.plugins.startup_notice import ACCEPT, StartupNotice
+from domogik.manager.plugins.autostart_notice import ACCEPT, AutostartNotice
 from domogik.threads import Threads
 
 _DAY = 24 * 3600.0
@@ -71,7 +71,7 @@ class CoreChecker:
     _rest_problem: Callable[[], str]
     _check_database: Callable[[], Awaitable[None] | None]
     _open_database: Callable[[], Awaitable[None]]
-    _notice: StartupNotice
+    _notice: AutostartNotice
     _in_thread: Threads
 
     def subjects(self) -> Collection[str]:

@@ -8,7 +8,7 @@ import attrs
 
 from domogik.errors import DomogikError
 from domogik.manager.packages.remote import PackageHosts
-from domogik.manager.packages.rest_servers import Rests
+from domogik.manager.packages.rest_servers import RestServers
 from domogik.packages.descriptor.package import Dependency
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef
 from domogik.packages.needs.dependencies import DependencyState
@@ -23,7 +23,7 @@ class MainHostOffers:
     """
 
     own: str
-    _rests: Rests
+    _rests: RestServers
     _others: PackageHosts
 
     async def complete(self, states: Sequence[DependencyState]) -> tuple[DependencyState, ...]:

@@ -25,7 +25,7 @@ _REMEMBERED = 64
 
 
 @attrs.define(eq=False)
-class Rests:
+class RestServers:
     """The addresses of every `domogik-rest.<host>` that was heard.
 
     Packages come from repositories and uploads, and REST is what hands them on to other hosts: an

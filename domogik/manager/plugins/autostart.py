@@ -12,13 +12,13 @@ from twisted.logger import Logger
 from domogik.components.model import STARTUP_KEY
 from domogik.config.remembered import Remembered
 from domogik.errors import DomogikError
+from domogik.manager.plugins.autostart_notice import AutostartNotice
 from domogik.manager.plugins.plugins import Plugins
-from domogik.manager.plugins.startup_notice import StartupNotice
 from domogik.xpl.node.configuration import ConfigurationClient
 from domogik.xpl.node.port import Identity
 
 #: stored values that keep an enabled plugin from starting, in any case of letters
-_KEPT_BACK = frozenset({"false", "no", "0"})
+_AUTOSTART_OFF = frozenset({"false", "no", "0"})
 #: the one value with which it started before every enabled plugin did
 _STARTED_BEFORE = "True"
 #: seconds that dbmgr has to answer while a person waits for `enable`
@@ -43,7 +43,7 @@ class Autostart:
     _now: Callable[[], float]
     _timeout_s: float
     _provider: str
-    _notice: StartupNotice
+    _notice: AutostartNotice
     _log: Logger = Logger()
 
     async def resume(self, interrupted: Iterable[str]) -> None:
@@ -59,11 +59,11 @@ class Autostart:
         starting = [
             name
             for name, text in texts.items()
-            if text is not None and not self._plugins.plugin(name).kept_back
+            if text is not None and not self._plugins.plugin(name).autostart_off
         ]
         self._notice.write(
             starting=[name for name in starting if texts[name] != _STARTED_BEFORE],
-            kept_back=[name for name in names if self._plugins.plugin(name).kept_back],
+            autostart_off=[name for name in names if self._plugins.plugin(name).autostart_off],
         )
         await self._all(self._start(name) for name in starting)
 
@@ -123,6 +123,6 @@ class Autostart:
                 text=text or "not set",
             )
         plugin = self._plugins.plugin(name)
-        plugin.kept_back = text if text.lower() in _KEPT_BACK else ""
+        plugin.autostart_off = text if text.lower() in _AUTOSTART_OFF else ""
         plugin.refresh()
         return text

@@ -24,7 +24,7 @@ MOST_SOCKETS = 8
 
 
 @attrs.define(eq=False)
-class Speakers:
+class HeartbeatSenders:
     """Whether a heartbeat came from this host, and from a process of the plugin that it names.
 
     `is_own(ip)` says whether an address is one of this host; a plugin's processes are asked for

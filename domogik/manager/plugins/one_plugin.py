@@ -45,7 +45,7 @@ class Plugin:
     #: those that were found to be its own; they are while they are there
     sockets: frozenset[int] = frozenset()
     #: the stored `startup-plugin` that keeps it from starting with the manager
-    kept_back: str = ""
+    autostart_off: str = ""
     #: called when the supervisor tells that it changed
     follower: Callable[[], None] | None = None
     #: whether the supervisor was told how to run it, and not to forget that
@@ -129,8 +129,8 @@ class Plugin:
             state, reason = (State.FAILED if self.is_enabled else State.DISABLED), installed.problem
         elif state is State.STOPPED and not self.is_enabled:
             state = State.DISABLED
-        elif state is State.STOPPED and not reason and self.kept_back:
-            reason = f"it does not start with the manager: {STARTUP_KEY} is {self.kept_back}"
+        elif state is State.STOPPED and not reason and self.autostart_off:
+            reason = f"it does not start with the manager: {STARTUP_KEY} is {self.autostart_off}"
         package = installed.package if installed is not None else None
         before = self._components.get(self._component_id)
         self._components.put(

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from domogik.errors import OperationFailed
-from domogik.manager.plugins.heartbeat_senders import Address, Speakers, announced
+from domogik.manager.plugins.heartbeat_senders import Address, HeartbeatSenders, announced
 from domogik.manager.plugins.one_plugin import Plugin
 from domogik.manager.plugins.plugins import Plugins
 from domogik.supervisor.ports.listeners import CannotSeeSockets, listeners, owners
@@ -42,10 +42,10 @@ class _Contact:
 
 @attrs.define(eq=False, kw_only=True)
 class PluginPings:
-    """Heartbeats of this host's plugins -> alive or left; an unanswered ping -> silent.
+    """Tells the supervisor which plugins of this host are alive, silent or leaving.
 
-    For plugins that we started only what comes from their own processes counts (`speakers`), for
-    those that a person started by hand what comes from this host.
+    Of a plugin that the manager started only a heartbeat of its own processes counts, see
+    `HeartbeatSenders`; of one that a person started by hand, any that comes from this host.
 
     A ping is an `hbeat.request` straight to the port of the plugin's last heartbeat, so that it
     needs neither hub nor network. `timeout_s` is the whole time a ping may take (`-t`), `pause_s`
@@ -59,7 +59,7 @@ class PluginPings:
     _bus: Bus
     _plugins: Plugins
     _host: str
-    _speakers: Speakers
+    _heartbeat_senders: HeartbeatSenders
     _find: Callable[[Mapping[str, frozenset[int]]], Awaitable[Mapping[str, list[Address]]]]
     _timeout_s: float = 10.0
     _pause_s: float | None = None
@@ -162,16 +162,16 @@ class PluginPings:
         if contact is None:
             return
         plugin, address = contact.plugin, announced(message)
-        if address is not None and not self._speakers.is_own(address[0]):
+        if address is not None and not self._heartbeat_senders.is_own(address[0]):
             address = None
         if not plugin.is_up and address and address == contact.address:
             return  # the last words of a process that has ended: nobody started one by hand
         if plugin.is_up and not plugin.is_by_hand:
-            if not self._speakers.is_from(plugin, message, origin):
+            if not self._heartbeat_senders.is_from(plugin, message, origin):
                 if not again:
                     self._look_twice(contact, message, origin)
                 return
-        elif not self._speakers.is_here(message, origin):
+        elif not self._heartbeat_senders.is_here(message, origin):
             return
         if contact.ping is not None:
             contact.ping.cancel()
@@ -185,7 +185,7 @@ class PluginPings:
             contact.second_look = None
             self._beat(message, origin, again=True)
 
-        if contact.second_look is None and origin.ip and self._speakers.is_own(origin.ip):
+        if contact.second_look is None and origin.ip and self._heartbeat_senders.is_own(origin.ip):
             contact.second_look = self._clock.callLater(LOOK_TWICE, look)
 
     def _end(self, message: Message, origin: Origin) -> None:
@@ -194,10 +194,12 @@ class PluginPings:
             return
         plugin = contact.plugin
         if plugin.is_by_hand:
-            believed = self._speakers.is_here(message, origin)
+            believed = self._heartbeat_senders.is_here(message, origin)
         else:
-            believed = self._speakers.is_from(plugin, message, origin)
-            believed = believed or self._speakers.is_last_word(message, origin, contact.address)
+            believed = self._heartbeat_senders.is_from(plugin, message, origin)
+            believed = believed or self._heartbeat_senders.is_last_word(
+                message, origin, contact.address
+            )
         if not believed:
             return
         plugin.sockets, contact.address = frozenset(), None
@@ -206,7 +208,7 @@ class PluginPings:
         for one in leaving:
             one.callback(None)
 
-    async def dismiss(self, name: str) -> None:
+    async def stop_by_message(self, name: str) -> None:
         """Ask a plugin that is no child of ours to stop, and wait until it says that it leaves."""
         leaving: Deferred[None] = Deferred()
         contact = self._contact(self._plugins.plugin(name))

@@ -37,9 +37,9 @@ from domogik.threads import Threads
 class Plugins:
     """Turns descriptors and `[plugins]` into supervised components, and back into the one list.
 
-    `in_thread(f, *args)` calls what blocks; `reload` reads the configuration again; `dismiss` asks
-    a plugin that somebody started by hand to go, and is done when it went; `lend` starts the units
-    among its needs and gives the variables that tell where the daemons are, once they are ready.
+    `in_thread(f, *args)` runs blocking calls; `reload` reads the configuration again.
+    `stop_by_message(name)` stops a plugin that was started by hand. `provide_needs(needs)` starts
+    the units among the needs, waits for the daemons, and returns the variables with their URLs.
     """
 
     _plugin_launch: PluginLaunch
@@ -47,8 +47,8 @@ class Plugins:
     _components: ComponentList
     _in_thread: Threads
     _reload: Callable[[], Awaitable[None]]
-    _dismiss: Callable[[str], Awaitable[None]]
-    _lend: Callable[[Iterable[str]], Awaitable[Mapping[str, str]]]
+    _stop_by_message: Callable[[str], Awaitable[None]]
+    _provide_needs: Callable[[Iterable[str]], Awaitable[Mapping[str, str]]]
     stopped: StoppedByHand = attrs.field(factory=StoppedByHand)
     _plugins: dict[str, Plugin] = attrs.field(init=False, factory=dict)
     #: asks whether a plugin that was just enabled is kept back
@@ -99,7 +99,7 @@ class Plugins:
         )
 
     async def _prepare(self, needs: tuple[str, ...], program: Program) -> Program:
-        lent = await self._lend(needs)
+        lent = await self._provide_needs(needs)
         return attrs.evolve(program, environment={**program.environment, **lent})
 
     def plugin(self, name: str) -> Plugin:
@@ -212,7 +212,7 @@ class Plugins:
 
     async def _halt(self, plugin: Plugin, again: bool) -> None:
         if plugin.is_by_hand:
-            await self._dismiss(plugin.name)
+            await self._stop_by_message(plugin.name)
             return
         try:
             await self._supervisor.stop(plugin.id, again=again)

@@ -73,7 +73,7 @@ def make_core(clock: Clock) -> CoreServices:
         progress=StartProgress(),
         foundation=foundation,  # type: ignore[arg-type]
         components=ComponentList(EventStream(clock.seconds)),
-        rivals=SimpleNamespace(namesakes=None, find=found_nothing, leave=lambda: None),  # type: ignore[arg-type]
+        role_lookup=SimpleNamespace(namesakes=None, find=found_nothing, close_probe=lambda: None),  # type: ignore[arg-type]
         patience_s=1.0,
         daemon_url=lambda name: Deferred(),
         **given,

@@ -7,8 +7,8 @@ from twisted.internet.defer import Deferred
 
 from domogik.components.model import State
 from domogik.manager.plugins.autostart import Autostart
+from domogik.manager.plugins.autostart_notice import AutostartNotice
 from domogik.manager.plugins.one_plugin import Plugin
-from domogik.manager.plugins.startup_notice import StartupNotice
 from domogik.manager.plugins.stopped import StoppedByHand
 from domogik.supervisor.interfaces import Exit
 from domogik.testing.local_host import NOON, FakeManager
@@ -40,12 +40,12 @@ class Beginning:
             now=lambda: NOON,
             timeout_s=10.0,
             provider=provider,
-            notice=StartupNotice(directory / "notice.json", self._is_kept_back),
+            notice=AutostartNotice(directory / "notice.json", self._is_autostart_off),
         )
         self.manager.plugins.on_enabled = self.autostart.look
 
-    def _is_kept_back(self, name):
-        return self.manager.plugins.plugin(name).kept_back
+    def _is_autostart_off(self, name):
+        return self.manager.plugins.plugin(name).autostart_off
 
     def _ask(self, message, origin):
         name = message.get("technology")
@@ -241,8 +241,8 @@ def test_enable_says_what_keeps_it_from_starting_and_so_does_a_value_that_change
 def test_the_first_start_of_this_version_tells_once_what_starts_and_what_is_kept_back(tmp_path):
     here = Beginning(tmp_path, {"ant": "True", "bee": "False"})
     here.run(here.autostart.run())
-    kept_back = ["bee"]
-    notice = StartupNotice(tmp_path / "notice.json", kept_back.__contains__)
+    autostart_off = ["bee"]
+    notice = AutostartNotice(tmp_path / "notice.json", autostart_off.__contains__)
     (check,) = notice.checks("core:manager")
     assert check.filled == (
         "Since this version every enabled plugin starts with the manager: start now: cat; "
@@ -253,7 +253,7 @@ def test_the_first_start_of_this_version_tells_once_what_starts_and_what_is_kept
         "dmg_ctl config bee unset startup-plugin",
         "Leave it so",
     ]
-    kept_back.clear()  # its value was unset
+    autostart_off.clear()  # its value was unset
     (check,) = notice.checks("core:manager")
     assert check.filled.endswith("start now: cat")
     notice.accept()

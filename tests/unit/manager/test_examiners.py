@@ -23,7 +23,7 @@ from domogik.manager.health.host_checks import HostChecker
 from domogik.manager.health.plugin_checks import PluginChecker
 from domogik.manager.kinds.interfaces import IChecked
 from domogik.manager.packages.interfaces import RepositoryInfo
-from domogik.manager.plugins.startup_notice import StartupNotice
+from domogik.manager.plugins.autostart_notice import AutostartNotice
 from domogik.packages.needs.environment import ENVIRONMENT
 from domogik.storage.database import BrokenDatabase
 from domogik.supervisor.interfaces import Exit
@@ -279,7 +279,7 @@ class Core:
             rest_problem=lambda: self.rest_problem,
             check_database=self._check,
             open_database=self._open,
-            notice=StartupNotice(directory / "notice.json", lambda name: True),
+            notice=AutostartNotice(directory / "notice.json", lambda name: True),
             in_thread=at_once,
         )
         for name in ("manager", "hub", "dbmgr"):
@@ -345,7 +345,7 @@ def test_a_key_that_nobody_knows_is_a_warning(core: Core) -> None:
 
 
 def test_what_starts_since_this_version_is_told_until_it_was_read(core: Core) -> None:
-    StartupNotice(core.file.parent / "notice.json", lambda name: True).write(["lamp"], [])
+    AutostartNotice(core.file.parent / "notice.json", lambda name: True).write(["lamp"], [])
     check = looked_at(core.checker, "core:manager")["core-startup"]
     assert check.result is Result.WARNING
     now(core.checker.repair("core:manager", check, "accept"))

@@ -4,7 +4,7 @@ import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 
 from domogik.components.model import State
-from domogik.manager.plugins.heartbeat_senders import Speakers
+from domogik.manager.plugins.heartbeat_senders import HeartbeatSenders
 from domogik.manager.plugins.one_plugin import Plugin
 from domogik.manager.plugins.pings import PluginPings
 from domogik.supervisor.ports.listeners import CannotSeeSockets
@@ -173,14 +173,14 @@ class Adopted:
 def seeking(manager, find):
     """Pings of the adopted plugin; `find` says where it listens."""
     network = manager.network
-    speakers = Speakers(manager.trust.is_own, lambda: False)
+    heartbeat_senders = HeartbeatSenders(manager.trust.is_own, lambda: False)
     return PluginPings(
         clock=network.clock,
         identity=manager.identity,
         bus=network.bus,
         plugins=Adopted(),
         host=HOST,
-        speakers=speakers,
+        heartbeat_senders=heartbeat_senders,
         find=find,
     )
 

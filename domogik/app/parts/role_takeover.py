@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from domogik.app.parts.rivals import ASK_FOR_RIVAL, Rivals
+from domogik.app.parts.role_lookup import ROLE_LOOKUP_S, RoleLookup
 from domogik.xpl.codec.message import STAT, Message
 from domogik.xpl.node.bus import Bus, Origin, Subscription
 
@@ -19,7 +19,7 @@ LOOK_EVERY = 60.0
 
 
 @attrs.define(eq=False)
-class Elsewhere:
+class RoleTakeover:
     """Looks at its `hbeat.end`, and every minute, whether the other process is there.
 
     A goodbye may be forged and a crash says none: `take_over` is called when nothing answers.
@@ -27,7 +27,7 @@ class Elsewhere:
 
     _clock: IReactorTime
     _bus: Bus
-    _rivals: Rivals
+    _role_lookup: RoleLookup
     _source: str
     _take_over: Callable[[], Awaitable[None]]
     _subscription: Subscription | None = None
@@ -64,8 +64,8 @@ class Elsewhere:
 
     async def _look_once(self) -> None:
         role = self._source.removeprefix("domogik-").partition(".")[0]
-        if await self._rivals.find(role, ASK_FOR_RIVAL) is not None:
-            self._rivals.leave()
+        if await self._role_lookup.find(role, ROLE_LOOKUP_S) is not None:
+            self._role_lookup.close_probe()
             return
         self._log.info("{source} has ended: it starts here", source=self._source)
         self._looking = None  # the end of this object is not the end of what it starts

@@ -19,7 +19,7 @@ ACCEPT = Suggestion("accept", "Leave it so")
 
 
 @attrs.define(eq=False)
-class StartupNotice:
+class AutostartNotice:
     """Kept in a file, from the first start of this version until a person has accepted it.
 
     A home that was made by this version has no enabled plugin at its first start, and thus nothing
@@ -27,15 +27,15 @@ class StartupNotice:
     """
 
     _path: Path
-    _is_kept_back: Callable[[str], object]
+    _is_autostart_off: Callable[[str], object]
     #: told when it has something to say
     _on_news: Callable[[], None] = lambda: None
     _log: Logger = Logger()
 
-    def write(self, starting: Sequence[str], kept_back: Sequence[str]) -> None:
+    def write(self, starting: Sequence[str], autostart_off: Sequence[str]) -> None:
         """At the first start: plugins that did not start before and do now, and those kept back."""
         if not self._path.exists():
-            self._write(starting, kept_back)
+            self._write(starting, autostart_off)
             self._on_news()
 
     def accept(self) -> None:
@@ -45,8 +45,8 @@ class StartupNotice:
     def checks(self, component_id: str) -> list[DiagnosticCheck]:
         """One check while there is something to tell, none otherwise. Blocks for a moment."""
         starting, before = read_json(self._path, self._log, _lists) or ([], [])
-        kept_back = [name for name in before if self._is_kept_back(name)]
-        if not (starting or kept_back):
+        autostart_off = [name for name in before if self._is_autostart_off(name)]
+        if not (starting or autostart_off):
             return []
         advice = [
             *(
@@ -55,15 +55,15 @@ class StartupNotice:
             ),
             *(
                 only_by_hand("unset", f"dmg_ctl config {name} unset startup-plugin")
-                for name in kept_back
+                for name in autostart_off
             ),
         ]
-        parts = (("start now", starting), ("kept back by a stored startup-plugin", kept_back))
+        parts = (("start now", starting), ("kept back by a stored startup-plugin", autostart_off))
         reason = "; ".join(f"{what}: {', '.join(names)}" for what, names in parts if names)
         return [_CHANGED.answer(component_id, Result.WARNING, *advice, ACCEPT, reason=reason)]
 
-    def _write(self, starting: Sequence[str], kept_back: Sequence[str]) -> None:
-        content = {"starting": list(starting), "kept_back": list(kept_back)}
+    def _write(self, starting: Sequence[str], autostart_off: Sequence[str]) -> None:
+        content = {"starting": list(starting), "kept_back": list(autostart_off)}
         write_json(self._path, self._log, content)
 
 

@@ -11,8 +11,8 @@ import attrs
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
-from domogik.app.parts import rivals as rivals_module
-from domogik.app.parts.rivals import Rivals, can_be
+from domogik.app.parts import role_lookup as rivals_module
+from domogik.app.parts.role_lookup import RoleLookup, can_be
 from domogik.manager.health.name_conflicts import LOOK_AGAIN
 from domogik.testing.local_host import FakeNetwork
 from domogik.xpl.codec.message import STAT, Message
@@ -30,11 +30,11 @@ class Place:
     ours: set[int] = attrs.field(factory=set)
     hub: object = "ours"
     changes: int = 0
-    rivals: Rivals = attrs.field(init=False)
+    role_lookup: RoleLookup = attrs.field(init=False)
     asking: Deferred[None] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.rivals = Rivals(
+        self.role_lookup = RoleLookup(
             clock=self.network.clock,
             xpl_node=self,
             host="vm",
@@ -61,7 +61,7 @@ class Place:
     def find(self, role="rest", timeout_s=1.0) -> list[Message | None]:
         """What was found, once it is."""
         found: list[Message | None] = []
-        self.asking = Deferred.fromCoroutine(self.rivals.find(role, timeout_s))
+        self.asking = Deferred.fromCoroutine(self.role_lookup.find(role, timeout_s))
         self.asking.addCallback(found.append)
         return found
 
@@ -87,7 +87,7 @@ def test_a_program_of_ours_that_answers_from_its_own_port_is_there(place: Place)
     found = place.find()
     place.beat(RIVAL)
     assert found[0].source == "domogik-rest.vm"
-    assert place.rivals.namesakes.sentence == ""
+    assert place.role_lookup.namesakes.sentence == ""
 
 
 def test_another_address_stops_nobody_and_is_a_namesake(place: Place) -> None:
@@ -95,7 +95,7 @@ def test_another_address_stops_nobody_and_is_a_namesake(place: Place) -> None:
     place.beat(FAR, ip=FAR[0])
     place.network.turn(1)
     assert found == [None]
-    assert place.rivals.namesakes.sentence == "domogik-rest.vm speaks from 192.0.2.7:50200 too"
+    assert place.role_lookup.namesakes.sentence == "domogik-rest.vm speaks from 192.0.2.7:50200 too"
     assert place.changes == 1
 
 
@@ -105,7 +105,7 @@ def test_another_address_that_claims_to_be_here_stops_nobody(place: Place) -> No
     place.beat(FAR)
     place.network.turn(1)
     assert found == [None]
-    assert "(sent from 192.0.2.7)" in place.rivals.namesakes.sentence
+    assert "(sent from 192.0.2.7)" in place.role_lookup.namesakes.sentence
 
 
 def test_a_local_program_that_is_none_of_ours_stops_nobody(place: Place) -> None:
@@ -113,7 +113,7 @@ def test_a_local_program_that_is_none_of_ours_stops_nobody(place: Place) -> None
     place.beat(RIVAL)
     place.network.turn(1)
     assert found == [None]
-    assert "127.0.0.1:50200" in place.rivals.namesakes.sentence
+    assert "127.0.0.1:50200" in place.role_lookup.namesakes.sentence
 
 
 def test_what_comes_by_way_of_a_hub_has_to_be_answered_by_its_port(place: Place) -> None:
@@ -151,7 +151,7 @@ def test_several_questions_are_one_program_that_leaves_once(place: Place) -> Non
     for role in ("manager", "rest", "dbmgr"):
         place.find(role)
         place.network.turn(1)
-    place.rivals.leave()
+    place.role_lookup.close_probe()
     _ = place.port.stop()
     place.network.turn()
     assert len(place.network.of("hbeat.end")) == 1
@@ -161,7 +161,7 @@ def test_several_questions_are_one_program_that_leaves_once(place: Place) -> Non
 
 
 def test_a_namesake_is_asked_each_minute_and_forgotten_when_it_is_silent(place: Place) -> None:
-    namesakes = place.rivals.namesakes
+    namesakes = place.role_lookup.namesakes
     presence = place.port.identity("rest", "vm").presence
     namesakes.watch(presence)
     namesakes.watch(presence)
@@ -181,7 +181,7 @@ def test_a_namesake_is_asked_each_minute_and_forgotten_when_it_is_silent(place: 
 
 
 def test_another_host_with_a_role_of_ours_is_told_apart_from_a_namesake(place: Place) -> None:
-    namesakes = place.rivals.namesakes
+    namesakes = place.role_lookup.namesakes
     namesakes.watch_roles(place.bus, ["rest"])
     place.beat(FAR, ip=FAR[0], host="cellar")
     place.beat(FAR, ip=FAR[0], role="dbmgr", host="cellar")  # we are none
@@ -195,11 +195,11 @@ def test_another_host_with_a_role_of_ours_is_told_apart_from_a_namesake(place: P
 
 
 def test_made_up_namesakes_are_bounded(place: Place) -> None:
-    place.rivals.namesakes.watch(place.port.identity("rest", "vm").presence)
+    place.role_lookup.namesakes.watch(place.port.identity("rest", "vm").presence)
     for port in range(50_000, 50_100):
         place.beat(FAR, ip=FAR[0], port=port)
-    assert place.rivals.namesakes.sentence.count(" too") == 16
-    place.rivals.namesakes.stop()
+    assert place.role_lookup.namesakes.sentence.count(" too") == 16
+    place.role_lookup.namesakes.stop()
 
 
 # Which process can be ours

@@ -31,7 +31,7 @@ from domogik.xpl.node.port import Identity, NoReply
 from domogik.xpl.node.presence import REQUEST
 
 #: seconds in which another program of our name has to answer where the hub is not our own
-ASK_FOR_RIVAL = 2.0
+ROLE_LOOKUP_S = 2.0
 #: addresses that are looked at during one question
 _MOST = 16
 #: the commands whose process may be a role, as they end in a name
@@ -43,7 +43,7 @@ _COMMANDS = {
 
 
 @attrs.define(eq=False, kw_only=True)
-class Rivals:
+class RoleLookup:
     """Asks for `domogik-<role>.<host>`; a claim that nothing proves is a namesake's.
 
     It is proven by a heartbeat that comes straight from the port it announces, which on this host a
@@ -132,7 +132,7 @@ class Rivals:
     def _are_own(self, *addresses: Address) -> bool:
         return all(self._is_own(ip) for ip, _ in addresses)
 
-    def leave(self) -> None:
+    def close_probe(self) -> None:
         """All questions are answered; namesakes that were heard meanwhile are told again."""
         if self.namesakes.sentence:
             self._changed()
@@ -147,7 +147,7 @@ class Rivals:
         return self._probe
 
 
-def rival_line(heartbeat: Message) -> str:
+def already_running_message(heartbeat: Message) -> str:
     """That another program of this host has our name, and what to do about it. Blocks shortly."""
     where = f"{heartbeat.get('remote-ip')}:{heartbeat.get('port')}"
     homes = Home.of_managers()

@@ -6,7 +6,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from domogik.app.parts.elsewhere import LOOK_EVERY, Elsewhere
+from domogik.app.parts.role_takeover import LOOK_EVERY, RoleTakeover
 from domogik.testing.local_host import FakeNetwork
 from domogik.xpl.codec.message import STAT
 
@@ -15,7 +15,7 @@ THERE = object()
 
 @attrs.define(eq=False)
 class Asked:
-    """Stands for `Rivals`: each question is answered by the test."""
+    """Stands for `RoleLookup`: each question is answered by the test."""
 
     questions: list[Deferred[object]] = attrs.field(factory=list)
     left: int = 0
@@ -25,7 +25,7 @@ class Asked:
         self.questions.append(Deferred())
         return await self.questions[-1]
 
-    def leave(self) -> None:
+    def close_probe(self) -> None:
         self.left += 1
 
 
@@ -33,13 +33,13 @@ class Asked:
 class AllHosts:
     clock: Clock = attrs.field(factory=Clock)
     network: FakeNetwork = attrs.field(factory=FakeNetwork)
-    rivals: Asked = attrs.field(factory=Asked)
+    role_lookup: Asked = attrs.field(factory=Asked)
     taken: int = 0
-    other: Elsewhere = attrs.field(init=False)
+    other: RoleTakeover = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.other = Elsewhere(
-            self.clock, self.network.bus, self.rivals, "domogik-rest.vm", self.take_over
+        self.other = RoleTakeover(
+            self.clock, self.network.bus, self.role_lookup, "domogik-rest.vm", self.take_over
         )
         self.other.start()
 
@@ -55,9 +55,9 @@ def test_while_it_answers_it_is_asked_each_minute_and_nothing_more_is_kept() -> 
     all_hosts = AllHosts()
     for minute in range(1, 4):
         all_hosts.clock.advance(LOOK_EVERY)
-        assert len(all_hosts.rivals.questions) == minute
-        all_hosts.rivals.questions[-1].callback(THERE)
-        assert all_hosts.rivals.left == minute
+        assert len(all_hosts.role_lookup.questions) == minute
+        all_hosts.role_lookup.questions[-1].callback(THERE)
+        assert all_hosts.role_lookup.left == minute
     assert all_hosts.taken == 0
     all_hosts.other.stop()
     assert all_hosts.clock.getDelayedCalls() == []
@@ -67,20 +67,20 @@ def test_several_goodbyes_are_one_question_and_it_is_taken_over_once() -> None:
     all_hosts = AllHosts()
     for _ in range(3):
         all_hosts.goodbye()
-    (question,) = all_hosts.rivals.questions
+    (question,) = all_hosts.role_lookup.questions
     question.callback(None)
     assert all_hosts.taken == 1
     assert all_hosts.clock.getDelayedCalls() == []
     all_hosts.goodbye()
-    assert len(all_hosts.rivals.questions) == 1
+    assert len(all_hosts.role_lookup.questions) == 1
 
 
 def test_a_question_that_fails_is_asked_again() -> None:
     all_hosts = AllHosts()
     all_hosts.clock.advance(LOOK_EVERY)
-    all_hosts.rivals.questions[-1].errback(RuntimeError("oops"))
+    all_hosts.role_lookup.questions[-1].errback(RuntimeError("oops"))
     all_hosts.clock.advance(LOOK_EVERY)
-    all_hosts.rivals.questions[-1].callback(None)
+    all_hosts.role_lookup.questions[-1].callback(None)
     assert all_hosts.taken == 1
 
 
