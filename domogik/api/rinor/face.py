@@ -117,12 +117,14 @@ def order(
     """`/<kind>/<verb>/<host>/<last>`: an operation on the component that `find` finds."""
     operation = TABLE[f"component.{verb}"]
 
+    names = {one.name for one in operation.parameters}
+
     async def handler(asked: Asked) -> RinorAnswer:
         call = asked.call
+        given = {name: text for name, text in call.query.items() if name in names}
         try:
-            await operation.order(
-                call.acting_on(context), call.query, find=partial(find, asked)
-            ).begin()
+            order = operation.order(call.acting_on(context), given, find=partial(find, asked))
+            await order.begin()
         except NoAnswer as error:
             raise RinorError(f"No data or timeout on {verb} {kind} {asked[last]}") from error
         return RinorAnswer()

@@ -19,6 +19,7 @@ from domogik.components.model import Component
 from domogik.errors import (
     AmbiguousComponent,
     DomogikError,
+    NotAllowed,
     NotPossible,
     UnknownComponent,
 )
@@ -58,6 +59,11 @@ class Where(enum.Flag):
     ELSEWHERE = enum.auto()
 
 
+def _nobody(right: Right) -> None:
+    """Refuse: who forgets to say who asks may do nothing."""
+    raise NotAllowed("Nobody is known to ask for this")
+
+
 @attrs.frozen
 class Context:
     """What operations work on, for one caller.
@@ -68,7 +74,7 @@ class Context:
 
     all_hosts: IAllHosts
     given: IPackages | None = None
-    allow: Callable[[Right], None] = lambda right: None
+    allow: Callable[[Right], None] = _nobody
     sees_passwords: bool = False
     wants_warnings: bool = False
 

@@ -140,6 +140,12 @@ def test_an_order_is_answered_bare_when_it_is_done(door, all_hosts, verb):
     assert all_hosts.done == [(verb, "vm", "demo")]
 
 
+def test_an_order_reads_no_word_of_the_query_that_is_not_its_own(door, all_hosts):
+    all_hosts.put(plugin("demo"))
+    answer = door.get("/plugin/start/vm/demo?wait=perhaps&host=nowhere&_=17", token=True)
+    assert answer.json == {"status": "OK", "code": 0, "description": "None"}
+
+
 def test_a_refused_order_says_why(door, all_hosts):
     all_hosts.put(plugin("demo", state=State.ALIVE))
     answer = door.get("/plugin/start/vm/demo", token=True)
