@@ -52,10 +52,10 @@ from domogik.xpl.node.port import Identity, NetworkSettings, Port
 
 HOST = "vm"
 #: the addresses from which programs of this host and of another one send
-HERE = ("127.0.0.1", 50123)
-ELSEWHERE = ("192.0.2.7", 50123)
+LOCAL = ("127.0.0.1", 50123)
+REMOTE = ("192.0.2.7", 50123)
 #: Unix time at the beginning of the clock
-NOON = 1_800_000_000.0
+START_TIME = 1_800_000_000.0
 
 DESCRIPTOR = """<package type="{type}">
   <id>{id}</id>
@@ -130,7 +130,7 @@ class FakeNetwork:
         schema: str,
         body: Iterable[tuple[str, str]],
         target: str = "*",
-        address: Address = HERE,
+        address: Address = LOCAL,
     ) -> None:
         """Receive a datagram, which need not be a valid message."""
         lines = "".join(f"{name}={value}\n" for name, value in body)
@@ -145,7 +145,7 @@ class FakeNetwork:
 
 def checked_kind(kind: Kind, checks: Any, host: str = HOST) -> ComponentKind:
     """Return a kind of components that has only `checks`."""
-    events = EventStream(lambda: NOON)
+    events = EventStream(lambda: START_TIME)
     nothing: Any = None
     return ComponentKind(
         kind=kind,
@@ -168,12 +168,12 @@ class FakeManager(Assembly):
     #: the UDP addresses that the processes of plugins have bound
     bound: dict[str, list[Address]] = attrs.field(factory=dict)
     #: UDP ports of other programs, and UDP ports of no program; all others are the plugins'
-    strange_ports: set[int] = attrs.field(factory=set)
+    foreign_ports: set[int] = attrs.field(factory=set)
     free_ports: set[int] = attrs.field(factory=set)
     hub_is_elsewhere: bool = False
     network: FakeNetwork = attrs.field(factory=FakeNetwork)
     systemd: FakeSystemd = attrs.field(factory=FakeSystemd)
-    happened: list[Event] = attrs.field(factory=list)
+    published: list[Event] = attrs.field(factory=list)
     upgrades: int = 0
     identity: Identity = attrs.field(init=False)
     file: Path = attrs.field(init=False)
@@ -210,7 +210,7 @@ class FakeManager(Assembly):
                 health_state=self.directory / "health.json",
             ),
         )
-        self.events.subscribe(self.happened.append)
+        self.events.subscribe(self.published.append)
         self.core = CoreParts(HOST, self.components)
         self.register_kinds(self.core, {})
         self.keeper = ConfigurationInForce(
@@ -284,10 +284,10 @@ class FakeManager(Assembly):
 
     def _owners(self, inodes: Iterable[int], among: Iterable[int]) -> dict[int, list[Owner]]:
         mine = [Owner(pid, "plugin", None) for pid in among]
-        return {inode: [] if inode in self.strange_ports else mine for inode in inodes}
+        return {inode: [] if inode in self.foreign_ports else mine for inode in inodes}
 
     def _now(self) -> float:
-        return NOON + self.network.clock.seconds()
+        return START_TIME + self.network.clock.seconds()
 
     def upgrade(self) -> None:
         """Count the upgrade."""
@@ -348,7 +348,7 @@ class FakeManager(Assembly):
             part.start()
         self.network.turn()
         self.network.said.clear()
-        self.happened.clear()
+        self.published.clear()
         return self
 
     def read(self) -> FakeManager:
@@ -368,7 +368,7 @@ class FakeManager(Assembly):
             self.beat(name)
         self.network.turn(1.0)
         self.network.said.clear()
-        self.happened.clear()
+        self.published.clear()
         return self
 
     # Messages of plugins and external members

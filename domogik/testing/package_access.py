@@ -35,7 +35,7 @@ from domogik.packages.store.installation import Installation, Place
 from domogik.packages.store.installed import Inventory, find_packages
 from domogik.supervisor.interfaces import Exit
 from domogik.supervisor.processes.command import Completed
-from domogik.testing.local_host import DESCRIPTOR, HERE, HOST, FakeManager
+from domogik.testing.local_host import DESCRIPTOR, HOST, LOCAL, FakeManager
 from domogik.threads import at_once
 from domogik.xpl.codec.message import CMND, TRIG
 from domogik.xpl.node.datagrams import Address
@@ -161,7 +161,7 @@ class FakePackageManager(FakeManager):
         self.package_control.start()
         self.network.turn()
         self.network.said.clear()
-        self.happened.clear()
+        self.published.clear()
         return self
 
     def say(self, command: str, *, host: str | None = HOST, **pairs: str) -> None:
@@ -169,7 +169,7 @@ class FakePackageManager(FakeManager):
         body = {"command": command, **({} if host is None else {"host": host}), **pairs}
         self.hear(body)
 
-    def hear(self, body: Mapping[str, str], *, target: str = "*", address: Address = HERE) -> None:
+    def hear(self, body: Mapping[str, str], *, target: str = "*", address: Address = LOCAL) -> None:
         """Receive a command about packages with any body."""
         self.network.hear(
             CMND, "domogik-test.vm", "domogik.package", body.items(), target=target, address=address

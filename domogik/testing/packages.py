@@ -68,7 +68,7 @@ class FakePackages:
 
     `offer` adds available releases, `archives` and `icons` are the files to serve. `failures` has
     the errors of operations by operation (`install`) and subject (`plugin-demo`, `repositories`);
-    `held_up` has Deferreds that they wait for. `done` lists the changes in order. The bytes of an
+    `held` has Deferreds that they wait for. `done` lists the changes in order. The bytes of an
     upload name its package: `plugin-demo-1.0`.
     """
 
@@ -81,7 +81,7 @@ class FakePackages:
     states: dict[str, tuple[DependencyState, ...]] = attrs.field(factory=dict)
     rules: dict[str, tuple[UdevRule, ...]] = attrs.field(factory=dict)
     failures: dict[tuple[str, str], Exception] = attrs.field(factory=dict)
-    held_up: dict[tuple[str, str], Deferred[None]] = attrs.field(factory=dict)
+    held: dict[tuple[str, str], Deferred[None]] = attrs.field(factory=dict)
     done: list[tuple[str, ...]] = attrs.field(factory=list)
     uploaded: list[bytes] = attrs.field(factory=list)
     _index: Index = attrs.field(factory=Index)
@@ -260,9 +260,9 @@ class FakePackages:
 
     async def _about(self, verb: str, subject: str, progress: Progress) -> None:
         progress.stage(f"{verb} {subject}", 50.0)
-        held_up = self.held_up.get((verb, subject))
-        if held_up is not None:
-            await held_up
+        held = self.held.get((verb, subject))
+        if held is not None:
+            await held
         failure = self.failures.get((verb, subject))
         if failure is not None:
             raise failure

@@ -27,19 +27,19 @@ _BOOT = "00000000-0000-0000-0000-000000000000"
 
 @attrs.define(eq=False)
 class FakeProcess:
-    """One process. With `is_deaf` only KILL ends it, with `is_immortal` no signal does.
+    """One process. With `ignores_signals` only KILL ends it, with `survives_kill` no signal does.
 
-    Without `is_child` its exit status is unknown; with `is_apart` it is in another session than the
-    first process of its start.
+    Without `is_child` its exit status is unknown; with `has_own_session` it is in another session
+    than the first process of its start.
     """
 
     identity: ProcessIdentity
     run_id: str
     program: Program | None = None
-    is_deaf: bool = False
-    is_immortal: bool = False
+    ignores_signals: bool = False
+    survives_kill: bool = False
     is_child: bool = True
-    is_apart: bool = False
+    has_own_session: bool = False
     lives: bool = True
     _protocol: IProcessProtocol | None = None
 
@@ -72,13 +72,13 @@ class FakeProcess:
 class FakeProcesses:
     """Starts and ends processes in memory.
 
-    `born` is called with every new process before it is watched, and may change its attributes.
+    `on_spawn` is called with every new process before it is watched, and may change its attributes.
     Programs named in `missing` cannot be started. A signal ends a process in the next turn of the
     clock.
     """
 
     _clock: IReactorTime
-    born: Callable[[FakeProcess], None] = attrs.field(default=lambda process: None)
+    on_spawn: Callable[[FakeProcess], None] = attrs.field(default=lambda process: None)
     missing: set[str] = attrs.field(factory=set)
     processes: list[FakeProcess] = attrs.field(init=False, factory=list)
     _numbers: itertools.count[int] = attrs.field(init=False, factory=lambda: itertools.count(1000))
@@ -101,7 +101,7 @@ class FakeProcesses:
             raise CannotSpawn(f"{program.argv[0]} is missing")
         process = self.fork(program.environment.get("DOMOGIK_RUN_ID", ""))
         process.program = program
-        self.born(process)
+        self.on_spawn(process)
         process.watch(protocol)
         return process
 
@@ -129,7 +129,7 @@ class FakeProcesses:
         if not self._members(started):
             return succeed(None)
         for process in self._members(started):
-            if not process.is_deaf and not process.is_immortal:
+            if not process.ignores_signals and not process.survives_kill:
                 self._clock.callLater(0, process.ends, Exit(signal=number))
         ended: Deferred[None] = Deferred()
         self._clock.callLater(0, self._look_again, started, timeout, ended)
@@ -143,7 +143,7 @@ class FakeProcesses:
 
     def _kill(self, started: Started, ended: Deferred[None]) -> None:
         for process in self._members(started):
-            if not process.is_immortal:
+            if not process.survives_kill:
                 process.ends(Exit(signal=signals.SIGKILL))
         left = [process.identity.pid for process in self._members(started)]
         if left:
@@ -161,7 +161,7 @@ class FakeProcesses:
         self, started: Started, session: int, *, apart: bool
     ) -> Deferred[ProcessIdentity | None]:
         members = [one for one in self._members(started) if one.identity != started.leader]
-        outside = [one for one in members if one.is_apart]
+        outside = [one for one in members if one.has_own_session]
         left = outside or ([] if apart else members)
         return succeed(left[0].identity if left else None)
 

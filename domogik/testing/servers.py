@@ -39,12 +39,12 @@ class FakeServer(ManagedDaemon):
     errors: dict[str, Exception] = attrs.field(init=False, factory=dict)
     done: list[str] = attrs.field(init=False, factory=list)
     #: the Deferred that `probe` waits for
-    silence: Deferred[None] | None = attrs.field(init=False, default=None)
+    probe_wait: Deferred[None] | None = attrs.field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
         self.made.append(self)
 
-    def _does(self, operation: str) -> None:
+    def _record(self, operation: str) -> None:
         self.done.append(operation)
         if operation in self.errors:
             raise self.errors[operation]
@@ -53,14 +53,14 @@ class FakeServer(ManagedDaemon):
         return port or (FREE_PORT if known is None else known.port)
 
     async def initialise(self) -> None:
-        self._does("initialise")
+        self._record("initialise")
         self.directory.subdirectory("data")
 
     async def reconfigured(self, known: Parameters) -> None:
-        self._does("reconfigured")
+        self._record("reconfigured")
 
     def configuration(self) -> Mapping[str, str]:
-        self._does("configuration")
+        self._record("configuration")
         return {CONFIGURATION: f"databases {self.option('databases')}\n"}
 
     def argv(self) -> tuple[str, ...]:
@@ -71,30 +71,30 @@ class FakeServer(ManagedDaemon):
         return ()
 
     def check_data(self) -> None:
-        self._does("check_data")
+        self._record("check_data")
 
     async def probe(self) -> None:
-        self._does("probe")
-        if self.silence is not None:
-            await self.silence
+        self._record("probe")
+        if self.probe_wait is not None:
+            await self.probe_wait
 
     async def before_stop(self) -> None:
-        self._does("before_stop")
+        self._record("before_stop")
 
     async def reread(self) -> None:
-        self._does("reread")
+        self._record("reread")
 
     def is_running(self, keyword: str | None = None) -> bool:
         return True
 
     def note(self, pid: int | None, run_id: str, started: float) -> None:
-        self._does("note" if pid is not None else "forget")
+        self._record("note" if pid is not None else "forget")
 
     def backup(self, target: str | os.PathLike[str]) -> Deferred[str]:
         return execute(self._written, Path(target))
 
     def _written(self, target: Path) -> str:
-        self._does("backup")
+        self._record("backup")
         target.write_text("all of it")
         return "backed up"
 
@@ -102,7 +102,7 @@ class FakeServer(ManagedDaemon):
         return execute(self._read, Path(source))
 
     def _read(self, source: Path) -> str:
-        self._does("restore")
+        self._record("restore")
         return f"restored {source.read_text()}"
 
     @property
@@ -111,6 +111,6 @@ class FakeServer(ManagedDaemon):
         return f"fake://:{parameters.password}@{parameters.host}:{parameters.port}"
 
 
-def refused(sentence: str, said: str = "") -> ManagedDaemonError:
+def server_error(sentence: str, said: str = "") -> ManagedDaemonError:
     """Return the error of a server whose log has `said`."""
     return FakeServer.error(sentence, output=said)

@@ -87,7 +87,7 @@ class ProcessesContract:
         self.assertEqual(await watcher.exited, Exit(signal=signal.SIGKILL))
 
     async def test_who_does_not_hear_his_last_signal_either_is_killed(self):
-        self.patch(tree, "_LAST_PATIENCE", 0.05)
+        self.patch(tree, "_LAST_SIGNAL_TIMEOUT_S", 0.05)
         watcher, _, started = self.start(self.DEAF)
         await self.until_ready()
         await self.processes.end(
@@ -194,15 +194,15 @@ class TestFakeProcesses(ProcessesContract, TestCase):
     LEAVES_A_CHILD = ("leaves-a-child",)
 
     def setUp(self):
-        self.processes = FakeProcesses(reactor, self.born, missing={"missing"})
+        self.processes = FakeProcesses(reactor, self.on_spawn, missing={"missing"})
 
-    def born(self, process: FakeProcess) -> None:
+    def on_spawn(self, process: FakeProcess) -> None:
         match process.program.argv[0]:
             case "failing":
                 reactor.callLater(0, process.ends, Exit(code=3))
             case "deaf":
-                process.is_deaf = True
+                process.ignores_signals = True
             case "background" | "leaves-a-child" as name:
                 child = self.processes.fork(process.run_id)
-                child.is_apart = name == "background"
+                child.has_own_session = name == "background"
                 reactor.callLater(0, process.ends, Exit(code=0))

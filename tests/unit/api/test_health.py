@@ -13,7 +13,7 @@ from domogik.errors import NoAnswer, OperationFailed
 from domogik.manager.health.centre import Health
 from domogik.manager.kinds.interfaces import Kinds
 from domogik.testing.all_hosts import plugin
-from domogik.testing.local_host import NOON, checked_kind
+from domogik.testing.local_host import START_TIME, checked_kind
 from domogik.threads import at_once
 
 LAMP = "plugin:lamp"
@@ -42,7 +42,7 @@ class Checker:
 def checker(door, all_hosts, tmp_path: Path) -> Checker:
     health = Health(
         clock=door.clock,
-        wall_clock=lambda: NOON,
+        wall_clock=lambda: START_TIME,
         events=all_hosts.events,
         jobs=all_hosts.queue,
         kinds=Kinds("vm"),
@@ -53,7 +53,7 @@ def checker(door, all_hosts, tmp_path: Path) -> Checker:
     health.kinds.register(checked_kind(Kind.PLUGIN, made))
     all_hosts.health = health
     all_hosts.put(plugin("lamp"))
-    all_hosts.others.append(HostInfo("kitchen", True, False, "192.0.2.1", 300.0, NOON))
+    all_hosts.others.append(HostInfo("kitchen", True, False, "192.0.2.1", 300.0, START_TIME))
     return made
 
 

@@ -56,21 +56,21 @@ def test_data_goes_only_when_asked(package_access, packages, query, verb):
 
 
 def test_what_takes_its_time_may_be_left_to_a_job(package_access, packages):
-    packages.held_up["install", "plugin-demo"] = Deferred()
+    packages.held["install", "plugin-demo"] = Deferred()
     answer = package_access.post(f"{BASE}/plugin/demo/install?wait=no")
     assert answer.status == 202
     job = answer.json
     assert (job["kind"], job["subject"], job["state"]) == ("install", "plugin-demo", "running")
     again = package_access.post(f"{BASE}/plugin/demo/install?wait=no").json
     assert again["id"] == job["id"]
-    packages.held_up["install", "plugin-demo"].callback(None)
+    packages.held["install", "plugin-demo"].callback(None)
     done = package_access.get(f"/api/v1/jobs/{job['id']}").json
     assert (done["state"], done["error"]) == ("done", "")
     assert len(package_access.get("/api/v1/jobs").json["jobs"]) == 1
 
 
 def test_how_a_job_failed_the_job_tells(package_access, packages, failures):
-    waiting = packages.held_up["install", "plugin-demo"] = Deferred()
+    waiting = packages.held["install", "plugin-demo"] = Deferred()
     packages.failures["install", "plugin-demo"] = OperationFailed("no room")
     job = package_access.post(f"{BASE}/plugin/demo/install?wait=no").json
     waiting.callback(None)
@@ -166,7 +166,7 @@ def test_repositories_and_their_refresh(package_access, packages):
         "expires": "1970-01-01T00:33:20.000Z",
     }
     assert package_access.post("/api/v1/repositories/refresh").json["repositories"] == [one]
-    packages.held_up["refresh", "repositories"] = Deferred()
+    packages.held["refresh", "repositories"] = Deferred()
     answer = package_access.post("/api/v1/repositories/refresh?wait=no")
     assert (answer.status, answer.json["kind"]) == (202, "refresh")
 

@@ -9,7 +9,7 @@ from domogik.manager.plugins.password_recipients import PATIENCE, PasswordRecipi
 from domogik.manager.plugins.values import Values
 from domogik.manager.trust import Trust
 from domogik.storage.database import BrokenDatabase
-from domogik.testing.local_host import ELSEWHERE, HERE, FakeNetwork
+from domogik.testing.local_host import LOCAL, REMOTE, FakeNetwork
 from domogik.testing.store import MemoryStore
 from domogik.threads import at_once
 from domogik.xpl.codec.message import CMND, STAT
@@ -46,7 +46,7 @@ class Dbmgr:
         )
         return declared if plugin == "clock" else None
 
-    def ask(self, *body, target="*", address=HERE):
+    def ask(self, *body, target="*", address=LOCAL):
         self.network.said.clear()
         self.network.hear(CMND, "domogik-clock.vm", "domogik.config", body, target, address)
         return [message.body for message in self.network.of("domogik.config")]
@@ -104,8 +104,8 @@ def test_a_key_that_is_not_declared_is_refused_with_the_nearest(dbmgr):
 
 
 def test_strangers_may_ask_and_not_set(dbmgr):
-    assert dbmgr.key("interval", address=ELSEWHERE)[-1] == ("interval", "5")
-    body = dbmgr.key("interval", ("value", "7"), address=ELSEWHERE)
+    assert dbmgr.key("interval", address=REMOTE)[-1] == ("interval", "5")
+    body = dbmgr.key("interval", ("value", "7"), address=REMOTE)
     assert body[-1] == ("error", "Not allowed from 192.0.2.7")
     assert dbmgr.trust.refused == 1
     assert dbmgr.store.values == {}
@@ -200,13 +200,13 @@ def everyone(dbmgr):
 
 @pytest.mark.parametrize("key", ["login", "login-2"])
 def test_a_password_goes_straight_to_the_plugin_and_masked_to_everyone(secret, key):
-    secret.ports.append(("clock", "vm", HERE))
+    secret.ports.append(("clock", "vm", LOCAL))
     secret.ask(*HEAD, ("key", key))
-    assert told(secret) == [HERE]
+    assert told(secret) == [LOCAL]
     assert [body[key] for body in everyone(secret)] == [MASK]
     # the plugin has it before the mask comes by way of the hub
     schemas = [(m.schema, to) for m, to in secret.network.socket.sent]
-    assert schemas.index(("domogik.config", HERE)) < schemas.index(("domogik.config", HUB))
+    assert schemas.index(("domogik.config", LOCAL)) < schemas.index(("domogik.config", HUB))
 
 
 def test_a_password_goes_to_a_trusted_address_of_another_host(secret):
@@ -214,7 +214,7 @@ def test_a_password_goes_to_a_trusted_address_of_another_host(secret):
     assert told(secret) == [("192.0.2.9", 50123)]
 
 
-@pytest.mark.parametrize("address", [HERE, ELSEWHERE])
+@pytest.mark.parametrize("address", [LOCAL, REMOTE])
 def test_nobody_else_is_told_a_password_and_the_answer_is_the_mask(secret, address):
     secret.ask(*HEAD, ("key", "login"), address=address)
     secret.network.turn(PATIENCE)
@@ -224,7 +224,7 @@ def test_nobody_else_is_told_a_password_and_the_answer_is_the_mask(secret, addre
 
 def test_the_plugin_of_another_host_is_no_reason_to_tell_a_program_of_this_one(secret):
     secret.store.values["kitchen", "clock", "login"] = "sesame"
-    secret.ports.append(("clock", "vm", HERE))
+    secret.ports.append(("clock", "vm", LOCAL))
     head = (("technology", "clock"), ("hostname", "kitchen"))
     secret.ask(*head, ("key", "login"))
     secret.network.turn(PATIENCE)
@@ -241,7 +241,7 @@ def test_behind_a_hub_the_plugin_is_asked_where_it_listens(secret):
 
 def test_behind_a_hub_nobody_gets_it_by_saying_that_he_listens_elsewhere(secret):
     secret.ask(*HEAD, ("key", "login"), address=HUB)
-    body = [("interval", "5"), ("port", "50007"), ("remote-ip", ELSEWHERE[0])]
+    body = [("interval", "5"), ("port", "50007"), ("remote-ip", REMOTE[0])]
     secret.network.hear(STAT, "domogik-clock.vm", "hbeat.app", body, address=HUB)
     assert told(secret) == []
 

@@ -10,7 +10,7 @@ from domogik.components.model import Component, ComponentId, Kind
 from domogik.control.wording import LARGEST_LIST, checks_body
 from domogik.errors import NoAnswer, OperationFailed, UnknownComponent
 from domogik.manager.fleet.answers import read_checks
-from domogik.testing.local_host import ELSEWHERE
+from domogik.testing.local_host import REMOTE
 from domogik.xpl.codec.codec import decode, encode
 from domogik.xpl.codec.message import CMND, STAT, TRIG, Message
 
@@ -64,7 +64,7 @@ def test_for_another_host_nothing_is_said(manager):
 
 def test_anybody_may_ask(manager):
     pairs = [("command", "diagnose"), ("host", "vm"), ("plugin", "clock")]
-    manager.network.hear(CMND, "domogik-test.x", "domogik.system", pairs, address=ELSEWHERE)
+    manager.network.hear(CMND, "domogik-test.x", "domogik.system", pairs, address=REMOTE)
     assert manager.answers()[0].get("error") is None
 
 
@@ -101,7 +101,7 @@ KITCHEN = Component(ComponentId(Kind.DAEMON, "cache"), "kitchen")
 def known(manager):
     """The kitchen's manager was heard."""
     pairs = [("interval", "5"), ("port", "50001"), ("remote-ip", "192.0.2.7")]
-    manager.network.hear(STAT, "domogik-manager.kitchen", "hbeat.app", pairs, address=ELSEWHERE)
+    manager.network.hear(STAT, "domogik-manager.kitchen", "hbeat.app", pairs, address=REMOTE)
     manager.network.said.clear()
 
 
@@ -114,7 +114,7 @@ def outcome(coroutine):
 
 
 def answer(manager, *body):
-    manager.network.hear(TRIG, "domogik-manager.kitchen", "domogik.system", body, address=ELSEWHERE)
+    manager.network.hear(TRIG, "domogik-manager.kitchen", "domogik.system", body, address=REMOTE)
 
 
 def test_a_component_of_another_host_is_asked_for_there(manager):

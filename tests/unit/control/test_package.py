@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from domogik.packages.http.fetch import FetchFailed, Unreachable
 from domogik.packages.store.changes import StoreFailed
 from domogik.packages.store.tarball import BrokenArchive
-from domogik.testing.local_host import ELSEWHERE, HOST
+from domogik.testing.local_host import HOST, REMOTE
 from domogik.testing.package_access import FakePackageManager
 from domogik.xpl.codec.message import CMND, STAT, TRIG
 
@@ -496,10 +496,10 @@ def test_a_dependency_that_nobody_understands_is_the_error_of_the_answer(manager
 def test_orders_from_elsewhere_are_refused_and_counted(lamp, body):
     command = "install" if "part" in body else "uninstall"
     before = lamp.trust.refused
-    lamp.hear({"command": command, "host": HOST, **body}, address=ELSEWHERE)
-    assert lamp.last_said()["error"] == f"Not allowed from {ELSEWHERE[0]}"
+    lamp.hear({"command": command, "host": HOST, **body}, address=REMOTE)
+    assert lamp.last_said()["error"] == f"Not allowed from {REMOTE[0]}"
     assert lamp.trust.refused == before + 1
-    lamp.hear({"command": "get-dependencies", "host": HOST, **LAMP}, address=ELSEWHERE)
+    lamp.hear({"command": "get-dependencies", "host": HOST, **LAMP}, address=REMOTE)
     assert "error" not in lamp.last_said()
 
 

@@ -5,7 +5,7 @@ import pytest
 from domogik.components.model import Component, ComponentId, Kind, State
 from domogik.control.wording import LARGEST_VALUE, escape_value
 from domogik.supervisor.interfaces import Exit
-from domogik.testing.local_host import ELSEWHERE, HERE, HOST, FakeManager
+from domogik.testing.local_host import HOST, LOCAL, REMOTE, FakeManager
 from domogik.xpl.codec.message import CMND
 
 
@@ -23,7 +23,7 @@ class _Changed:
 STRANGE = "a\x01b\tc\x7fé\udcff"
 
 
-def say(manager, *body, source="domogik-test.vm", target="*", address=HERE):
+def say(manager, *body, source="domogik-test.vm", target="*", address=LOCAL):
     manager.network.hear(CMND, source, "domogik.system", body, target, address)
 
 
@@ -72,7 +72,7 @@ def test_a_plugin_whose_script_is_missing_is_answered_too(tmp_path):
 
 def test_a_stop_is_answered_once_when_nothing_of_it_is_left(manager):
     manager.start("clock")
-    manager.process("clock").is_deaf = True
+    manager.process("clock").ignores_signals = True
     manager.order("stop", "clock")
     manager.network.turn(9)
     assert manager.answers() == []
@@ -327,18 +327,18 @@ def test_orders_from_strangers_are_refused_with_their_address_and_counted(manage
     for command in ("start", "stop", "restart", "enable", "disable"):
         manager.network.said.clear()
         body = [("command", command), ("host", HOST), ("plugin", "clock")]
-        say(manager, *body, address=ELSEWHERE)
+        say(manager, *body, address=REMOTE)
         assert manager.answer()["error"] == "Not allowed from 192.0.2.7"
-    say(manager, ("command", "stop"), ("host", HOST), ("plugin", "*"), address=ELSEWHERE)
+    say(manager, ("command", "stop"), ("host", HOST), ("plugin", "*"), address=REMOTE)
     assert manager.trust.refused == 6
     assert len(manager.processes.living) == 1
     assert "clock = enabled" in manager.file.read_text()
 
 
 def test_strangers_may_read(manager):
-    say(manager, ("command", "list"), address=ELSEWHERE)
+    say(manager, ("command", "list"), address=REMOTE)
     body = [("command", "detail"), ("host", HOST), ("plugin", "clock")]
-    say(manager, *body, address=ELSEWHERE)
+    say(manager, *body, address=REMOTE)
     assert len(manager.lists()) == 1
     assert manager.answer()["version"] == "1.0"
 

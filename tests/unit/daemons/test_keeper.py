@@ -115,7 +115,7 @@ class KeeperTests(SynchronousTestCase):
         def lives(process):  # there is a look at whether it does, which is not the fakes'
             process.identity = ProcessIdentity.of(os.getpid())
 
-        self.processes.born = lives
+        self.processes.on_spawn = lives
         self.successResultOf(self.start())
         (process,) = self.processes.living
         self.keeper.release_processes()

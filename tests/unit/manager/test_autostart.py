@@ -11,7 +11,7 @@ from domogik.manager.plugins.autostart_notice import AutostartNotice
 from domogik.manager.plugins.one_plugin import Plugin
 from domogik.manager.plugins.stopped import StoppedByHand
 from domogik.supervisor.interfaces import Exit
-from domogik.testing.local_host import NOON, FakeManager
+from domogik.testing.local_host import START_TIME, FakeManager
 from domogik.xpl.codec.message import CMND, STAT
 
 NAMES = ("ant", "bee", "cat")
@@ -37,7 +37,7 @@ class Beginning:
             host="vm",
             plugins=self.manager.plugins,
             remembered=self.remembered,
-            now=lambda: NOON,
+            now=lambda: START_TIME,
             timeout_s=10.0,
             provider=provider,
             notice=AutostartNotice(directory / "notice.json", self._is_autostart_off),
@@ -139,7 +139,7 @@ def test_what_a_crash_interrupted_starts_without_asking_anybody(tmp_path):
 
 def test_one_whose_remains_are_still_being_ended_starts_after_that(tmp_path):
     here = Beginning(tmp_path)
-    here.manager.processes.born = lambda process: setattr(process, "is_deaf", True)
+    here.manager.processes.on_spawn = lambda process: setattr(process, "ignores_signals", True)
     here.manager.start("bee")
     first = here.manager.processes.living[0]
     here.run(here.manager.plugins.stop("bee"))
@@ -155,7 +155,7 @@ def test_one_whose_remains_are_still_being_ended_starts_after_that(tmp_path):
 
 def test_one_that_fails_keeps_no_other_from_starting(tmp_path):
     here = Beginning(tmp_path, dict.fromkeys(NAMES, "True"))
-    here.manager.processes.born = lambda process: (
+    here.manager.processes.on_spawn = lambda process: (
         here.network.clock.callLater(0, process.ends, Exit(code=1))
         if process.program.environment["DOMOGIK_NAME"] == "ant"
         else None

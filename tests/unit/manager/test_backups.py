@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred
 from domogik.errors import InvalidFileName, NotPossible, OperationFailed
 from domogik.manager.daemons.backups import Backups
 from domogik.manager.jobs import Jobs, JobState
-from domogik.testing.local_host import NOON
-from domogik.testing.servers import refused
+from domogik.testing.local_host import START_TIME
+from domogik.testing.servers import server_error
 from domogik.threads import at_once
 
 CACHE = "[daemon:cache]\nkind = redis\n"
@@ -32,7 +32,7 @@ def place(manager):
 
 @pytest.fixture
 def jobs(manager):
-    return Jobs(manager.events, lambda: NOON)
+    return Jobs(manager.events, lambda: START_TIME)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def backups(manager, server, place, jobs):
     manager.configure(CACHE).read()
     assert outcome(manager.daemons.start_all()) == []
     manager.network.turn()
-    return Backups(manager.daemons, place, jobs, at_once, lambda: NOON)
+    return Backups(manager.daemons, place, jobs, at_once, lambda: START_TIME)
 
 
 def done(manager, awaitable):
@@ -109,7 +109,7 @@ def test_where_no_directory_can_be_made_that_is_said(manager, backups, place):
 
 
 def test_a_server_that_does_not_give_its_data_is_quoted(manager, server, backups, place, jobs):
-    server.made[0].errors["backup"] = refused("its data cannot be read", "bad page")
+    server.made[0].errors["backup"] = server_error("its data cannot be read", "bad page")
     error = done(manager, backups.backup("cache", "one"))
     assert str(error) == "its data cannot be read: bad page"
     assert done(manager, backups.all()) == ()

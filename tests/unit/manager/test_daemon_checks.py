@@ -10,7 +10,7 @@ from domogik.errors import OperationFailed
 from domogik.manager.health import daemon_checks
 from domogik.manager.health.daemon_checks import LITTLE_ROOM, PATIENCE
 from domogik.supervisor.ports.listeners import CannotSeeSockets, Listener
-from domogik.testing.servers import FREE_PORT, refused
+from domogik.testing.servers import FREE_PORT, server_error
 
 CACHE = "[daemon:cache]\nkind = redis\npassword = s3cret\n"
 
@@ -149,7 +149,7 @@ def test_one_that_is_stopped_may_be_started_and_nobody_expects_an_answer(manager
 
 
 def test_one_that_failed_says_why_and_may_be_restarted(manager, cache):
-    cache.errors["check_data"] = refused("its data are those of version 9")
+    cache.errors["check_data"] = server_error("its data are those of version 9")
     outcome(manager.daemons.restart("cache"))
     manager.network.turn()
     checks = checked(manager)
@@ -167,7 +167,10 @@ def test_one_that_failed_says_why_and_may_be_restarted(manager, cache):
     ("error", "said"),
     [
         (NotReady("loading"), "loading"),
-        (refused("it does not take s3cret", "one\nwrong s3cret\n"), "it does not take ***: wrong"),
+        (
+            server_error("it does not take s3cret", "one\nwrong s3cret\n"),
+            "it does not take ***: wrong",
+        ),
     ],
 )
 def test_a_wrong_answer_is_told_without_its_password(manager, cache, error, said):
@@ -179,7 +182,7 @@ def test_a_wrong_answer_is_told_without_its_password(manager, cache, error, said
 
 
 def test_no_answer_is_waited_for_as_long_as_patience_goes(manager, cache):
-    cache.silence = Deferred()
+    cache.probe_wait = Deferred()
     result = outcome(manager.daemons.checks("cache"))
     manager.network.turn(PATIENCE - 0.5)
     assert result == []
@@ -195,7 +198,7 @@ def test_no_answer_is_waited_for_as_long_as_patience_goes(manager, cache):
 
 def test_a_port_that_another_program_has_is_changed_in_the_configuration(manager, server, sockets):
     manager.configure(CACHE).read()
-    taken = refused("port 6379 is held by redis-server (process 812)")
+    taken = server_error("port 6379 is held by redis-server (process 812)")
     server.made[0].errors["check_data"] = taken
     outcome(manager.daemons.start("cache"))
     manager.network.turn()
@@ -298,7 +301,7 @@ def test_a_disk_is_full_before_nothing_is_left(manager, cache, monkeypatch, free
 
 
 def test_every_question_is_asked_where_everything_is_wrong(manager, cache, sockets):
-    cache.errors.update(probe=NotReady("loading"), check_data=refused("bad"))
+    cache.errors.update(probe=NotReady("loading"), check_data=server_error("bad"))
     sockets.owned.clear()
     (directory(manager) / ".managed").unlink()
     (directory(manager) / "service.json").unlink()

@@ -10,7 +10,7 @@ from domogik.daemons.settings import daemon_policies
 from domogik.errors import NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.daemons import daemons
 from domogik.supervisor.interfaces import Exit
-from domogik.testing.servers import FREE_PORT, refused
+from domogik.testing.servers import FREE_PORT, server_error
 
 CACHE = "[daemon:cache]\nkind = redis\npassword = s3cret\n"
 NEEDED = f"[plugins]\nclock = enabled\n[component:plugin:clock]\nneeds = daemon:cache\n{CACHE}"
@@ -109,7 +109,7 @@ def test_a_section_that_comes_back_while_its_server_stops_is_started_as_it_says_
     manager, server
 ):
     started(manager)
-    manager.processes.living[0].is_deaf = True
+    manager.processes.living[0].ignores_signals = True
     configure(manager, "")
     assert shown(manager).state is State.STOPPING
     assert manager.daemons.names() == ()
@@ -123,11 +123,11 @@ def test_a_section_that_comes_back_while_its_server_stops_is_started_as_it_says_
 def test_one_that_cannot_be_ended_is_tried_again_until_it_is_gone(manager, server):
     started(manager)
     (process,) = manager.processes.living
-    process.is_deaf = process.is_immortal = True
+    process.ignores_signals = process.survives_kill = True
     configure(manager, "")
     manager.network.turn(60.0)
     assert shown(manager) is not None
-    process.is_deaf = process.is_immortal = False
+    process.ignores_signals = process.survives_kill = False
     for _ in range(30):
         manager.network.turn(60.0)
     assert shown(manager) is None
@@ -165,7 +165,7 @@ def test_a_section_can_be_looked_at_without_taking_it_over(manager, server, tmp_
 
 def test_what_failed_is_tried_again_when_its_section_changes(manager, server):
     configure(manager)
-    server.made[0].errors["initialise"] = refused("no room")
+    server.made[0].errors["initialise"] = server_error("no room")
     assert ended(manager, manager.daemons.start_all()) is None
     assert (shown(manager).state, shown(manager).reason) == (State.BACKOFF, f"{AGAIN}no room")
     server.made[0].errors.clear()
@@ -201,7 +201,7 @@ def test_it_is_up_when_it_answers_and_not_before(manager, server):
 
 def test_a_start_that_waiting_does_not_help_fails_at_once_with_what_it_said(manager, server):
     configure(manager)
-    server.made[0].errors["probe"] = refused(
+    server.made[0].errors["probe"] = server_error(
         "Fake does not take s3cret", "begin\nno such user s3cret\n\n"
     )
     error = ended(manager, manager.daemons.start("cache"))
@@ -234,7 +234,7 @@ def test_one_that_crashes_comes_back(manager, server):
 
 def test_who_waits_for_it_is_started_when_it_is_back(manager, server):
     configure(manager, NEEDED)
-    server.made[0].errors["check_data"] = refused("no room")
+    server.made[0].errors["check_data"] = server_error("no room")
     manager.order("start", "clock")
     manager.network.turn()
     assert "no room" in manager.plugin("clock").reason
@@ -308,7 +308,7 @@ def test_nothing_is_asked_of_a_daemon_that_is_not_there(manager, server, order):
 
 def test_a_restart_that_fails_says_why(manager, server):
     started(manager)
-    server.made[0].errors["check_data"] = refused("its data are those of version 9")
+    server.made[0].errors["check_data"] = server_error("its data are those of version 9")
     error = ended(manager, manager.daemons.restart("cache"))
     assert isinstance(error, OperationFailed)
     assert error.reason == "its data are those of version 9"
@@ -332,7 +332,7 @@ def test_a_disk_that_does_not_take_a_thing_is_told_with_the_file(manager, server
 
 def test_a_stop_that_would_lose_data_is_refused_in_the_words_of_the_server(manager, server):
     started(manager)
-    server.made[0].errors["before_stop"] = refused("it cannot save s3cret", "disk full")
+    server.made[0].errors["before_stop"] = server_error("it cannot save s3cret", "disk full")
     error = ended(manager, manager.daemons.stop("cache"))
     assert isinstance(error, OperationFailed)
     assert str(error) == "it cannot save ***: disk full"
@@ -383,7 +383,7 @@ def test_who_does_not_run_is_not_reloaded(manager, server):
 
 def test_a_reload_that_the_server_does_not_take_is_told(manager, server):
     started(manager)
-    server.made[0].errors["reread"] = refused("it does not take its databases now")
+    server.made[0].errors["reread"] = server_error("it does not take its databases now")
     error = ended(manager, manager.daemons.reload("cache"))
     assert isinstance(error, OperationFailed)
     assert str(error) == "it does not take its databases now"
@@ -424,7 +424,7 @@ def test_to_be_asked_for_its_url_starts_it(manager, server):
 
 def test_a_url_of_one_that_cannot_start_is_refused_with_the_reason(manager, server):
     configure(manager)
-    server.made[0].errors["check_data"] = refused("no room")
+    server.made[0].errors["check_data"] = server_error("no room")
     error = ended(manager, manager.daemons.url("cache"))
     assert isinstance(error, OperationFailed)
     assert str(error) == "daemon:cache: no room"
@@ -456,7 +456,7 @@ def test_what_is_needed_and_stopped_is_not_started_for_that(manager, server):
 
 def test_what_is_needed_and_failed_says_why_it_did(manager, server):
     configure(manager, NEEDED)
-    server.made[0].errors["check_data"] = refused("no room")
+    server.made[0].errors["check_data"] = server_error("no room")
     ended(manager, manager.daemons.start_all())
     error = ended(manager, manager.daemons.environment(["daemon:cache"]))
     assert str(error) == f"daemon:cache is backoff ({AGAIN}no room)"
@@ -512,7 +512,7 @@ def test_before_its_first_start_there_is_nothing_to_back_up(manager, server):
 
 def test_a_backup_that_fails_says_why(manager, server):
     started(manager)
-    server.made[0].errors["backup"] = refused("its data cannot be read", "bad page")
+    server.made[0].errors["backup"] = server_error("its data cannot be read", "bad page")
     error = ended(manager, manager.daemons.backup("cache", manager.directory / "new"))
     assert isinstance(error, OperationFailed)
     assert str(error) == "its data cannot be read: bad page"
@@ -541,7 +541,7 @@ def test_after_a_restore_who_did_not_run_does_not(manager, server):
 
 def test_a_restore_that_fails_says_why_and_the_server_comes_back(manager, server):
     source = started_with_backup(manager)
-    server.made[0].errors["restore"] = refused("3 keys came back of 4")
+    server.made[0].errors["restore"] = server_error("3 keys came back of 4")
     error = ended(manager, manager.daemons.restore("cache", source))
     assert isinstance(error, OperationFailed)
     assert str(error) == "3 keys came back of 4"
@@ -550,7 +550,7 @@ def test_a_restore_that_fails_says_why_and_the_server_comes_back(manager, server
 
 def test_who_does_not_come_back_after_a_restore_does_not_make_it_fail(manager, server):
     source = started_with_backup(manager)
-    server.made[0].errors["check_data"] = refused("no room")
+    server.made[0].errors["check_data"] = server_error("no room")
     assert ended(manager, manager.daemons.restore("cache", source)) == "restored old data"
     assert (shown(manager).state, shown(manager).reason) == (State.BACKOFF, f"{AGAIN}no room")
 

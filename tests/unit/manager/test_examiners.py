@@ -27,7 +27,7 @@ from domogik.manager.plugins.autostart_notice import AutostartNotice
 from domogik.packages.needs.environment import ENVIRONMENT
 from domogik.storage.database import BrokenDatabase
 from domogik.supervisor.interfaces import Exit
-from domogik.testing.local_host import NOON, FakeManager
+from domogik.testing.local_host import START_TIME, FakeManager
 from domogik.threads import at_once
 
 DAY = 24 * 3600.0
@@ -221,12 +221,12 @@ def test_one_that_fails_after_an_update_can_go_back(
     manager: FakeManager, printed: Callable[[str], list[str]]
 ) -> None:
     # the clock of a fake manager stands at noon of a day of its own
-    os.utime(manager.descriptor("clock"), (NOON - 60, NOON - 60))
+    os.utime(manager.descriptor("clock"), (START_TIME - 60, START_TIME - 60))
     checker = PluginChecker(
         plugins=manager.plugins,
         components=manager.components,
         data=lambda name: manager.directory,
-        wall_clock=lambda: NOON,
+        wall_clock=lambda: START_TIME,
         in_thread=at_once,
         previous=lambda name: "1.0.1",
     )
@@ -235,7 +235,7 @@ def test_one_that_fails_after_an_update_can_go_back(
     check = looked_at(checker, "plugin:clock")["plugin-running"]
     assert check.suggestions[0].action == "rollback"
     assert printed(check.suggestions[0].sentence) == ["dmg_pkgmgr rollback clock"]
-    os.utime(manager.descriptor("clock"), (NOON - 4000, NOON - 4000))
+    os.utime(manager.descriptor("clock"), (START_TIME - 4000, START_TIME - 4000))
     check = looked_at(checker, "plugin:clock")["plugin-running"]
     assert check.suggestions[0].action == "start"
 
@@ -269,7 +269,7 @@ class Core:
     """An examiner of core services over a list of them."""
 
     def __init__(self, directory: Path) -> None:
-        self.components = ComponentList(EventStream(lambda: NOON))
+        self.components = ComponentList(EventStream(lambda: START_TIME))
         self.file = directory / "domogik.cfg"
         self.file.write_text("[domogik]\n")
         self.broken = self.rest_problem = ""
@@ -383,9 +383,9 @@ URL = "http://packages.localhost"
 
 
 def repository(refresh: Callable[[], Awaitable[object]] | None = None, **fields: Any) -> Any:
-    given = {"as_of": NOON - DAY, **fields}
+    given = {"as_of": START_TIME - DAY, **fields}
     infos = [RepositoryInfo(given.pop("url", URL), 10, **given)]
-    return RepositoryChecker(lambda: infos, refresh or (lambda: succeed(None)), lambda: NOON)
+    return RepositoryChecker(lambda: infos, refresh or (lambda: succeed(None)), lambda: START_TIME)
 
 
 def results(checker: Any, url: str = URL) -> dict[str, Result]:
@@ -394,7 +394,7 @@ def results(checker: Any, url: str = URL) -> dict[str, Result]:
 
 
 def test_a_signed_repository_that_was_reached_is_well() -> None:
-    checker = repository(signed=True, expires=NOON + 30 * DAY)
+    checker = repository(signed=True, expires=START_TIME + 30 * DAY)
     assert set(results(checker).values()) == {Result.PASSED}
     assert len(results(checker)) == 4
 
@@ -405,11 +405,11 @@ def test_a_signed_repository_that_was_reached_is_well() -> None:
         ({"error": "refused"}, "reachable", Result.FAILED),
         ({"as_of": None}, "reachable", Result.SKIPPED),
         ({"as_of": None}, "signed", Result.SKIPPED),
-        ({"as_of": NOON - 31 * DAY}, "recent", Result.WARNING),
+        ({"as_of": START_TIME - 31 * DAY}, "recent", Result.WARNING),
         ({}, "signed", Result.WARNING),
         ({"accepted": True}, "signed", Result.SKIPPED),
-        ({"signed": True, "expires": NOON + DAY}, "signatures", Result.WARNING),
-        ({"signed": True, "expires": NOON - DAY}, "signatures", Result.FAILED),
+        ({"signed": True, "expires": START_TIME + DAY}, "signatures", Result.WARNING),
+        ({"signed": True, "expires": START_TIME - DAY}, "signatures", Result.FAILED),
         ({"signed": True}, "signatures", Result.PASSED),
     ],
 )
@@ -449,8 +449,8 @@ class AllHosts:
         self.home.create()
         self.memory = directory / "meminfo"
         self.hub = ""
-        self.time = NOON
-        self.known = NOON - DAY
+        self.time = START_TIME
+        self.known = START_TIME - DAY
         self.packages: list[str] = []
         self.archives = self.home.cache / "archives"
         self.has(100, 50)
@@ -552,9 +552,9 @@ def test_a_kernel_that_does_not_say_has_enough_memory(all_hosts: AllHosts) -> No
 @pytest.mark.parametrize(
     ("time", "known", "result"),
     [
-        (NOON, 0.0, Result.PASSED),
-        (NOON, NOON + 30, Result.PASSED),
-        (NOON, NOON + 90, Result.FAILED),
+        (START_TIME, 0.0, Result.PASSED),
+        (START_TIME, START_TIME + 30, Result.PASSED),
+        (START_TIME, START_TIME + 90, Result.FAILED),
         (1000.0, 0.0, Result.FAILED),
     ],
 )

@@ -4,7 +4,7 @@ import pytest
 
 from domogik.components.model import State
 from domogik.manager.externals import MAX_MEMBERS, MAX_VALUES
-from domogik.testing.local_host import NOON
+from domogik.testing.local_host import START_TIME
 from domogik.xpl.codec.message import CMND, STAT
 
 LAMP = "acme-lamp.kitchen"
@@ -17,7 +17,12 @@ def names(manager):
 def test_an_unknown_member_is_listed_as_the_original_listed_it(manager):
     manager.member(LAMP)
     lamp = manager.external(LAMP)
-    assert (lamp.state, lamp.enabled, lamp.host, lamp.since) == (State.ALIVE, None, "vm", NOON)
+    assert (lamp.state, lamp.enabled, lamp.host, lamp.since) == (
+        State.ALIVE,
+        None,
+        "vm",
+        START_TIME,
+    )
     assert (lamp.technology, lamp.version) == ("unknown", "n/a")
     assert (lamp.description, lamp.documentation) == (" ", "#")
     assert lamp.model == "acme-lamp"
@@ -86,7 +91,7 @@ def test_a_member_is_silent_after_twice_its_interval_and_a_minute(manager, inter
     lamp = manager.external(LAMP)
     assert lamp.state is State.NOT_RESPONDING
     assert lamp.reason == f"nothing was heard of it for {minutes} minutes"
-    assert lamp.since == NOON + minutes * 60
+    assert lamp.since == START_TIME + minutes * 60
     manager.member(LAMP)
     assert manager.external(LAMP).state is State.ALIVE
 
@@ -104,9 +109,9 @@ def test_every_member_has_its_own_interval(manager):
 
 def test_the_silence_of_a_member_is_told_once(manager):
     manager.member(LAMP)
-    manager.happened.clear()
+    manager.published.clear()
     manager.network.turn(7200)
-    assert [event.data["state"] for event in manager.happened if "state" in event.data] == [
+    assert [event.data["state"] for event in manager.published if "state" in event.data] == [
         "not-responding"
     ]
 

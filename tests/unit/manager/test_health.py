@@ -29,7 +29,7 @@ from domogik.manager.health.centre import (
 )
 from domogik.manager.jobs import Jobs
 from domogik.manager.kinds.interfaces import Kinds
-from domogik.testing.local_host import NOON, checked_kind
+from domogik.testing.local_host import START_TIME, checked_kind
 from domogik.threads import at_once
 
 LAMP = "plugin:lamp"
@@ -110,7 +110,7 @@ class Ward:
         self.health.kinds.register(checked_kind(Kind.PLUGIN, self.checker))
 
     def now(self) -> float:
-        return NOON + self.clock.seconds()
+        return START_TIME + self.clock.seconds()
 
     def turn(self, seconds: float = 0.0) -> None:
         """Let time pass, and everything that is due then happen."""
@@ -175,7 +175,7 @@ def test_the_last_looks_are_remembered(ward: Ward) -> None:
     assert ward.health.looks() == ()
     ward.look()
     (look,) = ward.health.looks()
-    assert (look.component, look.taken, len(look.checks)) == (LAMP, NOON, 1)
+    assert (look.component, look.taken, len(look.checks)) == (LAMP, START_TIME, 1)
 
 
 @pytest.mark.parametrize("name", ["plugin:ghost", "daemon:lamp"])
@@ -225,7 +225,7 @@ def test_a_check_that_fails_opens_an_issue_and_one_that_passes_closes_it(ward: W
     ward.look()
     assert ward.told("issue.closed") == [(LAMP, "runs")]
     (left,) = ward.health.issues()
-    assert (left.check.check_id, left.opened, left.seen) == ("room", NOON, NOON + 5)
+    assert (left.check.check_id, left.opened, left.seen) == ("room", START_TIME, START_TIME + 5)
 
 
 def test_an_issue_that_stays_as_it_is_is_told_once(ward: Ward) -> None:
@@ -343,7 +343,7 @@ def test_a_manager_that_is_started_anew_does_not_look_again_at_once(ward: Ward) 
     ward.checker.looked_at.clear()
     again = Ward(ward.state, ward.clock, ward.checker)
     again.health.start()
-    assert again.health.last_known_time == NOON
+    assert again.health.last_known_time == START_TIME
     again.turn(DAY - 1)
     assert ward.checker.looked_at == []
     again.turn(1)
@@ -605,7 +605,7 @@ def test_a_repair_that_does_not_help_gives_the_issue_as_it_is_now(ill: Ward) -> 
     ill.turn(60)
     left = ill.wait(ill.health.repair(ill.issue()))
     assert stubborn.repaired
-    assert (left.id, left.opened, left.seen) == (ill.issue(), NOON, NOON + 60)
+    assert (left.id, left.opened, left.seen) == (ill.issue(), START_TIME, START_TIME + 60)
 
 
 class Stubborn(FakeChecker):

@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 from domogik.components.model import Component, ComponentId, ConfigurationKey, Kind, State
 from domogik.errors import NoAnswer, NotPossible, OperationFailed
 from domogik.manager.fleet.hosts import MAX_COMPONENTS, MAX_HOSTS
-from domogik.testing.local_host import ELSEWHERE, HOST, NOON
+from domogik.testing.local_host import HOST, REMOTE, START_TIME
 from domogik.xpl.codec.message import STAT, TRIG
 
 
@@ -22,7 +22,7 @@ def beat(manager, host="kitchen", **body):
     """A manager's heartbeat."""
     body = {"interval": "5", "remote_ip": "192.0.2.7", **body}
     pairs = [(name.replace("_", "-"), value) for name, value in body.items()]
-    manager.network.hear(STAT, f"domogik-manager.{host}", "hbeat.app", pairs, address=ELSEWHERE)
+    manager.network.hear(STAT, f"domogik-manager.{host}", "hbeat.app", pairs, address=REMOTE)
 
 
 def listed(manager, *entries, host="kitchen", source=None):
@@ -32,12 +32,12 @@ def listed(manager, *entries, host="kitchen", source=None):
         for word, value in zip(("name", "type", "techno", "status", "host"), entry, strict=False):
             body.append((f"plugin{place}-{word}", value))
     manager.network.hear(
-        TRIG, source or f"domogik-manager.{host}", "domogik.system", body, address=ELSEWHERE
+        TRIG, source or f"domogik-manager.{host}", "domogik.system", body, address=REMOTE
     )
 
 
 def answers(manager, *body, source="domogik-manager.kitchen"):
-    manager.network.hear(TRIG, source, "domogik.system", body, address=ELSEWHERE)
+    manager.network.hear(TRIG, source, "domogik.system", body, address=REMOTE)
 
 
 def info(manager, host="kitchen"):
@@ -65,7 +65,7 @@ def test_a_host_is_known_by_its_managers_heartbeat_and_asked_what_runs_there(man
     beat(manager, interval="10")
     found = info(manager)
     assert (found.on, found.primary, found.ip) == (True, False, "192.0.2.7")
-    assert (found.interval, found.last_seen) == (600.0, NOON)
+    assert (found.interval, found.last_seen) == (600.0, START_TIME)
     assert [message.body for message in manager.network.of("domogik.system")] == [
         (("command", "list"), ("host", "kitchen"))
     ]
@@ -106,14 +106,14 @@ def test_an_address_that_is_none_is_not_shown(manager):
 def test_a_silent_host_is_off_and_nobody_can_tell_what_runs_there(manager):
     beat(manager)
     listed(manager, CAT)
-    manager.happened.clear()
+    manager.published.clear()
     manager.network.turn(659)
     assert info(manager).on
     manager.network.turn(1)
     assert not info(manager).on
     (cat,) = manager.hosts.components("kitchen")
     assert (cat.state, cat.reason) == (State.UNKNOWN, "its host is silent")
-    assert [(event.type, dict(event.data)) for event in manager.happened] == [
+    assert [(event.type, dict(event.data)) for event in manager.published] == [
         ("host.changed", {"id": "kitchen", "on": False}),
         (
             "component.changed",
@@ -189,9 +189,9 @@ def test_members_are_listed_under_their_model_and_instance(manager):
 
 def test_what_changed_is_an_event_and_what_did_not_is_none(manager):
     listed(manager, CAT, ("dog", "plugin", "animal", "ON", "kitchen"))
-    manager.happened.clear()
+    manager.published.clear()
     listed(manager, CAT, ("owl", "plugin", "animal", "ON", "kitchen"))
-    assert [(event.type, event.data["id"]) for event in manager.happened] == [
+    assert [(event.type, event.data["id"]) for event in manager.published] == [
         ("component.added", "plugin:owl"),
         ("component.removed", "plugin:dog"),
     ]
@@ -202,7 +202,7 @@ def test_only_a_hosts_own_manager_says_what_runs_there(manager):
     listed(manager, CAT, source="domogik-cat.kitchen")
     listed(manager, CAT, host=HOST)
     assert manager.hosts.known() == ()
-    assert manager.happened == []
+    assert manager.published == []
 
 
 def test_names_that_nothing_can_have_are_left_out(manager):
@@ -276,7 +276,7 @@ def test_a_host_that_is_silent_is_waited_for_as_long_as_the_configuration_says(m
     assert set(asked) == {"domogik-manager.kitchen"}
 
 
-def leave(manager, host="kitchen", address=ELSEWHERE):
+def leave(manager, host="kitchen", address=REMOTE):
     body = [("interval", "5")]
     manager.network.hear(STAT, f"domogik-manager.{host}", "hbeat.end", body, address=address)
 
@@ -530,7 +530,7 @@ def with_daemon(manager, status="ON"):
         ("daemon0-techno", "redis"),
         ("daemon0-status", status),
     ]
-    manager.network.hear(TRIG, "domogik-manager.kitchen", "domogik.system", body, address=ELSEWHERE)
+    manager.network.hear(TRIG, "domogik-manager.kitchen", "domogik.system", body, address=REMOTE)
 
 
 def test_daemons_of_another_host_stand_beside_its_plugins(manager):

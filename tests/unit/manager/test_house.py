@@ -15,7 +15,7 @@ from domogik.errors import (
 from domogik.manager.fleet.all_hosts import AllHosts
 from domogik.manager.interfaces import IAllHosts
 from domogik.manager.plugins.values import Values
-from domogik.testing.local_host import ELSEWHERE
+from domogik.testing.local_host import REMOTE
 from domogik.testing.store import MemoryStore
 from domogik.xpl.codec.message import STAT, TRIG
 
@@ -30,7 +30,7 @@ def outcome(coroutine):
 
 def heard(manager, host="kitchen"):
     manager.network.hear(
-        STAT, f"domogik-manager.{host}", "hbeat.app", [("interval", "5")], address=ELSEWHERE
+        STAT, f"domogik-manager.{host}", "hbeat.app", [("interval", "5")], address=REMOTE
     )
 
 
@@ -43,7 +43,7 @@ def listed(manager, name="cat", kind="plugin", where="kitchen"):
         ("plugin0-status", "ON"),
         ("plugin0-host", where),
     ]
-    manager.network.hear(TRIG, "domogik-manager.kitchen", "domogik.system", body, address=ELSEWHERE)
+    manager.network.hear(TRIG, "domogik-manager.kitchen", "domogik.system", body, address=REMOTE)
 
 
 def test_it_is_a_house(manager):

@@ -8,7 +8,7 @@ from domogik.manager.plugins.heartbeat_senders import HeartbeatSenders
 from domogik.manager.plugins.one_plugin import Plugin
 from domogik.manager.plugins.pings import PluginPings
 from domogik.supervisor.ports.listeners import CannotSeeSockets
-from domogik.testing.local_host import HERE, HOST, FakeManager
+from domogik.testing.local_host import HOST, LOCAL, FakeManager
 from domogik.xpl.codec.message import STAT
 
 
@@ -236,7 +236,7 @@ NEIGHBOUR = ("192.0.2.7", 50001)
 STRANGER = ("127.0.0.1", 50777)
 
 
-def says(manager, name, schema="hbeat.app", *, address=HERE, port="50001", ip="127.0.0.1"):
+def says(manager, name, schema="hbeat.app", *, address=LOCAL, port="50001", ip="127.0.0.1"):
     """A heartbeat as if `name` had sent it, from wherever."""
     body = [("interval", "5"), ("port", port), ("remote-ip", ip), ("status", "2")]
     manager.network.hear(STAT, f"domogik-{name}.{HOST}", schema, body, address=address)
@@ -246,7 +246,7 @@ def says(manager, name, schema="hbeat.app", *, address=HERE, port="50001", ip="1
 @pytest.fixture
 def frozen(pinging):
     """The plugin clock does not answer any more; some other program has port 50777."""
-    pinging.strange_ports = {STRANGER[1]}
+    pinging.foreign_ports = {STRANGER[1]}
     pinging.network.turn(15)
     pinging.network.turn(10)
     assert pinging.plugin("clock").state is State.NOT_RESPONDING
@@ -263,14 +263,14 @@ def test_nobody_else_makes_a_plugin_that_does_not_answer_alive(frozen, address):
 
 @pytest.mark.parametrize("address", [NEIGHBOUR, STRANGER])
 def test_nobody_else_answers_a_ping_in_its_place(pinging, address):
-    pinging.strange_ports = {STRANGER[1]}
+    pinging.foreign_ports = {STRANGER[1]}
     for _ in range(30):
         says(pinging, "clock", address=address)
     assert pinging.plugin("clock").state is State.NOT_RESPONDING
 
 
 def test_nobody_else_says_that_a_starting_plugin_is_ready(manager):
-    manager.strange_ports = {STRANGER[1]}
+    manager.foreign_ports = {STRANGER[1]}
     manager.order("start", "clock")
     says(manager, "clock", address=NEIGHBOUR)
     says(manager, "clock", address=STRANGER)
@@ -280,7 +280,7 @@ def test_nobody_else_says_that_a_starting_plugin_is_ready(manager):
 
 
 def test_nobody_elses_goodbye_makes_a_crash_a_wanted_end(manager, monkeypatch):
-    manager.strange_ports = {STRANGER[1]}
+    manager.foreign_ports = {STRANGER[1]}
     manager.start("clock")
     left = []
     monkeypatch.setattr(Plugin, "left", lambda plugin: left.append(plugin.name))
@@ -308,7 +308,7 @@ def test_a_script_whose_socket_is_gone_counts_by_the_port_that_it_announces(froz
 
 def test_behind_another_programs_hub_the_announced_port_counts(frozen):
     frozen.hub_is_elsewhere = True
-    frozen.strange_ports.add(3865)
+    frozen.foreign_ports.add(3865)
     hub = ("127.0.0.1", 3865)
     says(frozen, "clock", address=hub, port=str(STRANGER[1]))
     says(frozen, "clock", address=hub, ip="192.0.2.7")
@@ -325,7 +325,7 @@ def test_a_goodbye_counts_though_its_socket_is_closed_when_it_is_heard(manager, 
     manager.start("clock")
     left = []
     monkeypatch.setattr(Plugin, "left", lambda plugin: left.append(plugin.name))
-    manager.free_ports = {HERE[1], 50001, 50002}
+    manager.free_ports = {LOCAL[1], 50001, 50002}
     says(manager, "clock", "hbeat.end", port="50002")
     assert left == []
     says(manager, "clock", "hbeat.end")
@@ -334,10 +334,10 @@ def test_a_goodbye_counts_though_its_socket_is_closed_when_it_is_heard(manager, 
 
 def test_a_process_that_is_too_new_to_be_seen_is_looked_at_once_more(manager):
     manager.order("start", "clock")
-    manager.strange_ports = {HERE[1]}
+    manager.foreign_ports = {LOCAL[1]}
     manager.beat("clock")
     assert manager.plugin("clock").state is State.STARTING
-    manager.strange_ports = set()
+    manager.foreign_ports = set()
     manager.network.turn(1)
     assert manager.plugin("clock").state is State.ALIVE
 

@@ -226,7 +226,7 @@ def test_a_status_that_changed_is_one_event_with_before_and_after(manager):
     manager.start("clock")
     manager.leave("clock")
     crash(manager, "clock", code=0)
-    changes = [event.data for event in manager.happened if event.type == "component.changed"]
+    changes = [event.data for event in manager.published if event.type == "component.changed"]
     assert (changes[-1]["id"], changes[-1]["state"]) == ("plugin:clock", "stopped")
     assert all(one["host"] == "vm" for one in changes)
 
@@ -319,7 +319,7 @@ def test_a_plugin_whose_package_is_removed_is_not_started_again_when_it_falls(ma
 
 def test_a_package_that_comes_back_while_it_is_being_forgotten_can_be_started(manager):
     manager.start("clock")
-    manager.process("clock").is_deaf = True
+    manager.process("clock").ignores_signals = True
     manager.descriptor("clock").unlink()
     manager.read()
     manager.order("stop", "clock")
@@ -349,10 +349,10 @@ def test_a_value_that_cannot_be_meant_leaves_everything_as_it_was(manager):
         "[supervision]\nbackoff_first = soon\n",
         "[plugins\n",
     ):
-        manager.happened.clear()
+        manager.published.clear()
         manager.configure(f"[plugins]\nlamp = enabled\n{broken}").read()
         assert manager.components.all() == before
-        (event,) = manager.happened
+        (event,) = manager.published
         assert event.type == "configuration.refused"
         assert f"{manager.file}:" in event.data["error"]
     manager.configure("[plugins]\nlamp = enabled\n").read()

@@ -11,7 +11,7 @@ from domogik.components.health import Result
 from domogik.components.model import State
 from domogik.errors import AmbiguousComponent, NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.units.enabled_apps import EnabledApps
-from domogik.testing.local_host import ELSEWHERE, FakeManager
+from domogik.testing.local_host import REMOTE, FakeManager
 from domogik.units.systemd.backend import NoSystemd, Order
 from domogik.xpl.codec.message import TRIG
 
@@ -507,7 +507,7 @@ def test_units_are_in_the_list_behind_the_plugins(manager):
 
 
 def kitchen(manager, *body):
-    manager.network.hear(TRIG, "domogik-manager.kitchen", "domogik.system", body, address=ELSEWHERE)
+    manager.network.hear(TRIG, "domogik-manager.kitchen", "domogik.system", body, address=REMOTE)
 
 
 def with_kitchen(manager):

@@ -115,7 +115,7 @@ class AnySequence(RuleBasedStateMachine):
     @rule(deaf=st.booleans())
     def it_forks(self, deaf):
         child = self.processes.fork(self.processes.living[-1].run_id)
-        child.is_deaf = deaf
+        child.ignores_signals = deaf
 
     @rule()
     def the_program_comes_or_goes(self):
@@ -125,7 +125,7 @@ class AnySequence(RuleBasedStateMachine):
     @rule(data=st.data())
     def a_process_hangs_in_the_kernel_or_wakes(self, data):
         process = data.draw(st.sampled_from(self.processes.living))
-        process.is_immortal = not process.is_immortal
+        process.survives_kill = not process.survives_kill
 
     # The laws
 
@@ -159,7 +159,7 @@ class AnySequence(RuleBasedStateMachine):
 
     def every_order_is_answered_and_a_stop_leaves_nobody(self):
         for process in self.processes.living:
-            process.is_immortal = False
+            process.survives_kill = False
         for _ in range(10):
             self.time_passes(31.0)
         self.somebody_orders("stop")

@@ -306,16 +306,16 @@ class TestIntoTheBackground(RunnerCase):
         self.turn()
         self.first = self.process
 
-    def fork(self, is_apart=True):
+    def fork(self, has_own_session=True):
         child = self.processes.fork(self.first.run_id)
-        child.is_child, child.is_apart = False, is_apart
+        child.is_child, child.has_own_session = False, has_own_session
         return child
 
     def go_into_the_background(self):
         """As daemons do it: a process in between, which leads a session, and then the last."""
-        between = self.fork(is_apart=False)
+        between = self.fork(has_own_session=False)
         self.first.ends(Exit(code=0))
-        between.is_apart = True
+        between.has_own_session = True
         daemon = self.fork()
         between.ends(Exit(code=0))
         self.turn()
@@ -351,7 +351,7 @@ class TestIntoTheBackground(RunnerCase):
         self.assertEqual((self.state, self.processes.living), (State.STOPPED, []))
 
     def test_a_child_that_is_no_daemon_is_not_followed_once_it_is_alive(self):
-        self.fork(is_apart=False)
+        self.fork(has_own_session=False)
         self.runner.alive()
         self.first.ends(Exit(code=0))
         self.turn()
@@ -365,7 +365,7 @@ class TestIntoTheBackground(RunnerCase):
         self.assertEqual((self.state, self.processes.living), (State.STOPPED, []))
 
     def test_a_helper_that_ends_too_was_no_plugin(self):
-        helper = self.fork(is_apart=False)
+        helper = self.fork(has_own_session=False)
         self.first.ends(Exit(code=0))
         self.assertNoResult(self.started)
         helper.ends(Exit(code=0))
@@ -376,7 +376,7 @@ class TestIntoTheBackground(RunnerCase):
         self.assertIs(self.state, State.BACKOFF)
 
     def test_a_helper_that_stays_and_never_speaks_is_ended_when_the_time_is_out(self):
-        self.fork(is_apart=False)
+        self.fork(has_own_session=False)
         self.first.ends(Exit(code=0))
         self.turn(30)
         self.assertEqual(
@@ -385,7 +385,7 @@ class TestIntoTheBackground(RunnerCase):
         self.assertEqual(self.processes.living, [])
 
     def test_a_helper_that_is_older_is_not_taken_for_the_daemon(self):
-        self.fork(is_apart=False)
+        self.fork(has_own_session=False)
         daemon = self.fork()
         self.first.ends(Exit(code=0))
         self.assertEqual(self.runner.status.pid, daemon.identity.pid)
@@ -458,7 +458,7 @@ class TestIntoTheBackground(RunnerCase):
 class TestStopping(RunnerCase):
     def test_a_stop_is_done_when_nobody_is_left_grandchildren_included(self):
         self.start()
-        self.processes.fork(self.process.run_id).is_deaf = True
+        self.processes.fork(self.process.run_id).ignores_signals = True
         stopped = self.runner.stop()
         self.turn()
         self.assertNoResult(stopped)
@@ -521,7 +521,7 @@ class TestStopping(RunnerCase):
 
     def test_who_stops_what_is_stopping_waits_for_the_same_end(self):
         self.start()
-        self.process.is_deaf = True
+        self.process.ignores_signals = True
         first, second = self.runner.stop(), self.runner.stop()
         self.turn()
         self.turn(10)
@@ -530,7 +530,7 @@ class TestStopping(RunnerCase):
 
     def test_a_start_while_it_stops_waits_and_starts_it_then(self):
         self.start()
-        self.process.is_deaf = True
+        self.process.ignores_signals = True
         stopped, started = self.runner.stop(), self.runner.start()
         self.turn()
         self.assertNoResult(started)
@@ -550,7 +550,7 @@ class TestStopping(RunnerCase):
 
     def test_somebody_who_cannot_be_ended_is_named_and_nothing_is_started_beside_him(self):
         self.start()
-        self.process.is_immortal = True
+        self.process.survives_kill = True
         pid = self.process.identity.pid
         stopped = self.runner.stop()
         self.turn()
@@ -566,12 +566,12 @@ class TestStopping(RunnerCase):
 
     def test_somebody_who_could_not_be_ended_is_tried_again_until_he_is_gone(self):
         self.start()
-        self.process.is_immortal = True
+        self.process.survives_kill = True
         stopped = self.runner.stop()
         self.turn()
         self.turn(10)
         self.failureResultOf(stopped, OperationFailed)
-        self.process.is_immortal = False
+        self.process.survives_kill = False
         self.turn(10)
         self.turn(10)
         self.assertIs(self.state, State.STOPPED)
@@ -579,12 +579,12 @@ class TestStopping(RunnerCase):
     def test_a_stop_of_a_failed_one_who_cannot_be_ended_goes_on_trying(self):
         started = self.runner.start()
         self.turn()
-        self.process.is_immortal = True
+        self.process.survives_kill = True
         self.turn(30)
         self.turn(10)
         self.failureResultOf(started, StartFailed)
         stopped = self.runner.stop()
-        self.process.is_immortal = False
+        self.process.survives_kill = False
         self.turn(10)
         self.assertIs(self.successResultOf(stopped).state, State.STOPPED)
 
@@ -650,7 +650,7 @@ class TestFailing(RunnerCase):
         self.make(backoff_first=0)
         self.start()
         leftover = self.processes.fork(self.process.run_id)
-        leftover.is_deaf = True
+        leftover.ignores_signals = True
         self.processes.living[0].ends(Exit(code=1))
         self.turn()
         self.assertEqual(self.processes.living, [leftover])
@@ -748,7 +748,7 @@ class TestRecords(RunnerCase):
 
     def test_the_mark_is_on_record_before_there_is_a_process(self):
         seen = []
-        self.processes.born = lambda process: seen.append((process.run_id, self.record()))
+        self.processes.on_spawn = lambda process: seen.append((process.run_id, self.record()))
         self.start()
         ((run_id, record),) = seen
         self.assertEqual(record.run_id, run_id)
@@ -764,7 +764,7 @@ class TestRecords(RunnerCase):
     def stop_of_a_deaf_one(self, stop):
         """What is on record while `stop` waits for a plugin that hears no signal."""
         self.start()
-        self.process.is_deaf = True
+        self.process.ignores_signals = True
         stopping = stop()
         record = self.record()  # before the reactor has sent any signal
         self.turn()
@@ -794,7 +794,7 @@ class TestRecords(RunnerCase):
         self.make(start_timeout=1)
         _ = self.runner.start().addErrback(lambda _: None)
         self.turn()
-        self.process.is_deaf = True
+        self.process.ignores_signals = True
         self.turn(1)
         self.assertEqual((self.record().wanted, self.record().ending), (True, True))
         _ = self.runner.stop()
@@ -820,7 +820,7 @@ class TestRecords(RunnerCase):
 
     def test_trying_again_to_end_it_writes_the_record_once(self):
         self.start()
-        self.process.is_immortal = True
+        self.process.survives_kill = True
         self.failureResultOf(self.in_time(self.runner.stop(), 10), OperationFailed)
         (before,) = self.directory.glob("*.json")
         size = before.stat().st_size
@@ -926,7 +926,7 @@ class TestAdoption(RunnerCase):
 
     def test_what_is_left_without_its_leader_is_cleared_away_before_a_start(self):
         gone = ProcessIdentity(1, 1, "boot")
-        self.survivor.is_deaf = True
+        self.survivor.ignores_signals = True
         self.runner.clear_away(self.record, gone)
         started = self.runner.start()
         self.turn()
@@ -965,7 +965,7 @@ class TestAdoption(RunnerCase):
 
     def test_a_stop_under_way_when_let_go_is_not_forgotten(self):
         self.start_fresh()
-        self.process.is_deaf = True
+        self.process.ignores_signals = True
         stopped = self.runner.stop()
         self.turn()
         self.runner.release_processes()
