@@ -1,1 +1,1 @@
-"""Fuse box: the only room that sees the whole house."""
+"""The programs: the only package that imports all others and connects their parts."""

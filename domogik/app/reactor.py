@@ -1,4 +1,4 @@
-"""The reactor of a program of ours: what is asked of it, and where it comes from."""
+"""The reactor of Domogik's programs, and the interfaces that they need of it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ else:
 
 
 def steady_reactor() -> IWholeReactor:
-    """Return Twisted's reactor, which measures time by the steady clock from now on."""
+    """Return Twisted's reactor, which measures time by the monotonic clock from now on."""
     from twisted.internet import reactor
 
     use_monotonic_clock(reactor)

@@ -16,7 +16,10 @@ from zope.interface import implementer
 @implementer(IPlugin, IServiceMaker)
 @attrs.frozen
 class DomogikServiceMaker:
-    """`twistd domogik-<name>`; imports when it is used, since twistd lists everybody."""
+    """The command `twistd domogik-<name>`.
+
+    Its modules are imported when it is used, since twistd loads every command for its list.
+    """
 
     name: str
     description: str

@@ -1,1 +1,1 @@
-"""The commands that start daemons, and what a daemon is without its contents."""
+"""The commands that start daemons: their options, and how their processes run."""

@@ -1,4 +1,4 @@
-"""`dmg_ctl`, with the one command of it that needs to know every section of the configuration."""
+"""`dmg_ctl`, given the check of configuration files, which needs the readers of all sections."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ def _findings(
 
 
 def ctl() -> int:
-    """`dmg_ctl`; its exit status."""
+    """Run `dmg_ctl`; return its exit status."""
     return main(_findings)

@@ -1,4 +1,4 @@
-"""Each daemon by its name: its options, how it is made, and what it says when it is ready."""
+"""The daemons by name: their options, their services, and what they print when they are ready."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _single(daemon: type[SingleDaemon]) -> Callable[[Options, DaemonRun, Foundat
 
 @attrs.frozen
 class DaemonKind:
-    """`make` raises `CannotStart`; `name` is that of its log file too."""
+    """A daemon that can be started. `make` raises `CannotStart`; the log file has its `name`."""
 
     name: str
     description: str
@@ -76,7 +76,7 @@ KINDS = {
 
 
 def upgrade_command(name: str, options: Options) -> list[str]:
-    """What is executed in this program's place: the same daemon, in the foreground."""
+    """Return the command that an upgrade executes: the same daemon in the foreground."""
     command = [sys.executable, "-m", "domogik.app", name, "--foreground"]
     for option, value in options.items():
         if option in ("foreground", "wait") or value in (None, 0, False):
@@ -91,10 +91,7 @@ _INSTALLING = ("dmg_pkgmgr update-cache", "dmg_pkgmgr install diskfree")
 
 
 def _words(daemon: ManagerDaemon, foundation: Foundation) -> tuple[str, ...]:
-    """Return where it answers, where its log is, and how to stop it in the background.
-
-    Said before it is ready, and by `--wait` before what it does meanwhile.
-    """
+    """Return the lines that say where it answers, where its log is, and how to stop it."""
     rest = daemon.core.rest
     address = str(foundation.home.socket) if rest is None else rest.address
     log = foundation.log_directory / "manager.log"
@@ -102,7 +99,7 @@ def _words(daemon: ManagerDaemon, foundation: Foundation) -> tuple[str, ...]:
 
 
 def _shell_setup(foundation: Foundation) -> list[str]:
-    """What makes short commands mean this installation and this home in another terminal."""
+    """Return the commands that another terminal needs to use this installation and this home."""
     directory, path = Path(sys.argv[0]).absolute().parent, foundation.home.path
     lines = []
     if (directory / "activate").exists():
@@ -117,7 +114,7 @@ def _shell_setup(foundation: Foundation) -> list[str]:
 
 
 def _banner(daemon: ManagerDaemon, foundation: Foundation) -> None:
-    """What a person at the terminal may want to do next."""
+    """Print the addresses and the commands to try next."""
     lines = [f"Domogik {__version__} on {foundation.settings.hostname} is ready"]
     if daemon.core.rest is not None:
         lines.append(f"  API   {daemon.core.rest.address}/api/v1/components")

@@ -1,4 +1,4 @@
-"""Where the daemons' own log goes: a rotated file, and the terminal in the foreground."""
+"""The daemons' own log: a rotated file, and the terminal for daemons in the foreground."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def _text(event: dict[str, object]) -> str:
     """`2026-01-31T12:00:00+0100 warn  supervisor.runner: text`, with a traceback where there is
     one."""
     level = getattr(event.get("log_level"), "name", "info")
-    room = str(event.get("log_namespace", "")).removeprefix("domogik.")
-    room = "twisted" if room == _LEGACY else room
+    namespace = str(event.get("log_namespace", "")).removeprefix("domogik.")
+    namespace = "twisted" if namespace == _LEGACY else namespace
     text = eventAsText(event, includeTimestamp=False, includeSystem=False)
-    return f"{formatTime(event.get('log_time'))} {level:<5} {room}: {text}\n"  # type: ignore[arg-type]
+    return f"{formatTime(event.get('log_time'))} {level:<5} {namespace}: {text}\n"  # type: ignore[arg-type]
 
 
 class _Text:
-    """A `LogFile` takes bytes; an observer writes text."""
+    """The text stream of an observer over a `LogFile`, which takes bytes."""
 
     def __init__(self, file: LogFile) -> None:
         self._file = file
@@ -67,7 +67,7 @@ class _Text:
 
 
 def file_observer(directory: Path, name: str, level: str) -> ILogObserver:
-    """Into `<directory>/<name>.log`, which only we can read; raises `CannotStart`."""
+    """Return an observer that writes `<directory>/<name>.log`, mode 0600; raises `CannotStart`."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = LogFile(
@@ -86,7 +86,7 @@ _lowest = LogLevelFilterPredicate()
 
 
 def set_level(level: str) -> None:
-    """From now on what is less than `level` is written nowhere."""
+    """Discard events below that level from now on."""
     _lowest.setLogLevelForNamespace("", LEVELS[level])
 
 
@@ -97,7 +97,7 @@ def _from_level(observer: ILogObserver, level: str) -> ILogObserver:
 
 
 def _without_chatter(event: LogEvent) -> Any:
-    """Leave out what Twisted itself says of its sockets and its main loop, but for `debug`."""
+    """Filter out Twisted's own events of level info, unless the level is `debug`."""
     by_twisted = str(event.get("log_namespace", "")).startswith((_LEGACY, "twisted."))
     is_chatter = by_twisted and event.get("log_level") is LogLevel.info
     is_chatter = is_chatter and _lowest.logLevelForNamespace("") is not LogLevel.debug
@@ -105,7 +105,7 @@ def _without_chatter(event: LogEvent) -> Any:
 
 
 def begin(directory: Path, name: str, level: str, *, terminal: bool) -> None:
-    """Log to the file from now on, and with `terminal` to standard output too."""
+    """Start logging to the file, and with `terminal` to standard output too."""
     observers = [file_observer(directory, name, level)]
     if terminal:
         observers.append(_from_level(FileLogObserver(sys.stdout, _text), level))
@@ -113,26 +113,26 @@ def begin(directory: Path, name: str, level: str, *, terminal: bool) -> None:
 
 
 def join(directory: Path, name: str, level: str) -> None:
-    """Log to the file as well, where twistd has begun its own log."""
+    """Log to the file too, in a process whose log twistd has started."""
     globalLogPublisher.addObserver(file_observer(directory, name, level))
 
 
 @attrs.define(eq=False)
 class OwnLog:
-    """The daemon's own log, read again: `path` is the file that `begin` or `join` writes."""
+    """Reads the daemon's own log; `path` is the file that `begin` or `join` writes."""
 
     _path: Path
     _in_thread: Threads
 
     async def lines(self, count: int) -> list[str]:
-        """Return the last lines, oldest first, also of older pieces."""
+        """Return the last lines, oldest first, from rotated files too if needed."""
         return await self._in_thread(self._read, count)
 
     def _read(self, count: int) -> list[str]:
         return last_lines(open_pieces(self._path, KEPT), count)
 
     def follow(self, receive: Callable[[str], None]) -> Callable[[], None]:
-        """Have every new line received, until the answer is called."""
+        """Call `receive` with every new line; return the function that ends it."""
 
         def told(event: LogEvent) -> None:
             for line in _text(event).splitlines():

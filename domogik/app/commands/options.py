@@ -12,7 +12,7 @@ from domogik import __version__
 
 
 class _Options(usage.Options):
-    """Wrong usage ends with status 2, also under twistd, which by itself ends with 1."""
+    """Options of which wrong usage ends with status 2, under twistd as well."""
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         try:
@@ -58,7 +58,7 @@ _FOREGROUND = ["foreground", "f", "Stay in the foreground (dmg_* commands only).
 
 
 class HomeOptions(_Options):
-    """What the hub, dbmgr and rest take, each alone."""
+    """The options of the separate hub, dbmgr and rest."""
 
     optFlags = [_FOREGROUND]
     optParameters = [_HOME, _CONFIG]
@@ -80,7 +80,7 @@ class RestOptions(HomeOptions):
 
 
 class ManagerOptions(_Options):
-    """The manager of one host."""
+    """The options of the manager."""
 
     command = "manager"
     longdesc = (

@@ -1,4 +1,4 @@
-"""How far the start has come: for systemd, for `--wait`, for a person at a terminal."""
+"""The progress of a daemon's start, reported to systemd, to `--wait` and to a terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ Write = Callable[[str], None]
 
 
 def notify_socket(path: str) -> Write:
-    """Lines to systemd's notification socket (sd_notify(3)); `@` begins an abstract name."""
+    """Return a function that sends a line to systemd's socket (sd_notify(3)).
+
+    A path that starts with `@` is an abstract name.
+    """
     address = f"\0{path[1:]}" if path.startswith("@") else path
 
     def write(line: str) -> None:
@@ -32,7 +35,7 @@ def notify_socket(path: str) -> Write:
 
 
 def pipe(descriptor: int) -> Write:
-    """Lines to whoever waits at the other end of a pipe."""
+    """Return a function that writes a line to a pipe."""
 
     def write(line: str) -> None:
         os.write(descriptor, f"{line}\n".encode())
@@ -42,43 +45,42 @@ def pipe(descriptor: int) -> Write:
 
 @attrs.define(eq=False)
 class StartProgress:
-    """Says each step once to everyone who listens; a listener that is gone is left out."""
+    """Sends each step of a start to all listeners; a listener that fails is removed."""
 
     _listeners: list[Write] = attrs.field(factory=list)
     on_ready: list[Callable[[], None]] = attrs.field(factory=list)
-    #: what whoever waits in front of the background is to know, as soon as anything is said
+    #: lines for the terminal that started the background, sent before the first report
     words: Callable[[], tuple[str, ...]] | None = None
     _log: Logger = Logger()
 
     @classmethod
     def from_environment(cls, environment: MutableMapping[str, str]) -> StartProgress:
-        """With systemd where it listens; its variable is taken out, children are not to use it."""
+        """Return a progress that reports to systemd if `NOTIFY_SOCKET` is set.
+
+        The variable is removed, so that children do not use it.
+        """
         path = environment.pop("NOTIFY_SOCKET", "")
         return cls([notify_socket(path)] if path else [])
 
-    def add(self, listener: Write) -> None:
-        """One more who wants to know."""
-        self._listeners.append(listener)
-
     def status(self, text: str) -> None:
-        """What it does now, in a few words."""
+        """Report the current step, in a few words."""
         self._log.info("{text}", text=text)
         self._tell()
         self._say(f"STATUS={text}")
 
     def ready(self) -> None:
-        """Every door is open."""
+        """Report that the daemon is ready, and call `on_ready`."""
         self._tell()
         self._say("READY=1")
         for callback in self.on_ready:
             callback()
 
     def failed(self, text: str) -> None:
-        """It cannot start; one line that says what to change."""
+        """Report that the daemon cannot start, with one line that says what to change."""
         self._say(f"ERROR={text}")
 
     def start_failed(self, failure: Failure, on_failure: Callable[[str], None]) -> None:
-        """Tell that the start failed, unless it was only cancelled; a fault of ours is logged."""
+        """Report a failed start, unless it was cancelled; an unexpected error is logged."""
         if failure.check(CancelledError):
             return
         if not failure.check(DomogikError):
@@ -88,7 +90,7 @@ class StartProgress:
         on_failure(line)
 
     def stopping(self) -> None:
-        """It was told to stop."""
+        """Report that the daemon stops."""
         self._say("STOPPING=1")
 
     def _tell(self) -> None:

@@ -1,4 +1,4 @@
-"""What a manager was asked to do on its command line."""
+"""The options that a manager was started with."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import attrs
 class ManagerRoles:
     """The options of the manager; times in seconds.
 
-    With `packages_only` it starts and stops nobody by itself: it is there for one command about
-    packages, where no manager runs.
+    With `packages_only` it starts and stops no plugin: it serves one `dmg_pkgmgr` command.
     """
 
     dbmgr: bool = False
@@ -27,13 +26,13 @@ class ManagerRoles:
 
     @property
     def core(self) -> tuple[str, ...]:
-        """The core services that are asked for, by their names."""
+        """The names of the core services that the options ask for."""
         wanted = {"dbmgr": self.dbmgr, "rest": self.rest}
         return tuple(name for name, is_wanted in wanted.items() if is_wanted)
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> ManagerRoles:
-        """What was given on the command line."""
+        """Return the roles that the command line asks for."""
         return cls(
             dbmgr=bool(options["dbmgr"]),
             rest=bool(options["rest"]),

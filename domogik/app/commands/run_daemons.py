@@ -1,4 +1,4 @@
-"""`dmg_daemon run KIND...`: servers for as long as this command runs, and not a moment longer."""
+"""`dmg_daemon run KIND...`: servers that exist as long as this command runs."""
 
 from __future__ import annotations
 
@@ -42,9 +42,10 @@ _YES, _NO = ("yes", "true", "on", "1"), ("no", "false", "off", "0")
 
 
 def run(arguments: Sequence[str]) -> int:
-    """The exit status: 0 when it was told to end, 1 when something failed, 2 for wrong usage.
+    """Run `dmg_daemon`; return 0 when told to end, 1 on a failure, 2 for wrong usage.
 
-    With a command: that of the command, 128 and the signal's number where a signal ended it.
+    With a command the exit status is that of the command, 128 plus the signal number if a signal
+    ended it.
     """
     reactor = steady_reactor()
     parser, run_parser = _parsers()
@@ -68,7 +69,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
-    """The parsers of `dmg_daemon` and of `dmg_daemon run`."""
+    """Return the parsers of `dmg_daemon` and of `dmg_daemon run`."""
     parser = argparse.ArgumentParser(
         prog="dmg_daemon", description="Throw-away servers in the foreground."
     )
@@ -114,11 +115,11 @@ def _port(text: str) -> int:
 
 
 class _WrongUsage(DomogikError):
-    """An option nobody knows, or of another type."""
+    """An option is unknown or has a value of the wrong type."""
 
 
 def _options(given: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Those of each kind."""
+    """Return the options of each kind."""
     password = None
     if given.password_file is not None:
         content = read_bounded(given.password_file, _LARGEST_PASSWORD)
@@ -166,7 +167,7 @@ def _typed(name: str, value: str, default: Option) -> Option:
 
 @attrs.define(eq=False)
 class _Foreground:
-    """One run. Whatever ends it, the servers are gone before the command is."""
+    """One run of the command. The servers are removed before it returns, whatever ends it."""
 
     _reactor: IWholeReactor
     _servers: list[tuple[ManagedDaemon, dict[str, Any]]]
@@ -212,7 +213,7 @@ class _Foreground:
             beginning.cancel()
 
     def _pass_on(self, process: subprocess.Popen[bytes], number: int) -> None:
-        """Tell the command; of Ctrl-C it has heard, and may go on, as a shell for SQL does."""
+        """Send the signal to the command; SIGINT only without a terminal, which sends it itself."""
         if number == signal.SIGINT and _has_terminal():
             return
         process.send_signal(number)
@@ -237,7 +238,7 @@ class _Foreground:
             await gatherResults(ends, consumeErrors=True)
 
     async def _begin_all(self) -> bool:
-        """Whether all of them serve; none starts for long once another could not."""
+        """Start all servers; return whether all are ready. A failure cancels the other starts."""
         for daemon, options in self._servers:
             beginning = throwaway.begin(daemon, **options)
             self._beginnings.append(beginning)
@@ -278,7 +279,7 @@ class _Foreground:
         return f"{json.dumps(found)}\n"
 
     async def _run_command(self) -> int:
-        mark = self._running[0].directory.id  # what ends that server ends whoever bears it
+        mark = self._running[0].directory.id  # ending that server ends all processes with this mark
         environment = {**os.environ, "DOMOGIK_RUN_ID": mark}
         for one in self._running:
             prefix = re.sub("[^A-Z0-9]", "_", one.kind.upper())
@@ -337,7 +338,7 @@ def _executed(
 
 
 def _show(path: Path, begin: int) -> int:
-    """Where to go on the next time."""
+    """Copy the file to standard error from that offset; return the new offset."""
     with path.open("rb") as log:
         if log.seek(0, os.SEEK_END) < begin:
             begin = 0  # it was put aside, and this is a new one
@@ -360,7 +361,7 @@ def _address(daemon: ManagedDaemon) -> dict[str, str | int | None]:
 
 
 def _has_terminal() -> bool:
-    """Whether Ctrl-C on a terminal tells all of our process group."""
+    """Return whether Ctrl-C on the terminal signals this process group."""
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:

@@ -1,4 +1,4 @@
-"""Running a daemon of ours without twistd: background, signals, exit status, upgrade."""
+"""Runs a daemon without twistd: background, signals, exit status, upgrade."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ Make = Callable[["DaemonRun"], Any]
 
 @attrs.define(eq=False)
 class DaemonRun:
-    """One run of a daemon: what its service tells about the end.
+    """One run of a daemon, with what its service decides about the end.
 
-    `upgrade_command` is what is executed in this program's place where an upgrade was asked for.
+    `upgrade_command` is executed in place of this program when an upgrade was asked for.
     """
 
     reactor: IWholeReactor
@@ -39,7 +39,7 @@ class DaemonRun:
     _upgrading: bool = False
 
     def fail(self, line: str) -> None:
-        """End with status 1, having said why."""
+        """Print the line and stop with status 1."""
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
         self.status = 1
@@ -48,7 +48,7 @@ class DaemonRun:
         self._stop_reactor()
 
     def upgrade(self) -> None:
-        """End, then execute the program anew with the same process id."""
+        """Stop, then execute the program again with the same process id."""
         if not self._upgrading:
             self._upgrading = True
             atexit.register(self._execute)
@@ -68,7 +68,7 @@ class DaemonRun:
     def _execute(self) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
-        # who asks twice must not end it: until it can listen again, these would
+        # a repeated signal would end the new program before it has its handlers
         for number in (signal.SIGHUP, signal.SIGUSR2):
             signal.signal(number, signal.SIG_IGN)
         os.execv(self.upgrade_command[0], self.upgrade_command)  # noqa: S606 - the whole point
@@ -119,7 +119,7 @@ def _has_terminal() -> bool:
 
 
 def run_foreground(make: Make, progress: StartProgress, upgrade_command: list[str]) -> NoReturn:
-    """Run until it is told to stop; exits with its status."""
+    """Run the daemon until it is told to stop; exits with its status."""
     reactor = steady_reactor()
     run = DaemonRun(reactor, progress, upgrade_command)
     try:
@@ -135,10 +135,10 @@ def run_foreground(make: Make, progress: StartProgress, upgrade_command: list[st
 
 
 def run_background(foreground: Callable[[StartProgress], NoReturn], *, wait: bool) -> NoReturn:
-    """Go to the background; return when it has started, or with `wait` when it is ready.
+    """Start the daemon in the background; exit when it has started, with `wait` when it is ready.
 
-    What it says meanwhile is printed with `wait`; where it answers, where its log is and how to
-    stop it, always; so is why it cannot start. Exits with 1 then.
+    With `wait` its progress is printed. Its address, its log and how to stop it are always printed.
+    Exits with 1 and the reason if it cannot start.
     """
     _, said = _fork(foreground, twice=True)
     for word, text in said:
@@ -156,7 +156,7 @@ def run_background(foreground: Callable[[StartProgress], NoReturn], *, wait: boo
 
 
 def _print(line: str) -> None:
-    """Say it to whoever still reads."""
+    """Print the line; if the reader has closed standard output, nothing more is printed."""
     try:
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
@@ -167,10 +167,10 @@ def _print(line: str) -> None:
 
 
 def start_background(foreground: Callable[[StartProgress], NoReturn]) -> Callable[[], None]:
-    """A daemon for as long as this program wants it: returns when it is ready, with what stops it.
+    """Start a daemon for this program; return when it is ready, with the function that stops it.
 
-    Raises `CannotStart` with the line that the daemon said; nothing of it is left then, nor where
-    waiting for it is interrupted.
+    Raises `CannotStart` with the line that the daemon reported; the daemon is gone then, and when
+    the wait is interrupted.
     """
     pid, said = _fork(foreground, twice=False)
     try:
@@ -188,9 +188,9 @@ def start_background(foreground: Callable[[StartProgress], NoReturn]) -> Callabl
 def _fork(
     foreground: Callable[[StartProgress], NoReturn], *, twice: bool
 ) -> tuple[int, Iterator[tuple[str, str]]]:
-    """The child, in a session of its own, and what it says of its progress, word and text.
+    """Fork the daemon in a session of its own; return its pid and its progress, as word and text.
 
-    Forked `twice` it is nobody's child and can never get a terminal.
+    Forked `twice` it is a child of init and can never get a terminal.
     """
     reading, writing = os.pipe()
     parent = os.getpid()
@@ -209,7 +209,7 @@ def _fork(
 
 
 def _end_with(parent: int) -> None:
-    """Be told to stop when our parent ends, in whatever way: prctl(2), PR_SET_PDEATHSIG."""
+    """Have SIGTERM sent to this process when its parent ends: prctl(2), PR_SET_PDEATHSIG."""
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl")
     if os.getppid() != parent:
@@ -224,7 +224,7 @@ def _said(reading: int) -> Iterator[tuple[str, str]]:
 
 
 def _stop(pid: int) -> None:
-    """Have a child of ours stop, and end it if it does not."""
+    """Send SIGTERM to a child, then SIGKILL if it has not ended in time."""
     descriptor = os.pidfd_open(pid)
     try:
         os.kill(pid, signal.SIGTERM)

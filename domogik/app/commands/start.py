@@ -1,7 +1,5 @@
-"""The commands that start daemons: `dmg_manager`, `dmg_hub`, `dmg_dbmgr`, `dmg_rest`.
-
-And `dmg_pkgmgr`, which starts one for the time of a command where no manager runs, and
-`dmg_daemon`, which runs somebody else's.
+"""The entry points `dmg_manager`, `dmg_hub`, `dmg_dbmgr`, `dmg_rest`, `dmg_pkgmgr` and
+`dmg_daemon`.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ def _main(name: str, arguments: list[str]) -> NoReturn:
     }
     options = kinds[name]()
     options.parseOptions(arguments)
-    _stand_anywhere(options)
+    _make_absolute(options)
     if options["foreground"]:
         _foreground(name, options, StartProgress.from_environment(os.environ))
     run_background(
@@ -38,8 +36,8 @@ def _main(name: str, arguments: list[str]) -> NoReturn:
     )
 
 
-def _stand_anywhere(options: Any) -> None:
-    """Paths mean what they mean here, also once the background stands in `/`."""
+def _make_absolute(options: Any) -> None:
+    """Make the paths absolute, since the background changes to `/`."""
     options["home"] = str(Home.from_options(options["home"], os.environ).path)
     if options["config"]:
         options["config"] = str(Path(options["config"]).absolute())
@@ -74,7 +72,7 @@ def _foreground(name: str, options: Any, progress: StartProgress) -> NoReturn:
 
 @contextlib.contextmanager
 def _manager_for_packages(home: str | None, config: str | None) -> Iterator[None]:
-    """A manager on that home, under its lock, that starts and stops no plugin."""
+    """Run a manager on that home for one `dmg_pkgmgr` command; it starts no plugin."""
     from domogik.app.commands.options import ManagerOptions
     from domogik.app.commands.runner import start_background
 
@@ -83,7 +81,7 @@ def _manager_for_packages(home: str | None, config: str | None) -> Iterator[None
         words += [name, value] if value else []
     options = ManagerOptions()
     options.parseOptions(words)
-    _stand_anywhere(options)
+    _make_absolute(options)
     options["packages-only"] = True
     stop = start_background(lambda progress: _foreground("manager", options, progress))
     try:
@@ -93,39 +91,39 @@ def _manager_for_packages(home: str | None, config: str | None) -> Iterator[None
 
 
 def pkgmgr() -> int:
-    """`dmg_pkgmgr`"""
+    """Run `dmg_pkgmgr`; return its exit status."""
     from domogik.cli.pkgmgr.commands import main
 
     return main(_manager_for_packages)
 
 
 def daemon() -> int:
-    """`dmg_daemon`"""
+    """Run `dmg_daemon`; return its exit status."""
     from domogik.app.commands.run_daemons import run
 
     return run(sys.argv[1:])
 
 
 def manager() -> NoReturn:
-    """`dmg_manager`"""
+    """Run `dmg_manager`."""
     _main("manager", sys.argv[1:])
 
 
 def hub() -> NoReturn:
-    """`dmg_hub`"""
+    """Run `dmg_hub`."""
     _main("hub", sys.argv[1:])
 
 
 def dbmgr() -> NoReturn:
-    """`dmg_dbmgr`"""
+    """Run `dmg_dbmgr`."""
     _main("dbmgr", sys.argv[1:])
 
 
 def rest() -> NoReturn:
-    """`dmg_rest`"""
+    """Run `dmg_rest`."""
     _main("rest", sys.argv[1:])
 
 
 def by_name() -> NoReturn:
-    """`python -m domogik.app NAME ...`, which an upgrade executes."""
+    """Run `python -m domogik.app NAME ...`, which an upgrade executes."""
     _main(sys.argv[1], sys.argv[2:])

@@ -1,4 +1,4 @@
-"""Who reads which section of the configuration, and what is wrong with its files now."""
+"""The readers of all sections of the configuration, and the findings about its files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from domogik.units.settings import read_units
 
 
 def readers(home: Home) -> tuple[Reader, ...]:
-    """Every package that has a section of its own, in the order of their importance."""
+    """Return the functions that check each section, the most important section first."""
     return (
         lambda configuration: ManagerSettings.from_configuration(configuration, home),
         network_settings,
@@ -33,7 +33,7 @@ def readers(home: Home) -> tuple[Reader, ...]:
 
 
 def findings(files: Sequence[Path], home: Home) -> tuple[list[BrokenConfiguration], list[str]]:
-    """What is refused of the files, and what is odd: sentences with file and line. Blocks."""
+    """Return what is refused in the files, and warnings with file and line. Blocks."""
     broken: list[BrokenConfiguration] = []
     configuration = load(files, broken.append)
     _, refused = drop_refused_entries(configuration, readers(home))

@@ -1,4 +1,4 @@
-"""The core services of a manager's process: dbmgr and rest, unless they run elsewhere already."""
+"""The core services of a manager's process, dbmgr and rest, unless another process has them."""
 
 from __future__ import annotations
 
@@ -53,9 +53,10 @@ _DESCRIPTIONS = {
 
 @attrs.define(eq=False, kw_only=True)
 class CoreServices:
-    """Asks for them by heartbeat, starts what is missing, and says in the one list how they are.
+    """Starts and stops dbmgr and rest, and keeps their entries in the component list.
 
-    `patience_s` bounds the question where the hub is not our own (`-t`).
+    Each is asked for by heartbeat first. `patience_s` is the time for an answer if the hub is
+    another program (`-t`).
     """
 
     _reactor: IWholeReactor
@@ -100,16 +101,18 @@ class CoreServices:
             self._policy = Supervision.of(self._foundation.configuration, "core:dbmgr").policy
 
     def values(self) -> Values | None:
-        """What plugins are configured with; None while no dbmgr runs in this process."""
+        """Return the stored configuration values of plugins; None while no dbmgr runs in this
+        process.
+        """
         return self._dbmgr.values if self._dbmgr is not None else None
 
     @property
     def namesakes(self) -> NameConflicts:
-        """Other programs that have names of ours."""
+        """Other programs that use a name of this host."""
         return self._role_lookup.namesakes
 
     def put(self, name: str, state: State, reason: str = "") -> None:
-        """Say in the one list how a core service is."""
+        """Set the state of a core service in the component list."""
         component_id = ComponentId(Kind.CORE, name)
         before = self._components.get(component_id)
         since = before.since if before and before.state is state else time.time()
@@ -128,9 +131,10 @@ class CoreServices:
         )
 
     async def refuse_second_manager(self) -> None:
-        """Raises `CannotStart` where a manager of our name runs on this host.
+        """Raise `CannotStart` if another manager of this host has the same name.
 
-        Where the hub is our own and nothing leaves this host, nobody can have been heard yet.
+        With an own hub on a loopback address nothing is asked: no other program can have been
+        heard.
         """
         if self._xpl_node.hub is not None and self._xpl_node.network.is_loopback:
             return
@@ -139,7 +143,7 @@ class CoreServices:
             raise CannotStart(already_running_message(answer))
 
     def parts(self) -> dict[str, Part]:
-        """What can be started and stopped while the manager runs."""
+        """Return the services that can be started and stopped while the manager runs, by name."""
         return {
             "dbmgr": Part(partial(self._ordered, self.start_dbmgr), self._stop_dbmgr),
             "rest": Part(partial(self._ordered, self._start_rest_again), self._stop_rest),
@@ -152,7 +156,6 @@ class CoreServices:
             self._role_lookup.close_probe()
 
     def _leave_to_other_process(self, role: str, start: Callable[[], Awaitable[None]]) -> None:
-        """Another process of this host has the role; it is started here when that has ended."""
         if self._is_closed:
             return
         self.put(role, State.ALIVE, "it runs in another process")
@@ -167,9 +170,9 @@ class CoreServices:
         other.start()
 
     async def open_rest(self, all_hosts: IAllHosts, packages: IPackages) -> bool:
-        """Listen at once, so that the port cannot be taken later; False where REST runs elsewhere.
+        """Open REST's port; return False if another process of this host is REST.
 
-        Raises `CannotStart`.
+        Connections wait until `serve`. Raises `CannotStart`.
         """
         self._rest_role = RestRole(
             reactor=self._reactor,
@@ -196,12 +199,12 @@ class CoreServices:
         return True
 
     def serve(self) -> None:
-        """What is installed is known: REST answers from now on."""
+        """Answer HTTP requests from now on; called when the installed packages are known."""
         if self.rest is not None:
             self.rest.serve()
 
     def update_settings(self, settings: RestSettings) -> None:
-        """Take over whom REST trusts at once, and soon where it listens."""
+        """Apply REST's rules of access at once, and a new address or port soon after."""
         self._rest_settings = settings
         if self.rest is not None:
             self.rest.update_settings(settings)
@@ -225,13 +228,13 @@ class CoreServices:
             self.on_trouble("core:rest")
 
     def rest_address(self, host: str) -> str:
-        """Where another host finds REST; raises `NotPossible`."""
+        """Return the URL at which that host reaches REST; raises `NotPossible`."""
         if self.rest is None:
             raise NotPossible(f"REST does not run here, and {host} fetches packages from it")
         return self.rest.address_for(host)
 
     async def start_rest(self) -> None:
-        """Be heard as REST, or make way for the one that runs on this host."""
+        """Announce REST on xPL, or close it if another process of this host is REST."""
         self._progress.status("Check if rest is running.")
         rest = self.rest
         if rest is not None and await self._role_lookup.find("rest", self._patience()) is None:
@@ -247,7 +250,7 @@ class CoreServices:
             self.rest = None
 
     async def _start_rest_again(self) -> None:
-        """After it was stopped, or where another process was REST at the start."""
+        """Start REST after it was stopped or was run by another process."""
         assert self._rest_role is not None
         async with self._moving:
             try:
@@ -260,7 +263,6 @@ class CoreServices:
             await self.start_rest()
 
     async def _stop_rest(self) -> None:
-        """Whoever asked for it over REST has the answer before its connection is closed."""
         async with self._moving:
             if self.rest is not None:
                 await self.rest.close()
@@ -268,7 +270,7 @@ class CoreServices:
             self.put("rest", State.STOPPED)
 
     async def start_dbmgr(self) -> None:
-        """Open the database, unless another dbmgr runs on this host."""
+        """Open the database, unless another process of this host is dbmgr."""
         self._progress.status("Check if dbmgr is running.")
         if await self._role_lookup.find("dbmgr", self._patience()) is not None:
             self._log.warn("Manager started with -d, but a database manager is already running")
@@ -281,21 +283,21 @@ class CoreServices:
 
     @property
     def database_daemon(self) -> str:
-        """The managed daemon that keeps what dbmgr keeps; empty without one."""
+        """The id of the managed daemon with the database, empty if there is none."""
         url = self._foundation.database_url()
         return url if url.startswith("daemon:") else ""
 
     async def database_is_back(self) -> None:
-        """The daemon it lives in is ready, again perhaps."""
+        """Open the database again, now that its managed daemon is ready."""
         if self._wants_dbmgr:
             await self._open_dbmgr()
 
     async def open_database(self) -> None:
-        """As a person asks for it: a file that is gone is made anew."""
+        """Open the database, and create its file if it was removed."""
         await self._open_dbmgr(anew=True)
 
     def check_database(self) -> Awaitable[None] | None:
-        """Read it through; raises `BrokenDatabase`. None where there is none."""
+        """Check the whole database; the result is None if none is open. Raises `BrokenDatabase`."""
         values = self.values()
         return self._checked(values.store.check()) if values is not None else None
 
@@ -360,9 +362,9 @@ class CoreServices:
         )
 
     def _database_failed(self, error: DomogikError) -> None:
-        """Say so, and try again by the rules for every component.
+        """Report the failure, and schedule another try by the restart policy of dbmgr.
 
-        Plugins do not need it to live: they go on with the values they had.
+        Plugins go on with the values they have.
         """
         if self._is_failing and self._retry is not None and self._retry.active():
             return
@@ -412,7 +414,7 @@ class CoreServices:
             self.put("dbmgr", State.STOPPED)
 
     async def close(self) -> None:
-        """Both services."""
+        """Close REST, the database and all timers."""
         self._is_closed = True
         for other in self._takeovers.values():
             other.stop()

@@ -1,4 +1,4 @@
-"""The database manager's part of a process: the store, and its voice on xPL."""
+"""The database manager of a process: its database, and its answers on xPL."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from domogik.xpl.node.presence import Presence
 
 @attrs.define(eq=False, kw_only=True)
 class DbmgrRole:
-    """`values` is None until it is opened, and after it was closed; it may be opened again."""
+    """The database with its xPL identity; `values` is None before `open` and after `close`."""
 
     _reactor: IWholeReactor
     _foundation: Foundation
@@ -38,13 +38,13 @@ class DbmgrRole:
     _control: ConfigControl | None = None
 
     async def open(self, url: str, *, must_exist: bool = False) -> None:
-        """Open the database; raises `DomogikError` with one line."""
+        """Open the database; raises `DomogikError` with a message of one line."""
         store = await ConfigStore.open(self._reactor, url, time.time, must_exist=must_exist)
         host = self._foundation.settings.hostname
         self.values = Values(store, self._declared, host, self._changed, self._on_broken)
 
     def speak(self) -> Presence:
-        """Answer `domogik.config`, as `domogik-dbmgr.<host>`."""
+        """Answer `domogik.config` as `domogik-dbmgr.<host>`; return its presence."""
         assert self.values is not None
         host = self._foundation.settings.hostname
         if self._identity is None:
@@ -59,7 +59,7 @@ class DbmgrRole:
         return self._identity.presence
 
     async def close(self) -> None:
-        """Say that we leave, and close the database."""
+        """Send `hbeat.end` and close the database."""
         if self._control is not None:
             self._control.stop()
             self._control = None

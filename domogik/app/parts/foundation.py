@@ -1,4 +1,4 @@
-"""What every daemon of ours stands on: its home, its configuration, its place on the network."""
+"""What every daemon of Domogik is made from: its home, its configuration, its network settings."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from domogik.xpl.node.port import NetworkSettings
 
 
 class CannotStart(DomogikError):
-    """One line that says what to change."""
+    """The daemon cannot start; the message is one line that says what to change."""
 
 
 @attrs.frozen(kw_only=True)
 class Foundation:
-    """Made before the reactor runs: what is wrong here is said on the terminal."""
+    """The home, the configuration and the settings, read before the reactor runs."""
 
     home: Home
     files: tuple[Path, ...]
@@ -36,7 +36,7 @@ class Foundation:
 
     @classmethod
     def load(cls, options: Mapping[str, Any], environment: Mapping[str, str]) -> Foundation:
-        """Make the home where it is missing and read the configuration; `CannotStart`."""
+        """Create the home if it is missing, and read the configuration; raises `CannotStart`."""
         home = Home.from_options(options.get("home"), environment)
         try:
             notices = home.create()
@@ -65,7 +65,7 @@ class Foundation:
         )
 
     def take_home(self) -> HomeLock:
-        """No other manager has the home until the lock is released; `CannotStart`."""
+        """Lock the home against other managers; raises `CannotStart`."""
         try:
             return self.home.lock()
         except OSError as error:
@@ -74,11 +74,11 @@ class Foundation:
             raise CannotStart(str(error)) from error
 
     def complaints(self) -> tuple[str, ...]:
-        """What is odd in the configuration files, with file and line."""
+        """Return the warnings about the configuration files, with file and line."""
         return (*self.configuration.notices, *self.configuration.unknown(KNOWN))
 
     def for_packages_only(self) -> Foundation:
-        """For a manager that is there for one command: REST on any free port of this host."""
+        """Return a copy for the manager that `dmg_pkgmgr` starts: REST on a free loopback port."""
         configuration = self.configuration
         here = Path("dmg_pkgmgr")
         for key, value in (
@@ -91,21 +91,21 @@ class Foundation:
 
     @property
     def configuration_file(self) -> Path:
-        """The file that the program changes."""
+        """The configuration file that Domogik changes."""
         return self.files[-1]
 
     @property
     def log_directory(self) -> Path:
-        """`log_dir_path`, else the home's."""
+        """The directory of the logs: `log_dir_path`, by default that of the home."""
         return self.settings.log_dir or self.home.log
 
     @property
     def pid_file(self) -> Path:
-        """In `pid_dir_path`, else with the home's other state files."""
+        """The manager's pid file, in `pid_dir_path` or in the home."""
         return (self.settings.run_dir or self.home.run) / "manager.pid"
 
     def database_url(self) -> str:
-        """`[database] url`, else a file in the home."""
+        """Return `[database] url`, by default that of an SQLite file in the home."""
         setting = self.configuration.get("database", "url")
         default = sqlite_url(self.home.data / "domogik.db")
         return default if setting is None else setting.text() or default
@@ -116,7 +116,7 @@ def _choose_another(error: OSError) -> str:
 
 
 def network_settings(configuration: Configuration) -> NetworkSettings:
-    """`bind_interface`, `broadcast` and `xpl_port`; raises `BrokenConfiguration`."""
+    """Return `bind_interface`, `broadcast` and `xpl_port`; raises `BrokenConfiguration`."""
     values: dict[str, Any] = {}
     for key in ("bind_interface", "broadcast"):
         setting = configuration.get("domogik", key)

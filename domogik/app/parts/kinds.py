@@ -1,4 +1,4 @@
-"""What examines each kind of component of a manager's host."""
+"""The checkers of the kinds of component that a manager's host has."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from domogik.xpl.node.presence import Presence
 
 @attrs.frozen(kw_only=True)
 class Checkers:
-    """Makes those of a host. `broken_packages()` are sentences about descriptors."""
+    """Makes the checkers; `broken_packages()` returns sentences about unreadable descriptors."""
 
     reactor: IWholeReactor
     foundation: Foundation
@@ -49,7 +49,7 @@ class Checkers:
     broken_packages: Callable[[], Sequence[str]]
 
     def made(self) -> dict[Kind, IChecked]:
-        """Return what examines the kinds that every manager has otherwise."""
+        """Return the checkers of core services, of the host and of the repositories."""
         thread, local_host = threads_of(self.reactor), self.local_host
         components = local_host.components
         home = self.foundation.home
@@ -94,7 +94,6 @@ class Checkers:
         )
 
     def _second_roles(self) -> str:
-        """Say which roles of the main host another host has too; empty where none has."""
         others = {one.host for one in self.hosts.components() if one.id.kind is Kind.EXTERNAL}
         sentences = [
             f"{host} watches external members too: only the main host has -E"
@@ -104,7 +103,7 @@ class Checkers:
         return "; ".join(filter(None, [self.core.namesakes.roles, *sentences]))
 
     def previous(self, plugin: str) -> str | None:
-        """Return the release before the installed one, where packages are managed; blocks."""
+        """Return the release before the installed one; None if there is none. Blocks."""
         if not self.foundation.settings.package_mode:
             return None
         found = Store(self.foundation.home).previous("plugin", plugin)

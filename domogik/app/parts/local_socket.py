@@ -1,4 +1,4 @@
-"""What REST offers, on a socket in the home: for its owner's tools, whether REST runs or not."""
+"""REST on a Unix socket in the home, for the tools of its owner; independent of `[rest]`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from domogik.manager.packages.interfaces import IPackages
 
 
 class _Port(unix.Port):
-    """Its name lasted for a moment only, and is not to be removed with it."""
+    """A Unix port that does not remove its path when it closes: the path was a short name."""
 
     def connectionLost(self, reason: Failure) -> None:
         tcp.Port.connectionLost(self, reason)
@@ -29,7 +29,7 @@ class _Port(unix.Port):
 
 @attrs.define(eq=False)
 class LocalRole:
-    """Listens from `start` on, which is to come once there is something to tell."""
+    """The HTTP server on the socket, from `start` to `stop`."""
 
     _reactor: IWholeReactor
     _foundation: Foundation
@@ -40,7 +40,7 @@ class LocalRole:
     _log: Logger = Logger()
 
     def start(self) -> None:
-        """Listen; where that cannot be, it is said, and the manager goes on."""
+        """Listen on the socket; if that fails, the error is logged and the manager goes on."""
         settings = RestSettings()
         site, _ = site_and_access(
             self._reactor,
@@ -62,7 +62,7 @@ class LocalRole:
         self._listening = listening
 
     async def stop(self) -> None:
-        """Listen no more, and end what is open."""
+        """Remove the socket and close its connections."""
         if self._listening is not None:
             self._foundation.home.socket.unlink(missing_ok=True)
             await self._listening.stopListening()

@@ -1,4 +1,4 @@
-"""The manager of one host, put together and taken apart again in order."""
+"""The manager daemon: makes its parts, starts them, and stops them in reverse order."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ from domogik.threads import threads_of
 
 
 class ManagerDaemon(Assembly, Service):
-    """Everything of one manager. Made before the reactor runs; raises `CannotStart` then.
+    """The service of one manager; its constructor raises `CannotStart`.
 
-    A failure after that is told to `on_failure`, with one line. `on_upgrade` is called when the
-    program shall be executed anew once it has stopped.
+    A later failure is passed to `on_failure`, as one line. `on_upgrade` is called when the program
+    is to be executed again after it has stopped.
     """
 
     _log = Logger()
@@ -89,7 +89,7 @@ class ManagerDaemon(Assembly, Service):
     # Putting together
 
     def _assemble(self) -> None:
-        """Make everything; nothing speaks or starts a process yet."""
+        """Make all parts; nothing is sent and no process is started yet."""
         reactor, foundation, xpl_node = self._reactor, self._foundation, self.xpl_node
         settings = foundation.settings
         host = settings.hostname
@@ -158,17 +158,17 @@ class ManagerDaemon(Assembly, Service):
         return Deferred.fromCoroutine(self._stop())
 
     def upgrade(self) -> None:
-        """Stop with the children kept, then execute the program anew."""
+        """Stop with the children kept, then execute the program again."""
         self._log.info("executing anew, children kept")
         self._upgrading = True
         self._on_upgrade()
 
     async def reload(self) -> None:
-        """Read the configuration and what is installed again."""
+        """Read the configuration and the installed packages again."""
         await self.keeper.reload()
 
     def reload_soon(self) -> None:
-        """As `reload`, for a signal."""
+        """Start a `reload` without waiting for it."""
         self.keeper.changed(set())
 
     async def _start(self) -> None:
@@ -336,7 +336,7 @@ class ManagerDaemon(Assembly, Service):
         return find_packages(self._foundation.home, settings.package_mode, settings.src_prefixes)
 
     def _apply(self, inventory: Inventory, configuration: Configuration) -> None:
-        """Of the configuration everything is understood: what was not has been left out."""
+        """Apply a configuration from which everything that was refused has been removed."""
         settings = ManagerSettings.from_configuration(configuration, self._foundation.home)
         logs.set_level(settings.log_level)
         self.take_over(inventory, configuration)
@@ -350,7 +350,7 @@ class ManagerDaemon(Assembly, Service):
             self.watcher.watch(directory)
 
     def _say_configuration(self, remarks: Mapping[str, str], sentence: str) -> None:
-        """What is refused of it, or counts from the next start, is said where people look."""
+        """Report what is refused, and what takes effect at the next start."""
         self.components.remark(remarks, self._foundation.settings.hostname)
         self.core.put("manager", State.RUNNING, sentence)
         self.health.check_soon("core:manager")
@@ -368,7 +368,7 @@ class ManagerDaemon(Assembly, Service):
             self._in_background("opening the database", self.core.database_is_back())
 
     def _stop_orphans(self) -> None:
-        """Processes of ours from before a crash whose component is no longer known."""
+        """Stop processes from before a crash whose component is not known any more."""
         for component_id in self.supervisor.orphans():
             self._log.warn("{id} is no longer known: its process is stopped", id=component_id)
             stopping = self.supervisor.stop_orphan(component_id)
@@ -395,7 +395,9 @@ class ManagerDaemon(Assembly, Service):
     # Taking apart
 
     async def _stop(self) -> None:
-        """In the reverse order, the plugins first; whatever fails, the rest is still done."""
+        """Stop everything in reverse order, the plugins first; a failing step does not end the
+        others.
+        """
         self.supervisor.keep_children = (
             self._upgrading or self._roles.keep_children or not self._started
         )
@@ -423,5 +425,4 @@ class ManagerDaemon(Assembly, Service):
 
 
 def _plugins(component_ids: Iterable[str]) -> list[str]:
-    """The names of the plugins among them."""
     return [id.removeprefix("plugin:") for id in component_ids if id.startswith("plugin:")]

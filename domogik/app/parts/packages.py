@@ -1,4 +1,4 @@
-"""Everything about packages in one process, put together: the manager's, or that of REST alone."""
+"""The parts of a process that handle packages, for the manager and for a separate REST."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from domogik.xpl.node.port import Identity
 
 @attrs.frozen
 class ManagerParts:
-    """What the manager of this host has to do with its packages."""
+    """The parts of the manager that installing packages needs."""
 
     plugins: Plugins
     trust: Trust
@@ -55,10 +55,11 @@ class ManagerParts:
 
 @attrs.define(eq=False, kw_only=True)
 class PackageServices:
-    """`packages` is what the doors get; `manager` is None where no manager runs in this process.
+    """Makes and connects the parts that handle packages; `packages` is their interface.
 
-    `address(host)` is where another host finds REST; it raises `NotPossible` where it cannot.
-    `has_rest`: this process keeps the lists of all hosts, for REST to answer at once.
+    `manager` is None in a separate REST. `address(host)` returns the URL at which that host reaches
+    REST, or raises `NotPossible`. `has_rest`: the package lists of all hosts are kept, so that REST
+    can answer at once.
     """
 
     _reactor: IWholeReactor
@@ -160,7 +161,7 @@ class PackageServices:
     # Life
 
     async def recover(self) -> None:
-        """Before anybody looks at what is installed: what was interrupted ends."""
+        """Finish or undo interrupted changes, and remove temporary files that a crash left."""
         if self._local_host is not None:
             places, thread = tuple(temporary_places(self._foundation)), threads_of(self._reactor)
             removed = await thread(clear_temporaries, places)
@@ -171,7 +172,7 @@ class PackageServices:
         await self._repositories.look()
 
     def update(self, inventory: Inventory) -> None:
-        """Take over what is installed and enabled now; repositories may have changed as well."""
+        """Apply the inventory, and read the repositories again."""
         if self._local_host is not None:
             self._local_host.update_list(inventory)
         _ = Deferred.fromCoroutine(self._look()).addErrback(
@@ -179,14 +180,13 @@ class PackageServices:
         )
 
     async def _look(self) -> None:
-        """What is new in `sources.list` is asked at once; what went offers nothing any more."""
         known = {one.url for one in self.packages.repositories()}
         await self._repositories.look()
         if known and any(one.url not in known for one in self.packages.repositories()):
             await self.packages.refresh()
 
     async def start(self) -> None:
-        """Answer and say what is installed."""
+        """Start answering, and announce what is installed."""
         if self._local_host is not None:
             await self._local_host.look()
         if self._has_rest:
@@ -195,19 +195,19 @@ class PackageServices:
             part.start()
 
     async def resume(self) -> None:
-        """Finish updates that were interrupted."""
+        """Finish the updates that were interrupted."""
         if self._local_host is not None:
             await self._local_host.resume()
 
     def stop(self) -> Deferred[None]:
-        """Hear and fetch nothing more; fires when no connection is open."""
+        """Stop the parts and close all connections; fires when they are closed."""
         for part in reversed(self._parts):
             part.stop()
         return self._fetcher.close()
 
 
 def cache_directory(foundation: Foundation) -> Path:
-    """`cache_path`, else the home's; a relative one counts from the home."""
+    """Return `cache_path`, relative to the home, or the home's cache directory."""
     setting = foundation.configuration.get("domogik", "cache_path")
     if setting is None or not setting.text():
         return foundation.home.cache
@@ -215,7 +215,7 @@ def cache_directory(foundation: Foundation) -> Path:
 
 
 def temporary_places(foundation: Foundation) -> Iterator[Path]:
-    """Where temporary files of ours may be: not where packages, plugins and daemons have theirs."""
+    """Return the directories to clear of temporary files, without those of packages and plugins."""
     home, cache = foundation.home, cache_directory(foundation)
     yield from (cache, cache / "archives", *(file.parent for file in foundation.files))
     others = {home.store, home.rinor, home.daemons, home.log, home.data / "plugins"}

@@ -1,4 +1,4 @@
-"""What the plugins of this home are told about where they live."""
+"""The environment and the directories that the plugins of this home are started with."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OURS_ALONE = frozenset(
 
 
 def make_plugin_launch(foundation: Foundation, network: NetworkSettings) -> PluginLaunch:
-    """For a manager on that network."""
+    """Return the launch settings of the plugins of a manager on that network."""
     environment = {name: value for name, value in os.environ.items() if name not in _OURS_ALONE}
     environment |= {
         "DOMOGIK_HOME": str(foundation.home.path),

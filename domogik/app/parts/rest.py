@@ -1,4 +1,4 @@
-"""The REST server's part of a process: its doors, and its presence on xPL."""
+"""The REST server of a process: its port, and its presence on xPL."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def site_and_access(
     counters: Callable[[], Mapping[str, float]],
     packages: IPackages | None,
 ) -> tuple[Site, Access]:
-    """What answers HTTP in this home, and its rules; raises `NoToken`."""
+    """Return the HTTP site of this home and its rules of access; raises `NoToken`."""
     access = Access.from_settings(
         settings, foundation.home.read_token(), names_of_this_host(foundation.settings.hostname)
     )
@@ -52,7 +52,7 @@ def site_and_access(
 
 
 def forget_ended(file: Path) -> None:
-    """Remove a `run/rest.port` on whose port nothing listens: the process that wrote it is gone."""
+    """Remove `run/rest.port` if nothing listens on the port in it."""
     try:
         port = int(file.read_bytes())
         is_over = not port or not any(one.serves("tcp") for one in listeners(port))
@@ -72,7 +72,10 @@ def _place(settings: RestSettings) -> tuple[object, ...]:
 
 @attrs.define(eq=False, kw_only=True)
 class RestRole:
-    """Listens from `open` on, also after `close`; is the REST of this host from `speak` on."""
+    """The port of REST, from `open` to `close`, and its identity on xPL from `speak` on.
+
+    It may be opened again.
+    """
 
     _reactor: IWholeReactor
     _foundation: Foundation
@@ -89,7 +92,9 @@ class RestRole:
     _bound: int = 0
 
     async def open(self, settings: RestSettings | None = None) -> None:
-        """Listen; raises `DomogikError` with one line (`PortTaken`, a bad certificate, ...)."""
+        """Listen; raises `DomogikError` with a message of one line (`PortTaken`, a bad
+        certificate).
+        """
         settings = settings or RestSettings.from_configuration(self._foundation.configuration)
         site, self._access = site_and_access(
             self._reactor,
@@ -112,14 +117,14 @@ class RestRole:
 
     @property
     def address(self) -> str:
-        """Where it answers, for people."""
+        """The URL of REST, as shown to the user."""
         settings = self._settings
         scheme = "https" if settings.use_ssl else "http"
         ip = "127.0.0.1" if settings.ip == "0.0.0.0" else settings.ip  # noqa: S104 - shown, not bound
         return f"{scheme}://{ip}:{self.port}"
 
     def address_for(self, host: str) -> str:
-        """Where a host fetches packages; raises `NotPossible` with the key to change."""
+        """Return the URL for that host; raises `NotPossible` with the key to change."""
         settings = self._settings
         ip = self._xpl_node.port.address[0] if settings.ip == "0.0.0.0" else settings.ip  # noqa: S104 - compared
         is_other = host != self._foundation.settings.hostname
@@ -132,7 +137,7 @@ class RestRole:
         return f"{scheme}://{ip}:{self.port}"
 
     def announce(self) -> None:
-        """Say in `run/rest.port` where we listen: no other REST runs in this home."""
+        """Write the port into `run/rest.port`; call it when no other REST runs in this home."""
         write_port(self._port_file, self.port)
         self._announced = True
 
@@ -141,16 +146,16 @@ class RestRole:
         return self._foundation.home.rest_port
 
     def update_settings(self, settings: RestSettings) -> None:
-        """Take over whom REST trusts."""
+        """Apply the rules of access of these settings."""
         if self._access is not None:
             self._access.update_settings(settings)
 
     async def move(self, settings: RestSettings) -> None:
-        """Listen where `settings` says; raises `DomogikError`, and then all is as before."""
+        """Listen where `settings` says; raises `DomogikError`, after which it listens as before."""
         site, old, before = self._site, self._listening, self._settings
         if old is None or _place(settings) == _place(before):
             return
-        site.doStart()  # without a port for a moment, the factory would let everybody go
+        site.doStart()  # without a port the site would close its connections
         try:
             if settings.port == before.port and settings.port:
                 await old.stopListening()  # type: ignore[misc]
@@ -172,17 +177,17 @@ class RestRole:
             self.announce()
 
     def hold(self) -> None:
-        """Have whoever connects wait: there is nothing to tell yet."""
+        """Let connections wait until `serve`."""
         self._listening.stopReading()  # type: ignore[union-attr]
 
     def serve(self) -> None:
-        """Answer, and say where, unless somebody else's announcement may still count."""
+        """Answer requests, and write `run/rest.port` unless the file exists."""
         self._listening.startReading()  # type: ignore[union-attr]
         if not self._port_file.exists():
             self.announce()
 
     def speak(self) -> Presence:
-        """Announce, and be heard as `domogik-rest.<host>`."""
+        """Write `run/rest.port` and announce `domogik-rest.<host>` on xPL; return the presence."""
         self.announce()
         host = self._foundation.settings.hostname
         if self._identity is None:
@@ -192,7 +197,7 @@ class RestRole:
         return self._identity.presence
 
     async def close(self) -> None:
-        """Listen no more, end what is open, leave."""
+        """Close the port and its connections, and send `hbeat.end`."""
         if self._listening is not None:
             listening, self._listening = self._listening, None
             await listening.stopListening()  # type: ignore[misc]

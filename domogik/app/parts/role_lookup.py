@@ -1,4 +1,4 @@
-"""Is one of our own programs running on this host already? It is asked, and the kernel too."""
+"""Finds out whether a process of this host has a role: by xPL and from the kernel's sockets."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ _COMMANDS = {
 
 @attrs.define(eq=False, kw_only=True)
 class RoleLookup:
-    """Asks for `domogik-<role>.<host>`; a claim that nothing proves is a namesake's.
+    """Asks for `domogik-<role>.<host>` on xPL, and checks that the answer is genuine.
 
-    It is proven by a heartbeat that comes straight from the port it announces, which on this host a
-    process of ours must have.
+    A heartbeat counts if it comes from the very port that it announces, and if a process of this
+    host that runs a command of Domogik has that port. Any other is handed to `namesakes`.
     """
 
     _clock: IReactorTime
@@ -65,15 +65,18 @@ class RoleLookup:
         self.namesakes = NameConflicts(self._host, self._clock, self.ask, self._changed)
 
     def ask(self, source: str, to: Address | None = None) -> None:
-        """Whoever has that name shall send a heartbeat."""
+        """Send a heartbeat request to that source, to one address or to all."""
         self._asker().send(CMND, "hbeat.request", REQUEST, target=source, to=to)
 
     async def find(self, role: str, timeout_s: float) -> Message | None:
-        """The heartbeat of a process of this host that has the role; None without one."""
+        """Return a heartbeat of a process of this host that has the role, None if there is none.
+
+        It waits `timeout_s` seconds for answers. Cancelling the Deferred ends the question.
+        """
         source = f"domogik-{role}.{self._host}"
         probe = self._asker()
         if self._xpl_node.hub is None:
-            # a hub that is not ours passes answers on to those whose heartbeat it has had
+            # another program's hub forwards only to clients that have sent a heartbeat
             probe.presence.start()
         found: list[Message] = []
         looked: set[tuple[Address, bool]] = set()
@@ -133,7 +136,7 @@ class RoleLookup:
         return all(self._is_own(ip) for ip, _ in addresses)
 
     def close_probe(self) -> None:
-        """All questions are answered; namesakes that were heard meanwhile are told again."""
+        """End the presence of the asking identity, and report name conflicts found meanwhile."""
         if self.namesakes.sentence:
             self._changed()
         if self._probe is not None:
@@ -148,7 +151,10 @@ class RoleLookup:
 
 
 def already_running_message(heartbeat: Message) -> str:
-    """That another program of this host has our name, and what to do about it. Blocks shortly."""
+    """Return the sentence that another process has this name, and what to do.
+
+    Blocks for a moment.
+    """
     where = f"{heartbeat.get('remote-ip')}:{heartbeat.get('port')}"
     homes = Home.of_managers()
     its = f" with the home {homes[0].path}" if len(homes) == 1 else ""
@@ -159,9 +165,9 @@ def already_running_message(heartbeat: Message) -> str:
 
 
 def can_be(role: str, address: Address) -> bool:
-    """Whether a process that has that UDP port runs a command of ours for the role. Blocks.
+    """Return whether a process with that UDP port runs a command for that role. Blocks.
 
-    Of users whose sockets may not be seen, any process of theirs will do.
+    If the sockets of a user cannot be seen, every process of that user counts.
     """
     try:
         sockets = udp_receivers(*address)

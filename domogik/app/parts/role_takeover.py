@@ -1,4 +1,4 @@
-"""A role of this host that another process has: it is taken over when that has ended."""
+"""A role (dbmgr, rest) that another process of this host has, taken over when that process ends."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ LOOK_EVERY = 60.0
 
 @attrs.define(eq=False)
 class RoleTakeover:
-    """Looks at its `hbeat.end`, and every minute, whether the other process is there.
+    """Calls `take_over` when no process of this host has the role any more.
 
-    A goodbye may be forged and a crash says none: `take_over` is called when nothing answers.
+    It asks when the `hbeat.end` of the other process is heard, and every minute: an `hbeat.end` may
+    be forged, and a process that crashes sends none.
     """
 
     _clock: IReactorTime
@@ -36,14 +37,14 @@ class RoleTakeover:
     _log: Logger = Logger()
 
     def start(self) -> None:
-        """Look from now on."""
+        """Subscribe to the `hbeat.end` of the other process and start the timer."""
         self._subscription = self._bus.subscribe(
             self._ended, type=STAT, schema="hbeat.end", source=self._source
         )
         self._timer = self._clock.callLater(LOOK_EVERY, self._look)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Cancel the subscription, the timer and a question that is under way."""
         if self._subscription is not None:
             self._subscription.cancel()
             self._subscription = None

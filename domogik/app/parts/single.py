@@ -1,4 +1,4 @@
-"""The hub, dbmgr and rest, each alone in a process of its own."""
+"""The hub, dbmgr and rest as separate processes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from domogik.threads import threads_of
 
 
 class SingleDaemon(Service):
-    """Starts in the reactor, says when it is ready, tells `on_failure` one line if it cannot."""
+    """A service with one role; when its start fails, `on_failure` gets a message of one line."""
 
     _log = Logger()
 
@@ -76,10 +76,10 @@ class SingleDaemon(Service):
             await self.xpl_node.close()
 
     async def begin(self) -> None:
-        """Open what this daemon offers; raises `DomogikError` with one line."""
+        """Open the role; raises `DomogikError` with a message of one line."""
 
     async def refuse_second(self, role: str) -> None:
-        """Raises `CannotStart` where this host has the role already, in a manager perhaps."""
+        """Raise `CannotStart` if a process of this host has the role, a manager included."""
         host, network = self.foundation.settings.hostname, self.foundation.network
         is_own = Trust(network.bind_interface).is_own
         role_lookup = RoleLookup(
@@ -97,17 +97,17 @@ class SingleDaemon(Service):
             raise CannotStart(already_running_message(answer))
 
     async def end(self) -> None:
-        """Close it."""
+        """Close the role."""
 
 
 class HubDaemon(SingleDaemon):
-    """Nothing but the hub."""
+    """The hub alone."""
 
     hub_mode = "embedded"
 
 
 class DbmgrDaemon(SingleDaemon):
-    """The database manager; it knows the descriptors that are installed on its own host."""
+    """The database manager; it uses the descriptors that are installed on its own host."""
 
     _role: DbmgrRole | None = None
 
@@ -147,7 +147,7 @@ class DbmgrDaemon(SingleDaemon):
 
 
 class RestDaemon(SingleDaemon):
-    """The REST server; every host, its own too, is asked over xPL."""
+    """The REST server; it asks every host over xPL, its own included."""
 
     _role: RestRole | None = None
     _hosts: Hosts | None = None

@@ -1,4 +1,4 @@
-"""The units of systemd of a manager's host, put together."""
+"""Makes the part of a manager that handles systemd units."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from domogik.units.this_host import HostSystem
 def make_units(
     reactor: IWholeReactor, host: str, run: Path, components: ComponentList, jobs: Jobs
 ) -> SystemUnits:
-    """Those of the systemd that runs this host, if one does; nothing is asked yet."""
+    """Return the units of the systemd of this host, if it runs; nothing is asked yet."""
     system, apps = HostSystem.of(reactor), EnabledApps(run / "apps.json")
     return SystemUnits(
         host=host,

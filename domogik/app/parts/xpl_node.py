@@ -1,4 +1,4 @@
-"""This process's place on xPL: its port, and the hub where it is ours to run."""
+"""The xPL port of a process, and the hub if this process runs it."""
 
 from __future__ import annotations
 
@@ -35,29 +35,32 @@ LOOK_EVERY = 30.0
 
 @attrs.define(eq=False)
 class KernelSockets:
-    """What the kernel knows of this host's UDP sockets (`hubplaces.LocalSockets`).
+    """The UDP sockets of this host, read from the kernel.
 
-    `children()` are the numbers of the processes that the manager has started.
+    `children()` returns the process ids that the manager has started.
     """
 
     _in_thread: Threads
     children: Callable[[], Iterable[int]] = tuple
 
     def has(self, address: Address) -> bool:
-        """Whether one gets what is sent there; True too where the kernel does not say."""
+        """Return whether a socket has that address; True if the kernel does not say."""
         try:
             return bool(udp_receivers(*address))
         except CannotSeeSockets:
             return True
 
     async def holders(self, addresses: Collection[Address]) -> Mapping[Address, PortHolder]:
-        """Whose they are. Raises `CannotSeeSockets`."""
+        """Return the process that has each address; raises `CannotSeeSockets`."""
         ours = frozenset((os.getpid(), *self.children()))
         return await self._in_thread(_holders, addresses, ours)
 
 
 def _holders(addresses: Collection[Address], ours: frozenset[int]) -> dict[Address, PortHolder]:
-    """Blocks for some 0.1 ms an address, and while all processes are looked at."""
+    """Return the holder of each address.
+
+    Blocks, some 0.1 ms an address and a scan of all processes.
+    """
     found = {address: udp_receivers(*address) for address in addresses}
     by_inode = owners(one.inode for sockets in found.values() for one in sockets)
     holders = {}
@@ -72,7 +75,7 @@ def _holders(addresses: Collection[Address], ours: frozenset[int]) -> dict[Addre
 
 @attrs.define(eq=False, kw_only=True)
 class XplNode:
-    """A bus and a port, and a hub in this process unless somebody else's is used."""
+    """The bus and the port of this process, and its hub if no other program's is used."""
 
     _reactor: IWholeReactor
     _foundation: Foundation
@@ -93,7 +96,7 @@ class XplNode:
 
     @classmethod
     def open(cls, reactor: IWholeReactor, foundation: Foundation, mode: str) -> XplNode:
-        """Bind, before the reactor runs; `mode` is `auto`, `embedded` or `external`.
+        """Bind the port before the reactor runs; `mode` is `auto`, `embedded` or `external`.
 
         Raises `CannotStart`.
         """
@@ -138,11 +141,14 @@ class XplNode:
 
     @property
     def network(self) -> NetworkSettings:
-        """With the port that is really used."""
+        """The network settings, with the port that is in use."""
         return self.port.settings
 
     def watch(self, presence: Presence) -> None:
-        """Keep an eye on the hub through the heartbeats of that identity."""
+        """Report the state of the hub by the heartbeats of that presence.
+
+        In mode `auto` this process becomes the hub when the other hub has gone.
+        """
         self._presence = presence
         presence.on_hub(self._tell)
         self._tell()
@@ -161,10 +167,10 @@ class XplNode:
             )
 
     def _look(self) -> None:
-        """Has the other hub been away from its port since the last look?
+        """Become the hub if its port was free now and 30 s ago.
 
-        The port is asked and not the heartbeat, which comes back only every five minutes; twice,
-        because a hub may be started anew.
+        The port is checked because heartbeats come back only every five minutes, and twice because
+        the other hub may be restarting.
         """
         self._retry = self._reactor.callLater(LOOK_EVERY, self._look)
         was_free, self._was_free = self._was_free, _is_free(self.network)
@@ -184,14 +190,14 @@ class XplNode:
         self._tell()
 
     def close(self) -> Deferred[None]:
-        """Every identity leaves; then the hub goes."""
+        """End every identity, then the hub; fires when both are closed."""
         if self._retry is not None and self._retry.active():
             self._retry.cancel()
         closed = self.port.stop()
         return closed.addCallback(lambda _: self.hub.stop() if self.hub else succeed(None))
 
     def counters(self) -> dict[str, float]:
-        """What the port and the hub have counted, for `/metrics`."""
+        """Return the counters of the port and the hub, for `/metrics`."""
         counted = {f"xpl_{name}": value for name, value in attrs.asdict(self.port.counters).items()}
         if self.hub is not None:
             counted |= {f"hub_{name}": value for name, value in self.hub.counters.items()}
@@ -201,10 +207,10 @@ class XplNode:
 def _started_hub(
     reactor: IWholeReactor, foundation: Foundation, mode: str, sockets: KernelSockets
 ) -> Hub | None:
-    """Ours, or None where `auto` finds the port taken; raises `HubPortTaken`, `CannotListen`.
+    """Return a started hub, None if `auto` finds the port taken.
 
-    Where any free port will do, the last one is tried first: plugins that outlived a crash send
-    there.
+    With `xpl_port` 0 the last port is tried first, since plugins that survived a crash send there.
+    Raises `HubPortTaken`, `CannotListen`.
     """
     network = foundation.network
     last = 0 if network.xpl_port else _last_port(foundation.home.run)
@@ -249,7 +255,7 @@ def _is_free(network: NetworkSettings) -> bool:
 
 
 def _others_port(run: Path, network: NetworkSettings) -> int:
-    """The port of a hub that is not ours; where any free one was asked for, the home says which."""
+    """Return the port of another program's hub; with `xpl_port` 0 it is read from the home."""
     port = network.xpl_port or _last_port(run)
     if not port:
         raise CannotStart(
@@ -267,5 +273,5 @@ def _last_port(run: Path) -> int:
 
 
 def write_port(path: Path, port: int) -> None:
-    """One number, for programs that look for us: they read the old one or the new one whole."""
+    """Write a port number atomically, for programs that read the file."""
     write_atomically(path, f"{port}\n".encode("ascii"), durable=False)
