@@ -7,7 +7,7 @@ end takes all that is left.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import attrs
 
@@ -29,11 +29,12 @@ class Asked:
         return self.values[name]
 
 
+T = TypeVar("T")
 Handler = Callable[[Asked], Awaitable[Any]]
 
 
 @attrs.frozen(eq=False)
-class Route:
+class Route(Generic[T]):
     """A pattern, and what answers there.
 
     Where it gives a file (`is_file`), whatever cannot be given is a plain 404: who asks keeps what
@@ -41,7 +42,7 @@ class Route:
     """
 
     pattern: str
-    handler: Handler
+    handler: T
     right: Right = Right.READ
     is_file: bool = False
     words: tuple[str, ...] = attrs.field(init=False)
@@ -76,21 +77,21 @@ class Route:
 
 
 @attrs.define(eq=False)
-class Router:
+class Router(Generic[T]):
     """All routes of a face; nothing else is served."""
 
-    routes: Sequence[Route]
-    _by_first: dict[str, list[Route]] = attrs.field(init=False, factory=dict)
+    routes: Sequence[Route[T]]
+    _by_first: dict[str, list[Route[T]]] = attrs.field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
         for route in self.routes:
             self._by_first.setdefault(route.words[0], []).append(route)
 
-    def beginning(self, word: str) -> Iterable[Route]:
+    def beginning(self, word: str) -> Iterable[Route[T]]:
         """The routes whose first word this is."""
         return self._by_first.get(word, ())
 
-    def find(self, call: Call, parts: Sequence[str]) -> list[tuple[Route, Asked]]:
+    def find(self, call: Call, parts: Sequence[str]) -> list[tuple[Route[T], Asked]]:
         """What the path can be, by the fewest names: `packages/offers` is no package called so."""
         found = [
             (route, asked)
@@ -99,3 +100,7 @@ class Router:
         ]
         fewest = min((len(asked.values) for _, asked in found), default=0)
         return [(route, asked) for route, asked in found if len(asked.values) == fewest]
+
+
+#: a route of which a function answers
+Path: TypeAlias = Route[Handler]

@@ -9,7 +9,7 @@ from domogik.api.encoding import array
 from domogik.api.rinor import envelope
 from domogik.api.rinor.envelope import RinorError
 from domogik.api.rinor.face import identifier
-from domogik.api.router import Asked, Route
+from domogik.api.router import Asked, Path
 from domogik.components.health import DiagnosticCheck
 from domogik.errors import NoAnswer
 from domogik.manager.interfaces import IAllHosts
@@ -25,11 +25,11 @@ class DiagnosePaths:
     _clock: IReactorTime
     _all_hosts: IAllHosts
 
-    def routes(self) -> tuple[Route, ...]:
+    def routes(self) -> tuple[Path, ...]:
         """Every path with what answers there."""
         return (
-            Route("diagnose/<host>", self.all),
-            Route("diagnose/<host>/<rest...>", self.one),
+            Path("diagnose/<host>", self.all),
+            Path("diagnose/<host>/<rest...>", self.one),
         )
 
     async def all(self, asked: Asked) -> bytes:

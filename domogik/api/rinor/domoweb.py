@@ -7,7 +7,7 @@ and no devices.
 from __future__ import annotations
 
 from domogik.api.rinor.envelope import RinorAnswer, RinorError
-from domogik.api.router import Asked, Route
+from domogik.api.router import Asked, Path
 
 _PERSON = {"id": 1, "first_name": "Administrator", "last_name": "", "birthdate": None}
 _USER = {
@@ -25,17 +25,17 @@ _BASE = ("device", "device_technology", "device_type", "device_usage", "feature"
 class DomowebPaths:
     """What is asked for so that a page of Domoweb can be shown."""
 
-    def routes(self) -> tuple[Route, ...]:
+    def routes(self) -> tuple[Path, ...]:
         """Every path with what answers there."""
         return (
-            Route("account/auth/<login>/<password>", self.authenticate),
-            Route("account/user/list", self.users),
-            Route("account/user/list/by-id/<id>", self.users),
-            Route("account/person/list", self.persons),
-            Route("account/person/list/by-id/<id>", self.persons),
-            Route("helper/<rest...>", self.helper),
-            Route("base/<what>/list", self.nothing),
-            Route("base/<what>/list/<by>/<value>", self.nothing),
+            Path("account/auth/<login>/<password>", self.authenticate),
+            Path("account/user/list", self.users),
+            Path("account/user/list/by-id/<id>", self.users),
+            Path("account/person/list", self.persons),
+            Path("account/person/list/by-id/<id>", self.persons),
+            Path("helper/<rest...>", self.helper),
+            Path("base/<what>/list", self.nothing),
+            Path("base/<what>/list/<by>/<value>", self.nothing),
         )
 
     async def authenticate(self, asked: Asked) -> RinorAnswer:

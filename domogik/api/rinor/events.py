@@ -15,7 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from domogik.api.rinor.envelope import RinorAnswer, RinorError
-from domogik.api.router import Asked, Route
+from domogik.api.router import Asked, Path
 from domogik.components.events import Event, EventStream
 
 #: seconds a question waits for an event
@@ -59,12 +59,12 @@ class EventPaths:
     def __attrs_post_init__(self) -> None:
         self._unsubscribe = self._events.subscribe(self._raised)
 
-    def routes(self) -> tuple[Route, ...]:
+    def routes(self) -> tuple[Path, ...]:
         """Every path with what answers there."""
         return (
-            Route("events/domogik/new", self.new),
-            Route("events/domogik/get/<ticket>", self.get),
-            Route("events/domogik/free/<ticket>", self.free),
+            Path("events/domogik/new", self.new),
+            Path("events/domogik/get/<ticket>", self.get),
+            Path("events/domogik/free/<ticket>", self.free),
         )
 
     def stop(self) -> None:

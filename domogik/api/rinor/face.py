@@ -17,7 +17,7 @@ from domogik.api.http.exchange import Call, Reply, Stream
 from domogik.api.http.files import not_found
 from domogik.api.rinor import envelope
 from domogik.api.rinor.envelope import RinorAnswer, RinorError
-from domogik.api.router import Asked, Handler, Route, Router
+from domogik.api.router import Asked, Handler, Path, Router
 from domogik.components.model import Component
 from domogik.errors import DomogikError, NoAnswer
 from domogik.manager.operations.all import TABLE
@@ -40,9 +40,9 @@ class Rinor:
     """The face for Domogik's own clients; every error ends in an envelope."""
 
     _root: Handler
-    _routes: Sequence[Route]
+    _routes: Sequence[Path]
     _log: Logger = Logger()
-    _router: Router = attrs.field(init=False)
+    _router: Router[Handler] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._router = Router(self._routes)
@@ -94,9 +94,9 @@ class Rinor:
         self._log.failure("a RINOR path failed", failure=Failure(error))
         return envelope.reply(envelope.encode_error("Internal error, see the log"), callback)
 
-    def _find(self, call: Call) -> tuple[Route, Asked]:
+    def _find(self, call: Call) -> tuple[Path, Asked]:
         if not call.parts:
-            return Route("", self._root), Asked(call, {})
+            return Path("", self._root), Asked(call, {})
         first = call.parts[0].lower()
         parts = (first, *call.parts[1:])
         for found in self._router.find(call, parts):
@@ -113,7 +113,7 @@ def identifier(text: str, what: str) -> str:
 
 def order(
     context: Context, kind: str, verb: str, last: str, find: Callable[[Asked], Component]
-) -> Route:
+) -> Path:
     """`/<kind>/<verb>/<host>/<last>`: an operation on the component that `find` finds."""
     operation = TABLE[f"component.{verb}"]
 
@@ -129,16 +129,16 @@ def order(
             raise RinorError(f"No data or timeout on {verb} {kind} {asked[last]}") from error
         return RinorAnswer()
 
-    return Route(f"{kind}/{verb}/<host>/<{last}>", handler, operation.right)
+    return Path(f"{kind}/{verb}/<host>/<{last}>", handler, operation.right)
 
 
-def _no_such_path(parts: tuple[str, ...], routes: Iterable[Route]) -> RinorError:
+def _no_such_path(parts: tuple[str, ...], routes: Iterable[Path]) -> RinorError:
     """What Domogik said: too few parts, too many, or a word it does not know."""
     if not routes:
         return RinorError(f"Type [{parts[0]}] is not supported")
     if len(parts) == 1:
         return RinorError("Url too short")
-    best: Route | None = None
+    best: Path | None = None
     for route in routes:
         fixed = route.fixed
         if len(fixed) > 1 and parts[: len(fixed)] == fixed:

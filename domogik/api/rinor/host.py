@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from domogik.api.rinor.envelope import RinorAnswer
-from domogik.api.router import Asked, Route
+from domogik.api.router import Asked, Path
 from domogik.manager.interfaces import IAllHosts
 
 
@@ -15,9 +15,9 @@ class HostPaths:
 
     _all_hosts: IAllHosts
 
-    def routes(self) -> tuple[Route, ...]:
+    def routes(self) -> tuple[Path, ...]:
         """Every path with what answers there."""
-        return (Route("host", self.list), Route("host/<host>", self.one))
+        return (Path("host", self.list), Path("host/<host>", self.one))
 
     async def list(self, asked: Asked) -> RinorAnswer:
         """Who they are and which of them REST runs on."""

@@ -7,7 +7,7 @@ import attrs
 from domogik.api.rinor.envelope import RinorAnswer, RinorError
 from domogik.api.rinor.face import identifier, order
 from domogik.api.rinor.plugin import status
-from domogik.api.router import Asked, Route
+from domogik.api.router import Asked, Path
 from domogik.components.model import Component, Detail, Kind
 from domogik.errors import NoAnswer, UnknownComponent, does_not_exist
 from domogik.manager.operations.table import Context
@@ -27,18 +27,18 @@ class KindPaths:
     def _word(self) -> str:
         return self._kind.value
 
-    def routes(self) -> tuple[Route, ...]:
+    def routes(self) -> tuple[Path, ...]:
         """Every path with what answers there."""
         word = self._word
         return (
-            Route(f"{word}/list", self.list),
-            Route(f"{word}/detail/<host>/<name>", self.detail),
+            Path(f"{word}/list", self.list),
+            Path(f"{word}/detail/<host>/<name>", self.detail),
             *(
                 order(self._context, word, verb, "name", self._find)
                 for verb in self._kind.orders
                 if (self._kind, verb) not in _NOT_HERE
             ),
-            Route(f"{word}/diagnose/<host>/<name>", self.diagnose),
+            Path(f"{word}/diagnose/<host>/<name>", self.diagnose),
         )
 
     async def list(self, asked: Asked) -> RinorAnswer:
@@ -75,7 +75,7 @@ class KindPaths:
             raise RinorError(f"{text}: {why}" if why else text) from error
 
 
-def kind_paths(context: Context) -> tuple[Route, ...]:
+def kind_paths(context: Context) -> tuple[Path, ...]:
     """Return the paths of every kind that has a list of its own, each with the orders it obeys."""
     kinds = [kind for kind in Kind.all() if kind.has_own_list]
     return tuple(route for kind in kinds for route in KindPaths(context, kind).routes())

@@ -25,7 +25,7 @@ from domogik.api.rinor.package_items import (
     offer_item,
     rule_item,
 )
-from domogik.api.router import Asked, Route
+from domogik.api.router import Asked, Path
 from domogik.errors import DomogikError, NoAnswer, NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.operations.all import TABLE
 from domogik.manager.operations.table import Context, Right
@@ -59,24 +59,24 @@ class PackagePaths:
         """Nothing goes on by itself any more."""
         self._offers.stop()
 
-    def routes(self) -> tuple[Route, ...]:
+    def routes(self) -> tuple[Path, ...]:
         """Every path with what answers there."""
         return (
-            Route("package/get-mode", self.mode),
-            Route("package/list-repo", self.repositories),
-            Route("package/update-cache", self.refresh, Right.CHANGE),
-            Route(f"package/available/{_HOST_TYPE}", self.available),
-            Route(f"package/installed/{_HOST_TYPE}", self.installed),
-            Route(f"package/dependency/<host>/{_RELEASE}", self.dependencies),
-            Route(f"package/check-dependencies/<host>/{_RELEASE}", self.dependencies),
-            Route(f"package/install/<host>/{_RELEASE}", self.install, Right.CHANGE),
-            Route("package/install_from_path/<host>", self.install_upload, Right.CHANGE),
-            Route("package/uninstall/<host>/<type>/<id>", self.uninstall, Right.CHANGE),
-            Route(f"package/download/{_RELEASE}", self.download, Right.NOTHING, is_file=True),
-            Route(f"package/icon/available/{_RELEASE}", self.icon, Right.NOTHING, is_file=True),
-            Route("package/icon/installed/<type>/<id>", self.icon, Right.NOTHING, is_file=True),
-            Route("plugin/dependency/<host>/<id>", self.plugin_dependencies),
-            Route("plugin/udev-rule/<host>/<id>", self.udev_rules),
+            Path("package/get-mode", self.mode),
+            Path("package/list-repo", self.repositories),
+            Path("package/update-cache", self.refresh, Right.CHANGE),
+            Path(f"package/available/{_HOST_TYPE}", self.available),
+            Path(f"package/installed/{_HOST_TYPE}", self.installed),
+            Path(f"package/dependency/<host>/{_RELEASE}", self.dependencies),
+            Path(f"package/check-dependencies/<host>/{_RELEASE}", self.dependencies),
+            Path(f"package/install/<host>/{_RELEASE}", self.install, Right.CHANGE),
+            Path("package/install_from_path/<host>", self.install_upload, Right.CHANGE),
+            Path("package/uninstall/<host>/<type>/<id>", self.uninstall, Right.CHANGE),
+            Path(f"package/download/{_RELEASE}", self.download, Right.NOTHING, is_file=True),
+            Path(f"package/icon/available/{_RELEASE}", self.icon, Right.NOTHING, is_file=True),
+            Path("package/icon/installed/<type>/<id>", self.icon, Right.NOTHING, is_file=True),
+            Path("plugin/dependency/<host>/<id>", self.plugin_dependencies),
+            Path("plugin/udev-rule/<host>/<id>", self.udev_rules),
         )
 
     async def mode(self, asked: Asked) -> RinorAnswer:

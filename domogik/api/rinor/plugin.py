@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from domogik.api.rinor.envelope import RinorAnswer, RinorError
 from domogik.api.rinor.face import identifier, order
-from domogik.api.router import Asked, Route
+from domogik.api.router import Asked, Path
 from domogik.components.model import Component, ConfigurationKey, Detail, InvalidId, Kind
 from domogik.errors import (
     AmbiguousComponent,
@@ -35,11 +35,11 @@ class PluginPaths:
     _list_event: int = -1
     _list_until: float = 0.0
 
-    def routes(self) -> tuple[Route, ...]:
+    def routes(self) -> tuple[Path, ...]:
         """Every path with what answers there."""
         return (
-            Route("plugin/list", self.list),
-            Route("plugin/detail/<host>/<id>", self.detail),
+            Path("plugin/list", self.list),
+            Path("plugin/detail/<host>/<id>", self.detail),
             *(
                 order(self._context, "plugin", verb, "id", self._find)
                 for verb in ("start", "stop", "enable", "disable")

@@ -8,7 +8,7 @@ import attrs
 
 from domogik.api.rinor.envelope import RinorAnswer, RinorError
 from domogik.api.rinor.face import identifier
-from domogik.api.router import Asked, Route
+from domogik.api.router import Asked, Path
 from domogik.components.model import ConfigValue
 from domogik.manager.interfaces import IAllHosts
 from domogik.manager.operations import passwords
@@ -24,17 +24,17 @@ class PluginConfigPaths:
 
     _all_hosts: IAllHosts
 
-    def routes(self) -> tuple[Route, ...]:
+    def routes(self) -> tuple[Path, ...]:
         """Every path with what answers there."""
         one = "<host>/<id>"
         key = f"{one}/by-key/<key>"
         return (
-            Route("plugin/config/list", self.list),
-            Route(f"plugin/config/list/by-name/{one}", self.list),
-            Route(f"plugin/config/list/by-name/{key}", self.list),
-            Route("plugin/config/set/<rest...>", self.set, Right.CHANGE),
-            Route(f"plugin/config/del/{one}", self.delete, Right.CHANGE),
-            Route(f"plugin/config/del/{key}", self.delete, Right.CHANGE),
+            Path("plugin/config/list", self.list),
+            Path(f"plugin/config/list/by-name/{one}", self.list),
+            Path(f"plugin/config/list/by-name/{key}", self.list),
+            Path("plugin/config/set/<rest...>", self.set, Right.CHANGE),
+            Path(f"plugin/config/del/{one}", self.delete, Right.CHANGE),
+            Path(f"plugin/config/del/{key}", self.delete, Right.CHANGE),
         )
 
     async def list(self, asked: Asked) -> RinorAnswer:

@@ -41,6 +41,11 @@ class Served:
     body_types: tuple[str, ...] = (JSON,)
     statuses: tuple[int, ...] = ()
 
+    @property
+    def pattern(self) -> str:
+        """Its path, as the router has it."""
+        return self.operation.path[1:].replace("{", "<").replace("}", ">")
+
 
 @attrs.define(eq=False)
 class V1:
@@ -51,8 +56,8 @@ class V1:
     _version: str
     _table: Sequence[Operation]
     _own: Sequence[Served]
-    served: Mapping[Route, Served] = attrs.field(init=False)
-    _router: Router = attrs.field(init=False)
+    served: Sequence[Served] = attrs.field(init=False)
+    _router: Router[Served] = attrs.field(init=False)
     _offers: Encoded = attrs.field(init=False)
     _description: Reply | None = None
     _log: Logger = Logger()
@@ -61,9 +66,8 @@ class V1:
         description = Operation(
             "description", f"GET {BASE}/openapi.json", OBJECT, "This document", "getDescription"
         )
-        served = [*map(Served, self._table), *self._own, Served(description, self.describe)]
-        self.served = {_route(one.operation): one for one in served}
-        self._router = Router(tuple(self.served))
+        self.served = (*map(Served, self._table), *self._own, Served(description, self.describe))
+        self._router = Router([Route(one.pattern, one) for one in self.served])
         context = self._context = attrs.evolve(self._context, wants_warnings=True)
         events = context.all_hosts.events
         self._offers = Encoded(self._clock, answers.OFFER.json, context.offers, events)
@@ -75,7 +79,7 @@ class V1:
     async def describe(self, call: Call, order: Order) -> Reply:
         """OpenAPI 3.1; made once, for that takes its time."""
         if self._description is None:
-            document = openapi.document(self.served.values(), self._version)
+            document = openapi.document(self.served, self._version)
             self._description = json_reply(json.dumps(document).encode("ascii"))
         return self._description
 
@@ -138,10 +142,9 @@ class V1:
         allowed: list[str] = []
         for route, asked in found:
             if "" not in asked.values.values():
-                served = self.served[route]
-                if served.operation.method == method:
-                    return served, asked
-                allowed.append(served.operation.method)
+                if route.handler.operation.method == method:
+                    return route.handler, asked
+                allowed.append(route.handler.operation.method)
         if not allowed:
             raise NoSuchPath(f"There is nothing at /{'/'.join(call.parts)}")
         head = ("HEAD",) if "GET" in allowed else ()
@@ -153,15 +156,6 @@ class V1:
         except WrongMethod as error:
             return Reply(204, b"", "", (("Allow", ", ".join(error.allowed)),))
         raise AssertionError("no operation has the method OPTIONS")
-
-
-def _route(operation: Operation) -> Route:
-    pattern = operation.path[1:].replace("{", "<").replace("}", ">")
-    return Route(pattern, _not_called, operation.right)
-
-
-async def _not_called(asked: Asked) -> None:
-    raise AssertionError("the face performs operations itself")
 
 
 def _body(call: Call) -> Mapping[str, object]:
