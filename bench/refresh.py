@@ -159,7 +159,8 @@ def refresh(port: int, name: str, connections: int, directory: Path, packages: i
     from twisted.internet.defer import Deferred
     from twisted.internet.threads import deferToThreadPool
 
-    from domogik.packages.http.fetch import Fetcher, FetchLimits
+    from domogik.packages.http.fetch import Fetcher
+    from domogik.packages.http.response import FetchLimits
     from domogik.packages.repositories.cache import Cache
     from domogik.packages.repositories.sources import Source
 

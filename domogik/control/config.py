@@ -15,7 +15,7 @@ from domogik.manager.trust import Trust
 from domogik.xpl.codec.message import CMND, STAT, Message
 from domogik.xpl.node.bus import Bus, Origin, Subscription
 from domogik.xpl.node.configuration import MASK
-from domogik.xpl.node.port import Identity
+from domogik.xpl.node.identity import Identity
 
 #: in the answer the key is the name of a pair
 _KEY = re.compile(r"[a-z0-9-]{1,16}")

@@ -24,18 +24,17 @@ from domogik.control.package_wording import (
 )
 from domogik.control.system import NO_COMMAND, ONE_HOST
 from domogik.control.wording import Body, escape_value
-from domogik.errors import OperationFailed
+from domogik.errors import FetchFailed, OperationFailed
 from domogik.manager.operations.all import TABLE
 from domogik.manager.packages.local import LocalPackages
 from domogik.manager.packages.offers import MainHostOffers
 from domogik.manager.packages.rest_servers import RestServers
 from domogik.manager.trust import Trust
-from domogik.packages.http.fetch import FetchFailed
 from domogik.packages.repositories.index import UnknownRelease
 from domogik.packages.store.installation import Place
 from domogik.xpl.codec.message import CMND, TRIG, Message
 from domogik.xpl.node.bus import Bus, Origin, Subscription
-from domogik.xpl.node.port import Identity
+from domogik.xpl.node.identity import Identity
 
 LIST = "installed-packages-list"
 

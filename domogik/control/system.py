@@ -28,7 +28,7 @@ from domogik.manager.operations.table import Context, Operation
 from domogik.manager.trust import Trust
 from domogik.xpl.codec.message import CMND, TRIG, Message, Pair
 from domogik.xpl.node.bus import Bus, Origin, Subscription
-from domogik.xpl.node.port import Identity
+from domogik.xpl.node.identity import Identity
 
 #: changes of status within this many seconds share one list
 LIST_DELAY = 0.2

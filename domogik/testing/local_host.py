@@ -1,7 +1,6 @@
 """A manager on a fake clock, without processes and network, for tests of it and its interfaces.
 
-Configuration and descriptors are real files in a directory of the test. Processes of plugins and
-xPL messages exist only in memory::
+Configuration and descriptors are real files; processes and messages exist only in memory::
 
     manager = FakeManager(directory)
     manager.install("clock").configure("[plugins]\\nclock = enabled\\n").begin()
@@ -48,7 +47,8 @@ from domogik.xpl.codec.codec import decode
 from domogik.xpl.codec.message import CMND, STAT, TRIG, Message
 from domogik.xpl.node.bus import Bus, Origin
 from domogik.xpl.node.datagrams import Address, Receiver
-from domogik.xpl.node.port import Identity, NetworkSettings, Port
+from domogik.xpl.node.identity import Identity
+from domogik.xpl.node.port import NetworkSettings, Port
 
 HOST = "vm"
 #: the addresses from which programs of this host and of another one send

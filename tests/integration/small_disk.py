@@ -28,7 +28,8 @@ from twisted.internet.threads import deferToThread
 from domogik.config.home import Home
 from domogik.manager.packages.update import Note, _read, _write
 from domogik.packages.descriptor.reference import PackageRef
-from domogik.packages.http.fetch import Fetcher, FetchLimits
+from domogik.packages.http.fetch import Fetcher
+from domogik.packages.http.response import FetchLimits
 from domogik.packages.publish.repository import build_repository
 from domogik.packages.publish.uploads import accept_upload
 from domogik.packages.repositories.cache import Cache, CacheFailed

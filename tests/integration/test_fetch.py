@@ -24,7 +24,9 @@ from twisted.web.server import NOT_DONE_YET, Site
 from twisted.web.static import Data
 from webserver import BreakingOff, Raw, Server, redirect, status, stopped
 
-from domogik.packages.http.fetch import Fetcher, FetchFailed, FetchLimits, Unreachable
+from domogik.errors import FetchFailed
+from domogik.packages.http.fetch import Fetcher
+from domogik.packages.http.response import FetchLimits, Unreachable
 
 pytestmark = pytest.mark.integration
 KB = 1024
@@ -232,7 +234,7 @@ from domogik.packages.http.fetch import Fetcher, FetchFailed
 
 async def ask(url):
     fetcher = Fetcher(reactor, deferToThread)
-    digest = {"sha256": "0" * 64, "from_anybody": True}
+    digest = {"sha256": "0" * 64, "accept_any_certificate": True}
     for work in (
         fetcher.get(url, limit_bytes=9),
         fetcher.download(url, Path("archive"), limit_bytes=9),

@@ -20,8 +20,8 @@ from twisted.trial.unittest import TestCase
 
 from domogik.xpl.codec.codec import decode
 from domogik.xpl.hub import sockets as hubsocket
-from domogik.xpl.hub.forwarding import CannotListen, Hub, HubPortTaken
-from domogik.xpl.hub.sockets import LocalAddresses
+from domogik.xpl.hub.forwarding import Hub
+from domogik.xpl.hub.sockets import CannotListen, HubPortTaken, LocalAddresses
 from domogik.xpl.node.bus import Bus
 from domogik.xpl.node.datagrams import READS_PER_TURN
 from domogik.xpl.node.port import NetworkSettings, Port

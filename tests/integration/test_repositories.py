@@ -22,7 +22,8 @@ from webserver import PNG, Server, descriptor, listed, redirect, status, stopped
 from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.descriptor.validation import validate
 from domogik.packages.descriptor.xml_form import parse_xml
-from domogik.packages.http.fetch import Fetcher, FetchLimits
+from domogik.packages.http.fetch import Fetcher
+from domogik.packages.http.response import FetchLimits
 from domogik.packages.publish.build import create
 from domogik.packages.publish.repository import build_repository
 from domogik.packages.repositories import catalogue

@@ -15,7 +15,9 @@ from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from domogik.packages.http.fetch import Fetcher, FetchFailed, FetchLimits
+from domogik.errors import FetchFailed
+from domogik.packages.http.fetch import Fetcher
+from domogik.packages.http.response import FetchLimits
 from domogik.packages.repositories.cache import Cache, SourceReport
 from domogik.packages.repositories.index import Index
 from domogik.packages.repositories.sources import Source, uploads_source

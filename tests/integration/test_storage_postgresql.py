@@ -97,7 +97,7 @@ class PostgresqlStoreTests(TestCase):
 
     async def test_who_waits_for_another_program_is_told_in_the_end(self) -> None:
         """And the reactor goes on meanwhile."""
-        self.patch(postgresql, "_PATIENCE_S", 1)
+        self.patch(postgresql, "_TIMEOUT_S", 1)
         store = await self._open()
         with psycopg.connect(self.daemon.url) as other:
             await deferToThread(other.execute, "LOCK TABLE domogik.plugin_config")

@@ -20,7 +20,8 @@ from domogik.xpl.codec.message import CMND, TRIG
 from domogik.xpl.hub.forwarding import Hub
 from domogik.xpl.node.bus import Bus
 from domogik.xpl.node.datagrams import DatagramSocket
-from domogik.xpl.node.port import CannotBind, NetworkSettings, NoReply, Port
+from domogik.xpl.node.identity import NoReply
+from domogik.xpl.node.port import CannotBind, NetworkSettings, Port
 
 LOOPBACK = "127.0.0.1"
 LONG = tuple((f"line{number}", "x" * 100) for number in range(32))

@@ -24,7 +24,7 @@ from domogik.errors import (
     UnknownComponent,
 )
 from domogik.manager.operations.parameters import InvalidParameter
-from domogik.packages.descriptor.files import BrokenDescriptor
+from domogik.packages.descriptor.draft import BrokenDescriptor
 from domogik.packages.descriptor.reference import InvalidReference
 from domogik.packages.repositories.index import UnknownRelease
 from domogik.packages.store.tarball import BrokenArchive

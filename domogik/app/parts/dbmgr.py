@@ -18,7 +18,7 @@ from domogik.manager.trust import Trust
 from domogik.storage.database import BrokenDatabase
 from domogik.storage.values import ConfigStore
 from domogik.threads import threads_of
-from domogik.xpl.node.port import Identity
+from domogik.xpl.node.identity import Identity
 from domogik.xpl.node.presence import Presence
 
 

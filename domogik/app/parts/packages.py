@@ -40,7 +40,7 @@ from domogik.packages.store.installation import Installation
 from domogik.packages.store.installed import Inventory
 from domogik.supervisor.processes.command import run
 from domogik.threads import threads_of
-from domogik.xpl.node.port import Identity
+from domogik.xpl.node.identity import Identity
 
 
 @attrs.frozen

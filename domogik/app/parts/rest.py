@@ -20,8 +20,9 @@ from domogik.app.reactor import IWholeReactor
 from domogik.errors import DomogikError, NotPossible
 from domogik.manager.interfaces import IAllHosts
 from domogik.manager.packages.interfaces import IPackages
-from domogik.supervisor.ports.listeners import CannotSeeSockets, listeners
-from domogik.xpl.node.port import Identity
+from domogik.supervisor.ports.listeners import listeners
+from domogik.supervisor.ports.sock_diag import CannotSeeSockets
+from domogik.xpl.node.identity import Identity
 from domogik.xpl.node.presence import Presence
 
 

@@ -18,16 +18,12 @@ from domogik.app.parts.xpl_node import XplNode
 from domogik.config.home import Home
 from domogik.manager.health.name_conflicts import NameConflicts
 from domogik.manager.plugins.heartbeat_senders import Address, announced
-from domogik.supervisor.ports.listeners import (
-    CannotSeeSockets,
-    InvalidAddress,
-    owners,
-    udp_receivers,
-)
+from domogik.supervisor.ports.listeners import InvalidAddress, owners, udp_receivers
+from domogik.supervisor.ports.sock_diag import CannotSeeSockets
 from domogik.threads import Threads
 from domogik.xpl.codec.message import CMND, STAT, Message
 from domogik.xpl.node.bus import Origin
-from domogik.xpl.node.port import Identity, NoReply
+from domogik.xpl.node.identity import Identity, NoReply
 from domogik.xpl.node.presence import REQUEST
 
 #: seconds in which another program of our name has to answer where the hub is not our own

@@ -18,7 +18,8 @@ from domogik.app.reactor import IWholeReactor
 from domogik.components.model import State
 from domogik.config.files import write_atomically
 from domogik.errors import DomogikError
-from domogik.supervisor.ports.listeners import CannotSeeSockets, owners, udp_receivers, words
+from domogik.supervisor.ports.listeners import owners, udp_receivers, words
+from domogik.supervisor.ports.sock_diag import CannotSeeSockets
 from domogik.threads import Threads, threads_of
 from domogik.xpl.hub import sockets as hubsocket
 from domogik.xpl.hub.clients import PortHolder

@@ -17,7 +17,7 @@ from domogik.daemons.core.parameters import Option, Parameters
 from domogik.daemons.core.probing import exchange
 from domogik.daemons.core.standalone import LOG, tail
 from domogik.daemons.web.generations import Generation
-from domogik.supervisor.ports.listeners import CannotSeeSockets
+from domogik.supervisor.ports.sock_diag import CannotSeeSockets
 
 DOCUMENTS = "www"
 TEMPORARY = "temp"

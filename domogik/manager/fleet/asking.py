@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from domogik.errors import NoAnswer, OperationFailed
 from domogik.xpl.codec.message import CMND, InvalidMessage, Message
-from domogik.xpl.node.port import Identity, NoReply
+from domogik.xpl.node.identity import Identity, NoReply
 from domogik.xpl.node.presence import REQUEST
 
 #: how often a manager is asked to speak before it counts as silent: a message can be lost

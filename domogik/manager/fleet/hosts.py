@@ -19,7 +19,7 @@ from domogik.manager.fleet.answers import listed_components, read_checks, read_d
 from domogik.manager.fleet.asking import Asking
 from domogik.xpl.codec.message import CMND, STAT, TRIG, Message
 from domogik.xpl.node.bus import Bus, Origin, Subscription
-from domogik.xpl.node.port import Identity
+from domogik.xpl.node.identity import Identity
 from domogik.xpl.node.presence import REQUEST
 
 #: more hosts than this are no house; who was silent longest makes room for a new one

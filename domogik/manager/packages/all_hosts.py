@@ -15,7 +15,14 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from domogik.components.model import Component, ComponentId, Kind
-from domogik.errors import DomogikError, NoAnswer, NotPossible, OperationFailed, UnknownComponent
+from domogik.errors import (
+    DomogikError,
+    FetchFailed,
+    NoAnswer,
+    NotPossible,
+    OperationFailed,
+    UnknownComponent,
+)
 from domogik.manager.fleet.hosts import Hosts
 from domogik.manager.jobs import Job, Jobs, Progress
 from domogik.manager.packages.interfaces import InstalledPackage, IPackages, RepositoryInfo
@@ -26,7 +33,6 @@ from domogik.manager.packages.repositories import Repositories
 from domogik.packages.descriptor.package import UdevRule
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef, fullname
 from domogik.packages.http.download import sha256_of
-from domogik.packages.http.fetch import FetchFailed
 from domogik.packages.needs.dependencies import DependencyState
 from domogik.packages.needs.requirements import PLUGIN, BadRequirement, parse_requirement
 from domogik.packages.repositories.index import Offer, UnknownRelease

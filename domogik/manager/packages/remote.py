@@ -17,7 +17,7 @@ from domogik.packages.needs.dependencies import DependencyState
 from domogik.packages.store.installation import Place
 from domogik.xpl.codec.message import CMND, TRIG, InvalidMessage, Message
 from domogik.xpl.node.bus import Bus, Origin, Subscription
-from domogik.xpl.node.port import Identity
+from domogik.xpl.node.identity import Identity
 
 SCHEMA = "domogik.package"
 LIST = "installed-packages-list"

@@ -13,7 +13,7 @@ from domogik.errors import NotAllowed
 from domogik.packages.descriptor.reference import PackageRef
 from domogik.xpl.codec.message import STAT, Message
 from domogik.xpl.node.bus import Bus, Origin, Subscription
-from domogik.xpl.node.port import Identity, NoReply
+from domogik.xpl.node.identity import Identity, NoReply
 from domogik.xpl.node.presence import REQUEST
 
 #: where REST listens unless `[rest] rest_server_port` or an order says otherwise

@@ -15,7 +15,7 @@ from domogik.errors import DomogikError
 from domogik.manager.plugins.autostart_notice import AutostartNotice
 from domogik.manager.plugins.plugins import Plugins
 from domogik.xpl.node.configuration import ConfigurationClient
-from domogik.xpl.node.port import Identity
+from domogik.xpl.node.identity import Identity
 
 #: stored values that keep an enabled plugin from starting, in any case of letters
 _AUTOSTART_OFF = frozenset({"false", "no", "0"})

@@ -8,13 +8,13 @@ import attrs
 
 from domogik.manager.plugins.one_plugin import Plugin
 from domogik.supervisor.ports.listeners import (
-    CannotSeeSockets,
     InvalidAddress,
     Listener,
     Owner,
     owners,
     udp_receivers,
 )
+from domogik.supervisor.ports.sock_diag import CannotSeeSockets
 from domogik.xpl.codec.message import Message
 from domogik.xpl.node.bus import Origin
 

@@ -9,16 +9,12 @@ import attrs
 
 from domogik.manager.plugins.heartbeat_senders import Address, announced
 from domogik.manager.trust import Trust
-from domogik.supervisor.ports.listeners import (
-    CannotSeeSockets,
-    InvalidAddress,
-    owners,
-    udp_receivers,
-)
+from domogik.supervisor.ports.listeners import InvalidAddress, owners, udp_receivers
+from domogik.supervisor.ports.sock_diag import CannotSeeSockets
 from domogik.threads import Threads
 from domogik.xpl.codec.message import Message
 from domogik.xpl.node.bus import Origin
-from domogik.xpl.node.port import Identity, NoReply
+from domogik.xpl.node.identity import Identity, NoReply
 from domogik.xpl.node.presence import REQUEST
 
 #: seconds that a plugin has to say where it listens, if its question came by way of a hub

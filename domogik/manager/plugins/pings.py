@@ -15,10 +15,11 @@ from domogik.errors import OperationFailed
 from domogik.manager.plugins.heartbeat_senders import Address, HeartbeatSenders, announced
 from domogik.manager.plugins.one_plugin import Plugin
 from domogik.manager.plugins.plugins import Plugins
-from domogik.supervisor.ports.listeners import CannotSeeSockets, listeners, owners
+from domogik.supervisor.ports.listeners import listeners, owners
+from domogik.supervisor.ports.sock_diag import CannotSeeSockets
 from domogik.xpl.codec.message import CMND, STAT, Message
 from domogik.xpl.node.bus import Bus, Origin, Subscription
-from domogik.xpl.node.port import Identity, NoReply
+from domogik.xpl.node.identity import Identity, NoReply
 from domogik.xpl.node.presence import REQUEST
 
 #: `status` in a heartbeat of Domogik: 0 looks for the hub, 1 configures itself, 2 is ready

@@ -8,25 +8,10 @@ from domogik.config.files import read_bounded
 from domogik.packages.descriptor.draft import BrokenDescriptor, Draft
 from domogik.packages.descriptor.json_form import parse_json
 from domogik.packages.descriptor.package import (
-    Dependency,
-    DeviceType,
-    FeatureModel,
     Package,
-    UdevRule,
 )
 from domogik.packages.descriptor.validation import validate
 from domogik.packages.descriptor.xml_form import parse_xml
-
-__all__ = [
-    "BrokenDescriptor",
-    "Dependency",
-    "DeviceType",
-    "FeatureModel",
-    "Package",
-    "UdevRule",
-    "read",
-    "read_directory",
-]
 
 #: a larger descriptor is a mistake, or meant to hurt
 MAXIMUM_BYTES = 1024 * 1024

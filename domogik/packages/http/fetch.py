@@ -22,18 +22,6 @@ from domogik.packages.http.response import FetchLimits, Unreachable
 from domogik.packages.repositories.sources import file_path
 from domogik.threads import Threads
 
-__all__ = [
-    "Conditions",
-    "Expected",
-    "FetchFailed",
-    "FetchLimits",
-    "FetchReply",
-    "Fetcher",
-    "Fetching",
-    "Progress",
-    "Unreachable",
-]
-
 _T = TypeVar("_T")
 _AGENT = f"domogik/{__version__}"
 #: what a directory answers with, as web servers have it

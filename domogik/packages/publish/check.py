@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 import attrs
 
 from domogik.config.files import read_bounded
-from domogik.packages.descriptor.draft import DescriptorProblem, Draft
-from domogik.packages.descriptor.files import BrokenDescriptor, content_of, draft
+from domogik.packages.descriptor.draft import BrokenDescriptor, DescriptorProblem, Draft
+from domogik.packages.descriptor.files import content_of, draft
 from domogik.packages.descriptor.package import missing_script
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef, refusal
 from domogik.packages.descriptor.validation import validate

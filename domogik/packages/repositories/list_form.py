@@ -9,10 +9,13 @@ from typing import Any, TypeVar
 import attrs
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 
-from domogik.packages.descriptor.files import MAXIMUM_BYTES, BrokenDescriptor, draft
+from domogik.errors import FetchFailed
+from domogik.packages.descriptor.draft import BrokenDescriptor
+from domogik.packages.descriptor.files import MAXIMUM_BYTES, draft
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef
 from domogik.packages.descriptor.validation import validate
-from domogik.packages.http.fetch import FetchFailed, Fetching, Unreachable
+from domogik.packages.http.fetch import Fetching
+from domogik.packages.http.response import Unreachable
 from domogik.packages.repositories.recognition import MAXIMUM_PROBLEMS, FoundRepository, read_list
 from domogik.packages.repositories.snapshot import Entry, Listing, carry_over, is_png
 from domogik.threads import Threads

@@ -13,9 +13,9 @@ import json
 
 import attrs
 
-from domogik.errors import DomogikError
+from domogik.errors import DomogikError, FetchFailed
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef
-from domogik.packages.http.fetch import Conditions, Fetcher, FetchFailed, FetchReply
+from domogik.packages.http.fetch import Conditions, Fetcher, FetchReply
 from domogik.packages.repositories.catalogue import FIRST_LINE
 from domogik.packages.repositories.sources import Source, file_path
 from domogik.packages.signing.signed_repository import SignedFetcher

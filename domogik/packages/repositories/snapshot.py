@@ -10,7 +10,8 @@ from urllib.parse import urljoin, urlsplit
 import attrs
 
 from domogik.config.files import read_bounded
-from domogik.packages.descriptor.files import BrokenDescriptor, read
+from domogik.packages.descriptor.draft import BrokenDescriptor
+from domogik.packages.descriptor.files import read
 from domogik.packages.descriptor.package import PNG_SIGNATURE, Dependency, Package
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef
 from domogik.packages.repositories.catalogue import place

@@ -17,8 +17,9 @@ import attrs
 from twisted.logger import Logger
 
 from domogik.config.files import read_bounded, write_atomically
-from domogik.errors import DomogikError
-from domogik.packages.http.fetch import Fetcher, FetchFailed, Unreachable
+from domogik.errors import DomogikError, FetchFailed
+from domogik.packages.http.fetch import Fetcher
+from domogik.packages.http.response import Unreachable
 from domogik.packages.repositories.sources import Source, read_root_file
 from domogik.packages.signing.targets import METADATA, Verified
 from domogik.packages.store import durable

@@ -8,8 +8,10 @@ from pathlib import Path
 import attrs
 
 from domogik.config.files import read_bounded
+from domogik.errors import FetchFailed
 from domogik.packages.http.download import Progress
-from domogik.packages.http.fetch import Fetcher, FetchFailed, FetchLimits, FetchReply, Unreachable
+from domogik.packages.http.fetch import Fetcher, FetchReply
+from domogik.packages.http.response import FetchLimits, Unreachable
 from domogik.packages.signing.targets import Target
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import attrs
 
-from domogik.packages.descriptor.files import MAXIMUM_BYTES, BrokenDescriptor, Package, read
-from domogik.packages.descriptor.package import missing_script
+from domogik.packages.descriptor.draft import BrokenDescriptor
+from domogik.packages.descriptor.files import MAXIMUM_BYTES, read
+from domogik.packages.descriptor.package import Package, missing_script
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef, refusal
 from domogik.packages.store import durable
 from domogik.packages.store.tarball import BrokenArchive, Limits, TarMember, members, quoted

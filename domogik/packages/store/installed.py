@@ -9,8 +9,8 @@ import attrs
 
 from domogik.components.model import ConfigurationKey
 from domogik.config.home import Home
-from domogik.packages.descriptor.files import Package, read_directory
-from domogik.packages.descriptor.package import SCRIPTS
+from domogik.packages.descriptor.files import read_directory
+from domogik.packages.descriptor.package import SCRIPTS, Package
 from domogik.packages.descriptor.reference import refusal
 
 

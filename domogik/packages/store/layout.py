@@ -17,7 +17,8 @@ from pathlib import Path
 import attrs
 
 from domogik.config.home import Home
-from domogik.packages.descriptor.files import BrokenDescriptor, read
+from domogik.packages.descriptor.draft import BrokenDescriptor
+from domogik.packages.descriptor.files import read
 from domogik.packages.descriptor.reference import (
     InvalidReference,
     PackageRef,

@@ -31,21 +31,6 @@ from domogik.supervisor.ports.sock_diag import (
 )
 from domogik.supervisor.processes.identity import ProcessIdentity, parse_stat
 
-__all__ = [
-    "CannotSeeSockets",
-    "InvalidAddress",
-    "Kind",
-    "Listener",
-    "Owner",
-    "described",
-    "holders",
-    "listeners",
-    "occupants",
-    "owners",
-    "udp_receivers",
-    "words",
-]
-
 
 class InvalidAddress(DomogikError):
     """The text is not an IPv4 or IPv6 address; names are not resolved."""

@@ -25,13 +25,8 @@ import attrs
 
 from domogik.config.files import unlock
 from domogik.errors import DomogikError
-from domogik.supervisor.ports.listeners import (
-    CannotSeeSockets,
-    InvalidAddress,
-    described,
-    holders,
-    occupants,
-)
+from domogik.supervisor.ports.listeners import InvalidAddress, described, holders, occupants
+from domogik.supervisor.ports.sock_diag import CannotSeeSockets
 
 #: the ports to choose from
 RANGE = range(20000, 30000)

@@ -47,12 +47,10 @@ from domogik.xpl.hub.clients import (
 )
 from domogik.xpl.hub.invalid import InvalidLog
 from domogik.xpl.hub.slots import ClientSlots, LocalSockets, PendingClient
-from domogik.xpl.hub.sockets import CannotListen, HubPortTaken, LocalAddresses, Sockets
+from domogik.xpl.hub.sockets import LocalAddresses, Sockets
 from domogik.xpl.node.datagrams import Address
 from domogik.xpl.node.port import NetworkSettings
 from domogik.xpl.node.presence import REQUEST
-
-__all__ = ["CannotListen", "HeardDevice", "Hub", "HubClient", "HubPortTaken"]
 
 log = Logger()
 

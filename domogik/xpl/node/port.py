@@ -26,9 +26,7 @@ from domogik.xpl.codec.fragments import SCHEMA as FRAGMENT_SCHEMA
 from domogik.xpl.codec.message import CMND, STAT, InvalidMessage, Message
 from domogik.xpl.node.bus import Bus, Origin
 from domogik.xpl.node.datagrams import Address, DatagramSocket, Receiver, local_address
-from domogik.xpl.node.identity import Identity, NoReply
-
-__all__ = ["CannotBind", "Counters", "Identity", "NetworkSettings", "NoReply", "Port"]
+from domogik.xpl.node.identity import Identity
 
 _ANY = "0.0.0.0"  # noqa: S104 - set in the configuration
 

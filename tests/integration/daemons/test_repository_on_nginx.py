@@ -12,7 +12,8 @@ from twisted.trial.unittest import TestCase
 
 from domogik.config.home import Home
 from domogik.daemons.nginx.daemon import NginxDaemon
-from domogik.packages.http.fetch import Fetcher, FetchLimits
+from domogik.packages.http.fetch import Fetcher
+from domogik.packages.http.response import FetchLimits
 from domogik.packages.repositories.cache import Cache
 from domogik.packages.repositories.sources import Source
 from domogik.packages.store.changes import Store

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from twisted.internet.defer import Deferred
 
-from domogik.packages.http.fetch import FetchFailed, Unreachable
+from domogik.errors import FetchFailed
+from domogik.packages.http.response import Unreachable
 from domogik.packages.store.changes import StoreFailed
 from domogik.packages.store.tarball import BrokenArchive
 from domogik.testing.local_host import HOST, REMOTE

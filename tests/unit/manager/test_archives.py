@@ -8,10 +8,11 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from domogik.errors import FetchFailed
 from domogik.manager.packages import archives
 from domogik.manager.packages.archives import Archives
 from domogik.packages.descriptor.reference import PackageRef
-from domogik.packages.http.fetch import Fetcher, FetchFailed
+from domogik.packages.http.fetch import Fetcher
 from domogik.packages.store.installation import Place
 from domogik.threads import at_once
 

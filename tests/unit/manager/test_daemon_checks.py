@@ -9,7 +9,8 @@ from domogik.daemons.core.errors import NotReady
 from domogik.errors import OperationFailed
 from domogik.manager.health import daemon_checks
 from domogik.manager.health.daemon_checks import LITTLE_ROOM, PATIENCE
-from domogik.supervisor.ports.listeners import CannotSeeSockets, Listener
+from domogik.supervisor.ports.listeners import Listener
+from domogik.supervisor.ports.sock_diag import CannotSeeSockets
 from domogik.testing.servers import FREE_PORT, server_error
 
 CACHE = "[daemon:cache]\nkind = redis\npassword = s3cret\n"

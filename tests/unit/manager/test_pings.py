@@ -7,7 +7,7 @@ from domogik.components.model import State
 from domogik.manager.plugins.heartbeat_senders import HeartbeatSenders
 from domogik.manager.plugins.one_plugin import Plugin
 from domogik.manager.plugins.pings import PluginPings
-from domogik.supervisor.ports.listeners import CannotSeeSockets
+from domogik.supervisor.ports.sock_diag import CannotSeeSockets
 from domogik.testing.local_host import HOST, LOCAL, FakeManager
 from domogik.xpl.codec.message import STAT
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from domogik.packages.descriptor.files import BrokenDescriptor, read
+from domogik.packages.descriptor.draft import BrokenDescriptor
+from domogik.packages.descriptor.files import read
 from domogik.packages.publish.build import CannotBuild, create
 from domogik.packages.publish.check import check
 from domogik.packages.store.archive import inspect

@@ -10,17 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domogik.components.model import ConfigurationKey
-from domogik.packages.descriptor.files import (
-    BrokenDescriptor,
+from domogik.packages.descriptor.draft import BrokenDescriptor
+from domogik.packages.descriptor.files import read, read_directory
+from domogik.packages.descriptor.json_form import parse_json
+from domogik.packages.descriptor.package import (
     Dependency,
     DeviceType,
     FeatureModel,
+    Repository,
     UdevRule,
-    read,
-    read_directory,
 )
-from domogik.packages.descriptor.json_form import parse_json
-from domogik.packages.descriptor.package import Repository
 from domogik.packages.descriptor.validation import validate
 from domogik.packages.descriptor.xml_form import parse_xml
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from domogik.packages.http.fetch import FetchLimits, FetchReply
+from domogik.packages.http.fetch import FetchReply
+from domogik.packages.http.response import FetchLimits
 from domogik.packages.repositories.list_form import ListRepository
 from domogik.packages.repositories.recognition import Entrance, Form, FoundRepository
 from domogik.packages.repositories.snapshot import Listing

@@ -8,16 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domogik.components.model import ConfigurationKey
-from domogik.packages.descriptor.files import (
+from domogik.packages.descriptor.files import draft, read
+from domogik.packages.descriptor.package import (
     Dependency,
     DeviceType,
     FeatureModel,
     Package,
+    Repository,
     UdevRule,
-    draft,
-    read,
 )
-from domogik.packages.descriptor.package import Repository
 from domogik.packages.descriptor.validation import validate
 from domogik.packages.descriptor.writing import CannotWrite, to_json, to_xml, write
 

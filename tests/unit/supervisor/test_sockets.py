@@ -8,15 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domogik.supervisor.ports.listeners import (
-    InvalidAddress,
-    Kind,
-    Listener,
-    Owner,
-    Reach,
-    owners,
-    words,
-)
+from domogik.supervisor.ports.listeners import InvalidAddress, Listener, Owner, Reach, owners, words
+from domogik.supervisor.ports.sock_diag import Kind
 from domogik.supervisor.processes.identity import ProcessIdentity, current_boot
 
 LINE = "%d (%s) S 1 7 7 0 -1 4194304 120 0 0 0 5 6 0 0 20 0 1 0 %d 5000 600 1 1 1 0 0\n"

@@ -10,7 +10,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from domogik.components.health import Result
-from domogik.supervisor.ports.listeners import CannotSeeSockets, Listener
+from domogik.supervisor.ports.listeners import Listener
+from domogik.supervisor.ports.sock_diag import CannotSeeSockets
 from domogik.units.checks.port_owners import OpenPort, PortOwner, PortOwners, control_group
 from domogik.units.checks.ports import InvalidPort, diagnose_port_listening
 from domogik.units.systemd.status import UnitStatus

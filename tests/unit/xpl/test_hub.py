@@ -18,7 +18,8 @@ from domogik.xpl.codec.codec import decode
 from domogik.xpl.codec.message import InvalidMessage
 from domogik.xpl.hub import forwarding as hub_module
 from domogik.xpl.hub.clients import MAX_AT_ADDRESS, MAX_CLIENTS, PROVEN_AFTER, PortHolder
-from domogik.xpl.hub.forwarding import Hub, HubPortTaken
+from domogik.xpl.hub.forwarding import Hub
+from domogik.xpl.hub.sockets import HubPortTaken
 from domogik.xpl.node.port import NetworkSettings
 
 Address = tuple[str, int]

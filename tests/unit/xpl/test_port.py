@@ -17,7 +17,8 @@ from twisted.logger import globalLogPublisher
 from domogik.xpl.codec.codec import decode, encode
 from domogik.xpl.codec.message import CMND, STAT, TRIG, InvalidMessage, Message
 from domogik.xpl.node.bus import Bus, Origin
-from domogik.xpl.node.port import CannotBind, NetworkSettings, NoReply, Port
+from domogik.xpl.node.identity import NoReply
+from domogik.xpl.node.port import CannotBind, NetworkSettings, Port
 
 HUB = ("127.0.0.1", 3865)
 OTHER = ("127.0.0.1", 50123)
