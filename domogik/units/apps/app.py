@@ -91,7 +91,7 @@ class Component:
     switches_its_units = False
 
     def __init__(self, component_id: str) -> None:
-        """`component_id` is unique over all apps of a host; an empty one raises `ValueError`."""
+        """Make the component; its id is unique on the host. An empty id raises `ValueError`."""
         if not component_id:
             raise ValueError("Invalid component ID")
         self.component_id = component_id

@@ -161,7 +161,7 @@ def _start_listening(unit: UnitStatus | None) -> Suggestion:
 
 def _belongs(holder: PortOwner, unit: UnitStatus) -> bool:
     if holder.pid == _INIT and (unit.name.endswith(".socket") or unit.triggered_by):
-        return True  # systemd listens itself until somebody connects
+        return True  # systemd listens itself until the first connection
     return holder.is_of(unit)
 
 

@@ -64,7 +64,7 @@ polkit.addRule(function(action, subject) {{
     }}
 }});
 // To enable, disable, mask and unmask units, and to read unit files again, systemd asks polkit
-// without naming a unit: who wants that from Domogik has to allow it for every unit of this host,
+// without naming a unit: to allow it to Domogik is to allow it for every unit of this host, by
 // org.freedesktop.systemd1.manage-unit-files and org.freedesktop.systemd1.reload-daemon.
 """
 

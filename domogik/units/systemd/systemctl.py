@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 
 import attrs
 from twisted.internet.defer import DeferredSemaphore
@@ -27,6 +26,7 @@ from domogik.units.systemd.backend import (
     Order,
     OrderFailed,
 )
+from domogik.units.systemd.bus import Changes
 from domogik.units.systemd.status import Enablement, UnitStatus
 
 _BOOTED = Path("/run/systemd/system")  # sd_booted(3)
@@ -55,14 +55,6 @@ _LOAD_ERROR = re.compile(r'\S+ "(.*)"')
 _PLAIN_OUTPUT = {"LC_ALL": "C.UTF-8", "TZ": "UTC", "SYSTEMD_COLORS": "0", "SYSTEMD_URLIFY": "0"}
 
 
-class IChanges(Protocol):
-    """The source of changes, `systemd.bus.Changes`."""
-
-    is_listening: bool
-
-    def subscribe(self, receiver: ChangeReceiver) -> Callable[[], None]: ...
-
-
 def why_no_systemd(booted: Path = _BOOTED) -> str:
     """Return why systemd does not run this host, or an empty text if it does.
 
@@ -84,7 +76,7 @@ class Systemctl:
 
     _run: RunCommand
     _environment: Mapping[str, str]
-    _changes: IChanges | None = None
+    _changes: Changes | None = None
     _patience_s: float = 100.0
     _prefix: tuple[str, ...] = ()
     _options: tuple[str, ...] = ()
