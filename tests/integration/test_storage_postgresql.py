@@ -111,4 +111,4 @@ def test_a_missing_psycopg_is_said_with_what_to_install(monkeypatch: pytest.Monk
         monkeypatch.setitem(sys.modules, name, None)
     database = postgresql.PostgresqlDatabase(reactor, "postgresql://ann:geheim@db/house")
     with pytest.raises(UnsupportedDatabase, match=r"domogik\[postgresql\]"):
-        database._understand()
+        database._parse_url()
