@@ -154,12 +154,12 @@ def _health(reactor, events, directory: Path):
     from domogik.components.model import Kind
     from domogik.config.home import Home
     from domogik.manager.health.centre import Health
-    from domogik.manager.health.checkers import ExternalChecker, RepositoryChecker
-    from domogik.manager.health.host_checks import HostChecker
-    from domogik.manager.health.plugin_checks import PluginChecker
     from domogik.manager.jobs import Jobs
-    from domogik.manager.kinds.interfaces import Kinds
+    from domogik.manager.kinds.checkers import ExternalChecker, RepositoryChecker
+    from domogik.manager.kinds.host_checks import HostChecker
+    from domogik.manager.kinds.plugin_checks import PluginChecker
     from domogik.manager.packages.interfaces import RepositoryInfo
+    from domogik.manager.registry import Kinds
     from domogik.testing.local_host import checked_kind
 
     thread = in_thread(reactor)

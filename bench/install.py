@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from domogik.config.home import Home
-from domogik.packages.store import durable
+from domogik.packages.archive import durable
 from domogik.packages.store.changes import Store
 
 FILES = 300

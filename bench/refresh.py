@@ -162,7 +162,7 @@ def refresh(port: int, name: str, connections: int, directory: Path, packages: i
     from domogik.packages.http.fetch import Fetcher
     from domogik.packages.http.response import FetchLimits
     from domogik.packages.repositories.cache import Cache
-    from domogik.packages.repositories.sources import Source
+    from domogik.packages.sources import Source
 
     async def main(reactor):
         def in_thread(work, *args):

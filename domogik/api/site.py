@@ -7,6 +7,7 @@ from pathlib import Path
 from twisted.internet.interfaces import IReactorTime
 
 from domogik.api.access import Access
+from domogik.api.http.counting import Requests
 from domogik.api.http.listening import BadCertificate, RestPortTaken, listen
 from domogik.api.http.root import Root
 from domogik.api.http.streams import Streams
@@ -25,7 +26,7 @@ from domogik.api.rinor.status import StatusDocument
 from domogik.api.v1.face import V1
 from domogik.api.v1.feed import event_feed
 from domogik.api.v1.logs import log_paths
-from domogik.api.v1.metrics import Counters, Requests, metrics, no_counters
+from domogik.api.v1.metrics import Counters, metrics, no_counters
 from domogik.api.v1.uploading import upload
 from domogik.manager.interfaces import IAllHosts
 from domogik.manager.operations.all import TABLE

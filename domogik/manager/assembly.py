@@ -23,18 +23,18 @@ from domogik.manager.externals import Externals
 from domogik.manager.fleet.all_hosts import AllHosts
 from domogik.manager.fleet.hosts import Hosts
 from domogik.manager.health.centre import Health
-from domogik.manager.health.checkers import DaemonChecker, ExternalChecker
-from domogik.manager.health.plugin_checks import PluginChecker
-from domogik.manager.health.unit_checks import UnitChecker
 from domogik.manager.jobs import Jobs
 from domogik.manager.kinds.built_in import IOwnLog, register_built_in
-from domogik.manager.kinds.interfaces import IChecked, Kinds
+from domogik.manager.kinds.checkers import DaemonChecker, ExternalChecker
+from domogik.manager.kinds.plugin_checks import PluginChecker
+from domogik.manager.kinds.unit_checks import UnitChecker
 from domogik.manager.local_host import LocalHost
 from domogik.manager.plugins.pings import PluginPings
 from domogik.manager.plugins.plugin_launch import PluginLaunch
 from domogik.manager.plugins.plugins import Plugins
 from domogik.manager.plugins.stopped import StoppedByHand
 from domogik.manager.plugins.values import Values
+from domogik.manager.registry import IChecked, Kinds
 from domogik.manager.trust import Trust
 from domogik.manager.units.units import SystemUnits
 from domogik.packages.store.installed import Inventory

@@ -9,8 +9,8 @@ import attrs
 from domogik.components.model import Component
 from domogik.manager.components import ComponentList
 from domogik.manager.health.centre import Health
-from domogik.manager.kinds.interfaces import IKind, Kinds
 from domogik.manager.plugins.plugins import Plugins
+from domogik.manager.registry import IKind, Kinds
 from domogik.manager.units.units import SystemUnits
 from domogik.supervisor.service import Supervisor
 

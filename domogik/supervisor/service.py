@@ -24,11 +24,11 @@ from domogik.components.model import State, Usage
 from domogik.errors import NotPossible, OperationFailed, UnknownComponent
 from domogik.supervisor.interfaces import Restart, Specification, Status
 from domogik.supervisor.lifecycle.attempt import Tools
-from domogik.supervisor.lifecycle.outcomes import AlreadyRunning, NotRunning, StartFailed
 from domogik.supervisor.lifecycle.pacing import Pacing
 from domogik.supervisor.lifecycle.runner import Runner
 from domogik.supervisor.lifecycle.stop_order import in_order_of_stop, users_of
 from domogik.supervisor.logs.output import IOutputReactor, OutputLog
+from domogik.supervisor.outcomes import AlreadyRunning, NotRunning, StartFailed
 from domogik.supervisor.processes.adoption import ProcessRecord, Records, file_name
 from domogik.supervisor.processes.confinement import Confinement
 from domogik.supervisor.processes.host import HostProcesses, Processes

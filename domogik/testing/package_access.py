@@ -25,9 +25,9 @@ from domogik.manager.packages.offers import MainHostOffers
 from domogik.manager.packages.remote import PackageHosts
 from domogik.manager.packages.rest_servers import RestServers
 from domogik.packages.descriptor.reference import PackageRef
+from domogik.packages.descriptor.requirements import Requirement
 from domogik.packages.needs.dependencies import DependencyChecker
 from domogik.packages.needs.environment import EnvironmentMaker, PythonEnvironment
-from domogik.packages.needs.requirements import Requirement
 from domogik.packages.publish.build import create
 from domogik.packages.repositories.index import UnknownRelease
 from domogik.packages.store.changes import Store

@@ -14,13 +14,13 @@ from domogik.components.events import EventStream
 from domogik.errors import NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.jobs import Job, Jobs, Progress
 from domogik.manager.packages.interfaces import InstalledPackage, IPackages, RepositoryInfo
+from domogik.packages.archive.tarball import BrokenArchive
 from domogik.packages.descriptor.package import Package, UdevRule
 from domogik.packages.descriptor.reference import PackageRef, fullname
 from domogik.packages.needs.dependencies import DependencyState
 from domogik.packages.publish.uploads import OtherPackage
 from domogik.packages.repositories.index import Index, Offer
-from domogik.packages.repositories.sources import Source
-from domogik.packages.store.tarball import BrokenArchive
+from domogik.packages.sources import Source
 
 _NAME_IN_ARCHIVE = re.compile(rb"(plugin|external)-([a-z0-9_]{1,8})-([0-9][A-Za-z0-9.]*)")
 

@@ -52,7 +52,7 @@ class Published:
 
     def sign(self, days: float = 0, keys: Path | None = None) -> None:
         """Publish what there is, signed as if so many days from now."""
-        from domogik.packages.signing.publisher import Signer
+        from domogik.packages.publish.signer import Signer
 
         at = time.time() + days * DAY
         self.build(Signer(keys or self.keys, lambda: at))

@@ -33,7 +33,7 @@ from domogik.packages.http.response import FetchLimits
 from domogik.packages.publish.repository import build_repository
 from domogik.packages.publish.uploads import accept_upload
 from domogik.packages.repositories.cache import Cache, CacheFailed
-from domogik.packages.repositories.sources import Source
+from domogik.packages.sources import Source
 from domogik.packages.store.changes import RINOR, XPL, StoreFailed
 
 FULL = "No space left on device"

@@ -13,6 +13,7 @@ from wheels import make_wheel
 
 import domogik
 from domogik.packages.descriptor.package import Dependency
+from domogik.packages.descriptor.requirements import parse_requirement
 from domogik.packages.needs.dependencies import DependencyChecker
 from domogik.packages.needs.environment import (
     EnvironmentFailed,
@@ -20,7 +21,6 @@ from domogik.packages.needs.environment import (
     PythonEnvironment,
     interpreter,
 )
-from domogik.packages.needs.requirements import parse_requirement
 from domogik.supervisor.processes.command import run
 
 pytestmark = pytest.mark.integration

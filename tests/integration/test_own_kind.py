@@ -25,7 +25,7 @@ from domogik.api.site import make_site
 from domogik.components.health import DiagnosticCheck, Result, Suggestion
 from domogik.components.model import Component, ComponentId, Kind, State
 from domogik.manager.kinds.base import ComponentKind
-from domogik.manager.kinds.interfaces import IChecked, IKind
+from domogik.manager.registry import IChecked, IKind
 from domogik.testing.local_host import HOST, FakeManager
 
 VALVE = Kind.declare("valve", ("start", "stop", "restart"))

@@ -37,7 +37,7 @@ from domogik.packages.repositories.cache import (
 from domogik.packages.repositories.index import Index
 from domogik.packages.repositories.manifest import SNAPSHOTS
 from domogik.packages.repositories.recognition import MAXIMUM_PACKAGES
-from domogik.packages.repositories.sources import Source, uploads_source
+from domogik.packages.sources import Source, uploads_source
 
 pytestmark = pytest.mark.integration
 EXAMPLES = Path(__file__).parents[2] / "examples"

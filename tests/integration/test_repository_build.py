@@ -21,14 +21,14 @@ from twisted.trial.unittest import TestCase
 from twisted.web.server import Site
 from twisted.web.static import File
 
+from domogik.packages.archive.unpacking import inspect
 from domogik.packages.descriptor.files import draft
 from domogik.packages.descriptor.validation import validate
 from domogik.packages.http.fetch import Fetcher
 from domogik.packages.publish.build import create
 from domogik.packages.publish.repository import build_repository
 from domogik.packages.repositories.cache import Cache
-from domogik.packages.repositories.sources import Source
-from domogik.packages.store.archive import inspect
+from domogik.packages.sources import Source
 
 pytestmark = pytest.mark.integration
 EXAMPLES = Path(__file__).parents[2] / "examples"

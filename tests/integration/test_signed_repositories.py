@@ -20,7 +20,7 @@ from domogik.packages.http.fetch import Fetcher
 from domogik.packages.http.response import FetchLimits
 from domogik.packages.repositories.cache import Cache, SourceReport
 from domogik.packages.repositories.index import Index
-from domogik.packages.repositories.sources import Source, uploads_source
+from domogik.packages.sources import Source, uploads_source
 
 pytestmark = pytest.mark.integration
 
@@ -133,7 +133,7 @@ class Good(Case):
 
     async def older(self) -> None:
         """What such a repository has not, and signs again what it has."""
-        from domogik.packages.signing.publisher import Signer
+        from domogik.packages.publish.signer import Signer
         from domogik.packages.signing.targets import Target
 
         signer = Signer(self.published.keys, time.time)
@@ -483,7 +483,7 @@ class Attacks(Case):
         await self.good()
 
     async def test_a_package_whose_archive_is_not_signed_is_left_out_and_told(self) -> None:
-        from domogik.packages.signing.publisher import Signer
+        from domogik.packages.publish.signer import Signer
         from domogik.packages.signing.targets import Target
 
         self.publish("foo", "bar")

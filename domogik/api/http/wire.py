@@ -25,10 +25,10 @@ from twisted.web.server import Site as TwistedSite
 
 from domogik.api.access import Access
 from domogik.api.http.connections import ConnectionLimits, limited_as
+from domogik.api.http.counting import Requests
+from domogik.api.http.problems import CONTENT_TYPE, Problem, problem_of
 from domogik.api.http.root import Root
 from domogik.api.http.uploads import MAX_UPLOAD, UPLOAD_TIMEOUT, Upload, Uploads
-from domogik.api.v1.metrics import Requests
-from domogik.api.v1.problems import CONTENT_TYPE, Problem, problem_of
 from domogik.errors import DomogikError
 
 #: bytes; nothing that is sent to us is larger, but for archives of packages

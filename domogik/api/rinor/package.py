@@ -29,11 +29,11 @@ from domogik.api.router import Asked, Path
 from domogik.errors import DomogikError, NoAnswer, NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.operations.all import TABLE
 from domogik.manager.operations.table import Context, Right
+from domogik.packages.archive.tarball import BrokenArchive
 from domogik.packages.descriptor.reference import TYPES, InvalidReference, PackageRef, fullname
 from domogik.packages.publish.uploads import OtherPackage
 from domogik.packages.repositories.index import UnknownRelease
 from domogik.packages.store.changes import StoreFailed
-from domogik.packages.store.tarball import BrokenArchive
 
 _HOST_TYPE = "<host>/<type>"
 _RELEASE = "<type>/<id>/<release>"

@@ -14,11 +14,11 @@ from twisted.python.failure import Failure
 
 from domogik.api.encoding import Encoded, array
 from domogik.api.http.exchange import BadRequest, Call, Reply, Stream
+from domogik.api.http.problems import NoSuchPath, Problem, WrongMethod, problem_of
 from domogik.api.router import Asked, Route, Router
 from domogik.api.v1 import openapi
 from domogik.api.v1.jobs import result_or_job
 from domogik.api.v1.openapi import JSON
-from domogik.api.v1.problems import NoSuchPath, Problem, WrongMethod, problem_of
 from domogik.errors import DomogikError
 from domogik.manager.operations import answers
 from domogik.manager.operations.shape import OBJECT, Schema, Shape

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from domogik.api.http.counting import Requests
 from domogik.api.http.exchange import Call, Reply
 from domogik.api.v1.face import Served
 from domogik.components.health import Result
@@ -33,18 +34,6 @@ _GAUGES = {
 def no_counters() -> Mapping[str, float]:
     """Nobody counts anything."""
     return {}
-
-
-@attrs.define(eq=False)
-class Requests:
-    """How many requests were answered, by method and status."""
-
-    answered: Counter[tuple[str, int]] = attrs.field(factory=Counter)
-
-    def count(self, method: str, status: int) -> None:
-        """A method is a stranger's word: those that nobody knows are one."""
-        known = method in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
-        self.answered[method if known else "other", status] += 1
 
 
 @attrs.define(eq=False)

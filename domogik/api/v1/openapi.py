@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from domogik.api.v1.problems import CONTENT_TYPE, status_of
+from domogik.api.http.problems import CONTENT_TYPE, status_of
 from domogik.manager.operations.answers import TYPE
 from domogik.manager.operations.parameters import matching
 from domogik.manager.operations.shape import INTEGER, SCHEMAS, TEXT, Schema, listed

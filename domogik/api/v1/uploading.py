@@ -11,7 +11,7 @@ from domogik.errors import NotPossible
 from domogik.manager.operations.answers import UPLOADED
 from domogik.manager.operations.shape import Shape
 from domogik.manager.operations.table import BASE, Operation, Order, Right
-from domogik.packages.store.tarball import BrokenArchive
+from domogik.packages.archive.tarball import BrokenArchive
 
 _TYPES = ("application/octet-stream", "application/gzip")
 UPLOAD = Operation(

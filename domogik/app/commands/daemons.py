@@ -14,11 +14,11 @@ from twisted.application.service import IService
 
 from domogik import __version__
 from domogik.app.commands.options import DbmgrOptions, HubOptions, ManagerOptions, RestOptions
-from domogik.app.commands.roles import ManagerRoles
 from domogik.app.commands.runner import DaemonRun, catch_signals
 from domogik.app.parts.foundation import Foundation
 from domogik.app.parts.manager import ManagerDaemon
 from domogik.app.parts.single import DbmgrDaemon, HubDaemon, RestDaemon, SingleDaemon
+from domogik.app.roles import ManagerRoles
 from domogik.config.home import Home
 
 Options = Mapping[str, Any]

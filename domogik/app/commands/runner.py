@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 import attrs
 
-from domogik.app.commands.progress import WORDS, StartProgress, pipe
 from domogik.app.parts.foundation import CannotStart
+from domogik.app.progress import WORDS, StartProgress, pipe
 from domogik.app.reactor import IWholeReactor, steady_reactor
 
 #: seconds that a daemon started for one command has to stop; it leaves its children alone

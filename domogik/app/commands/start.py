@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from domogik.app.commands.progress import StartProgress
+from domogik.app.progress import StartProgress
 from domogik.config.home import Home
 
 
@@ -44,7 +44,7 @@ def _make_absolute(options: Any) -> None:
 
 
 def _foreground(name: str, options: Any, progress: StartProgress) -> NoReturn:
-    from domogik.app.commands import logs
+    from domogik.app import logs
     from domogik.app.commands.daemons import KINDS, upgrade_command
     from domogik.app.commands.runner import run_foreground
     from domogik.app.parts.foundation import CannotStart, Foundation

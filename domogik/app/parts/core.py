@@ -16,20 +16,20 @@ from twisted.logger import Logger
 
 from domogik import __version__
 from domogik.api.settings import RestSettings
-from domogik.app.commands.progress import StartProgress
 from domogik.app.parts.dbmgr import DbmgrRole
 from domogik.app.parts.foundation import CannotStart, Foundation
 from domogik.app.parts.rest import RestRole
 from domogik.app.parts.role_lookup import ROLE_LOOKUP_S, RoleLookup, already_running_message
 from domogik.app.parts.role_takeover import RoleTakeover
 from domogik.app.parts.xpl_node import XplNode
+from domogik.app.progress import StartProgress
 from domogik.app.reactor import IWholeReactor
 from domogik.components.model import Component, ComponentId, ConfigurationKey, Kind, State
 from domogik.config.load import BrokenConfiguration
 from domogik.errors import DomogikError, NotPossible
 from domogik.manager.components import ComponentList
 from domogik.manager.core_parts import Part
-from domogik.manager.health.name_conflicts import NameConflicts
+from domogik.manager.fleet.name_conflicts import NameConflicts
 from domogik.manager.interfaces import IAllHosts
 from domogik.manager.packages.interfaces import IPackages
 from domogik.manager.plugins.values import Values

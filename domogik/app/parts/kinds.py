@@ -8,25 +8,25 @@ from functools import partial
 
 import attrs
 
-from domogik.app.commands.roles import ManagerRoles
 from domogik.app.parts.configuration import findings
 from domogik.app.parts.core import CoreServices
 from domogik.app.parts.foundation import Foundation
 from domogik.app.parts.packages import PackageServices, cache_directory
 from domogik.app.parts.xpl_node import XplNode
 from domogik.app.reactor import IWholeReactor
+from domogik.app.roles import ManagerRoles
 from domogik.components.model import Kind
 from domogik.manager.fleet.hosts import Hosts
-from domogik.manager.health.checkers import (
+from domogik.manager.kinds.checkers import (
     CoreChecker,
     RepositoryChecker,
 )
-from domogik.manager.health.escape_checks import escape_check
-from domogik.manager.health.host_checks import HostChecker
-from domogik.manager.health.network_checks import NetworkChecks
-from domogik.manager.kinds.interfaces import IChecked
+from domogik.manager.kinds.escape_checks import escape_check
+from domogik.manager.kinds.host_checks import HostChecker
+from domogik.manager.kinds.network_checks import NetworkChecks
 from domogik.manager.local_host import LocalHost
 from domogik.manager.plugins.autostart_notice import AutostartNotice
+from domogik.manager.registry import IChecked
 from domogik.packages.store.changes import Store
 from domogik.threads import threads_of
 from domogik.xpl.node.presence import Presence

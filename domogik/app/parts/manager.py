@@ -12,9 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.logger import Logger
 
 from domogik.api.settings import RestSettings
-from domogik.app.commands import logs
-from domogik.app.commands.progress import StartProgress
-from domogik.app.commands.roles import ManagerRoles
+from domogik.app import logs
 from domogik.app.parts.configuration import readers
 from domogik.app.parts.core import CoreServices
 from domogik.app.parts.foundation import CannotStart, Foundation
@@ -25,7 +23,9 @@ from domogik.app.parts.packages import ManagerParts, PackageServices
 from domogik.app.parts.rest import forget_ended
 from domogik.app.parts.role_lookup import RoleLookup
 from domogik.app.parts.xpl_node import XplNode
+from domogik.app.progress import StartProgress
 from domogik.app.reactor import IWholeReactor
+from domogik.app.roles import ManagerRoles
 from domogik.components.model import ConfigurationKey, State
 from domogik.config.load import Configuration
 from domogik.config.watch import DirectoryWatcher

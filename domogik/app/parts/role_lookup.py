@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from domogik.app.parts.xpl_node import XplNode
 from domogik.config.home import Home
-from domogik.manager.health.name_conflicts import NameConflicts
+from domogik.manager.fleet.name_conflicts import NameConflicts
 from domogik.manager.plugins.heartbeat_senders import Address, announced
 from domogik.supervisor.ports.listeners import InvalidAddress, owners, udp_receivers
 from domogik.supervisor.ports.sock_diag import CannotSeeSockets

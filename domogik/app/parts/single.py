@@ -9,13 +9,13 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
-from domogik.app.commands.progress import StartProgress
 from domogik.app.parts.dbmgr import DbmgrRole
 from domogik.app.parts.foundation import CannotStart, Foundation
 from domogik.app.parts.packages import PackageServices
 from domogik.app.parts.rest import RestRole
 from domogik.app.parts.role_lookup import ROLE_LOOKUP_S, RoleLookup, already_running_message
 from domogik.app.parts.xpl_node import XplNode
+from domogik.app.progress import StartProgress
 from domogik.app.reactor import IWholeReactor
 from domogik.components.events import EventStream
 from domogik.manager.event_numbers import EventNumbers

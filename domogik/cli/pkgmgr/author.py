@@ -114,7 +114,7 @@ def repository(options: argparse.Namespace) -> int:
     now = datetime.now(UTC)
     signer: Signs | None = None
     if options.sign:
-        from domogik.packages.signing.publisher import Signer
+        from domogik.packages.publish.signer import Signer
 
         signer = Signer(_keys(options, target), now.timestamp)
     elif options.keys:

@@ -23,10 +23,10 @@ from domogik.daemons.core.probing import Watch
 from domogik.daemons.core.tools import DaemonTools, IDaemonReactor
 from domogik.supervisor.interfaces import Policy, Program, Restart, Specification, Status
 from domogik.supervisor.lifecycle.attempt import Tools
-from domogik.supervisor.lifecycle.outcomes import NotRunning, StartFailed
 from domogik.supervisor.lifecycle.pacing import Pacing
 from domogik.supervisor.lifecycle.runner import Runner
 from domogik.supervisor.logs.output import CannotCapture
+from domogik.supervisor.outcomes import NotRunning, StartFailed
 from domogik.supervisor.processes.host import HostProcesses, Started
 from domogik.supervisor.processes.identity import NoSuchProcess
 from domogik.supervisor.processes.leftovers import look_for

@@ -27,6 +27,7 @@ from domogik.daemons.core.directory import CONFIGURATION
 from domogik.daemons.core.errors import ManagedDaemonError, NotReady
 from domogik.daemons.core.parameters import Option, Parameters
 from domogik.daemons.core.probing import exchange
+from domogik.daemons.core.templates import Template
 from domogik.daemons.mysql import backup
 from domogik.daemons.mysql.client import Refused, Row, ask, check_greeting
 from domogik.daemons.mysql.files import (
@@ -36,7 +37,6 @@ from domogik.daemons.mysql.files import (
     password_statements,
     size_bytes,
 )
-from domogik.daemons.throwaway.templates import Template
 from domogik.supervisor.interfaces import Policy
 
 _INIT = ".init.sql"

@@ -27,11 +27,11 @@ from domogik.daemons.core.directory import CONFIGURATION
 from domogik.daemons.core.errors import InvalidParameters, ManagedDaemonError, NotReady
 from domogik.daemons.core.parameters import Option, Parameters
 from domogik.daemons.core.processes_in_directory import ProcessesInDirectory
+from domogik.daemons.core.templates import Template, new_password
 from domogik.daemons.postgres import backup as pgbackup
 from domogik.daemons.postgres.programs import Programs, candidates, fitting, parsed
 from domogik.daemons.postgres.scram import verifier
 from domogik.daemons.postgres.wire import Login, Refused, Session
-from domogik.daemons.throwaway.templates import Template, new_password
 from domogik.supervisor.interfaces import Policy
 
 SUPERUSER = "postgres"

@@ -30,9 +30,9 @@ from domogik.errors import (
     not_running,
 )
 from domogik.manager.components import ComponentList
+from domogik.manager.daemons.daemon_checks import DaemonChecks
 from domogik.manager.daemons.one_daemon import DeclaredDaemon
 from domogik.manager.daemons.permissions import grant_access
-from domogik.manager.health.daemon_checks import DaemonChecks
 from domogik.manager.health.questions import LATELY
 from domogik.manager.messages import not_started
 from domogik.supervisor.interfaces import Program, Specification, Status

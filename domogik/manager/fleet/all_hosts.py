@@ -25,9 +25,9 @@ from domogik.manager.fleet.hosts import Hosts
 from domogik.manager.health.centre import Health
 from domogik.manager.interfaces import IAllHosts
 from domogik.manager.jobs import Job, Jobs, Progress
-from domogik.manager.kinds.interfaces import IKind
 from domogik.manager.local_host import LocalHost
 from domogik.manager.plugins.values import Values
+from domogik.manager.registry import IKind
 
 
 @implementer(IAllHosts)

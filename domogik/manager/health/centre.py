@@ -24,7 +24,7 @@ from domogik.components.model import ComponentId, Kind, State
 from domogik.errors import DomogikError, NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.health.issues import Issue, Issues, UnknownIssue
 from domogik.manager.jobs import Jobs, Progress
-from domogik.manager.kinds.interfaces import IChecked, Kinds
+from domogik.manager.registry import IChecked, Kinds
 from domogik.threads import Threads
 
 __all__ = ["Health", "Issue", "Look", "UnknownIssue"]

@@ -12,7 +12,7 @@ from domogik.components.health import DiagnosticCheck
 from domogik.components.model import Backup, Component, ComponentId, Detail, Kind
 from domogik.errors import NotPossible, UnknownComponent
 from domogik.manager.components import ComponentList
-from domogik.manager.kinds.interfaces import IChecked, IKind
+from domogik.manager.registry import IChecked, IKind
 from domogik.supervisor.interfaces import Status
 from domogik.supervisor.service import Supervisor
 

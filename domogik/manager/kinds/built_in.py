@@ -14,9 +14,9 @@ from domogik.manager.daemons.backups import Backups
 from domogik.manager.daemons.daemons import Daemons
 from domogik.manager.externals import Externals
 from domogik.manager.kinds.base import ComponentKind
-from domogik.manager.kinds.interfaces import IChecked
 from domogik.manager.local_host import LocalHost
 from domogik.manager.plugins.plugins import Plugins
+from domogik.manager.registry import IChecked
 from domogik.manager.units.units import SystemUnits
 from domogik.supervisor.interfaces import Status
 

@@ -32,9 +32,9 @@ from domogik.manager.packages.remote import PackageHosts
 from domogik.manager.packages.repositories import Repositories
 from domogik.packages.descriptor.package import UdevRule
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef, fullname
+from domogik.packages.descriptor.requirements import PLUGIN, BadRequirement, parse_requirement
 from domogik.packages.http.download import sha256_of
 from domogik.packages.needs.dependencies import DependencyState
-from domogik.packages.needs.requirements import PLUGIN, BadRequirement, parse_requirement
 from domogik.packages.repositories.index import Offer, UnknownRelease
 from domogik.packages.store.changes import RINOR, XPL, NotInstalled, Store
 from domogik.packages.store.installation import Place

@@ -23,6 +23,7 @@ from domogik.manager.packages.update import Note, PackageUpdate, at_rest
 from domogik.manager.plugins.plugins import Plugins
 from domogik.packages.descriptor.package import WHEELS, Dependency, Package
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef, fullname
+from domogik.packages.descriptor.requirements import PYTHON, parse_requirement
 from domogik.packages.needs.dependencies import DependencyChecker, DependencyState
 from domogik.packages.needs.environment import (
     ENVIRONMENT,
@@ -30,7 +31,6 @@ from domogik.packages.needs.environment import (
     PythonEnvironment,
     interpreter,
 )
-from domogik.packages.needs.requirements import PYTHON, parse_requirement
 from domogik.packages.store.changes import RINOR, NotInstalled, Staged, Store
 from domogik.packages.store.install import Installer
 from domogik.packages.store.installation import Installation, Place

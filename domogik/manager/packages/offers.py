@@ -11,8 +11,8 @@ from domogik.manager.packages.remote import PackageHosts
 from domogik.manager.packages.rest_servers import RestServers
 from domogik.packages.descriptor.package import Dependency
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef
+from domogik.packages.descriptor.requirements import PLUGIN, BadRequirement, parse_requirement
 from domogik.packages.needs.dependencies import DependencyState
-from domogik.packages.needs.requirements import PLUGIN, BadRequirement, parse_requirement
 
 
 @attrs.define(eq=False)

@@ -15,13 +15,13 @@ from domogik.manager.jobs import Progress
 from domogik.manager.packages.archives import Archives, Told
 from domogik.manager.packages.interfaces import RepositoryInfo
 from domogik.packages.descriptor.reference import PackageRef
-from domogik.packages.needs.requirements import Requirement
+from domogik.packages.descriptor.requirements import Requirement
 from domogik.packages.publish.repository import CannotSign, RepositoryBusy
 from domogik.packages.publish.uploads import accept_upload
 from domogik.packages.repositories.cache import Cache, RefreshProgress
 from domogik.packages.repositories.index import Index, fits
 from domogik.packages.repositories.manifest import ManifestEntry
-from domogik.packages.repositories.sources import Source, Sources, read_sources
+from domogik.packages.sources import Source, Sources, read_sources
 from domogik.packages.store.installation import Place
 from domogik.threads import Threads
 

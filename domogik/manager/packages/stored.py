@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from domogik.manager.packages.interfaces import InstalledPackage
-from domogik.manager.packages.missing import warnings
+from domogik.manager.plugins.missing import warnings
 from domogik.packages.store.changes import Store
 from domogik.packages.store.installed import Inventory
 

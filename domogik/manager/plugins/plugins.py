@@ -20,7 +20,7 @@ from domogik.errors import (
 )
 from domogik.manager.components import ComponentList
 from domogik.manager.messages import not_started
-from domogik.manager.packages.missing import warnings
+from domogik.manager.plugins.missing import warnings
 from domogik.manager.plugins.one_plugin import Plugin
 from domogik.manager.plugins.plugin_launch import PluginLaunch
 from domogik.manager.plugins.stopped import StoppedByHand

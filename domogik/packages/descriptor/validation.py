@@ -19,7 +19,7 @@ from domogik.packages.descriptor.package import (
     UdevRule,
 )
 from domogik.packages.descriptor.reference import ID, RELEASE
-from domogik.packages.needs.requirements import BadRequirement, parse_requirement
+from domogik.packages.descriptor.requirements import BadRequirement, parse_requirement
 
 PLUGIN, EXTERNAL = "plugin", "external"
 

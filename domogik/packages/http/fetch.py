@@ -19,7 +19,7 @@ from domogik.packages.http.client import IClientReactor, Transport
 from domogik.packages.http.download import Download, Expected, Progress
 from domogik.packages.http.reasons import NO_TLS
 from domogik.packages.http.response import FetchLimits, Unreachable
-from domogik.packages.repositories.sources import file_path
+from domogik.packages.sources import file_path
 from domogik.threads import Threads
 
 _T = TypeVar("_T")

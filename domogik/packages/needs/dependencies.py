@@ -14,18 +14,18 @@ from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
 from domogik.errors import DomogikError
 from domogik.packages.commands import OUTPUT_BYTES
 from domogik.packages.descriptor.package import Dependency
-from domogik.packages.needs.environment import (
-    EnvironmentFailed,
-    IndexUnreachable,
-    PythonEnvironment,
-)
-from domogik.packages.needs.requirements import (
+from domogik.packages.descriptor.requirements import (
     OTHER,
     PLUGIN,
     PYTHON,
     BadRequirement,
     Requirement,
     parse_requirement,
+)
+from domogik.packages.needs.environment import (
+    EnvironmentFailed,
+    IndexUnreachable,
+    PythonEnvironment,
 )
 from domogik.supervisor.processes.command import RunCommand
 from domogik.threads import Threads

@@ -27,7 +27,7 @@ import domogik
 from domogik.config.files import read_bounded, write_atomically
 from domogik.errors import DomogikError
 from domogik.packages.commands import OUTPUT_BYTES, last_line
-from domogik.packages.needs.requirements import Requirement
+from domogik.packages.descriptor.requirements import Requirement
 from domogik.supervisor.processes.command import Completed, RunCommand
 from domogik.threads import Threads
 

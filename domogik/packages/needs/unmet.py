@@ -17,7 +17,7 @@ from pathlib import Path
 import attrs
 
 from domogik.packages.descriptor.package import Dependency
-from domogik.packages.needs.requirements import (
+from domogik.packages.descriptor.requirements import (
     PLUGIN,
     PYTHON,
     BadRequirement,

@@ -19,11 +19,11 @@ from packaging.version import InvalidVersion, Version
 
 from domogik.config.files import make_temporary, read_bounded
 from domogik.errors import DomogikError
+from domogik.packages.archive.unpacking import BrokenArchive, inspect
 from domogik.packages.descriptor.files import MAXIMUM_BYTES, read
 from domogik.packages.descriptor.package import WHEELS, Package, missing_script
 from domogik.packages.descriptor.reference import TYPES, InvalidReference, PackageRef, refusal
 from domogik.packages.descriptor.writing import CannotWrite, write
-from domogik.packages.store.archive import BrokenArchive, inspect
 
 #: the descriptor and the icon once more, where a repository finds them without looking
 INFO, ICON = "info", "icon.png"

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 import attrs
 
 from domogik.config.files import read_bounded
+from domogik.packages.archive.unpacking import BrokenArchive
 from domogik.packages.descriptor.draft import BrokenDescriptor, DescriptorProblem, Draft
 from domogik.packages.descriptor.files import content_of, draft
 from domogik.packages.descriptor.package import missing_script
@@ -17,7 +18,6 @@ from domogik.packages.descriptor.validation import validate
 from domogik.packages.publish.build import CannotBuild, find_descriptor
 from domogik.packages.publish.contents import ArchiveContents, read_contents, read_scripts
 from domogik.packages.publish.scripts import not_compiled, sources
-from domogik.packages.store.archive import BrokenArchive
 
 _GZIP = b"\x1f\x8b"
 _ICON_BYTES = 512 * 1024

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import attrs
 
+from domogik.packages.archive.tarball import Limits, members
+from domogik.packages.archive.unpacking import Unpacked, inspect
 from domogik.packages.descriptor.files import MAXIMUM_BYTES
 from domogik.packages.descriptor.package import PNG_SIGNATURE
 from domogik.packages.publish import scripts
-from domogik.packages.store.archive import Unpacked, inspect
-from domogik.packages.store.tarball import Limits, members
 
 _ICONS = ("icon.png", "src/share/domogik/design/{type}/{id}/icon.png")
 _ICON_BYTES = 512 * 1024

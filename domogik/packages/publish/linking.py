@@ -10,8 +10,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from domogik.packages.archive.durable import link_or_copy
 from domogik.packages.signing.targets import Target
-from domogik.packages.store.durable import link_or_copy
 
 _HASHED = re.compile(r"[0-9a-f]{64}\.(.+)")
 

@@ -23,6 +23,8 @@ import attrs
 
 from domogik.config.files import Ownership, read_bounded, unlock, write_atomically
 from domogik.errors import DomogikError
+from domogik.packages.archive import durable
+from domogik.packages.archive.unpacking import BrokenArchive
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef
 from domogik.packages.descriptor.writing import CannotWrite, to_json, to_xml
 from domogik.packages.publish.contents import ArchiveContents, read_contents
@@ -34,8 +36,6 @@ from domogik.packages.publish.linking import (
 from domogik.packages.repositories import catalogue
 from domogik.packages.repositories.catalogue import Item, place
 from domogik.packages.signing.targets import METADATA, Target
-from domogik.packages.store import durable
-from domogik.packages.store.archive import BrokenArchive
 
 #: the parts of the tree that hold one file a release
 DOWNLOAD, XML, JSON_INFO, ICON = "download", "xml", "info", "icon"

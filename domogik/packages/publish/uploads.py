@@ -10,10 +10,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from domogik.errors import DomogikError, OperationFailed
+from domogik.packages.archive.durable import link_or_copy
+from domogik.packages.archive.unpacking import inspect
 from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.publish.repository import build_repository
-from domogik.packages.store.archive import inspect
-from domogik.packages.store.durable import link_or_copy
 
 
 class OtherPackage(OperationFailed):

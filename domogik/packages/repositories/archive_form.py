@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from domogik.errors import DomogikError
+from domogik.packages.archive.tarball import BrokenArchive, Limits, members
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef
 from domogik.packages.http.fetch import Fetching
 from domogik.packages.repositories.catalogue import IMAGES, INFO, image
@@ -20,7 +21,6 @@ from domogik.packages.repositories.recognition import (
     FoundRepository,
 )
 from domogik.packages.repositories.snapshot import Entry, Listing, is_png
-from domogik.packages.store.tarball import BrokenArchive, Limits, members
 from domogik.threads import Threads
 
 _ARCHIVE_BYTES = 64 * 1024 * 1024

@@ -39,10 +39,10 @@ from domogik.packages.repositories.snapshot import (
     signed_listing,
     write_listing,
 )
-from domogik.packages.repositories.sources import Source
 from domogik.packages.signing.remembered_trust import Signatures
 from domogik.packages.signing.signed_repository import NotAsSigned, SignedFetcher
 from domogik.packages.signing.targets import Verified
+from domogik.packages.sources import Source
 from domogik.threads import Threads
 
 _TIMEOUT_S = 1800

@@ -12,7 +12,7 @@ from domogik import __version__
 from domogik.errors import DomogikError, did_you_mean
 from domogik.packages.descriptor.package import Package
 from domogik.packages.descriptor.reference import PackageRef
-from domogik.packages.repositories.sources import Source
+from domogik.packages.sources import Source
 
 
 class UnknownRelease(DomogikError):

@@ -16,7 +16,7 @@ import attrs
 from domogik.config.files import read_bounded, write_atomically
 from domogik.packages.repositories.index import Index, Offer
 from domogik.packages.repositories.snapshot import BrokenSnapshot, read_offers
-from domogik.packages.repositories.sources import Source
+from domogik.packages.sources import Source
 
 MANIFEST_FILE = "repositories.json"
 SNAPSHOTS = "repositories"

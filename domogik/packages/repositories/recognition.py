@@ -17,9 +17,9 @@ from domogik.errors import DomogikError, FetchFailed
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef
 from domogik.packages.http.fetch import Conditions, Fetcher, FetchReply
 from domogik.packages.repositories.catalogue import FIRST_LINE
-from domogik.packages.repositories.sources import Source, file_path
 from domogik.packages.signing.signed_repository import SignedFetcher
 from domogik.packages.signing.targets import Verified
+from domogik.packages.sources import Source, file_path
 
 STATUS_FILE = "repository.json"
 #: the list, as a plain web server has it

@@ -10,15 +10,15 @@ from urllib.parse import urljoin, urlsplit
 import attrs
 
 from domogik.config.files import read_bounded
+from domogik.packages.archive.durable import link_or_copy
 from domogik.packages.descriptor.draft import BrokenDescriptor
 from domogik.packages.descriptor.files import read
 from domogik.packages.descriptor.package import PNG_SIGNATURE, Dependency, Package
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef
 from domogik.packages.repositories.catalogue import place
 from domogik.packages.repositories.index import Offer
-from domogik.packages.repositories.sources import Source
 from domogik.packages.signing.targets import Target
-from domogik.packages.store.durable import link_or_copy
+from domogik.packages.sources import Source
 
 LISTING_FILE = "listing.json"
 _MAXIMUM_BYTES = 64 * 1024 * 1024

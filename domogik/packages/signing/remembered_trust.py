@@ -18,11 +18,11 @@ from twisted.logger import Logger
 
 from domogik.config.files import read_bounded, write_atomically
 from domogik.errors import DomogikError, FetchFailed
+from domogik.packages.archive import durable
 from domogik.packages.http.fetch import Fetcher
 from domogik.packages.http.response import Unreachable
-from domogik.packages.repositories.sources import Source, read_root_file
 from domogik.packages.signing.targets import METADATA, Verified
-from domogik.packages.store import durable
+from domogik.packages.sources import Source, read_root_file
 from domogik.threads import Threads
 
 _ANCHOR = "anchor.json"

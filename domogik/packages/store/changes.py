@@ -29,9 +29,9 @@ from pathlib import Path
 import attrs
 
 from domogik.errors import DomogikError, NotPossible, UnknownComponent
+from domogik.packages.archive import durable
+from domogik.packages.archive.unpacking import BrokenArchive, Limits, Unpacked, unpack
 from domogik.packages.descriptor.reference import PackageRef
-from domogik.packages.store import durable
-from domogik.packages.store.archive import BrokenArchive, Limits, Unpacked, unpack
 from domogik.packages.store.history import write_history
 from domogik.packages.store.journal import Intent, Journal
 from domogik.packages.store.layout import HISTORY, SUFFIXES, Layout

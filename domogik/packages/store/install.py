@@ -15,10 +15,10 @@ from twisted.logger import Logger
 
 from domogik import __version__
 from domogik.errors import DomogikError, NotPossible, OperationFailed
+from domogik.packages.archive.unpacking import BrokenArchive, Limits
 from domogik.packages.descriptor.package import Package
 from domogik.packages.descriptor.reference import PackageRef, fullname
 from domogik.packages.repositories.index import fits
-from domogik.packages.store.archive import BrokenArchive, Limits
 from domogik.packages.store.changes import (
     RINOR,
     XPL,

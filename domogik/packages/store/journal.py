@@ -13,13 +13,13 @@ from pathlib import Path
 import attrs
 
 from domogik.config.files import read_bounded, write_atomically
+from domogik.packages.archive import durable
 from domogik.packages.descriptor.reference import (
     InvalidReference,
     PackageRef,
     fullname,
     parse_fullname,
 )
-from domogik.packages.store import durable
 
 _PREFIX, _SUFFIX = ".journal-", ".json"
 _LIMIT = 64 * 1024

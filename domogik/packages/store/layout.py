@@ -17,6 +17,7 @@ from pathlib import Path
 import attrs
 
 from domogik.config.home import Home
+from domogik.packages.archive.unpacking import descriptor_among
 from domogik.packages.descriptor.draft import BrokenDescriptor
 from domogik.packages.descriptor.files import read
 from domogik.packages.descriptor.reference import (
@@ -25,7 +26,6 @@ from domogik.packages.descriptor.reference import (
     fullname,
     parse_fullname,
 )
-from domogik.packages.store.archive import descriptor_among
 from domogik.packages.store.history import History, read_history
 
 #: the first existing one counts

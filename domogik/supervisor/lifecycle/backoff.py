@@ -19,7 +19,7 @@ from functools import partial
 import attrs
 
 from domogik.supervisor.interfaces import Policy
-from domogik.supervisor.lifecycle.outcomes import span
+from domogik.supervisor.outcomes import span
 
 _JITTER = 0.25
 _REMEMBERED = 100

@@ -32,18 +32,18 @@ from domogik.supervisor.interfaces import (
 )
 from domogik.supervisor.lifecycle.attempt import Attempt, Output, Tools
 from domogik.supervisor.lifecycle.backoff import GiveUp, Restarts
-from domogik.supervisor.lifecycle.outcomes import (
+from domogik.supervisor.lifecycle.preparation import Starting
+from domogik.supervisor.lifecycle.table import Ended, LifecycleEvent, Phase, step
+from domogik.supervisor.lifecycle.timer import OneTimer
+from domogik.supervisor.lifecycle.waiting import Waiting
+from domogik.supervisor.logs.output import CannotCapture
+from domogik.supervisor.outcomes import (
     AlreadyRunning,
     NotRunning,
     StartFailed,
     ending,
     span,
 )
-from domogik.supervisor.lifecycle.preparation import Starting
-from domogik.supervisor.lifecycle.table import Ended, LifecycleEvent, Phase, step
-from domogik.supervisor.lifecycle.timer import OneTimer
-from domogik.supervisor.lifecycle.waiting import Waiting
-from domogik.supervisor.logs.output import CannotCapture
 from domogik.supervisor.processes.adoption import ProcessRecord
 from domogik.supervisor.processes.host import Started
 from domogik.supervisor.processes.identity import ProcessIdentity

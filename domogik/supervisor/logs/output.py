@@ -21,9 +21,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from domogik.errors import DomogikError
-from domogik.supervisor.lifecycle.outcomes import last_line
 from domogik.supervisor.logs.lines import LineSplitter, last_lines, open_pieces
 from domogik.supervisor.logs.rotation import IRotationReactor, RotatingFile
+from domogik.supervisor.outcomes import last_line
 
 
 class CannotCapture(DomogikError):

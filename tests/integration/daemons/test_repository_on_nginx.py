@@ -15,7 +15,7 @@ from domogik.daemons.nginx.daemon import NginxDaemon
 from domogik.packages.http.fetch import Fetcher
 from domogik.packages.http.response import FetchLimits
 from domogik.packages.repositories.cache import Cache
-from domogik.packages.repositories.sources import Source
+from domogik.packages.sources import Source
 from domogik.packages.store.changes import Store
 from domogik.packages.store.install import Installer
 from domogik.packages.store.installation import Installation

@@ -11,7 +11,7 @@ from domogik.components.health import DiagnosticCheck, Result, Suggestion
 from domogik.components.model import HostInfo, Kind
 from domogik.errors import NoAnswer, OperationFailed
 from domogik.manager.health.centre import Health
-from domogik.manager.kinds.interfaces import Kinds
+from domogik.manager.registry import Kinds
 from domogik.testing.all_hosts import plugin
 from domogik.testing.local_host import START_TIME, checked_kind
 from domogik.threads import at_once

@@ -8,8 +8,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from domogik.app.commands.progress import StartProgress
 from domogik.app.parts.core import CoreServices
+from domogik.app.progress import StartProgress
 from domogik.components.events import EventStream
 from domogik.config.load import load
 from domogik.manager.components import ComponentList

@@ -6,7 +6,7 @@ import pytest
 
 from domogik import __version__
 from domogik.app.commands.options import HubOptions, ManagerOptions
-from domogik.app.commands.roles import ManagerRoles
+from domogik.app.roles import ManagerRoles
 
 
 def parsed(*words: str) -> ManagerOptions:

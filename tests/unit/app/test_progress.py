@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from domogik.app.commands.progress import StartProgress, notify_socket, pipe
+from domogik.app.progress import StartProgress, notify_socket, pipe
 
 
 @pytest.mark.parametrize("abstract", [False, True])

@@ -13,7 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from domogik.app.parts import role_lookup as rivals_module
 from domogik.app.parts.role_lookup import RoleLookup, can_be
-from domogik.manager.health.name_conflicts import LOOK_AGAIN
+from domogik.manager.fleet.name_conflicts import LOOK_AGAIN
 from domogik.testing.local_host import FakeNetwork
 from domogik.xpl.codec.message import STAT, Message
 

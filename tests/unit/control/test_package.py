@@ -6,9 +6,9 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from domogik.errors import FetchFailed
+from domogik.packages.archive.tarball import BrokenArchive
 from domogik.packages.http.response import Unreachable
 from domogik.packages.store.changes import StoreFailed
-from domogik.packages.store.tarball import BrokenArchive
 from domogik.testing.local_host import HOST, REMOTE
 from domogik.testing.package_access import FakePackageManager
 from domogik.xpl.codec.message import CMND, STAT, TRIG

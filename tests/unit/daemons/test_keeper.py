@@ -17,7 +17,7 @@ from domogik.daemons.core.directory import WorkingDirectory
 from domogik.daemons.core.errors import ManagedDaemonError, NotReady
 from domogik.daemons.core.standalone import FileOutput, Keeper
 from domogik.supervisor.interfaces import Exit, Policy
-from domogik.supervisor.lifecycle.outcomes import StartFailed
+from domogik.supervisor.outcomes import StartFailed
 from domogik.supervisor.processes.identity import ProcessIdentity
 from domogik.testing.processes import FakeProcesses
 

@@ -7,8 +7,8 @@ from twisted.internet.defer import Deferred
 from domogik.components.health import Result
 from domogik.daemons.core.errors import NotReady
 from domogik.errors import OperationFailed
-from domogik.manager.health import daemon_checks
-from domogik.manager.health.daemon_checks import LITTLE_ROOM, PATIENCE
+from domogik.manager.daemons import daemon_checks
+from domogik.manager.daemons.daemon_checks import LITTLE_ROOM, PATIENCE
 from domogik.supervisor.ports.listeners import Listener
 from domogik.supervisor.ports.sock_diag import CannotSeeSockets
 from domogik.testing.servers import FREE_PORT, server_error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from domogik.components.health import Result
-from domogik.manager.health.escape_checks import escape_check
+from domogik.manager.kinds.escape_checks import escape_check
 
 
 def test_it_is_said_what_keeps_processes_with_their_component() -> None:

@@ -18,12 +18,12 @@ from domogik.components.model import Component, ComponentId, Kind, State
 from domogik.config.home import Home
 from domogik.errors import NotPossible, OperationFailed, UnknownComponent
 from domogik.manager.components import ComponentList
-from domogik.manager.health.checkers import CoreChecker, RepositoryChecker
-from domogik.manager.health.host_checks import HostChecker
-from domogik.manager.health.plugin_checks import PluginChecker
-from domogik.manager.kinds.interfaces import IChecked
+from domogik.manager.kinds.checkers import CoreChecker, RepositoryChecker
+from domogik.manager.kinds.host_checks import HostChecker
+from domogik.manager.kinds.plugin_checks import PluginChecker
 from domogik.manager.packages.interfaces import RepositoryInfo
 from domogik.manager.plugins.autostart_notice import AutostartNotice
+from domogik.manager.registry import IChecked
 from domogik.packages.needs.environment import ENVIRONMENT
 from domogik.storage.database import BrokenDatabase
 from domogik.supervisor.interfaces import Exit

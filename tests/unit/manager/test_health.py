@@ -28,7 +28,7 @@ from domogik.manager.health.centre import (
     UnknownIssue,
 )
 from domogik.manager.jobs import Jobs
-from domogik.manager.kinds.interfaces import Kinds
+from domogik.manager.registry import Kinds
 from domogik.testing.local_host import START_TIME, checked_kind
 from domogik.threads import at_once
 

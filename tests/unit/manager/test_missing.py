@@ -2,7 +2,7 @@
 
 import sys
 
-from domogik.manager.packages.missing import warnings
+from domogik.manager.plugins.missing import warnings
 from domogik.packages.descriptor.package import Dependency
 from domogik.packages.store.installed import Installed
 from domogik.testing.packages import package

@@ -18,13 +18,13 @@ from domogik.manager.packages.remote import (
     PackageHosts,
 )
 from domogik.manager.packages.repositories import Repositories
+from domogik.packages.archive.unpacking import BrokenArchive
 from domogik.packages.descriptor.package import Dependency
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef
 from domogik.packages.http.fetch import Fetcher
 from domogik.packages.publish.repository import build_repository
 from domogik.packages.repositories.cache import Cache
 from domogik.packages.repositories.index import UnknownRelease
-from domogik.packages.store.archive import BrokenArchive
 from domogik.packages.store.changes import StoreFailed
 from domogik.testing.local_host import HOST
 from domogik.testing.package_access import FakePackageManager

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from packed import changed, content, descriptor, file, pack, package, tree
 
-from domogik.packages.store.archive import BrokenArchive, Limits, inspect, unpack
+from domogik.packages.archive.unpacking import BrokenArchive, Limits, inspect, unpack
 
 GOOD = [file(name, data) for name, data in content().items()]
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from domogik.packages.archive.unpacking import inspect
 from domogik.packages.descriptor.draft import BrokenDescriptor
 from domogik.packages.descriptor.files import read
 from domogik.packages.publish.build import CannotBuild, create
 from domogik.packages.publish.check import check
-from domogik.packages.store.archive import inspect
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 NAMES = ("clock", "diskfree", "ping", "script")

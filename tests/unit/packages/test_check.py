@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domogik.packages.archive.unpacking import BrokenArchive, inspect
 from domogik.packages.descriptor.files import read
 from domogik.packages.publish.build import CannotBuild, create
 from domogik.packages.publish.check import Checked, check
-from domogik.packages.store.archive import BrokenArchive, inspect
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 UNTIDY = Path(__file__).parent / "descriptors" / "old_bell.xml"

@@ -12,9 +12,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from domogik.errors import DomogikError
 from domogik.packages.descriptor.package import Dependency
+from domogik.packages.descriptor.requirements import Requirement
 from domogik.packages.needs.dependencies import DependencyChecker, DependencyState, first_error
 from domogik.packages.needs.environment import PythonEnvironment
-from domogik.packages.needs.requirements import Requirement
 
 
 @attrs.frozen

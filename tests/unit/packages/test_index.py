@@ -7,7 +7,7 @@ import pytest
 
 from domogik.packages.descriptor.package import Package
 from domogik.packages.repositories.index import Index, Offer, UnknownRelease, fits
-from domogik.packages.repositories.sources import Source
+from domogik.packages.sources import Source
 
 STABLE, TESTING, NIGHTLY = (
     Source(1000, "http://stable"),

@@ -13,9 +13,9 @@ from twisted.trial.unittest import TestCase
 
 from domogik.config.home import Home
 from domogik.errors import DomogikError, OperationFailed
+from domogik.packages.archive.unpacking import BrokenArchive
 from domogik.packages.descriptor.files import read
 from domogik.packages.descriptor.reference import PackageRef
-from domogik.packages.store.archive import BrokenArchive
 from domogik.packages.store.changes import RINOR, NotInstalled, Staged, Store, StoreFailed
 from domogik.packages.store.install import (
     Installer,

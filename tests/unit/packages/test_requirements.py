@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domogik.packages.needs.requirements import (
+from domogik.packages.descriptor.requirements import (
     OTHER,
     PLUGIN,
     PYTHON,

@@ -9,7 +9,7 @@ import pytest
 from tuf.api.metadata import Metadata
 
 from domogik.packages.publish.repository import CannotSign, Signature
-from domogik.packages.signing.publisher import Signer
+from domogik.packages.publish.signer import Signer
 from domogik.packages.signing.targets import Target
 from domogik.packages.signing.verification import NotTrusted, Wanted, verify
 

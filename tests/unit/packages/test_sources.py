@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from domogik.packages.repositories.sources import (
+from domogik.packages.sources import (
     NoRootFile,
     Source,
     normalised_url,

@@ -9,8 +9,8 @@ from packed import package, tree
 
 from domogik.config.home import Home
 from domogik.errors import NotPossible
+from domogik.packages.archive.unpacking import BrokenArchive
 from domogik.packages.descriptor.reference import PackageRef
-from domogik.packages.store.archive import BrokenArchive
 from domogik.packages.store.changes import (
     RINOR,
     XPL,

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from domogik.errors import OperationFailed
+from domogik.packages.archive.tarball import BrokenArchive
 from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.publish import repository
 from domogik.packages.publish.build import create
 from domogik.packages.publish.repository import Built, RepositoryBusy, build_repository
 from domogik.packages.publish.uploads import OtherPackage, accept_upload
-from domogik.packages.store.tarball import BrokenArchive
 
 DISKFREE = Path(__file__).parents[3] / "examples" / "diskfree"
 

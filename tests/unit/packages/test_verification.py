@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domogik.packages.signing.publisher import Signer
+from domogik.packages.publish.signer import Signer
 from domogik.packages.signing.targets import Target, Verified
 from domogik.packages.signing.verification import NotTrusted, Wanted, is_root, verify
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from domogik.supervisor.interfaces import Exit, Program
-from domogik.supervisor.lifecycle.outcomes import ending, last_line, span
+from domogik.supervisor.outcomes import ending, last_line, span
 
 PROGRAM = Program(("x",), {}, Path("/"))
 LIMITED = Program(("x",), {}, Path("/"), memory_max=1, memory_max_words="10M (domogik.cfg:77)")

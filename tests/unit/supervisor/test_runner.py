@@ -20,10 +20,10 @@ from domogik.supervisor.interfaces import (
     Specification,
 )
 from domogik.supervisor.lifecycle.attempt import Tools
-from domogik.supervisor.lifecycle.outcomes import AlreadyRunning, NotRunning, StartFailed
 from domogik.supervisor.lifecycle.pacing import Pacing
 from domogik.supervisor.lifecycle.runner import Runner
 from domogik.supervisor.logs.output import CannotCapture
+from domogik.supervisor.outcomes import AlreadyRunning, NotRunning, StartFailed
 from domogik.supervisor.processes.adoption import ProcessRecord, Records
 from domogik.supervisor.processes.identity import NoSuchProcess, ProcessIdentity
 from domogik.supervisor.readiness import Notice

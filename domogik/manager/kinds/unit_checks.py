@@ -10,7 +10,7 @@ from zope.interface import implementer
 from domogik.components.health import DiagnosticCheck, Result
 from domogik.components.model import ComponentId
 from domogik.manager.health.questions import Question, unknown_action
-from domogik.manager.kinds.interfaces import IChecked
+from domogik.manager.registry import IChecked
 from domogik.manager.units.units import SystemUnits
 from domogik.units.apps.component import Daemon
 from domogik.units.apps.unit_check import UnitAction

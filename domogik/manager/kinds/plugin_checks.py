@@ -28,9 +28,9 @@ from domogik.manager.health.questions import (
     times,
     unknown_action,
 )
-from domogik.manager.kinds.interfaces import IChecked
-from domogik.manager.packages.missing import missing, remedy
+from domogik.manager.plugins.missing import missing, remedy
 from domogik.manager.plugins.plugins import Plugins
+from domogik.manager.registry import IChecked
 from domogik.packages.descriptor.reference import refusal
 from domogik.packages.needs.environment import ENVIRONMENT, interpreter
 from domogik.packages.publish.check import check

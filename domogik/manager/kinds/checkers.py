@@ -15,9 +15,9 @@ from domogik.manager.components import ComponentList
 from domogik.manager.daemons.daemons import Daemons
 from domogik.manager.externals import Externals
 from domogik.manager.health.questions import Question, only_by_hand, unknown_action
-from domogik.manager.kinds.interfaces import IChecked
 from domogik.manager.packages.interfaces import RepositoryInfo
 from domogik.manager.plugins.autostart_notice import ACCEPT, AutostartNotice
+from domogik.manager.registry import IChecked
 from domogik.threads import Threads
 
 _DAY = 24 * 3600.0

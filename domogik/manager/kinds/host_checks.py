@@ -21,7 +21,7 @@ from domogik.manager.health.questions import (
     only_by_hand,
     unknown_action,
 )
-from domogik.manager.kinds.interfaces import IChecked
+from domogik.manager.registry import IChecked
 from domogik.threads import Threads
 
 #: Unix time that every clock that was ever set is past: 2024-01-01

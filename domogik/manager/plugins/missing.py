@@ -7,8 +7,13 @@ import shlex
 import sys
 from collections.abc import Callable
 
+from domogik.packages.descriptor.requirements import (
+    OTHER,
+    PLUGIN,
+    BadRequirement,
+    parse_requirement,
+)
 from domogik.packages.needs.environment import ENVIRONMENT, interpreter
-from domogik.packages.needs.requirements import OTHER, PLUGIN, BadRequirement, parse_requirement
 from domogik.packages.needs.unmet import Unmet, unmet
 from domogik.packages.store.installed import Installed
 

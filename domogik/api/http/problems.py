@@ -24,10 +24,10 @@ from domogik.errors import (
     UnknownComponent,
 )
 from domogik.manager.operations.parameters import InvalidParameter
+from domogik.packages.archive.tarball import BrokenArchive
 from domogik.packages.descriptor.draft import BrokenDescriptor
 from domogik.packages.descriptor.reference import InvalidReference
 from domogik.packages.repositories.index import UnknownRelease
-from domogik.packages.store.tarball import BrokenArchive
 
 #: RFC 9457
 CONTENT_TYPE = "application/problem+json"

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import attrs
 
+from domogik.packages.archive import durable
+from domogik.packages.archive.tarball import BrokenArchive, Limits, TarMember, members, quoted
 from domogik.packages.descriptor.draft import BrokenDescriptor
 from domogik.packages.descriptor.files import MAXIMUM_BYTES, read
 from domogik.packages.descriptor.package import Package, missing_script
 from domogik.packages.descriptor.reference import InvalidReference, PackageRef, refusal
-from domogik.packages.store import durable
-from domogik.packages.store.tarball import BrokenArchive, Limits, TarMember, members, quoted
 
 __all__ = ["BrokenArchive", "Limits", "Unpacked", "descriptor_among", "inspect", "unpack"]
 

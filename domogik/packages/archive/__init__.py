@@ -1,0 +1,1 @@
+"""Archives of packages: their members, and changes of files that are one step."""
