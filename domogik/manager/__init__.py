@@ -1,1 +1,1 @@
-"""Office: one method for each thing a person can ask."""
+"""The manager: the components of a host, the operations on them, and those of the other hosts."""

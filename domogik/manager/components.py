@@ -1,4 +1,4 @@
-"""The one list: every component of this host, as it is now."""
+"""The component list: every component of this host with its current state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from domogik.errors import AmbiguousComponent, UnknownComponent
 
 @attrs.define(eq=False)
 class ComponentList:
-    """Id -> component; what changes is published, what did not change is not."""
+    """The components by id; a change is published as an event, a repetition is not."""
 
     _events: EventStream
     _entries: dict[ComponentId, Component] = attrs.field(factory=dict)
@@ -22,22 +22,22 @@ class ComponentList:
     _missing: set[ComponentId] = attrs.field(init=False, factory=set)
 
     def all(self) -> tuple[Component, ...]:
-        """Sorted by kind, then name."""
+        """Return all components, sorted by kind, then name."""
         place = {kind: number for number, kind in enumerate(Kind.all())}
         return tuple(
             sorted(self._entries.values(), key=lambda entry: (place[entry.id.kind], entry.id.name))
         )
 
     def ids(self, kind: Kind) -> tuple[str, ...]:
-        """The ids of one kind, in no particular order."""
+        """Return the ids of the components of one kind, in no particular order."""
         return tuple(str(one) for one in self._entries if one.kind is kind)
 
     def get(self, component_id: ComponentId) -> Component | None:
-        """The component of that id, None when there is none."""
+        """Return the component with that id, None if there is none."""
         return self._entries.get(component_id)
 
     def put(self, component: Component) -> None:
-        """Add it, or say what it is like now."""
+        """Add or replace the component."""
         self._missing.discard(component.id)
         self._put(component)
 
@@ -63,7 +63,7 @@ class ComponentList:
                 self._put(Component(component_id, host, State.FAILED))
 
     def remark_of(self, component_id: str) -> str:
-        """Return what `remark` said of it last; empty for nothing."""
+        """Return the sentence that `remark` set for that component, or an empty text."""
         return self._remarks.get(component_id, "")
 
     def _put(self, component: Component) -> None:
@@ -92,16 +92,17 @@ class ComponentList:
         )
 
     def remove(self, component_id: ComponentId) -> None:
-        """Forget it, if it was there."""
+        """Remove the component, if it is listed."""
         component = self._entries.pop(component_id, None)
         if component is not None:
             self._events.publish("component.removed", id=str(component_id), host=component.host)
 
 
 def find(components: Iterable[Component], name: str, host: str) -> Component:
-    """The component that `name`, an id or a bare name, means among `components`.
+    """Return the component that `name`, an id or a bare name, means.
 
-    Raises `UnknownComponent`, or `AmbiguousComponent` where several kinds have the bare name.
+    Raises `UnknownComponent`, or `AmbiguousComponent` if several kinds have a component with that
+    bare name.
     """
     components = tuple(components)
     found = [entry for entry in components if name in (str(entry.id), entry.id.name)]

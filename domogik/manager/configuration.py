@@ -1,4 +1,4 @@
-"""The configuration in force and what is installed, taken over again whenever either changes."""
+"""The configuration in force and the installed packages, read again whenever either changes."""
 
 from __future__ import annotations
 
@@ -61,17 +61,17 @@ class ConfigurationInForce:
         self._at_start = self.current
 
     def changed(self, paths: set[Path]) -> None:
-        """Files changed: read again. What fails is logged, since nobody waits for it."""
+        """Read again after a change of files; an error is logged."""
         self._log.debug("changed: {paths}", paths=sorted(str(path) for path in paths))
         _ = Deferred.fromCoroutine(self.reload()).addErrback(
             lambda failure: self._log.failure("reading the configuration again", failure)
         )
 
     async def reload(self) -> None:
-        """Done when what the files say now is in force, or was refused.
+        """Read the files; returns when their content is in force or was refused.
 
-        Asked while it reads, it reads once more: what was written before the question is always
-        seen. Raises what that reading raises, and not what an earlier one did.
+        A call during a reading causes one more reading, so that what was written before the call is
+        always seen. Raises the errors of that reading, not of an earlier one.
         """
         if self._reading:
             waiting: Deferred[None] = Deferred()
@@ -97,7 +97,7 @@ class ConfigurationInForce:
         _ = Deferred.fromCoroutine(self.reload()).addBoth(tell)
 
     async def begin(self) -> None:
-        """The first reading: a file that cannot be understood is raised, for want of a good one."""
+        """Read the files for the first time; raises `BrokenConfiguration`."""
         written, inventory = await self._in_thread(self._both)
         if isinstance(written, BrokenConfiguration):
             raise written
@@ -140,7 +140,7 @@ class ConfigurationInForce:
         self._tell(remarks, "; ".join([*map(str, refused), *self._changes_that_wait()]))
 
     def _changes_that_wait(self) -> list[str]:
-        """A sentence for each key that was changed and counts from the next start."""
+        """Return a sentence for each changed key that takes effect at the next start."""
         sentences = []
         for section, at_once in _AT_THE_START.items():
             now, before = (each.section(section) for each in (self.current, self._at_start))

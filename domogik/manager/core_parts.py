@@ -1,4 +1,4 @@
-"""dbmgr and rest, started and stopped as a person asks for it, like plugins."""
+"""The core services dbmgr and rest as components that can be started and stopped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OFF = (State.STOPPED, State.DISABLED)
 
 @attrs.frozen
 class Part:
-    """A service inside the manager's process. Both put its state into the one list."""
+    """A service inside the manager's process; `start` and `stop` update the component list."""
 
     start: Callable[[], Awaitable[None]]
     stop: Callable[[], Awaitable[None]]
@@ -27,7 +27,7 @@ class Part:
 
 @attrs.define(eq=False)
 class CoreParts:
-    """Answers in the texts that are used for plugins; `parts` are those that can be switched."""
+    """Starts and stops the services in `parts`; the errors have the texts used for plugins."""
 
     _host: str
     _components: ComponentList
@@ -35,19 +35,19 @@ class CoreParts:
     _turn: DeferredLock = attrs.field(factory=DeferredLock)
 
     async def start(self, name: str) -> None:
-        """Until it works; `OperationFailed`."""
+        """Start the service; returns when it works. Raises `OperationFailed`."""
         async with self._turn:
             await self._start(name)
 
     async def stop(self, name: str) -> None:
-        """Until it works no more; `OperationFailed`, `NotPossible`."""
+        """Stop the service; raises `OperationFailed`, `NotPossible`."""
         async with self._turn:
             if self._now(name).state in _OFF:
                 raise OperationFailed(not_running(name, self._host))
             await self._stop(name)
 
     async def restart(self, name: str) -> None:
-        """Stop it if it is up, then start it."""
+        """Stop the service if it is up, then start it."""
         async with self._turn:
             if self._now(name).state not in _OFF:
                 await self._stop(name)

@@ -29,7 +29,7 @@ BLOCK = 100_000
 
 @attrs.define(eq=False)
 class EventNumbers:
-    """Keeps the file of one stream ahead of it."""
+    """Reserves numbers for one event stream by writing ahead into the file."""
 
     _events: EventStream
     _path: Path
@@ -40,7 +40,7 @@ class EventNumbers:
     _log: Logger = Logger()
 
     async def begin(self) -> None:
-        """Have the stream go on where no number was given yet; before its first client."""
+        """Set the first number of the stream; call it before the first client connects."""
         first = await self._in_thread(self._first)
         self._events.continue_from(first)
         await self._reserve()
@@ -59,7 +59,7 @@ class EventNumbers:
         return max(number for number in (0, known, *times) if number < MOST)
 
     def _times(self) -> Iterator[float]:
-        """What tells of the time, the clock first."""
+        """Return the times by the clock and by files of the home, in seconds."""
         yield self._now()
         run = self._path.parent
         for directory in (run, run.parent):

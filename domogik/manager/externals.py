@@ -1,4 +1,4 @@
-"""External members: devices and programs of other makers that are only heard."""
+"""External members: xPL devices and programs that are only heard."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Externals:
     _timer: IDelayedCall | None = None
 
     def start(self) -> None:
-        """Listen for heartbeats."""
+        """Subscribe to heartbeats."""
         for schema, handler in (
             ("hbeat.app", self._beat),
             ("hbeat.basic", self._beat),
@@ -72,14 +72,14 @@ class Externals:
             self._subscriptions.append(self._bus.subscribe(handler, type=STAT, schema=schema))
 
     def stop(self) -> None:
-        """Listen no more."""
+        """Cancel the subscription and the timer."""
         for subscription in self._subscriptions:
             subscription.cancel()
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
 
     def update(self, models: Mapping[str, Installed]) -> None:
-        """Take over the models that are installed now; members get their names by them."""
+        """Apply the installed models; members are renamed by them."""
         self._models = {
             f"{entry.package.vendor}-{entry.package.device}": entry for entry in models.values()
         }
@@ -87,7 +87,7 @@ class Externals:
             self._show(member)
 
     def detail(self, component: Component) -> Detail:
-        """With what its last heartbeat said, the interval left out."""
+        """Return the component with the pairs of its last heartbeat, without the interval."""
         member = self._members.get(component.name)
         return Detail(component, values=member.values if member is not None else ())
 
@@ -109,13 +109,13 @@ class Externals:
         self._watch(member)
 
     def forget(self, name: str) -> None:
-        """Leave it out until it is heard again; raises `UnknownComponent`."""
+        """Remove the member until it is heard again; raises `UnknownComponent`."""
         if self._members.pop(name, None) is None:
             raise UnknownComponent.named(name, self._host)
         self._components.remove(ComponentId(Kind.EXTERNAL, name))
 
     def _make_room(self) -> bool:
-        """Forget the member that is off for the longest time, if one is."""
+        """Remove the member that has been off for the longest time, if there is one."""
         off = [one for one in self._members.values() if self._state(one)[0] is not State.ALIVE]
         if not off:
             return False
@@ -161,7 +161,7 @@ class Externals:
         return State.ALIVE, ""
 
     def _watch(self, member: _Member) -> None:
-        """Look again when that member, or one that is due before it, falls silent."""
+        """Set the timer to the time at which the next member becomes silent."""
         wait = max(0.0, member.silent_from - self._clock.seconds())
         if self._timer is None or not self._timer.active():
             self._timer = self._clock.callLater(wait, self._look)
@@ -179,7 +179,9 @@ class Externals:
 
 
 def _interval(message: Message) -> int:
-    """Minutes; a missing or silly number counts as the nearest sensible one."""
+    """Return the interval of a heartbeat in minutes; an invalid one is replaced by the nearest
+    valid.
+    """
     text = message.get("interval", "") or ""
     if not text.isascii() or not text.isdigit():
         return DEFAULT_INTERVAL

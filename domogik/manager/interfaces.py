@@ -1,4 +1,4 @@
-"""What a door may ask of the house, wherever the component lives."""
+"""The interface of all hosts, used by xPL, REST, the page and the terminal."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class IAllHosts(Interface):
     health = Attribute("Health | None: checks and issues of this host, None without a manager")
 
     def hosts() -> tuple[HostInfo, ...]:
-        """The hosts whose manager was heard; this one first."""
+        """Return the hosts whose manager was heard, this one first."""
 
     def jobs() -> tuple[Job, ...]:
-        """Those under way and the last that ended, newest first."""
+        """Return the jobs under way and the last that ended, newest first."""
 
     def components(host: str | None = None) -> tuple[Component, ...]:
-        """Everything known, or that of one host, in a steady order."""
+        """Return the components of all hosts or of one, in a stable order."""
 
     def find(name: str, host: str | None = None) -> Component:
         """The component of that id or bare name on `host`, by default here.
@@ -45,31 +45,37 @@ class IAllHosts(Interface):
         """
 
     async def detail(component: Component) -> Detail:
-        """With its configuration keys; `OperationFailed`, `NoAnswer`."""
+        """Return the component with its configuration keys; `OperationFailed`, `NoAnswer`."""
 
     async def usage(component: Component) -> Component:
-        """The same with fresh CPU, memory and open files where it runs on this host."""
+        """Return it with its current CPU, memory and open files, if it runs on this host."""
 
     async def warnings(component: Component) -> tuple[str, ...]:
-        """A sentence with a command for each thing that a plugin of this host needs and lacks."""
+        """Return a sentence with a command for each unmet need of a plugin of this host."""
 
     async def start(component: Component) -> None:
-        """Until it is `alive` or `running`; `OperationFailed`, `NotPossible`, `NoAnswer`."""
+        """Start it; returns when it is ready. `OperationFailed`, `NotPossible`, `NoAnswer`."""
 
     async def stop(component: Component) -> None:
-        """Until no process of it is left; `OperationFailed`, `NotPossible`, `NoAnswer`."""
+        """Stop it; returns when no process is left.
+
+        `OperationFailed`, `NotPossible`, `NoAnswer`.
+        """
 
     async def restart(component: Component) -> None:
-        """Stop if it runs, then start; `OperationFailed`, `NotPossible`, `NoAnswer`."""
+        """Stop it if it runs, then start it; `OperationFailed`, `NotPossible`, `NoAnswer`."""
 
     async def enable(component: Component) -> None:
-        """A plugin with the units of its app; `OperationFailed`, `NotPossible`, `NoAnswer`."""
+        """Enable a plugin or unit; `OperationFailed`, `NotPossible`, `NoAnswer`.
+
+        With a plugin the units of its app are enabled.
+        """
 
     async def disable(component: Component) -> None:
-        """As `enable`; `OperationFailed` while a plugin runs."""
+        """Disable a plugin or unit; raises as `enable`, `OperationFailed` if a plugin runs."""
 
     async def reload(component: Component) -> None:
-        """Have a daemon or unit read its configuration again; `OperationFailed`, `NotPossible`."""
+        """Make a daemon or unit read its configuration; `OperationFailed`, `NotPossible`."""
 
     async def diagnose(component: Component) -> tuple[DiagnosticCheck, ...]:
         """Run every check of it; `UnknownComponent`, `OperationFailed`, `NoAnswer`."""
@@ -81,10 +87,10 @@ class IAllHosts(Interface):
         """
 
     def unit_rule(user: str | None = None) -> str:
-        """The polkit rule for the declared units of this host; `NotPossible`."""
+        """Return the polkit rule for the declared units of this host; raises `NotPossible`."""
 
     def credentials(component: Component) -> str:
-        """A daemon's URL, which holds its password; `NotPossible` from another host."""
+        """Return a daemon's URL with its password; `NotPossible` for another host."""
 
     async def backup(component: Component, file: str | None = None) -> Backup:
         """Write a daemon's data into that new file among the backups, as a job.
@@ -96,24 +102,24 @@ class IAllHosts(Interface):
         """Put what is in that file in place of a daemon's data, as a job; raises as `backup`."""
 
     async def backups(component: Component) -> tuple[Backup, ...]:
-        """The files there are, whatever they are of; `NotPossible` from another host."""
+        """Return all backup files of this host; `NotPossible` for another host."""
 
     async def log_lines(component: Component, lines: int) -> list[str]:
-        """Its last lines of output, oldest first; `NotPossible` from another host."""
+        """Return the last lines of its output, oldest first; `NotPossible` for another host."""
 
     def follow_log(component: Component, receive: Callable[[str], None]) -> Callable[[], None]:
-        """Hand every new line to `receive`; the answer ends that. `NotPossible`."""
+        """Call `receive` with every new line; return the function that ends it. `NotPossible`."""
 
     async def config_list(
         host: str | None = None, plugin: str | None = None, key: str | None = None
     ) -> list[ConfigValue]:
-        """Stored values, sorted; `NotPossible` without a database."""
+        """Return the stored values, sorted; `NotPossible` without a database."""
 
     async def config_set(host: str, plugin: str, key: str, value: str) -> ConfigValue:
-        """Store one value; an empty one deletes. `NotPossible` without a database."""
+        """Store one value, delete it if it is empty; `NotPossible` without a database."""
 
     async def config_delete(host: str, plugin: str, key: str | None = None) -> list[ConfigValue]:
-        """Delete one value, or all of a plugin; what was deleted."""
+        """Delete one value or all of a plugin; return what was deleted."""
 
     def upgrade() -> None:
-        """Execute the manager anew with its children kept; `NotPossible` elsewhere."""
+        """Execute the manager again with its children kept; `NotPossible` without a manager."""

@@ -1,4 +1,4 @@
-"""What takes its time: one queue for each subject, the same request twice is one job."""
+"""Jobs: long operations, queued by subject; equal requests share one job."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEPT = 200
 
 
 class JobState(enum.Enum):
-    """How far a job is."""
+    """The state of a job."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -50,12 +50,12 @@ class Job:
 
 @attrs.define(eq=False)
 class Progress:
-    """What a job's work tells while it goes on."""
+    """Reports the progress of a job."""
 
     _update: Callable[..., None]
 
     def stage(self, text: str, percent: float | None = None) -> None:
-        """What is done now; `percent` of it, 0 to 100, where it is known."""
+        """Set the current step, and its `percent` from 0 to 100 if known."""
         self._update(stage=text, percent=percent)
 
 
@@ -83,11 +83,11 @@ class Jobs:
     _queues: dict[str, list[_Entry]] = attrs.field(factory=dict)
 
     def all(self) -> tuple[Job, ...]:
-        """Those under way and the last that ended, newest first."""
+        """Return the jobs under way and the last that ended, newest first."""
         return tuple(reversed(self._jobs.values()))
 
     def get(self, job_id: int) -> Job | None:
-        """The job of that number, while it is remembered."""
+        """Return the job with that number, None if it is not kept."""
         return self._jobs.get(job_id)
 
     def run(

@@ -29,7 +29,7 @@ class LocalHost:
     upgrade: Callable[[], None]
 
     def kind_of(self, component: Component) -> IKind:
-        """Return the object of its kind; `UnknownComponent`."""
+        """Return the object of the component's kind; raises `UnknownComponent`."""
         return self.kinds.of(component.id)
 
     def all(self) -> tuple[Component, ...]:

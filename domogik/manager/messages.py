@@ -6,7 +6,7 @@ from domogik.errors import OperationFailed
 
 
 def not_started(name: str, reason: str, logs: str) -> OperationFailed:
-    """It was tried; `reason` begins with a verb, or names what is missing."""
+    """Return the error of a failed start; `reason` starts with a verb or names what is missing."""
     reason = reason.rstrip(".")
     begins = reason.startswith(("ended", "did not", "killed", "needs"))
     what = f"{name} {reason}" if begins else f"{name} did not start: {reason}"

@@ -1,4 +1,4 @@
-"""What `[domogik]` and `[plugins]` say to the manager."""
+"""The settings in `[domogik]` and `[plugins]`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ManagerSettings:
 
     @classmethod
     def from_configuration(cls, configuration: Configuration, home: Home) -> ManagerSettings:
-        """Raises `BrokenConfiguration`, which names file and line."""
+        """Return the settings; raises `BrokenConfiguration` with file and line."""
 
         def text(key: str) -> str | None:
             setting = configuration.get("domogik", key)
@@ -76,7 +76,6 @@ def enabled_plugins(configuration: Configuration) -> frozenset[str]:
 
 
 def _host(configuration: Configuration, key: str) -> str | None:
-    """The name of a host, None where none is given."""
     setting = configuration.get("domogik", key)
     if setting is None or not setting.text():
         return None
@@ -98,7 +97,7 @@ def _trusted(configuration: Configuration) -> tuple[str, ...]:
 
 
 def _path(configuration: Configuration, key: str, text: str, home: Home) -> Path:
-    """A path as somebody wrote it; a relative one counts from the home."""
+    """Return a path from the configuration; a relative one is relative to the home."""
     try:
         return home.path / Path(text).expanduser()
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""Whose orders are obeyed."""
+"""Decides from which addresses orders are accepted."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
 
 
 class InvalidNetwork(DomogikError):
-    """Neither an address, nor a network, nor `*`."""
+    """The word is neither an address, nor a network, nor `*`."""
 
 
 def named_network(word: str) -> Network | None:
-    """What a word of `xpl_trusted` means, None for `*`; raises `InvalidNetwork`."""
+    """Return the network that a word of `xpl_trusted` means, None for `*`; `InvalidNetwork`."""
     if word == "*":
         return None
     try:
@@ -34,7 +34,7 @@ def named_network(word: str) -> Network | None:
 
 
 def interface_networks() -> Mapping[str, Network]:
-    """Every IPv4 address of this computer, with the network of its interface."""
+    """Return every IPv4 address of this computer with the network of its interface."""
     found: dict[str, Network] = {}
     for addresses in psutil.net_if_addrs().values():
         for entry in addresses:
@@ -46,13 +46,13 @@ def interface_networks() -> Mapping[str, Network]:
 
 @attrs.define(eq=False)
 class Trust:
-    """Orders that change something come from this host, its network, or who is named.
+    """Accepts orders from this host, from its network, and from the addresses in `xpl_trusted`.
 
-    `bind_interface` is the address xPL is spoken on; on a loopback one only this host is obeyed.
+    `bind_interface` is the address of xPL; if it is a loopback address, only this host is accepted.
     `named` are the words of `xpl_trusted`. Refused orders are counted.
 
-    A computer gets addresses while we run (a cable, a lease): before anybody is refused the
-    interfaces are looked at again, which takes a tenth of a millisecond.
+    The interfaces are read again before an order is refused, in 0.1 ms: addresses may be added
+    while the program runs.
     """
 
     _bind_interface: str
@@ -70,7 +70,7 @@ class Trust:
         self.update_settings(self._named)
 
     def update_settings(self, words: Iterable[str]) -> None:
-        """From now on these are the named ones; raises `InvalidNetwork` and changes nothing."""
+        """Replace the words of `xpl_trusted`; raises `InvalidNetwork` and then changes nothing."""
         named = [named_network(word) for word in words]
         self._everyone = None in named
         self._listed = tuple(network for network in named if network is not None)
@@ -89,7 +89,9 @@ class Trust:
         self._networks = (_LOOPBACK, *own, *self._listed)
 
     def allows(self, address: str | None) -> bool:
-        """Whether an order from that address (None: this process) is obeyed; refusals count."""
+        """Return whether orders from that address (None: this process) are accepted; count
+        refusals.
+        """
         if address is None or self._everyone or self._is_inside(address):
             return True
         self._look()
@@ -106,7 +108,9 @@ class Trust:
         return any(ip in network for network in self._networks)
 
     def is_own(self, address: str) -> bool:
-        """Whether that is an address of this host; a new one is known within some seconds."""
+        """Return whether this host has that address; a new one is known within `LOOK_AGAIN`
+        seconds.
+        """
         if address in self._own or address.startswith("127."):
             return True
         if self._monotonic() - self._looked < LOOK_AGAIN:

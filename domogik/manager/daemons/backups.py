@@ -30,7 +30,7 @@ class Backups:
     _now: Callable[[], float]
 
     async def all(self) -> tuple[Backup, ...]:
-        """Every file there is, the newest first."""
+        """Return all backup files, the newest first."""
         return await self._in_thread(self._look)
 
     async def backup(self, name: str, file: str | None) -> Backup:

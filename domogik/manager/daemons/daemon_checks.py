@@ -1,4 +1,4 @@
-"""What is wrong with a managed daemon? Every check of one, each with what can be done."""
+"""The checks of a managed daemon, each with its suggestions."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ _DATA = Question(
 
 @attrs.frozen
 class DaemonChecks:
-    """Looks at one daemon, whose processes have these numbers."""
+    """Checks one daemon, given the ids of its processes."""
 
     _entry: DeclaredDaemon
     _status: Status

@@ -1,4 +1,4 @@
-"""The managed daemons of this host: which there are, how they are, where they are reached."""
+"""The managed daemons of this host: their sections, states, addresses and operations."""
 
 from __future__ import annotations
 
@@ -86,7 +86,6 @@ class Daemons:
                 self._specify(name)
 
     def _specify(self, name: str) -> None:
-        """Know it as its section says now."""
         settings, supervision = self._wanted[name]
         specification = self._specification(settings, supervision)
         entry = self._entries.get(name)
@@ -193,16 +192,16 @@ class Daemons:
         _ = Deferred.fromCoroutine(work).addErrback(lost)
 
     def names(self) -> tuple[str, ...]:
-        """Those that are configured."""
+        """Return the names of the configured daemons."""
         return tuple(sorted(name for name, one in self._entries.items() if not one.is_leaving))
 
     def close(self) -> None:
-        """Ask them no more how they are."""
+        """Stop checking the daemons."""
         for entry in self._entries.values():
             entry.watch.stop()
 
     def status_changed(self, component_id: str, before: Status, status: Status) -> None:
-        """The supervisor tells that a component of ours changed."""
+        """Handle a change of status that the supervisor reports."""
         name = ComponentId.parse(component_id).name
         entry = self._entries.get(name)
         if entry is None:
@@ -215,7 +214,7 @@ class Daemons:
             self._supervisor.resume_users(component_id)
 
     def refresh(self, name: str) -> None:
-        """Say in the one list what this daemon is like now."""
+        """Update the daemon's entry in the component list."""
         entry = self._entries[name]
         status = self._supervisor.status(entry.id)
         reason = status.reason
@@ -236,13 +235,13 @@ class Daemons:
         )
 
     def detail(self, component: Component) -> Detail:
-        """With what it was configured with, secrets excepted."""
+        """Return the component with its configuration, without secrets."""
         return Detail(component, values=self._entry(component.name).values())
 
     # Starting
 
     async def start_all(self) -> None:
-        """Start those that do not run; done when each is ready or has failed."""
+        """Start the daemons that do not run; returns when each is ready or has failed."""
         self._is_begun = True
         await gatherResults(
             [Deferred.fromCoroutine(self._start_with_manager(name)) for name in self.names()]
@@ -323,7 +322,7 @@ class Daemons:
     # What a person can ask
 
     async def start(self, name: str) -> None:
-        """Until it answers; `UnknownComponent`, `OperationFailed`."""
+        """Start it; returns when it answers. Raises `UnknownComponent`, `OperationFailed`."""
         entry = self._entry(name)
         try:
             await self._supervisor.start(entry.id)
@@ -333,7 +332,7 @@ class Daemons:
             raise _not_started(name, error) from error
 
     async def stop(self, name: str) -> None:
-        """Until nothing of it, or of who needs it, is left; `UnknownComponent`, ..."""
+        """Stop it and what needs it; returns when no process is left. `UnknownComponent`, ..."""
         entry = self._entry(name)
         try:
             await self._supervisor.stop(entry.id)
@@ -341,7 +340,7 @@ class Daemons:
             raise OperationFailed(not_running(name, self._host)) from None
 
     async def restart(self, name: str) -> None:
-        """Stop it if it is up, then start it, with who needs it."""
+        """Stop it if it is up, then start it, with what needs it."""
         entry = self._entry(name)
         try:
             await self._supervisor.restart(entry.id)
@@ -349,7 +348,7 @@ class Daemons:
             raise _not_started(name, error) from error
 
     async def reload(self, name: str) -> None:
-        """Have it read its configuration again as the section says now; `OperationFailed`."""
+        """Make it read its configuration from the section; raises `OperationFailed`."""
         entry = self._entry(name)
         if not self._supervisor.status(entry.id).state.is_on:
             raise OperationFailed(not_running(name, self._host))
@@ -363,21 +362,21 @@ class Daemons:
             self.refresh(name)
 
     async def checks(self, name: str) -> list[DiagnosticCheck]:
-        """What is in order with it and what is not; `UnknownComponent`."""
+        """Return the checks of the daemon; raises `UnknownComponent`."""
         entry = self._entry(name)
         pids = self._supervisor.pids(entry.id)
         lately = self._supervisor.restarted_within(entry.id, LATELY)
         return await DaemonChecks(entry, self._supervisor.status(entry.id), pids, lately).all()
 
     def credentials(self, name: str) -> str:
-        """Its URL, which holds its password; raises `NotPossible` before its first start."""
+        """Return its URL with the password; raises `NotPossible` before its first start."""
         entry = self._entry(name)
         if entry.daemon.port is None:
             raise NotPossible(f"{entry.id} was never started: it has no address yet")
         return entry.daemon.url
 
     async def backup(self, name: str, target: Path) -> str:
-        """Write all its data into a new file; `OperationFailed`."""
+        """Write all its data into a new file; raises `OperationFailed`."""
         entry = self._entry(name)
         self._know(entry)
         try:
@@ -386,7 +385,7 @@ class Daemons:
             raise entry.failed(error) from error
 
     async def restore(self, name: str, source: Path) -> str:
-        """Put a backup in place of its data; who runs and needs it is stopped meanwhile."""
+        """Replace its data by a backup; components that need it are stopped meanwhile."""
         entry = self._entry(name)
         self._know(entry)
         stopped = await self._supervisor.stop_with_users(entry.id)

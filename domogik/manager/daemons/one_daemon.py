@@ -1,4 +1,4 @@
-"""One managed daemon of this host: its section of the configuration, and what came of it."""
+"""One managed daemon of this host: its section and its directory."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ class DeclaredDaemon:
 
     @property
     def is_known(self) -> bool:
-        """Whether it was ever configured: it has an address, and perhaps data."""
+        """Whether it was ever configured, so that it has an address and may have data."""
         return self.daemon.port is not None
 
     @property
     def description(self) -> str:
-        """What it is and where it listens, for a person."""
+        """What it is and where it listens, in one sentence."""
         port = self.daemon.port or self.settings.port
         return f"{self.daemon.title} on {self.settings.bind}" + (f" port {port}" if port else "")
 
     def values(self) -> tuple[tuple[str, str], ...]:
-        """What it was configured with, secrets excepted."""
+        """Its configuration, without secrets."""
         settings = self.settings
         values = {
             "kind": settings.kind,
@@ -70,14 +70,14 @@ class DeclaredDaemon:
 
     @property
     def _password(self) -> str | None:
-        """That of its section, else the one that was made up for it when it was new."""
+        """The password of its section, else the one that was generated."""
         if self.settings.password is not None or not self.daemon.has_password:
             return self.settings.password
         return self.daemon.parameters.password
 
     @property
     def is_current(self) -> bool:
-        """Whether it was configured with what its section says now."""
+        """Whether it was configured with the current content of its section."""
         settings, password = self.settings, self._password
         if settings.has_password and password is None:
             return False
@@ -86,7 +86,7 @@ class DeclaredDaemon:
         )
 
     async def configure(self) -> None:
-        """As its section says now; raises `ManagedDaemonError`."""
+        """Configure it from its section; raises `ManagedDaemonError`."""
         if self.is_current:
             return
         settings = self.settings
@@ -131,7 +131,7 @@ class DeclaredDaemon:
             )
 
     def failed(self, error: ManagedDaemonError) -> OperationFailed:
-        """What went wrong, in one line; the log has all that the daemon said."""
+        """Return the error in one line; the log has the daemon's whole output."""
         password = self._password
 
         def masked(text: str) -> str:

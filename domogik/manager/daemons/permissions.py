@@ -1,4 +1,4 @@
-"""How does a daemon that runs as another user get to its directory, and to nothing else?"""
+"""Grants a daemon that runs as another user access to its directory and to nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole house from one host: what is here is asked directly, the rest over xPL."""
+"""All hosts as one: this host is called directly, the others over xPL."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from domogik.manager.registry import IKind
 @implementer(IAllHosts)
 @attrs.define(eq=False, kw_only=True)
 class AllHosts:
-    """`IAllHosts` over this host's office (None where no manager runs in this process).
+    """`IAllHosts` over this host (None if no manager runs in this process) and the others.
 
-    `values` answers with what plugins are configured with, None without a database.
+    `values` returns the stored values of plugins, None without a database.
     """
 
     host: str
@@ -92,10 +92,9 @@ class AllHosts:
         return self._is_here(host) or self._hosts.is_known(host)
 
     def _unlisted(self, name: str, host: str) -> Component:
-        """A plugin or unit of another host that is in no list: it is disabled, or was not heard of.
+        """Return a plugin or unit of another host that is not in its list, as disabled.
 
-        What it has that host knows best; but nobody who was never heard is waited for, and what
-        can be no plugin's name is not sent.
+        A host that was never heard is not asked, and an impossible name is not sent.
         """
         if not self._hosts.is_known(host):
             raise UnknownComponent(f"No manager of a host {host} was ever heard")
@@ -157,7 +156,7 @@ class AllHosts:
 
     @property
     def health(self) -> Health | None:
-        """Of this host."""
+        """The health centre of this host."""
         return self._local_host.health if self._local_host is not None else None
 
     def unit_rule(self, user: str | None = None) -> str:

@@ -1,7 +1,6 @@
-"""What another host's manager answers, read as components: its list, and the detail of one.
+"""Reads the answers of other hosts' managers: their lists, details and checks.
 
-Whoever sends it may send anything: names that nothing can have are left out, and what is shown to
-people holds no control characters.
+Their content is not trusted: impossible names are left out, and control characters are replaced.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")
 
 
 def listed_components(message: Message, host: str) -> tuple[Component, ...]:
-    """The entries of a `list` answer of that host, each once; one without a name ends them."""
+    """Return the components of a `list` answer, each once; an entry without a name ends it."""
     pairs = dict(message.body)
     found: dict[ComponentId, Component] = {}
     for kind in Kind.all():
@@ -48,7 +47,7 @@ def listed_components(message: Message, host: str) -> tuple[Component, ...]:
 
 
 def _servers(pairs: dict[str, str], kind: Kind, host: str) -> dict[ComponentId, Component]:
-    """Those of a manager that has some: beside the entries that every Domogik knows."""
+    """Return the daemons in the answer of a manager that has some."""
     found: dict[ComponentId, Component] = {}
     for place in range(MAX_LISTED):
         name = pairs.get(f"{kind.value}{place}-name", "")
@@ -85,7 +84,7 @@ def _entry(pairs: dict[str, str], place: int, name: str, host: str) -> Component
 
 
 def read_detail(message: Message, component: Component) -> Detail:
-    """A `detail` answer; keys whose number has a hole before it are read as well."""
+    """Return a `detail` answer; keys after a gap in the numbers are read as well."""
     pairs = dict(message.body)
     numbers = sorted(
         {
@@ -163,7 +162,7 @@ def _key(pairs: dict[str, str], number: int) -> ConfigurationKey:
 
 
 def _state(word: str) -> State:
-    """`ON`, `OFF`, or a state in our own words."""
+    """Return the state for `ON`, `OFF` or a state of this version."""
     try:
         return State(word)
     except ValueError:
@@ -175,7 +174,7 @@ def _number(text: str) -> int:
 
 
 def _shown(text: str) -> str:
-    """For people's eyes: a terminal must not obey it."""
+    """Return the text without characters that a terminal would obey."""
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() else "?" for letter in text)

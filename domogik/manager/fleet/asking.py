@@ -1,4 +1,4 @@
-"""Asking managers of other hosts: one that has gone is not waited for, one that lives may work."""
+"""Questions to the managers of other hosts, ended early if the manager is not heard any more."""
 
 from __future__ import annotations
 
@@ -48,18 +48,18 @@ class Asking:
     _waiting: dict[str, list[_Question]] = attrs.field(factory=dict)
 
     def heard(self, host: str) -> None:
-        """The manager of that host spoke."""
+        """Record that the manager of that host was heard."""
         self._gone.discard(host)
         self._heard[host] = self._clock.seconds()
 
     def left(self, host: str) -> None:
-        """The manager of that host said that it ends: it answers nothing any more."""
+        """Record that the manager of that host has ended and will not answer."""
         self._gone.add(host)
         for question in tuple(self._waiting.get(host, ())):
             question.give_up(f"the manager of {host} was stopped")
 
     def forget(self, host: str) -> None:
-        """Nothing is known of that host any more."""
+        """Remove everything that is known about that host."""
         self._gone.discard(host)
         self._heard.pop(host, None)
 
@@ -74,10 +74,9 @@ class Asking:
         timeout_s: float,
         repeat_s: float | None = None,
     ) -> Message:
-        """The first message that is the `answer`.
+        """Return the first message that is the `answer`.
 
-        Raises `NoAnswer`, which says that nothing came of `what`, and `OperationFailed` for what
-        xPL cannot say.
+        Raises `NoAnswer`, with `what` in its text, and `OperationFailed` for what xPL cannot carry.
         """
         silence = f"No data or timeout on {what}"
         if host in self._gone:

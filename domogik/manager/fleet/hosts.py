@@ -1,4 +1,4 @@
-"""The other hosts: who is there, what runs there, and asking their manager."""
+"""The other hosts: which were heard, their components, and requests to their managers."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Hosts:
         return Asking(self._clock, self._identity, self.patience_s)
 
     def start(self) -> None:
-        """Listen, and ask who is there and what runs there."""
+        """Start listening, and ask all managers for their lists."""
         subscribe = self._bus.subscribe
         self._subscriptions = [
             subscribe(self._beat, type=STAT, schema="hbeat.app"),
@@ -100,7 +100,7 @@ class Hosts:
         self._identity.send(CMND, "domogik.system", [("command", "list"), ("host", "*")])
 
     def stop(self) -> None:
-        """Listen no more."""
+        """Cancel all subscriptions and timers."""
         for subscription in self._subscriptions:
             subscription.cancel()
         if self._timer is not None and self._timer.active():
@@ -109,16 +109,16 @@ class Hosts:
     # What is known
 
     def is_known(self, host: str) -> bool:
-        """Whether the manager of that host was ever heard."""
+        """Return whether the manager of that host was ever heard."""
         return host in self._hosts
 
     def known(self) -> tuple[HostInfo, ...]:
-        """Every host that was heard, this one first."""
+        """Return every host that was heard, this one first."""
         names = sorted(self._hosts, key=lambda name: (name != self.own, name))
         return tuple(self._info(name, self._hosts[name]) for name in names)
 
     def components(self, host: str | None = None) -> tuple[Component, ...]:
-        """What the managers of other hosts (or that of `host`) last said runs there."""
+        """Return the components that the managers of other hosts, or of `host`, listed last."""
         return tuple(
             component
             for name in sorted(self._hosts)
@@ -179,7 +179,7 @@ class Hosts:
         self._say(name, known, tuple(_known_better(one, before.get(one.id)) for one in listed))
 
     def _heard(self, name: str) -> _Host | None:
-        """The host, which is there; None where there is no room for one more."""
+        """Return the host and mark it as on; None if there are too many."""
         known = self._hosts.get(name)
         if known is None:
             if len(self._hosts) >= MAX_HOSTS and not self._make_room():
@@ -217,7 +217,7 @@ class Hosts:
         self._say(name, known, tuple(unknown))
 
     def _say(self, name: str, known: _Host, components: tuple[Component, ...]) -> None:
-        """Publish what is different."""
+        """Publish a changed host."""
         before = {component.id: component for component in known.components}
         known.components = components
         for component in components:
@@ -232,7 +232,7 @@ class Hosts:
             self._events.publish("component.removed", id=str(component.id), host=name)
 
     def _watch(self, known: _Host) -> None:
-        """Look again when that host, or one that is due before it, falls silent."""
+        """Set the timer to the time at which the next host becomes silent."""
         if self._timer is None or not self._timer.active():
             wait = known.silent_from - self._clock.seconds()
             self._timer = self._clock.callLater(max(0.0, wait), self._look)
@@ -251,7 +251,7 @@ class Hosts:
     # Asking
 
     def _ask_for_list(self, host: str) -> None:
-        """Ask a host, and ask it again: a lost datagram must not hide what runs there."""
+        """Ask a host for its list, repeatedly, since datagrams can be lost."""
         asked = self.asking.ask(
             host,
             "getting plugin list",
@@ -274,20 +274,20 @@ class Hosts:
         self._log.debug("{host} does not say what runs there", host=host)
 
     async def command(self, host: str, command: str, name: str, kind: Kind = Kind.PLUGIN) -> None:
-        """Have that host's manager do it; `OperationFailed` with its words, or `NoAnswer`."""
+        """Send a command to that host's manager; raises `OperationFailed` or `NoAnswer`."""
         answer = await self._ask(host, command, kind, name)
         error = answer.get("error")
         if error:
             raise self._refused(error, host, name)
 
     def _refused(self, error: str, host: str, name: str, before: str = "") -> OperationFailed:
-        """Its words; and for people what is near a name that it does not know."""
+        """Return the error in the answer, with similar names for an unknown one."""
         unknown = UnknownComponent.named(name, host, (str(one.id) for one in self.components(host)))
         plain = unknown.plain if error == str(unknown) else ""
         return OperationFailed(f"{before}{error}", plain=plain)
 
     async def detail(self, component: Component, timeout_s: float | None = None) -> Detail:
-        """What the manager that knows it says of it; `OperationFailed`, `NoAnswer`."""
+        """Return the detail from the component's manager; raises `OperationFailed`, `NoAnswer`."""
         name, host = component.name_and_host
         kind = component.id.kind
         answer = await self._ask(
@@ -299,7 +299,7 @@ class Hosts:
         return read_detail(answer, component)
 
     async def diagnose(self, component: Component) -> tuple[DiagnosticCheck, ...]:
-        """Have that host's manager look at it; `OperationFailed`, `NoAnswer`."""
+        """Return the checks of a component from its manager; `OperationFailed`, `NoAnswer`."""
         kind = component.id.kind
         return await self._diagnose(component.host, kind, component.name)
 
@@ -315,9 +315,9 @@ class Hosts:
         return read_checks(answer)
 
     async def look(self, component: Component) -> Component:
-        """Ask its manager how the component is, and remember it; raises `NoAnswer`.
+        """Ask its manager for the component's state, and store it; raises `NoAnswer`.
 
-        One that the manager does not know (any more) is disabled.
+        A component that the manager does not know any more is disabled.
         """
         try:
             found = (await self.detail(component, LOOK_TIMEOUT)).component
@@ -392,7 +392,7 @@ def _words(component: Component) -> dict[str, object]:
 
 
 def _ip(message: Message) -> str:
-    """Where it says it is; empty where that is no address."""
+    """Return the announced address; empty if it is invalid."""
     try:
         return str(IPv4Address(message.get("remote-ip") or ""))
     except ValueError:
@@ -400,7 +400,7 @@ def _ip(message: Message) -> str:
 
 
 def _interval_s(message: Message) -> float:
-    """Of a heartbeat; what is no number of minutes counts as the default."""
+    """Return the interval of a heartbeat in seconds; an invalid one counts as the default."""
     text = message.get("interval") or ""
     if not text.isascii() or not text.isdigit() or int(text[:4]) == 0:
         return DEFAULT_INTERVAL_S

@@ -1,4 +1,4 @@
-"""Other programs that have a name of ours, or on another host a role that we have here."""
+"""Conflicts of names: other programs with a name of this host, other hosts with its roles."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class NameConflicts:
         )
 
     def watch_roles(self, bus: Bus, roles: Iterable[str]) -> None:
-        """From now on other hosts with one of these `OPTIONS` are known."""
+        """Report other hosts with one of these `OPTIONS` from now on."""
         for role in roles:
             self._subscriptions.append(
                 bus.subscribe(
@@ -73,13 +73,13 @@ class NameConflicts:
             self.heard(message, origin)
 
     def watch(self, presence: Presence) -> None:
-        """From now on its namesakes are known."""
+        """Report other programs with the name of that presence from now on."""
         if presence not in self._watched:
             self._watched.append(presence)
             presence.on_name_conflict(self.heard)
 
     def heard(self, message: Message, origin: Origin) -> None:
-        """A heartbeat of such a program."""
+        """Handle a heartbeat of a program with a name of this host."""
         key = message.source, _where(message, origin)
         if key not in self._heard:
             if len(self._heard) >= MOST:
@@ -91,7 +91,7 @@ class NameConflicts:
             self._next = self._clock.callLater(LOOK_AGAIN, self._look)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Cancel all subscriptions and timers."""
         for subscription in self._subscriptions:
             subscription.cancel()
         if self._next is not None:

@@ -1,1 +1,1 @@
-"""Is everything well, and what is wrong now: checks, issues, repair."""
+"""Health: the checks of components, the issues that are open, and their repair."""

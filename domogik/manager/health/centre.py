@@ -46,7 +46,7 @@ _BAD = frozenset({State.FAILED.value, State.NOT_RESPONDING.value, State.BACKOFF.
 
 @attrs.frozen
 class Look:
-    """What the last look at a component found; `taken` is Unix time in seconds."""
+    """The result of the last examination of a component; `taken` is Unix time in seconds."""
 
     component: str
     checks: tuple[DiagnosticCheck, ...]
@@ -100,14 +100,17 @@ class Health:
     # Life
 
     def start(self) -> None:
-        """Read what was known, and look once a day from now on. Blocks for a moment."""
+        """Load the known issues, and examine everything once a day from now on.
+
+        Blocks for a moment.
+        """
         self._issues.load()
         self._unsubscribe = self._events.subscribe(self._happened)
         self._plan_daily_look()
         self._later("again", AGAIN, self._look_again)
 
     def stop(self) -> Deferred[None]:
-        """Look no more; fires when what is known is written down."""
+        """End all examinations; fires when the issues are saved."""
         if self._unsubscribe is not None:
             self._unsubscribe()
             self._unsubscribe = None
@@ -119,7 +122,7 @@ class Health:
 
     @property
     def last_known_time(self) -> float:
-        """Unix time of the last look at everything, also of managers before us; 0 for never."""
+        """Unix time of the last examination of everything, by earlier managers too; 0 for never."""
         return self._issues.looked
 
     def _later(self, name: str, seconds: float, act: Callable[[], None]) -> None:
@@ -158,18 +161,18 @@ class Health:
     # Looking
 
     def subjects(self) -> list[str]:
-        """The ids of all components that can be looked at."""
+        """Return the ids of all components that can be examined."""
         return [id for checker in self.kinds for id in sorted(checker.subjects())]
 
     def looks(self) -> tuple[Look, ...]:
-        """The last look at each component since the start, in the order of `subjects`."""
+        """Return the last result for each component since the start, in the order of `subjects`."""
         looks = (self._known[id].look for id in self.subjects())
         return tuple(look for look in looks if look is not None)
 
     def diagnose(self, component_id: str | None = None) -> Deferred[tuple[DiagnosticCheck, ...]]:
-        """Look at one component, or at all of this host; fires with the checks, in a steady order.
+        """Examine one component or all of this host; fires with the checks in a stable order.
 
-        Whoever asks while it goes on gets the same. Fails with `UnknownComponent`.
+        A call during an examination gets the result of that one. Fails with `UnknownComponent`.
         """
         if component_id is None:
             return self._jobs.run("diagnose", f"host:{self.kinds.host}", self._look_at_all, "all")
@@ -224,7 +227,7 @@ class Health:
     async def _examined(
         self, checker: IChecked, component_id: str
     ) -> tuple[tuple[DiagnosticCheck, ...], bool]:
-        """The checks, and whether the look came to its end."""
+        """Return the checks, and whether the examination was complete."""
         looking = Deferred.fromCoroutine(_all_of(checker.examine(component_id)))
         try:
             return await looking.addTimeout(PATIENCE, self._clock), True
@@ -296,7 +299,7 @@ class Health:
                 self.check_soon(component_id)
 
     def check_soon(self, component_id: str) -> None:
-        """Something about it may have changed without its state."""
+        """Examine a component soon, though its state did not change."""
         self._later(component_id, SETTLE, lambda: self._look_now(component_id))
 
     def _look_now(self, component_id: str) -> None:
@@ -315,11 +318,11 @@ class Health:
     # Issues
 
     def issues(self) -> tuple[Issue, ...]:
-        """Those that are open, the oldest first."""
+        """Return the open issues, the oldest first."""
         return self._issues.all()
 
     def issue(self, issue_id: str) -> Issue:
-        """Raises `UnknownIssue`."""
+        """Return the open issue with that id; raises `UnknownIssue`."""
         issue = self._issues.get(issue_id)
         if issue is None:
             raise UnknownIssue(f"there is no open issue {issue_id}")

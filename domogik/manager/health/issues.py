@@ -1,4 +1,4 @@
-"""What is wrong now: the issues that are open, since when, and the file that remembers them."""
+"""The open issues, with the file that keeps them over restarts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Issue:
 
 
 class UnknownIssue(UnknownComponent):
-    """No such issue is open, any more perhaps."""
+    """No issue with that id is open."""
 
 
 @attrs.define(eq=False)
@@ -60,19 +60,19 @@ class Issues:
     _saving: Deferred[None] | None = attrs.field(init=False, default=None)
 
     def all(self) -> tuple[Issue, ...]:
-        """Those that are open, the oldest first."""
+        """Return the open issues, the oldest first."""
         return tuple(sorted(self._open.values(), key=lambda issue: (issue.opened, issue.id)))
 
     def get(self, issue_id: str) -> Issue | None:
-        """The issue of that id, None where it is not open."""
+        """Return the issue with that id, None if it is not open."""
         return self._open.get(issue_id)
 
     def of(self, component_id: str) -> list[Issue]:
-        """Those of one component."""
+        """Return the open issues of one component."""
         return [issue for issue in self._open.values() if issue.component == component_id]
 
     def components(self) -> set[str]:
-        """Who has one."""
+        """Return the ids of the components with open issues."""
         return {issue.component for issue in self._open.values()}
 
     # What a look finds
@@ -109,11 +109,11 @@ class Issues:
             self._publish("issue.changed", issue)
 
     def forget(self, component_id: str) -> None:
-        """It is gone, and what was wrong with it too."""
+        """Remove the issues of a component that is gone."""
         self._close(self.of(component_id))
 
     def forget_all_but(self, component_ids: Collection[str]) -> None:
-        """Those of components that are there no more."""
+        """Remove the issues of all components but these."""
         for component_id in self.components().difference(component_ids):
             self.forget(component_id)
 
@@ -136,7 +136,7 @@ class Issues:
     # What outlives us
 
     def load(self) -> None:
-        """Read what was known; a file that is no good is as none, and said. Blocks for a moment."""
+        """Load the issues; a broken file is logged and ignored. Blocks for a moment."""
         try:
             content = json.loads(read_bounded(self._state, _LARGEST_STATE))
             self.looked = float(content["looked"])
@@ -158,7 +158,7 @@ class Issues:
         return self.saved()
 
     def saved(self) -> Deferred[None]:
-        """Fires when nothing is being written."""
+        """Return a Deferred that fires when no writing is under way."""
         if self._saving is None:
             return succeed(None)
         waiting: Deferred[None] = Deferred()
@@ -188,7 +188,7 @@ class Issues:
 
 
 def _issue_id(component_id: str, check: DiagnosticCheck) -> str:
-    """Steady over restarts, and short enough to be typed."""
+    """Return an id that is the same after a restart, and short enough to be typed."""
     text = "\0".join((component_id, *check.key))
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:10]
 

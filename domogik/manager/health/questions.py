@@ -1,4 +1,4 @@
-"""What is asked about a component: the name of a check, and the sentence that it fills."""
+"""The names and the sentences of checks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Question:
     def answer(
         self, component_id: str, result: Result, *suggestions: Suggestion, **parameters: object
     ) -> DiagnosticCheck:
-        """How it is with that component."""
+        """Return the check with that result."""
         text = self.wrong if result.is_issue and self.wrong else self.text
         if parameters.get("reason") and "{reason}" not in text:
             text += ": not looked at, {reason}" if result in _NOT_LOOKED_AT else ": {reason}"
@@ -47,32 +47,32 @@ class Question:
 
 
 def look_at_logs(command: str) -> Suggestion:
-    """What it wrote says more; `command` shows it."""
+    """Return the suggestion to read the output, with the `command` for it."""
     return only_by_hand("look-at-logs", f"See what it wrote: {command}")
 
 
 def find_large(path: Path | str) -> Suggestion:
-    """What takes the room."""
+    """Return the suggestion to find large files."""
     return only_by_hand("free-disk", f"See what is large there: du -xhd1 {path}")
 
 
 def only_by_hand(action: str, sentence: str) -> Suggestion:
-    """What Domogik cannot do for a person."""
+    """Return a suggestion that only a person can carry out."""
     return Suggestion(action, sentence, is_repairable=False)
 
 
 def unknown_action(component_id: str, action: str) -> NotPossible:
-    """The error for a repair that no check of that component suggests."""
+    """Return the error for a repair that no check of that component suggests."""
     return NotPossible(f"nobody knows how to {action} {component_id}")
 
 
 def times(count: int) -> str:
-    """As people say it: `once`, `3 times`."""
+    """Return a count in words: `once`, `3 times`."""
     return "once" if count == 1 else f"{count} times"
 
 
 def megabytes(size_bytes: float) -> str:
-    """As people say it: `512 MB`, `3.4 GB`."""
+    """Return a size in words: `512 MB`, `3.4 GB`."""
     if size_bytes >= 10**9:
         return f"{size_bytes / 10**9:.1f} GB"
     return f"{size_bytes / 10**6:.0f} MB"

@@ -1,4 +1,4 @@
-"""A kind of component that obeys nothing: others override what theirs do."""
+"""The base class of the kinds: every operation raises `NotPossible` unless it is overridden."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who looks at core services, managed daemons, external members and repositories?"""
+"""The checkers of core services, managed daemons, external members and repositories."""
 
 from __future__ import annotations
 

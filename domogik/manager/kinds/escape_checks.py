@@ -1,4 +1,4 @@
-"""Can a process get away from its component here?"""
+"""The check whether processes can escape from their component on this host."""
 
 from __future__ import annotations
 

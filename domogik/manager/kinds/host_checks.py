@@ -1,4 +1,4 @@
-"""Is this host well? The network's hub, the clock, room on the disks, memory, who may come in."""
+"""The checks of a host: hub, clock, disks, memory, access rights."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class HostChecker:
     _more: Callable[[], Sequence[DiagnosticCheck]] = tuple
 
     def subjects(self) -> Collection[str]:
-        """One id."""
+        """Return the id of the host."""
         return (self._id,)
 
     @property
@@ -111,12 +111,12 @@ class HostChecker:
         return f"host:{self._host}"
 
     async def examine(self, component_id: str) -> Sequence[DiagnosticCheck]:
-        """From the network to the home."""
+        """Return all checks of the host."""
         found = [self._hub(), *self._more(), self._clock(), self._packages()]
         return [*found, *await self._in_thread(self._machine)]
 
     async def repair(self, component_id: str, check: DiagnosticCheck, action: str) -> None:
-        """Take rights away, or remove archives."""
+        """Remove access rights, or remove archives."""
         acts = {"make-private": self._make_private, "empty-cache": self._empty_cache}
         if action not in acts:
             raise unknown_action(component_id, action)
@@ -238,7 +238,7 @@ class HostChecker:
 
 
 def _path_in(problem: str) -> str:
-    """What a sentence about a file begins with."""
+    """Return the path at the beginning of a sentence about a file."""
     return problem.partition(": ")[0].partition(":")[0]
 
 

@@ -1,4 +1,4 @@
-"""Is somebody on the network in the way of this host's programs?"""
+"""The checks of what other programs on the network do to this host."""
 
 from __future__ import annotations
 

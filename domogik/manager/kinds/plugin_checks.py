@@ -1,4 +1,4 @@
-"""Is a plugin well? It runs as it is wanted, is heard, and has what it needs to start again."""
+"""The checks of a plugin: its state, its heartbeat, its files and its needs."""
 
 from __future__ import annotations
 
@@ -98,11 +98,11 @@ class PluginChecker:
     _gate: DeferredLock = attrs.field(init=False, factory=DeferredLock)
 
     def subjects(self) -> Collection[str]:
-        """Their ids."""
+        """Return the ids of the plugins."""
         return self._components.ids(Kind.PLUGIN)
 
     async def examine(self, component_id: str) -> Sequence[DiagnosticCheck]:
-        """How it runs, then what it is made of."""
+        """Return the checks of its state, then those of its files."""
         component = self._components.get(ComponentId.parse(component_id))
         if component is None:
             raise UnknownComponent(f"There is no component {component_id}")
@@ -118,7 +118,7 @@ class PluginChecker:
         ]
 
     async def repair(self, component_id: str, check: DiagnosticCheck, action: str) -> None:
-        """Start or restart it."""
+        """Start or restart the plugin."""
         acts = {"start": self._plugins.start, "restart": self._plugins.restart}
         if action not in acts:
             raise unknown_action(component_id, action)
@@ -279,7 +279,7 @@ class PluginChecker:
 
 
 def _advice(component: Component, before: str | None) -> tuple[Suggestion, ...]:
-    """For one that does not run; where a new release failed, the one before comes first."""
+    """Return suggestions for a plugin that is down; a rollback comes first after an update."""
     name = component.name
     do = RESTART if component.state is State.BACKOFF else START
     usual = do, look_at_logs(f"dmg_ctl logs {name}")

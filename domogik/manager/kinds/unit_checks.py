@@ -1,4 +1,4 @@
-"""Who looks at the declared units of systemd?"""
+"""The checker of declared systemd units."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class UnitChecker:
     _units: SystemUnits
 
     def subjects(self) -> Collection[str]:
-        """Their ids."""
+        """Return the ids of the declared units."""
         return tuple(f"unit:{name}" for name in self._units.names())
 
     async def examine(self, component_id: str) -> Sequence[DiagnosticCheck]:
@@ -39,7 +39,7 @@ class UnitChecker:
         return await self._units.checks(name)
 
     async def repair(self, component_id: str, check: DiagnosticCheck, action: str) -> None:
-        """Do what `units.unit_check` suggests."""
+        """Carry out what `units.unit_check` suggests."""
         try:
             chosen = UnitAction(action)
         except ValueError:

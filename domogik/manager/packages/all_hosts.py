@@ -1,4 +1,4 @@
-"""The packages of the whole house from one host: what is here is done directly, the rest on xPL."""
+"""The packages of all hosts: this host is called directly, the others over xPL."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ _ICONS = ("icon.png", "src/share/domogik/design/{type}/{id}/icon.png")
 @implementer(IPackages)
 @attrs.define(eq=False, kw_only=True)
 class Packages:
-    """`IPackages` over this host's office (None where no manager runs in this process).
+    """`IPackages` over this host (None if no manager runs in this process) and the others.
 
-    `address(host)` is where that host finds REST, and raises `NotPossible` where it cannot.
+    `address(host)` returns the URL at which that host reaches REST, or raises `NotPossible`.
     """
 
     host: str
@@ -371,7 +371,7 @@ class Packages:
     # What all of them need
 
     def _offered(self, type: str, id: str, release: str | None) -> PackageRef:
-        """The release that is meant; `InvalidReference`, `UnknownRelease`."""
+        """Return the release that is meant; raises `InvalidReference`, `UnknownRelease`."""
         fullname(type, id)
         return self._repositories.index.find(type, id, release).ref
 
@@ -388,7 +388,7 @@ class Packages:
             self._local_host.check_managed()
 
     def _check_host(self, host: str) -> None:
-        """Nobody who was never heard is waited for."""
+        """Raise `UnknownComponent` for a host that was never heard."""
         self._check_managed()
         self._check_heard(host)
 

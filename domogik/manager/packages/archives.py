@@ -1,4 +1,4 @@
-"""Archives of packages: each is fetched once, checked, and kept while there is room."""
+"""Archives of packages: fetched once, verified, and kept while there is space."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Archives:
         await self._in_thread(self._file(ref, place).unlink, True)
 
     def _file(self, ref: PackageRef, place: Place) -> Path:
-        """Two releases of one name that differ in their bytes are two files."""
+        """Return the path of an archive, with the digest, since releases can share a name."""
         key = (place.sha256 or hashlib.sha256(place.url.encode()).hexdigest())[:16].lower()
         return self._directory / f"{ref.file_stem}.{key}.tgz"
 

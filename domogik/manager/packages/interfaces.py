@@ -1,4 +1,4 @@
-"""What a door may ask about packages, on any host of the house."""
+"""The interface of the packages of all hosts."""
 
 from __future__ import annotations
 
@@ -67,19 +67,19 @@ class IPackages(Interface):
     host = Attribute("str: the name of this host")
 
     def jobs() -> tuple[Job, ...]:
-        """Those under way and the last that ended, newest first."""
+        """Return the jobs under way and the last that ended, newest first."""
 
     def repositories() -> tuple[RepositoryInfo, ...]:
-        """Highest priority first."""
+        """Return the repositories, highest priority first."""
 
     async def refresh() -> tuple[RepositoryInfo, ...]:
         """Fetch what they offer; one that fails keeps what it offered before and says why."""
 
     def offers(type: str | None = None) -> tuple[Offer, ...]:
-        """All releases of all packages, by id, the newest of each first."""
+        """Return all releases of all packages by id, the newest of each first."""
 
     def available(host: str, type: str) -> tuple[Offer, ...]:
-        """Those of packages that are not installed on that host; `UnknownComponent`."""
+        """Return the packages that are not installed on that host; raises `UnknownComponent`."""
 
     def installed(host: str | None = None, type: str | None = None) -> tuple[InstalledPackage, ...]:
         """From memory, for every host that has told; sorted by host and name."""
@@ -107,13 +107,13 @@ class IPackages(Interface):
         """
 
     async def rollback(host: str, type: str, id: str) -> PackageRef:
-        """To the release that was there before."""
+        """Switch to the previous release."""
 
     async def uninstall(host: str, type: str, id: str, *, with_data: bool = False) -> None:
-        """Everything that the package brought; its data only `with_data`."""
+        """Remove the package; its data is removed only `with_data`."""
 
     async def hold(host: str, type: str, id: str, *, held: bool) -> None:
-        """Whether updates leave it alone."""
+        """Set whether updates skip the package."""
 
     async def dependencies(
         host: str, type: str, id: str, release: str | None = None
@@ -121,7 +121,7 @@ class IPackages(Interface):
         """Those of the release, or of the installed one, as they are met on that host."""
 
     async def udev_rules(host: str, type: str, id: str) -> tuple[UdevRule, ...]:
-        """Those of an installed package."""
+        """Return the udev rules of an installed package."""
 
     async def upload(path: Path, named: PackageRef | None = None) -> PackageRef:
         """Check an archive and take it into the local repository; moves nothing, reads `path`.
@@ -133,4 +133,4 @@ class IPackages(Interface):
         """The archive, fetched where it is not in the cache; what `/package/download/` serves."""
 
     def icon(type: str, id: str, release: str | None = None) -> Path | None:
-        """The icon of an offered release, or without one that of the installed package."""
+        """Return the icon of an offered release, or of the installed package."""

@@ -1,4 +1,4 @@
-"""The packages of this host: which there are, and what changes them, one job at a time for each."""
+"""The packages of this host, and the jobs that change them."""
 
 from __future__ import annotations
 
@@ -103,13 +103,13 @@ class LocalPackages:
     # What there is
 
     async def recover(self) -> None:
-        """Before anything is read: what was interrupted ends as old or as new."""
+        """Finish or undo interrupted changes, before anything is read."""
         if self.managed:
             for sentence in await self._in_thread(self._store.recover):
                 self._log.warn("{sentence}", sentence=sentence)
 
     async def resume(self) -> None:
-        """Carry updates on that were interrupted, once everything runs."""
+        """Continue interrupted updates, once everything runs."""
         if self.managed:
             notes = await self._update.interrupted()
             for note in notes:
@@ -125,7 +125,7 @@ class LocalPackages:
         )
 
     def update_list(self, inventory: Inventory) -> None:
-        """Take over what is installed and enabled now."""
+        """Apply the list of installed and enabled packages."""
         self._inventory = inventory
         found = tuple(self._listed(inventory))
         if found != self._list:
@@ -152,7 +152,7 @@ class LocalPackages:
         return tuple(attrs.evolve(one, **stored.get(one.ref.fullname, {})) for one in self._list)
 
     async def look(self) -> None:
-        """Read what only the store knows."""
+        """Read the facts that only the store has."""
         release_of = self._plugins.release_of
         self._stored = await self._in_thread(
             look, self._store, release_of, self._list, self._inventory
@@ -296,14 +296,14 @@ class LocalPackages:
         await self.jobs.run("uninstall", name, work, with_data)
 
     async def hold(self, type: str, id: str, *, held: bool) -> None:
-        """Whether updates leave it alone."""
+        """Set whether updates skip the package."""
         self.check_managed()
         self._found(type, id)
         await self._in_thread(self._store.hold, type, id, held)
         await self.look()
 
     def check_managed(self) -> None:
-        """Raises `NotPossible` in development mode."""
+        """Raise `NotPossible` in development mode."""
         if not self.managed:
             raise NotPossible(DEVELOPMENT)
 

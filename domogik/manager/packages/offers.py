@@ -1,4 +1,4 @@
-"""A plugin that a host lacks and that its own repositories do not have: is it offered elsewhere?"""
+"""Asks the main host whether it offers a plugin that this host lacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The packages of other hosts: what their managers list, and asking them to change it."""
+"""The packages of other hosts: their lists, and the orders that change them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class PackageHosts:
     _unsubscribe: Callable[[], None] = attrs.field(default=lambda: None)
 
     def start(self) -> None:
-        """Listen, and ask every host what it has."""
+        """Start listening, and ask every host for its list."""
         self._subscription = self._bus.subscribe(
             self._listed, type=TRIG, schema=SCHEMA, body={"command": LIST}
         )
@@ -63,13 +63,13 @@ class PackageHosts:
         self.ask("*")
 
     def stop(self) -> None:
-        """Listen no more."""
+        """Cancel the subscriptions."""
         self._unsubscribe()
         if self._subscription is not None:
             self._subscription.cancel()
 
     def ask(self, host: str) -> None:
-        """Have a host, or with `*` every one, send its list."""
+        """Ask a host, or with `*` every host, for its list."""
         try:
             self._identity.send(CMND, SCHEMA, [("command", LIST), ("host", host)])
         except InvalidMessage:  # a name that may be read and not be written

@@ -1,4 +1,4 @@
-"""The repositories: what they offer, since when, and the one of this host that uploads go to."""
+"""The repositories: their offers, and the local repository for uploads."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Repositories:
     _looking: DeferredLock = attrs.field(init=False, factory=DeferredLock)
 
     def all(self) -> tuple[RepositoryInfo, ...]:
-        """Highest priority first, as of the last look."""
+        """Return the repositories, highest priority first, as read last."""
         nothing = ManifestEntry(Source(0, ""))
         known = {record.source.url: record for record in self._records}
         counts: dict[str, int] = {}
@@ -111,12 +111,12 @@ class Repositories:
         await self.look()
 
     async def archive(self, ref: PackageRef, told: Told | None = None) -> Path:
-        """The archive of an offered release; `UnknownRelease`, `FetchFailed`, `OperationFailed`."""
+        """Return the archive of a release; `UnknownRelease`, `FetchFailed`, `OperationFailed`."""
         offer = self.index.find(ref.type, ref.id, ref.release)
         return await self.fetch(ref, Place(offer.url, offer.sha256, offer.size), told)
 
     def newest_plugin(self, requirement: Requirement) -> str | None:
-        """The newest release that is offered and that will do."""
+        """Return the newest suitable release that is offered."""
         offers = self.index.releases("plugin", requirement.name)
         suitable = (
             offer.package.release
@@ -126,14 +126,14 @@ class Repositories:
         return next(suitable, None)
 
     def signed_digest(self, ref: PackageRef) -> str | None:
-        """What a signed repository says that the archive's SHA-256 is, None where none says it."""
+        """Return the signed SHA-256 of the archive, None without a signature."""
         for offer in self.index.offers:
             if offer.signed and offer.ref == ref and offer.sha256:
                 return offer.sha256
         return None
 
     async def fetch(self, ref: PackageRef, place: Place, told: Told | None = None) -> Path:
-        """The archive that is at that place; `FetchFailed`, `OperationFailed`."""
+        """Return the archive at that place; raises `FetchFailed`, `OperationFailed`."""
         try:
             ordered = self._is_named(place)
             if place.sha256 is None and place.url.startswith("http") and ordered:

@@ -1,4 +1,4 @@
-"""Where the REST servers of the house are: an order may name an archive there, and nowhere else."""
+"""The addresses of REST servers; orders may name archives only there."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class RestServers:
     _have_been_asked: bool = False
 
     def start(self) -> None:
-        """Listen to heartbeats."""
+        """Subscribe to heartbeats."""
         self._subscription = self._bus.subscribe(
             self._beat, type=STAT, schema="hbeat.app", source="domogik-rest.*"
         )
 
     def stop(self) -> None:
-        """Listen no more."""
+        """Cancel the subscription."""
         if self._subscription is not None:
             self._subscription.cancel()
 

@@ -261,7 +261,7 @@ class PackageUpdate:
 
 @contextlib.contextmanager
 def at_rest(plugins: Plugins, type: str, id: str) -> Iterator[None]:
-    """A context in which nothing starts that package, where it is a plugin."""
+    """Return a context in which the plugin of that package is not started."""
     plugin = plugins.plugin(id)
     plugin.is_at_rest = type == "plugin"
     try:
@@ -313,7 +313,7 @@ class _Probation:
         self.end()
 
     def end(self, verdict: str = "") -> None:
-        """Watch it no longer; `verdict` says what is wrong."""
+        """End the probation; `verdict` says what is wrong."""
         if self._verdict.called:
             return
         self._plugin.follower = None

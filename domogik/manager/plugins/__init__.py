@@ -1,1 +1,1 @@
-"""What only plugins need: values, heartbeats, what starts with the manager."""
+"""The plugins of this host: their states, heartbeats, values and automatic start."""

@@ -1,4 +1,4 @@
-"""Which plugins start with the manager."""
+"""Starts the plugins that start with the manager."""
 
 from __future__ import annotations
 
@@ -27,13 +27,12 @@ _IMPATIENT_S = 1.0
 
 @attrs.define(eq=False, kw_only=True)
 class Autostart:
-    """Every enabled plugin starts with the manager, unless its stored `startup-plugin` is false.
+    """Starts every enabled plugin, unless its stored `startup-plugin` is false.
 
-    After a crash or an upgrade those that a person had stopped before stay so.
+    After a crash or an upgrade, plugins that a person had stopped stay stopped.
 
-    The value comes from dbmgr; while it does not answer, the last one it gave counts, kept in
-    `remembered/<plugin>.json`, and where it never gave one the plugin starts. `notice` tells once
-    what that changes.
+    The value comes from dbmgr; if it does not answer, its last answer counts, which is kept in
+    `remembered/<plugin>.json`. `notice` reports once what changed for homes of earlier versions.
     """
 
     _identity: Identity
@@ -47,12 +46,14 @@ class Autostart:
     _log: Logger = Logger()
 
     async def resume(self, interrupted: Iterable[str]) -> None:
-        """Start what ran when the manager or the computer crashed, without asking anybody."""
+        """Start the plugins that ran when the manager or the computer crashed, without asking
+        dbmgr.
+        """
         enabled = self._plugins.enabled_names()
         await self._all(self._start(name) for name in interrupted if name in enabled)
 
     async def run(self) -> None:
-        """Done when each plugin that starts with the manager is alive or has failed."""
+        """Start the plugins; returns when each is alive or has failed."""
         names = self._plugins.enabled_names()
         looks = [Deferred.fromCoroutine(self._look_at_start(name)) for name in names]
         texts = dict(zip(names, await gatherResults(looks), strict=True))
@@ -68,11 +69,11 @@ class Autostart:
         await self._all(self._start(name) for name in starting)
 
     async def look(self, name: str) -> None:
-        """Ask again whether it is kept back: a person waits, or its value was changed."""
+        """Ask dbmgr again for the value of one plugin, with a short timeout."""
         await self._look(name, min(_IMPATIENT_S, self._timeout_s))
 
     def value_changed(self, host: str, plugin: str, key: str | None) -> None:
-        """Somebody has set or forgotten a value, or with `key` None all of them."""
+        """Ask again after a value was set or deleted; `key` None means all of the plugin."""
         is_ours = host == self._host and plugin in self._plugins.enabled_names()
         if is_ours and key in (STARTUP_KEY, None):
             _ = Deferred.fromCoroutine(self.look(plugin)).addErrback(
@@ -95,7 +96,7 @@ class Autostart:
             self._log.failure("{name} did not start", name=name)
 
     async def _look_at_start(self, name: str) -> str | None:
-        """As `_look`; None where that failed, and then the plugin is not started."""
+        """Return the value, None if reading it failed; the plugin is not started then."""
         try:
             return await self._look(name)
         except Exception:  # noqa: BLE001 - one plugin must not keep the others from starting
@@ -103,7 +104,7 @@ class Autostart:
             return None
 
     async def _look(self, name: str, timeout_s: float | None = None) -> str:
-        """The value that counts, empty for none; the one list says whether it is kept back."""
+        """Ask dbmgr for the value, store in the plugin what it means, and return it."""
         client = ConfigurationClient(
             identity=self._identity,
             technology=name,

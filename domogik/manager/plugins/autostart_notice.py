@@ -1,4 +1,4 @@
-"""What a home of before must be told once: every enabled plugin starts with the manager now."""
+"""The one-time notice that every enabled plugin starts with the manager now."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ ACCEPT = Suggestion("accept", "Leave it so")
 
 @attrs.define(eq=False)
 class AutostartNotice:
-    """Kept in a file, from the first start of this version until a person has accepted it.
+    """A notice in a file, from the first start of this version until it is accepted.
 
-    A home that was made by this version has no enabled plugin at its first start, and thus nothing
-    to be told.
+    A home that this version created has no enabled plugin then, and gets no notice.
     """
 
     _path: Path
@@ -33,17 +32,17 @@ class AutostartNotice:
     _log: Logger = Logger()
 
     def write(self, starting: Sequence[str], autostart_off: Sequence[str]) -> None:
-        """At the first start: plugins that did not start before and do now, and those kept back."""
+        """Record at the first start which plugins start now, and whose stored value prevents it."""
         if not self._path.exists():
             self._write(starting, autostart_off)
             self._on_news()
 
     def accept(self) -> None:
-        """Say it no more."""
+        """Remove the notice."""
         self._write([], [])
 
     def checks(self, component_id: str) -> list[DiagnosticCheck]:
-        """One check while there is something to tell, none otherwise. Blocks for a moment."""
+        """Return one check while there is a notice, else none. Blocks for a moment."""
         starting, before = read_json(self._path, self._log, _lists) or ([], [])
         autostart_off = [name for name in before if self._is_autostart_off(name)]
         if not (starting or autostart_off):

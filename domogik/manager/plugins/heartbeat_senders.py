@@ -1,4 +1,4 @@
-"""Which program sent a heartbeat? The kernel knows whose process has a UDP port."""
+"""Finds the process that sent a heartbeat, by the UDP port that the kernel says it has."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ MOST_SOCKETS = 8
 
 @attrs.define(eq=False)
 class HeartbeatSenders:
-    """Whether a heartbeat came from this host, and from a process of the plugin that it names.
+    """Checks that a heartbeat came from this host and from the plugin that it names.
 
-    `is_own(ip)` says whether an address is one of this host; a plugin's processes are asked for
-    only about a socket that is new. Where the hub is another program, every datagram comes from
-    the hub, and only what the heartbeat announces can be looked at.
+    `is_own(ip)` says whether an address is one of this host. The processes of a plugin are only
+    searched for a socket that is new. If the hub is another program, every datagram comes from the
+    hub, and the address that the heartbeat announces is checked instead.
     """
 
     is_own: Callable[[str], bool]
@@ -38,7 +38,7 @@ class HeartbeatSenders:
     _owners: Callable[..., Mapping[int, Sequence[Owner]]] = owners
 
     def is_here(self, message: Message, origin: Origin) -> bool:
-        """Whether a program of this host sent it, as far as can be told."""
+        """Return whether a program of this host sent it, as far as can be told."""
         if origin.ip is None or not self.is_own(origin.ip):
             return False
         if not self._hub_is_elsewhere():
@@ -47,10 +47,10 @@ class HeartbeatSenders:
         return claimed is not None and self._holds(None, claimed) is not None
 
     def is_from(self, plugin: Plugin, message: Message, origin: Origin) -> bool:
-        """Whether a process of that plugin has the port that it came from.
+        """Return whether a process of that plugin has the port that it came from.
 
-        Where no process has it any more, or the hub stands between, the port that the heartbeat
-        announces counts.
+        If no process has that port any more, or the hub is another program, the announced port
+        counts.
         """
         if origin.address is None or not self.is_own(origin.address[0]):
             return False
@@ -61,9 +61,9 @@ class HeartbeatSenders:
         return claimed is not None and bool(self._holds(plugin, claimed))
 
     def is_last_word(self, message: Message, origin: Origin, last: Address | None) -> bool:
-        """Whether it announces `last`, and neither that port nor the sender's is held any more.
+        """Return whether it announces `last`, and neither that port nor the sender's is in use.
 
-        A plugin that ends has often closed its socket before its end is heard.
+        A plugin that ends has often closed its socket before its end is handled.
         """
         if last is None or origin.address is None or not self.is_own(origin.address[0]):
             return False
@@ -73,7 +73,9 @@ class HeartbeatSenders:
         )
 
     def _holds(self, plugin: Plugin | None, address: Address) -> bool | None:
-        """Whether that plugin's processes have the port; None where no socket of ours has it."""
+        """Return whether the plugin's processes have the port; None if no socket of this host has
+        it.
+        """
         if not self.is_own(address[0]):
             return None
         try:
@@ -97,7 +99,7 @@ class HeartbeatSenders:
 
 
 def announced(message: Message) -> Address | None:
-    """Where the sender of a heartbeat listens; None when it does not say so."""
+    """Return the address that a heartbeat announces; None if there is none."""
     ip, port = message.get("remote-ip"), message.get("port")
     if not ip or not port or not port.isascii() or not port.isdigit() or len(port) > 5:
         return None

@@ -1,4 +1,4 @@
-"""One plugin of this host: what is installed of it, whether it is wanted, and how it is."""
+"""One plugin of this host: its package, whether it is enabled, and its state."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ _OFF = Status(State.STOPPED)
 
 @attrs.define(eq=False)
 class Plugin:
-    """`installed` is None where its package is gone, though it may run; `is_marked` says whether
-    the configuration enables it. It stays known until the manager ends.
+    """A plugin, kept until the manager ends.
+
+    `installed` is None if its package is gone, though it may run; `is_marked` says whether the
+    configuration enables it.
     """
 
     _log = Logger()
@@ -62,7 +64,7 @@ class Plugin:
 
     @property
     def is_known(self) -> bool:
-        """Whether it is installed here, or runs though its package is gone."""
+        """Whether it is installed, or runs though its package is gone."""
         return self.installed is not None or self.is_configured
 
     @property
@@ -72,45 +74,45 @@ class Plugin:
 
     @property
     def is_supervised(self) -> bool:
-        """Whether the supervisor knows it."""
+        """Whether the supervisor has it."""
         return self.id in self._supervisor.ids()
 
     @property
     def status(self) -> Status:
-        """What the supervisor knows of it; stopped when it knows nothing."""
+        """The supervisor's status of it; stopped if the supervisor does not have it."""
         return self._supervisor.status(self.id) if self.is_supervised else _OFF
 
     @property
     def pids(self) -> frozenset[int]:
-        """The numbers of its living processes; of one that was started by hand none."""
+        """The ids of its processes; empty for one that was started by hand."""
         return self._supervisor.pids(self.id) if self.is_supervised else frozenset()
 
     @property
     def is_up(self) -> bool:
-        """Whether some process of it runs, ours or not."""
+        """Whether a process of it runs, started by the manager or by hand."""
         return self.is_by_hand or self.status.state in _UP
 
     @property
     def is_there(self) -> bool:
-        """Whether it needs no start; one that is being ended does: a start waits for its end."""
+        """Whether a start has nothing to do; while it is being ended a start waits for the end."""
         return self.is_by_hand or self.status.state in _RUNS
 
     @property
     def is_tried_again(self) -> bool:
-        """Whether it does not run and the supervisor may start it by itself."""
+        """Whether it is down and the supervisor may start it again by itself."""
         return self.status.state in _TRIED_AGAIN
 
     @property
     def is_unheard(self) -> bool:
-        """Whether a manager before us started it and it has not answered this one yet."""
+        """Whether an earlier manager started it and it has not answered this one yet."""
         return self.status.adopted and self.status.state is State.STARTING
 
     # What changes it
 
     def refresh(self) -> None:
-        """Say in the one list what it is like now; it leaves that when it is gone and has ended.
+        """Update its entry in the component list, or remove it if it is gone and has ended.
 
-        What failed and is not wanted any more is not tried again.
+        A failed plugin that is not enabled any more is not restarted.
         """
         if not self.is_enabled and self.is_tried_again:
             _ = self._supervisor.stop(self.id).addErrback(
@@ -162,7 +164,7 @@ class Plugin:
     # Heartbeats
 
     def alive(self) -> None:
-        """A heartbeat that says ready came from it."""
+        """Handle a heartbeat of it that says ready."""
         if self.status.state in _UP:
             self._supervisor.alive(self.id)
         elif self.installed is not None and not self.is_by_hand:
@@ -171,13 +173,13 @@ class Plugin:
             self.refresh()
 
     def silent(self) -> None:
-        """It did not answer a ping."""
+        """Handle a ping that it did not answer."""
         if self.status.state in _UP:
             self._supervisor.silent(self.id)
         self._gone_by_hand()
 
     def left(self) -> None:
-        """It said that it leaves."""
+        """Handle its message that it ends."""
         if self.is_supervised:
             self._supervisor.left(self.id)  # a stop that comes after it is a success
         self._gone_by_hand()

@@ -1,4 +1,4 @@
-"""Where may a plugin's password be sent? To the plugin, or to another host that is trusted."""
+"""Decides to which address a plugin's password may be sent."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class PasswordRecipients:
     _in_thread: Threads
 
     async def place_of(self, question: Message, origin: Origin) -> Address | None:
-        """Where it was asked from, or, behind a hub, where its sender says that it listens."""
+        """Return the address that asked, or behind a hub the one that its sender announces."""
         plugin, host = question.get("technology") or "", question.get("hostname") or ""
         if origin.address is None:
             return None

@@ -1,4 +1,4 @@
-"""What plugins say of themselves on xPL, and asking those who say nothing."""
+"""The heartbeats of plugins, and the pings to those that send none."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LOOK_TWICE = 0.3
 
 @attrs.define(eq=False)
 class _Contact:
-    """What is going on with one plugin; `address` is where its last heartbeat said it listens."""
+    """The exchange with one plugin; `address` is the one that its last heartbeat announced."""
 
     plugin: Plugin
     address: Address | None = None
@@ -70,7 +70,7 @@ class PluginPings:
     _loop: LoopingCall | None = None
 
     def start(self) -> None:
-        """Listen, and ping at once: adopted plugins have to say that they are there."""
+        """Start listening, and ping at once, since adopted plugins must be confirmed."""
         for schema, handler in (("hbeat.app", self._beat), ("hbeat.end", self._end)):
             self._subscriptions.append(self._bus.subscribe(handler, type=STAT, schema=schema))
         self.ping_all()
@@ -80,7 +80,7 @@ class PluginPings:
             _ = self._loop.start(self._pause_s, now=False)
 
     def stop(self) -> None:
-        """Neither listen nor ask any more."""
+        """Cancel all subscriptions and pings."""
         if self._loop is not None and self._loop.running:
             self._loop.stop()
         while self._subscriptions:
@@ -91,7 +91,7 @@ class PluginPings:
                     waiting.cancel()
 
     def ping_all(self) -> None:
-        """Ask every plugin that should be there; one that is being asked is not asked twice."""
+        """Ping every plugin that should be up, unless a ping to it is under way."""
         watched = [self._contact(plugin) for plugin in self._plugins.watched()]
         for contact in watched:
             if contact.ping is None:
@@ -124,7 +124,7 @@ class PluginPings:
         return self._contacts.setdefault(plugin.name, _Contact(plugin))
 
     def _ping(self, contact: _Contact) -> None:
-        """Until it is heard, which ends the wait, or not: see `_beat`."""
+        """Send a ping; `_beat` ends it when the plugin answers."""
         contact.ping = self._identity.request(
             "hbeat.request",
             REQUEST,
@@ -151,7 +151,7 @@ class PluginPings:
         return f"domogik-{name}.{self._host}"
 
     def _speaker(self, message: Message) -> _Contact | None:
-        """The plugin that speaks; None for another host's or another vendor's program."""
+        """Return the plugin that sent it; None for another host's or another vendor's program."""
         device, _, instance = message.source.removeprefix("domogik-").partition(".")
         plugin = self._plugins.get(device)
         if instance != self._host or plugin is None or message.source != self._source(device):
@@ -210,7 +210,7 @@ class PluginPings:
             one.callback(None)
 
     async def stop_by_message(self, name: str) -> None:
-        """Ask a plugin that is no child of ours to stop, and wait until it says that it leaves."""
+        """Ask a plugin that was started by hand to stop; wait until it says that it ends."""
         leaving: Deferred[None] = Deferred()
         contact = self._contact(self._plugins.plugin(name))
         contact.leaving.append(leaving)
@@ -233,7 +233,7 @@ class PluginPings:
 
 
 def udp_addresses(processes: Mapping[str, frozenset[int]]) -> dict[str, list[Address]]:
-    """Where on this host each of these sets of processes has a UDP socket of IPv4 bound.
+    """Return the bound IPv4 UDP addresses of each of these sets of processes.
 
     Blocks for some milliseconds. Raises `CannotSeeSockets`.
     """

@@ -1,4 +1,4 @@
-"""What a plugin is told about where it lives: its program, its environment, its directories."""
+"""The program, the environment and the directories with which a plugin is started."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from domogik.supervisor.settings import Supervision
 
 @attrs.frozen
 class PluginLaunch:
-    """What a plugin is told about where it lives; see CONTRACT "A plugin".
+    """How plugins are started; see CONTRACT "A plugin".
 
-    `environment` is what every plugin gets: the manager's own, `DOMOGIK_HOME`, `XPL_PORT`, ...
+    `environment` is given to every plugin: the manager's own, `DOMOGIK_HOME`, `XPL_PORT`, ...
     """
 
     host: str
@@ -27,7 +27,7 @@ class PluginLaunch:
     data: Callable[[str], Path]
 
     def program(self, installed: Installed, supervision: Supervision) -> Program:
-        """How to run the plugin of a package; `DOMOGIK_RUN_ID` is the supervisor's to add."""
+        """Return how the plugin of a package is run; the supervisor adds `DOMOGIK_RUN_ID`."""
         assert installed.script is not None
         assert installed.directory is not None
         name = installed.package.id

@@ -1,4 +1,4 @@
-"""The plugins of this host: which there are, whether they are wanted, how they are."""
+"""The plugins of this host: installed or running, enabled or not, and the operations on them."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ class Plugins:
     # What there is
 
     def update(self, inventory: Inventory, configuration: Configuration) -> None:
-        """Take over what is installed and configured now; what did not change is not touched.
+        """Apply the inventory and the configuration; unchanged plugins are not touched.
 
-        A plugin that is up keeps running, also when it is disabled or its descriptor is gone; it
-        leaves the list when it has ended. One that waits for another try gets none any more.
-        Raises `BrokenConfiguration` before it changes anything.
+        A plugin that is up keeps running, even if it is disabled or its descriptor is gone; it is
+        removed from the list when it has ended. A restart that was scheduled for it is dropped.
+        Raises `BrokenConfiguration` before anything is changed.
         """
         check(configuration)
         supervision = {
@@ -103,12 +103,12 @@ class Plugins:
         return attrs.evolve(program, environment={**program.environment, **lent})
 
     def plugin(self, name: str) -> Plugin:
-        """The plugin of that name; of one that was never installed there is nothing to tell."""
+        """Return the plugin with that name; one that was never installed is empty."""
         new = Plugin(name, self._plugin_launch.host, self._supervisor, self._components)
         return self._plugins.setdefault(name, new)
 
     def get(self, name: str) -> Plugin | None:
-        """The plugin of that name, where it is installed or runs though its package is gone."""
+        """Return the plugin with that name if it is installed or runs, else None."""
         plugin = self._plugins.get(name)
         return plugin if plugin is not None and plugin.is_known else None
 
@@ -116,49 +116,49 @@ class Plugins:
         return sorted(self._plugins.values(), key=lambda one: one.name)
 
     def status_changed(self, component_id: str) -> None:
-        """The supervisor tells that a component of ours changed."""
+        """Handle a change of status that the supervisor reports."""
         plugin = self.plugin(ComponentId.parse(component_id).name)
         plugin.refresh()
         if plugin.follower is not None:
             plugin.follower()
 
     def names(self) -> tuple[str, ...]:
-        """Every plugin that is installed here."""
+        """Return the names of the installed plugins."""
         return tuple(self.wishes())
 
     def enabled_names(self) -> tuple[str, ...]:
-        """The plugins that are installed and enabled, which is what Domogik's clients list."""
+        """Return the installed and enabled plugins, which Domogik's clients list."""
         return tuple(name for name, is_enabled in self.wishes().items() if is_enabled)
 
     def wishes(self) -> dict[str, bool]:
-        """Every plugin that is installed here, and whether it is enabled."""
+        """Return the installed plugins, and whether each is enabled."""
         return {one.name: one.is_enabled for one in self._sorted() if one.installed is not None}
 
     def watched(self) -> tuple[Plugin, ...]:
-        """The plugins that should answer a ping now."""
+        """Return the plugins that should answer a ping now."""
         answering = (State.STARTING, State.ALIVE, State.NOT_RESPONDING)
         return tuple(
             one for one in self._sorted() if one.is_by_hand or one.status.state in answering
         )
 
     def all_pids(self) -> Iterator[int]:
-        """The numbers of the living processes of all plugins."""
+        """Return the ids of the processes of all plugins."""
         for one in self.watched():
             yield from one.pids
 
     # One of them
 
     def installed(self, name: str) -> Installed | None:
-        """What its package brought; None where it is not installed, though it may run."""
+        """Return the installed package; None if it is gone, though the plugin may run."""
         return self.plugin(name).installed
 
     def release_of(self, name: str) -> str | None:
-        """The release that is installed."""
+        """Return the installed release."""
         installed = self.installed(name)
         return installed.package.release if installed is not None else None
 
     async def warnings(self, name: str, *, managed: bool) -> tuple[str, ...]:
-        """What it needs and this host does not have; see `missing.py`."""
+        """Return a sentence for each unmet need; see `missing.py`."""
         installed = self.installed(name)
         if installed is None or not installed.package.dependencies:
             return ()
@@ -166,23 +166,26 @@ class Plugins:
         return await self._in_thread(look)
 
     def detail(self, component: Component) -> Detail:
-        """With the configuration keys of its descriptor."""
+        """Return the component with the configuration keys of its descriptor."""
         installed = self.installed(component.name)
         keys = installed.package.configuration if installed is not None else ()
         return Detail(component, configuration=keys)
 
     def restarted_within(self, name: str, seconds: float) -> int:
-        """How often it was started again by itself lately."""
+        """Return the number of automatic restarts in the last `seconds`."""
         return self._supervisor.restarted_within(self.plugin(name).id, seconds)
 
     def is_up(self, name: str) -> bool:
-        """Whether some process of it runs, ours or not."""
+        """Return whether a process of it runs, started by the manager or by hand."""
         return self.plugin(name).is_up
 
     # What a person can ask
 
     async def start(self, name: str) -> None:
-        """Until it is alive; `UnknownComponent`, `NotPossible`, `OperationFailed`."""
+        """Start it; returns when it is alive.
+
+        `UnknownComponent`, `NotPossible`, `OperationFailed`.
+        """
         plugin, installed = self._startable(name)
         running = already_running(name, self._plugin_launch.host)
         logs = f"dmg_ctl logs {name}"
@@ -199,9 +202,9 @@ class Plugins:
             raise not_started(name, error.reason or str(error), logs) from error
 
     async def stop(self, name: str, *, again: bool = False) -> None:
-        """Until nothing of it is left; `UnknownComponent`, `OperationFailed`.
+        """Stop it; returns when no process is left. `UnknownComponent`, `OperationFailed`.
 
-        `again`: it is to run again soon, also where the manager dies before it could start it.
+        `again`: it is to be started again soon, also by the next manager if this one crashes.
         """
         plugin = self.plugin(name)
         if not plugin.is_supervised:
@@ -221,21 +224,21 @@ class Plugins:
             raise OperationFailed(off) from None
 
     async def restart(self, name: str) -> None:
-        """Stop it if it is up, then start it; what cannot be started is not stopped either."""
+        """Stop it if it is up, then start it; if it cannot be started, it is not stopped."""
         plugin, _ = self._startable(name)
         if plugin.is_up:
             await self._halt(plugin, again=True)
         await self.start(name)
 
     async def enable(self, name: str) -> None:
-        """Mark it enabled in the configuration file; `UnknownComponent`, `OperationFailed`."""
+        """Mark it enabled in the configuration; raises `UnknownComponent`, `OperationFailed`."""
         self._known(name)
         await self._mark(name, "enabled")
         if self.on_enabled is not None:
             await self.on_enabled(name)
 
     async def disable(self, name: str) -> None:
-        """Mark it disabled; `OperationFailed` while it runs."""
+        """Mark it disabled; raises `OperationFailed` while it runs."""
         self._known(name)
         if self.is_up(name):
             raise OperationFailed(

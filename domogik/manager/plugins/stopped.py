@@ -1,4 +1,4 @@
-"""Which plugins a person has stopped since the manager was started last, over its crashes."""
+"""The plugins that a person has stopped, remembered over crashes of the manager."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from domogik.config.json_file import read_json, write_json
 
 @attrs.define(eq=False)
 class StoppedByHand:
-    """Kept in a file, so that a crash or an upgrade starts none of them; a plain stop clears it."""
+    """The names in a file: a crash or an upgrade starts none of them; a plain stop clears it."""
 
     _path: Path | None = None
     _names: set[str] | None = None
@@ -23,14 +23,14 @@ class StoppedByHand:
         return name in self._known()
 
     def note(self, name: str, *, stopped: bool) -> None:
-        """It is to be stopped now, or started."""
+        """Record that the plugin is about to be stopped or started."""
         names = self._known()
         if (name in names) is not stopped:
             (names.add if stopped else names.discard)(name)
             self._write(names)
 
     def clear(self) -> None:
-        """The next start starts every enabled plugin again."""
+        """Forget all of them, so that the next start starts every enabled plugin."""
         if self._known():
             self._names = set()
             self._write(self._names)

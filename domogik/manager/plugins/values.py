@@ -53,10 +53,10 @@ class Values:
     _on_broken: Callable[[BrokenDatabase], None] = lambda error: None
 
     async def get(self, host: str, plugin: str, key: str) -> str:
-        """What was set, else the declared default, else `None` as text.
+        """Return the stored value, else the declared default, else `None` as text.
 
-        `path-7` has no default though `path` may have one: it would be there without end. Of
-        `startup-plugin` only what a person has set counts.
+        `path-7` has no default even if `path` has one, since there would be no end of them. For
+        `startup-plugin` only a stored value counts.
         """
         stored = await self._tried(self.store.get(host, plugin, key))
         if stored or key == STARTUP_KEY:
@@ -65,14 +65,14 @@ class Values:
         return (declared.default if declared is not None else None) or UNSET
 
     def is_secret(self, plugin: str, key: str) -> bool:
-        """Whether it is a password; where no descriptor says it, by its name."""
+        """Return whether it is a password; without a declaration, its name decides."""
         declared = self._declaration(plugin, key)
         return declared.type == "password" if declared else bool(_SECRET.search(key))
 
     async def list(
         self, host: str | None = None, plugin: str | None = None, key: str | None = None
     ) -> Stored:
-        """What is stored, sorted."""
+        """Return the stored values, sorted."""
         return await self._tried(self.store.list(host, plugin, key))
 
     async def set(self, host: str, plugin: str, key: str, value: str) -> ConfigValue:
@@ -100,7 +100,7 @@ class Values:
         return stored
 
     async def delete(self, host: str, plugin: str, key: str | None = None) -> Stored:
-        """Forget one value, or all of a plugin; what was forgotten."""
+        """Delete one value, or all of a plugin; return what was deleted."""
         gone = await self._tried(self.store.delete(host, plugin, key))
         self._changed(host, plugin, key)
         number = self._number(plugin, key or "")
@@ -127,7 +127,7 @@ class Values:
         return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
 
     def _number(self, plugin: str, key: str) -> int:
-        """2 of `path-2`, where `path` is declared as an interface key; else 0."""
+        """Return 2 for `path-2` if `path` is declared as an interface key, else 0."""
         match = _NUMBERED.fullmatch(key)
         declared = self._declared(plugin, match[1]) if match is not None else None
         return int(match[2]) if match is not None and declared and declared.interface else 0
@@ -140,7 +140,7 @@ class Values:
 
 
 def declaration(keys: Iterable[ConfigurationKey], name: str) -> ConfigurationKey | None:
-    """The declaration behind a stored key; `device-2` belongs to the interface key `device`."""
+    """Return the declaration of a stored key; `device-2` belongs to the interface key `device`."""
     match = _NUMBERED.fullmatch(name)
     several = match[1] if match is not None else ""
     for key in keys:
@@ -150,9 +150,9 @@ def declaration(keys: Iterable[ConfigurationKey], name: str) -> ConfigurationKey
 
 
 def check_key(keys: Sequence[ConfigurationKey] | None, plugin: str, name: str) -> None:
-    """Raises `OperationFailed` for a name that the plugin declares no key of.
+    """Raise `OperationFailed` for a key that the plugin does not declare.
 
-    `keys` is None where nobody knows what it declares: then any name will do.
+    With `keys` None, when the declarations are unknown, every key is accepted.
     """
     if keys is None or name in (COUNT, STARTUP_KEY) or declaration(keys, name) is not None:
         return
@@ -162,9 +162,9 @@ def check_key(keys: Sequence[ConfigurationKey] | None, plugin: str, name: str) -
 
 
 def check(declared: ConfigurationKey | None, value: str) -> None:
-    """Whether that value can be one of the declared key; raises `OperationFailed` with the reason.
+    """Raise `OperationFailed` with the reason if the value is invalid for the declared key.
 
-    Types that nobody documented are taken for text.
+    Values of unknown types are accepted as text.
     """
     if declared is None:
         return

@@ -1,4 +1,4 @@
-"""The units of systemd that are declared for this host: how they are, and what they are told."""
+"""The declared systemd units of this host: their states, and the operations on them."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class SystemUnits:
         _ = work.addErrback(failed)
 
     def names(self) -> tuple[str, ...]:
-        """Those that are declared."""
+        """Return the names of the declared units."""
         return tuple(sorted(self._settings))
 
     def knows(self, name: str) -> bool:
@@ -175,12 +175,12 @@ class SystemUnits:
     # How they are
 
     def watch(self) -> None:
-        """Look at what is declared, from now on."""
+        """Start watching the declared units."""
         self._is_begun = True
         self._attend()
 
     def close(self) -> Deferred[object]:
-        """Look no more; fires when nobody is listened to."""
+        """Stop watching; fires when all connections are closed."""
         self._is_begun = False
         if not self._is_watching:
             return succeed(None)
@@ -212,7 +212,7 @@ class SystemUnits:
             self.refresh(name)
 
     def refresh(self, name: str) -> None:
-        """Say in the one list what this unit is like now."""
+        """Update the unit's entry in the component list."""
         before = self._components.get(_id(name))
         after = self._described(self._settings[name])
         self._components.put(after)
@@ -258,7 +258,7 @@ class SystemUnits:
         )
 
     def detail(self, component: Component) -> Detail:
-        """With what its section says, and what systemd says of it."""
+        """Return the component with its section and what systemd reports."""
         settings = self._entry(component.name)
         values = {
             "unit": settings.unit,
@@ -345,7 +345,7 @@ class SystemUnits:
         await self._order(name, partial(starting.start, self._units, order=Order.RESTART))
 
     async def reload(self, name: str) -> None:
-        """Have it read its configuration again, if it can."""
+        """Make it read its configuration, if it can."""
         await self._order(name, partial(self._units.carry_out, Order.RELOAD))
 
     async def _order(self, name: str, order: Callable[[str], Awaitable[object]]) -> None:
@@ -357,7 +357,7 @@ class SystemUnits:
             await self._watch.look()
 
     async def enable(self, name: str) -> None:
-        """Have it started with the host, and start it."""
+        """Enable it at boot, and start it."""
         component = self._switched(name, "enabled")
         try:
             await self._alone(component).enable()
@@ -401,7 +401,7 @@ class SystemUnits:
         return is_off and not wanted
 
     async def checks(self, name: str) -> list[DiagnosticCheck]:
-        """Whether it is well; those of no systemd are skipped."""
+        """Return the checks of the unit; they are skipped without systemd."""
         return list(await self.component(name).diagnose())
 
     async def repair(self, name: str, action: UnitAction) -> None:
@@ -413,13 +413,13 @@ class SystemUnits:
             await self._watch.look()
 
     async def logs(self, name: str, lines: int) -> list[str]:
-        """The last lines of its journal, the oldest first."""
+        """Return the last lines of its journal, oldest first."""
         return await self._units.logs(self._entry(name).unit, lines)
 
     def rule(self, user: str | None = None) -> str:
-        """What lets `user`, by default who runs this, manage the declared units: for polkit.
+        """Return the polkit rule that lets `user` (default: the current user) manage the units.
 
-        Raises `NotPossible` for what is no name of a user.
+        Raises `NotPossible` for an invalid user name.
         """
         try:
             return polkit_rule(self._units.declared, user or self._user())
