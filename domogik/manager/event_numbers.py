@@ -2,7 +2,7 @@
 
 `run/events.json` holds a number below which all may have been given already. It is written ahead of
 need, in a thread; the next start goes on behind it. As the file may be lost, numbers are at least
-the microseconds since 1970 at the start, which nobody reaches by counting. As the clock may be
+the microseconds since 1970 at the start, which counting never reaches. As the clock may be
 wrong as well, they are at least what the files of the home tell of the time. All stay below 2**53,
 which JavaScript can count.
 """

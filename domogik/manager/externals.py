@@ -19,7 +19,7 @@ from domogik.xpl.node.bus import Bus, Origin, Subscription
 DEFAULT_INTERVAL = 5
 #: intervals above this are a mistake (seconds instead of minutes); the protocol's limit
 MAX_INTERVAL = 30
-#: more members than this are no home, they are an attack; who was silent longest makes room
+#: the most members; the one that was silent longest is replaced
 MAX_MEMBERS = 1000
 #: pairs of a heartbeat that are kept
 MAX_VALUES = 100
@@ -45,10 +45,10 @@ class _Member:
 
 @attrs.define(eq=False)
 class Externals:
-    """Who was heard, under the model that a descriptor names, else under its own address.
+    """The members that were heard, by the model in a descriptor, else by their own address.
 
-    A member is silent when nothing was heard of it for twice its interval and a minute, which is
-    how long a hub keeps a client (xPL hub specification). One timer, for the next to fall silent.
+    A member is silent when nothing was heard of it for twice its interval and a minute, as long as
+    a hub keeps a client (xPL hub specification). One timer is set for the next to become silent.
     """
 
     _clock: IReactorTime

@@ -17,11 +17,11 @@ HUB_MODES = ("auto", "embedded", "external")
 
 @attrs.frozen
 class ManagerSettings:
-    """Who we are on the network, where packages lie, whom we obey.
+    """The host's name, the places of packages, and the addresses that are trusted.
 
     `src_prefixes` are `src` trees or directories that hold package directories. `query_timeout_s`
     bounds a question to dbmgr. `config_provider` is the host whose dbmgr is asked, or None.
-    `notices` are sentences, each with file and line, about what does not mean what it seems to.
+    `notices` are sentences with file and line about keys that are easily misunderstood.
     """
 
     hostname: str

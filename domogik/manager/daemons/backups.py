@@ -51,7 +51,7 @@ class Backups:
         return written
 
     async def restore(self, name: str, file: str) -> None:
-        """Put what is in that file in place of that daemon's data; who needs it rests meanwhile.
+        """Replace that daemon's data by the file; components that need it are stopped meanwhile.
 
         Raises `InvalidFileName`, `OperationFailed`, `NotPossible`.
         """

@@ -68,11 +68,11 @@ class Daemons:
     # What there is
 
     def update(self, configuration: Configuration) -> None:
-        """Take over what is configured now; who runs is not touched until its next start.
+        """Apply the configuration; a running daemon keeps its settings until its next start.
 
-        What is new is started, once `start_all` was called; who is configured no longer, or as
-        another kind, is stopped. Directories stay. Raises `BrokenConfiguration` before it changes
-        anything.
+        New daemons are started if `start_all` was called. Daemons that are not configured any more,
+        or as another kind, are stopped; their directories stay. Raises `BrokenConfiguration` before
+        anything is changed.
         """
         self._wanted = daemon_policies(configuration)
         for name, entry in sorted(self._entries.items()):
@@ -169,7 +169,9 @@ class Daemons:
         return daemon.directory.record
 
     async def _leave(self, entry: DeclaredDaemon) -> None:
-        """Stop it, and who needs it; then it may come again, as its section says by then."""
+        """Stop it and what needs it; then it is removed, or configured again if its section is
+        back.
+        """
         name = entry.settings.name
         while True:
             try:
@@ -278,7 +280,7 @@ class Daemons:
         entry = self._entries[name]
         self._supervisor.cannot_become_ready(entry.id, str(entry.failed(error)))
 
-    # Those who need them
+    # Dependent components
 
     async def environment(self, needs: Iterable[str]) -> Mapping[str, str]:
         """`DOMOGIK_DAEMON_<NAME>` of each daemon among `needs`, once it is ready.

@@ -22,7 +22,7 @@ from domogik.xpl.node.bus import Bus, Origin, Subscription
 from domogik.xpl.node.identity import Identity
 from domogik.xpl.node.presence import REQUEST
 
-#: more hosts than this are no house; who was silent longest makes room for a new one
+#: the most hosts; the one that was silent longest is replaced
 MAX_HOSTS = 256
 #: components of all other hosts together
 MAX_COMPONENTS = 5000

@@ -15,7 +15,7 @@ from domogik.xpl.node.presence import Presence
 
 #: seconds between two looks whether they are still there
 LOOK_AGAIN = 60.0
-#: more than these are somebody's joke
+#: the most conflicts that are kept
 MOST = 16
 #: which roles only the main host has, and the option that gives them
 OPTIONS = {"dbmgr": "-d", "rest": "-r"}

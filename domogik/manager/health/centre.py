@@ -1,8 +1,8 @@
-"""Is everything well here? Who looks at what, when, and what is done about what was found.
+"""The health centre: when components are examined, and what is done with the results.
 
-Each kind of component knows what can be asked about one of its components. Everything
-is examined once a day, and whenever somebody asks; what failed, or has an issue, when its state
-changes. An issue is a check that did not pass: it opens, and closes, with what the last look found.
+Every component is examined once a day and on request; one that failed or has an issue also when its
+state changes. A check that did not pass opens an issue; the last examination decides whether it
+stays open.
 """
 
 from __future__ import annotations

@@ -264,7 +264,7 @@ class RepositoryChecker:
         return tuple(f"repository:{one.url}" for one in self._repositories())
 
     async def examine(self, component_id: str) -> Sequence[DiagnosticCheck]:
-        """From what is known; nobody is asked for that."""
+        """Return the checks from what is known, without asking the repositories."""
         one = self._find(component_id)
         return [
             self._reachable(component_id, one),

@@ -26,7 +26,7 @@ from domogik.threads import Threads
 
 #: Unix time that every clock that was ever set is past: 2024-01-01
 EARLIEST = 1_704_067_200.0
-#: seconds that a clock may be set back without anybody minding
+#: seconds that a clock may be set back
 SET_BACK = 60.0
 #: bytes free on a disk, and parts of it: below is a warning, below that a failure
 LITTLE_ROOM, LITTLE_SHARE = 10**9, 0.05

@@ -30,7 +30,7 @@ class UnitChecker:
         return tuple(f"unit:{name}" for name in self._units.names())
 
     async def examine(self, component_id: str) -> Sequence[DiagnosticCheck]:
-        """Every check of it, skipped where no systemd runs; of one that nobody wants only that."""
+        """Return the checks of a unit; without systemd they are skipped."""
         name = ComponentId.parse(component_id).name
         component = self._units.component(name)
         if isinstance(component, Daemon) and self._units.is_at_rest(name):

@@ -40,7 +40,7 @@ from domogik.packages.store.changes import RINOR, XPL, NotInstalled, Store
 from domogik.packages.store.installation import Place
 from domogik.threads import Threads
 
-#: errors that mean something of their own to who asks
+#: errors that callers tell apart
 _WITH_NAMES = (
     OperationFailed,
     UnknownComponent,
@@ -325,7 +325,7 @@ class Packages:
         )
 
     def _gone(self, host: str, type: str, id: str) -> None:
-        """That host lists it no more, whoever uninstalled it there."""
+        """Remove what was served for a host that does not list the package any more."""
         _ = Deferred.fromCoroutine(self._unserve(host, type, id)).addErrback(
             lambda failure: self._log.failure("removing {id}", failure, id=id)
         )

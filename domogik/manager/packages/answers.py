@@ -1,7 +1,4 @@
-"""What another host's manager answers about packages, read as values.
-
-Whoever sends it may send anything: what can be no package is left out.
-"""
+"""Reads the answers about packages of other hosts' managers; impossible packages are left out."""
 
 from __future__ import annotations
 

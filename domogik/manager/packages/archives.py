@@ -64,7 +64,7 @@ class Archives:
         return target
 
     async def forget(self, ref: PackageRef, place: Place) -> None:
-        """Fetch it anew the next time: nobody vouches for what is there."""
+        """Remove the archive, so that it is fetched again."""
         await self._in_thread(self._file(ref, place).unlink, True)
 
     def _file(self, ref: PackageRef, place: Place) -> Path:
@@ -74,7 +74,7 @@ class Archives:
 
 
 def _is_there(path: Path, sha256: str | None) -> bool:
-    """Whole, as far as anybody can tell; it counts as wanted now. Makes its directory."""
+    """Return whether the archive is complete, and mark it as used. Makes its directory."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         os.utime(path)

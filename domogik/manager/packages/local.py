@@ -324,7 +324,6 @@ class LocalPackages:
         return changed
 
     async def _changed(self) -> None:
-        """What is on the disk now is what everybody sees."""
         await self._reload()
         await self.look()
 

@@ -21,7 +21,7 @@ from domogik.xpl.node.identity import Identity
 
 SCHEMA = "domogik.package"
 LIST = "installed-packages-list"
-#: more hosts than this are no house
+#: the most hosts
 MAX_HOSTS = 256
 #: seconds that a host has which is heard: it fetches an archive, over whatever network
 ORDER_TIMEOUT = 900.0

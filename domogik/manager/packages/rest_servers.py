@@ -20,7 +20,7 @@ from domogik.xpl.node.presence import REQUEST
 REST_PORT = 40405
 #: seconds that a REST server has to say that it is there; xPL lets programs wait 6 of them
 _PATIENCE_S = 10.0
-#: addresses that are remembered; a house has one REST server, and may have a second
+#: addresses that are remembered; there is one REST server, or two
 _REMEMBERED = 64
 
 

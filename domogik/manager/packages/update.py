@@ -145,7 +145,7 @@ class PackageUpdate:
             await self._in_thread(_remove, self._directory, follower.note.after)
 
     def await_start(self, note: Note) -> None:
-        """Have `started` called when somebody starts it; at once where that was before."""
+        """Have `started` called when the plugin is started; at once if it was already."""
         plugin = self._plugins.plugin(note.after.id)
         plugin.follower = _AwaitedStart(plugin, note, self._started)
         plugin.follower()

@@ -141,7 +141,7 @@ class PluginPings:
             contact.ping = None
         if failure.check(NoReply):
             if contact.plugin.is_by_hand:
-                # nobody tells us that it ended: when it is heard again it was started again
+                # its end is not seen: when it is heard again, it was started again
                 contact.address = None
             contact.plugin.silent()
         elif not failure.check(CancelledError):
@@ -166,7 +166,7 @@ class PluginPings:
         if address is not None and not self._heartbeat_senders.is_own(address[0]):
             address = None
         if not plugin.is_up and address and address == contact.address:
-            return  # the last words of a process that has ended: nobody started one by hand
+            return  # sent by a process that has ended: none was started by hand
         if plugin.is_up and not plugin.is_by_hand:
             if not self._heartbeat_senders.is_from(plugin, message, origin):
                 if not again:

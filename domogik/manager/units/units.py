@@ -280,7 +280,7 @@ class SystemUnits:
             }
         return Detail(component, values=tuple((key, word) for key, word in values.items() if word))
 
-    # Those who need them
+    # Dependent components
 
     def switch_app(self, app_id: str, *, enabled: bool) -> Deferred[None]:
         """Enable or disable the units of the plugin of that id; fires when that is done.
@@ -314,7 +314,7 @@ class SystemUnits:
     async def bring_up(self, needs: Iterable[str]) -> None:
         """Start the units among `needs` that do not run; raises `OperationFailed`.
 
-        Where no systemd runs nobody can tell whether they do, and they are left alone.
+        Without systemd nothing is done, since their state is unknown.
         """
         for need in filter(is_unit, needs):
             try:
@@ -394,7 +394,7 @@ class SystemUnits:
         return component
 
     def is_at_rest(self, name: str) -> bool:
-        """Whether it is disabled, does not run, and nobody says that it should."""
+        """Return whether it is disabled, does not run, and is not needed."""
         listed = self._components.get(_id(name))
         wanted = (self._plugins or {}).get(self._entry(name).app, False)
         is_off = listed is not None and listed.state is State.DISABLED and not listed.reason
