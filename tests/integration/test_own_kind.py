@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
-import attrs
 from treq.client import HTTPClient
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -16,65 +15,33 @@ from twisted.internet.task import LoopingCall
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from domogik.api.access import Access
 from domogik.api.settings import RestSettings
 from domogik.api.site import make_site
-from domogik.components.health import DiagnosticCheck, Result, Suggestion
-from domogik.components.model import Component, ComponentId, Kind, State
-from domogik.manager.kinds.base import ComponentKind
-from domogik.manager.registry import IChecked, IKind
+from domogik.components import model
+from domogik.components.model import State
+from domogik.manager.registry import IKind
 from domogik.testing.local_host import HOST, FakeManager
 
-VALVE = Kind.declare("valve", ("start", "stop", "restart"))
+GUIDE = Path(__file__).parents[2] / "docs" / "architecture.md"
 TOKEN = "the-token"
-
-
-@implementer(IChecked)
-@attrs.define(eq=False, kw_only=True)
-class ValveKind(ComponentKind):
-    """Valves that are open or shut; one that is shut is not well."""
-
-    kind: Kind = VALVE
-
-    def __attrs_post_init__(self) -> None:
-        self.show(State.STOPPED)
-
-    def show(self, state: State) -> None:
-        self.components.put(Component(ComponentId(VALVE, "garden"), self.host, state))
-
-    async def start(self, name: str) -> None:
-        self.show(State.RUNNING)
-
-    async def stop(self, name: str) -> None:
-        self.show(State.STOPPED)
-
-    async def restart(self, name: str) -> None:
-        self.show(State.RUNNING)
-
-    def subjects(self) -> Collection[str]:
-        return self.components.ids(VALVE)
-
-    async def examine(self, component_id: str) -> Sequence[DiagnosticCheck]:
-        is_open = self.find("garden").state is State.RUNNING
-        result = Result.PASSED if is_open else Result.FAILED
-        opened = Suggestion("open", "Open it")
-        return [DiagnosticCheck("open", "The valve is open", result, {}, component_id, (opened,))]
-
-    async def repair(self, component_id: str, check: DiagnosticCheck, action: str) -> None:
-        self.show(State.RUNNING)
 
 
 class OwnKindTest(TestCase):
     """One manager whose REST is asked over a real socket."""
 
     def setUp(self) -> None:
+        _, _, rest = GUIDE.read_text(encoding="utf-8").partition("## One kind more")
+        code, _, _ = rest.partition("```python\n")[2].partition("```")
+        example: dict[str, Any] = {}
+        exec(compile(code, str(GUIDE), "exec", dont_inherit=True), example)
+        self.addCleanup(model._DECLARED.pop, "valve")
         directory = Path(self.mktemp())
         directory.mkdir()
         self.manager = FakeManager(directory / "home").configure("").begin()
-        self.kind = ValveKind(
+        self.kind = example["ValveKind"](
             components=self.manager.components, supervisor=self.manager.supervisor, host=HOST
         )
         self.manager.kinds.register(self.kind)
