@@ -56,3 +56,11 @@ def test_every_path_of_the_architecture_is_there() -> None:
     assert len(named) > 50
     for path in named:
         assert (ROOT / "domogik" / path).exists(), path
+
+
+def test_every_answer_to_a_newcomers_question_is_a_module() -> None:
+    text = (ROOT / "docs/finding-things.md").read_text(encoding="utf-8")
+    answers = re.findall(r"^\d+\. .* `([\w/]+\.py)`$", text, re.M)
+    assert len(answers) == 20
+    for path in answers:
+        assert (ROOT / "domogik" / path).is_file(), path
