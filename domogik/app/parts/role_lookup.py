@@ -65,10 +65,7 @@ class RoleLookup:
         self._asker().send(CMND, "hbeat.request", REQUEST, target=source, to=to)
 
     async def find(self, role: str, timeout_s: float) -> Message | None:
-        """Return a heartbeat of a process of this host that has the role, None if there is none.
-
-        It waits `timeout_s` seconds for answers. Cancelling the Deferred ends the question.
-        """
+        """Return a heartbeat of the process with the role; None after `timeout_s` seconds."""
         source = f"domogik-{role}.{self._host}"
         probe = self._asker()
         if self._xpl_node.hub is None:
