@@ -1,47 +1,50 @@
-"""The fixtures of pytest, there in every project that has this package installed.
+"""The fixtures that pytest finds in every project where this package is installed.
 
-This module is loaded by each run of pytest, also those that start no server: it imports nothing
-that takes time before a fixture is asked for.
+Each run of pytest loads this module, so what takes time is imported when a fixture is used.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
+from domogik.daemons.kinds import kinds
+
 
 def _server(kind: str) -> Any:
-    @pytest.fixture(name=f"{kind}_daemon")
     def daemon() -> Iterator[Any]:
         from domogik.daemons.testing import running
 
         with running(kind) as server:
             yield server
 
-    daemon.__doc__ = f"A {kind} of this test's own; see `BlockingDaemon`."
-    return daemon
+    return _fixture(daemon, f"{kind}_daemon", f"Give one {kind} to this test; a `BlockingDaemon`.")
 
 
 def _shared(kind: str) -> Any:
-    @pytest.fixture(name=f"{kind}_server", scope="session")
     def server(_domogik_servers: Any) -> Any:
         return _domogik_servers.get(kind)
 
-    server.__doc__ = f"The {kind} of this run, on which its tests are fresh; see `Shared`."
-    return server
+    text = f"Give the {kind} that all tests of this run share; it is not to be stopped."
+    return _fixture(server, f"{kind}_server", text, scope="session")
 
 
-def _clean(kind: str, what: str) -> Any:
-    @pytest.fixture(name=f"{kind}_{what}")
+def _clean(kind: str, what: str, text: str) -> Any:
     def clean(_domogik_servers: Any) -> Iterator[Any]:
         with _domogik_servers.clean(kind) as fresh:
             yield fresh
 
-    clean.__doc__ = f"A {what} of this test's own on the {kind} of this run; see `Clean`."
-    return clean
+    return _fixture(clean, f"{kind}_{what}", f"Give {text} on the shared {kind}; a `Clean`.")
+
+
+def _fixture(
+    function: Any, name: str, text: str, scope: Literal["function", "session"] = "function"
+) -> Any:
+    function.__doc__ = text
+    return pytest.fixture(name=name.replace("-", "_"), scope=scope)(function)
 
 
 @pytest.fixture(scope="session")
@@ -60,17 +63,12 @@ def _domogik_servers(
     servers.close()
 
 
-redis_daemon, redis_server = _server("redis"), _shared("redis")
-postgres_daemon, postgres_server = _server("postgres"), _shared("postgres")
-mysql_daemon, mysql_server = _server("mysql"), _shared("mysql")
-nginx_daemon, nginx_server = _server("nginx"), _shared("nginx")
-apache_daemon, apache_server = _server("apache"), _shared("apache")
-rabbitmq_daemon, rabbitmq_server = _server("rabbitmq"), _shared("rabbitmq")
-mosquitto_daemon, mosquitto_server = _server("mosquitto"), _shared("mosquitto")
-redis_keys = _clean("redis", "keys")
-postgres_database = _clean("postgres", "database")
-mysql_database = _clean("mysql", "database")
-rabbitmq_vhost = _clean("rabbitmq", "vhost")
-nginx_root = _clean("nginx", "root")
-apache_root = _clean("apache", "root")
-mosquitto_topics = _clean("mosquitto", "topics")
+for _kind in kinds():
+    globals()[f"{_kind}_daemon"], globals()[f"{_kind}_server"] = _server(_kind), _shared(_kind)
+redis_keys = _clean("redis", "keys", "an empty numbered database")
+postgres_database = _clean("postgres", "database", "a new database")
+mysql_database = _clean("mysql", "database", "a new database")
+rabbitmq_vhost = _clean("rabbitmq", "vhost", "a new virtual host")
+nginx_root = _clean("nginx", "root", "an empty directory that is served")
+apache_root = _clean("apache", "root", "an empty directory that is served")
+mosquitto_topics = _clean("mosquitto", "topics", "a prefix for topics")

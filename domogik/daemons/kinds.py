@@ -1,4 +1,4 @@
-"""Which kinds of daemon there are: ours, and those that other distributions bring.
+"""The kinds of daemon: those of Domogik, and those that other distributions register.
 
 Another distribution registers a kind as an entry point of the group `domogik.daemons`: the kind's
 name, and the class, derived from `ManagedDaemon`.
@@ -10,11 +10,12 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from domogik.daemons.core.base import ManagedDaemon
 from domogik.errors import DomogikError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a run of pytest asks for the names only
     from importlib.metadata import EntryPoint
+
+    from domogik.daemons.core.base import ManagedDaemon
 
 #: kind -> its class, imported when it is asked for
 _CLASSES = {
@@ -30,11 +31,11 @@ _GROUP = "domogik.daemons"
 
 
 class UnknownKind(DomogikError):
-    """There is no such kind of daemon, or it cannot be used; the text names those there are."""
+    """A kind of daemon does not exist or cannot be used; the text names the kinds or the cause."""
 
 
 def kinds() -> tuple[str, ...]:
-    """Return the names of all kinds, ours first."""
+    """Return the names of all kinds, Domogik's first."""
     return (*_CLASSES, *sorted(_others()))
 
 
@@ -48,6 +49,8 @@ def daemon_class(kind: str) -> type[ManagedDaemon]:
     entry = _others().get(kind)
     if entry is None:
         raise UnknownKind(f"'{kind}' is none of {', '.join(kinds())}")
+    from domogik.daemons.core.base import ManagedDaemon
+
     try:
         other = entry.load()
     except Exception as error:
@@ -59,7 +62,7 @@ def daemon_class(kind: str) -> type[ManagedDaemon]:
 
 @cache
 def _others() -> dict[str, EntryPoint]:
-    """The kinds that other distributions bring; none of ours is replaced."""
+    """Return the kinds of other distributions; a kind of Domogik cannot be replaced."""
     from importlib.metadata import entry_points
 
     found = entry_points(group=_GROUP)

@@ -53,7 +53,8 @@ class Instance(Server):
     ) -> str:
         options = {**self.defaults, **given}
         self._check_options(options)
-        # what cannot be is refused before anything is made of it
+        if password is not None and not self.takes_password:
+            raise InvalidParameters(f"{self.title} has no password: leave it out")
         wanted = Parameters(
             self.kind, _ANY_PORT if port is None else port, address(bind_host), password, run_as
         )

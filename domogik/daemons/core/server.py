@@ -316,8 +316,12 @@ class Server:
 
     def late(self, error: Exception) -> ManagedDaemonError:
         """Return the kind's error for a time-out, with the last lines of the server's log."""
-        said = "" if self._directory is None else tail(self.directory / LOG / f"{self.kind}.log")
+        said = "" if self._directory is None else self.last_lines()
         return self.error(f"{self.title} takes too long: {error}", output=said)
+
+    def last_lines(self) -> str:
+        """Return the end of the server's log; empty where a manager keeps it."""
+        return tail(self.directory / LOG / f"{self.kind}.log")
 
     @contextlib.contextmanager
     def translated(self, sentence: str) -> Iterator[None]:

@@ -22,7 +22,9 @@ from twisted.internet.defer import Deferred
 
 from domogik.daemons.blocking import BlockingDaemon, Reached, Turns
 from domogik.daemons.core.errors import ManagedDaemonError
+from domogik.daemons.kinds import daemon_class
 from domogik.daemons.throwaway.reaper import Reaper
+from domogik.errors import DomogikError
 
 T = TypeVar("T")
 _MODE = 0o600
@@ -64,11 +66,24 @@ class Shared(Reached):
         """Whether it was begun here."""
         return self._begun is not None
 
+    def check_running(self) -> None:
+        """Raise the kind's error, with the last lines of the server, if it has ended."""
+        daemon = self.daemon
+        if not daemon.is_running():
+            raise daemon.error(
+                f"the {daemon.title} that tests share has ended: a test that ends its server takes "
+                f'{daemon.kind}_daemon or running("{daemon.kind}")',
+                output=daemon.last_lines(),
+            )
+
     def wait(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Return what `work` comes to; raises what it raises. Threads take turns."""
+        """Return the result of `work`; raises its error. Threads take turns."""
         with self._turns.lock:
             try:
                 return self._turns.wait(Deferred.fromCoroutine(work()))
+            except DomogikError:
+                self.check_running()
+                raise
             finally:
                 for _ in range(_TURNS):  # a connection that was closed or aborted is gone after
                     self._turns.reactor.runUntilCurrent()
@@ -170,13 +185,18 @@ class Servers:
 
     @contextlib.contextmanager
     def clean(self, kind: str) -> Iterator[Clean]:
-        """Something fresh on the server of a kind, gone at the end; raises the kind's error."""
+        """Yield a new part of the kind's server, and remove it afterwards.
+
+        Raises the kind's error, `UnknownKind`, and `ManagedDaemonError` for a kind without parts.
+        """
         if kind not in _FRESH:
+            title = daemon_class(kind).title
             raise ManagedDaemonError(
-                f"nothing on a {kind} can be had fresh for each test: have a server for each, "
-                f"{kind}_daemon"
+                f"a {title} has no part for one test: take a server for each, "
+                f'{kind}_daemon or running("{kind}")'
             )
         server = self.get(kind)
+        server.check_running()
         with contextlib.ExitStack() as undo:
             try:
                 yield _FRESH[kind](server, f"t{secrets.token_hex(8)}", undo)

@@ -39,9 +39,7 @@ class WebDaemon(ManagedDaemon):
     defaults: ClassVar[Mapping[str, Option]] = {"binary": None, "root": None, "access_log": False}
 
     def completed(self, wanted: Parameters, known: Parameters | None) -> Parameters:
-        """Web servers have no password of their own."""
-        if wanted.password is not None:
-            raise InvalidParameters(f"{self.title} has no password: leave it out")
+        """Return `wanted`; raises `InvalidParameters` if `root` is not a directory's name."""
         root = wanted.options.get("root")
         if root is not None and (not isinstance(root, str) or "\0" in root or not root):
             raise InvalidParameters(f"root: {root!r} is not a directory's name")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -114,6 +115,23 @@ def test_a_database_goes_though_a_test_left_a_connection_with_a_transaction_open
         ):
             cursor.execute("SHOW DATABASES")
             assert (database.name,) not in cursor.fetchall()
+
+
+@pytest.mark.parametrize("kind", ["redis", "postgres", "nginx"])
+def test_after_a_test_that_killed_the_shared_server_the_next_is_told_so(kind: str) -> None:
+    with contextlib.closing(Servers()) as servers:
+        with servers.clean(kind) as part:
+            server = part.server.daemon
+        assert server.identity is not None
+        pid = server.identity.pid
+        server.signal("KILL")
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        with pytest.raises(server.error, match="that tests share has ended") as told:
+            with servers.clean(kind):
+                pass
+        assert f"{kind}_daemon" in str(told.value)
+        if kind != "nginx":  # which says nothing
+            assert told.value.output
 
 
 def test_unittest_needs_no_pytest(tmp_path: Path) -> None:

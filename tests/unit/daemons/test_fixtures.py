@@ -74,6 +74,23 @@ def test_every_fixture_is_there_once_with_or_without_the_line_in_a_conftest(
     assert "1 passed" in run(project, *QUICK, PYTEST_DISABLE_PLUGIN_AUTOLOAD=without)
 
 
+def test_every_fixture_says_what_a_test_gets(project: Path) -> None:
+    listing = run(project, *QUICK, "--fixtures")
+    _, _, ours = listing.partition("fixtures defined from domogik.daemons.fixtures")
+    assert "no docstring available" not in ours.partition("fixtures defined from")[0]
+    assert "Give a new database on the shared postgres" in ours
+
+
+def test_a_kind_of_another_distribution_has_its_two_fixtures(project: Path) -> None:
+    information = project / "installed" / "gopher-1.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: gopher\nVersion: 1\n")
+    kinds = "gopher = gopher:Gopher\ngo-pher = gopher:Gopher\n"
+    (information / "entry_points.txt").write_text(f"[domogik.daemons]\n{kinds}")
+    theirs = {f"{kind}_{what}" for kind in ("gopher", "go_pher") for what in ("daemon", "server")}
+    assert names_of(run(project, *QUICK, "--fixtures")) == {*FIXTURES, *theirs}
+
+
 def test_a_run_of_pytest_that_uses_no_fixture_loads_none_of_what_they_need(project: Path) -> None:
     program = "import sys, pytest; pytest.main(sys.argv[1:]); print('|', *sys.modules)"
     said = run(project, "-c", program, *QUICK[2:])
@@ -98,5 +115,6 @@ def test_the_plugin_brings_nothing_but_pytest(project: Path) -> None:
         "print(*set(sys.modules) - before)"
     )
     assert set(run(project, "-c", program).split()) <= {
-        "domogik", "domogik.daemons", "domogik.daemons.fixtures", "pkgutil", "importlib.util",
+        "domogik", "domogik.daemons", "domogik.daemons.fixtures", "domogik.daemons.kinds",
+        "domogik.errors", "pkgutil", "importlib.util",
     }  # fmt: skip

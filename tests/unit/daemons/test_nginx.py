@@ -136,11 +136,6 @@ def test_options_that_make_no_sense(options: dict[str, object], word: str) -> No
         daemon(**options)
 
 
-def test_a_password_is_refused() -> None:
-    with pytest.raises(InvalidParameters, match="password"):
-        daemon().completed(Parameters("nginx", 1, password="x"), None)
-
-
 def test_media_types_are_written_as_nginx_reads_them() -> None:
     found = {one.name: one.words[1:] for one in directives(daemon().configuration()["mime.types"])}
     assert found.pop("types") == ()
