@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 
 import pytest
+from twisted.internet.testing import MemoryReactorClock
 
 import domogik.daemons
 from domogik.daemons import (
@@ -150,3 +151,26 @@ def test_what_could_be_either_names_the_keywords() -> None:
     problem = sorted_out(ManagedRabbitMQ, "/d", 5, "::1", "what")["problem"]
     assert "'what'" in problem
     assert "nodepurpose= or password=" in problem
+
+
+def test_no_signature_shows_what_only_this_program_passes() -> None:
+    for owner, method, _ in ORIGINALS:
+        assert "problem" not in inspect.signature(getattr(owner, method)).parameters
+
+
+def test_an_error_callback_may_leave_out_the_exception() -> None:
+    said = []
+    RedisDaemon(MemoryReactorClock()).start(None, lambda sentence: said.append(sentence))
+    RedisDaemon(MemoryReactorClock()).start(None, lambda *given: said.append(given))
+    sentence, (same, error) = said
+    assert sentence == same == str(error) == "this Redis is not configured"
+    assert isinstance(error, RedisDaemon.error)
+
+
+@pytest.mark.parametrize("method", ["backup", "restore"])
+def test_what_is_no_path_of_a_backup_is_the_kinds_own_error(method) -> None:
+    failed = []
+    getattr(RedisDaemon(MemoryReactorClock()), method)(None).addErrback(failed.append)
+    (refused,) = failed
+    assert refused.check(RedisDaemon.error)
+    assert "None is not the path of a file" in refused.getErrorMessage()

@@ -8,6 +8,7 @@ and watches it itself and asks for `prepare` and `probe` only.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import signal
 from collections.abc import Callable, Coroutine
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredLock
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from domogik.answers import Answer, answer_of
@@ -24,7 +26,7 @@ from domogik.daemons.core.arguments import (
     LOOPBACK,
     Callback,
     ErrorCallback,
-    directory,
+    absolute_path,
     password_or_callback,
 )
 from domogik.daemons.core.directory import CONFIGURATION, PARAMETERS, WorkingDirectory
@@ -94,7 +96,7 @@ class ManagedDaemon(Instance):
                 if problem:
                     raise InvalidParameters(problem)
                 word = password_or_callback(callback, password)[1]
-                return await self._configure(directory(working_dir), word, **given)
+                return await self._configure(absolute_path(working_dir), word, **given)
 
         told = None if isinstance(callback, str) else callback
         return self._told(lambda: self._do(configure), told, error_callback)
@@ -102,7 +104,7 @@ class ManagedDaemon(Instance):
     def load_parameters(self, working_dir: str | os.PathLike[str]) -> None:
         """See `IManagedDaemon`; raises the kind's error, and nothing else."""
         with self.translated(f"{self.title} in {working_dir} cannot be used"):
-            place = WorkingDirectory(directory(working_dir), self.kind)
+            place = WorkingDirectory(absolute_path(working_dir), self.kind)
             place.check()
             self._take(place, Parameters.load(place))
 
@@ -169,8 +171,8 @@ class ManagedDaemon(Instance):
         operation = begin()
         if callback is None and error_callback is None:
             return operation
-        ignore: Callback = lambda _: None  # noqa: E731
-        with_callbacks(operation, callback or ignore, error_callback or (lambda *_: None))
+        succeeded: Callback = callback or (lambda _: None)
+        _ = operation.addCallbacks(succeeded, lambda failure: _tell(error_callback, failure))
         return operation
 
     async def _refused(self, text: str) -> str:
@@ -178,11 +180,11 @@ class ManagedDaemon(Instance):
 
     def backup(self, target: str | os.PathLike[str]) -> Deferred[str]:
         """See `IManagedDaemon`."""
-        return self._do(lambda: self._backup(Path(target).absolute()))
+        return self._do(lambda: self._backup(target))
 
     def restore(self, source: str | os.PathLike[str]) -> Deferred[str]:
         """See `IManagedDaemon`."""
-        return self._do(lambda: self._restore(Path(source).absolute()))
+        return self._do(lambda: self._restore(source))
 
     def is_running(self, keyword: str | None = None) -> bool:
         """See `IManagedDaemon`."""
@@ -335,18 +337,22 @@ class ManagedDaemon(Instance):
             self._keeper = self._parameters = self._directory = None
         return f"Removed {self.title} instance."
 
-    async def _backup(self, target: Path) -> str:
-        with self.translated(f"{self.title} was not backed up"), self.directory.lock():
-            manifest = await backups.back_up(self, target)
+    async def _backup(self, target: str | os.PathLike[str]) -> str:
+        with self.translated(f"{self.title} was not backed up"):
+            path = absolute_path(target, "file")
+            with self.directory.lock():
+                manifest = await backups.back_up(self, path)
         return f"Backed up {self.title}: {manifest.size} bytes."
 
-    async def _restore(self, source: Path) -> str:
-        with self.translated(f"{self.title} was not restored"), self.directory.lock():
-            self._is_restoring = True
-            try:
-                manifest = await backups.restore(self, source)
-            finally:
-                self._is_restoring = False
+    async def _restore(self, source: str | os.PathLike[str]) -> str:
+        with self.translated(f"{self.title} was not restored"):
+            path = absolute_path(source, "file")
+            with self.directory.lock():
+                self._is_restoring = True
+                try:
+                    manifest = await backups.restore(self, path)
+                finally:
+                    self._is_restoring = False
         return f"Restored {self.title} as it was on {manifest.made}."
 
     async def start_serving(self) -> None:
@@ -396,15 +402,14 @@ def _signal_name(number: int) -> str:
         raise InvalidParameters(f"{number!r} is not the number of a signal") from None
 
 
-def with_callbacks(
-    operation: Deferred[str],
-    callback: Callable[[str], object],
-    error_callback: Callable[[str, Exception], object],
-) -> None:
-    """Tell the outcome of an operation in the style of callbacks.
-
-    `callback(message)` or `error_callback(message, exception)` is called, once.
-    """
-    _ = operation.addCallbacks(
-        callback, lambda failure: error_callback(failure.getErrorMessage(), failure.value)
-    )
+def _tell(error_callback: ErrorCallback | None, failure: Failure) -> None:
+    """Call `error_callback` with the sentence and, unless it takes one argument, the exception."""
+    given: tuple[Any, ...] = failure.getErrorMessage(), failure.value
+    if error_callback is None:
+        return
+    with contextlib.suppress(ValueError):  # a signature that Python does not know
+        try:
+            inspect.signature(error_callback).bind(*given)
+        except TypeError:
+            given = given[:1]
+    error_callback(*given)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
+import inspect
 import json
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import quote
 
 import attrs
 from twisted.internet.defer import Deferred
 
-from domogik.daemons.core.arguments import LOOPBACK, Callback, ErrorCallback, text_by_name
+from domogik.daemons.core.arguments import LOOPBACK, Callback, ErrorCallback
 from domogik.daemons.core.base import ManagedDaemon
 from domogik.daemons.core.directory import CONFIGURATION
 from domogik.daemons.core.errors import InvalidParameters, ManagedDaemonError
@@ -39,6 +41,27 @@ _MORE_PORTS = ("dist_port", "epmd_port")
 _FIXED = ("user", "nodepurpose")
 _UNQUOTABLE = re.compile(r"['\n]")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
+_PURPOSE = 3  # its position in the arguments of `configure`
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+def _purpose_by_name(configure: C) -> C:
+    """Have `configure` refuse a text at the position of `nodepurpose`.
+
+    It was the purpose in the original and a password elsewhere: the error names both keywords.
+    """
+
+    @functools.wraps(configure)
+    def checked(self: RabbitMQDaemon, *args: Any, **named: Any) -> Deferred[str]:
+        if len(args) <= _PURPOSE or not isinstance(args[_PURPOSE], str):
+            done: Deferred[str] = configure(self, *args, **named)
+            return done
+        given = inspect.signature(configure).bind(self, *args, **named).arguments
+        problem = f"which is {args[_PURPOSE]!r}? name it: nodepurpose= or password="
+        callbacks = given.get("callback"), given.get("error_callback")
+        return self._configured(given["working_dir"], *callbacks, None, {}, problem=problem)
+
+    return checked  # type: ignore[return-value]
 
 
 class RabbitMQDaemonError(ManagedDaemonError):
@@ -258,7 +281,7 @@ log.connection.level = warning
             raise self.error("a client needs the library pika: pip install pika") from error
         return BlockingConnection(URLParameters(self.url))
 
-    @text_by_name(3, "nodepurpose", "password")
+    @_purpose_by_name
     def configure(  # type: ignore[override]  # as the original has it
         self,
         working_dir: str | os.PathLike[str],
@@ -270,15 +293,12 @@ log.connection.level = warning
         password: str | None = None,
         *,
         run_as: str | None = None,
-        problem: str = "",
         **options: Option,
     ) -> Deferred[str]:
         """See `IManagedDaemon`; `nodepurpose` has to be named, for a password stood there, too."""
         given = {"port": port, "bind_host": bind_host, "run_as": run_as, **options}
         given["nodepurpose"] = nodepurpose
-        return self._configured(
-            working_dir, callback, error_callback, password, given, problem=problem
-        )
+        return self._configured(working_dir, callback, error_callback, password, given)
 
     async def _destroy(self) -> str:
         sentence = await super()._destroy()
