@@ -84,7 +84,7 @@ def _place(daemon: ManagedDaemon, directory: str | os.PathLike[str] | None) -> P
     if directory is None:
         where = place_for(type(daemon), os.environ)
         return Path(tempfile.mkdtemp(prefix=f"domogik-{daemon.kind}-", dir=where))
-    place = arguments.directory(directory)
+    place = arguments.absolute_path(directory)
     if place.exists() and any(place.iterdir()):
         raise NotOurs(f"{place} is not empty, and all of it would be removed in the end")
     return place
