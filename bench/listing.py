@@ -134,7 +134,7 @@ def serve(kind: str) -> None:
     from domogik.testing.packages import FakePackages
 
     all_hosts = FakeAllHosts()
-    packages = FakePackages(events=all_hosts.events)
+    packages = FakePackages(events=all_hosts.events, queue=all_hosts.queue)
     meter = reactor._poller = Meter(reactor._poller)
     changes = 0
 

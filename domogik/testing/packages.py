@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from domogik.components.events import EventStream
 from domogik.errors import NotPossible, OperationFailed, UnknownComponent
-from domogik.manager.jobs import Job, Jobs, Progress
+from domogik.manager.jobs import Jobs, Progress
 from domogik.manager.packages.interfaces import InstalledPackage, IPackages, RepositoryInfo
 from domogik.packages.archive.tarball import BrokenArchive
 from domogik.packages.descriptor.package import Package, UdevRule
@@ -86,10 +86,12 @@ class FakePackages:
     uploaded: list[bytes] = attrs.field(factory=list)
     _index: Index = attrs.field(factory=Index)
     _installed: dict[tuple[str, str], InstalledPackage] = attrs.field(factory=dict)
-    _jobs: Jobs = attrs.field(init=False)
+    #: that of the hosts, where REST is asked about jobs
+    queue: Jobs = attrs.field()
 
-    def __attrs_post_init__(self) -> None:
-        self._jobs = Jobs(self.events, lambda: 1000.0)
+    @queue.default
+    def _own_queue(self) -> Jobs:
+        return Jobs(self.events, lambda: 1000.0)
 
     def offer(self, *offers: Offer) -> FakePackages:
         """Add releases that repositories offer."""
@@ -102,9 +104,6 @@ class FakePackages:
             self._installed[one.host, one.ref.fullname] = one
         return self
 
-    def jobs(self) -> tuple[Job, ...]:
-        return self._jobs.all()
-
     def repositories(self) -> tuple[RepositoryInfo, ...]:
         return tuple(sorted(self.sources, key=lambda source: -source.priority))
 
@@ -113,7 +112,7 @@ class FakePackages:
             await self._about("refresh", "repositories", progress)
             return self.repositories()
 
-        found: tuple[RepositoryInfo, ...] = await self._jobs.run("refresh", "repositories", work)
+        found: tuple[RepositoryInfo, ...] = await self.queue.run("refresh", "repositories", work)
         return found
 
     def offers(self, type: str | None = None) -> tuple[Offer, ...]:
@@ -168,7 +167,7 @@ class FakePackages:
             self.done.append((verb, host, str(found.ref)))
             self._installed.pop((host, found.ref.fullname), None)
 
-        await self._jobs.run("uninstall", found.ref.fullname, work, host)
+        await self.queue.run("uninstall", found.ref.fullname, work, host)
 
     async def hold(self, host: str, type: str, id: str, *, held: bool) -> None:
         self.put(attrs.evolve(self._find(host, type, id), held=held))
@@ -255,7 +254,7 @@ class FakePackages:
             return ref
 
         subject = ref.fullname if host == self.host else f"{ref.fullname}@{host}"
-        found: PackageRef = await self._jobs.run(verb, subject, work, ref.release)
+        found: PackageRef = await self.queue.run(verb, subject, work, ref.release)
         return found
 
     async def _about(self, verb: str, subject: str, progress: Progress) -> None:

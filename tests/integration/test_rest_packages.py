@@ -32,7 +32,7 @@ class ArchivesOnARealPort(TestCase):
         self.uploads = Path(self.mktemp())
         self.uploads.mkdir()
         all_hosts = FakeAllHosts()
-        self.packages = FakePackages(events=all_hosts.events)
+        self.packages = FakePackages(events=all_hosts.events, queue=all_hosts.queue)
         settings = RestSettings(port=0)
         access = Access.from_settings(settings, "the-token", names_of_this_host())
         self.site = make_site(

@@ -18,7 +18,7 @@ async def result_or_job(
 
     Who asks for what is under way gets the job that does it.
     """
-    waits, jobs = order.values["wait"], order.context.jobs
+    waits, jobs = order.values["wait"], order.context.all_hosts.jobs
     if waits and patience_s is None:
         return await order.begin(), None
     before = {job.id for job in jobs()}

@@ -243,13 +243,13 @@ async def refresh(context: Context) -> dict[str, Any]:
 @operation("job.list", "GET /jobs", answers.JOB_LIST, identifier="listJobs")
 async def list_jobs(context: Context) -> dict[str, Any]:
     """What is under way, and what ended last; newest first."""
-    return {"jobs": context.jobs()}
+    return {"jobs": context.all_hosts.jobs()}
 
 
 @operation("job.get", "GET /jobs/{job}", answers.JOB, errors=(UnknownComponent,))
 async def get_job(context: Context, job: str) -> Job:
     """One of them."""
-    for one in context.jobs():
+    for one in context.all_hosts.jobs():
         if str(one.id) == job:
             return one
     raise UnknownJob(f"There is no job {job}, or it ended long ago")

@@ -25,7 +25,6 @@ from domogik.errors import (
 )
 from domogik.manager.health.centre import Health
 from domogik.manager.interfaces import IAllHosts
-from domogik.manager.jobs import Job
 from domogik.manager.operations.parameters import HOST, WAIT, Parameter
 from domogik.manager.operations.shape import Shape
 from domogik.manager.packages.interfaces import IPackages
@@ -98,10 +97,6 @@ class Context:
     def offers(self) -> tuple[Offer, ...]:
         """All that the repositories offer."""
         return self.packages.offers()
-
-    def jobs(self) -> tuple[Job, ...]:
-        """What is under way and what ended last, not only of packages."""
-        return self.all_hosts.jobs() if self.given is None else self.given.jobs()
 
 
 @attrs.frozen

@@ -24,7 +24,7 @@ from domogik.errors import (
     UnknownComponent,
 )
 from domogik.manager.fleet.hosts import Hosts
-from domogik.manager.jobs import Job, Jobs, Progress
+from domogik.manager.jobs import Jobs, Progress
 from domogik.manager.packages.interfaces import InstalledPackage, IPackages, RepositoryInfo
 from domogik.manager.packages.local import BOTH, LocalPackages
 from domogik.manager.packages.offers import MainHostOffers, is_wanted, offered
@@ -77,9 +77,6 @@ class Packages:
         self._others.on_gone = self._gone
 
     # Reading
-
-    def jobs(self) -> tuple[Job, ...]:
-        return self._jobs.all()
 
     def repositories(self) -> tuple[RepositoryInfo, ...]:
         return self._repositories.all()

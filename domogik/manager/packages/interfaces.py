@@ -7,7 +7,6 @@ from pathlib import Path
 import attrs
 from zope.interface import Attribute, Interface
 
-from domogik.manager.jobs import Job
 from domogik.packages.descriptor.package import UdevRule
 from domogik.packages.descriptor.reference import PackageRef
 from domogik.packages.needs.dependencies import DependencyState
@@ -65,9 +64,6 @@ class IPackages(Interface):
     """
 
     host = Attribute("str: the name of this host")
-
-    def jobs() -> tuple[Job, ...]:
-        """Return the jobs under way and the last that ended, newest first."""
 
     def repositories() -> tuple[RepositoryInfo, ...]:
         """Return the repositories, highest priority first."""

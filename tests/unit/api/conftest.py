@@ -183,7 +183,9 @@ def package_access(make_door, tmp_path) -> Door:
     all_hosts = FakeAllHosts()
     (tmp_path / "uploads").mkdir()
     return make_door(
-        all_hosts, packages=FakePackages(events=all_hosts.events), uploads=tmp_path / "uploads"
+        all_hosts,
+        packages=FakePackages(events=all_hosts.events, queue=all_hosts.queue),
+        uploads=tmp_path / "uploads",
     )
 
 

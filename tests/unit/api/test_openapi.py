@@ -39,7 +39,7 @@ def test_every_operation_of_the_document_is_served_and_no_other(package_access, 
         for method in METHODS:
             for release in ("1.0", "2.0"):
                 door.post(f"/api/v1/packages/plugin/demo/install?release={release}")
-            real = path.replace("{job}", str(door.packages.jobs()[0].id))
+            real = path.replace("{job}", str(door.all_hosts.jobs()[0].id))
             for name, value in REAL.items():
                 real = real.replace(name, value)
             connection = door.open(method, real, token=True)

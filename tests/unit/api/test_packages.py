@@ -53,7 +53,7 @@ def test_the_cache_is_updated(package_access, packages):
         "description": "None",
         "cache": [],
     }
-    assert packages.jobs()[0].kind == "refresh"
+    assert packages.queue.all()[0].kind == "refresh"
 
 
 def test_a_repository_that_fails_is_named(package_access, packages):
@@ -198,7 +198,7 @@ def test_a_package_is_installed_and_uninstalled(package_access, packages):
 def test_changing_needs_the_token(package_access, packages, path):
     packages.offer(offer("demo"))
     assert package_access.get(path).status == 401
-    assert not packages.jobs()
+    assert not packages.queue.all()
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_why_an_installation_failed_is_told_once(package_access, packages, failu
     packages.offer(offer("demo"))
     packages.failures["install", "plugin-demo"] = failure
     assert error(package_access.get("/package/install/vm/plugin/demo/1.0", token=True)) == text
-    assert packages.jobs()[0].state.value == "failed"
+    assert packages.queue.all()[0].state.value == "failed"
 
 
 @pytest.mark.parametrize("release", ["9.9", "..%2f..%2fetc", "%20", "1" * 41])

@@ -174,7 +174,7 @@ def test_repositories_and_their_refresh(package_access, packages):
 def test_who_may_not_change_anything_refreshes_nothing(package_access, packages):
     assert package_access.post("/api/v1/repositories/refresh", token=False).status == 401
     assert package_access.post(f"{BASE}/plugin/demo/install", token=False).status == 401
-    assert not packages.jobs()
+    assert not packages.queue.all()
 
 
 def test_an_upload_is_taken_into_the_local_repository(package_access, packages, tmp_path):

@@ -227,7 +227,7 @@ def test_both_parts_are_one_job(all_hosts):
     ]
     store = all_hosts.manager.store
     assert store.present("plugin", "lamp") == store.served("plugin", "lamp")
-    (job,) = [job for job in all_hosts.packages.jobs() if job.kind == "install"]
+    (job,) = [job for job in all_hosts.manager.jobs.all() if job.kind == "install"]
     assert job.state.value == "done"
 
 
@@ -265,7 +265,7 @@ def test_an_update_without_a_newer_release_is_none(all_hosts):
     assert all_hosts.do(all_hosts.packages.update(HOST, "plugin", "lamp")) == [
         PackageRef("plugin", "lamp", "1.1")
     ]
-    assert [job.kind for job in all_hosts.packages.jobs()].count("update") == 0
+    assert [job.kind for job in all_hosts.manager.jobs.all()].count("update") == 0
 
 
 def test_what_a_plugin_kept_stays_unless_it_is_asked_for(all_hosts):
