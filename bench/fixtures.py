@@ -41,7 +41,7 @@ _REDIS_SUITES = {
 
 
 def _domogik(kind: str) -> Callable[[], None]:
-    from domogik.daemons.blocking import BlockingDaemon
+    from domogik.daemons.throwaway.blocking import BlockingDaemon
 
     return lambda: BlockingDaemon(kind).destroy()
 
@@ -61,7 +61,7 @@ def _testing_postgresql(_kind: str) -> Callable[[], None]:
 
 _HELD = """
 import sys, time
-from domogik.daemons.blocking import BlockingDaemon
+from domogik.daemons.throwaway.blocking import BlockingDaemon
 server = BlockingDaemon(sys.argv[1])
 print(server.directory, server.pid, flush=True)
 time.sleep(1000)

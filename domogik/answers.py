@@ -27,7 +27,7 @@ class Answer(Deferred[T]):
     def __bool__(self) -> NoReturn:
         raise TypeError(
             "this is a Deferred, which is always true: await it, or use domogik.units.blocking or "
-            "domogik.daemons.blocking"
+            "domogik.daemons.throwaway.blocking"
         )
 
     def __await__(self) -> Generator[Any, None, T]:

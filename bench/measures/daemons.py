@@ -14,10 +14,10 @@ import redis
 from twisted.internet.defer import Deferred
 
 from bench.run import Run
-from domogik.daemons.blocking import BlockingDaemon
 from domogik.daemons.core.errors import ManagedDaemonError, NotReady
 from domogik.daemons.core.standalone import end_marked
 from domogik.daemons.kinds import kinds
+from domogik.daemons.throwaway.blocking import BlockingDaemon
 from domogik.supervisor.interfaces import Program
 from domogik.supervisor.processes.spawn import signal_number
 

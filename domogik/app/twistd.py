@@ -35,9 +35,9 @@ class DomogikServiceMaker:
         return KINDS[self.name].options
 
     def makeService(self, options: Mapping[str, Any]) -> IService:
-        from domogik.app import logs
         from domogik.app.commands.daemons import KINDS, upgrade_command
         from domogik.app.commands.runner import DaemonRun
+        from domogik.app.parts import logs
         from domogik.app.parts.foundation import CannotStart, Foundation
         from domogik.app.progress import StartProgress
         from domogik.app.reactor import steady_reactor

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:  # a test run that starts no server does not pay for one
     from twisted.internet.defer import Deferred
 
-    from domogik.daemons.blocking import BlockingDaemon
     from domogik.daemons.core.base import ManagedDaemon
+    from domogik.daemons.throwaway.blocking import BlockingDaemon
     from domogik.daemons.throwaway.shared import Clean, Servers
 
 __all__ = ["BlockingDaemon", "Clean", "clean", "fresh", "fresh_clean", "running"]
@@ -31,7 +31,7 @@ pytest_plugins = ["domogik.daemons.fixtures"]
 
 
 _MODULES = {
-    "BlockingDaemon": "domogik.daemons.blocking",
+    "BlockingDaemon": "domogik.daemons.throwaway.blocking",
     "Clean": "domogik.daemons.throwaway.shared",
 }
 
@@ -53,7 +53,7 @@ def running(kind: str | type[ManagedDaemon], **options: Any) -> BlockingDaemon:
     `kind` is a kind's name or a class; options are those of `ManagedDaemon.configure`, all of which
     may be left out, `directory` too. Raises the kind's error.
     """
-    from domogik.daemons.blocking import BlockingDaemon
+    from domogik.daemons.throwaway.blocking import BlockingDaemon
 
     return BlockingDaemon(kind, **options)
 

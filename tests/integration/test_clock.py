@@ -170,7 +170,7 @@ def test_somebody_elses_program_keeps_its_clock(world: World) -> None:
 from twisted.internet import reactor
 import domogik.daemons.testing, domogik.plugin, twisted.plugins.domogik_dropin
 from domogik.app.commands.daemons import KINDS
-from domogik.daemons.blocking import Turns
+from domogik.daemons.throwaway.blocking import Turns
 Turns().close()
 reactor.run()
 """

@@ -44,9 +44,9 @@ def _make_absolute(options: Any) -> None:
 
 
 def _foreground(name: str, options: Any, progress: StartProgress) -> NoReturn:
-    from domogik.app import logs
     from domogik.app.commands.daemons import KINDS, upgrade_command
     from domogik.app.commands.runner import run_foreground
+    from domogik.app.parts import logs
     from domogik.app.parts.foundation import CannotStart, Foundation
 
     try:

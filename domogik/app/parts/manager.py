@@ -12,7 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.logger import Logger
 
 from domogik.api.settings import RestSettings
-from domogik.app import logs
+from domogik.app.parts import logs
 from domogik.app.parts.configuration import readers
 from domogik.app.parts.core import CoreServices
 from domogik.app.parts.foundation import CannotStart, Foundation

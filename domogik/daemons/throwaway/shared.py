@@ -20,9 +20,9 @@ from typing import Any, TypeVar
 import attrs
 from twisted.internet.defer import Deferred
 
-from domogik.daemons.blocking import BlockingDaemon, Reached, Turns
 from domogik.daemons.core.errors import ManagedDaemonError
 from domogik.daemons.kinds import daemon_class
+from domogik.daemons.throwaway.blocking import BlockingDaemon, Reached, Turns
 from domogik.daemons.throwaway.reaper import Reaper
 from domogik.errors import DomogikError
 

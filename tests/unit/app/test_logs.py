@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.defer import Deferred, execute
 from twisted.logger import LogEvent, Logger, LogLevel
 
-from domogik.app.logs import OwnLog, _from_level, _text, set_level
+from domogik.app.parts.logs import OwnLog, _from_level, _text, set_level
 
 
 @pytest.mark.parametrize("namespace", ["log_legacy", "twisted.internet.base"])

@@ -123,7 +123,7 @@ def test_the_end_of_a_program_that_is_gone_needs_no_import_and_no_pause(
     entry = {"kind": "redis", "directory": str(directory.path), "signal": "KILL"}
     (tmp_path / "list").write_text(json.dumps(entry) + "\n")
     program = (
-        "import sys, time, domogik.daemons.throwaway.reaper as reaper\n"
+        "import sys, time, domogik.daemons.throwaway.after_exit as reaper\n"
         "time.sleep = None\n"
         "before = set(sys.modules)\n"
         "reaper.main()\n"
