@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from domogik.answers import deferred
@@ -99,6 +100,7 @@ async def diagnose_port_listening(
     _check_port_number(port)
     if kind not in tuple(_COVERED):  # it may be of a type that has no hash
         raise _not_one_of(kind, _COVERED)
+    check = partial(_port_check, port, kind, listen_address, component_id)
     try:
         found = [
             one
@@ -107,30 +109,17 @@ async def diagnose_port_listening(
         ]
         if listen_address is not None and not is_own_address(listen_address):
             more = {"finding": f"Port {port} ({kind}): this host does not have {listen_address}"}
-            return _port_check(
-                port, kind, listen_address, component_id, result=Result.FAILED, more=more
-            )
+            return check(result=Result.FAILED, more=more)
     except DomogikError as error:
         more = {"reason": str(error), "finding": f"Port {port} ({kind}) cannot be checked: {error}"}
-        return _port_check(port, kind, listen_address, component_id, result=Result.ERROR, more=more)
+        return check(result=Result.ERROR, more=more)
     if not found:
-        advice = (_start_listening(unit),)
         more = {"finding": f"No program listens on {kind} port {port}"}
-        return _port_check(
-            port,
-            kind,
-            listen_address,
-            component_id,
-            result=Result.FAILED,
-            more=more,
-            suggestions=advice,
-        )
+        return check(result=Result.FAILED, more=more, suggestions=(_start_listening(unit),))
     holders = [holder for one in found for holder in one.holders]
     more = {"owner": _names(holders)} if holders else {}
     if unit is None or not holders or any(_belongs(holder, unit) for holder in holders):
-        return _port_check(
-            port, kind, listen_address, component_id, result=Result.PASSED, more=more
-        )
+        return check(result=Result.PASSED, more=more)
     more["reason"] = f"held by {more['owner']}, which is not of {unit.name}"
     more["finding"] = f"Port {port} ({kind}) is {more['reason']}"
     suggestion = Suggestion(
@@ -138,15 +127,7 @@ async def diagnose_port_listening(
         f"Stop {more['owner']} or give it another port, then start {unit.name} again",
         is_repairable=False,
     )
-    return _port_check(
-        port,
-        kind,
-        listen_address,
-        component_id,
-        result=Result.WARNING,
-        more=more,
-        suggestions=(suggestion,),
-    )
+    return check(result=Result.WARNING, more=more, suggestions=(suggestion,))
 
 
 def _start_listening(unit: UnitStatus | None) -> Suggestion:
