@@ -10,8 +10,7 @@ under way: a stop need not wait until a start succeeds.
 
 from __future__ import annotations
 
-from collections import deque
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredLock
@@ -20,22 +19,19 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from domogik.answers import deferred
-from domogik.components.model import State
 from domogik.errors import NotPossible, OperationFailed
 from domogik.supervisor.interfaces import (
     IRunner,
     Program,
     Readiness,
     Restart,
-    Specification,
     Status,
 )
-from domogik.supervisor.lifecycle.attempt import Attempt, Output, Tools
+from domogik.supervisor.lifecycle.attempt import Attempt
 from domogik.supervisor.lifecycle.backoff import GiveUp, Restarts
+from domogik.supervisor.lifecycle.event_queue import EventQueue
 from domogik.supervisor.lifecycle.preparation import Starting
-from domogik.supervisor.lifecycle.table import Ended, LifecycleEvent, Phase, step
-from domogik.supervisor.lifecycle.timer import OneTimer
-from domogik.supervisor.lifecycle.waiting import Waiting
+from domogik.supervisor.lifecycle.table import Ended, LifecycleEvent, Phase
 from domogik.supervisor.logs.output import CannotCapture
 from domogik.supervisor.outcomes import (
     AlreadyRunning,
@@ -59,26 +55,15 @@ _LEFTOVERS = "ending what an earlier start left behind"
 
 @implementer(IRunner)
 @attrs.define(eq=False)
-class Runner:
+class Runner(EventQueue):
     """One component. `specification` may be replaced and counts from the next start."""
 
     _log: ClassVar[Logger] = Logger()
 
-    specification: Specification
-    output: Output
-    _tools: Tools
-    status: Status = attrs.field(init=False)
-    _published: Status = attrs.field(init=False)
     _restarts: Restarts = attrs.field(init=False)
-    _phase: Phase = attrs.field(init=False, default=Phase.STOPPED)
-    _events: deque[tuple[LifecycleEvent, str | None]] = attrs.field(init=False, factory=deque)
-    _is_busy: bool = attrs.field(init=False, default=False)
     _run: Attempt | None = attrs.field(init=False, default=None)
     _starting: Starting = attrs.field(init=False)
-    _timer: OneTimer[[LifecycleEvent, str | None]] = attrs.field(init=False)
     _lock: DeferredLock = attrs.field(init=False, factory=DeferredLock)
-    _ready: Waiting = attrs.field(init=False, factory=Waiting)
-    _stopped: Waiting = attrs.field(init=False, factory=Waiting)
     #: whether it is to run, now or after the end of its remaining processes; as in the record
     _wanted: bool = attrs.field(init=False, default=False)
     #: whether it is to run again after the last stop
@@ -87,22 +72,12 @@ class Runner:
     _left_at: float | None = attrs.field(init=False, default=None)
     _notified_status: str = attrs.field(init=False, default="")
     _silence_reason: str = attrs.field(init=False, default="")
-    _failure: str = attrs.field(init=False, default="")
     _stuck_reason: str = attrs.field(init=False, default="")
-    _adopted_since: float = attrs.field(init=False, default=0.0)
-    _up_since: float = attrs.field(init=False, default=0.0)
-    _was_up_for: float = attrs.field(init=False, default=0.0)
 
     def __attrs_post_init__(self) -> None:
-        self.status = self._published = Status(State.STOPPED, since=self._tools.now())
+        EventQueue.__attrs_post_init__(self)
         self._restarts = Restarts(self._tools.random)
-        self._timer = OneTimer(self._tools.clock, self._on_timer)
         self._starting = Starting(self._tools.pacing, self._spawn_now, self._cannot_spawn)
-
-    @property
-    def id(self) -> str:
-        """The component's id, `<kind>:<name>`."""
-        return self.specification.id
 
     @property
     def started(self) -> Started | None:
@@ -277,69 +252,6 @@ class Runner:
         self._stopped.tell(error)
         self._publish()
 
-    # The queue
-
-    def _post(self, event: LifecycleEvent, reason: str | None = None) -> None:
-        self._events.append((event, reason))
-        if not self._is_busy:
-            self._process_events()
-
-    def _process_events(self) -> None:
-        self._is_busy = True
-        try:
-            while self._events:
-                self._handle(*self._events.popleft())
-        finally:
-            self._is_busy = False
-        self._publish()
-
-    def _handle(self, event: LifecycleEvent, reason: str | None) -> None:
-        phase, actions = step(self._phase, event)
-        if phase is self._phase and not actions:
-            return
-        self._enter(phase, reason)
-        for action in actions:
-            getattr(self, f"_{action.name.lower()}")()  # each is a method below
-
-    def _enter(self, phase: Phase, reason: str | None) -> None:
-        was, self._phase, now = self._phase, phase, self._tools.clock.seconds()
-        if not phase.shares_timer_with(was):
-            self._timer.drop()
-        if phase.is_up and not was.is_up:
-            self._up_since = now
-        if was.is_up and not phase.is_up:
-            self._was_up_for = now - self._up_since
-        if phase is Phase.FAILING and was is not phase:
-            self._failure = reason or ""
-        self._set(state=phase.state)
-        if reason is not None:
-            self._set(reason=reason)
-
-    def _set(self, **changes: Any) -> None:
-        self.status = attrs.evolve(self.status, **changes)
-
-    def _show(self, **changes: Any) -> None:
-        self._set(**changes)
-        if not self._is_busy:
-            self._publish()
-
-    def _publish(self) -> None:
-        before = self._published
-        if self.status.state is not before.state:
-            self._set(since=self._since())
-        if self.status != before:
-            self._published = self.status
-            self._tools.changed(self.id, before, self.status)
-        self._ready.release(self.status)
-        self._stopped.release(self.status)
-
-    def _since(self) -> float:
-        """Return the start time of an adopted process that still runs, else now."""
-        known = self._adopted_since
-        if self._phase is not Phase.STARTING:
-            self._adopted_since = 0.0
-        return known if known and not self._phase.is_ending else self._tools.now()
-
     def restarted_within(self, seconds: float) -> int:
         """Return the number of automatic restarts in the last `seconds`."""
         return self._restarts.within(seconds, self._tools.clock.seconds())
@@ -349,7 +261,7 @@ class Runner:
     def _on_timer(self, event: LifecycleEvent, reason: str | None) -> None:
         if event is LifecycleEvent.START_TIMEOUT and self._silence_reason:
             reason = f"{reason}: {self._silence_reason}"
-        self._post(event, reason)
+        EventQueue._on_timer(self, event, reason)
 
     def _arm_start(self) -> None:
         readiness, policy = self.specification.readiness, self.specification.policy
