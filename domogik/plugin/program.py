@@ -108,6 +108,7 @@ def _runtime(
     bus = Bus()
     return PluginRuntime(
         plugin=plugin,
+        has_work=type(plugin).work is not Plugin.work,
         environment=environment,
         reactor=reactor,
         bus=bus,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
@@ -16,7 +16,6 @@ from twisted.python.failure import Failure
 from domogik.config.plugin_environment import PluginEnvironment
 from domogik.config.remembered import Remembered
 from domogik.errors import DomogikError
-from domogik.plugin.author import Plugin
 from domogik.plugin.threads import IReactor, PluginThreads, Stopping, limited, name_of
 from domogik.xpl.codec.message import CMND, Message
 from domogik.xpl.node.bus import Bus, Origin, Subscription
@@ -31,15 +30,29 @@ STOPPING_TIMEOUT_S = 4.0
 EXIT_TIMEOUT_S = 7
 
 
+class IRunnablePlugin(Protocol):
+    """The methods of a plugin that its runtime calls; `Plugin` describes them."""
+
+    _runtime: PluginRuntime
+
+    async def started(self) -> None: ...
+
+    async def stopping(self) -> None: ...
+
+    def work(self) -> None: ...
+
+
 @attrs.define(eq=False)
 class PluginRuntime:
     """Runs a plugin from its start to its stop, and implements the methods of `Plugin`.
 
+    `has_work`: the plugin overrides `work`, which is then called in a thread.
     `now` returns Unix time; `alarm` is called with the number of seconds after which the process
     has to be gone, even if something hangs.
     """
 
-    plugin: Plugin
+    plugin: IRunnablePlugin
+    has_work: bool
     environment: PluginEnvironment
     reactor: IReactor
     _bus: Bus
@@ -111,7 +124,7 @@ class PluginRuntime:
         if self._is_ending:
             return
         self._subscribe_marked()
-        if type(self.plugin).work is not Plugin.work:
+        if self.has_work:
             self._worker = self._start_work()
         self.identity.presence.ready()
         self.notify("READY=1\nSTATUS=" if self._status_is_ours else "READY=1")

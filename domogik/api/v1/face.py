@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,33 +18,11 @@ from domogik.api.http.problems import NoSuchPath, Problem, WrongMethod, problem_
 from domogik.api.router import Asked, Route, Router
 from domogik.api.v1 import openapi
 from domogik.api.v1.jobs import result_or_job
-from domogik.api.v1.openapi import JSON
+from domogik.api.v1.served import JSON, Served
 from domogik.errors import DomogikError
 from domogik.manager.operations import answers
-from domogik.manager.operations.shape import OBJECT, Schema, Shape
+from domogik.manager.operations.shape import OBJECT, Shape
 from domogik.manager.operations.table import BASE, Context, Operation, Order, Where
-
-Handler = Callable[[Call, Order], Awaitable[Reply | Stream]]
-
-
-@attrs.frozen(eq=False)
-class Served:
-    """An operation that HTTP answers in its own way: `handler` gets the call and the order.
-
-    `contents`: content type to schema, where the answer is not JSON only; `body_types` what a body
-    can be sent as; `statuses` of errors beside those of the operation.
-    """
-
-    operation: Operation
-    handler: Handler | None = None
-    contents: Mapping[str, Schema] = attrs.field(factory=dict)
-    body_types: tuple[str, ...] = (JSON,)
-    statuses: tuple[int, ...] = ()
-
-    @property
-    def pattern(self) -> str:
-        """Its path, as the router has it."""
-        return self.operation.path[1:].replace("{", "<").replace("}", ">")
 
 
 @attrs.define(eq=False)

@@ -9,7 +9,7 @@ from twisted.web.http import Request
 
 from domogik.api.http.exchange import Call, Stream
 from domogik.api.http.streams import OpenStream, Streams, TooManyStreams
-from domogik.api.v1.face import Served
+from domogik.api.v1.served import Served
 from domogik.components.events import Event, EventStream
 from domogik.manager.operations.answers import EVENT
 from domogik.manager.operations.parameters import LAST_EVENT_ID

@@ -11,8 +11,8 @@ from twisted.web.http import Request
 
 from domogik.api.http.exchange import Call, Reply, Stream
 from domogik.api.http.streams import OpenStream, Streams, TooManyStreams
-from domogik.api.v1.face import Served, json_reply
-from domogik.api.v1.openapi import JSON
+from domogik.api.v1.face import json_reply
+from domogik.api.v1.served import JSON, Served
 from domogik.components.model import Component
 from domogik.manager.operations.answers import LOG
 from domogik.manager.operations.parameters import Parameter, flag

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from domogik.api.http.counting import Requests
 from domogik.api.http.exchange import Call, Reply
-from domogik.api.v1.face import Served
+from domogik.api.v1.served import Served
 from domogik.components.health import Result
 from domogik.components.model import State
 from domogik.manager.interfaces import IAllHosts

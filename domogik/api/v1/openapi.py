@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
 from domogik.api.http.problems import CONTENT_TYPE, status_of
+from domogik.api.v1.served import JSON, Served
 from domogik.manager.operations.answers import TYPE
 from domogik.manager.operations.parameters import matching
 from domogik.manager.operations.shape import INTEGER, SCHEMAS, TEXT, Schema, listed
 from domogik.manager.operations.table import Right
 from domogik.packages.descriptor.reference import ID, TYPES
 
-if TYPE_CHECKING:
-    from domogik.api.v1.face import Served
-
-JSON = "application/json"
 #: what a name of a path can be; others are one line of text
 _NAMES: Mapping[str, Schema] = {
     "type": TYPE.schema,

@@ -6,7 +6,8 @@ import json
 
 from domogik.api.http.exchange import Call, Reply
 from domogik.api.http.uploads import TooManyUploads, WrongBody, upload_of
-from domogik.api.v1.face import Served, json_reply
+from domogik.api.v1.face import json_reply
+from domogik.api.v1.served import Served
 from domogik.errors import NotPossible
 from domogik.manager.operations.answers import UPLOADED
 from domogik.manager.operations.shape import Shape

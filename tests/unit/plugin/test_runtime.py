@@ -55,6 +55,7 @@ class LifeCase(SynchronousTestCase):
         self.port = Port(self.reactor, NetworkSettings(), self.bus, Random(1), lambda *_: self.wire)
         runtime = PluginRuntime(
             plugin=plugin,
+            has_work=type(plugin).work is not Plugin.work,
             environment=PluginEnvironment("hello", "vm", Path("/nowhere")),
             reactor=self.reactor,
             bus=self.bus,
