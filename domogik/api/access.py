@@ -71,7 +71,7 @@ def names_of_this_host(sanitised: str = "") -> frozenset[str]:
 
 
 def no_session(request: Request) -> bool:
-    """Nobody has a session before there is a page."""
+    """Return that no request has a session; there is no page yet."""
     return False
 
 
@@ -94,7 +94,7 @@ class Access:
         names: frozenset[str],
         session: Callable[[Request], bool] = no_session,
     ) -> Access:
-        """`token` is the text of `admin.token`; empty means that nobody can show it."""
+        """`token` is the text of `admin.token`; empty means that no request can show it."""
         return cls(
             token.strip().encode(),
             names,

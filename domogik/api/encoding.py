@@ -92,7 +92,7 @@ class Encoded:
         try:
             await self._each(self._current())
         except NotPossible:
-            """Nobody will ask where no packages are managed."""
+            """Do nothing: where no packages are managed this is not called."""
 
 
 def _given_up(failure: Failure) -> None:

@@ -1,4 +1,4 @@
-"""How far is it? One line that changes, on a terminal; nothing where nobody looks at one."""
+"""Shows the progress of a job in one line of a terminal, and nothing elsewhere."""
 
 from __future__ import annotations
 

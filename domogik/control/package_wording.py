@@ -31,7 +31,7 @@ _KINDS = ("python", "plugin", "other")
 
 
 class BadCommand(DomogikError):
-    """A command that lacks something, or says what nobody can do; `str()` is the answer."""
+    """A command that lacks a key or asks for something impossible; `str()` is the answer."""
 
 
 def word(message: Message, key: str) -> str:

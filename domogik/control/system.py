@@ -35,7 +35,7 @@ LIST_DELAY = 0.2
 #: what is answered where a command says nothing, or names no one host
 NO_COMMAND = "No command given"
 ONE_HOST = "host must be the name of one host"
-#: commands that plugins obey and nobody answers
+#: commands that plugins obey and that get no answer
 OF_PLUGINS = ("reload", "dump")
 _LISTED = ("component.changed", "component.added", "component.removed")
 _ON = frozenset(state.value for state in State if state.is_on)

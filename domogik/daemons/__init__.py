@@ -32,7 +32,7 @@ __all__ = [
     "RedisDaemon",
 ]
 
-#: where each name is; imported when it is asked for, since nobody needs all of them
+#: where each name is; imported when it is asked for: a program needs few of them
 _MODULES = {
     "ApacheDaemon": "apache",
     "ManagedDaemon": "core.base",

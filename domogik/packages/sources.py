@@ -180,7 +180,7 @@ def _parse(line: str, file: Path, number: int) -> tuple[Source, list[str]]:
         elif equals and value and key in _OPTIONS:
             options[key] = value
         elif key == _SIGNED:
-            # ignored, it would be a repository whose signatures nobody looks at
+            # ignored, it would be a repository whose signatures are not checked
             raise ValueError("signed= names no root file")
         else:
             notes.append(f"'{word[:80]}' is not understood; ignored")

@@ -14,6 +14,6 @@ class Requests:
     answered: Counter[tuple[str, int]] = attrs.field(factory=Counter)
 
     def count(self, method: str, status: int) -> None:
-        """A method is a stranger's word: those that nobody knows are one."""
+        """Count an answer; methods that HTTP does not define are counted as one, `other`."""
         known = method in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
         self.answered[method if known else "other", status] += 1

@@ -104,12 +104,12 @@ class Problem:
 
 
 def status_of(error: type[Exception]) -> int | None:
-    """The status of a class of errors; None for one that nobody foresaw."""
+    """Return the status of a class of errors, None for an unexpected one."""
     return next((status for kind, status in _STATUS if issubclass(error, kind)), None)
 
 
 def problem_of(error: Exception) -> Problem | None:
-    """The problem that an error is; None for one that nobody foresaw."""
+    """Return the problem that describes an error, None for an unexpected one."""
     status = status_of(type(error))
     if status is None:
         return None

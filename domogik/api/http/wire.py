@@ -361,7 +361,7 @@ class Site(TwistedSite):
         """Not the original's: it wakes up every second to format a date for its own log."""
 
     def stopFactory(self) -> None:
-        """The port is closed: whoever still waits is answered, then nobody is kept."""
+        """The port is closed: answer the requests that wait, then close every connection."""
         self._on_stop()
         for channel in self.channels:
             channel.leave()

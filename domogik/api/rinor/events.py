@@ -20,7 +20,7 @@ from domogik.components.events import Event, EventStream
 
 #: seconds a question waits for an event
 POLL_TIMEOUT = 120.0
-#: seconds after which a ticket that nobody used is deleted
+#: seconds after which an unused ticket is deleted
 TICKET_LIFE = 300.0
 #: how many tickets there may be; the one unused for longest makes room
 MAX_TICKETS = 100

@@ -32,7 +32,7 @@ _GAUGES = {
 
 
 def no_counters() -> Mapping[str, float]:
-    """Nobody counts anything."""
+    """Return no counters."""
     return {}
 
 
@@ -111,7 +111,7 @@ METRICS = Operation("metrics", "GET /metrics", TEXT, "Figures for Prometheus", "
 
 def metrics(all_hosts: IAllHosts, requests: Requests, counters: Counters = no_counters) -> Served:
     """One path, outside `/api/v1`, where Prometheus looks for it."""
-    # a registry of our own: the global one holds figures of the process that nobody asked for
+    # a registry of our own: the global one holds figures of the process
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_AllHosts(all_hosts, requests, counters))
 

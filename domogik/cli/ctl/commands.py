@@ -66,7 +66,7 @@ def ask_all(terminal: Terminal, begin: Callable[[str], ApiAnswer]) -> Iterator[t
 
 
 def status(terminal: Terminal) -> int:
-    """`status`, once or for as long as somebody watches."""
+    """`status`, once or until it is interrupted."""
     terminal.check_host()
     if not terminal.options.watch:
         return _show_status(terminal, "")

@@ -100,7 +100,7 @@ def _show(terminal: Terminal, checks: Sequence[Document]) -> None:
 
 
 def _known_issues(terminal: Terminal) -> dict[tuple[str, str], str]:
-    """Component and check -> the issue; of other hosts nobody knows."""
+    """Component and check -> the issue; those of other hosts are not known here."""
     if terminal.options.host not in (None, terminal.client.get("/hosts")["host"]):
         return {}
     found = terminal.client.get("/issues")["issues"]

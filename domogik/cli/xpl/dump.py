@@ -58,7 +58,7 @@ def _matches(text: str, patterns: tuple[str, ...]) -> bool:
 
 @attrs.define(eq=False)
 class Dump:
-    """Prints until somebody ends it, or `count` messages are printed."""
+    """Prints messages until it is interrupted, or `count` of them are printed."""
 
     _station: Station
     _filter: Filter

@@ -109,7 +109,7 @@ def ask(station: Station, parts: list[Message], timeout_s: float) -> Generator[H
 
 
 def is_answer(sent: Message, heard: Heard) -> bool:
-    """Of the same schema, from somebody else, and no order."""
+    """Return whether a message may be the answer: same schema, another source, no command."""
     message = heard.message
     return (
         message is not None

@@ -50,7 +50,7 @@ class WorkingDirectory:
     def claim(self, *, beside: Collection[str] | None = None) -> None:
         """Make it, or take it as it is if it is ours or empty; raises `NotOurs`, `OSError`.
 
-        Where `beside` is given it may hold files of somebody else's, which stay untouched, also by
+        Where `beside` is given it may hold files of other programs, which stay untouched, also by
         `remove`; but none of these names, which are needed here.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -151,7 +151,7 @@ class WorkingDirectory:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Nobody else configures, starts or stops it meanwhile; raises `NotOurs`, `OSError`."""
+        """Keep other programs away from the instance; raises `NotOurs`, `OSError`."""
         descriptor = os.open(
             self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
         )

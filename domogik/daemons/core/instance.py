@@ -85,7 +85,7 @@ class Instance(Server):
 
     @classmethod
     def usual_user(cls) -> str | None:
-        """Return whom a server runs as that refuses root, where we are root and nobody is named.
+        """Return the user of a server that refuses root, if we are root and no user is given.
 
         That is its own user, such as `postgres`, or `nobody`; None elsewhere.
         """
@@ -146,8 +146,8 @@ class Instance(Server):
     def _known(self, directory: WorkingDirectory) -> Parameters | None:
         """What was configured before; None where nothing was.
 
-        Before there are data there are parameters: data without them are somebody's, not the rest
-        of a `configure` that was killed.
+        Parameters are written before data: data without them belong to another program, and are
+        not the rest of a `configure` that was killed.
         """
         if (directory / PARAMETERS).exists():
             return Parameters.load(directory)

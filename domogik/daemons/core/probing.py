@@ -197,7 +197,7 @@ class Watch:
             self.alive()
 
     def _failed(self, failure: Failure, asked: Deferred[None]) -> None:
-        if asked is not self._asked:  # nobody wants to know any more
+        if asked is not self._asked:  # the answer is not wanted any more
             return
         self._asked = None
         self._ask_later(self._pause if self._state is State.STARTING else self.interval)

@@ -53,7 +53,7 @@ class ProcessesInDirectory:
         return program == self.program
 
     def are_gone(self) -> bool:
-        """Whether nobody is left."""
+        """Return whether no process is left."""
         return not self.found()
 
     async def end_orphans(self, clock: IReactorTime) -> None:

@@ -58,8 +58,8 @@ class Server:
     may_lie_in_memory: ClassVar[bool] = True
     #: whether the server does not run as root
     refuses_root: ClassVar[bool] = False
-    #: the names that the kind needs in a directory that may hold somebody else's files; None where
-    #: it has to be the instance's alone
+    #: the names that the kind needs in a directory that may hold files of other programs; None if
+    #: the directory must be the instance's own
     needed_names: ClassVar[tuple[str, ...] | None] = None
     #: whether the server asks for a password
     takes_password: ClassVar[bool] = True

@@ -131,7 +131,7 @@ class Keeper:
 
     def __attrs_post_init__(self) -> None:
         reactor, kind = self._tools.reactor, self._daemon.kind
-        self._table = ProcessTable(reactor, settle=0)  # nobody else asks it
+        self._table = ProcessTable(reactor, settle=0)  # it is asked here only
         self._processes = HostProcesses(reactor, self._table)
         self.output = FileOutput(self._directory / LOG / f"{kind}.log")
         specification = Specification(
@@ -172,7 +172,7 @@ class Keeper:
                 self._runner.adopt(found.record, found.leader)
                 return
         if found.member is not None:
-            # of a server that died; none is started in its place unless somebody asks for it
+            # of a server that died; none is started in its place without an order
             ordinary = self._runner.specification
             at_once = attrs.evolve(ordinary.policy, stop_signal="KILL", stop_timeout=0)
             self._runner.specification = attrs.evolve(ordinary, policy=at_once)
@@ -196,7 +196,7 @@ class Keeper:
             raise
 
     async def stop(self) -> bool:
-        """Until nobody is left; false if there was nobody. Raises `OperationFailed`."""
+        """End all its processes; return false if there was none. Raises `OperationFailed`."""
         try:
             await self._runner.stop()
         except NotRunning:

@@ -55,7 +55,7 @@ class MosquittoDaemonError(ManagedDaemonError):
 
 @attrs.define(eq=False)
 class MosquittoDaemon(ManagedDaemon):
-    """A Mosquitto broker with one user; nobody else is let in.
+    """A Mosquitto broker with one user; others are refused.
 
     Options: `user`; `certificate` and `key`, paths of PEM files, for TLS (which is then all it
     speaks); `acl_file`, who may read and write which topics; `persistence`; `max_connections`, -1

@@ -101,7 +101,7 @@ def kept(password: str) -> str:
 
 
 def password_statements(password: str, version: ServerVersion) -> tuple[str, ...]:
-    """One a line: `root` at `localhost` and `%` with that password, and nobody without one.
+    """One a line: `root` at `localhost` and `%` with that password, and no user without one.
 
     MariaDB gets what it would keep of the password, and not the password.
     """

@@ -26,7 +26,7 @@ from domogik.supervisor.processes.command import Completed
 
 _PART, _PASSFILE = ".part", ".pgpass"
 _PATIENCE = 24 * 3600.0  # seconds; big data take their time
-#: in every cluster from the beginning: nobody makes them
+#: in every cluster from the beginning
 _GIVEN = frozenset(("postgres", "template1"))
 # Statements of `pg_dumpall` about the superuser, who is there already and keeps his password.
 _ABOUT_US = (b"\nCREATE ROLE postgres;", b"\nALTER ROLE postgres WITH ")

@@ -236,7 +236,7 @@ class PostgresDaemon(ManagedDaemon):
             "password_encryption": "scram-sha-256",
             "max_connections": self.option("max_connections"),
             "shared_buffers": self.option("shared_buffers"),
-            # Who does without that is gone soon, perhaps by a signal: nothing stays in /dev/shm.
+            # A server without it may be ended by a signal soon: nothing stays in /dev/shm.
             **({} if is_safe else {"dynamic_shared_memory_type": "mmap"}),
             "fsync": is_safe,
             "full_page_writes": is_safe,
@@ -283,7 +283,7 @@ class PostgresDaemon(ManagedDaemon):
         return ProcessesInDirectory(self.directory / "data", "postgres")
 
     def remove_leftovers(self) -> None:
-        """Its PID file keeps a second server from the data: it goes when nobody is there.
+        """Its PID file keeps a second server from the data: it is removed if its process is gone.
 
         The server itself would believe in a stranger who has the number that is in it.
         """

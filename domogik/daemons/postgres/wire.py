@@ -52,7 +52,7 @@ class Login:
 class Session:
     """One connection that is logged in; every question has `patience` seconds.
 
-    Fails with `NotReady` where nobody listens or answers, and with `Refused`.
+    Fails with `NotReady` where no server listens or answers, and with `Refused`.
     """
 
     _reactor: IProbeReactor
@@ -216,7 +216,7 @@ class _Wire(Protocol):
         waiting = self._waiting
         if waiting is not None and (self._messages or self.has_ended):
             self._waiting = None
-            if not waiting.called:  # nobody wants to know any more
+            if not waiting.called:  # the answer is not wanted any more
                 waiting.callback(None)
 
 

@@ -37,7 +37,7 @@ _COOKIE = ".erlang.cookie"
 _LOOPBACK = "127.0.0.1"
 _ON_LOOPBACK = "-kernel inet_dist_use_interface {127,0,0,1}"
 _MORE_PORTS = ("dist_port", "epmd_port")
-#: what stays as it was: data belong to the name of a node, and nobody removes a user
+#: what stays as it was: data belong to the name of a node, and a user cannot be removed
 _FIXED = ("user", "nodepurpose")
 _UNQUOTABLE = re.compile(r"['\n]")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Turns(TurnedReactor):
-    """A reactor that is turned while somebody waits, and daemons on it."""
+    """A reactor that runs while a call waits, and daemons on it."""
 
     def daemon(self, kind: str | type[ManagedDaemon]) -> ManagedDaemon:
         """A daemon on this reactor; raises `UnknownKind`."""

@@ -26,7 +26,7 @@ _STATE, _PARENT, _SESSION, _THREADS, _START = 0, 1, 3, 17, 19
 def clear(directory: Path, end_signal: str) -> None:
     """End all processes of the instance in `directory`, then remove it.
 
-    Its first process gets `end_signal`, the others KILL. Returns when nobody is left. Raises
+    Its first process gets `end_signal`, the others KILL. Returns when no process is left. Raises
     `OSError`, and `TimeoutError` for processes that cannot be ended.
     """
     marks, leader = _known(directory)

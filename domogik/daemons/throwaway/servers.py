@@ -27,7 +27,7 @@ from domogik.supervisor.processes.membership import ProcessTable
 
 _TRIES = 5
 _NAMED = ("TMPDIR", "TEMP", "TMP")  # as `tempfile` looks at them
-_MEMORY = Path("/dev/shm")  # noqa: S108 - each directory in it has a name that nobody can foresee
+_MEMORY = Path("/dev/shm")  # noqa: S108 - each directory in it has a random name
 _ENOUGH = 2**30  # bytes; a container has 64 MB, unless it was told otherwise
 
 
@@ -45,8 +45,8 @@ def begin(
 
     The options are those of `configure`. Without a `directory` a new one is made in memory, or
     where temporary files are (see `place_for`); without a `port` a free one is found, another one
-    if somebody else was quicker; who refuses root gets an ordinary user. Nothing outlives this
-    program: see `Reaper`. Fails with the kind's error.
+    if another program took it; a server that refuses root gets an ordinary user. Nothing outlives
+    this program: see `Reaper`. Fails with the kind's error.
     """
     daemon.checks_first = False
     if "fsync" in daemon.defaults:  # what is gone soon need not outlast a power cut
@@ -93,7 +93,7 @@ def _place(daemon: ManagedDaemon, directory: str | os.PathLike[str] | None) -> P
 def place_for(kind: type[ManagedDaemon], environment: Mapping[str, str]) -> Path | None:
     """Return where the directory of a throw-away server is made; None for `tempfile.gettempdir()`.
 
-    That is /dev/shm, in memory, where it has a GiB free and nobody has named another place in
+    That is /dev/shm, in memory, where it has a GiB free and no other place is named in
     TMPDIR: the thousand files of a PostgreSQL are copied there in a tenth of the time.
     """
     if not kind.may_lie_in_memory or any(environment.get(name) for name in _NAMED):

@@ -88,7 +88,7 @@ class Health:
     #: looks that were begun
     _begun: int = attrs.field(init=False, default=0)
     _timers: dict[str, IDelayedCall] = attrs.field(init=False, factory=dict)
-    #: of those that nobody in particular waits for
+    #: of checks that no call waits for
     _gate: DeferredSemaphore = attrs.field(init=False, factory=lambda: DeferredSemaphore(_AT_ONCE))
     _unsubscribe: Callable[[], None] | None = attrs.field(init=False, default=None)
 
@@ -153,7 +153,7 @@ class Health:
                 pass  # it went away while it was looked at
             except DomogikError as error:
                 self._log.warn("{what}: {error}", what=what, error=str(error))
-            except Exception:  # noqa: BLE001 - a door: nobody waits for this
+            except Exception:  # noqa: BLE001 - no call waits for this
                 self._log.failure("{what}", what=what)
 
         return Deferred.fromCoroutine(done())

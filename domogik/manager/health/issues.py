@@ -23,7 +23,7 @@ _LARGEST_STATE = 4 * 2**20
 
 @attrs.frozen
 class Issue:
-    """Something that somebody should look at. Times are Unix time in seconds.
+    """A check that did not pass. Times are Unix time in seconds.
 
     `component` is the id it was found at, `check` how the last look came out.
     """

@@ -63,7 +63,7 @@ def only_by_hand(action: str, sentence: str) -> Suggestion:
 
 def unknown_action(component_id: str, action: str) -> NotPossible:
     """Return the error for a repair that no check of that component suggests."""
-    return NotPossible(f"nobody knows how to {action} {component_id}")
+    return NotPossible(f"{component_id} has no repair {action}")
 
 
 def times(count: int) -> str:

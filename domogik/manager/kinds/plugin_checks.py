@@ -37,7 +37,7 @@ from domogik.packages.publish.check import check
 from domogik.packages.store.installed import Installed
 from domogik.threads import Threads
 
-#: so many restarts that nobody asked for are too many, in the last hour
+#: automatic restarts in the last hour from which on they are too many
 MANY_RESTARTS = 3
 
 _RUNNING = Question(

@@ -1,7 +1,7 @@
 """Which stored values are passwords, and who may see them?
 
 The descriptor says it: keys of type `password`. Where the descriptor cannot be had (the plugin is
-gone, its host is silent) nobody can tell, and everything but plain switches and numbers is masked.
+gone, its host is silent) that is unknown, and everything but plain switches and numbers is masked.
 A stored key that a known descriptor does not declare is masked where its name is that of a secret.
 """
 
@@ -25,7 +25,7 @@ _HARMLESS = re.compile(r"(?:|True|False|\d{1,4})")
 
 
 def masked(value: ConfigValue, declared: Sequence[ConfigurationKey] | None) -> ConfigValue:
-    """The value for who may not see passwords; `declared` None: nobody knows the keys."""
+    """Return the value without its password; `declared` is None where the keys are unknown."""
     key = None if declared is None else declaration(declared, value.key)
     if declared is None:
         secret = not _HARMLESS.fullmatch(value.value)

@@ -59,8 +59,8 @@ class Where(enum.Flag):
 
 
 def _nobody(right: Right) -> None:
-    """Refuse: who forgets to say who asks may do nothing."""
-    raise NotAllowed("Nobody is known to ask for this")
+    """Refuse: without a known caller nothing is allowed."""
+    raise NotAllowed("The caller is not known")
 
 
 @attrs.frozen

@@ -408,7 +408,7 @@ def _is_untried(entry: InstalledPackage, offer: Offer) -> bool:
 async def _told(work: Awaitable[Any]) -> Any:
     """What was tried and refused here is `OperationFailed`, as it would be from another host.
 
-    Unknown things, what nobody may do and what could not be fetched keep their own names.
+    Errors about unknown names, missing rights and failed downloads stay as they are.
     """
     try:
         return await work
