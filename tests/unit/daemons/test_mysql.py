@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domogik.daemons.core.errors import InvalidParameters, NotReady
+from domogik.daemons.mysql import client
 from domogik.daemons.mysql.client import Refused, ask, check_greeting
 from domogik.daemons.mysql.files import (
     ServerVersion,
@@ -145,9 +146,11 @@ def test_whatever_answers_is_refused_or_is_not_ready(
     answers: list[bytes], greets: bool, are_packets: bool
 ) -> None:
     said = [packet(2 * at + 2, one) for at, one in enumerate(answers)] if are_packets else answers
-    with server(*([greeting()] if greets else []), *said) as (port, _):
-        with contextlib.suppress(NotReady, Refused):
-            ask("127.0.0.1", port, "secret", "SELECT 1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client, "_PATIENCE_S", 0.05)  # both may wait for each other
+        with server(*([greeting()] if greets else []), *said) as (port, _):
+            with contextlib.suppress(NotReady, Refused):
+                ask("127.0.0.1", port, "secret", "SELECT 1")
 
 
 def test_where_nothing_listens_it_is_not_ready() -> None:
