@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from domogik.components.health import DiagnosticCheck, Result
 from domogik.components.model import Component, Detail, Kind
+from domogik.manager.fleet.answers import MAX_CHECKS, MAX_LISTED
 
 Body = list[tuple[str, str]]
 
@@ -22,8 +23,6 @@ LARGEST_VALUE = 1000
 LARGEST_LIST = 80_000
 LARGEST_DESCRIPTION = 20_000
 LARGEST_SERVERS = 10_000
-#: entries of a list: `plugin999-status` is the longest name that xPL allows
-MOST_LISTED = 1000
 
 _URGENT = (Result.FAILED, Result.ERROR, Result.WARNING)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -53,7 +52,7 @@ def list_body(host: str, components: Iterable[Component]) -> Body:
     components = tuple(components)
     body: Body = []
     listed = [component for component in components if _is_listed(component)]
-    for place, component in enumerate(listed[:MOST_LISTED]):
+    for place, component in enumerate(listed[:MAX_LISTED]):
         name, where = component.name_and_host
         words = (
             ("name", name),
@@ -78,7 +77,7 @@ def _servers(components: Iterable[Component], kind: Kind) -> Body:
     servers = [component for component in components if component.id.kind is kind]
     return [
         (f"{kind.value}{place}-{word}", value)
-        for place, component in enumerate(servers[:MOST_LISTED])
+        for place, component in enumerate(servers[:MAX_LISTED])
         for word, value in (
             ("name", component.name),
             ("techno", component.technology),
@@ -166,7 +165,7 @@ def _description(text: str) -> Iterable[tuple[str, str]]:
 def checks_body(checks: Sequence[DiagnosticCheck]) -> Body:
     """How many there are, and of as many as fit what they found; what did not pass comes first."""
     body: Body = []
-    for place, check in enumerate(sorted(checks, key=_urgency)[:MOST_LISTED]):
+    for place, check in enumerate(sorted(checks, key=_urgency)[:MAX_CHECKS]):
         body += [
             (f"check{place}-id", escape_value(check.check_id)),
             (f"check{place}-comp", escape_value(check.component_id or "")),

@@ -20,7 +20,7 @@ from domogik.components.model import (
 )
 from domogik.xpl.codec.message import Message
 
-#: more entries than `pluginNNN-status` can count, which is a name of 16 characters
+#: entries of a list: `plugin999-status` is the longest name that xPL allows (16 characters)
 MAX_LISTED = 1000
 #: pieces of a description
 MAX_PIECES = 100

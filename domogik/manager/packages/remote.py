@@ -9,6 +9,7 @@ import attrs
 from domogik.components.events import Event, EventStream
 from domogik.errors import OperationFailed
 from domogik.manager.fleet.asking import Asking
+from domogik.manager.fleet.hosts import MAX_HOSTS
 from domogik.manager.packages.answers import dependency_states, listed_packages, udev_rules
 from domogik.manager.packages.interfaces import InstalledPackage
 from domogik.packages.descriptor.package import Dependency, UdevRule
@@ -21,8 +22,6 @@ from domogik.xpl.node.identity import Identity
 
 SCHEMA = "domogik.package"
 LIST = "installed-packages-list"
-#: the most hosts
-MAX_HOSTS = 256
 #: seconds that a host has which is heard: it fetches an archive, over whatever network
 ORDER_TIMEOUT = 900.0
 #: it may have to ask an index for each of them
