@@ -29,7 +29,8 @@ from domogik.manager.kinds.checkers import DaemonChecker, ExternalChecker
 from domogik.manager.kinds.plugin_checks import PluginChecker
 from domogik.manager.kinds.unit_checks import UnitChecker
 from domogik.manager.local_host import LocalHost
-from domogik.manager.plugins.pings import PluginPings
+from domogik.manager.plugins.heartbeat_senders import HeartbeatSenders
+from domogik.manager.plugins.pings import FindAddresses, PluginPings
 from domogik.manager.plugins.plugin_launch import PluginLaunch
 from domogik.manager.plugins.plugins import Plugins
 from domogik.manager.plugins.stopped import StoppedByHand
@@ -142,9 +143,13 @@ class Assembly:
         *,
         patience_s: float,
         package_mode: bool,
+        heartbeat_senders: HeartbeatSenders,
+        find_addresses: FindAddresses,
+        ping_timeout_s: float,
+        ping_pause_s: float | None,
         values: Callable[[], Values | None] = lambda: None,
     ) -> None:
-        """Make the parts that speak xPL as `identity`: `hosts` and `all_hosts`."""
+        """Make the parts that speak xPL as `identity`: `hosts`, `all_hosts` and `pings`."""
         given = self._given
         self.hosts = Hosts(
             clock=given.reactor,
@@ -163,6 +168,17 @@ class Assembly:
             jobs=self.jobs,
             local_host=self.local_host,
             values=values,
+        )
+        self.pings = PluginPings(
+            clock=given.reactor,
+            identity=identity,
+            bus=given.bus,
+            plugins=self.plugins,
+            host=given.host,
+            heartbeat_senders=heartbeat_senders,
+            find=find_addresses,
+            timeout_s=ping_timeout_s,
+            pause_s=ping_pause_s,
         )
 
     def register_kinds(

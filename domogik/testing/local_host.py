@@ -31,7 +31,6 @@ from domogik.manager.core_parts import CoreParts
 from domogik.manager.jobs import Jobs
 from domogik.manager.kinds.base import ComponentKind
 from domogik.manager.plugins.heartbeat_senders import HeartbeatSenders
-from domogik.manager.plugins.pings import PluginPings
 from domogik.manager.plugins.plugin_launch import PluginLaunch
 from domogik.manager.trust import Trust
 from domogik.manager.units.enabled_apps import EnabledApps
@@ -225,23 +224,20 @@ class FakeManager(Assembly):
 
     def _make_speaking_parts(self) -> None:
         clock, bus = self.network.clock, self.network.bus
-        self.pings = PluginPings(
-            clock=clock,
-            identity=self.identity,
-            bus=bus,
-            plugins=self.plugins,
-            host=HOST,
+        self.connect(
+            self.identity,
+            patience_s=10.0,
+            package_mode=False,
             heartbeat_senders=HeartbeatSenders(
                 self.trust.is_own,
                 lambda: self.hub_is_elsewhere,
                 self._receivers,
                 self._owners,
             ),
-            find=self._find,
-            timeout_s=self.ping_timeout_s,
-            pause_s=self.ping_pause_s,
+            find_addresses=self._find,
+            ping_timeout_s=self.ping_timeout_s,
+            ping_pause_s=self.ping_pause_s,
         )
-        self.connect(self.identity, patience_s=10.0, package_mode=False)
         self.control = SystemControl(
             clock=clock,
             identity=self.identity,

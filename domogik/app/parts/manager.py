@@ -38,7 +38,7 @@ from domogik.manager.event_numbers import EventNumbers
 from domogik.manager.plugins.autostart import Autostart
 from domogik.manager.plugins.autostart_notice import AutostartNotice
 from domogik.manager.plugins.heartbeat_senders import HeartbeatSenders
-from domogik.manager.plugins.pings import PluginPings, udp_addresses
+from domogik.manager.plugins.pings import udp_addresses
 from domogik.manager.settings import ManagerSettings
 from domogik.packages.store.installed import Inventory, find_packages
 from domogik.supervisor.interfaces import Status
@@ -250,6 +250,12 @@ class ManagerDaemon(Assembly, Service):
             self.identity,
             patience_s=self._foundation.settings.query_timeout_s,
             package_mode=self._foundation.settings.package_mode,
+            heartbeat_senders=HeartbeatSenders(
+                self.trust.is_own, lambda: self.xpl_node.hub is None
+            ),
+            find_addresses=lambda processes: self._thread(udp_addresses, processes),
+            ping_timeout_s=self._roles.ping_duration,
+            ping_pause_s=self._roles.wait_between_pings if self._roles.ping else None,
             values=self.core.values,
         )
         self.package_access = PackageServices(
@@ -274,19 +280,6 @@ class ManagerDaemon(Assembly, Service):
             all_hosts=self.all_hosts,
             trust=self.trust,
             events=self.events,
-        )
-        self.pings = PluginPings(
-            clock=reactor,
-            identity=self.identity,
-            bus=bus,
-            plugins=self.plugins,
-            host=host,
-            heartbeat_senders=HeartbeatSenders(
-                self.trust.is_own, lambda: self.xpl_node.hub is None
-            ),
-            find=lambda processes: self._thread(udp_addresses, processes),
-            timeout_s=self._roles.ping_duration,
-            pause_s=self._roles.wait_between_pings if self._roles.ping else None,
         )
 
     def _register_own_kinds(self, host: str) -> None:

@@ -29,6 +29,9 @@ LOOPBACK = "127.0.0.1"
 #: may be missing in the process table that is shared
 LOOK_TWICE = 0.3
 
+#: finds the UDP addresses that the processes of each plugin have bound
+FindAddresses = Callable[[Mapping[str, frozenset[int]]], Awaitable[Mapping[str, list[Address]]]]
+
 
 @attrs.define(eq=False)
 class _Contact:
@@ -61,7 +64,7 @@ class PluginPings:
     _plugins: Plugins
     _host: str
     _heartbeat_senders: HeartbeatSenders
-    _find: Callable[[Mapping[str, frozenset[int]]], Awaitable[Mapping[str, list[Address]]]]
+    _find: FindAddresses
     _timeout_s: float = 10.0
     _pause_s: float | None = None
     _log: Logger = Logger()
